@@ -1,0 +1,103 @@
+"""What every test shares: quiet libraries, one torch thread, and small models built once a session."""
+
+from __future__ import annotations
+
+import os
+
+# Before any library that reads them is imported.
+os.environ.update(
+    TQDM_DISABLE="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HUB_OFFLINE="1",
+    TRANSFORMERS_VERBOSITY="error",
+    TOKENIZERS_PARALLELISM="false",
+    OMP_NUM_THREADS="1",
+)
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.reference_huggingface import HuggingFaceReference
+    from tui_lookups.model.loading import DTypeName
+    from tui_lookups.model.lookup_model import LookupModel
+
+    TinyModel = Callable[..., LookupModel]
+
+
+@pytest.fixture(scope="session")
+def one_torch_thread() -> None:
+    """Small models run slower on several threads, and test machines are shared."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, one_torch_thread: None) -> Callable[[str], Path]:
+    """tiny_folder(name): the Hugging Face folder of a tiny random model of `tests.tiny_models.RECIPES`."""
+    from tests.tiny_models import save_tiny_model
+
+    folders: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in folders:
+            path = tmp_path_factory.mktemp(name)
+            save_tiny_model(name, path)
+            folders[name] = path
+        return folders[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder: Callable[[str], Path]) -> TinyModel:
+    """tiny_model(name, dtype="float32", folded=True): that model, loaded once a session on the CPU."""
+    from tui_lookups.model.loading import load_model
+
+    models: dict[tuple[str, str, bool], LookupModel] = {}
+
+    def model(name: str, dtype: DTypeName = "float32", folded: bool = True) -> LookupModel:
+        key = (name, dtype, folded)
+        if key not in models:
+            path = tiny_folder(name)
+            models[key] = load_model(
+                path, name=name, source=str(path), fingerprint=name, device="cpu", dtype=dtype, folded=folded
+            )
+        return models[key]
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def reference(tiny_folder: Callable[[str], Path]) -> Callable[[str], HuggingFaceReference]:
+    """reference(name): the independent float64 reference of that model."""
+    from tests.reference_huggingface import HuggingFaceReference
+
+    references: dict[str, HuggingFaceReference] = {}
+
+    def of(name: str) -> HuggingFaceReference:
+        if name not in references:
+            references[name] = HuggingFaceReference(tiny_folder(name))
+        return references[name]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def demo_folder() -> Path:
+    """The GPT-2 that ships with the package."""
+    import tui_lookups
+
+    return Path(tui_lookups.__file__).parent / "demo" / "model"
+
+
+@pytest.fixture(scope="session")
+def demo_model(demo_folder: Path, one_torch_thread: None) -> LookupModel:
+    """The model that ships with the package, loaded in float32 on the CPU."""
+    from tui_lookups.model.loading import load_model
+
+    return load_model(demo_folder, name="demo", source=str(demo_folder), fingerprint="demo", device="cpu")

@@ -1,0 +1,157 @@
+"""Fixed answers and an Explorer that gives them: what the command line is tested with, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tui_lookups.errors import BadIdError, ExportError, UnknownTokenError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    Activations,
+    CacheInfo,
+    CorpusInfo,
+    HeadAttributions,
+    HeadMean,
+    HeadOverview,
+    HeadScore,
+    Histogram,
+    ModelInfo,
+    NeuronPrompts,
+    NeuronScore,
+    NeuronStats,
+    NeuronTokens,
+    OtherComponents,
+    Peak,
+    Prompt,
+    Provenance,
+    ScanProgress,
+    ScanSummary,
+    Selection,
+    SourceToken,
+    Status,
+    Target,
+    Token,
+    TokenCongruence,
+    TokenNeurons,
+    Trim,
+)
+from tui_lookups.settings import Settings
+
+BECAUSE = Token(1093, " because")
+HOSTILE = Token(7, "[/INST]\x1b[31m\n\u202e")
+NEURON = NeuronId(5, 371)
+
+MODEL = ModelInfo(
+    name="demo", source="demo", fingerprint="m0", family="gpt2", n_layers=6, n_heads=2, d_model=8, d_head=4,
+    d_mlp=768, d_vocab=2000, n_ctx=256, parameters=1234, gated=False, own_layer=True, bos=None,
+)  # fmt: skip
+CORPUS = CorpusInfo("demo", "demo", "c0", documents=10, prompts=506, tokens=9000, window=256)
+PROVENANCE = Provenance(MODEL, CORPUS, "folded", "cpu", "float32", {"top": 20})
+STATS = NeuronStats(0.1, 0.2, 0.25, 4.3, -0.2, 9000, 506, Histogram((0.0, 1.0, 2.0), (500, 6)))
+TOKENS = (Token(1, "He"), Token(2, " went"), HOSTILE, BECAUSE, Token(5, " he"))
+
+
+def prompt(rank: int) -> Prompt:
+    return Prompt(
+        rank, 100 + rank, 1, TOKENS, (0.0, 0.1, 0.2, 4.25, 0.0),
+        Peak(3, BECAUSE, 4.25, TOKENS[4]), Trim(1, 4.0, True, ""),
+    )  # fmt: skip
+
+
+def head_scores() -> tuple[HeadScore, ...]:
+    values = {HeadId(0, 0): 0.1, HeadId(0, 1): -2.5, HeadId(3, 0): 0.2, HeadId(3, 1): 1.92}
+    return tuple(HeadScore(head, head.layer, head.index, value, value > 1) for head, value in values.items())
+
+
+def progress(prompts: int) -> ScanProgress:
+    return ScanProgress("running", prompts, 506, prompts * 20, 9000, 3.0, 7.2, 1234.5)
+
+
+class FakeExplorer:
+    """Answers at once; `calls` records what was asked, `raises` is raised by the next question."""
+
+    def __init__(self, settings: Settings, raises: BaseException | None = None) -> None:
+        self.settings = settings
+        self.raises = raises
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.closed = False
+        self.exported: Selection | None = None
+
+    def _asked(self, name: str, **parameters: Any) -> None:
+        self.calls.append((name, parameters))
+        if self.raises is not None:
+            raise self.raises
+
+    def status(self) -> Status:
+        return Status("ready", "", "cpu", "float32", MODEL, CORPUS, None)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def neurons(self, token: str, *, top: int = 50, next_token_only: bool = False) -> TokenNeurons:
+        self._asked("neurons", token=token, top=top, next_token_only=next_token_only)
+        if token == "qqq":
+            raise UnknownTokenError("'qqq' is not one token.", "Close: ' q'.")
+        ids = [NEURON, NeuronId(4, 19), NeuronId(5, 88)]
+        rows = tuple(NeuronScore(n, n.layer, n.index, 6.125, 0.71, 1, HOSTILE, 6.5) for n in ids)
+        return TokenNeurons(BECAUSE, "folded", "+", rows[:top], PROVENANCE)
+
+    def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
+        self._asked("tokens", neuron=neuron, top=top)
+        if neuron.layer >= MODEL.n_layers:
+            raise BadIdError(f"The model has no neuron {neuron}.", "Layers are 0 to 5.")
+        promoted = (TokenCongruence(1093, " because", 6.125), TokenCongruence(7, HOSTILE.text, 3.5))
+        return NeuronTokens(neuron, "folded", promoted, (TokenCongruence(9, " so", -4.25),), PROVENANCE)
+
+    def scan(self, progress: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
+        self._asked("scan", progress=progress)
+        return ScanSummary(506, 9000, 4608, 3.25, 2769.0, 0, "/c/index", PROVENANCE)
+
+    def prompts(self, neuron: NeuronId, *, top: int = 20) -> NeuronPrompts:
+        self._asked("prompts", neuron=neuron, top=top)
+        found = tuple(prompt(rank) for rank in range(1, min(top, 4) + 1))
+        return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE)
+
+    def activations(self, neuron: NeuronId, text: str) -> Activations:
+        self._asked("activations", neuron=neuron, text=text)
+        return Activations(neuron, text, TOKENS, (0.0, 0.1, -0.2, 4.25, 0.0), PROVENANCE)
+
+    def heads(
+        self,
+        neuron: NeuronId,
+        *,
+        prompt: int | None = None,
+        text: str | None = None,
+        sources: HeadId | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAttributions:
+        self._asked("heads", neuron=neuron, prompt=prompt, text=text, sources=sources, trimmed=trimmed)
+        read = (SourceToken(2, HOSTILE, 1.125), SourceToken(0, TOKENS[0], -0.5)) if sources else ()
+        return HeadAttributions(
+            neuron, None if text else 101, prompt, "text" if text else "full", TOKENS, 3, 4.25, 4.25,
+            Target("pre_activation", 4.25), head_scores(), OtherComponents(0.1, 4.0, 0.2, 0.23), 4.25, 0.0,
+            "2sd", 1.0, sources, read, PROVENANCE,
+        )  # fmt: skip
+
+    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
+        self._asked("heads_overview", neuron=neuron, trimmed=trimmed)
+        means = tuple(HeadMean(s.head, s.layer, s.index, s.attribution, 0.5, s.active) for s in head_scores())
+        return HeadOverview(neuron, 20, "full", "2sd", means, PROVENANCE)
+
+    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
+        self._asked("export", path=path, overwrite=overwrite)
+        if path.name == "refused.json":
+            raise ExportError("No.", "Ask again.")
+        self.exported = selection
+        path.write_text("{}", encoding="utf-8")
+        return path
+
+    def cache_info(self) -> CacheInfo:
+        self._asked("cache_info")
+        return CacheInfo("/c", 3, 1_500_000_000, {"index": 1_500_000_000}, 1, ("one entry is damaged",))
+
+    def cache_clear(self) -> CacheInfo:
+        self._asked("cache_clear")
+        return CacheInfo("/c", 0, 0, {}, 0, ())

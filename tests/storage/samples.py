@@ -1,0 +1,131 @@
+"""Results with a value in every field: one written out, and a strategy drawn from the field types."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import is_dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    SCHEMA_VERSION,
+    CorpusInfo,
+    ExportDocument,
+    ExportedHead,
+    ExportedNeuron,
+    ExportedPrompt,
+    HeadAttributions,
+    HeadMean,
+    HeadScore,
+    Histogram,
+    ModelInfo,
+    NeuronScore,
+    NeuronStats,
+    OtherComponents,
+    Peak,
+    Prompt,
+    Provenance,
+    SourceToken,
+    Target,
+    Token,
+    TokenCongruence,
+    TokenNeurons,
+    Trim,
+)
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+_PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    int: st.integers(0, 10**6),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    str: _TEXT,
+    bool: st.booleans(),
+    type(None): st.none(),
+    NeuronId: st.builds(NeuronId, st.integers(0, 99), st.integers(0, 9999)),
+    HeadId: st.builds(HeadId, st.integers(0, 99), st.integers(0, 99)),
+}
+
+
+def strategy_for(type_: Any) -> st.SearchStrategy[Any]:
+    """Values of a results type: dataclasses, tuples, unions, literals, dicts of plain values."""
+    if type_ in _PLAIN:
+        return _PLAIN[type_]
+    if is_dataclass(type_):
+        hints = typing.get_type_hints(type_)
+        return st.builds(type_, **{name: strategy_for(hint) for name, hint in hints.items()})
+    origin, arguments = typing.get_origin(type_), typing.get_args(type_)
+    if origin is typing.Literal:
+        return st.sampled_from(arguments)
+    if origin is tuple:
+        return st.lists(strategy_for(arguments[0]), max_size=2).map(tuple)
+    if origin is dict:
+        return st.dictionaries(_TEXT, strategy_for(arguments[1]), max_size=2)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of(*(strategy_for(each) for each in arguments))
+    raise AssertionError(f"no strategy for {type_}")
+
+
+TOKEN = Token(1093, " because")
+BOS = Token(0, "<|endoftext|>")
+NEURON = NeuronId(5, 371)
+HEAD = HeadId(3, 2)
+PROVENANCE = Provenance(
+    ModelInfo("demo", "demo", "ab" * 32, "gpt2", 6, 6, 192, 32, 768, 8192, 256, 10**7, False, True, BOS),
+    CorpusInfo("demo", "demo", "cd" * 32, 506, 520, 60_000, 256),
+    "folded",
+    "cpu",
+    "float32",
+    {"top": 20, "trimmed": False, "preset": "default", "seed": None, "threshold": 0.8},
+)
+
+
+def token_neurons(congruence: float = 6.12) -> TokenNeurons:
+    """A ranking of one neuron."""
+    score = NeuronScore(NEURON, 5, 371, congruence, 0.71, 1, TOKEN, 6.12)
+    return TokenNeurons(TOKEN, "folded", "+", (score,), PROVENANCE)
+
+
+def export_document() -> ExportDocument:
+    """A document with every optional part given once and left out once."""
+    stats = NeuronStats(0.1, 0.2, 0.3, 4.31, -0.17, 60_000, 520, Histogram((0.0, 1.0, 2.0), (500, 20)))
+    tokens = (BOS, Token(7, "He[/INST]\x1b[31m"), TOKEN)
+    prompt = Prompt(1, 12, 1, tokens, (0.0, -0.1, 4.31), Peak(2, TOKEN, 4.31, None), Trim(1, 4.0, True, ""))
+    heads = (HeadScore(HEAD, 3, 2, 1.92, True), HeadScore(HeadId(3, 3), 3, 3, -0.5, False, 0.25, -0.75))
+    attributions = HeadAttributions(
+        NEURON,
+        12,
+        1,
+        "full",
+        tokens,
+        2,
+        4.31,
+        4.31,
+        Target("pre_activation", 4.31),
+        heads,
+        OtherComponents(0.1, 0.9, 0.2, 1.69),
+        4.31,
+        0.0,
+        "2sd",
+        1.5,
+        HEAD,
+        (SourceToken(1, tokens[1], 1.1),),
+        PROVENANCE,
+    )
+    promoted = (TokenCongruence(1093, " because", 6.12),)
+    return ExportDocument(
+        SCHEMA_VERSION,
+        "lookups-tui 0.1.0",
+        "2026-11-22T10:00:00+00:00",
+        PROVENANCE,
+        (
+            ExportedNeuron(NEURON, TOKEN, 6.12, 0.71, 1, promoted, promoted, stats),
+            ExportedNeuron(NeuronId(0, 0), None, None, None, None, (), (), None),
+        ),
+        (ExportedPrompt(NEURON, prompt),),
+        (
+            ExportedHead(NEURON, HEAD, 12, attributions, None),
+            ExportedHead(NEURON, HEAD, None, None, HeadMean(HEAD, 3, 2, 1.5, 0.65, True)),
+        ),
+    )

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.storage.samples import NEURON, PROVENANCE, export_document, strategy_for, token_neurons
+from tui_lookups import results
+from tui_lookups.errors import NumericalError
+from tui_lookups.results import ExportDocument, Histogram, Token, TokenNeurons
+from tui_lookups.storage import codec
+
+RESULTS = [
+    each
+    for each in vars(results).values()
+    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == results.__name__
+]
+
+
+@pytest.mark.parametrize("type_", RESULTS, ids=lambda type_: type_.__name__)
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_result_comes_back_the_same(type_: type[Any], data: st.DataObject) -> None:
+    value = data.draw(strategy_for(type_))
+    assert codec.from_json_bytes(type_, codec.to_json_bytes(value)) == value
+
+
+def test_names_are_written_as_a_person_types_them_and_keys_keep_their_order() -> None:
+    plain = codec.to_plain(token_neurons())
+    assert plain["neurons"][0]["neuron"] == "L5.N371"
+    assert list(plain) == ["token", "basis", "sign", "neurons", "provenance"]
+
+
+def test_a_document_starts_with_version_and_generator_then_the_fields() -> None:
+    document = codec.document(token_neurons())
+    assert list(document) == [
+        "schema_version",
+        "generator",
+        "token",
+        "basis",
+        "sign",
+        "neurons",
+        "provenance",
+    ]
+    assert document["schema_version"] == results.SCHEMA_VERSION
+    assert document["generator"].startswith("lookups-tui ")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_numbers_json_has_not_are_refused_and_located(bad: float) -> None:
+    with pytest.raises(NumericalError, match=r"TokenNeurons\.neurons\[0\]\.congruence"):
+        codec.to_json_bytes(token_neurons(bad))
+
+
+@pytest.mark.parametrize("spelling", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_such_numbers_are_refused_on_the_way_in(spelling: str) -> None:
+    with pytest.raises(codec.DecodeError):
+        codec.from_json_bytes(Histogram, f'{{"edges":[{spelling}],"counts":[1]}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b'{"id":1}',
+        b'{"id":"1","text":"a"}',
+        b'{"id":1.5,"text":"a"}',
+        b'{"id":true,"text":"a"}',
+        b'{"id":1,"text":null}',
+        b'{"id":1,"text":"a","more":0}',
+        b"[" * 100_000,
+    ],
+)
+def test_json_that_does_not_fit_is_refused(data: bytes) -> None:
+    with pytest.raises(codec.DecodeError):
+        codec.from_json_bytes(Token, data)
+
+
+def test_an_unknown_field_deep_inside_is_refused() -> None:
+    plain = codec.to_plain(token_neurons())
+    plain["provenance"]["model"]["pickle"] = "gASV"
+    with pytest.raises(codec.DecodeError):
+        codec.from_json_bytes(TokenNeurons, json.dumps(plain).encode())
+
+
+def test_a_bad_neuron_name_is_refused() -> None:
+    plain = codec.to_plain(token_neurons())
+    plain["neurons"][0]["neuron"] = "five"
+    with pytest.raises(codec.DecodeError, match="neuron"):
+        codec.from_json_bytes(TokenNeurons, json.dumps(plain).encode())
+
+
+def test_values_of_other_types_than_the_fields_are_not_written() -> None:
+    with pytest.raises(TypeError):
+        codec.to_json_bytes(Token("7", " a"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        codec.to_json_bytes({"id": 7})
+
+
+def test_parameters_keep_their_types() -> None:
+    parameters = {"a": 1, "b": 1.0, "c": True, "d": None, "e": "1"}
+    back = codec.from_json_bytes(
+        results.Provenance, codec.to_json_bytes(replace(PROVENANCE, parameters=parameters))
+    )
+    assert {name: type(value) for name, value in back.parameters.items()} == {
+        "a": int,
+        "b": float,
+        "c": bool,
+        "d": type(None),
+        "e": str,
+    }
+
+
+def test_the_basket_of_a_document_survives() -> None:
+    back = codec.from_json_bytes(ExportDocument, codec.to_json_bytes(export_document()))
+    assert back.selection() == export_document().selection()
+    assert back.selection().neurons[0].neuron == NEURON
+
+
+def test_importing_the_storage_package_loads_neither_torch_nor_pydantic_nor_diskcache() -> None:
+    code = (
+        "import sys, tui_lookups.storage.cache, tui_lookups.storage.export, tui_lookups.corpus.readers;"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'jsonschema', 'diskcache') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft202012Validator
+
+from tests.storage.samples import export_document, strategy_for
+from tui_lookups import results
+from tui_lookups.errors import ExportError, NumericalError
+from tui_lookups.results import SCHEMA_VERSION, ExportDocument
+from tui_lookups.storage import codec, export, files
+
+
+def test_a_document_comes_back_the_same(tmp_path: Path) -> None:
+    path = export.write_export(export_document(), tmp_path / "lookups.json")
+    assert export.read_export(path) == export_document()
+    assert os.listdir(tmp_path) == ["lookups.json"]
+    assert path.read_bytes().isascii()
+
+
+def test_the_schema_is_a_schema_of_this_version() -> None:
+    Draft202012Validator.check_schema(export.schema())
+    assert export.schema()["$id"].endswith(f":{SCHEMA_VERSION}")
+    assert export.schema()["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+
+
+def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield schema
+    yield from schema["$defs"].values()
+
+
+def test_every_key_of_the_schema_is_described() -> None:
+    for each in objects(export.schema()):
+        assert each["description"].endswith(".")
+        for name, value in each.get("properties", {}).items():
+            assert value["description"].endswith("."), name
+
+
+def classes_below(type_: Any) -> set[type[Any]]:
+    """Every dataclass that a value of `type_` can hold."""
+    if dataclasses.is_dataclass(type_) and isinstance(type_, type) and type_.__module__ == results.__name__:
+        hints = typing.get_type_hints(type_)
+        return {type_}.union(*(classes_below(hint) for hint in hints.values()))
+    return set().union(*(classes_below(each) for each in typing.get_args(type_)))
+
+
+def test_schema_and_dataclasses_have_the_same_keys() -> None:
+    assert results.Trim in classes_below(ExportDocument)  # optional parts are walked too
+    in_code = sorted(
+        sorted(field.name for field in dataclasses.fields(each)) for each in classes_below(ExportDocument)
+    )
+    in_schema = sorted(
+        sorted(each["properties"]) for each in objects(export.schema()) if "properties" in each
+    )
+    assert in_schema == in_code
+    for each in objects(export.schema()):
+        if "properties" in each:
+            assert each["additionalProperties"] is False
+            assert each["required"] == list(each["properties"])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(strategy_for(ExportDocument))
+def test_nothing_but_ranges_can_fail_for_a_document_of_the_right_types(document: ExportDocument) -> None:
+    """Types, keys and nullness of schema and dataclasses agree; the strategy knows no ranges."""
+    for error in Draft202012Validator(export.schema()).iter_errors(codec.to_plain(document)):
+        leaves = error.context or [error]
+        assert any(
+            leaf.validator in ("minimum", "maximum", "minItems", "minLength", "const", "enum")
+            for leaf in leaves
+        ), error
+
+
+def edited(edit: Callable[[dict[str, Any]], None]) -> bytes:
+    plain = codec.to_plain(export_document())
+    edit(plain)
+    return json.dumps(plain).encode()
+
+
+def setter(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
+    def edit(plain: Any) -> None:
+        for part in path[:-1]:
+            plain = plain[part]
+        plain[path[-1]] = value
+
+    return edit
+
+
+MUST_FAIL = {
+    "empty": b"",
+    "not json": b"{",
+    "other json": b"[]",
+    "null": b"null",
+    "other object": b"{}",
+    "binary": b"\x00\xff\xfe",
+    "utf-16": json.dumps({}).encode("utf-16"),
+    "deep": b"[" * 200_000,
+    "nan": edited(setter("neurons", 0, "congruence", value=float("nan"))),
+    "infinite by exponent": edited(setter("neurons", 0, "congruence", value=1)).replace(
+        b'"congruence": 1,', b'"congruence": 1e999,', 1
+    ),
+    "long number": b'{"schema_version": ' + b"1" * 5000 + b"}",
+    "no version": edited(lambda plain: plain.pop("schema_version")),
+    "version as text": edited(setter("schema_version", value="1")),
+    "version true": edited(setter("schema_version", value=True)),
+    "version 0": edited(setter("schema_version", value=0)),
+    "no provenance": edited(lambda plain: plain.pop("provenance")),
+    "unknown key": edited(setter("api_key", value="secret")),
+    "unknown key inside": edited(setter("provenance", "model", "token", value="secret")),
+    "bad neuron": edited(setter("neurons", 0, "neuron", value="L5N371")),
+    "bad head": edited(setter("heads", 0, "head", value="L5.N3")),
+    "congruence as text": edited(setter("neurons", 0, "congruence", value="6.12")),
+    "bad basis": edited(setter("provenance", "basis", value="cooked")),
+    "negative position": edited(setter("prompts", 0, "prompt", "peak", "position", value=-1)),
+    "fraction above one": edited(setter("heads", 1, "mean", "active_fraction", value=1.5)),
+    "sign 0": edited(setter("prompts", 0, "prompt", "sign", value=0)),
+    "list as parameter": edited(setter("provenance", "parameters", "top", value=[1])),
+    "no tokens": edited(setter("prompts", 0, "prompt", "tokens", value=[])),
+}
+
+
+@pytest.mark.parametrize("name", MUST_FAIL)
+def test_documents_that_are_none_are_refused_clearly(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_bytes(MUST_FAIL[name])
+    with pytest.raises(ExportError) as caught:
+        export.read_export(path)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    assert len(caught.value.message) < 1000
+
+
+def test_a_newer_version_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_bytes(edited(setter("schema_version", value=SCHEMA_VERSION + 1)))
+    with pytest.raises(ExportError, match=f"schema version {SCHEMA_VERSION + 1}") as caught:
+        export.read_export(path)
+    assert "newer" in caught.value.hint
+
+
+def test_a_file_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = export.write_export(export_document(), tmp_path / "lookups.json")
+    monkeypatch.setattr(export, "MOST_BYTES", path.stat().st_size - 1)
+    with pytest.raises(ExportError, match="larger"):
+        export.read_export(path)
+
+
+def test_places_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for path in (tmp_path / "missing.json", tmp_path, tmp_path / "pipe", tmp_path / "x\0y"):
+        with pytest.raises(ExportError):
+            export.read_export(path)
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
+    places = ["", "missing/lookups.json", "file/lookups.json", "pipe", "n" * 300, "x\0y"]
+    for place in places:
+        with pytest.raises(ExportError) as caught:
+            export.write_export(export_document(), tmp_path / place, overwrite=True)
+        assert caught.value.hint
+    assert sorted(os.listdir(tmp_path)) == ["file", "pipe"]
+
+
+def test_a_file_that_exists_is_kept_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_bytes(b"mine")
+    with pytest.raises(ExportError, match="exists"):
+        export.write_export(export_document(), path)
+    assert path.read_bytes() == b"mine"
+    export.write_export(export_document(), path, overwrite=True)
+    assert export.read_export(path) == export_document()
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "lookups.json")
+    export.write_export(export_document(), tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert export.read_export(tmp_path / "real" / "lookups.json") == export_document()
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(ExportError, match="no space left"):
+        export.write_export(export_document(), tmp_path / "lookups.json")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_document_that_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="schema_version"):
+        export.write_export(replace(export_document(), schema_version=99), tmp_path / "lookups.json")
+    document = export_document()
+    broken = replace(document, neurons=(replace(document.neurons[0], congruence=float("inf")),))
+    with pytest.raises(NumericalError):
+        export.write_export(broken, tmp_path / "lookups.json")
+    assert os.listdir(tmp_path) == []

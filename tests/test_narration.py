@@ -1,0 +1,78 @@
+"""Narration: what is said, and how often."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from tests.fake_answers import FakeExplorer, progress
+from tui_lookups.narration import LineTeller, Narrator, clock_text, sentence
+from tui_lookups.results import ScanProgress, Status
+from tui_lookups.settings import Settings
+
+READY = FakeExplorer(Settings.model_construct()).status()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.2, "0:07"), (3723, "1:02:03"), (-1, "0:00")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("status", "scan", "text"),
+    [
+        (READY, None, ""),
+        (READY, replace(progress(506), state="done"), ""),
+        (READY, progress(253), "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left"),
+        (READY, replace(progress(0), seconds_left=None), "scanning: 0 of 506 prompts (0%), 1,234 tokens/s"),
+        (READY, replace(progress(0), total_prompts=0), "scanning: 0 of 0 prompts, 1,234 tokens/s, 0:07 left"),
+        (replace(READY, stage="loading", message="reading\x1b weights"), None, "reading␛ weights"),
+        (replace(READY, stage="starting"), None, "loading the model"),
+    ],
+)
+def test_sentence(status: Status, scan: ScanProgress | None, text: str) -> None:
+    assert sentence(status, scan) == text
+
+
+def test_lines_are_news_and_rare() -> None:
+    now, out = [0.0], io.StringIO()
+    teller = LineTeller(out, clock=lambda: now[0])
+    for moment, text in [
+        (0.5, "a"),
+        (1.1, "a"),
+        (2.0, "b"),
+        (6.2, "b"),
+        (9.0, "c"),
+        (20.0, "b"),
+        (21.0, ""),
+        (40, "d"),
+    ]:
+        now[0] = moment
+        teller.tell(text, None)
+    assert out.getvalue() == "a\nb\nd\n"
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.closed = False
+
+    def tell(self, text: str, scan: ScanProgress | None) -> None:
+        self.told.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_was_heard_outranks_the_status_and_the_end_closes() -> None:
+    recorder = Recorder()
+    status = replace(READY, scan=progress(1))
+    with Narrator(lambda: status, io.StringIO(), recorder) as narrator:
+        narrator.look()
+        narrator.hear(progress(253))
+        narrator.look()
+    assert "1 of 506" in recorder.told[0]
+    assert any("253 of 506" in text for text in recorder.told)
+    assert recorder.closed

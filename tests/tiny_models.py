@@ -1,0 +1,217 @@
+"""Tiny random models of every supported family, saved as Hugging Face folders.
+
+1. A configuration of the family, a few blocks of a few dozen units, is built through transformers.
+2. Every parameter is drawn anew from a seeded generator, so that nothing is a neutral element: norm weights
+   lie around 1 (around 0 where the norm adds 1 itself), every bias is of order 1, linear maps keep the
+   scale of what they read. A decomposition that drops a term cannot close on such a model by luck.
+3. The model goes to disk as float32 safetensors with a small byte-level tokenizer; families whose real
+   tokenizers define no begin-of-text (Qwen, GPT-NeoX in practice) get none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.tiny_tokenizers import byte_level_tokenizer, save_tokenizer, sentencepiece_tokenizer
+
+N_HEADS = 4
+N_CTX = 48
+VOCABULARY = 320
+
+_GPT = {"vocab_size": VOCABULARY, "tie_word_embeddings": False}
+_LLAMA = {
+    **_GPT,
+    "hidden_size": 16,
+    "intermediate_size": 28,
+    "num_hidden_layers": 3,
+    "num_attention_heads": N_HEADS,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": N_CTX,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build one tiny model: the transformers configuration class and its arguments."""
+
+    config_class: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    begin_of_text: bool = True
+    sentencepiece: bool = False
+
+
+def _neox(parallel: bool) -> Recipe:
+    sizes = {"hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": N_HEADS}
+    return Recipe(
+        "GPTNeoXConfig",
+        {
+            **_GPT,
+            **sizes,
+            "max_position_embeddings": N_CTX,
+            "use_parallel_residual": parallel,
+            "rotary_pct": 0.5,
+        },
+        begin_of_text=False,
+    )
+
+
+def _gemma(name: str, **more: Any) -> Recipe:
+    return Recipe(
+        name,
+        {**_LLAMA, "tie_word_embeddings": True, "head_dim": 6, "hidden_activation": "gelu_pytorch_tanh", **more},
+        sentencepiece=True,
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "gpt2": Recipe(
+        "GPT2Config",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 16,
+            "n_layer": 3,
+            "n_head": N_HEADS,
+            "n_inner": 40,
+            "n_positions": N_CTX,
+        },
+    ),
+    "gpt_neo": Recipe(
+        "GPTNeoConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 16,
+            "num_layers": 2,
+            "num_heads": N_HEADS,
+            "intermediate_size": 40,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 5,
+            "max_position_embeddings": N_CTX,
+        },
+    ),
+    "gpt_neox_parallel": _neox(True),
+    "gpt_neox_sequential": _neox(False),
+    "gptj": Recipe(
+        "GPTJConfig",
+        {
+            **_GPT,
+            "n_embd": 16,
+            "n_layer": 3,
+            "n_head": N_HEADS,
+            "n_inner": 40,
+            "rotary_dim": 2,
+            "n_positions": N_CTX,
+        },
+    ),
+    "opt": Recipe(
+        "OPTConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 16,
+            "ffn_dim": 40,
+            "num_hidden_layers": 3,
+            "num_attention_heads": N_HEADS,
+            "max_position_embeddings": N_CTX,
+            "word_embed_proj_dim": 16,
+        },
+    ),
+    "phi": Recipe(
+        "PhiConfig",
+        {
+            **_GPT,
+            "hidden_size": 16,
+            "intermediate_size": 40,
+            "num_hidden_layers": 3,
+            "num_attention_heads": N_HEADS,
+            "max_position_embeddings": N_CTX,
+            "partial_rotary_factor": 0.5,
+        },
+    ),
+    "llama": Recipe("LlamaConfig", {**_LLAMA}, sentencepiece=True),
+    "mistral": Recipe("MistralConfig", {**_LLAMA, "sliding_window": 7}, sentencepiece=True),
+    "qwen2": Recipe("Qwen2Config", {**_LLAMA, "tie_word_embeddings": True}, begin_of_text=False),
+    "qwen3": Recipe("Qwen3Config", {**_LLAMA, "head_dim": 6}, begin_of_text=False),
+    "gemma": _gemma("GemmaConfig"),
+    "gemma2": _gemma(
+        "Gemma2Config",
+        attn_logit_softcapping=20.0,
+        final_logit_softcapping=25.0,
+        query_pre_attn_scalar=6,
+        sliding_window=7,
+    ),
+    "gemma3_text": _gemma(
+        "Gemma3TextConfig", query_pre_attn_scalar=6, sliding_window=7, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+    ),
+    "olmo": Recipe("OlmoConfig", {**_LLAMA, "clip_qkv": None}),
+    "olmo2": Recipe("Olmo2Config", {**_LLAMA}),
+}
+"""By family, GPT-NeoX twice: attention beside the MLP (Pythia) and before it."""
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "mixtral": {"model_type": "mixtral", "num_local_experts": 8},
+    "qwen3_moe": {"model_type": "qwen3_moe", "num_experts": 128},
+    "unheard-of experts": {"model_type": "sparsenet", "n_routed_experts": 16},
+    "mamba": {"model_type": "mamba"},
+    "rwkv": {"model_type": "rwkv"},
+    "jamba": {"model_type": "jamba"},
+    "bert": {"model_type": "bert"},
+    "t5": {"model_type": "t5", "is_encoder_decoder": True},
+    "unheard-of encoder-decoder": {"model_type": "whisperer", "is_encoder_decoder": True},
+    "openai-gpt": {"model_type": "openai-gpt"},
+    "multimodal": {"model_type": "llava", "vision_config": {"hidden_size": 8}},
+    "attention only": {"model_type": "toy", "attn_only": True},
+}
+"""Configurations of models without MLP neurons of our kind: nothing but config.json is needed."""
+
+
+def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
+    """Write the tiny model `name` of `RECIPES`, with its tokenizer, into a folder."""
+    import transformers
+
+    recipe = RECIPES[name]
+    config = getattr(transformers, recipe.config_class)(**recipe.arguments)
+    tokenizer = sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(recipe.begin_of_text)
+    config.bos_token_id = tokenizer.token_to_id("<s>") if recipe.begin_of_text else None
+    config.eos_token_id = tokenizer.token_to_id("</s>")
+    config.pad_token_id = None
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    randomise(model, seed)
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, begin_of_text="<s>" if recipe.begin_of_text else None)
+
+
+@torch.no_grad()
+def randomise(model: nn.Module, seed: int) -> None:
+    """Draw every parameter anew, in place, none of them neutral."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(values: torch.Tensor, scale: float, around: float = 0.0) -> None:
+        values.copy_(around + scale * torch.randn(values.shape, generator=generator))
+
+    for module in model.modules():
+        kind = type(module).__name__
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if "Norm" in kind:
+            if weight is not None:
+                draw(weight, 0.3, 0.0 if kind.startswith("Gemma") else 1.0)
+            if bias is not None:
+                draw(bias, 0.3)
+        elif isinstance(module, nn.Embedding):
+            draw(module.weight, 1.0)
+        elif kind in ("Linear", "Conv1D"):
+            assert isinstance(weight, torch.Tensor)
+            fan_in = weight.shape[0] if kind == "Conv1D" else weight.shape[1]
+            draw(weight, fan_in**-0.5)
+            if isinstance(bias, torch.Tensor):
+                draw(bias, 0.3)
+
+
+def save_config_only(config: dict[str, Any], folder: Path) -> None:
+    """A folder that has a configuration and no weights: enough to be refused."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

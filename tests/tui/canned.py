@@ -1,0 +1,459 @@
+"""An explorer with fixed answers: 6 layers x 6 heads x 768 neurons, no model and no torch.
+
+Figures come from a small hash, so they differ from place to place and never from run to run. Texts hold
+what breaks terminals and markup parsers.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tui_lookups.errors import BadIdError, Cancelled, ExportError, UnknownTokenError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    CorpusInfo,
+    ExportDocument,
+    ExportedHead,
+    ExportedNeuron,
+    ExportedPrompt,
+    FirstView,
+    HeadAttributions,
+    HeadMean,
+    HeadOverview,
+    HeadScore,
+    Histogram,
+    ModelInfo,
+    NeuronPrompts,
+    NeuronScore,
+    NeuronStats,
+    NeuronTokens,
+    OtherComponents,
+    Peak,
+    Prompt,
+    Provenance,
+    ScanProgress,
+    Selection,
+    Sign,
+    SourceToken,
+    Status,
+    Target,
+    Token,
+    TokenCongruence,
+    TokenMatch,
+    TokenNeurons,
+    Trim,
+)
+
+T = TypeVar("T")
+LAYERS, HEADS, NEURONS = 6, 6, 768
+
+HOSTILE = (
+    "[/INST]",
+    "[red]x",
+    "[bold",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]52;c;aGk=\x07",
+    "\n",
+    "\n\n",
+    "\t",
+    "\r",
+    "\x00",
+    "\x9b2J",
+    "漢字",
+    "전각",
+    "👩‍🔬",
+    "❤️",
+    "🇫🇷",
+    "é" + "\u0301" * 12,
+    "\u0301",
+    "שלום",
+    "\u202eevil\u202c",
+    "\u200b",
+    "\ufeff",
+    "",
+    "\ud800",
+    " ",
+)
+_TEXT = (
+    "because since although while time Time the and but he she it was not asked go went so that rain "
+    "came down house light over river said had been would could never always often perhaps old long "
+    "road night"
+)
+WORDS = tuple(_TEXT.split())
+VOCABULARY: tuple[Token, ...] = tuple(
+    Token(number, text)
+    for number, text in enumerate(
+        ["<|endoftext|>", *(" " + word for word in WORDS), *WORDS, ",", ".", "(", "/", "ing", "ly", *HOSTILE]
+    )
+)
+BOS = VOCABULARY[0]
+BECAUSE = next(token for token in VOCABULARY if token.text == " because")
+
+MODEL = ModelInfo(
+    name="demo",
+    source="demo",
+    fingerprint="0" * 16,
+    family="gpt2",
+    n_layers=LAYERS,
+    n_heads=HEADS,
+    d_model=192,
+    d_head=32,
+    d_mlp=NEURONS,
+    d_vocab=len(VOCABULARY),
+    n_ctx=256,
+    parameters=5_000_000,
+    gated=False,
+    own_layer=True,
+    bos=BOS,
+)
+CORPUS = CorpusInfo("demo passages", "demo", "1" * 16, 506, 506, 60_000, 128)
+
+
+def noise(*key: object) -> float:
+    """A fixed number in [0, 1) for a key."""
+    state = 2166136261
+    for byte in repr(key).encode("utf-8", "surrogatepass"):
+        state = (state ^ byte) * 16777619 & 0xFFFFFFFF
+    state = (state ^ (state >> 15)) * 2246822519 & 0xFFFFFFFF
+    return (state ^ (state >> 13)) / 2**32
+
+
+class CannedQuestion:
+    """A question that can be cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class CannedExplorer:
+    """Answers like `Explorer`. `threads`: answer on threads, as the real one does.
+
+    `scanned`: how far the scan is said to be; `hostile`: put hostile tokens into the prompts;
+    `hold`: questions wait until `release()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: bool = False,
+        scanned: int = 506,
+        hostile: bool = True,
+        n_prompts: int = 20,
+        length: int = 60,
+        model: ModelInfo = MODEL,
+        hold: bool = False,
+    ) -> None:
+        self.threads = threads
+        self.scanned = scanned
+        self.hostile = hostile
+        self.n_prompts = n_prompts
+        self.length = length
+        self.model = model
+        self.held: list[Callable[[], None]] | None = [] if hold else None
+        self.calls: list[tuple[str, Any]] = []
+        self.closed = 0
+        self.started = 0
+        self.failure: tuple[str, str] | None = None
+        self.fail: dict[str, BaseException] = {}
+        self.written: dict[Path, Selection] = {}
+
+    # --- non-blocking ---
+
+    def status(self) -> Status:
+        if self.failure is not None:
+            return Status("failed", " ".join(self.failure), "", "", None, None, None)
+        if self.held is not None:
+            return Status("loading", "weights", "cpu", "float32", None, None, None)
+        state = "done" if self.scanned >= CORPUS.prompts else "running"
+        left = None if state == "done" else 7.0
+        scan = ScanProgress(state, self.scanned, CORPUS.prompts, 0, 0, 11.0, left, 5000.0)
+        return Status("ready", "", "cpu", "float32", self.model, CORPUS, scan)
+
+    def start(self) -> None:
+        self.started += 1
+
+    def ask(
+        self, question: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
+    ) -> CannedQuestion:
+        asked = CannedQuestion()
+
+        def work() -> None:
+            try:
+                result = question()
+            except Cancelled:
+                return
+            except Exception as error:  # noqa: BLE001 - the contract: every error goes to `failed`
+                if not asked.cancelled:
+                    failed(error)
+                return
+            if not asked.cancelled:
+                done(result)
+
+        if self.held is not None:
+            self.held.append(work)
+        elif self.threads:
+            threading.Thread(target=work, daemon=True).start()
+        else:
+            work()
+        return asked
+
+    def release(self) -> None:
+        """Answer everything that was held back, and hold nothing from now on."""
+        held, self.held = self.held or [], None
+        for work in held:
+            work()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    # --- vocabulary ---
+
+    def resolve_token(self, text: str) -> TokenMatch:
+        self._called("resolve_token", text)
+        if text.startswith("#"):
+            number = int(text[1:]) if text[1:].isdigit() else -1
+            if not 0 <= number < len(VOCABULARY):
+                raise UnknownTokenError(
+                    f"{text} is no token id.", f"They run from 0 to {len(VOCABULARY) - 1}."
+                )
+            return TokenMatch(text, VOCABULARY[number], (), ())
+        token = next((t for t in VOCABULARY if t.text == text), None)
+        if token is not None:
+            return TokenMatch(text, token, (token,), ())
+        pieces = _pieces(text)
+        close = tuple(t for t in VOCABULARY if t.text.strip()[:2] == text.strip()[:2] != "")[:5]
+        return TokenMatch(text, None, pieces, close)
+
+    def complete_token(self, text: str, limit: int = 20) -> tuple[Token, ...]:
+        return tuple(t for t in VOCABULARY if text and t.text.startswith(text))[:limit]
+
+    def first_view(self) -> FirstView:
+        self._called("first_view", None)
+        story = "L5.N371 writes “ because” and fires after a reason was asked for."
+        return FirstView(BECAUSE, NeuronId(5, 371), story)
+
+    # --- questions ---
+
+    def neurons(
+        self,
+        token: str | int,
+        *,
+        top: int = 50,
+        layers: tuple[int, ...] | None = None,
+        sign: Sign | None = None,
+        next_token_only: bool = False,
+    ) -> TokenNeurons:
+        self._called("neurons", (token, layers, next_token_only))
+        asked = VOCABULARY[int(token)] if isinstance(token, int) else BECAUSE
+        rows = []
+        for n in range(top):
+            neuron = NeuronId(5, 371) if n == 0 else NeuronId(int(noise(token, n) * LAYERS), 17 + n * 3)
+            own = noise("own", token, n) < 0.4 or n == 0
+            best = asked if own else VOCABULARY[int(noise("top", n) * len(VOCABULARY))]
+            value = 6.12 / (1 + 0.12 * n)
+            rows.append(
+                NeuronScore(
+                    neuron, neuron.layer, neuron.index, value, 0.71 / (1 + 0.05 * n), 1 + n, best, value * 1.1
+                )
+            )
+        kept = [
+            row
+            for row in rows
+            if (layers is None or row.layer in layers) and (not next_token_only or row.top_token == asked)
+        ]
+        return TokenNeurons(asked, "folded", "+", tuple(kept), self.provenance())
+
+    def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
+        self._called("tokens", neuron)
+        promoted = [BECAUSE, *VOCABULARY[5:12], *VOCABULARY[-len(HOSTILE) :]]
+        return NeuronTokens(
+            neuron,
+            "folded",
+            tuple(TokenCongruence(t.id, t.text, 6.1 - 0.4 * n) for n, t in enumerate(promoted[:top])),
+            tuple(
+                TokenCongruence(t.id, t.text, -4.0 + 0.3 * n) for n, t in enumerate(VOCABULARY[20 : 20 + top])
+            ),
+            self.provenance(),
+        )
+
+    def prompts(self, neuron: NeuronId, *, top: int = 20, wait: bool = True) -> NeuronPrompts:
+        self._called("prompts", neuron)
+        if neuron.layer >= LAYERS or neuron.index >= NEURONS:
+            raise BadIdError(f"{neuron} does not exist.", f"The model has {LAYERS} layers of {NEURONS}.")
+        count = self.n_prompts if self.scanned >= CORPUS.prompts else self.n_prompts * self.scanned // 506
+        # as the scan goes on, better prompts come in above the ones that were there
+        first = max(0, self.n_prompts - count)
+        found = [self.prompt(neuron, first + n) for n in range(count)]
+        ranked = tuple(replace(p, rank=rank) for rank, p in enumerate(found, 1))
+        stats = NeuronStats(
+            0.02,
+            0.1,
+            0.031,
+            4.31,
+            -0.17,
+            60_000,
+            self.scanned,
+            Histogram(
+                tuple(n * 4.31 / 20 for n in range(21)), tuple(int(300 / (1 + n) ** 1.4) for n in range(20))
+            ),
+        )
+        return NeuronPrompts(
+            neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance()
+        )
+
+    def prompt(self, neuron: NeuronId, n: int) -> Prompt:
+        """The n-th prompt of a neuron, best first when everything is scanned."""
+        words = len(WORDS)
+        length = max(4, int(self.length * (0.5 + noise("length", n))))
+        tokens = [BOS]
+        for position in range(1, length):
+            place = noise(neuron, n, position)
+            if self.hostile and place < 0.12:
+                tokens.append(VOCABULARY[len(VOCABULARY) - 1 - int(place / 0.12 * len(HOSTILE))])
+            else:
+                tokens.append(VOCABULARY[1 + int(place * words)])
+        peak = max(2, int(length * 0.7))
+        tokens[peak] = next(t for t in VOCABULARY if t.text == " but")
+        if peak + 1 < length:
+            tokens[peak + 1] = BECAUSE
+        phi = 4.31 / (1 + 0.03 * n)
+        values = [0.9 * phi * max(0.0, noise("a", neuron, n, p) - 0.55) ** 1.5 - 0.05 for p in range(length)]
+        values[peak] = phi
+        following = tokens[peak + 1] if peak + 1 < length else None
+        trim = Trim(max(1, peak - 6), phi * 0.86, True, "")
+        return Prompt(
+            n + 1,
+            1000 + n,
+            1,
+            tuple(tokens),
+            tuple(values),
+            Peak(peak, tokens[peak], phi, following),
+            trim,
+        )
+
+    def heads(
+        self,
+        neuron: NeuronId,
+        *,
+        prompt: int | None = None,
+        text: str | None = None,
+        sources: HeadId | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAttributions:
+        self._called("heads", (neuron, prompt, sources, trimmed))
+        found = self.prompts(neuron, wait=False).prompts[(prompt or 1) - 1]
+        scores = []
+        for layer in range(min(LAYERS, neuron.layer + 1)):
+            for index in range(HEADS):
+                value = 2.2 * (noise("head", neuron, found.prompt_id, layer, index) - 0.42) ** 3
+                value = 1.92 if (layer, index) == (3, 2) else value
+                both = (value * 0.6, value * 0.4) if self.model.gated else (None, None)
+                scores.append(HeadScore(HeadId(layer, index), layer, index, value, value > 0.6, *both))
+        other = OtherComponents(0.1, 0.9, 0.02, 0.2)
+        total = sum(s.attribution for s in scores) + 0.1 + 0.9 + 0.02 + 0.2
+        position = found.peak.position
+        tokens, shift = found.tokens, 0
+        if trimmed:
+            assert found.trimmed is not None
+            shift = found.trimmed.start - 1
+            tokens = (BOS, *found.tokens[found.trimmed.start : position + 1])
+        read: tuple[SourceToken, ...] = ()
+        if sources is not None:
+            size = position - shift + 1
+            read = tuple(
+                SourceToken(p, tokens[p], 1.92 * (noise("source", sources, p) - 0.3) ** 3)
+                for p in range(size)
+            )
+        return HeadAttributions(
+            neuron,
+            found.prompt_id,
+            found.rank,
+            "trimmed" if trimmed else "full",
+            tokens,
+            position - shift,
+            found.peak.activation,
+            total,
+            Target("activation" if self.model.gated else "pre_activation", total),
+            tuple(scores),
+            other,
+            total,
+            0.0,
+            "2sd",
+            0.61,
+            sources,
+            read,
+            self.provenance(),
+        )
+
+    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
+        self._called("heads_overview", neuron)
+        heads = tuple(
+            HeadMean(
+                HeadId(layer, index),
+                layer,
+                index,
+                1.6 * (noise("mean", neuron, layer, index) - 0.4) ** 3,
+                noise("active", layer, index),
+                0.25 <= noise("active", layer, index) <= 0.75,
+            )
+            for layer in range(neuron.layer + 1)
+            for index in range(HEADS)
+        )
+        return HeadOverview(neuron, 20, "full", "2sd", heads, self.provenance())
+
+    # --- export ---
+
+    def export(self, selection: Selection, path: Path) -> Path:
+        self._called("export", path)
+        self.written[path] = selection
+        path.write_text(json.dumps({"things": len(selection)}), encoding="utf-8")
+        return path
+
+    def open_export(self, path: Path) -> ExportDocument:
+        self._called("open_export", path)
+        selection = self.written.get(path)
+        if selection is None:
+            raise ExportError(f"{path.name} is no export.", "Exports are written with x.")
+        found = {p.prompt_id: p for p in self.prompts(NeuronId(5, 371)).prompts}
+        return ExportDocument(
+            1,
+            "canned",
+            "2026-01-01T00:00:00Z",
+            self.provenance(),
+            tuple(
+                ExportedNeuron(n.neuron, n.token, None, None, None, (), (), None) for n in selection.neurons
+            ),
+            tuple(ExportedPrompt(p.neuron, found[p.prompt_id]) for p in selection.prompts),
+            tuple(ExportedHead(h.neuron, h.head, h.prompt_id, None, None) for h in selection.heads),
+        )
+
+    def provenance(self) -> Provenance:
+        return Provenance(self.model, CORPUS, "folded", "cpu", "float32", {"top": 20})
+
+    def _called(self, name: str, argument: object) -> None:
+        self.calls.append((name, argument))
+        if name in self.fail:
+            raise self.fail[name]
+
+
+def _pieces(text: str) -> tuple[Token, ...]:
+    pieces: list[Token] = []
+    while text:
+        best = max(
+            (t for t in VOCABULARY if t.text and text.startswith(t.text)),
+            key=lambda t: len(t.text),
+            default=None,
+        )
+        if best is None:
+            return tuple(pieces)
+        pieces.append(best)
+        text = text[len(best.text) :]
+    return tuple(pieces)

@@ -1,0 +1,1 @@
+"""Functions over a LookupModel and a Corpus that return frozen dataclasses."""

@@ -1,0 +1,175 @@
+"""From a layer's activations on a batch to what the scan keeps of them (METHOD 3).
+
+1. Rows of a batch are sorted by length; rows of one length are reduced together over positions 1 to
+   length - 1, so neither position 0 nor padding is ever looked at, and nothing is masked or copied.
+2. On a CPU a run of rows is cut into pieces that stay in the processor's cache for all reductions.
+3. A batch that does not fit into memory is cut in two, again and again; the pieces merge to the same.
+4. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
+   in float64 over prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.model.lookup_model import LookupModel, Poll
+
+Window = npt.NDArray[np.int64]
+
+_CPU_PIECE = 1 << 18
+"""Elements reduced at once on a CPU: 1 MB of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReduction:
+    """One layer on one batch.
+
+    Attributes:
+        maxima, minima: [batch, d_mlp] float32, over the positions that count.
+        max_positions: [batch, d_mlp] int32, the first position that attains it; min_positions likewise,
+            None unless asked for.
+        sums: [2, d_mlp] float64: the sum and the sum of squares over all rows and positions.
+        positive: [d_mlp] int64, how many are above zero.
+    """
+
+    maxima: Tensor
+    max_positions: Tensor
+    minima: Tensor
+    min_positions: Tensor | None
+    sums: Tensor
+    positive: Tensor
+
+
+def reduce_activations(activation: Tensor, lengths: Sequence[int], *, both_signs: bool) -> LayerReduction:
+    """Reduce hook_post of one layer.
+
+    Args:
+        activation: [batch, pos, d_mlp], padded on the right.
+        lengths: tokens of each row, padding excluded; at least 2; equal lengths side by side.
+        both_signs: also find where the minimum is attained.
+    """
+    maxima, minima, max_positions, min_positions = [], [], [], []
+    d_mlp = activation.shape[2]
+    sums = torch.zeros(2, d_mlp, dtype=torch.float64, device=activation.device)
+    positive = torch.zeros(d_mlp, dtype=torch.float64, device=activation.device)
+    buffer: Tensor | None = None
+    for rows, length in _pieces(activation, lengths):
+        piece = activation[rows, 1:length]
+        if piece.dtype not in (torch.float32, torch.float64):
+            piece = piece.to(torch.float32)
+        if buffer is None or buffer.numel() < piece.numel():
+            buffer = torch.empty(piece.numel(), dtype=piece.dtype, device=piece.device)
+        room = buffer[: piece.numel()].view(piece.shape)
+        best, place = piece.max(dim=1)
+        maxima.append(best)
+        max_positions.append(place)
+        if both_signs:
+            least, place = piece.min(dim=1)
+            min_positions.append(place)
+        else:
+            least = piece.amin(dim=1)
+        minima.append(least)
+        sums[0] += piece.sum(1).sum(0, dtype=torch.float64)
+        sums[1] += torch.mul(piece, piece, out=room).sum(1).sum(0, dtype=torch.float64)
+        positive += torch.gt(piece, 0, out=room).sum(1).sum(0, dtype=torch.float64)
+    return LayerReduction(
+        torch.cat(maxima).to(torch.float32),
+        torch.cat(max_positions).to(torch.int32) + 1,
+        torch.cat(minima).to(torch.float32),
+        torch.cat(min_positions).to(torch.int32) + 1 if both_signs else None,
+        sums,
+        positive.to(torch.int64),
+    )
+
+
+def _pieces(activation: Tensor, lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Slices of rows of one length, small enough for the cache on a CPU."""
+    first = 0
+    for length, run in groupby(lengths):
+        end = first + len(list(run))
+        rows = end - first
+        if activation.device.type == "cpu":
+            rows = max(1, _CPU_PIECE // (length * activation.shape[2]))
+        for start in range(first, end, rows):
+            yield slice(start, min(end, start + rows)), length
+        first = end
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Prompts that ran together, and what was found on each layer, in the order of the layers."""
+
+    prompt_ids: npt.NDArray[np.int64]
+    layers: tuple[LayerReduction, ...]
+
+
+class BatchReducer:
+    """Runs batches of prompts and reduces every asked-for layer.
+
+    Args:
+        window_tokens: token ids of a prompt.
+        layers: ascending.
+        both_signs: also find where minima are attained.
+    """
+
+    def __init__(
+        self,
+        model: LookupModel,
+        window_tokens: Callable[[int], Window],
+        layers: Sequence[int],
+        *,
+        both_signs: bool,
+    ) -> None:
+        self._model, self._window_tokens = model, window_tokens
+        self._layers, self._both_signs = tuple(layers), both_signs
+        self._limit: int | None = None  # padded tokens that fit into memory, once that was learnt
+
+    def __call__(self, prompt_ids: npt.NDArray[np.int64], poll: Poll) -> list[Piece]:
+        """Reductions of a batch (prompts sorted by length), usually in one piece.
+
+        Raises LookupsError when not even one prompt fits into memory, and what `poll` raises.
+        """
+        windows = [self._window_tokens(int(prompt)) for prompt in prompt_ids]
+        padded = len(windows) * max(map(len, windows))
+        if self._limit is None or padded <= self._limit or len(prompt_ids) == 1:
+            try:
+                return [Piece(prompt_ids, self._forward(windows, poll))]
+            except torch.OutOfMemoryError as error:
+                if len(prompt_ids) == 1:
+                    raise LookupsError(
+                        f"One prompt of {padded} tokens does not fit into memory on {self._model.device}.",
+                        "Try --dtype bfloat16, a shorter window or --device cpu.",
+                    ) from error
+            # Only here are the failed pass's tensors let go, which the traceback referred to.
+            self._limit = padded // 2
+            if self._model.device.type == "cuda":
+                torch.cuda.empty_cache()
+        half = len(prompt_ids) // 2
+        return self(prompt_ids[:half], poll) + self(prompt_ids[half:], poll)
+
+    def _forward(self, windows: Sequence[Window], poll: Poll) -> tuple[LayerReduction, ...]:
+        lengths = [len(window) for window in windows]
+        found: list[LayerReduction] = []
+
+        def consume(_: int, activation: Tensor) -> None:
+            found.append(reduce_activations(activation, lengths, both_signs=self._both_signs))
+
+        tokens = pad(windows).to(self._model.device)
+        self._model.mlp_activations(tokens, self._layers, consume, poll=poll)
+        return tuple(found)
+
+
+def pad(windows: Sequence[Window]) -> Tensor:
+    """[batch, pos], padded on the right with token 0, which causal attention never looks at."""
+    rows = np.zeros((len(windows), max(map(len, windows))), np.int64)
+    for row, window in zip(rows, windows, strict=True):
+        row[: len(window)] = window
+    return torch.from_numpy(rows)

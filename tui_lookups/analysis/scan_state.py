@@ -1,0 +1,229 @@
+"""What a scan knows so far, on the model's device: constant in size, merged batch by batch.
+
+Every tensor has the asked-for layers as its first axis. The state goes to a checkpoint and comes back
+bit for bit; a finished one becomes the arrays of an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.reductions import LayerReduction
+from tui_lookups.analysis.top_k import EMPTY, encode_keys, key_prompt_ids, key_values, merge_top_k
+from tui_lookups.errors import CacheError, NumericalError
+from tui_lookups.ids import NeuronId
+from tui_lookups.storage.index import PARTS, NeuronRecord, layer_arrays
+
+Array = npt.NDArray[Any]
+
+_NEGATIVE_BINS, _POSITIVE_BINS = 8, 56
+_INNER, _OUTER = 0.1, 1000.0
+
+
+def histogram_edges() -> npt.NDArray[np.float32]:
+    """Edges of the histogram of phi, the same for every neuron so that counts add up: [65].
+
+    Evenly spaced in asinh(phi / 0.1) up to 1000, with an edge at 0. Few bins are negative: phi is a
+    maximum, and the usual activation functions go down to about -0.2.
+    """
+    step = np.arcsinh(_OUTER / _INNER) / _POSITIVE_BINS
+    edges = _INNER * np.sinh(step * np.arange(-_NEGATIVE_BINS, _POSITIVE_BINS + 1))
+    return np.asarray(edges, np.float32)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ScanState:
+    """Tensors over [n_layers, ...]; see `NeuronRecord` for what they mean.
+
+    Attributes:
+        keys, positions: [n_layers, signs, parts, d_mlp, top] int64 (top_k.py) and int32.
+        sums: [n_layers, 2, d_mlp] float64; positive: [n_layers, d_mlp] int64.
+        extremes: [n_layers, 2, d_mlp] float32, maximum and minimum.
+        histogram: [n_layers, d_mlp, bins] int32.
+        sample: [n_layers, d_mlp, sample] float32, NaN where not seen yet.
+        broken: [n_layers] bool, NaN or infinite activations were seen.
+    """
+
+    keys: Tensor
+    positions: Tensor
+    sums: Tensor
+    positive: Tensor
+    extremes: Tensor
+    histogram: Tensor
+    sample: Tensor
+    broken: Tensor
+
+    @classmethod
+    def empty(
+        cls, n_layers: int, d_mlp: int, *, signs: int, top: int, sample: int, device: torch.device
+    ) -> ScanState:
+        """Nothing seen yet."""
+        extremes = torch.full((n_layers, 2, d_mlp), -torch.inf, device=device)
+        extremes[:, 1] = torch.inf
+        places = (n_layers, signs, len(PARTS), d_mlp, top)
+        bins = _NEGATIVE_BINS + _POSITIVE_BINS
+        return cls(
+            keys=torch.full(places, EMPTY, dtype=torch.int64, device=device),
+            positions=torch.zeros(places, dtype=torch.int32, device=device),
+            sums=torch.zeros(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
+            positive=torch.zeros(n_layers, d_mlp, dtype=torch.int64, device=device),
+            extremes=extremes,
+            histogram=torch.zeros(n_layers, d_mlp, bins, dtype=torch.int32, device=device),
+            sample=torch.full((n_layers, d_mlp, sample), torch.nan, device=device),
+            broken=torch.zeros(n_layers, dtype=torch.bool, device=device),
+        )
+
+    def merge(
+        self,
+        place: int,
+        part: int,
+        prompt_ids: Tensor,
+        found: LayerReduction,
+        sampled: tuple[Sequence[int], Sequence[int]],
+    ) -> None:
+        """Take in what was found on a batch, or a piece of one.
+
+        Args:
+            place: which layer, counted on the first axis.
+            prompt_ids: [batch] int64; none may have been merged before.
+            sampled: rows of the batch that belong to the sample, and their slots in it.
+        """
+        finite = torch.isfinite(found.maxima).all() & torch.isfinite(found.minima).all()
+        self.broken[place] |= ~finite
+        self._merge_top(place, 0, part, prompt_ids, found.maxima, found.max_positions)
+        if found.min_positions is not None:
+            self._merge_top(place, 1, part, prompt_ids, -found.minima, found.min_positions)
+        self.sums[place] += found.sums
+        self.positive[place] += found.positive
+        highest, lowest = self.extremes[place]
+        torch.maximum(highest, found.maxima.amax(0), out=highest)
+        torch.minimum(lowest, found.minima.amin(0), out=lowest)
+        _count(self.histogram[place], found.maxima)
+        rows, slots = sampled
+        if rows:
+            self.sample[place][:, list(slots)] = found.maxima[list(rows)].T
+
+    def _merge_top(
+        self, place: int, sign: int, part: int, prompt_ids: Tensor, values: Tensor, positions: Tensor
+    ) -> None:
+        keys = encode_keys(values.T, prompt_ids)  # [d_mlp, batch]
+        merge_top_k(self.keys[place, sign, part], self.positions[place, sign, part], keys, positions.T)
+
+    def require_finite(self, layers: Sequence[int]) -> None:
+        """Raise NumericalError naming the first layer with NaN or infinite activations."""
+        for layer, broken in zip(layers, self.broken.tolist(), strict=True):
+            if broken:
+                raise NumericalError(
+                    f"Activations of layer {layer} are NaN or infinite.",
+                    "Try --dtype float32; if it stays, the weights of that layer are damaged.",
+                )
+
+    # --- checkpoints ---
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Everything, bit for bit; on the CPU these are views."""
+        return {f.name: getattr(self, f.name).cpu().numpy() for f in fields(self)}
+
+    def load_arrays(self, arrays: Mapping[str, Array]) -> None:
+        """Put what `to_arrays` gave in place of what is here. Raises CacheError when it does not fit."""
+        mine = self.to_arrays()
+        fits = mine.keys() == arrays.keys() and all(
+            arrays[name].shape == array.shape and arrays[name].dtype == array.dtype
+            for name, array in mine.items()
+        )
+        if not fits:
+            raise CacheError("The checkpoint does not fit the scan.", "The scan starts anew.")
+        for name, array in arrays.items():
+            # A copy: what lies on disk is mapped read-only, and torch has no such tensors.
+            getattr(self, name).copy_(torch.from_numpy(np.array(array)))
+
+    # --- answers ---
+
+    def index_arrays(self, place: int, *, positions: int, corpus_prompts: int) -> dict[str, Array]:
+        """The block of a layer in the index (storage/index.py). `positions` scanned in all."""
+        top = _top_arrays(self.keys[place].permute(2, 0, 1, 3), self.positions[place].permute(2, 0, 1, 3))
+        return layer_arrays(
+            *top,
+            moments=_moments(self.sums[place], self.positive[place], positions),
+            extremes=_to_numpy(self.extremes[place].T),
+            histogram=_to_numpy(self.histogram[place]),
+            sample=_to_numpy(self.sample[place]),
+            corpus_prompts=corpus_prompts,
+        )
+
+    def record(
+        self,
+        place: int,
+        neuron: NeuronId,
+        *,
+        signs: tuple[int, ...],
+        sample_prompts: Array,
+        prompts: int,
+        positions: int,
+    ) -> NeuronRecord:
+        """What is known of one neuron so far; copies, which later merges leave alone."""
+        here = slice(neuron.index, neuron.index + 1)
+        top = _top_arrays(self.keys[place, :, :, neuron.index], self.positions[place, :, :, neuron.index])
+        extremes = self.extremes[place, :, neuron.index] if prompts else torch.zeros(2)
+        return NeuronRecord(
+            neuron,
+            signs,
+            *top,
+            moments=_moments(self.sums[place][:, here], self.positive[place][here], positions)[0],
+            extremes=_to_numpy(extremes),
+            histogram=_to_numpy(self.histogram[place, neuron.index]),
+            edges=histogram_edges(),
+            sample_values=_to_numpy(self.sample[place, neuron.index]),
+            sample_prompts=sample_prompts,
+            prompts=prompts,
+            positions=positions,
+        )
+
+
+@cache
+def _inner_edges(device: torch.device) -> Tensor:
+    return torch.from_numpy(histogram_edges()[1:-1]).to(device)
+
+
+def _count(histogram: Tensor, phi: Tensor) -> None:
+    """Add phi [batch, d_mlp] to the counts [d_mlp, bins] (a view of contiguous memory)."""
+    bins = torch.bucketize(phi, _inner_edges(phi.device), right=True)
+    bins += torch.arange(histogram.shape[0], device=phi.device) * histogram.shape[1]
+    ones = torch.ones(bins.numel(), dtype=histogram.dtype, device=phi.device)
+    histogram.view(-1).scatter_add_(0, bins.view(-1), ones)
+
+
+def _top_arrays(keys: Tensor, positions: Tensor) -> tuple[Array, Array, Array]:
+    """Values (NaN where empty), prompt ids and positions (-1 where empty)."""
+    filled = keys != EMPTY
+    values = torch.where(filled, key_values(keys), torch.nan)
+    ids = torch.where(filled, key_prompt_ids(keys), -1)
+    return _to_numpy(values), _to_numpy(ids), _to_numpy(torch.where(filled, positions, -1))
+
+
+def _moments(sums: Tensor, positive: Tensor, positions: int) -> Array:
+    """Mean, variance (population) and fraction above zero: [neurons, 3]; zeros before the first batch."""
+    count = max(positions, 1)
+    mean, square = sums / count
+    variance = (square - mean * mean).clamp(min=0.0)  # rounding can take it below
+    return _to_numpy(torch.stack([mean, variance, positive / count], 1))
+
+
+def _to_numpy(tensor: Tensor) -> Array:
+    copied: Array = tensor.detach().cpu().contiguous().numpy().copy()
+    return copied
+
+
+def sample_slots(sample_prompts: Array, prompt_ids: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Rows of a batch that belong to the (ascending) sample, and their slots in it."""
+    ids = np.asarray(list(prompt_ids), np.int64)
+    rows = np.flatnonzero(np.isin(ids, sample_prompts))
+    return rows.tolist(), np.searchsorted(sample_prompts, ids[rows]).tolist()

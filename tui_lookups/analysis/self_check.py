@@ -1,0 +1,73 @@
+"""Does the decomposition of this very model close? Asked once, after it is loaded.
+
+1. A short text of fixed pseudo-random tokens is run; in the first, a middle and the last layer the neurons
+   with the largest and the smallest activation at its last position are decomposed (METHOD 4).
+2. The remainder must be within METHOD's bound for the dtype. A model of an unlisted family that does not
+   close is refused; so is one of a listed family, since its figures would be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.attribution import decompose
+from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll
+
+BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest |remainder| / sum of |components| by weight dtype; METHOD fixes the first two."""
+
+_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """The worst remainder found, relative to the sum of |components|, and the neuron it was found at."""
+
+    neuron: NeuronId
+    relative_remainder: float
+    bound: float
+
+    @property
+    def closes(self) -> bool:
+        return self.relative_remainder <= self.bound
+
+
+def check_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
+    """Decompose a few neurons of the loaded model and return the worst remainder."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, len(model.vocabulary), (_LENGTH,), generator=generator).tolist()
+    if model.vocabulary.bos_id is not None:
+        ids[0] = model.vocabulary.bos_id
+    last = model.info.n_layers - 1
+    layers = sorted({0, last // 2, last})
+    chosen: list[NeuronId] = []
+
+    def choose(layer: int, activations: Tensor) -> None:
+        at_end = activations[0, -1]
+        chosen.extend(NeuronId(layer, int(i)) for i in (at_end.argmax(), at_end.argmin()))
+
+    model.mlp_activations(model.batch([ids]), layers, choose, poll=poll)
+    worst = Closure(chosen[0], 0.0, BOUNDS[model.dtype])
+    for neuron in chosen:
+        found = decompose(model, neuron, [ids], [_LENGTH - 1], poll=poll)[0]
+        relative = abs(found.remainder) / max(found.scale, 1e-30)
+        if relative > worst.relative_remainder:
+            worst = Closure(neuron, relative, worst.bound)
+    return worst
+
+
+def require_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
+    """As `check_closure`; raises UnsupportedModelError when the decomposition does not close."""
+    worst = check_closure(model, poll=poll)
+    if not worst.closes:
+        raise UnsupportedModelError(
+            f"The decomposition of {model.info.name} ({model.architecture.label}) does not close: "
+            f"{worst.neuron} is off by {worst.relative_remainder:.1e} of its components.",
+            "Its figures would be wrong, so it is refused. Choose a model of a supported family.",
+        )
+    return worst

@@ -1,0 +1,73 @@
+"""The running top k of (value, prompt) pairs, mergeable in any order and split with the identical result.
+
+1. A float32 value and a prompt id make one int64 key: the order-preserving int32 of the value in the high
+   half, 0xFFFFFFFF - prompt_id in the low half. A larger key is a larger value or, on exactly equal
+   values, a smaller prompt id; -0.0 counts as 0.0.
+2. No two prompts share a key, so the k largest keys of a set do not depend on how it was cut up or in
+   which order the pieces were merged. Positions travel along.
+3. Empty slots hold EMPTY, below the key of any finite value.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EMPTY = torch.iinfo(torch.int64).min
+"""Key of a slot nothing has been put in."""
+
+MAX_PROMPTS = 0xFFFFFFFF
+"""Prompt ids must lie below this."""
+
+_LOW = 0xFFFFFFFF
+_ALL_BUT_SIGN = 0x7FFFFFFF
+
+
+def encode_keys(values: Tensor, prompt_ids: Tensor) -> Tensor:
+    """Sortable keys. Args: values float32, prompt_ids int64, shapes that broadcast. Returns int64."""
+    bits = (values.to(torch.float32) + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
+    ordered = torch.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
+    return (ordered.to(torch.int64) << 32) | (_LOW - prompt_ids)
+
+
+def key_values(keys: Tensor) -> Tensor:
+    """The float32 values in the keys; NaN for EMPTY."""
+    ordered = (keys >> 32).to(torch.int32)
+    bits = torch.where(ordered < 0, ordered ^ _ALL_BUT_SIGN, ordered)
+    return bits.view(torch.float32)
+
+
+def key_prompt_ids(keys: Tensor) -> Tensor:
+    """The prompt ids in the keys, int64; MAX_PROMPTS for EMPTY."""
+    return _LOW - (keys & _LOW)
+
+
+def merge_top_k(keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor) -> None:
+    """Merge new entries into a running top k, in place; the result is sorted, best first.
+
+    Args:
+        keys, positions: [rows, k], int64 and int32, sorted best first.
+        new_keys, new_positions: [rows, n], int64 and int32; no key may be in `keys` already.
+    """
+    if keys.device.type == "cpu":
+        # Late in a scan few rows change: one comparison is cheaper than selecting again. Elsewhere the
+        # look at the data would make the host wait for the device.
+        rows = (new_keys.amax(1) > keys[:, -1]).nonzero().squeeze(1)
+        if len(rows) == 0:
+            return
+        if len(rows) < len(keys):
+            best, where = _select(keys[rows], positions[rows], new_keys[rows], new_positions[rows])
+            keys[rows] = best
+            positions[rows] = where
+            return
+    best, where = _select(keys, positions, new_keys, new_positions)
+    keys.copy_(best)
+    positions.copy_(where)
+
+
+def _select(
+    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor
+) -> tuple[Tensor, Tensor]:
+    everything = torch.cat([keys, new_keys], 1)
+    best, places = everything.topk(keys.shape[1], dim=1)
+    return best, torch.cat([positions, new_positions], 1).gather(1, places)

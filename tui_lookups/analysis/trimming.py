@@ -1,0 +1,207 @@
+"""Trimming a prompt to what its peak needs (METHOD 3).
+
+1. The yardstick is the neuron's activation at the peak on the prompt as the scan ran it.
+2. Candidates are begin-of-text plus tokens start..peak, from the shortest up. The activation is not
+   monotone in the length, so they are evaluated one after the other, many in a forward pass (padded on the
+   right), several prompts together, until one keeps `keep` of the yardstick: the true shortest.
+3. Where no begin-of-text is defined, the shortest candidate has two tokens: position 0 never counts.
+
+Preset "paper" searches as the authors did: by bisection over `start`, without begin-of-text. Their start 0
+is never tried and stands when nothing shorter does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll
+from tui_lookups.results import Preset, Trim
+
+KEEP = 0.8
+"""Share of the peak activation that a trimmed prompt must keep."""
+
+PAPER_LIMIT = 100
+"""Preset "paper" drops trimmed prompts of so many tokens or more."""
+
+_BATCH_TOKENS = 4096
+_FIRST_ROUND = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """Tokens (begin-of-text included), the position of the peak, and which sign of a fires."""
+
+    ids: tuple[int, ...]
+    peak: int
+    sign: int
+
+
+def trim(
+    model: LookupModel,
+    neuron: NeuronId,
+    ids: Sequence[int],
+    peak: int,
+    sign: int = 1,
+    *,
+    keep: float = KEEP,
+    preset: Preset = "default",
+    poll: Poll = no_poll,
+) -> Trim:
+    """Trim one prompt; see `trim_prompts`."""
+    return trim_prompts(model, neuron, [ids], [peak], [sign], keep=keep, preset=preset, poll=poll)[0]
+
+
+def trim_prompts(
+    model: LookupModel,
+    neuron: NeuronId,
+    rows: Sequence[Sequence[int]],
+    peaks: Sequence[int],
+    signs: Sequence[int],
+    *,
+    keep: float = KEEP,
+    preset: Preset = "default",
+    poll: Poll = no_poll,
+) -> list[Trim]:
+    """The shortest suffix of each prompt that ends at its peak and keeps `keep` of sign * activation.
+
+    Args:
+        rows: token ids of each prompt, begin-of-text included.
+        peaks, signs: position of each peak, and -1 where the neuron fires negatively (see `TopEntries`).
+
+    `start` counts in the prompt's own tokens. A prompt comes back untrimmed, with start 0 and a note, when
+    its peak is not positive, no suffix reaches `keep`, or the whole prompt is the shortest that does.
+    Raises Cancelled from `poll`, ValueError for a peak outside the prompt.
+    """
+    prompts = [_Prompt(tuple(ids), p, sign) for ids, p, sign in zip(rows, peaks, signs, strict=True)]
+    for prompt in prompts:
+        if not 0 <= prompt.peak < len(prompt.ids):
+            raise ValueError(f"position {prompt.peak} is not in a prompt of {len(prompt.ids)} tokens")
+    evaluate = _Evaluator(model, neuron, poll)
+    wholes = evaluate([prompt.ids[: prompt.peak + 1] for prompt in prompts])
+    search = _bisect if preset == "paper" else _shortest
+    hopeful = [place for place, p in enumerate(prompts) if p.sign * wholes[place] > 0]
+    found = search(
+        evaluate,
+        model.vocabulary.bos_id,
+        [prompts[place] for place in hopeful],
+        [keep * prompts[place].sign * wholes[place] for place in hopeful],
+    )
+    trims = [Trim(0, whole, False, "the peak is not positive") for whole in wholes]
+    for place, hit in zip(hopeful, found, strict=True):
+        trims[place] = _describe(prompts[place], wholes[place], hit, model.vocabulary.bos_id, keep, preset)
+    return trims
+
+
+def dropped_by_paper(trim: Trim, peak: int) -> bool:
+    """Whether preset "paper" leaves this prompt out: 100 tokens or more from `start` to the peak."""
+    return peak - trim.start + 1 >= PAPER_LIMIT
+
+
+class _Evaluator:
+    """The neuron's activation at the last token of each text, many texts in a forward pass."""
+
+    def __init__(self, model: LookupModel, neuron: NeuronId, poll: Poll) -> None:
+        self._model, self._neuron, self._poll = model, neuron, poll
+
+    def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        answers = [0.0] * len(texts)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        while order:
+            rows = [order.pop(0)]
+            while order and (len(rows) + 1) * len(texts[order[0]]) <= _BATCH_TOKENS:
+                rows.append(order.pop(0))
+            self._poll()
+            values = self._model.neuron_activations(
+                self._model.batch([texts[place] for place in rows]), self._neuron, poll=self._poll
+            )
+            last = torch.tensor([len(texts[place]) - 1 for place in rows], device=values.device)
+            picked = values.gather(1, last[:, None])[:, 0].tolist()
+            for place, value in zip(rows, picked, strict=True):
+                answers[place] = value
+        return answers
+
+
+def _body(prompt: _Prompt, bos_id: int | None) -> int:
+    """Where the text begins: after begin-of-text, where the prompt has it."""
+    return 1 if bos_id is not None and prompt.ids[0] == bos_id else 0
+
+
+def _shortest(
+    evaluate: _Evaluator, bos_id: int | None, prompts: list[_Prompt], targets: list[float]
+) -> list[tuple[int, float] | None]:
+    """(start, activation) of the shortest sufficient suffix of each prompt; None where there is none."""
+    prefix = () if bos_id is None else (bos_id,)
+    found: list[tuple[int, float] | None] = [None] * len(prompts)
+    # The peak must not be at position 0, so without a prefix the first candidate starts one token earlier.
+    next_start = [prompt.peak - (0 if prefix else 1) for prompt in prompts]
+    open_places, width = list(range(len(prompts))), _FIRST_ROUND
+    while open_places:
+        tried = [
+            (place, start)
+            for place in open_places
+            for start in range(
+                next_start[place],
+                max(next_start[place] - width, _body(prompts[place], bos_id) - 1),
+                -1,
+            )
+        ]
+        values = evaluate([prefix + prompts[p].ids[start : prompts[p].peak + 1] for p, start in tried])
+        for (place, start), value in zip(tried, values, strict=True):
+            next_start[place] = start - 1
+            if found[place] is None and prompts[place].sign * value >= targets[place]:
+                found[place] = (start, value)
+        open_places = [
+            place
+            for place in open_places
+            if found[place] is None and next_start[place] >= _body(prompts[place], bos_id)
+        ]
+        width *= 2
+    return found
+
+
+def _bisect(
+    evaluate: _Evaluator, bos_id: int | None, prompts: list[_Prompt], targets: list[float]
+) -> list[tuple[int, float] | None]:
+    """As the authors: the largest start that bisection finds sufficient, begin-of-text left away."""
+    low = [_body(prompt, bos_id) for prompt in prompts]
+    high = [prompt.peak for prompt in prompts]
+    best: list[tuple[int, float] | None] = [None] * len(prompts)
+    while open_places := [place for place in range(len(prompts)) if low[place] < high[place]]:
+        middles = [(low[place] + high[place] + 1) // 2 for place in open_places]
+        values = evaluate(
+            [
+                prompts[place].ids[middle : prompts[place].peak + 1]
+                for place, middle in zip(open_places, middles, strict=True)
+            ]
+        )
+        for place, middle, value in zip(open_places, middles, values, strict=True):
+            if prompts[place].sign * value >= targets[place]:
+                low[place], best[place] = middle, (middle, value)
+            else:
+                high[place] = middle - 1
+    return best
+
+
+def _describe(
+    prompt: _Prompt,
+    whole: float,
+    hit: tuple[int, float] | None,
+    bos_id: int | None,
+    keep: float,
+    preset: Preset,
+) -> Trim:
+    if hit is None:
+        what = "bisection finds no suffix that keeps" if preset == "paper" else "no suffix keeps"
+        made = Trim(0, whole, False, f"{what} {keep:.0%} of the peak")
+    elif hit[0] <= _body(prompt, bos_id):
+        made = Trim(0, whole, False, f"only the whole text keeps {keep:.0%} of the peak")
+    else:
+        made = Trim(hit[0], hit[1], True, "")
+    if preset == "paper" and dropped_by_paper(made, prompt.peak):
+        note = f"dropped by preset paper: {prompt.peak - made.start + 1} tokens after trimming"
+        made = Trim(made.start, made.activation, made.trimmed, f"{made.note}; {note}" if made.note else note)
+    return made

@@ -1,0 +1,204 @@
+"""Answers put together on the model thread: results.py dataclasses from a model, a corpus and an index.
+
+Pure functions of what they are given; caching, threads and names are the Explorer's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from tui_lookups.analysis.attribution import Decomposition, active_heads, decompose, head_scores
+from tui_lookups.analysis.congruence import rank_neurons
+from tui_lookups.analysis.trimming import trim_prompts
+from tui_lookups.corpus.corpus import Corpus
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.lookup_model import LookupModel, Poll, require_finite
+from tui_lookups.places import Entry, Place, place_of
+from tui_lookups.results import (
+    ActivityRule,
+    FirstView,
+    HeadAttributions,
+    HeadMean,
+    HeadOverview,
+    NeuronScore,
+    Peak,
+    Preset,
+    Prompt,
+    Provenance,
+    SourceToken,
+    Target,
+    Token,
+)
+
+_WORTH_EXPLAINING = (0.25, 0.75)
+
+FIRST_WORDS = (
+    " because", " instead", " such", " each", " same", " time", " right", " other", " better", " rather",
+    " first", " only", " hand", " door", " night", " himself", " herself", " enough", " together", " again",
+)  # fmt: skip
+"""Words the first view chooses from: frequent, and decided by the context before them."""
+
+
+def build_prompts(
+    model: LookupModel,
+    corpus: Corpus,
+    neuron: NeuronId,
+    entries: Sequence[Entry],
+    *,
+    preset: Preset,
+    poll: Poll,
+) -> list[Prompt]:
+    """Prompts with the neuron's activation at every token and their trimmed context, ranked as given."""
+    if not entries:
+        return []
+    rows = [corpus.window_tokens(entry.prompt_id).tolist() for entry in entries]
+    activations = _activations(model, neuron, rows, poll)
+    peaks, signs = [entry.position for entry in entries], [entry.sign for entry in entries]
+    trims = trim_prompts(model, neuron, rows, peaks, signs, preset=preset, poll=poll)
+    prompts = []
+    for rank, (entry, row, values, trim) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
+        tokens = model.vocabulary.tokens(row)
+        follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
+        peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows)
+        prompts.append(Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, trim))
+    return prompts
+
+
+def _activations(
+    model: LookupModel, neuron: NeuronId, rows: Sequence[Sequence[int]], poll: Poll
+) -> list[list[float]]:
+    values = model.neuron_activations(model.batch(rows), neuron, poll=poll)
+    found = [row[: len(ids)] for row, ids in zip(values, rows, strict=True)]
+    for row in found:
+        require_finite(row, neuron.layer)
+    return [row.double().cpu().tolist() for row in found]
+
+
+def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll: Poll) -> list[float]:
+    """The neuron's activation at every token of a text. Raises LookupsError for an empty or too long one."""
+    model.check_neuron(neuron)
+    if len(ids) <= (model.vocabulary.bos_id is not None):
+        raise LookupsError("The text is empty.", "Give at least one token of text.")
+    if len(ids) > model.info.n_ctx:
+        raise LookupsError(
+            f"The text has {len(ids)} tokens; {model.info.name} reads at most {model.info.n_ctx}.",
+            "Shorten it.",
+        )
+    return _activations(model, neuron, [ids], poll)[0]
+
+
+def head_attributions(
+    model: LookupModel,
+    neuron: NeuronId,
+    place: Place,
+    *,
+    prompt: Prompt | None,
+    context: str,
+    sources: HeadId | None,
+    rule: ActivityRule,
+    preset: Preset,
+    provenance: Provenance,
+    poll: Poll,
+) -> HeadAttributions:
+    """The exact decomposition at one place as a result (METHOD 4)."""
+    found = decompose(
+        model, neuron, [place.ids], [place.position], source_head=sources, preset=preset, poll=poll
+    )[0]
+    heads, threshold = head_scores(found, rule, place.sign)
+    tokens = model.vocabulary.tokens(list(place.ids))
+    return HeadAttributions(
+        neuron=neuron,
+        prompt_id=None if prompt is None else prompt.prompt_id,
+        rank=None if prompt is None else prompt.rank,
+        context=context,  # type: ignore[arg-type]
+        tokens=tokens,
+        position=place.position,
+        activation=found.activation,
+        pre_activation=found.pre_activation,
+        target=Target("activation" if found.gate is not None else "pre_activation", found.target),
+        heads=heads,
+        other=found.other,
+        sum=found.sum,
+        remainder=found.remainder,
+        activity_rule=rule,
+        activity_threshold=threshold,
+        source_head=sources,
+        sources=_sources(found, tokens),
+        provenance=provenance,
+    )
+
+
+def _sources(found: Decomposition, tokens: tuple[Token, ...]) -> tuple[SourceToken, ...]:
+    if found.sources is None:
+        return ()
+    return tuple(SourceToken(k, tokens[k], float(value)) for k, value in enumerate(found.sources))
+
+
+def head_overview(
+    model: LookupModel,
+    neuron: NeuronId,
+    prompts: Iterable[Prompt],
+    *,
+    trimmed: bool,
+    rule: ActivityRule,
+    preset: Preset,
+    provenance: Provenance,
+    poll: Poll,
+) -> HeadOverview:
+    """Every head over all of a neuron's prompts (METHOD 4).
+
+    Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
+    fires negatively, a head that pushes it down counts as positive.
+    """
+    places = [place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
+    found = decompose(
+        model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
+    )
+    if not found:
+        return HeadOverview(neuron, 0, "trimmed" if trimmed else "full", rule, (), provenance)
+    signed = np.stack([d.heads.ravel() * p.sign for d, p in zip(found, places, strict=True)])
+    active = np.stack([active_heads(row, rule)[0] for row in signed])
+    n_heads = model.info.n_heads
+    low, high = _WORTH_EXPLAINING
+    heads = []
+    for column in range(signed.shape[1]):
+        layer, index = divmod(column, n_heads)
+        fraction = float(active[:, column].mean())
+        mean = float(signed[:, column].mean())
+        heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, low <= fraction <= high))
+    return HeadOverview(neuron, len(places), "trimmed" if trimmed else "full", rule, tuple(heads), provenance)
+
+
+def first_view(model: LookupModel, layers: Sequence[int], poll: Poll) -> FirstView:
+    """The token and neuron to open with, by a rule.
+
+    Of `FIRST_WORDS` that are one token, the word and neuron with the largest cosine such that the word is
+    the neuron's top token; where there is none, the largest cosine of all. A vocabulary with none of the
+    words is searched from its first tokens that are a space and letters.
+    """
+    matches = [model.vocabulary.match(word).token for word in FIRST_WORDS]
+    tokens = [token for token in matches if token is not None] or _spaced_words(model)
+    best: tuple[bool, float, Token, NeuronScore] | None = None
+    for token in tokens:
+        for row in rank_neurons(model, token.id, top=8, layers=layers, poll=poll):
+            candidate = (row.top_token.id == token.id, row.cosine, token, row)
+            if best is None or candidate[:2] > best[:2]:
+                best = candidate
+    if best is None:
+        raise LookupsError("The vocabulary has no word to open with.", "Type a token.")
+    own, _, token, row = best
+    more = "more than towards any other token" if own else f"(rank {row.token_rank} of its tokens)"
+    story = f"{row.neuron} writes towards “{token.text}” {more}. Which text fires it, and which heads?"
+    return FirstView(token, row.neuron, story)
+
+
+def _spaced_words(model: LookupModel, limit: int = 20) -> list[Token]:
+    found = [
+        Token(i, text)
+        for i, text in enumerate(model.vocabulary.texts)
+        if text.startswith(" ") and text[1:].isalpha() and len(text) > 3
+    ]
+    return found[:limit] or [model.vocabulary.token(0)]

@@ -1,0 +1,249 @@
+"""A corpus: the token windows ("prompts") that the scan runs, on disk, in the order of the texts.
+
+1. Documents are tokenised in batches, without special tokens.
+2. A document is cut into windows of at most `window` tokens, begin-of-text (where there is one) put before
+   each. A window of one token is left out: position 0 never counts as a peak, so it could have none.
+3. Every document belongs to one of two parts by the hash of its text (METHOD 5: one part explains, the other
+   scores). The same text is always in the same part, also when the corpus grows or holds it twice.
+4. Token ids, window offsets, document numbers and parts are appended to array files batch by batch, so
+   memory is flat in the length of the corpus, and committed at the end as a whole.
+
+The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window and begin-of-text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tui_lookups.corpus.readers import Document, Source
+from tui_lookups.errors import CacheError, Cancelled, CorpusError
+from tui_lookups.results import CorpusInfo
+from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
+from tui_lookups.storage.files import file_digest
+
+Encode = Callable[[list[str]], list[list[int]]]
+
+FORMAT_VERSION = 1
+"""In the fingerprint: raise it with every change of what documents, windows or parts are."""
+EXPLAINING, SCORING = 0, 1
+_BLOCK = "windows"
+_BATCH_DOCUMENTS = 256
+_BATCH_CHARACTERS = 1_000_000
+_WAIT_SECONDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Corpus:
+    """Token windows by number (`prompt_id`, from 0). Arrays are mapped on first use, never loaded whole.
+
+    Raises CacheError from any of them when the files on disk are damaged.
+    """
+
+    def __init__(self, info: CorpusInfo, folder: ArrayFolder) -> None:
+        self.info = info
+        self._folder = folder
+
+    def __len__(self) -> int:
+        return self.info.prompts
+
+    def window_tokens(self, prompt_id: int) -> npt.NDArray[np.int64]:
+        """Token ids of a window, begin-of-text included: [n_tokens], 2 <= n_tokens <= info.window."""
+        start, end = self._arrays["offsets"][self._check(prompt_id) : prompt_id + 2]
+        return self._arrays["tokens"][start:end].astype(np.int64)
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens per window: [prompts]."""
+        return np.diff(self._arrays["offsets"])
+
+    def document(self, prompt_id: int) -> int:
+        """Number of the document that a window was cut from."""
+        return int(self._arrays["documents"][self._check(prompt_id)])
+
+    def part(self, prompt_id: int) -> int:
+        """0 (EXPLAINING) or 1 (SCORING): the part of the corpus a window's document is in (METHOD 5)."""
+        return int(self._arrays["split"][self.document(prompt_id)])
+
+    def parts(self) -> npt.NDArray[np.uint8]:
+        """The part of every window: [prompts] of 0 and 1."""
+        return np.asarray(self._arrays["split"][self._arrays["documents"]], dtype=np.uint8)
+
+    def drop(self) -> None:
+        """Remove the files, after a CacheError; `build_corpus` makes them again. Raises CacheError."""
+        self._folder.drop()
+
+    def _check(self, prompt_id: int) -> int:
+        if not 0 <= prompt_id < self.info.prompts:
+            raise IndexError(f"prompt {prompt_id} is not one of {self.info.prompts}")
+        return prompt_id
+
+    @cached_property
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return self._folder.open(_BLOCK)
+
+
+def corpus_fingerprint(source: str, tokenizer: str, window: int, bos_id: int | None) -> str:
+    """SHA-256 (hex) of everything the windows depend on: texts, tokenizer, window, begin-of-text, format."""
+    text = f"corpus {FORMAT_VERSION}\n{source}\n{tokenizer}\n{window}\n{bos_id}\n"
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def cut_windows(tokens: Sequence[int], window: int, bos_id: int | None) -> list[list[int]]:
+    """A document's tokens as windows of at most `window` tokens, each with begin-of-text before it.
+
+    Windows of one token are left out (without begin-of-text a document's last token may be one).
+    """
+    prefix = [] if bos_id is None else [bos_id]
+    room = window - len(prefix)
+    windows = [prefix + list(tokens[start : start + room]) for start in range(0, len(tokens), room)]
+    return [each for each in windows if len(each) >= 2]
+
+
+def part_of(text: str) -> int:
+    """The part a document belongs to: 0 or 1 by the hash of its text, about half of the texts each."""
+    return hashlib.sha256(text.encode("utf-8")).digest()[0] & 1
+
+
+def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus | None:
+    """The corpus of that fingerprint below `folder_root`, None when there is none. Reads the manifest only.
+
+    Raises CacheError when the manifest is damaged.
+    """
+    folder = ArrayFolder(folder_root / fingerprint)
+    manifest = folder.manifest()
+    if manifest is None:
+        return None
+    try:
+        counts = {
+            name: int(manifest.description[name]) for name in ("documents", "prompts", "tokens", "window")
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise CacheError(f"{folder.path} does not hold a corpus.", "Remove that folder.") from error
+    return Corpus(CorpusInfo(source.name, source.source, fingerprint, **counts), folder)
+
+
+def build_corpus(
+    source: Source,
+    encode: Encode,
+    bos_id: int | None,
+    window: int,
+    tokenizer_fingerprint: str,
+    folder_root: Path,
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    *,
+    digest: Callable[[Path], str] = file_digest,
+    d_vocab: int | None = None,
+) -> Corpus:
+    """The corpus of `source`, from `folder_root` (the cache's `corpora` folder) or tokenised into it.
+
+    Args:
+        encode: texts to token ids, one list a text, without special tokens.
+        bos_id: id of begin-of-text, None where the tokenizer defines none.
+        window: longest window in tokens, begin-of-text included; at least 2.
+        progress: called with bytes read and bytes in all after each batch.
+        should_stop: asked between batches; True raises Cancelled.
+        digest: SHA-256 of a file, for one that remembers.
+        d_vocab: vocabulary entries; at most 65,536 of them lets ids take two bytes on disk.
+
+    Raises CorpusError (see `Source`), CacheError when the folder cannot be written, Cancelled. A build
+    that ends early, however it ends, leaves nothing that is taken for a corpus.
+    """
+    if window < 2:
+        raise ValueError("a window has at least two tokens")
+    fingerprint = corpus_fingerprint(source.fingerprint(digest), tokenizer_fingerprint, window, bos_id)
+    folder = ArrayFolder(folder_root / fingerprint)
+    while True:
+        _stop_if_asked(should_stop)
+        corpus = _open_if_sound(source, fingerprint, folder_root)
+        if corpus is not None:
+            return corpus
+        with folder.writing() as writer:
+            # Another process may have built it between the look above and the lock.
+            if writer is not None and _open_if_sound(source, fingerprint, folder_root) is None:
+                _write(writer, source, encode, bos_id, window, d_vocab, progress, should_stop)
+        if writer is None:
+            time.sleep(_WAIT_SECONDS)  # another process or thread is building this very corpus
+
+
+def _open_if_sound(source: Source, fingerprint: str, folder_root: Path) -> Corpus | None:
+    """The corpus if it is there and its manifest is sound; over a damaged one the next commit writes."""
+    try:
+        return open_corpus(source, fingerprint, folder_root)
+    except CacheError as error:
+        _log.warning("%s", error)
+        return None
+
+
+def _write(
+    writer: ArrayWriter,
+    source: Source,
+    encode: Encode,
+    bos_id: int | None,
+    window: int,
+    d_vocab: int | None,
+    progress: Callable[[int, int], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> None:
+    """Tokenise, cut and append batch by batch, then commit."""
+    small = d_vocab is not None and d_vocab <= 1 << 16
+    tokens = writer.appender(_BLOCK, "tokens", np.uint16 if small else np.uint32)
+    offsets = writer.appender(_BLOCK, "offsets", np.int64)
+    documents = writer.appender(_BLOCK, "documents", np.int32)
+    split = writer.appender(_BLOCK, "split", np.uint8)
+    offsets.append(np.zeros(1, dtype=np.int64))
+    total_bytes = source.bytes_total
+    for batch in _batches(source.documents()):
+        _stop_if_asked(should_stop)
+        ids = encode([document.text for document in batch])
+        if len(ids) != len(batch):
+            raise ValueError(f"encode answered {len(ids)} lists for {len(batch)} texts")
+        windows = [
+            (document.number, each)
+            for document, of_document in zip(batch, ids, strict=True)
+            for each in cut_windows(of_document, window, bos_id)
+        ]
+        split.append(np.array([part_of(document.text) for document in batch], dtype=np.uint8))
+        documents.append(np.array([number for number, _ in windows], dtype=np.int64))
+        lengths = np.array([len(each) for _, each in windows], dtype=np.int64)
+        offsets.append(tokens.length + np.cumsum(lengths))
+        flat = chain.from_iterable(each for _, each in windows)
+        tokens.append(np.fromiter(flat, dtype=np.int64, count=int(lengths.sum())))
+        if progress is not None:
+            progress(source.bytes_read, total_bytes)
+    if documents.length == 0:
+        raise CorpusError(
+            f"The corpus {source.source} is empty: no text in it has a token to look at.",
+            "Name a file with longer texts, or `demo`.",
+        )
+    counts = {"documents": split.length, "prompts": documents.length, "tokens": tokens.length}
+    writer.commit({**counts, "window": window})
+
+
+def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    """Documents in batches of bounded number and length."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) >= _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _stop_if_asked(should_stop: Callable[[], bool] | None) -> None:
+    if should_stop is not None and should_stop():
+        raise Cancelled("the corpus is no longer asked for")

@@ -1,0 +1,278 @@
+"""What the Explorer works with: the cache, the model's files, the corpus, the one model thread.
+
+1. `local` and `vocabulary` answer from files and the cache, without torch; `model_info` too, once the
+   model has been loaded on this machine before.
+2. `on_model` runs a function with the loaded model on the one model thread; the first call loads it.
+3. `key` makes the cache key of a question: everything that can change its answer is a part of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tui_lookups.corpus.corpus import Corpus, build_corpus
+from tui_lookups.corpus.readers import open_source
+from tui_lookups.errors import BadIdError, Cancelled, LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.sources import LocalModel, find_model
+from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.model_thread import CancelToken, ModelThread, Poll, Priority
+from tui_lookups.results import Basis, ModelInfo, Provenance
+from tui_lookups.settings import Settings
+from tui_lookups.storage.cache import ResultCache
+from tui_lookups.storage.files import FingerprintMemory
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel
+
+T = TypeVar("T")
+
+CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", default=None)
+"""The cancel token of the question this thread answers, if it answers one."""
+
+ANSWER_VERSION = 1
+"""Part of every cache key: raised when the meaning of a cached result changes."""
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Owns everything with a lifetime but the scan. Thread-safe; nothing is opened before it is needed.
+
+    `on_background_error` is told, on the model thread, what its background work raised.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.basis: Basis = "raw" if settings.raw_weights else "folded"
+        self.cache = ResultCache(settings.cache_dir, settings.cache_size_limit)
+        self.on_background_error: Callable[[BaseException], None] = _log_error
+        self.thread = ModelThread(lambda error: self.on_background_error(error))
+        self.device = settings.device
+        self.message = "starting"
+        self.error: LookupsError | None = None
+        self.closing = False
+        self._digest = FingerprintMemory(self.cache)
+        self._files_lock = threading.RLock()  # finding the model, reading its vocabulary
+        self._corpus_lock = threading.Lock()  # never held while the model thread is waited for
+        self._local: LocalModel | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._info: ModelInfo | None = None
+        self._corpus: Corpus | None = None
+        self._model: LookupModel | None = None  # used on the model thread only
+
+    def say(self, message: str) -> None:
+        """What is being done, for the status."""
+        self.message = message
+
+    def poll(self) -> None:
+        """Raises Cancelled once the tool is closing."""
+        if self.closing:
+            raise Cancelled
+
+    # --- model files, vocabulary, corpus ---
+
+    def local(self) -> LocalModel:
+        """The model's files, fetched or de-quantised first where needed."""
+        with self._files_lock:
+            if self._local is None:
+                self._local = find_model(
+                    self.settings.model,
+                    cache_dir=self.settings.cache_dir,
+                    digest=self._digest,
+                    offline=self.settings.offline,
+                    say=self.say,
+                    poll=self.poll,
+                )
+            return self._local
+
+    def vocabulary(self) -> Vocabulary:
+        with self._files_lock:
+            if self._vocabulary is None:
+                self._vocabulary = read_vocabulary(self.local().folder)
+            return self._vocabulary
+
+    def model_info(self) -> ModelInfo:
+        """What the model is: remembered from the last time it was loaded, else by loading it."""
+        if self._info is None:
+            local = self.local()
+            remembered = self.cache.get_result("model_info", self._info_key(local), ModelInfo)
+            if remembered is not None:
+                # The same content may have been known under another name: say the one asked for.
+                self._info = replace(remembered, name=local.name, source=local.source)
+        return self._info or self.on_model(lambda model, _: model.info)
+
+    def _info_key(self, local: LocalModel) -> str:
+        return self.cache.key("model_info", model=local.fingerprint, version=ANSWER_VERSION)
+
+    def corpus(self) -> Corpus:
+        """The corpus as token windows, tokenised first where needed."""
+        vocabulary, info = self.vocabulary(), self.model_info()
+        with self._corpus_lock:
+            if self._corpus is None:
+                source = open_source(self.settings.corpus)
+                self.say(f"tokenising {source.name}")
+                self._corpus = build_corpus(
+                    source,
+                    vocabulary.encode_batch,
+                    vocabulary.bos_id,
+                    min(self.settings.window, info.n_ctx),
+                    vocabulary.fingerprint,
+                    self.cache.folder("corpora"),
+                    should_stop=lambda: self.closing,
+                    digest=self._digest,
+                    d_vocab=len(vocabulary),
+                )
+            return self._corpus
+
+    def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
+        """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
+        return self._info, self._corpus, self._model is not None
+
+    # --- what is asked for ---
+
+    def layers(self) -> tuple[int, ...]:
+        """The layers asked for, all by default. Raises LookupsError for one the model does not have."""
+        n_layers = self.model_info().n_layers
+        asked = self.settings.layers
+        if asked is None:
+            return tuple(range(n_layers))
+        missing = [layer for layer in asked if layer >= n_layers]
+        if missing:
+            raise LookupsError(
+                f"{self.local().name} has no layer {missing[0]}.", f"Its layers run from 0 to {n_layers - 1}."
+            )
+        return asked
+
+    def check_neuron(self, neuron: NeuronId) -> None:
+        """Raise BadIdError when the model has no such neuron."""
+        info = self.model_info()
+        if neuron.layer >= info.n_layers or neuron.index >= info.d_mlp:
+            raise BadIdError(
+                f"{info.name} has no neuron {neuron}.",
+                f"Layers run from 0 to {info.n_layers - 1}, neurons from 0 to {info.d_mlp - 1}.",
+            )
+
+    def check_head(self, head: HeadId) -> None:
+        """Raise BadIdError when the model has no such head."""
+        info = self.model_info()
+        if head.layer >= info.n_layers or head.index >= info.n_heads:
+            raise BadIdError(
+                f"{info.name} has no head {head}.",
+                f"Layers run from 0 to {info.n_layers - 1}, heads from 0 to {info.n_heads - 1}.",
+            )
+
+    def provenance(self, *, corpus: bool, **parameters: str | int | float | bool | None) -> Provenance:
+        """Where an answer comes from: model, corpus, basis, device, dtype and the question's parameters."""
+        return Provenance(
+            model=self.model_info(),
+            corpus=self.corpus().info if corpus else None,
+            basis=self.basis,
+            device=self.device,
+            dtype=self.settings.dtype,
+            parameters=parameters,
+        )
+
+    # --- cached answers ---
+
+    def key(self, kind: str, *, corpus: bool, **parts: Any) -> str:
+        """The cache key of a question: everything that can change its answer is a part of it."""
+        return self.cache.key(
+            kind,
+            version=ANSWER_VERSION,
+            model=self.local().fingerprint,
+            basis=self.basis,
+            dtype=self.settings.dtype,
+            corpus=self.corpus().info.fingerprint if corpus else None,
+            **parts,
+        )
+
+    def remembered(
+        self, kind: str, type_: type[T], work: Callable[[LookupModel, Poll], T], *, corpus: bool, **parts: Any
+    ) -> T:
+        """The cached answer, else the one worked out on the model thread, which is then cached."""
+        key = self.key(kind, corpus=corpus, **parts)
+        known = self.cache.get_result(kind, key, type_)
+        if known is not None:
+            return known
+        answer = self.on_model(work)
+        self.cache.put_result(kind, key, answer)
+        return answer
+
+    # --- the model thread ---
+
+    def on_model(self, work: Callable[[LookupModel, Poll], T], *, loading: bool = False) -> T:
+        """Run `work(model, poll)` on the model thread and wait for it. Raises what it raises."""
+        priority = Priority.STARTUP if loading else Priority.INTERACTIVE
+        return self.thread.run(lambda poll: work(self._loaded(poll), poll), priority, CURRENT_TOKEN.get())
+
+    def _loaded(self, poll: Poll) -> LookupModel:
+        if self._model is not None:
+            return self._model
+        if self.error is not None:
+            raise self.error
+        try:
+            self._model = self._load(self.local(), poll)
+        except LookupsError as error:
+            self.error = error
+            raise
+        return self._model
+
+    def _load(self, local: LocalModel, poll: Poll) -> LookupModel:
+        self.say("importing torch")
+        import torch
+
+        from tui_lookups.analysis.self_check import require_closure
+        from tui_lookups.model.loading import load_model
+
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        poll()
+        model = load_model(
+            local.folder,
+            name=local.name,
+            source=local.source,
+            fingerprint=local.fingerprint,
+            device=self.settings.device,
+            dtype=self.settings.dtype,
+            folded=not self.settings.raw_weights,
+            trust_remote_code=self.settings.trust_remote_code,
+            say=self.say,
+        )
+        if model.basis == "folded":
+            self.say("checking that its decomposition closes")
+            require_closure(model, poll=poll)
+        self.cache.put_result("model_info", self._info_key(local), model.info)
+        self.device = str(model.device)
+        self._info = model.info
+        return model
+
+    # --- the end ---
+
+    def close(self, last: Callable[[], None], timeout: float = 0.8) -> None:
+        """Run `last` on the model thread, stop it and close the cache; waits no longer than `timeout`.
+
+        A forward pass is interrupted between two blocks; work inside native code is left behind.
+        """
+        self.closing = True
+        deadline = time.monotonic() + timeout
+        self.thread.set_background(None)
+        future = self.thread.submit(lambda _: last(), Priority.URGENT)
+        try:
+            future.result(timeout)
+        except (TimeoutError, Cancelled):
+            _log.info("closed inside a batch or a load: the last checkpoint stands")
+        except (LookupsError, OSError) as error:
+            _log.warning("the last checkpoint could not be written: %s", error)
+        self.thread.close(max(0.05, deadline - time.monotonic()))
+        self.cache.close()
+
+
+def _log_error(error: BaseException) -> None:
+    _log.error("background work stopped", exc_info=error)

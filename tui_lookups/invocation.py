@@ -1,0 +1,318 @@
+"""One invocation of the command line: the flags every command shares, and how an answer is printed.
+
+1. The common flags are on every command, before and after the subcommand; they land in the
+   `Invocation`, and the later one counts. A flag of value None was not given (see settings.py).
+2. `Invocation.answer` opens the Explorer, asks it one question, narrates on stderr, and closes it.
+3. `Invocation.emit` writes to stdout: a table for people, or with --json exactly one JSON document.
+4. `run` is the boundary: it turns every way a command can end into an exit status.
+
+Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy, Textual nor pydantic.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+
+import click
+
+from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError
+from tui_lookups.results import Dtype, Preset, SignSetting
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.narration import Narrator
+    from tui_lookups.settings import Settings
+
+C = TypeVar("C", bound=Callable[..., Any])
+R = TypeVar("R")
+Rows = list[tuple[str, ...]]
+
+FAILED, WRONG_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
+NAME = "lookups-tui"
+
+
+class ReaderLeft(Exception):
+    """Whoever reads our stdout closed it, as `| head` does: not an error."""
+
+
+@dataclass
+class Invocation:
+    """What one command line asked for: settings given by flag, and how to answer."""
+
+    flags: dict[str, Any] = field(default_factory=dict)
+    json: bool = False
+    debug: bool = False
+
+    def settings(self) -> Settings:
+        """The settings, applied to this process. Raises SettingsError."""
+        from tui_lookups.settings import load_settings
+
+        settings = load_settings(**self.flags)
+        if settings.offline:
+            os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+        _log_to(settings.log, self.debug)
+        return settings
+
+    @contextmanager
+    def exploring(self) -> Iterator[Explorer]:
+        """An Explorer with these settings, closed at the end whatever happens."""
+        explorer = open_explorer(self.settings())
+        try:
+            yield explorer
+        finally:
+            explorer.close()
+
+    def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
+        """Ask one question, narrating on stderr, and print the dataclass it answers with."""
+        from tui_lookups.narration import Narrator
+
+        with self.exploring() as explorer:
+            with Narrator(explorer.status, sys.stderr) as narrator:
+                result = ask(explorer, narrator)
+            self.emit(result, None if rows is None else rows(result))
+
+    def emit(self, result: object, rows: Rows | None = None) -> None:
+        """Print a dataclass to stdout: one JSON document, or its table (`rows` where it has none)."""
+        try:
+            _write(_json(result) if self.json else _table(result, rows))
+        except BrokenPipeError as error:
+            raise ReaderLeft from error
+        except OSError as error:
+            raise LookupsError(
+                f"The answer cannot be written: {error.strerror or error}.", "Check where stdout goes."
+            ) from error
+
+
+def open_explorer(settings: Settings) -> Explorer:
+    """The one door to everything below; imported late, so that --help stays light."""
+    from tui_lookups.explorer import Explorer
+
+    return Explorer(settings)
+
+
+def _json(result: object) -> bytes:
+    from tui_lookups.storage.codec import document
+
+    text = json.dumps(document(result), ensure_ascii=False, allow_nan=False)
+    # JSON is UTF-8 on any locale; a lone surrogate becomes the \udcxx that JSON reads back as itself
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _table(result: object, rows: Rows | None) -> bytes:
+    from tui_lookups import tables
+
+    text = tables.to_text(tables.render(result) if rows is None else tables.facts(rows), sys.stdout)
+    return text.encode(sys.stdout.encoding, "backslashreplace")
+
+
+def _write(data: bytes) -> None:
+    """All of `data` to stdout. An unbuffered stdout (python -u) may take a part of it at a time."""
+    sys.stdout.flush()
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
+
+
+def _log_to(path: Path | None, debug: bool) -> None:
+    """Send what the libraries log and warn of to the log file; to stderr only with --debug."""
+    import logging
+
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if debug else logging.NullHandler()
+    if path is not None:
+        try:
+            handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise SettingsError(
+                f"The log {path} cannot be written: {error.strerror or error}.",
+                "Choose another file with --log.",
+            ) from error
+    logging.captureWarnings(True)
+    logging.basicConfig(
+        level=logging.INFO,
+        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+
+
+# --- common flags ---
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep a flag that was given; a subcommand's comes after, and outranks, one before it."""
+    if value is None or param.name is None:
+        return
+    invocation = ctx.ensure_object(Invocation)
+    if param.name in ("json", "debug"):
+        setattr(invocation, param.name, value)
+    else:
+        invocation.flags[param.name] = value
+
+
+def _flag(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, default=None, expose_value=False, callback=_remember, **attributes)
+
+
+def _choice(literal: Any) -> click.Choice[str]:
+    return click.Choice(get_args(literal))
+
+
+def common_flags() -> list[click.Option]:
+    """The flags of every command; all but the last two name a field of Settings."""
+    return [
+        _flag("--model", metavar="MODEL", help="demo, smollm2, a hub name, a folder or a .gguf file."),
+        _flag(
+            "--corpus", metavar="CORPUS", help="demo, a text, .jsonl or .parquet file, a folder, or hub:NAME."
+        ),
+        _flag("--device", metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
+        _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),
+        _flag("--layers", metavar="LAYERS", help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7."),
+        _flag("--preset", type=_choice(Preset), help="paper: the conventions of the authors' code."),
+        _flag("--raw-weights/--folded-weights", help="Congruence in the raw weights."),
+        _flag("--sign", type=_choice(SignSetting), help="Sign of firing that counts."),
+        _flag("--window", type=int, metavar="N", help="Most tokens a prompt has."),
+        _flag("--cache-dir", metavar="FOLDER", help="Folder of the cache."),
+        _flag("--threads", type=int, metavar="N", help="CPU threads of the model."),
+        _flag("--offline/--online", help="Never reach for the network."),
+        _flag("--trust-remote-code/--no-remote-code", help="Run code that comes with a model."),
+        _flag("--log", metavar="FILE", help="Write a log to this file."),
+        _flag("--json", is_flag=True, help="Print one JSON document instead of a table."),
+        _flag("--debug", is_flag=True, help="Print a traceback when something fails."),
+    ]
+
+
+G = TypeVar("G", bound=click.Command)
+
+
+def with_common_flags(command: G) -> G:
+    """Put every common flag on a command, after its own in --help."""
+    command.params.extend(common_flags())
+    return command
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def command(parent: click.Group, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a function a subcommand: the common flags are its too, and it gets the Invocation first."""
+
+    def make(function: Callable[..., None]) -> click.Command:
+        with_invocation = click.make_pass_decorator(Invocation, ensure=True)(function)
+        return with_common_flags(parent.command(name, context_settings=CONTEXT)(with_invocation))
+
+    return make
+
+
+def top_option(default: int | None, what: str) -> Callable[[C], C]:
+    """`--top K`, K from 1."""
+    shown = default is not None
+    return click.option(
+        "--top", type=click.IntRange(min=1), default=default, show_default=shown, metavar="K", help=what
+    )
+
+
+# --- how it ends ---
+
+
+def run(app: click.Group, arguments: list[str]) -> int:
+    """Run one command line and return its exit status; says on stderr what went wrong.
+
+    0 done, 1 failed, 2 wrong usage, 130 interrupted, 128 + n ended by signal n (141: the reader of our
+    pipe left, which is nothing to complain of).
+    """
+    invocation = Invocation()
+    try:
+        with _termination():
+            result = app.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=invocation)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort, Cancelled):
+        _debug(invocation)
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except (ReaderLeft, BrokenPipeError):
+        return READER_LEFT
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else FAILED
+    except Exception as error:  # noqa: BLE001 - the boundary: everything ends in a sentence and a status
+        _debug(invocation)
+        return _failed(error, invocation.debug)
+
+
+def _debug(invocation: Invocation) -> None:
+    if invocation.debug:
+        traceback.print_exc(file=sys.stderr)
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """Say what went wrong in one sentence and one hint; the exit status."""
+    from tui_lookups.visible import visible
+
+    status = FAILED
+    if isinstance(error, LookupsError):
+        message, hint = error.message, error.hint
+        status = WRONG_USAGE if isinstance(error, FlagError) else FAILED
+    elif _is_out_of_memory(error):
+        message = "There is not enough memory for this."
+        hint = "Try a smaller model, --dtype bfloat16, a shorter --window or a smaller LOOKUPS_BATCH_TOKENS."
+    else:
+        first = (str(error).splitlines() or [""])[0]
+        message = f"internal error: {type(error).__name__}: {first}".rstrip(": ")
+        hint = "Please report the traceback above." if debug else "Run it again with --debug to see where."
+    print(f"Error: {visible(message)}", file=sys.stderr)
+    if hint:
+        print(f"Hint: {visible(hint)}", file=sys.stderr)
+    return status
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """MemoryError, or torch's own errors, told by name because torch is not imported here."""
+    by_name = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return isinstance(error, MemoryError) or by_name or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """SIGTERM and a dropped SSH link unwind the stack, so that the scan writes its checkpoint."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for changed, handler in before.items():
+            signal.signal(changed, handler)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once: daemon threads may be inside torch, where a normal exit can hang."""
+    import logging
+
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the reader is gone, and `run` has said so where it matters
+            continue
+    os._exit(status)

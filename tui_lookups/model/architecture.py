@@ -1,0 +1,200 @@
+"""What feeds an MLP neuron in each model family, and which models have no such neuron.
+
+1. Before any weight is loaded, `refuse_unsupported` reads the configuration and refuses, by name, models
+   whose MLP neurons are not what this tool means by one (mixtures of experts, state-space models, ...).
+2. After loading, `describe` reads the wiring off the loaded blocks: gated or plain MLP, which norm the MLP
+   reads through, whether the block's own heads reach it, norms after attention or after the MLP.
+3. For the families in `FAMILIES` the wiring must be the one the table states. An unlisted family is taken
+   only if its decomposition closes on a self-check (analysis/self_check.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tui_lookups.errors import UnsupportedModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One row of the table; `gated` and `own_layer` are None where the configuration decides.
+
+    `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
+    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1).
+    """
+
+    label: str
+    gated: bool | None
+    own_layer: bool | None
+    norm: Literal["LayerNorm", "RMSNorm"]
+    post_norms: bool = False
+    pre_norm: bool = True
+
+
+FAMILIES: dict[str, Family] = {
+    "gpt2": Family("GPT-2", False, True, "LayerNorm"),
+    "gpt_neo": Family("GPT-Neo", False, True, "LayerNorm"),
+    "gpt_neox": Family("GPT-NeoX / Pythia", False, None, "LayerNorm"),
+    "gptj": Family("GPT-J", False, False, "LayerNorm"),
+    "opt": Family("OPT", False, True, "LayerNorm"),
+    "phi": Family("Phi", False, False, "LayerNorm"),
+    "llama": Family("Llama", True, True, "RMSNorm"),
+    "mistral": Family("Mistral", True, True, "RMSNorm"),
+    "qwen2": Family("Qwen 2", True, True, "RMSNorm"),
+    "qwen3": Family("Qwen 3", True, True, "RMSNorm"),
+    "gemma": Family("Gemma 1", True, True, "RMSNorm"),
+    "gemma2": Family("Gemma 2", True, True, "RMSNorm", post_norms=True),
+    "gemma3_text": Family("Gemma 3", True, True, "RMSNorm", post_norms=True),
+    "olmo": Family("OLMo 1", True, True, "LayerNorm"),
+    "olmo2": Family("OLMo 2", True, True, "RMSNorm", post_norms=True, pre_norm=False),
+}
+"""Families whose decomposition is tested to close, by the `model_type` of their configuration."""
+
+_EXPERTS = "is a mixture of experts: which neurons a token reaches changes from token to token"
+
+_NO_NEURON = {
+    "mixtral": _EXPERTS,
+    "qwen2_moe": _EXPERTS,
+    "qwen3_moe": _EXPERTS,
+    "olmoe": _EXPERTS,
+    "granitemoe": _EXPERTS,
+    "deepseek_v2": _EXPERTS,
+    "deepseek_v3": _EXPERTS,
+    "gpt_oss": _EXPERTS,
+    "mamba": "is a state-space model: it has no attention heads to attribute to",
+    "mamba2": "is a state-space model: it has no attention heads to attribute to",
+    "falcon_mamba": "is a state-space model: it has no attention heads to attribute to",
+    "rwkv": "is a recurrent model: it has no attention heads to attribute to",
+    "jamba": "mixes state-space layers and experts with attention: its neurons' inputs are no sum over heads",
+    "recurrent_gemma": "mixes recurrent layers with attention: its neurons' inputs are no sum over heads",
+    "bert": "is an encoder: it predicts no next token",
+    "roberta": "is an encoder: it predicts no next token",
+    "distilbert": "is an encoder: it predicts no next token",
+    "modernbert": "is an encoder: it predicts no next token",
+    "t5": "is an encoder-decoder: a neuron there also hears the encoder",
+    "bart": "is an encoder-decoder: a neuron there also hears the encoder",
+    "openai-gpt": "normalises after the residual sum: a neuron's input there is no sum over components",
+}
+
+_HINT = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How an MLP neuron of the loaded model is wired.
+
+    Attributes:
+        family: `model_type` of the configuration.
+        listed: the family is in `FAMILIES`.
+        gated: the activation is act(x.W_gate) * (x.W_in) rather than act(x.W_in + b_in).
+        own_layer: the heads of the neuron's own block reach it (attention before MLP, not beside it).
+        mlp_norm: the submodule whose scale divides the MLP's input; None where there is no such norm.
+        attn_post_norm, mlp_post_norm: a norm is applied to what attention, or the MLP, writes.
+        centred: writing weights and unembedding are centred (LayerNorm models in compatibility mode).
+        residual_multiplier: factor on everything blocks write (Granite); 1 elsewhere.
+        activation: name of the activation function, as transformers names it.
+    """
+
+    family: str
+    listed: bool
+    gated: bool
+    own_layer: bool
+    mlp_norm: Literal["ln1", "ln2"] | None
+    attn_post_norm: bool
+    mlp_post_norm: bool
+    centred: bool
+    residual_multiplier: float
+    activation: str
+
+    @property
+    def label(self) -> str:
+        return FAMILIES[self.family].label if self.listed else self.family
+
+    def last_head_layer(self, layer: int) -> int:
+        """The last layer whose heads reach a neuron of `layer`; -1 when none does (METHOD 4)."""
+        return layer if self.own_layer else layer - 1
+
+
+def refuse_unsupported(config: dict[str, Any], name: str) -> None:
+    """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
+    model_type = str(config.get("model_type", ""))
+    if not model_type:
+        raise UnsupportedModelError(f"{name} does not say what kind of model it is.", _HINT)
+    reason = _NO_NEURON.get(model_type)
+    if reason is None:
+        experts = next(
+            (config[k] for k in ("num_local_experts", "num_experts", "n_routed_experts") if config.get(k)), 0
+        )
+        if isinstance(experts, int) and experts > 1:
+            reason = _NO_NEURON["mixtral"]
+        elif config.get("is_encoder_decoder"):
+            reason = _NO_NEURON["t5"]
+        elif "vision_config" in config or "audio_config" in config:
+            reason = "reads more than text: only text models are supported"
+        elif config.get("do_layer_norm_before") is False:  # OPT 350M
+            reason = _NO_NEURON["openai-gpt"]
+        elif config.get("attn_only"):
+            reason = "has attention only: there is no MLP neuron in it"
+    if reason is not None:
+        raise UnsupportedModelError(f"{name} ({model_type}) {reason}.", _HINT)
+
+
+def describe(bridge: Any, model_type: str, name: str) -> Architecture:
+    """The wiring of a loaded TransformerBridge. Raises UnsupportedModelError where it has no MLP neurons."""
+    cfg = bridge.cfg
+    if getattr(cfg, "num_experts", None):
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mixtral']}.", _HINT)
+    if getattr(cfg, "is_stateful", False):
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mamba']}.", _HINT)
+    if getattr(cfg, "attn_only", False):
+        raise UnsupportedModelError(
+            f"{name} ({model_type}) has attention only: there is no MLP neuron in it.", _HINT
+        )
+    if not hasattr(bridge, "ln_final"):
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['openai-gpt']}.", _HINT)
+    parts = [set(block.submodules) for block in bridge.blocks]
+    if any(p != parts[0] for p in parts) or not {"attn", "mlp"} <= parts[0]:
+        raise UnsupportedModelError(
+            f"{name} ({model_type}) has blocks that are not all attention and MLP.", _HINT
+        )
+    mlp_norm: Literal["ln1", "ln2"] | None = (
+        "ln2" if "ln2" in parts[0] else "ln1" if "ln1" in parts[0] else None
+    )
+    found = Architecture(
+        family=model_type,
+        listed=model_type in FAMILIES,
+        gated=bool(cfg.gated_mlp),
+        own_layer=not cfg.parallel_attn_mlp,
+        mlp_norm=mlp_norm,
+        attn_post_norm="ln1_post" in parts[0],
+        mlp_post_norm="ln2_post" in parts[0],
+        centred=not cfg.uses_rms_norm,
+        residual_multiplier=float(getattr(cfg, "residual_multiplier", None) or 1.0),
+        activation=str(cfg.act_fn),
+    )
+    if found.listed:
+        _hold_to_table(found, FAMILIES[model_type], name)
+    return found
+
+
+def _hold_to_table(found: Architecture, family: Family, name: str) -> None:
+    differences = [
+        what
+        for what, expected, actual in (
+            ("gated MLP", family.gated, found.gated),
+            ("own layer reaches the MLP", family.own_layer, found.own_layer),
+            ("norm before the MLP", family.pre_norm, found.mlp_norm is not None),
+            (
+                "norms after attention and MLP",
+                family.post_norms,
+                found.attn_post_norm and found.mlp_post_norm,
+            ),
+        )
+        if expected is not None and expected != actual
+    ]
+    if differences:
+        raise UnsupportedModelError(
+            f"{name} is wired unlike other {family.label} models ({', '.join(differences)}).",
+            "Its figures would not be exact, so it is refused; please report the model's name.",
+        )

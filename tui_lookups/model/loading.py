@@ -1,0 +1,282 @@
+"""From a name, a folder or a .gguf file to a LookupModel.
+
+1. `sources.py` makes a local Hugging Face folder of whatever was named.
+2. The configuration is read and models without MLP neurons are refused by name.
+3. transformers loads the weights, TransformerLens wraps them (TransformerBridge) and folds the norms
+   ("compatibility mode", METHOD 1) unless the raw basis is asked for.
+4. The folded model must still be the same model: norms folded, weights finite, log-probabilities on a
+   short text equal to those before folding within 1e-3 (float32 and float64).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
+from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
+from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.results import ModelInfo
+
+DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
+
+_FOLDING_TOLERANCE = 1e-3
+_CHECK_LENGTH = 12
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" is CUDA where there is one, then Apple's GPU, then the CPU. Raises ModelLoadError."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise ModelLoadError(f"The device {name!r} cannot be used: {reason}.", "Try --device cpu.") from error
+    return device
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """The config.json of a folder. Raises ModelLoadError when missing or not JSON."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelLoadError(
+            f"{folder} is not a model folder: it has no config.json.",
+            "Point --model at a Hugging Face folder (config.json, weights, tokenizer.json) or a .gguf file.",
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelLoadError(
+            f"The configuration of {name} cannot be read: {error}.", "Fetch the model again."
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelLoadError(f"The configuration of {name} is not a JSON object.", "Fetch the model again.")
+    return config
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers, TransformerLens and torch from writing to a terminal the app owns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loggers = [
+            logging.getLogger(name)
+            for name in ("transformers", "transformer_lens", "huggingface_hub", "torch")
+        ]
+        before = [(logger, logger.level, logger.propagate) for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        # TransformerLens also warns through the root logger, which would install a handler on stderr.
+        root, silent = logging.getLogger(), logging.NullHandler()
+        root.addHandler(silent)
+        root.addFilter(_errors_only)
+        try:
+            yield
+        finally:
+            root.removeFilter(_errors_only)
+            root.removeHandler(silent)
+            for logger, level, propagate in before:
+                logger.setLevel(level)
+                logger.propagate = propagate
+
+
+def _errors_only(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def load_model(
+    folder: Path,
+    *,
+    name: str,
+    source: str,
+    fingerprint: str,
+    device: str = "auto",
+    dtype: DTypeName = "float32",
+    folded: bool = True,
+    trust_remote_code: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> LookupModel:
+    """Load a local Hugging Face folder.
+
+    Args:
+        folder: config.json, weights (safetensors) and tokenizer.
+        name, source, fingerprint: travel into `ModelInfo`.
+        folded: compatibility mode; False gives the raw basis, for congruence only.
+        say: told each stage in a few words.
+    Raises:
+        ModelLoadError: missing or damaged files, no such device, not enough memory.
+        UnsupportedModelError: no MLP neurons of our kind, or folding did not preserve the model.
+        NumericalError: weights with NaN or infinite values, named by layer.
+    """
+    config = read_config(folder, name)
+    refuse_unsupported(config, name)
+    target = choose_device(device)
+    say(f"loading weights of {name}")
+    try:
+        with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
+            hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code)
+            _check_finite(hf_model, name)
+            if dtype == "float64":
+                norms_in_double_precision(hf_model)
+            vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model))
+            parameters = sum(values.numel() for values in hf_model.parameters())
+            say(f"wrapping {name}")
+            bridge = _wrap(hf_model.to(target), folder, target, getattr(torch, dtype))
+            architecture = describe(bridge, str(config["model_type"]), name)
+            if folded:
+                say("folding norms")
+                with KeepDouble() if dtype == "float64" else nullcontext():
+                    _fold(bridge, vocabulary, architecture, name)
+            bridge.original_model.requires_grad_(False)
+    except LookupsError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ModelLoadError(
+            f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
+        ) from error
+    except (
+        Exception
+    ) as error:  # transformers and TransformerLens raise many kinds; each is told in one sentence
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelLoadError(
+            f"{name} cannot be loaded: {first[:300].rstrip('.')}.", "Run with --debug for the traceback."
+        ) from error
+    return LookupModel(
+        bridge,
+        _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture),
+        vocabulary,
+        architecture,
+        "folded" if folded else "raw",
+    )
+
+
+def _load_weights(folder: Path, name: str, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    # transformers fills tensors that the files lack, or hold in another shape, with random numbers.
+    model, report = AutoModelForCausalLM.from_pretrained(
+        str(folder),
+        dtype=dtype,
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    mismatched = sorted(entry[0] for entry in report["mismatched_keys"])
+    if mismatched:
+        raise ModelLoadError(
+            f"{name} holds {_some(mismatched)} in another shape than its configuration says.",
+            "config.json and the weights do not belong together: fetch the model again.",
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelLoadError(
+            f"{name} is incomplete: its files lack {_some(missing)}.", "Fetch the model again."
+        )
+    return model.eval()
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more tensors"
+
+
+def _vocabulary_size(hf_model: Any) -> int:
+    return int(hf_model.get_output_embeddings().weight.shape[0])
+
+
+def _check_finite(hf_model: Any, name: str) -> None:
+    for parameter, values in hf_model.named_parameters():
+        if not bool(torch.isfinite(values).all()):
+            half = values.dtype == torch.float16
+            raise NumericalError(
+                f"{name} has NaN or infinite weights in {parameter}.",
+                "They may be too large for float16: try --dtype bfloat16 or float32."
+                if half
+                else "The file is damaged: fetch the model again.",
+            )
+
+
+def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    return TransformerBridge.boot_transformers(
+        str(folder), hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
+    )
+
+
+@torch.inference_mode()
+def _check_text_log_probabilities(bridge: Any, tokens: Tensor) -> Tensor:
+    return bridge(tokens, return_type="logits").double().log_softmax(-1)
+
+
+def _fold(bridge: Any, vocabulary: Vocabulary, architecture: Architecture, name: str) -> None:
+    """Enable compatibility mode and hold it to what METHOD 1 expects of it."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, bridge.cfg.d_vocab, (1, _CHECK_LENGTH), generator=generator)
+    if vocabulary.bos_id is not None:
+        tokens[0, 0] = vocabulary.bos_id
+    tokens = tokens.to(next(bridge.original_model.parameters()).device)
+    before = _check_text_log_probabilities(bridge, tokens)
+    bridge.enable_compatibility_mode()
+    after = _check_text_log_probabilities(bridge, tokens)
+    error = float((before - after).abs().max())
+    exact = next(bridge.original_model.parameters()).dtype in (torch.float32, torch.float64)
+    if exact and not error < _FOLDING_TOLERANCE:
+        raise UnsupportedModelError(
+            f"Folding the norms of {name} changed its log-probabilities by {error:.2g}.",
+            "Its figures would be wrong, so it is refused.",
+        )
+    neutral = 0.0 if bridge.cfg.rmsnorm_uses_offset else 1.0
+    for layer, block in enumerate(bridge.blocks):
+        if architecture.mlp_norm is not None:
+            weight = getattr(getattr(block, architecture.mlp_norm).original_component, "weight", None)
+            if weight is not None and not bool((weight == neutral).all()):
+                raise UnsupportedModelError(
+                    f"The norm before the MLP of layer {layer} of {name} could not be folded.",
+                    "Its figures would be wrong, so it is refused.",
+                )
+
+
+def _info(
+    bridge: Any,
+    name: str,
+    source: str,
+    fingerprint: str,
+    parameters: int,
+    vocabulary: Vocabulary,
+    architecture: Architecture,
+) -> ModelInfo:
+    cfg = bridge.cfg
+    return ModelInfo(
+        name=name,
+        source=source,
+        fingerprint=fingerprint,
+        family=architecture.family,
+        n_layers=int(cfg.n_layers),
+        n_heads=int(cfg.n_heads),
+        d_model=int(cfg.d_model),
+        d_head=int(cfg.d_head),
+        d_mlp=int(bridge.blocks[0].mlp.W_out.shape[0]),
+        d_vocab=int(bridge.W_U.shape[1]),
+        n_ctx=int(cfg.n_ctx),
+        parameters=parameters,
+        gated=architecture.gated,
+        own_layer=architecture.own_layer,
+        bos=vocabulary.bos,
+    )

@@ -1,0 +1,262 @@
+"""A loaded model: weights layer by layer, tokens, forward passes that keep only what is asked for.
+
+Every tensor handed out is in TransformerLens names and shapes. Weights are in compatibility mode ("folded",
+METHOD 1) unless the model was loaded for the raw basis. Nothing here is thread-safe: one thread owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import BadIdError, NumericalError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.results import Basis, ModelInfo
+
+Poll = Callable[[], None]
+"""Called between blocks; raises Cancelled to interrupt a forward pass."""
+
+Hook = Callable[[Tensor], Tensor | None]
+"""Sees an activation; returns None, or a tensor to put in its place."""
+
+
+def no_poll() -> None:
+    """For callers that never interrupt."""
+
+
+class LookupModel:
+    """One model on one device.
+
+    Args:
+        bridge: a TransformerBridge, in compatibility mode when `basis` is "folded".
+        info: what the model is; its `d_mlp` and so on are those of the bridge.
+        vocabulary: token texts and encoding.
+        architecture: how its MLP neurons are wired.
+    """
+
+    def __init__(
+        self, bridge: Any, info: ModelInfo, vocabulary: Vocabulary, architecture: Architecture, basis: Basis
+    ) -> None:
+        self._bridge = bridge
+        self.info = info
+        self.vocabulary = vocabulary
+        self.architecture = architecture
+        self.basis: Basis = basis
+        self.dtype: torch.dtype = bridge.blocks[0].mlp.W_out.dtype
+        self.device: torch.device = bridge.blocks[0].mlp.W_out.device
+        # Figures are computed in at least single precision, whatever the weights are stored in.
+        self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    # --- weights ---
+
+    def W_out(self, layer: int) -> Tensor:
+        """What each neuron writes, as the unembedding sees it: [d_mlp, d_model].
+
+        A norm after the MLP applies its weight to it, and a residual multiplier scales it (METHOD 2).
+        """
+        weight: Tensor = self._bridge.blocks[layer].mlp.W_out
+        post = self.post_norm_weight(layer, "ln2_post")
+        if post is not None:
+            weight = weight.to(self.compute_dtype) * post
+        multiplier = self.architecture.residual_multiplier
+        return weight if multiplier == 1.0 else weight * multiplier
+
+    def W_in(self, layer: int, index: int) -> Tensor:
+        """The direction neuron `index` reads (through W_in): [d_model], in compute_dtype."""
+        return self._bridge.blocks[layer].mlp.W_in[:, index].to(self.compute_dtype)
+
+    def W_gate(self, layer: int, index: int) -> Tensor:
+        """The direction the gate of neuron `index` reads: [d_model]. Gated MLPs only."""
+        return self._bridge.blocks[layer].mlp.W_gate[:, index].to(self.compute_dtype)
+
+    def b_in(self, layer: int, index: int) -> float:
+        return _entry(self._bridge.blocks[layer].mlp.b_in, index)
+
+    def b_gate(self, layer: int, index: int) -> float:
+        return _entry(self._bridge.blocks[layer].mlp.b_gate, index)
+
+    def W_O(self, layer: int) -> Tensor:
+        """[n_heads, d_head, d_model], in compute_dtype."""
+        return self._bridge.blocks[layer].attn.W_O.to(self.compute_dtype)
+
+    def b_O(self, layer: int) -> Tensor | None:
+        """What attention writes whatever it attends to: [d_model], value biases folded in."""
+        bias = self._bridge.blocks[layer].attn.b_O
+        return None if bias is None else bias.to(self.compute_dtype)
+
+    @cached_property
+    def W_U(self) -> Tensor:
+        """[d_model, d_vocab]; in the folded basis the final norm's weight is in it.
+
+        TransformerLens does not fold that weight where it folds no norm at all (OLMo 2), so it is done here.
+        """
+        unembedding: Tensor = self._bridge.W_U
+        weight = getattr(self._bridge.ln_final.original_component, "weight", None)
+        if self.basis == "raw" or weight is None:
+            return unembedding
+        factor = weight.to(self.compute_dtype) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
+        if bool((factor == 1.0).all()):
+            return unembedding
+        return (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
+
+    def post_norm_weight(self, layer: int, name: str) -> Tensor | None:
+        """Weight of the norm after attention ("ln1_post") or the MLP ("ln2_post"): [d_model], or None."""
+        block = self._bridge.blocks[layer]
+        if name not in block.submodules:
+            return None
+        weight: Tensor = getattr(block, name).original_component.weight.to(self.compute_dtype)
+        return 1.0 + weight if self._bridge.cfg.rmsnorm_uses_offset else weight
+
+    def activation_function(self) -> Callable[[Tensor], Tensor]:
+        from transformers.activations import ACT2FN
+
+        function: Callable[[Tensor], Tensor] = ACT2FN[self.architecture.activation]
+        return function
+
+    # --- names ---
+
+    def check_neuron(self, neuron: NeuronId) -> None:
+        """Raise BadIdError when the model has no such neuron."""
+        info = self.info
+        if neuron.layer >= info.n_layers or neuron.index >= info.d_mlp:
+            raise BadIdError(
+                f"{info.name} has no neuron {neuron}.",
+                f"Layers run from 0 to {info.n_layers - 1}, neurons from 0 to {info.d_mlp - 1}.",
+            )
+
+    def check_head(self, head: HeadId) -> None:
+        """Raise BadIdError when the model has no such head."""
+        info = self.info
+        if head.layer >= info.n_layers or head.index >= info.n_heads:
+            raise BadIdError(
+                f"{info.name} has no head {head}.",
+                f"Layers run from 0 to {info.n_layers - 1}, heads from 0 to {info.n_heads - 1}.",
+            )
+
+    # --- tokens ---
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids of a text with begin-of-text in front where the tokenizer defines one."""
+        bos = [] if self.vocabulary.bos_id is None else [self.vocabulary.bos_id]
+        return bos + self.vocabulary.encode(text)
+
+    def batch(self, rows: Iterable[Iterable[int]]) -> Tensor:
+        """Token ids padded on the right to one length: [batch, pos]. Causal attention never sees padding."""
+        lists = [list(map(int, row)) for row in rows]
+        width = max(len(row) for row in lists)
+        return torch.tensor([row + [0] * (width - len(row)) for row in lists], device=self.device)
+
+    # --- forward passes ---
+
+    @torch.inference_mode()
+    def run(
+        self, tokens: Tensor, hooks: Mapping[str, Hook], *, stop_after: int, poll: Poll = no_poll
+    ) -> None:
+        """Run blocks 0 to `stop_after`, handing each named activation to its hook.
+
+        Args:
+            tokens: [batch, pos].
+            hooks: by TransformerLens name, such as "blocks.3.attn.hook_z".
+            stop_after: the last block that is run; n_layers - 1 runs all, without the unembedding.
+            poll: called before each block.
+        """
+        wrapped = [(name, _as_bridge_hook(_unflattened(hook, tokens.shape))) for name, hook in hooks.items()]
+        for layer in range(stop_after + 1):
+            wrapped.append((f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll())))
+        if stop_after + 1 < self.info.n_layers:
+            self._bridge.run_with_hooks(
+                tokens, return_type=None, fwd_hooks=wrapped, stop_at_layer=stop_after + 1
+            )
+        else:
+            self._bridge.run_with_hooks(tokens, return_type=None, fwd_hooks=wrapped, logits_to_keep=1)
+
+    def mlp_activations(
+        self,
+        tokens: Tensor,
+        layers: Iterable[int],
+        consume: Callable[[int, Tensor], None],
+        *,
+        poll: Poll = no_poll,
+    ) -> None:
+        """Hand every neuron's activation (hook_post) to `consume(layer, [batch, pos, d_mlp])`.
+
+        Nothing is kept here; layers above the last one asked for are not run.
+        """
+
+        def hook_for(layer: int) -> Hook:
+            def hook(activation: Tensor) -> None:
+                consume(layer, activation)
+
+            return hook
+
+        wanted = sorted(layers)
+        names = {f"blocks.{layer}.mlp.hook_post": hook_for(layer) for layer in wanted}
+        self.run(tokens, names, stop_after=wanted[-1], poll=poll)
+
+    def neuron_activations(self, tokens: Tensor, neuron: NeuronId, *, poll: Poll = no_poll) -> Tensor:
+        """One neuron's activation at every position: [batch, pos], in compute_dtype."""
+        kept: list[Tensor] = []
+
+        def keep(_: int, activation: Tensor) -> None:
+            kept.append(activation[..., neuron.index].to(self.compute_dtype))
+
+        self.mlp_activations(tokens, [neuron.layer], keep, poll=poll)
+        return kept[0]
+
+    @torch.inference_mode()
+    def log_probabilities(self, tokens: Tensor, positions: Tensor, *, poll: Poll = no_poll) -> Tensor:
+        """Log-probability of every token after `positions` [batch]: [batch, d_vocab].
+
+        Only the asked-for positions are unembedded.
+        """
+        rows = torch.arange(tokens.shape[0], device=tokens.device)
+
+        def select(residual: Tensor) -> Tensor:
+            return residual[rows, positions].unsqueeze(1)
+
+        hooks = [("unembed.hook_in", _as_bridge_hook(select))]
+        hooks += [
+            (f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll()))
+            for layer in range(self.info.n_layers)
+        ]
+        logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=hooks)
+        return logits[:, 0].to(self.compute_dtype).log_softmax(-1)
+
+
+def _entry(bias: Tensor | None, index: int) -> float:
+    return 0.0 if bias is None else float(bias[index])
+
+
+def _unflattened(hook: Hook, shape: torch.Size) -> Hook:
+    """OPT's blocks flatten batch and positions before the MLP's norm; a hook sees them apart everywhere."""
+
+    def apart(activation: Tensor) -> Tensor | None:
+        if activation.dim() != 2:
+            return hook(activation)
+        edited = hook(activation.view(*shape, activation.shape[-1]))
+        return None if edited is None else edited.reshape(activation.shape)
+
+    return apart
+
+
+def _as_bridge_hook(hook: Hook) -> Callable[..., Tensor | None]:
+    def bridge_hook(activation: Tensor, hook: Any) -> Tensor | None:
+        return inner(activation)
+
+    inner = hook
+    return bridge_hook
+
+
+def require_finite(values: Tensor, layer: int) -> None:
+    """Raise NumericalError, naming the layer, when an activation is NaN or infinite."""
+    if not bool(torch.isfinite(values).all()):
+        raise NumericalError(
+            f"Activations of layer {layer} are NaN or infinite.",
+            "Try --dtype float32; if it stays, the weights of that layer are damaged.",
+        )

@@ -1,0 +1,250 @@
+"""The vocabulary of a model, read from its tokenizer.json, before any tensor library is imported.
+
+1. Every id gets the exact text it stands for. Byte-level vocabularies (GPT-2, Llama 3, Qwen) map each
+   character of an entry back to a byte; SentencePiece vocabularies (Llama 2, Gemma) mark the space with
+   U+2581 and write single bytes as "<0x0A>". Bytes that are no UTF-8 by themselves show as "<0xE2>".
+2. Typed text is matched against those texts as it stands: " time" and "time" are different tokens.
+3. Texts are encoded without special tokens; begin-of-text is prepended by the caller (METHOD 3).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from bisect import bisect_left
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_lookups.errors import ModelLoadError, UnknownTokenError
+from tui_lookups.results import Token, TokenMatch
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_SPACE_MARK = "▁"
+
+
+def _byte_of_character() -> dict[str, int]:
+    """The byte-level alphabet: printable bytes stand for themselves, the others for U+0100 upwards."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in set(printable)]
+    alphabet = {chr(byte): byte for byte in printable}
+    alphabet.update({chr(0x100 + place): byte for place, byte in enumerate(hidden)})
+    return alphabet
+
+
+_BYTE_OF = _byte_of_character()
+
+
+def _bytes_to_text(raw: bytes) -> str:
+    """UTF-8 text; bytes that are not UTF-8 are written "<0xE2>"."""
+    pieces: list[str] = []
+    while raw:
+        try:
+            pieces.append(raw.decode("utf-8"))
+            break
+        except UnicodeDecodeError as error:
+            pieces.append(raw[: error.start].decode("utf-8"))
+            pieces.extend(f"<0x{byte:02X}>" for byte in raw[error.start : error.end])
+            raw = raw[error.end :]
+    return "".join(pieces)
+
+
+def _component_types(part: Any) -> set[str]:
+    """Every "type" that occurs in a normalizer, pre-tokenizer or decoder description."""
+    if isinstance(part, dict):
+        found = {part["type"]} if isinstance(part.get("type"), str) else set()
+        return found.union(*(_component_types(value) for value in part.values())) if part else found
+    if isinstance(part, list):
+        return set().union(*(_component_types(value) for value in part)) if part else set()
+    return set()
+
+
+class Vocabulary:
+    """Token texts, look-ups and encoding for one tokenizer.
+
+    Args:
+        tokenizer_json: the content of a tokenizer.json file.
+        bos_id: the id of begin-of-text, None where the tokenizer defines none.
+        size: number of rows of the unembedding; rows without an entry are named "<unused 50300>".
+    """
+
+    def __init__(self, tokenizer_json: str, bos_id: int | None, size: int | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
+        except Exception as error:
+            raise ModelLoadError(
+                f"The tokenizer cannot be read: {error}.", "Fetch the model's tokenizer.json again."
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.json = tokenizer_json
+        self.bos_id = bos_id
+        description = json.loads(tokenizer_json)
+        byte_level = "ByteLevel" in _component_types(
+            [description.get("decoder"), description.get("pre_tokenizer")]
+        )
+        entries: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        special = {int(i) for i, t in self._tokenizer.get_added_tokens_decoder().items() if t.special}
+        length = max([size or 0, *(i + 1 for i in entries.values())])
+        self.texts: list[str] = [f"<unused {i}>" for i in range(length)]
+        for entry, token_id in entries.items():
+            if token_id in special:
+                self.texts[token_id] = entry
+            elif byte_level:
+                self.texts[token_id] = self._byte_level_text(entry)
+            else:
+                self.texts[token_id] = entry.replace(_SPACE_MARK, " ")
+        self.special_ids = frozenset(special)
+
+    @staticmethod
+    def _byte_level_text(entry: str) -> str:
+        if all(character in _BYTE_OF for character in entry):
+            return _bytes_to_text(bytes(_BYTE_OF[character] for character in entry))
+        return entry  # an added token, stored as plain text
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the tokenizer and its begin-of-text."""
+        return hashlib.sha256(f"{self.bos_id}\n{self.json}".encode()).hexdigest()
+
+    @cached_property
+    def _id_of(self) -> dict[str, int]:
+        ids: dict[str, int] = {}
+        for token_id, text in enumerate(self.texts):
+            ids.setdefault(text, token_id)
+        return ids
+
+    @cached_property
+    def _folded(self) -> list[tuple[str, int]]:
+        """(text without spaces around it, lower case; id), sorted, for completion."""
+        return sorted((text.strip().casefold(), token_id) for token_id, text in enumerate(self.texts))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def token(self, token_id: int) -> Token:
+        """The token with this id. Raises UnknownTokenError outside the vocabulary."""
+        if not 0 <= token_id < len(self.texts):
+            raise UnknownTokenError(
+                f"There is no token #{token_id}.", f"Ids of this model run from 0 to {len(self.texts) - 1}."
+            )
+        return Token(token_id, self.texts[token_id])
+
+    def tokens(self, ids: list[int]) -> tuple[Token, ...]:
+        return tuple(Token(i, self.texts[i]) for i in ids)
+
+    @property
+    def bos(self) -> Token | None:
+        return None if self.bos_id is None else self.token(self.bos_id)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, no special token added."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of several texts, no special tokens added."""
+        return [list(e.ids) for e in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def match(self, text: str) -> TokenMatch:
+        """What a typed text is: a token, "#id", several pieces, or nothing (then `close` names near ones)."""
+        if text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
+            return TokenMatch(text, self.token(int(text[1:])), (), ())
+        token_id = self._id_of.get(text)
+        if token_id is not None:
+            return TokenMatch(text, self.token(token_id), (), self._variants(text))
+        pieces = self.tokens(self.encode(text)) if text else ()
+        return TokenMatch(text, None, pieces, self.close(text))
+
+    def find(self, text: str) -> Token:
+        """The one token that `text` is. Raises UnknownTokenError, naming pieces and close tokens, if none."""
+        match = self.match(text)
+        if match.token is not None:
+            return match.token
+        close = ", ".join(json.dumps(token.text, ensure_ascii=False) for token in match.close[:5])
+        hint = (
+            f"Close ones: {close}." if close else "Tokens are matched as written, a leading space included."
+        )
+        if len(match.pieces) > 1:
+            pieces = " + ".join(json.dumps(token.text, ensure_ascii=False) for token in match.pieces[:8])
+            raise UnknownTokenError(
+                f"{json.dumps(text, ensure_ascii=False)} is several tokens: {pieces}.", hint
+            )
+        raise UnknownTokenError(f"{json.dumps(text, ensure_ascii=False)} is not in the vocabulary.", hint)
+
+    def _variants(self, text: str) -> tuple[Token, ...]:
+        """The same word with and without its leading space, when both are tokens."""
+        other = text[1:] if text.startswith(" ") else " " + text
+        token_id = self._id_of.get(other)
+        return () if token_id is None or not other else (self.token(token_id),)
+
+    def complete(self, text: str, limit: int = 20) -> tuple[Token, ...]:
+        """Tokens that begin with `text`, shortest first; a leading space typed is a leading space meant."""
+        stem = text.strip().casefold()
+        if not stem:
+            return ()
+        found: list[int] = []
+        for folded, token_id in self._folded[bisect_left(self._folded, (stem, -1)) :]:
+            if not folded.startswith(stem):
+                break
+            if not text.startswith(" ") or self.texts[token_id].startswith(" "):
+                found.append(token_id)
+        found.sort(key=lambda i: (len(self.texts[i].strip()), not self.texts[i].startswith(" "), i))
+        return self.tokens(found[:limit])
+
+    def close(self, text: str, limit: int = 8) -> tuple[Token, ...]:
+        """Tokens a person may have meant: the word with or without its space, completions, similar ones."""
+        found = dict.fromkeys(t.id for t in (*self._variants(text), *self.complete(text, limit)))
+        stem = text.strip().casefold()
+        if len(found) < limit and stem:
+            words = {folded: i for folded, i in self._folded if abs(len(folded) - len(stem)) <= 2}
+            for word in difflib.get_close_matches(stem, list(words), n=limit, cutoff=0.75):
+                found.setdefault(words[word])
+        return self.tokens(list(found)[:limit])
+
+
+def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
+    """The vocabulary of a local Hugging Face folder.
+
+    Reads tokenizer.json and tokenizer_config.json when both are there and name begin-of-text; otherwise
+    asks transformers, which knows each tokenizer class's defaults (slower: it imports more).
+    Raises ModelLoadError when the folder has no tokenizer that can be read.
+    """
+    tokenizer_file, config_file = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    if tokenizer_file.is_file() and config_file.is_file():
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        if "bos_token" in config:
+            text = tokenizer_file.read_text(encoding="utf-8")
+            return Vocabulary(text, _bos_id(text, config["bos_token"]), size)
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        text = tokenizer.backend_tokenizer.to_str()
+    except Exception as error:  # transformers raises many kinds here
+        raise ModelLoadError(
+            f"No tokenizer can be read in {folder}: {str(error).splitlines()[0] if str(error) else error!r}.",
+            "The folder needs a tokenizer.json (a fast tokenizer).",
+        ) from error
+    return Vocabulary(text, tokenizer.bos_token_id, size)
+
+
+def _bos_id(tokenizer_json: str, entry: Any) -> int | None:
+    content = entry.get("content") if isinstance(entry, dict) else entry
+    if content is None:
+        return None
+    description = json.loads(tokenizer_json)
+    for token in description.get("added_tokens", []):
+        if token.get("content") == content:
+            return int(token["id"])
+    vocabulary = description.get("model", {}).get("vocab", {})
+    if isinstance(vocabulary, dict) and content in vocabulary:
+        return int(vocabulary[content])
+    raise ModelLoadError(
+        f"The tokenizer names {content!r} as begin-of-text, but its vocabulary has no such entry.",
+        "Fetch tokenizer.json and tokenizer_config.json again.",
+    )

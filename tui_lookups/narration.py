@@ -1,0 +1,153 @@
+"""What a headless command says on stderr while it works: loading, then how far the scan is.
+
+1. A daemon thread looks at the Explorer's status (which never blocks) four times a second.
+2. On a terminal it redraws one progress line, which disappears at the end; elsewhere it prints a line
+   when there is something new to say, at most one every few seconds, and nothing for quick answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from tui_lookups.results import ScanProgress, Status
+from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+LOOK_SECONDS = 0.25
+LINE_SECONDS = 5.0
+FIRST_LINE_SECONDS = 1.0
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds as "0:07" or "1:02:03"."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def sentence(status: Status, scan: ScanProgress | None) -> str:
+    """What there is to say now; "" when the answer is being put together and nothing takes long."""
+    if scan is not None and scan.state == "running":
+        share = f" ({scan.prompts / scan.total_prompts:.0%})" if scan.total_prompts else ""
+        left = "" if scan.seconds_left is None else f", {clock_text(scan.seconds_left)} left"
+        return (
+            f"scanning: {scan.prompts:,} of {scan.total_prompts:,} prompts{share}, "
+            f"{scan.tokens_per_second:,.0f} tokens/s{left}"
+        )
+    if status.stage in ("starting", "loading"):
+        return visible(status.message) or "loading the model"
+    return ""
+
+
+class _Teller(Protocol):
+    def tell(self, text: str, scan: ScanProgress | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LineTeller:
+    """Lines for a log or a pipe: only news, and never more often than every `LINE_SECONDS`."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._not_before = clock() + FIRST_LINE_SECONDS
+        self._last = ""
+
+    def tell(self, text: str, scan: ScanProgress | None) -> None:
+        now = self._clock()
+        if not text or text == self._last or now < self._not_before:
+            return
+        self._last, self._not_before = text, now + LINE_SECONDS
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to clear away."""
+
+
+class BarTeller:
+    """One progress line on a terminal, gone when it is closed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._progress: Progress | None = None
+
+    def tell(self, text: str, scan: ScanProgress | None) -> None:
+        if not text and self._progress is None:
+            return
+        progress = self._progress or self._start()
+        running = scan is not None and scan.state == "running"
+        progress.update(
+            progress.task_ids[0],
+            description=text,
+            completed=scan.prompts if scan is not None and running else 0,
+            total=scan.total_prompts if scan is not None and running else None,
+        )
+        progress.refresh()
+
+    def _start(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            console=Console(file=self._stream, force_terminal=True),
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._progress.add_task("", total=None)
+        self._progress.start()
+        return self._progress
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+class Narrator:
+    """Narrates on `stream` between `with` and its end. `hear` takes a scan's own progress reports."""
+
+    def __init__(self, status: Callable[[], Status], stream: TextIO, teller: _Teller | None = None) -> None:
+        self._status = status
+        self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
+        self._heard: ScanProgress | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
+
+    def hear(self, progress: ScanProgress) -> None:
+        """The newest report of a running scan; callable on any thread."""
+        self._heard = progress
+
+    def look(self) -> None:
+        """Say what there is to say now."""
+        status = self._status()
+        scan = self._heard or status.scan
+        self._teller.tell(sentence(status, scan), scan)
+
+    def _watch(self) -> None:
+        try:
+            while not self._over.wait(LOOK_SECONDS):
+                self.look()
+        except OSError as error:  # stderr is gone: the answer on stdout still counts
+            logging.getLogger(__name__).warning("narration stopped: %s", error)
+
+    def __enter__(self) -> Narrator:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=1.0)
+        self._teller.close()

@@ -1,0 +1,138 @@
+"""A neuron's prompts as they are shown: from the finished index, or from the scan as far as it has come.
+
+1. The index (or the running scan) gives prompt ids and peaks; one batched forward pass gives every token's
+   activation, another few the trimmed context.
+2. While the scan runs the list is asked for again and again, mostly with the same prompts in it: what was
+   computed is kept in memory, and only new prompts are run.
+3. Once the index is finished the list is kept in the cache, and needs no model the next time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tui_lookups.engine import Engine
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import NeuronId
+from tui_lookups.places import top_entries
+from tui_lookups.results import NeuronPrompts, Prompt, Sign
+from tui_lookups.scan_session import ScanSession
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+_MOST_REMEMBERED = 4000
+
+
+class PromptBook:
+    """The prompts lists of one Explorer. Thread-safe."""
+
+    def __init__(self, engine: Engine, scan: ScanSession) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._lock = threading.Lock()
+        self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
+
+    def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
+        """The top prompts; with `wait` the corpus is scanned to its end first."""
+        self._check(neuron, top)
+
+        def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
+            return self._build(model, neuron, top, sign, poll)
+
+        if not wait and self._scan.index() is None:
+            self._scan.start()
+            return self._engine.on_model(work)
+        self._scan.wait()
+        found = self._engine.remembered(
+            "prompts",
+            NeuronPrompts,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            top=top,
+            sign=sign,
+            preset=self._engine.settings.preset,
+            index=self._scan.key(),
+        )
+        self._keep(neuron, found.prompts)
+        return found
+
+    def prompt(self, neuron: NeuronId, rank: int | None, prompt_id: int | None, *, sign: Sign) -> Prompt:
+        """One prompt, by its number in the corpus or by its rank (from 1; the first by default).
+
+        Raises LookupsError when it is not among the neuron's prompts.
+        """
+        if prompt_id is not None:
+            with self._lock:
+                for each in (1, -1):
+                    known = self._built.get((neuron, prompt_id, each))
+                    if known is not None:
+                        return known
+        prompts = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        if prompt_id is not None:
+            for prompt in prompts:
+                if prompt.prompt_id == prompt_id:
+                    return prompt
+            raise LookupsError(
+                f"Prompt #{prompt_id} is not among the top prompts of {neuron}.", "Open one of its prompts."
+            )
+        wanted = 1 if rank is None else rank
+        if not 1 <= wanted <= len(prompts):
+            raise LookupsError(
+                f"{neuron} has no prompt of rank {wanted}.", f"Its prompts have ranks 1 to {len(prompts)}."
+            )
+        return prompts[wanted - 1]
+
+    def _build(self, model: LookupModel, neuron: NeuronId, top: int, sign: Sign, poll: Poll) -> NeuronPrompts:
+        """On the model thread: the list from what is known now, running only prompts not run before."""
+        from tui_lookups.analysis.congruence import neuron_tokens
+        from tui_lookups.answers import build_prompts
+
+        corpus, preset = self._engine.corpus(), self._engine.settings.preset
+        record = self._scan.require(neuron)
+        entries = top_entries(record, top, sign)
+        with self._lock:
+            known = {(e.prompt_id, e.sign): self._built.get((neuron, e.prompt_id, e.sign)) for e in entries}
+        missing = [entry for entry in entries if known[entry.prompt_id, entry.sign] is None]
+        built = build_prompts(model, corpus, neuron, missing, preset=preset, poll=poll)
+        self._keep(neuron, built)
+        found = {place: prompt for place, prompt in known.items() if prompt is not None}
+        found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+        best = neuron_tokens(model, neuron, 1)[0][0]
+        return NeuronPrompts(
+            neuron=neuron,
+            top_token=model.vocabulary.token(best.id),
+            top_congruence=best.congruence,
+            stats=record.stats(),
+            prompts=tuple(
+                replace(found[entry.prompt_id, entry.sign], rank=rank)
+                for rank, entry in enumerate(entries, 1)
+            ),
+            scanned_prompts=record.prompts,
+            total_prompts=corpus.info.prompts,
+            provenance=self._engine.provenance(corpus=True, top=top, sign=sign, preset=preset),
+        )
+
+    def _check(self, neuron: NeuronId, top: int) -> None:
+        self._engine.check_neuron(neuron)
+        if neuron.layer not in self._engine.layers():
+            raise LookupsError(
+                f"Layer {neuron.layer} of {neuron} is not among the layers that are scanned.",
+                "Leave out --layers, or name that layer too.",
+            )
+        if top > self._scan.top:
+            raise LookupsError(
+                f"The index keeps {self._scan.top} prompts per neuron, and {top} were asked for.",
+                "Set LOOKUPS_TOP (or top in config.toml) to keep more; the corpus is then scanned again.",
+            )
+
+    def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
+        with self._lock:
+            if len(self._built) > _MOST_REMEMBERED:
+                self._built.clear()
+            for prompt in prompts:
+                self._built[neuron, prompt.prompt_id, prompt.sign] = prompt

@@ -1,0 +1,194 @@
+"""The scan as the Explorer sees it: found finished, resumed, run in the background, waited for.
+
+1. A finished index is opened from the cache without torch.
+2. Otherwise `start` makes the scan the background work of the model thread: one batch at a time, behind
+   every question; it writes checkpoints and resumes from them.
+3. `require` answers from the index, or from the running scan as far as it has come.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_lookups.engine import CURRENT_TOKEN, Engine
+from tui_lookups.errors import CacheError, LookupsError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model_thread import Poll
+from tui_lookups.results import ScanProgress
+from tui_lookups.storage.arrays import ArrayFolder
+from tui_lookups.storage.index import NeuronRecord, ScanIndex
+
+if TYPE_CHECKING:
+    from tui_lookups.analysis.scan import Scan
+    from tui_lookups.model.lookup_model import LookupModel
+
+DEFAULT_BATCH_TOKENS = 4096
+"""Padded tokens in a batch of the scan where the setting says "auto"."""
+
+_log = logging.getLogger(__name__)
+
+
+class ScanSession:
+    """One corpus scanned by one model, in the life of one Explorer. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.top = engine.settings.top
+        self.progress: ScanProgress | None = None
+        self.resumed_from = 0
+        self._index: ScanIndex | None = None
+        self._scan: Scan | None = None  # used on the model thread only
+        self._ended = threading.Event()
+        self._error: LookupsError | None = None
+        self._key: str | None = None
+        engine.on_background_error = self.failed
+
+    def key(self) -> str:
+        """Name of the index: model, corpus, dtype, basis, layers, prompts kept and seed, hashed."""
+        if self._key is None:
+            settings = self.engine.settings
+            whole = self.engine.key(
+                "index", corpus=True, layers=list(self.engine.layers()), top=self.top, seed=settings.seed
+            )
+            self._key = whole.rpartition(":")[2]
+        return self._key
+
+    def index(self) -> ScanIndex | None:
+        """The finished index, None while there is none. A damaged one is dropped, to be made again."""
+        if self._index is None:
+            folder = self.engine.cache.folder("indexes") / self.key()
+            try:
+                self._index = ScanIndex.find(folder)
+            except CacheError as error:
+                self._drop_damaged(folder, error)
+        if self._index is not None and self.progress is None:
+            info = self.engine.corpus().info
+            self.progress = ScanProgress(
+                "done", info.prompts, info.prompts, info.tokens, info.tokens, 0.0, 0.0, 0.0
+            )
+        return self._index
+
+    def _drop_damaged(self, folder: Path, error: CacheError) -> None:
+        _log.warning("the index is damaged and is made again: %s", error)
+        self.engine.say("the index was damaged; scanning again")
+        ArrayFolder(folder).drop()
+        self._index = None
+        self.progress = None
+        self._ended.clear()
+
+    def require(self, neuron: NeuronId) -> NeuronRecord:
+        """What is known of a neuron now. Call on the model thread.
+
+        Raises CacheError, after dropping the index, when its files turn out damaged.
+        """
+        if self._index is not None:
+            try:
+                return self._index.record(neuron)
+            except CacheError as error:
+                self._drop_damaged(self._index.folder, error)
+                raise CacheError(
+                    "The index of this corpus is damaged and was dropped.",
+                    "Ask again: the corpus is scanned anew.",
+                ) from error
+        if self._scan is None:
+            raise self._error or LookupsError("The scan has not begun.", "Ask again in a moment.")
+        return self._scan.peek(neuron)
+
+    def start(self) -> None:
+        """Make the scan the background work of the model thread, unless it is done or under way."""
+        if self._ended.is_set() or self.index() is not None:
+            self._ended.set()
+            return
+        self.engine.corpus()
+        self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
+
+    def _begin(self, model: LookupModel) -> None:
+        if self._scan is not None or self._ended.is_set():
+            return
+        from tui_lookups.analysis.scan import Scan
+
+        settings = self.engine.settings
+        scan = Scan(
+            model,
+            self.engine.corpus(),
+            self.engine.cache.folder("indexes") / self.key(),
+            layers=self.engine.layers(),
+            top=self.top,
+            batch_tokens=settings.batch_tokens or DEFAULT_BATCH_TOKENS,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            seed=settings.seed,
+        )
+        self.resumed_from = scan.resume()
+        self._scan = scan
+        self.progress = scan.progress()
+        self.engine.thread.set_background(self._step)
+
+    def _step(self, poll: Poll) -> bool:
+        scan = self._scan
+        if scan is None:
+            return False
+        try:
+            more = scan.step(poll)
+        except CacheError as error:
+            # A checkpoint that cannot be written does not end the scan: the next one may succeed.
+            _log.warning("%s", error)
+            self.progress = replace(scan.progress(), message=str(error))
+            return True
+        if more:
+            self.progress = scan.progress()
+            return True
+        self._index = scan.finish()
+        self.progress = scan.progress()
+        self._scan = None
+        self._ended.set()
+        return False
+
+    def failed(self, error: BaseException) -> None:
+        """A step raised `error` (called on the model thread): said in the status, told to who waits."""
+        _log.error("the scan stopped", exc_info=error)
+        if isinstance(error, LookupsError):
+            self._error = error
+        else:
+            self._error = LookupsError(
+                f"The scan stopped: {type(error).__name__}: {error}.", "Run with --debug for the traceback."
+            )
+        self._scan = None
+        if self.progress is not None:
+            self.progress = replace(
+                self.progress, state="failed", seconds_left=None, message=str(self._error)
+            )
+        self._ended.set()
+
+    def wait(self, hear: Callable[[ScanProgress], None] | None = None) -> ScanIndex:
+        """Scan to the end, or join the scan under way, and return its index. Raises what stopped it."""
+        if self._error is not None:
+            self._error = None
+            self._ended.clear()
+        self.start()
+        token = CURRENT_TOKEN.get()
+        while not self._ended.wait(0.1):
+            self.engine.poll()
+            if token is not None:
+                token.raise_if_cancelled()
+            if hear is not None and self.progress is not None:
+                hear(self.progress)
+        if self._error is not None:
+            raise self._error
+        index = self.index()
+        if index is None:
+            raise CacheError(
+                "The finished index cannot be opened.", "Run `lookups-tui cache clear` and scan again."
+            )
+        if hear is not None and self.progress is not None:
+            hear(self.progress)
+        return index
+
+    def checkpoint(self) -> None:
+        """Write what the running scan has. Call on the model thread."""
+        if self._scan is not None:
+            self._scan.checkpoint()

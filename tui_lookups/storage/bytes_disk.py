@@ -1,0 +1,128 @@
+"""diskcache with a Disk that can neither write nor read pickle (CVE-2025-69872), and a look before opening.
+
+diskcache unpickles any row or key that says it is a pickle, follows the file name that a row gives, and
+executes the settings it finds in the database as PRAGMA statements. A cache folder that someone else could
+write would so run their code. Here:
+
+1. Keys are text, values are bytes kept inside the database; every other kind of row is refused.
+2. No row's file name is ever opened or removed: this cache keeps no files beside the database.
+3. Settings and tables are looked at with plain SQL first, and a database with any that this package does
+   not write is refused before diskcache sees it.
+
+Imported only by `cache.py`, and there on first use.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from diskcache import Cache, Disk
+from diskcache.core import DBNAME, ENOVAL, MODE_RAW, UNKNOWN
+
+from tui_lookups.storage.envelope import RefusedEntryError
+
+TIMEOUT_SECONDS = 5.0
+"""How long a statement waits for another process to finish its write."""
+
+SETTINGS: dict[str, int | str] = {
+    "statistics": 0,
+    "tag_index": 0,
+    "eviction_policy": "none",
+    "size_limit": 2**62,  # ours is checked before a write; diskcache would drop entries silently
+    "cull_limit": 0,
+    "sqlite_auto_vacuum": 1,
+    "sqlite_cache_size": 2**11,
+    "sqlite_cell_size_check": 1,
+    "sqlite_journal_mode": "wal",
+    "sqlite_mmap_size": 0,  # a mapped file that another process shortens kills this one
+    "sqlite_synchronous": 1,
+    "sqlite_trusted_schema": 0,
+    "disk_min_file_size": 2**62,
+    "disk_pickle_protocol": 0,
+}
+_COUNTERS = frozenset({"count", "size", "hits", "misses"})
+_TABLES = frozenset({"Settings", "Cache", "sqlite_sequence"})
+
+
+class BytesDisk(Disk):  # type: ignore[misc]
+    """Keys of text, values of bytes inside the database, and nothing else in either direction."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        if type(key) is not str:
+            raise RefusedEntryError(f"A cache key must be text, not {type(key).__name__}.")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        if type(key) is not str or not raw:
+            raise RefusedEntryError("The cache holds a key that is not text; it was not decoded.")
+        return key
+
+    def store(
+        self, value: object, read: bool, key: object = UNKNOWN
+    ) -> tuple[int, int, None, sqlite3.Binary]:
+        if type(value) is not bytes or read:
+            raise RefusedEntryError(f"A cached value must be bytes, not {type(value).__name__}.")
+        return 0, MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: object, filename: object, value: object, read: bool) -> bytes:
+        if mode != MODE_RAW or filename is not None or type(value) is not bytes or read:
+            raise RefusedEntryError("it is of a kind that this cache never writes (such as a pickle)")
+        return value
+
+    def filename(self, key: object = UNKNOWN, value: object = UNKNOWN) -> tuple[str, str]:
+        raise RefusedEntryError("This cache keeps no files beside its database.")
+
+    def remove(self, file_path: object) -> None:
+        """Remove nothing: a file name in a row was put there by someone else and may point anywhere."""
+
+
+class BytesCache(Cache):  # type: ignore[misc]
+    """diskcache that takes no setting from the database: each new thread's connection executes them."""
+
+    def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> object:
+        if value is not ENOVAL and not _is_our_setting(key, value):
+            raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
+        return super().reset(key, value, update)
+
+
+def open_database(directory: Path) -> Any:
+    """Open (or make) the diskcache in `directory`, which exists and is private.
+
+    Raises RefusedEntryError for a database that this package did not write, sqlite3.Error and OSError.
+    """
+    path = directory / DBNAME
+    # Made here, so that it has mode 0600 whatever the umask; SQLite gives its side files the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    if path.stat().st_size:
+        _look_before_opening(path)
+    return BytesCache(str(directory), timeout=TIMEOUT_SECONDS, disk=BytesDisk, **SETTINGS)
+
+
+def connect(directory: Path) -> sqlite3.Connection:
+    """A plain connection to the database, for what diskcache cannot do without decoding keys."""
+    return sqlite3.connect(directory / DBNAME, timeout=TIMEOUT_SECONDS, isolation_level=None)
+
+
+def _look_before_opening(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=TIMEOUT_SECONDS, isolation_level=None)) as connection:
+        connection.execute("PRAGMA trusted_schema = 0")
+        for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
+            known = kind in ("index", "trigger") or (kind == "table" and name in _TABLES)
+            if not known or (kind == "trigger" and not str(name).startswith("Settings_")):
+                raise RefusedEntryError(f"The cache database holds a foreign {kind} named {name!r}.")
+        tables = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+        if "Settings" not in tables:
+            return
+        for key, value in connection.execute("SELECT key, value FROM Settings"):
+            if not (type(value) is int if key in _COUNTERS else _is_our_setting(key, value)):
+                raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
+
+
+def _is_our_setting(key: object, value: object) -> bool:
+    return key in SETTINGS and type(value) is type(SETTINGS[str(key)]) and value == SETTINGS[str(key)]

@@ -1,0 +1,387 @@
+"""The result cache: answers on disk, for several processes and threads; it may miss, it is never wrong.
+
+1. A key is SHA-256 over canonical JSON of what was asked: the kind, every part (model and corpus
+   fingerprints, parameters) and the format version.
+2. A value is bytes in an envelope (`envelope.py`) inside a diskcache database that knows no pickle
+   (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss.
+3. A database that is damaged as a whole, or was written by someone else, is reported and started afresh.
+4. A write that fails (disk full, locked, over the size limit) is reported, and the answer still stands; a
+   cache that cannot be opened or read at all raises CacheError.
+
+Beside the database (`results/`) lie the folders `indexes/`, `corpora/` and `models/`, one sub-folder a key,
+whose content belongs to the code that writes it; `info`, `verify` and `clear` cover them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tui_lookups.errors import CacheError
+from tui_lookups.results import CacheInfo
+from tui_lookups.storage import codec, envelope
+from tui_lookups.storage.files import folder_lock, make_private_directory, reason, tree_size
+from tui_lookups.storage.sqlite_errors import is_damage, translated
+
+T = TypeVar("T")
+Folder = Literal["indexes", "corpora", "models"]
+
+FOLDERS: tuple[Folder, ...] = ("indexes", "corpora", "models")
+SIZE_LIMIT_SETTING = "cache_size_limit"
+_DATABASE_FILES = ("cache.db", "cache.db-wal", "cache.db-shm")
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_MOST_PROBLEMS = 200
+_MEASURE_AGAIN_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class ResultCache:
+    """Results by key in `directory`; nothing is touched before the first use.
+
+    `size_limit` is bytes for everything below `directory` (None: no limit); a write that would cross it is
+    refused and reported, nothing is evicted. `database_directory` puts the database elsewhere than the
+    arrays, for a `directory` on a network file system. Safe to use from several threads and processes.
+    """
+
+    def __init__(
+        self, directory: Path, size_limit: int | None = None, *, database_directory: Path | None = None
+    ) -> None:
+        self.directory = directory
+        self._results = database_directory or directory / "results"
+        self._size_limit = size_limit
+        self._lock = threading.RLock()  # opening, resetting, and the lists below; never held during a query
+        self._database: Any = None
+        self._closed = False
+        self._problems: dict[str, None] = {}
+        self._folder_bytes = (float("-inf"), 0)
+
+    # --- keys ---
+
+    def key(self, kind: str, /, **parts: object) -> str:
+        """The key of a question: "kind:sha256". `parts` are plain JSON values (mapping keys are text).
+
+        Raises TypeError or ValueError for a part that JSON would spell ambiguously or not at all.
+        """
+        _check_kind(kind)
+        _check_plain(parts)
+        text = json.dumps([envelope.FORMAT_VERSION, kind, parts], sort_keys=True, allow_nan=False)
+        return f"{kind}:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
+
+    # --- values ---
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """The bytes put under `key`, or None. Raises CacheError when the cache cannot be read at all."""
+        try:
+            database = self._open()
+            sealed = database.get(key)
+        except envelope.RefusedEntryError as error:
+            self._drop(key, error.message)
+            return None
+        except CacheError:
+            raise
+        except Exception as error:
+            if self._start_afresh_if_damaged(error):
+                return None
+            raise translated(error, self._results, "read") from error
+        if sealed is None:
+            return None
+        try:
+            return envelope.unseal(kind, key, sealed)
+        except envelope.DamagedEntryError as error:
+            self._drop(key, str(error))
+            return None
+
+    def put(self, kind: str, key: str, payload: bytes) -> None:
+        """Keep `payload` under `key`. What prevents it is added to `problems`, not raised."""
+        _check_kind(kind)
+        sealed = envelope.seal(kind, key, payload)
+        try:
+            self.refuse_if_full(len(sealed), f"a result of kind {kind}")
+            self._change(lambda database: database.set(key, sealed))
+        except CacheError as error:
+            self._report(f"A result was not kept: {error}")
+
+    def get_result(self, kind: str, key: str, type_: type[T]) -> T | None:
+        """The dataclass put under `key`, or None. Raises CacheError as `get` does."""
+        payload = self.get(kind, key)
+        if payload is None:
+            return None
+        try:
+            return codec.from_json_bytes(type_, payload, ours=True)
+        except codec.DecodeError as error:
+            self._drop(key, error.message)
+            return None
+
+    def put_result(self, kind: str, key: str, value: object) -> None:
+        """Keep a dataclass of results.py under `key`. Raises NumericalError for NaN or infinite numbers."""
+        self.put(kind, key, codec.to_json_bytes(value))
+
+    # --- the folders beside the database ---
+
+    def folder(self, name: Folder) -> Path:
+        """The folder `name` below the cache directory, made private (0700) if it is not there.
+
+        Raises CacheError.
+        """
+        make_private_directory(self.directory, tighten=False)
+        path = self.directory / name
+        make_private_directory(path)
+        return path
+
+    def refuse_if_full(self, wanted: int, what: str) -> None:
+        """Raise CacheError when `wanted` more bytes would cross the size limit."""
+        if self._size_limit is None:
+            return
+        used = self._database_bytes() + self._other_bytes()
+        if used + wanted > self._size_limit:
+            raise CacheError(
+                f"The cache holds {used:,} bytes and {what} needs {wanted:,} more, which crosses the limit "
+                f"of {self._size_limit:,} bytes.",
+                f"Raise the setting {SIZE_LIMIT_SETTING} or empty the cache with `lookups-tui cache clear`.",
+            )
+
+    # --- the whole ---
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What was refused, dropped or not kept so far, one sentence each, oldest first."""
+        with self._lock:
+            return tuple(self._problems)
+
+    def info(self) -> CacheInfo:
+        """What the cache folder holds; makes nothing. Raises CacheError when it cannot be read."""
+        sizes: dict[str, int] = {}
+        entries = 0
+        if (self._results / "cache.db").exists():
+            for kind, count, size in self._rows(
+                "SELECT CASE WHEN typeof(key) = 'text' AND instr(key, ':') > 0"
+                " THEN substr(key, 1, instr(key, ':') - 1) ELSE 'unknown' END AS kind,"
+                " COUNT(*), COALESCE(SUM(LENGTH(value)), 0) FROM Cache GROUP BY kind ORDER BY kind"
+            ):
+                sizes[str(kind)] = int(size)
+                entries += int(count)
+        for name in FOLDERS:
+            if (self.directory / name).is_dir():
+                sizes[name] = tree_size(self.directory / name)
+        total = self._database_bytes() + sum(sizes.get(name, 0) for name in FOLDERS)
+        indexes = len(_subfolders(self.directory / "indexes"))
+        return CacheInfo(str(self.directory), entries, total, sizes, indexes, self.problems)
+
+    def clear(self) -> CacheInfo:
+        """Remove every result and everything in the three folders; answers what is left.
+
+        Links are not followed: a folder that is one is left alone and reported.
+        """
+        with self._lock:
+            self._problems.clear()
+            self._folder_bytes = (float("-inf"), 0)
+        if (self._results / "cache.db").exists():
+            self._change(lambda database: database.clear())
+            self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # the space goes back to the disk now
+        for name in FOLDERS:
+            self._clear_folder(self.directory / name)
+        return self.info()
+
+    def verify(self) -> tuple[str, ...]:
+        """Check the database, every entry and every array folder; one sentence per damage found.
+
+        Damaged entries are dropped; damaged arrays are left for the code that wrote them, which computes
+        them again. Raises CacheError when the cache cannot be read.
+        """
+        from tui_lookups.storage.arrays import verify_folder
+
+        found: list[str] = []
+        if (self._results / "cache.db").exists():
+            found += self._verify_database()
+        for name in FOLDERS:
+            for folder in _subfolders(self.directory / name):
+                found += verify_folder(folder)
+        for sentence in found:
+            self._report(sentence)
+        return tuple(found)
+
+    def close(self) -> None:
+        """Let go of the database; later calls raise CacheError. Other threads' connections end with them."""
+        with self._lock:
+            database, self._database, self._closed = self._database, None, True
+        if database is not None:
+            database.close()
+
+    # --- inside ---
+
+    def _open(self) -> Any:
+        """The diskcache, opened on first use. Raises CacheError."""
+        with self._lock:
+            if self._closed:
+                raise CacheError("The cache is closed.")
+            if self._database is None:
+                self._make_directories()
+                try:
+                    self._database = self._open_or_start_afresh()
+                except CacheError:
+                    raise
+                except Exception as error:
+                    raise translated(error, self._results, "opened") from error
+            return self._database
+
+    def _make_directories(self) -> None:
+        make_private_directory(self.directory, tighten=False)
+        make_private_directory(self._results)
+
+    def _open_or_start_afresh(self) -> Any:
+        from tui_lookups.storage.bytes_disk import open_database
+
+        try:
+            return open_database(self._results)
+        except envelope.RefusedEntryError as error:
+            self._start_afresh(error.message)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self._start_afresh(f"The cache database is damaged ({error}).")
+        return open_database(self._results)
+
+    def _start_afresh(self, why: str) -> None:
+        """Remove the database files. Processes that have them open go on with the removed ones."""
+        with folder_lock(self._results) as held:
+            if held:
+                for name in _DATABASE_FILES:
+                    (self._results / name).unlink(missing_ok=True)
+        self._report(f"{why} It was dropped; results are computed again.")
+
+    def _start_afresh_if_damaged(self, error: Exception) -> bool:
+        """Whether `error` says that the database is damaged; it is then dropped."""
+        if not is_damage(error):
+            return False
+        with self._lock:
+            database, self._database = self._database, None
+            if database is not None:
+                database.close()
+                self._start_afresh(f"The cache database is damaged ({error}).")
+        return True
+
+    def _drop(self, key: str, why: str) -> None:
+        """Report a damaged entry and delete its row; a row that cannot be deleted is reported again later."""
+        self._report(f"The cached entry {key[:24]} was dropped: {why.rstrip('.')}.")
+        try:
+            self._change(lambda database: database.delete(key))
+        except CacheError as error:
+            self._report(str(error))
+
+    def _change(self, change: Callable[[Any], object]) -> None:
+        """Make `change` on the database; on a damaged one it is lost with it. Raises CacheError."""
+        database = self._open()
+        try:
+            change(database)
+        except CacheError:
+            raise
+        except Exception as error:
+            database.close()  # this thread's connection: a failed commit may have left its transaction open
+            if not self._start_afresh_if_damaged(error):
+                raise translated(error, self._results, "written") from error
+
+    def _rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the database by plain SQL, past diskcache, which would decode keys."""
+        from tui_lookups.storage.bytes_disk import connect
+
+        self._open()
+        try:
+            with closing(connect(self._results)) as connection:
+                return connection.execute(statement, parameters).fetchall()
+        except Exception as error:
+            if self._start_afresh_if_damaged(error):
+                return []
+            raise translated(error, self._results, "read") from error
+
+    def _verify_database(self) -> list[str]:
+        before = len(self.problems)
+        report = [str(text) for (text,) in self._rows("PRAGMA integrity_check(20)")]
+        if report and report != ["ok"]:
+            with self._lock:
+                database, self._database = self._database, None
+            if database is not None:
+                database.close()
+            self._start_afresh(f"The cache database is damaged ({report[0].splitlines()[0]}).")
+        for rowid, key, raw, mode, filename in self._rows(
+            "SELECT rowid, key, raw, mode, filename FROM Cache"
+        ):
+            if type(key) is not str or not raw or mode != 1 or filename is not None:
+                self._rows("DELETE FROM Cache WHERE rowid = ?", (rowid,))
+                self._report(
+                    f"Row {rowid} of the cache was dropped: it is of a kind this cache never writes."
+                )
+            else:
+                self.get(key.partition(":")[0], key)
+        return list(self.problems[before:])
+
+    def _database_bytes(self) -> int:
+        paths = [self._results / name for name in _DATABASE_FILES]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def _other_bytes(self) -> int:
+        """Bytes of the folders beside the database, measured at most every half minute."""
+        with self._lock:
+            measured, total = self._folder_bytes
+        if time.monotonic() - measured > _MEASURE_AGAIN_SECONDS:
+            total = sum(tree_size(self.directory / name) for name in FOLDERS)
+            with self._lock:
+                self._folder_bytes = (time.monotonic(), total)
+        return total
+
+    def _clear_folder(self, folder: Path) -> None:
+        if folder.is_symlink():
+            self._report(f"{folder} is a link and was left alone; empty what it points to by hand.")
+            return
+        if not folder.is_dir():
+            return
+        try:
+            for child in folder.iterdir():
+                if child.is_dir() and not child.is_symlink():
+                    shutil.rmtree(child)  # removes links inside, never what they point to
+                else:
+                    child.unlink()
+        except OSError as error:
+            self._report(f"{folder} could not be emptied: {reason(error)}.")
+
+    def _report(self, sentence: str) -> None:
+        with self._lock:
+            if sentence in self._problems or len(self._problems) >= _MOST_PROBLEMS:
+                return
+            self._problems[sentence] = None
+        _log.warning("%s", sentence)
+
+
+def _check_kind(kind: str) -> None:
+    if _KIND.fullmatch(kind) is None:
+        raise ValueError(f"{kind!r} is not the name of a kind of result")
+
+
+def _check_plain(value: object) -> None:
+    """Raise TypeError unless JSON spells `value` in one way: mapping keys that are not text would merge."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if type(key) is not str:
+                raise TypeError(f"a part of a cache key has the mapping key {key!r}, which is not text")
+            _check_plain(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_plain(part)
+    elif value is not None and type(value) not in (str, int, float, bool):
+        raise TypeError(f"a part of a cache key is a {type(value).__name__}, which is not plain JSON")
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The real (not linked) sub-folders of `folder`, sorted; none when it is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())

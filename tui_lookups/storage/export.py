@@ -1,0 +1,154 @@
+"""Export documents: one JSON file, valid against export.schema.json when it is written and when it is opened.
+
+1. Writing: dataclass -> plain JSON -> schema -> a temporary file beside the target -> rename. Without
+   `overwrite` a file that exists is never replaced.
+2. Reading: size -> JSON -> schema_version (a newer one is named) -> schema -> dataclass. Nothing of a file
+   that fails one of these is used.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tui_lookups.errors import ExportError
+from tui_lookups.results import SCHEMA_VERSION, ExportDocument
+from tui_lookups.storage import codec
+from tui_lookups.storage.files import reason, write_atomically
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
+MOST_BYTES = 256 * 1024 * 1024
+"""Largest file that `read_export` opens."""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of an export document (draft 2020-12), as shipped with the package."""
+    text = (files("tui_lookups.storage") / "export.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    # References are resolved once, here: following them for every token takes twice the time.
+    return Draft202012Validator(_without_references(schema(), schema()["$defs"]))
+
+
+def _without_references(part: Any, definitions: dict[str, Any]) -> Any:
+    """A schema with every "#/$defs/..." put in its place; ours refers to no definition from within itself."""
+    if isinstance(part, list):
+        return [_without_references(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _without_references(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    return {key: _without_references(each, definitions) for key, each in part.items() if key != "$defs"}
+
+
+def write_export(document: ExportDocument, path: Path, overwrite: bool = False) -> Path:
+    """Write `document` to `path` as indented JSON, all of it or nothing; answers the path written.
+
+    Raises ExportError when the document does not fit the schema, the place cannot be written, or the file
+    exists and `overwrite` is False; NumericalError for a NaN or infinite number.
+    """
+    path = path.expanduser()
+    plain = codec.to_plain(document)
+    problem = _first_problem(plain)
+    if problem is not None:
+        raise ExportError(
+            f"The selection cannot be exported: {problem}.", "Please report this: it is a defect."
+        )
+    data = json.dumps(plain, allow_nan=False, ensure_ascii=True, indent=1).encode("ascii") + b"\n"
+    try:
+        _check_place(path)
+        # Of a link, the file it names is replaced, not the link.
+        target = path.resolve() if path.is_symlink() else path
+        write_atomically(target, data, overwrite=overwrite)
+    except FileExistsError as error:
+        raise ExportError(f"{path} exists already.", "Name another file, or ask to overwrite it.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ExportError(
+            f"{path} could not be written: {reason(error)}.", "Name a file elsewhere, or make room."
+        ) from error
+    return path
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder.", "Name a file in it, such as lookups.json.")
+    if not path.parent.is_dir():
+        raise ExportError(f"There is no folder {path.parent}.", "Make it first, or name another file.")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise ExportError(f"{path} is not a regular file.", "Name another file.")
+
+
+def read_export(path: Path) -> ExportDocument:
+    """Open an exported document. Raises ExportError for a file that is missing, too large or no export."""
+    path = path.expanduser()
+    plain, data = _read_json(path)
+    version = plain.get("schema_version") if isinstance(plain, dict) else None
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise ExportError(
+            f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}.",
+            "Open it with a newer lookups-tui.",
+        )
+    problem = _first_problem(plain)
+    if problem is not None:
+        _refuse(path, problem)
+    try:
+        return codec.from_json_bytes(ExportDocument, data)
+    except codec.DecodeError as error:
+        _refuse(path, error.message.rstrip("."), error)
+
+
+def _read_json(path: Path) -> tuple[Any, bytes]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ExportError(f"{path} is not a regular file.", "Name a file that lookups-tui exported.")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ExportError(
+            f"{path} could not be read: {reason(error)}.", "Name a file that lookups-tui exported."
+        ) from error
+    if len(data) > MOST_BYTES:
+        raise ExportError(
+            f"{path} is larger than {MOST_BYTES // 2**20} MiB.", "Export fewer prompts into one document."
+        )
+    try:
+        return json.loads(data, parse_constant=_no_constant), data
+    except RecursionError as error:
+        _refuse(path, "it is nested too deeply", error)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        _refuse(path, f"it is not JSON ({error})", error)
+
+
+def _refuse(path: Path, problem: str, cause: Exception | None = None) -> NoReturn:
+    raise ExportError(
+        f"{path} is no export of lookups-tui: {problem}.", "Name a file that lookups-tui exported."
+    ) from cause
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _first_problem(plain: object) -> str | None:
+    """Where and why `plain` breaks the schema, None when it does not."""
+    from jsonschema.exceptions import best_match
+
+    error = best_match(_validator().iter_errors(plain))
+    if error is None:
+        return None
+    # Told in our own words where the library would print the whole value, which may be megabytes.
+    text = error.message if len(error.message) <= 200 else f"does not satisfy {error.validator!r}"
+    return f"at {error.json_path[:200]}: {text}"

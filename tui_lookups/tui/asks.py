@@ -1,0 +1,91 @@
+"""Putting questions to the explorer and getting the answers back on the event loop.
+
+1. A question has a kind; a new one of the same kind cancels the one before and gets the next generation.
+2. The explorer answers on a thread of its own; the answer travels as an `Answered` message.
+3. On the event loop an answer whose generation has passed is dropped: it is for something no longer
+   on screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from textual.message import Message
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.tui.door import Cancellable, Door
+
+T = TypeVar("T")
+
+
+class Answered(Message):
+    """An answer or a failure, to be delivered on the event loop."""
+
+    def __init__(self, kind: str, generation: int, deliver: Callable[[], None]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.generation = generation
+        self.deliver = deliver
+
+
+class Asks:
+    """The questions under way, at most one of each kind. Used on the event loop only."""
+
+    def __init__(self, door: Door, post: Callable[[Message], object]) -> None:
+        self._door = door
+        self._post = post
+        self._generation: dict[str, int] = {}
+        self._open: dict[str, Cancellable] = {}
+
+    def ask(
+        self,
+        kind: str,
+        question: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Put `question`; `done` or `failed` is called on the event loop unless it is superseded."""
+        self.cancel(kind)
+        generation = self._generation[kind]
+
+        def answered(result: T) -> None:
+            self._post(Answered(kind, generation, lambda: done(result)))
+
+        def broke(error: BaseException) -> None:
+            self._post(Answered(kind, generation, lambda: failed(error)))
+
+        self._open[kind] = self._door.ask(question, answered, broke)
+
+    def cancel(self, *kinds: str) -> None:
+        """Forget the open questions of these kinds; their answers will be dropped."""
+        for kind in kinds:
+            self._generation[kind] = self._generation.get(kind, 0) + 1
+            question = self._open.pop(kind, None)
+            if question is not None:
+                question.cancel()
+
+    def cancel_all(self) -> None:
+        """Forget every open question."""
+        self.cancel(*tuple(self._open))
+
+    def waiting(self, kind: str) -> bool:
+        """Whether a question of this kind is under way."""
+        return kind in self._open
+
+    def deliver(self, answer: Answered) -> None:
+        """Hand over an answer if it is still wanted."""
+        if answer.generation != self._generation.get(answer.kind):
+            return
+        self._open.pop(answer.kind, None)
+        answer.deliver()
+
+
+def explain_error(error: BaseException) -> tuple[str, str]:
+    """An error as one sentence and one hint for the screen."""
+    if isinstance(error, LookupsError):
+        return error.message, error.hint
+    return (
+        f"{type(error).__name__}: {error}",
+        "This is a defect of lookups-tui; `lookups-tui --debug` prints the traceback.",
+    )

@@ -1,0 +1,58 @@
+"""The selection basket: what was marked with space, in the order it was marked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+
+Item = SelectedNeuron | SelectedPrompt | SelectedHead
+
+
+def holds(selection: Selection, item: Item) -> bool:
+    """Whether `item` is marked. A neuron is the same whichever token it was found for."""
+    return _find(selection, item) is not None
+
+
+def toggle(selection: Selection, item: Item) -> Selection:
+    """`selection` with `item` added, or removed where it was in already."""
+    found = _find(selection, item)
+    return remove(selection, found) if found is not None else add(selection, item)
+
+
+def add(selection: Selection, item: Item) -> Selection:
+    """`selection` with `item` at the end of its kind; unchanged where it is in already."""
+    if holds(selection, item):
+        return selection
+    if isinstance(item, SelectedNeuron):
+        return replace(selection, neurons=(*selection.neurons, item))
+    if isinstance(item, SelectedPrompt):
+        return replace(selection, prompts=(*selection.prompts, item))
+    return replace(selection, heads=(*selection.heads, item))
+
+
+def remove(selection: Selection, item: Item) -> Selection:
+    """`selection` without `item`."""
+    return Selection(
+        tuple(n for n in selection.neurons if n != item),
+        tuple(p for p in selection.prompts if p != item),
+        tuple(h for h in selection.heads if h != item),
+    )
+
+
+def merge(selection: Selection, other: Selection) -> Selection:
+    """Both, each thing once."""
+    for item in items(other):
+        selection = add(selection, item)
+    return selection
+
+
+def items(selection: Selection) -> tuple[Item, ...]:
+    """Everything marked: neurons, prompts, heads."""
+    return (*selection.neurons, *selection.prompts, *selection.heads)
+
+
+def _find(selection: Selection, item: Item) -> Item | None:
+    if isinstance(item, SelectedNeuron):
+        return next((n for n in selection.neurons if n.neuron == item.neuron), None)
+    return next((other for other in items(selection) if other == item), None)

@@ -1,0 +1,114 @@
+"""What a typed text may mean: tokens of the vocabulary or a neuron.
+
+1. The name of a neuron ("9.1985", "L9.N1985") is offered as a neuron.
+2. "#123" is the token of that id; text in double quotes is taken exactly as it stands.
+3. Other text is looked up as typed and with a space before it, for those are different tokens; a
+   space-led one comes first, for most words of a text are.
+4. Completions follow; where nothing matches, the pieces the text falls into, then close names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_lookups.errors import BadIdError, UnknownTokenError
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import Token, TokenMatch
+from tui_lookups.tui.door import Door
+
+WITH_SPACE = "with a space"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One row under the token box: a token or a neuron, and why it is offered."""
+
+    token: Token | None
+    neuron: NeuronId | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Rows for a typed text; the first `exact` of them are what was typed. `note` says what to do."""
+
+    text: str
+    rows: tuple[Candidate, ...]
+    exact: int
+    note: str
+
+
+def spellings(typed: str) -> tuple[str, ...]:
+    """The texts to look up for what was typed, most likely first."""
+    if len(typed) >= 2 and typed.startswith('"') and typed.endswith('"'):
+        return (typed[1:-1],)
+    if typed.startswith((" ", "#")):
+        return (typed,)
+    return (" " + typed, typed)
+
+
+def find_candidates(door: Door, typed: str, limit: int = 20) -> Candidates:
+    """Blocking: look `typed` up in the vocabulary."""
+    neuron = _neuron(typed)
+    texts = tuple(text for text in spellings(typed) if text)
+    matches: list[TokenMatch] = []
+    problem: UnknownTokenError | None = None
+    for text in texts:
+        try:
+            matches.append(door.resolve_token(text))
+        except UnknownTokenError as error:  # "#" ids beyond the vocabulary have no close names
+            problem = error
+    completions: list[Token] = []
+    for text in texts:
+        if not text.startswith("#"):
+            completions.extend(door.complete_token(text, limit))
+    return arrange(typed, neuron, tuple(matches), tuple(completions), problem)
+
+
+def arrange(
+    typed: str,
+    neuron: NeuronId | None,
+    matches: tuple[TokenMatch, ...],
+    completions: tuple[Token, ...],
+    problem: UnknownTokenError | None = None,
+) -> Candidates:
+    """Order what was found; each token once."""
+    rows: list[Candidate] = []
+    seen: set[int] = set()
+
+    def offer(token: Token, why: str) -> None:
+        if token.id not in seen:
+            seen.add(token.id)
+            rows.append(Candidate(token, None, why))
+
+    if neuron is not None:
+        rows.append(Candidate(None, neuron, "neuron"))
+    for match in matches:
+        if match.token is not None:
+            offer(match.token, WITH_SPACE if match.token.text.startswith(" ") else "as typed")
+    exact = len(rows)
+    for token in completions:
+        offer(token, "begins so")
+    if exact:
+        note = "enter opens the marked row" if exact == 1 else "both exist and differ: choose with ↑ ↓, enter"
+        return Candidates(typed, tuple(rows), exact, note)
+    as_typed = next((m for m in reversed(matches) if m.pieces), None)
+    if as_typed is not None and len(as_typed.pieces) > 1:
+        for token in as_typed.pieces:
+            offer(token, "a piece of it")
+        note = f"not one token but {len(as_typed.pieces)} pieces: choose one"
+    else:
+        note = "no such token: close ones"
+    for match in matches:
+        for token in match.close:
+            offer(token, "close")
+    if not rows:
+        note = str(problem) if problem is not None else "no such token"
+    return Candidates(typed, tuple(rows), 0, note)
+
+
+def _neuron(typed: str) -> NeuronId | None:
+    try:
+        return NeuronId.parse(typed)
+    except BadIdError:
+        return None  # most texts are no neuron's name, which is no error here

@@ -1,0 +1,117 @@
+"""The lines a prompt is painted as: one line around its peak, or a heading and the whole text.
+
+Pure functions from a prompt and a `Look` to segments; widths are terminal cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+
+from tui_lookups.results import Prompt
+from tui_lookups.tui.shading import Palette, level
+from tui_lookups.tui.text_layout import Line, fit, snippet
+from tui_lookups.visible import visible, visible_token
+
+DIVIDER = "│"
+"""Stands after the peak: what fired is left of it, what followed is right of it."""
+
+GUTTER = 14
+"""Cells before the text: mark, rank and phi."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How prompts are painted: `maximum` is the activation of full colour; `sources`, where given, are
+    the figures to shade instead, by position, with `sources_title` saying what they are."""
+
+    palette: Palette
+    maximum: float
+    marked: frozenset[int] = frozenset()
+    sources: Mapping[int, float] | None = None
+    sources_title: str = ""
+
+
+def texts_of(prompt: Prompt) -> tuple[str, ...]:
+    """The prompt's tokens as they are painted."""
+    return tuple(visible(token.text) or "∅" for token in prompt.tokens)
+
+
+def token_style(prompt: Prompt, position: int, look: Look) -> Style:
+    """Shade by value; dim outside the trimmed context; the peak bold and underlined."""
+    palette, sources = look.palette, look.sources
+    if sources is not None:
+        value = sources.get(position, 0.0)
+        shading = level(value, max((abs(v) for v in sources.values()), default=0.0))
+    else:
+        shading = level(prompt.activations[position], look.maximum)
+    inside = prompt.trimmed is None or prompt.trimmed.start <= position <= prompt.peak.position
+    style = (palette.plain if inside else palette.dim) + palette.shade(shading)
+    if sources is not None and shading:
+        style += Style(underline=True)
+    if position == prompt.peak.position:
+        style += Style(bold=True, underline=True, dim=False)
+    return style
+
+
+def one_line(prompt: Prompt, texts: Sequence[str], width: int, look: Look) -> list[Segment]:
+    """Rank, phi and the text around the peak, the peaks of all prompts in one column."""
+    line = snippet(texts, prompt.peak.position, max(1, width - GUTTER), DIVIDER)
+    return [*gutter(prompt, look, open_=False), *paint(prompt, line, look)]
+
+
+def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
+    """The cells before a prompt's text: mark, rank, phi."""
+    palette = look.palette
+    mark = "●" if prompt.prompt_id in look.marked else " "
+    arrow = "▾" if open_ else " "
+    rank = f"{prompt.rank:4d}" if prompt.rank < 10_000 else f"{prompt.rank}"
+    text = fit(f"{rank} {prompt.peak.activation:6.2f}", GUTTER - 3)
+    return [
+        Segment(mark + arrow, palette.accent),
+        Segment(text, palette.strong if open_ else palette.plain),
+        Segment(" "),
+    ]
+
+
+def heading(prompt: Prompt, width: int, look: Look) -> list[Segment]:
+    """What is known of an open prompt, above its text."""
+    palette, peak = look.palette, prompt.peak
+    following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
+    facts = [f"peak at {peak.position} {visible_token(peak.token.text)}", f"next {following}"]
+    if prompt.trimmed is not None:
+        facts.append(_trim_fact(prompt))
+    facts.append(f"corpus prompt {prompt.prompt_id}")
+    if look.sources is not None:
+        facts.insert(0, look.sources_title)
+    return [
+        *gutter(prompt, look, open_=True),
+        Segment(fit("  ".join(facts), max(0, width - GUTTER)), palette.heading),
+    ]
+
+
+def _trim_fact(prompt: Prompt) -> str:
+    trim = prompt.trimmed
+    if trim is None or not trim.trimmed:
+        return f"not trimmed: {visible(trim.note)}" if trim is not None and trim.note else "not trimmed"
+    kept = trim.activation / prompt.peak.activation if prompt.peak.activation else 0.0
+    return f"trim {trim.start}-{prompt.peak.position} keeps {kept:.0%}"
+
+
+def paint(
+    prompt: Prompt, line: Line, look: Look, cursor: int | None = None, cursor_style: Style | None = None
+) -> list[Segment]:
+    """The segments of one laid-out line; ornaments (token -1) are dim."""
+    segments: list[Segment] = []
+    for span in line:
+        if span.token < 0:
+            segments.append(Segment(span.text, look.palette.dim))
+            continue
+        style = token_style(prompt, span.token, look)
+        if span.token == cursor and cursor_style is not None:
+            style += cursor_style
+        segments.append(Segment(span.text, style))
+    return segments

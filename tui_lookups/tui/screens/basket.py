@@ -1,0 +1,86 @@
+"""The basket: what is marked, to look through and to take out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from tui_lookups.results import SelectedHead, SelectedNeuron, Selection
+from tui_lookups.tui import basket
+from tui_lookups.tui.basket import Item
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible_token
+
+
+class BasketRows(RowList):
+    """One row a marked thing."""
+
+    def __init__(self, selection: Selection, *, id: str) -> None:
+        super().__init__(id=id)
+        self.items = basket.items(selection)
+        self.empty = "Nothing is marked.\nSpace marks what is under the cursor."
+
+    def on_mount(self) -> None:
+        self.rows_changed(0)
+
+    def take(self, selection: Selection) -> None:
+        """Show another basket."""
+        self.items = basket.items(selection)
+        self.rows_changed()
+
+    def row_count(self) -> int:
+        return len(self.items)
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        kind, text = describe(self.items[index])
+        return [Segment(f" {kind:<8}", self.palette.dim), Segment(fit(text, width - 9), self.palette.plain)]
+
+
+def describe(item: Item) -> tuple[str, str]:
+    """The kind of a marked thing and what it is, as visible text."""
+    if isinstance(item, SelectedNeuron):
+        token = f" for {visible_token(item.token.text)}" if item.token is not None else ""
+        return "neuron", f"{item.neuron}{token}"
+    if isinstance(item, SelectedHead):
+        where = "over all prompts" if item.prompt_id is None else f"on corpus prompt {item.prompt_id}"
+        return "head", f"{item.head} of {item.neuron} {where}"
+    return "prompt", f"corpus prompt {item.prompt_id} of {item.neuron}"
+
+
+class BasketScreen(ModalScreen[Selection]):
+    """Returns the basket as it is left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,b,q", "close", "close", id="basket.close", tooltip="Back to the walk"),
+        Binding("d,delete,space", "remove", "remove", id="basket.remove", tooltip="Take the row out"),
+        Binding("x", "export", "export", id="basket.export", tooltip="Write the marked things as JSON"),
+    ]
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self._selection = selection
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog -list") as dialog:
+            dialog.border_title = "Marked"
+            dialog.border_subtitle = "d remove   x export   escape close"
+            yield BasketRows(self._selection, id="basket-rows")
+
+    def action_close(self) -> None:
+        self.dismiss(self._selection)
+
+    def action_remove(self) -> None:
+        rows = self.query_one(BasketRows)
+        if rows.row_count():
+            self._selection = basket.remove(self._selection, rows.items[rows.cursor])
+            rows.take(self._selection)
+
+    def action_export(self) -> None:
+        self.dismiss(self._selection)
+        self.app.call_later(self.app.run_action, "app.export")

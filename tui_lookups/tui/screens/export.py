@@ -1,0 +1,48 @@
+"""Writing the basket as one JSON document: asks where to, and before it replaces a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from textual import on
+from textual.widgets import Input
+
+from tui_lookups.results import Selection
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.path_dialog import PathDialog
+from tui_lookups.visible import SPACE
+
+
+def default_name(subject: str) -> str:
+    """A file name for an export about `subject`, with nothing in it a shell or file system minds."""
+    bare = re.sub(r"[^\w.-]+", "-", subject.replace(SPACE, " ").strip()).strip("-.")
+    return f"lookups-export-{bare[:40] or 'selection'}.json"
+
+
+class ExportScreen(PathDialog[str]):
+    """Returns a sentence saying where the export went."""
+
+    def __init__(self, door: Door, selection: Selection, name: str) -> None:
+        count = len(selection)
+        super().__init__(door, "Export", f"Write {count} marked thing{'s' * (count > 1)} as JSON to", name)
+        self._selection = selection
+        self._replace: Path | None = None
+
+    @on(Input.Changed, "#path")
+    def _typed(self) -> None:
+        self._replace = None
+
+    def submit(self, path: str) -> None:
+        target = Path(path).expanduser()
+        if target.exists() and target != self._replace:
+            self._replace = target
+            self.say("That file exists. Enter again replaces it; or type another name.")
+            return
+        self.say("Writing…")
+        selection = self._selection
+
+        def done(written: Path) -> None:
+            self.dismiss(f"Exported to {written.absolute()}")
+
+        self.asks.ask("export", lambda: self.door.export(selection, target), done, self.failed)

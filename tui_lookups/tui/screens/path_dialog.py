@@ -1,0 +1,73 @@
+"""A dialog that asks for a path and does something with it off the event loop."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from tui_lookups.tui.asks import Answered, Asks, explain_error
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.visible import visible
+
+R = TypeVar("R")
+
+
+class PathDialog(ModalScreen[R]):
+    """An input and a message; subclasses say what enter does in `submit`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "close", id="path.close", tooltip="Back to the walk"),
+    ]
+    AUTO_FOCUS = "#path"
+
+    def __init__(self, door: Door, title: str, note: str, path: str) -> None:
+        super().__init__()
+        self.door = door
+        self.asks = Asks(door, self.post_message)
+        self._title, self._note, self._path = title, note, path
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "enter go on   escape close"
+            yield WrappedText(id="note", classes="note")
+            yield Input(self._path, id="path", compact=True, select_on_focus=False)
+            yield WrappedText(id="problem", classes="problem")
+
+    def on_mount(self) -> None:
+        self.query_one("#note", WrappedText).show_text(self._note)
+        self.query_one("#path", Input).cursor_blink = False
+
+    @on(Answered)
+    def _answered(self, answer: Answered) -> None:
+        answer.stop()
+        self.asks.deliver(answer)
+
+    @on(Input.Submitted, "#path")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value.strip():
+            self.submit(event.value.strip())
+
+    def submit(self, path: str) -> None:
+        """Enter on a path that is not empty."""
+        raise NotImplementedError
+
+    def say(self, text: str) -> None:
+        """A message below the path."""
+        self.query_one("#problem", WrappedText).show_text(visible(text))
+
+    def failed(self, error: BaseException) -> None:
+        """Show an error; the dialog stays open."""
+        self.say(" ".join(explain_error(error)).strip())
+
+    def action_give_up(self) -> None:
+        self.asks.cancel_all()
+        self.dismiss(None)

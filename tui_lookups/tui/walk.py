@@ -1,0 +1,291 @@
+"""The state of one walk - token, neuron, prompt, head - and the questions that fill it.
+
+Knows no widget: it asks through `Asks`, keeps the answers, and tells its listener which part changed.
+
+1. Opening a thing forgets everything further down the path and cancels what was asked for it.
+2. While the scan runs, the prompts of the open neuron are asked for again; a list that did not change
+   tells nobody.
+3. A head question names its prompt by rank; an answer for another prompt (the scan moved the ranks
+   meanwhile) is dropped, and asked again once the prompts have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    Direction,
+    FirstView,
+    HeadAttributions,
+    HeadOverview,
+    HeadScore,
+    NeuronPrompts,
+    NeuronTokens,
+    Prompt,
+    Token,
+    TokenNeurons,
+)
+from tui_lookups.tui.asks import Asks, explain_error
+from tui_lookups.tui.door import Door
+
+T = TypeVar("T")
+Part = Literal["story", "token", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources"]
+
+TOP_NEURONS = 200
+TOP_PROMPTS = 20
+TOP_TOKENS = 12
+
+_NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
+
+
+class Walk:
+    """Where the person is. Every attribute may be read; only the methods change them."""
+
+    def __init__(self, door: Door, asks: Asks, changed: Callable[[Part], None]) -> None:
+        self._door = door
+        self._asks = asks
+        self._changed = changed
+        self.story = ""
+        self.token: Token | None = None
+        self.layer: int | None = None
+        self.own_only = False
+        self.ranking: TokenNeurons | None = None
+        self.neuron: NeuronId | None = None
+        self.promoted: NeuronTokens | None = None
+        self.prompts: NeuronPrompts | None = None
+        self.prompt_id: int | None = None
+        self.heads: HeadAttributions | None = None
+        self.overview: HeadOverview | None = None
+        self.over_all = False
+        self.trimmed: bool | None = None  # None: as the settings say
+        self.direction: Direction = "both"
+        self.head: HeadId | None = None
+        self.sources: HeadAttributions | None = None
+        self.errors: dict[Part, tuple[str, str]] = {}
+        self._heads_again = False
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The open prompt, with the rank it has now."""
+        if self.prompts is None:
+            return None
+        return next((p for p in self.prompts.prompts if p.prompt_id == self.prompt_id), None)
+
+    @property
+    def gated(self) -> bool:
+        """Whether the head attributions come with their gate and up shares."""
+        return self.heads is not None and self.heads.provenance.model.gated
+
+    def score(self, head: HeadScore) -> float:
+        """A head's attribution through the read direction that is chosen."""
+        if self.direction == "gate" and head.gate is not None:
+            return head.gate
+        if self.direction == "up" and head.up is not None:
+            return head.up
+        return head.attribution
+
+    def waiting(self, part: Part) -> bool:
+        """Whether an answer for this part is under way."""
+        return self._asks.waiting(part)
+
+    # --- token and neurons ---
+
+    def open_first(self) -> None:
+        """Ask what to open when nothing was asked for."""
+
+        def done(view: FirstView) -> None:
+            if self.token is None and self.neuron is None:
+                self.story = view.story
+                self._changed("story")
+                self.open_token(view.token)
+                self.open_neuron(view.neuron)
+
+        self._ask("story", self._door.first_view, done)
+
+    def forget_story(self) -> None:
+        """The person goes their own way."""
+        self._asks.cancel("story")
+        self.story = ""
+        self._changed("story")
+
+    def open_token(self, token: Token) -> None:
+        """Rank the neurons that promote `token`."""
+        self.token = token
+        self._changed("token")
+        self._rank()
+
+    def filter_neurons(self, *, layer: int | None, own_only: bool) -> None:
+        """Ask for the token's neurons of one layer (None: all), or only those whose top token it is."""
+        self.layer, self.own_only = layer, own_only
+        self._rank()
+
+    def _rank(self) -> None:
+        token = self.token
+        if token is None:
+            return
+        layers = None if self.layer is None else (self.layer,)
+        own_only = self.own_only
+        self.ranking = None
+
+        def done(ranking: TokenNeurons) -> None:
+            self.ranking = ranking
+            self._changed("neurons")
+
+        self._ask(
+            "neurons",
+            lambda: self._door.neurons(token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only),
+            done,
+        )
+
+    # --- neuron and prompts ---
+
+    def open_neuron(self, neuron: NeuronId) -> None:
+        """Show what `neuron` promotes and what fires it."""
+        if neuron == self.neuron and "prompts" not in self.errors:
+            return
+        self._asks.cancel("heads", "overview", "sources")
+        self.neuron = neuron
+        self.promoted = self.prompts = self.prompt_id = None
+        self.heads = self.overview = self.head = self.sources = None
+        self.errors.pop("prompts", None)
+        self._changed("neuron")
+
+        def promoted(tokens: NeuronTokens) -> None:
+            self.promoted = tokens
+            self._changed("promoted")
+
+        self._ask("promoted", lambda: self._door.tokens(neuron, top=TOP_TOKENS), promoted)
+        self._ask_prompts(neuron)
+
+    def poll(self) -> None:
+        """Ask again for the prompts of the open neuron while the scan may still improve them."""
+        unfinished = self.prompts is None or not self.prompts.complete or self._heads_again
+        stuck = "prompts" in self.errors
+        if self.neuron is not None and unfinished and not stuck and not self.waiting("prompts"):
+            self._ask_prompts(self.neuron)
+
+    def _ask_prompts(self, neuron: NeuronId) -> None:
+        def done(prompts: NeuronPrompts) -> None:
+            if self._heads_again:
+                self._heads_again = False
+                self.prompts = prompts
+                self.open_heads()
+            elif prompts == self.prompts:
+                return
+            self.prompts = prompts
+            if self.prompt is None:
+                self.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
+                self.heads = self.sources = None
+            self._changed("prompts")
+
+        self._ask("prompts", lambda: self._door.prompts(neuron, top=TOP_PROMPTS, wait=False), done)
+
+    def choose_prompt(self, prompt_id: int) -> None:
+        """Make a prompt the open one; its heads are asked for by `open_heads`."""
+        if prompt_id != self.prompt_id:
+            self._asks.cancel("heads", "sources")
+            self.prompt_id = prompt_id
+            self.heads = self.sources = None
+            self._changed("heads")
+
+    # --- heads ---
+
+    def open_heads(self) -> None:
+        """Attribute the open prompt's peak to the heads, unless that is known already."""
+        neuron, prompt = self.neuron, self.prompt
+        if neuron is None or prompt is None:
+            return
+        if self.heads is not None and self.heads.prompt_id == prompt.prompt_id:
+            return
+        if self.waiting("heads"):
+            return
+        trimmed = self.trimmed
+
+        def done(heads: HeadAttributions) -> None:
+            if heads.prompt_id != self.prompt_id:
+                self._heads_again = True
+                return
+            self.heads = heads
+            self._changed("heads")
+            if self.head is not None:
+                self._ask_sources(self.head)
+
+        self._ask("heads", lambda: self._door.heads(neuron, prompt=prompt.rank, trimmed=trimmed), done)
+        self._changed("heads")
+
+    def open_overview(self) -> None:
+        """Ask for the heads over all the neuron's prompts, once."""
+        neuron, trimmed = self.neuron, self.trimmed
+        if neuron is None or self.overview is not None or self.waiting("overview"):
+            return
+
+        def done(overview: HeadOverview) -> None:
+            self.overview = overview
+            self._changed("overview")
+
+        self._ask("overview", lambda: self._door.heads_overview(neuron, trimmed=trimmed), done)
+
+    def toggle_over_all(self) -> None:
+        """Switch between one prompt and all prompts."""
+        self.over_all = not self.over_all
+        if self.over_all:
+            self.open_overview()
+        self._changed("heads")
+
+    def toggle_trimmed(self) -> None:
+        """Switch between the full window and the trimmed prompt as the text that is attributed."""
+        self.trimmed = self.heads is None or self.heads.context != "trimmed"
+        self._asks.cancel("heads", "overview", "sources")
+        self.heads = self.overview = self.sources = None
+        self.open_heads()
+        if self.over_all:
+            self.open_overview()
+
+    def cycle_direction(self) -> None:
+        """Gated MLPs: both read directions, the gate's, or W_in's."""
+        self.direction = _NEXT_DIRECTION[self.direction]
+        self._changed("heads")
+
+    def choose_head(self, head: HeadId) -> None:
+        """Put the cursor on a head; `open_sources` asks for what it reads."""
+        if head != self.head:
+            self.head = head
+            self.sources = None
+            self._asks.cancel("sources")
+            self._changed("sources")
+
+    def open_sources(self) -> None:
+        """Ask which tokens the chosen head reads from, on the open prompt."""
+        if self.head is not None and self.heads is not None and self.sources is None:
+            self._ask_sources(self.head)
+
+    def _ask_sources(self, head: HeadId) -> None:
+        neuron, prompt, trimmed = self.neuron, self.prompt, self.trimmed
+        reachable = self.heads is not None and any(score.head == head for score in self.heads.heads)
+        if neuron is None or prompt is None or not reachable:
+            return
+
+        def done(sources: HeadAttributions) -> None:
+            if sources.prompt_id == self.prompt_id and sources.source_head == self.head:
+                self.sources = sources
+                self._changed("sources")
+
+        self._ask(
+            "sources",
+            lambda: self._door.heads(neuron, prompt=prompt.rank, sources=head, trimmed=trimmed),
+            done,
+        )
+
+    def _ask(self, part: Part, question: Callable[[], T], done: Callable[[T], None]) -> None:
+        def answered(result: T) -> None:
+            self.errors.pop(part, None)
+            done(result)
+
+        def failed(error: BaseException) -> None:
+            self.errors[part] = explain_error(error)
+            self._changed(part)
+
+        self.errors.pop(part, None)
+        self._asks.ask(part, question, answered, failed)

@@ -1,0 +1,1 @@
+"""The app's widgets, one a file. A widget shows what it is given and posts messages; it asks nothing."""

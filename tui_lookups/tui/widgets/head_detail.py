@@ -1,0 +1,61 @@
+"""The tokens a head reads from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+
+from tui_lookups.results import SourceToken
+from tui_lookups.tui.shading import bar, glyphs, level
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible_token
+
+
+class HeadDetail(RowList):
+    """One row a source token, largest first; enter goes to the token in the prompt."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "to the token", id="detail.open", tooltip="Show the token in its prompt"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._sources: tuple[SourceToken, ...] = ()
+
+    def show_sources(self, sources: tuple[SourceToken, ...]) -> None:
+        """Show what a head reads, strongest first."""
+        ordered = tuple(sorted(sources, key=lambda s: -abs(s.attribution)))
+        if ordered != self._sources:
+            self._sources = ordered
+            self.rows_changed(0)
+
+    @property
+    def source(self) -> SourceToken | None:
+        """The source token under the cursor."""
+        return self._sources[self.cursor] if self._sources else None
+
+    def copy_text(self) -> str | None:
+        """What `y` copies here: the figures as tab-separated lines."""
+        if not self._sources:
+            return None
+        rows = [f"{s.position}\t{s.token.text!r}\t{s.attribution:.6g}" for s in self._sources]
+        return "\n".join(rows)
+
+    def row_count(self) -> int:
+        return len(self._sources)
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        palette = self.palette
+        source = self._sources[index]
+        top = max(abs(s.attribution) for s in self._sources)
+        shade = palette.shade(level(source.attribution, top))
+        text = visible_token(source.token.text)
+        return [
+            Segment(f" {source.position:4d} {source.attribution:+7.2f} ", palette.plain),
+            Segment(f"{glyphs(source.attribution, top):<3} ", palette.dim),
+            Segment(fit(text, max(1, min(16, width - 20))), palette.plain + shade),
+            Segment(" " + bar(abs(source.attribution), top, max(0, min(8, width - 36))), palette.bar),
+        ]

@@ -1,0 +1,109 @@
+"""The bottom line: the keys of the focused pane, made from its bindings; or a short message."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import ActiveBinding, Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.visible import visible
+
+_MESSAGE_SECONDS = 6.0
+_LAST = ("app.help", "app.palette")  # always on the line, at its end
+
+
+class Hints(Widget):
+    """Keys that fit, most specific first; `?` and the palette always."""
+
+    DEFAULT_CSS = "Hints { height: 1; width: 1fr; background: $panel; }"
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keys: tuple[tuple[str, str], ...] = ()
+        self._tail: tuple[tuple[str, str], ...] = ()
+        self._message = ""
+        self._timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
+        self._bindings_changed(self.screen)
+
+    def say(self, text: str) -> None:
+        """Show a message in place of the keys for a few seconds. The text is taken as it is."""
+        self._message = visible(text)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_MESSAGE_SECONDS, self._clear)
+        self.refresh()
+
+    @property
+    def text(self) -> str:
+        """What the line says."""
+        return self._message or "  ".join(f"{key} {what}" for key, what in (*self._keys, *self._tail))
+
+    def _clear(self) -> None:
+        self._message = ""
+        self.refresh()
+
+    def _bindings_changed(self, screen: Screen[object]) -> None:
+        if not self.is_mounted or screen is not self.screen:
+            return
+        shown = [active for active in unique(screen.active_bindings) if active.binding.show]
+        if isinstance(screen.focused, Input):  # what is typed there is text, not a key of the walk
+            shown = [a for a in shown if a.node is screen.focused or a.binding.id == "app.palette"]
+        keys = [self._hint(active) for active in shown if active.binding.id not in _LAST]
+        tail = [self._hint(active) for active in shown if active.binding.id in _LAST]
+        if (tuple(keys), tuple(tail)) != (self._keys, self._tail):
+            self._keys, self._tail = tuple(keys), tuple(tail)
+            self.refresh()
+
+    def _hint(self, active: ActiveBinding) -> tuple[str, str]:
+        return self.app.get_key_display(active.binding), active.binding.description
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if self._message:
+            line = Segment(fit(" " + self._message, width), Style(bold=True))
+            return Strip([line], width).apply_style(self.rich_style)
+        tail = " ".join(f" {key} {what}" for key, what in self._tail)
+        room = width - len(tail) - 1
+        segments: list[Segment] = []
+        for key, what in self._keys:
+            size = len(key) + len(what) + 3
+            if size > room:
+                break
+            room -= size
+            segments += [Segment(f" {key}", Style(bold=True)), Segment(f" {what} ")]
+        segments.append(Segment(" " * max(0, room)))
+        for key, what in self._tail:
+            segments += [Segment(f" {key}", Style(bold=True)), Segment(f" {what} ")]
+        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+
+
+def unique(bindings: dict[str, ActiveBinding]) -> list[ActiveBinding]:
+    """One entry a binding id: the focused widget's first, each widget's as its class declares them."""
+    found: dict[str, ActiveBinding] = {}
+    for active in bindings.values():
+        found.setdefault(active.binding.id or str(active.binding), active)
+    chain = list(dict.fromkeys(active.node for active in found.values()))
+    return sorted(
+        found.values(),
+        key=lambda active: (chain.index(active.node), _declared(active.node, active.binding.id)),
+    )
+
+
+def _declared(node: DOMNode, binding_id: str | None) -> tuple[int, int]:
+    """Where a binding stands: how far up the class's ancestry, and its place in that list."""
+    for depth, owner in enumerate(type(node).__mro__):
+        for place, binding in enumerate(owner.__dict__.get("BINDINGS", ())):
+            if isinstance(binding, Binding) and binding.id == binding_id:
+                return depth, place
+    return len(type(node).__mro__), 0

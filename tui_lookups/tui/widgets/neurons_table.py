@@ -1,0 +1,156 @@
+"""The neurons of a token, ranked by congruence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import NeuronScore, SelectedNeuron, Token
+from tui_lookups.tui.shading import bar
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible_token
+
+
+class NeuronsTable(RowList):
+    """Rows: mark, neuron, congruence with a bar, cosine, the token's rank, the neuron's top token."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", id="neurons.open", tooltip="Open the neuron: what fires it"),
+        Binding("l", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
+        Binding(
+            "L",
+            "layer(-1)",
+            "layer back",
+            id="neurons.layer-back",
+            tooltip="Only the layer before",
+            show=False,
+        ),
+        Binding(
+            "o",
+            "own",
+            "own token",
+            id="neurons.own",
+            tooltip="Only neurons whose own top token is this token (next-token neurons)",
+        ),
+    ]
+
+    class Filter(Message):
+        """Another filter is wanted: a step through the layers, or the own-token filter toggled."""
+
+        def __init__(self, layer_step: int = 0, toggle_own: bool = False) -> None:
+            super().__init__()
+            self.layer_step = layer_step
+            self.toggle_own = toggle_own
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._all: tuple[NeuronScore, ...] = ()
+        self._rows: tuple[NeuronScore, ...] = ()
+        self._needle = ""
+        self._token: Token | None = None
+        self._marked: frozenset[NeuronId] = frozenset()
+        self._open: NeuronId | None = None
+
+    def show_neurons(self, neurons: tuple[NeuronScore, ...], token: Token | None) -> None:
+        """Show a ranking, cursor on the open neuron where it is in it, else on the first."""
+        self._all, self._token = neurons, token
+        self._sift(self._open)
+
+    def mark(self, marked: frozenset[NeuronId]) -> None:
+        """Which neurons are in the basket."""
+        if marked != self._marked:
+            self._marked = marked
+            self.forget()
+
+    def set_open(self, neuron: NeuronId | None) -> None:
+        """Which neuron the other panes show; the cursor goes to it where it is in the list."""
+        self._open = neuron
+        self.forget()
+        index = next((i for i, score in enumerate(self._rows) if score.neuron == neuron), None)
+        if index is not None:
+            self.cursor = index
+
+    def sift(self, needle: str) -> None:
+        """Keep the rows whose neuron or top token holds `needle`."""
+        if needle != self._needle:
+            self._needle = needle
+            self._sift(self.under_cursor.neuron if self.under_cursor else None)
+
+    @property
+    def needle(self) -> str:
+        """The text filter that is on."""
+        return self._needle
+
+    @property
+    def total(self) -> int:
+        """Rows before the text filter."""
+        return len(self._all)
+
+    def _sift(self, keep: NeuronId | None) -> None:
+        needle = self._needle.casefold()
+        self._rows = tuple(
+            score
+            for score in self._all
+            if needle in str(score.neuron).casefold()
+            or needle in score.top_token.text.casefold()
+            or needle in visible_token(score.top_token.text).casefold()
+        )
+        self.rows_changed(next((i for i, score in enumerate(self._rows) if score.neuron == keep), 0))
+
+    @property
+    def under_cursor(self) -> NeuronScore | None:
+        """The neuron under the cursor."""
+        return self._rows[self.cursor] if self._rows else None
+
+    def marked_item(self) -> SelectedNeuron | None:
+        """What space marks here."""
+        score = self.under_cursor
+        return None if score is None else SelectedNeuron(score.neuron, self._token)
+
+    def copy_text(self) -> str | None:
+        """What `y` copies here."""
+        score = self.under_cursor
+        return None if score is None else str(score.neuron)
+
+    def row_count(self) -> int:
+        return len(self._rows)
+
+    def heading(self, width: int) -> list[Segment]:
+        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {'cos':>5} {'rank':>5}  top token"
+        return [Segment(fit(text, width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        score, palette = self._rows[index], self.palette
+        best = max((abs(s.congruence) for s in self._rows), default=0.0)
+        mark = "●" if score.neuron in self._marked else " "
+        here = "▸" if score.neuron == self._open else " "
+        name_style = palette.accent if score.neuron == self._open else palette.plain
+        wide = _bar_width(width)
+        own = self._token is not None and score.top_token.id == self._token.id
+        top = visible_token(score.top_token.text)
+        left = f" {score.congruence:6.2f} "
+        right = f" {score.cosine:5.2f} {score.token_rank:5d}  "
+        used = 3 + 9 + len(left) + wide + len(right)
+        return [
+            Segment(f"{mark}{here} ", palette.accent),
+            Segment(fit(str(score.neuron), 9), name_style),
+            Segment(left, palette.plain),
+            Segment(bar(abs(score.congruence), best, wide), palette.bar),
+            Segment(right, palette.plain),
+            Segment(fit(top, max(0, width - used)), palette.strong if own else palette.dim),
+        ]
+
+    def action_layer(self, step: int) -> None:
+        self.post_message(self.Filter(layer_step=step))
+
+    def action_own(self) -> None:
+        self.post_message(self.Filter(toggle_own=True))
+
+
+def _bar_width(width: int) -> int:
+    return 4 if width < 56 else 12

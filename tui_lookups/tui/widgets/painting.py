@@ -1,0 +1,70 @@
+"""What every line-painting widget shares: the palette, and refreshing single lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui_lookups.tui.shading import Palette
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.app import LookupsApp
+
+
+class Canvas(ScrollView, can_focus=True):
+    """A ScrollView that paints lines from segments and keeps them until something changes.
+
+    Strips are cached under a key the subclass chooses; `forget()` drops them. Nothing here ever parses
+    markup: text goes into Segments as it is, and must be visible (`tui_lookups.visible`) already.
+    """
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Canvas { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._strips: dict[object, Strip] = {}
+
+    @property
+    def palette(self) -> Palette:
+        """The styles of the theme that is on."""
+        return cast("LookupsApp", self.app).palette
+
+    def forget(self) -> None:
+        """Drop every painted line and paint anew."""
+        self._strips.clear()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    def on_resize(self) -> None:
+        self._strips.clear()
+
+    def repaint_row(self, y: int, count: int = 1) -> None:
+        """Repaint `count` lines from screen line `y` of this widget."""
+        self.refresh(Region(0, y, max(1, self.size.width), count))
+
+    def strip(self, segments: list[Segment], width: int, style: Style | None = None) -> Strip:
+        """A line of exactly `width` cells on this widget's own background."""
+        base = self.rich_style
+        return Strip(segments).adjust_cell_length(width, style).apply_style(base)
+
+    def message_strips(self, text: str, width: int, y: int) -> Strip:
+        """Line `y` of a centred message for an empty pane; lines of `text` are separated by newlines."""
+        lines = text.split("\n")
+        top = max(0, (self.size.height - len(lines)) // 3)
+        segments: list[Segment] = []
+        if top <= y < top + len(lines):
+            line = lines[y - top]
+            style = self.palette.strong if y == top else self.palette.dim
+            segments = [Segment("  "), Segment(line, style)]
+        return self.strip(segments, width)

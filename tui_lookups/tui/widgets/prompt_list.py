@@ -1,0 +1,387 @@
+"""The prompts that fire a neuron: a list that does not depend on how many there are or how long.
+
+1. The prompt under the cursor is open: a heading and its whole text, wrapped. Every other prompt is
+   one line around its peak, peaks aligned (or four lines, key z).
+2. So a screen line is found by arithmetic, and only prompts on screen are ever laid out.
+3. Lines are painted once and kept until the data, the width or the theme changes; moving the token
+   cursor repaints the open prompt only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.strip import Strip
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import Prompt, SelectedPrompt
+from tui_lookups.tui import prompt_lines
+from tui_lookups.tui.prompt_lines import Look
+from tui_lookups.tui.text_layout import Line, Span, wrap_tokens
+from tui_lookups.tui.widgets.painting import Canvas
+
+_INDENT = 4
+_KEPT_LAYOUTS = 64
+
+
+class PromptList(Canvas):
+    """Prompts best first, with a cursor on a prompt and on one of its tokens."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "heads", id="prompts.open", tooltip="The heads behind this prompt's peak"),
+        Binding(
+            "down,j,n",
+            "prompt(1)",
+            "prompt",
+            id="prompts.next",
+            key_display="↑↓",
+            tooltip="The next prompt",
+        ),
+        Binding(
+            "up,k,p", "prompt(-1)", "back", id="prompts.previous", tooltip="The prompt before", show=False
+        ),
+        Binding(
+            "right,l",
+            "token(1)",
+            "token",
+            id="prompts.token-right",
+            key_display="←→",
+            tooltip="The next token",
+        ),
+        Binding(
+            "left,h", "token(-1)", "token ←", id="prompts.token-left", tooltip="The token before", show=False
+        ),
+        Binding("m", "peak", "to peak", id="prompts.peak", tooltip="The token cursor back to the peak"),
+        Binding("z", "more", "more text", id="prompts.more", tooltip="One line or four a closed prompt"),
+        Binding(
+            "pagedown", "prompt(10)", "+10", id="prompts.page-down", tooltip="Ten prompts on", show=False
+        ),
+        Binding("pageup", "prompt(-10)", "-10", id="prompts.page-up", tooltip="Ten prompts back", show=False),
+        Binding("home", "edge(0)", "first", id="prompts.first", tooltip="The first prompt", show=False),
+        Binding("end", "edge(-1)", "last", id="prompts.last", tooltip="The last prompt", show=False),
+    ]
+
+    class Moved(Message):
+        """The prompt or token cursor stands elsewhere."""
+
+        def __init__(self, prompt: Prompt, position: int, *, other_prompt: bool) -> None:
+            super().__init__()
+            self.prompt = prompt
+            self.position = position
+            self.other_prompt = other_prompt
+
+    class Opened(Message):
+        """Enter on a prompt."""
+
+        def __init__(self, prompt: Prompt) -> None:
+            super().__init__()
+            self.prompt = prompt
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.prompts: tuple[Prompt, ...] = ()
+        self.index = 0
+        self.position = 0
+        self.empty = ""
+        self._neuron: NeuronId | None = None
+        self._closed_height = 1
+        self._maximum = 0.0
+        self._marked: frozenset[int] = frozenset()
+        self._sources: Mapping[int, float] | None = None
+        self._sources_title = ""
+        self._layouts: dict[tuple[int, int], tuple[Line, ...]] = {}
+        self._texts: dict[int, tuple[str, ...]] = {}
+
+    # --- data ---
+
+    def show_prompts(self, neuron: NeuronId | None, prompts: tuple[Prompt, ...]) -> None:
+        """Show `prompts`; for the neuron shown already, the cursor stays on its prompt and token."""
+        current = self.current
+        same = neuron == self._neuron
+        scroll = self.scroll_offset.y
+        self.prompts, self._neuron = prompts, neuron
+        self._maximum = max((abs(p.peak.activation) for p in prompts), default=0.0)
+        self._layouts.clear()
+        self._texts.clear()
+        index = 0
+        if same and current is not None:
+            index = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
+        if index <= 0 and not (same and current is not None and index == 0):
+            index = 0
+            self.position = prompts[0].peak.position if prompts else 0
+            self._sources = None
+        moved = index - self.index if same else 0
+        self.index = index
+        self._measure()
+        self.forget()
+        if same:
+            self._scroll(scroll + moved * self._closed_height)
+        else:
+            self._scroll(0)
+        self._show_cursor()
+
+    def say_empty(self, text: str) -> None:
+        """What stands in the pane while there are no prompts."""
+        if text != self.empty:
+            self.empty = text
+            if not self.prompts:
+                self.forget()
+
+    def mark(self, marked: frozenset[int]) -> None:
+        """Which prompts (by prompt_id) are in the basket."""
+        if marked != self._marked:
+            self._marked = marked
+            self.forget()
+
+    def shade_sources(self, sources: Mapping[int, float] | None, title: str = "") -> None:
+        """Shade the open prompt by these figures (position to attribution); None: by activation."""
+        if sources != self._sources or title != self._sources_title:
+            self._sources, self._sources_title = sources, title
+            self.forget()
+
+    @property
+    def current(self) -> Prompt | None:
+        """The prompt under the cursor."""
+        return self.prompts[self.index] if self.index < len(self.prompts) else None
+
+    def marked_item(self) -> SelectedPrompt | None:
+        """What space marks here."""
+        if self._neuron is None or self.current is None:
+            return None
+        return SelectedPrompt(self._neuron, self.current.prompt_id)
+
+    def copy_text(self) -> str | None:
+        """What `y` copies here: the prompt's text."""
+        return None if self.current is None else "".join(token.text for token in self.current.tokens)
+
+    # --- geometry ---
+
+    @property
+    def _width(self) -> int:
+        return max(prompt_lines.GUTTER + 4, self.scrollable_content_region.width)
+
+    def _text(self, prompt: Prompt) -> tuple[str, ...]:
+        texts = self._texts.get(prompt.prompt_id)
+        if texts is None:
+            if len(self._texts) > _KEPT_LAYOUTS:
+                self._texts.clear()
+            texts = self._texts[prompt.prompt_id] = prompt_lines.texts_of(prompt)
+        return texts
+
+    def _layout_of(self, prompt: Prompt) -> tuple[Line, ...]:
+        key = (prompt.prompt_id, self._width)
+        lines = self._layouts.get(key)
+        if lines is None:
+            if len(self._layouts) > _KEPT_LAYOUTS:
+                self._layouts.clear()
+            texts = list(self._text(prompt))
+            lines = wrap_tokens(texts, self._width - _INDENT - 2)
+            lines = self._layouts[key] = tuple(_with_divider(line, prompt) for line in lines)
+        return lines
+
+    def _open_height(self) -> int:
+        return 2 + len(self._layout_of(self.current)) if self.current is not None else 0
+
+    def _measure(self) -> None:
+        total = (len(self.prompts) - 1) * self._closed_height + self._open_height() if self.prompts else 0
+        self.virtual_size = Size(0, total)
+
+    def _locate(self, line: int) -> tuple[int, int]:
+        """The prompt and the line within it of a line of the whole list."""
+        before = self.index * self._closed_height
+        if line < before:
+            return divmod(line, self._closed_height)
+        line -= before
+        if line < self._open_height():
+            return self.index, line
+        index, sub = divmod(line - self._open_height(), self._closed_height)
+        return self.index + 1 + index, sub
+
+    # --- painting ---
+
+    def _look(self, *, current: bool) -> Look:
+        sources = self._sources if current else None
+        return Look(self.palette, self._maximum, self._marked, sources, self._sources_title)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        if not self.prompts:
+            return self.message_strips(self.empty, width, y)
+        index, sub = self._locate(self.scroll_offset.y + y)
+        if index >= len(self.prompts):
+            return self.strip([], width)
+        prompt = self.prompts[index]
+        current = index == self.index
+        key = (prompt.prompt_id, index, sub, width, current, current and (self.position, self.has_focus))
+        strip = self._strips.get(key)
+        if strip is None:
+            segments = self._open_line(prompt, sub) if current else self._closed_line(prompt, sub)
+            strip = self._strips[key] = self.strip(segments, width)
+        return strip
+
+    def _open_line(self, prompt: Prompt, sub: int) -> list[Segment]:
+        look, palette = self._look(current=True), self.palette
+        lines = self._layout_of(prompt)
+        if sub == 0:
+            head = prompt_lines.heading(prompt, self._width, look)
+            style = palette.cursor if self.has_focus else palette.cursor_idle
+            return [Segment(text, (old + style) if old else style) for text, old, _ in head]
+        if sub > len(lines):
+            return []
+        edge = Segment(" " * (_INDENT - 2) + "▏ ", palette.accent if self.has_focus else palette.dim)
+        cursor = palette.cursor if self.has_focus else palette.cursor_idle
+        shown = self.position if self.has_focus else None
+        return [edge, *prompt_lines.paint(prompt, lines[sub - 1], look, shown, cursor)]
+
+    def _closed_line(self, prompt: Prompt, sub: int) -> list[Segment]:
+        look = self._look(current=False)
+        if self._closed_height == 1:
+            return prompt_lines.one_line(prompt, self._text(prompt), self._width, look)
+        if sub == 0:
+            return prompt_lines.heading(prompt, self._width, look)
+        lines = self._layout_of(prompt)
+        at = next(i for i, line in enumerate(lines) if any(s.token == prompt.peak.position for s in line))
+        start = max(0, min(at - 1, len(lines) - (self._closed_height - 1)))
+        number = start + sub - 1
+        if number >= len(lines):
+            return []
+        return [Segment(" " * _INDENT), *prompt_lines.paint(prompt, lines[number], look)]
+
+    # --- cursor ---
+
+    def go_to(self, prompt_id: int, position: int | None = None) -> None:
+        """Put the cursor on a prompt, and on one of its tokens."""
+        index = next((i for i, p in enumerate(self.prompts) if p.prompt_id == prompt_id), None)
+        if index is not None:
+            self._move_to(index, position)
+
+    def _move_to(self, index: int, position: int | None = None) -> None:
+        if not self.prompts:
+            return
+        index = max(0, min(index, len(self.prompts) - 1))
+        prompt = self.prompts[index]
+        other = index != self.index
+        if position is None:
+            position = prompt.peak.position if other else self.position
+        position = max(0, min(position, len(prompt.tokens) - 1))
+        if not other and position == self.position:
+            return
+        if other:
+            self.index, self.position = index, position
+            self._sources = None
+            self._strips.clear()
+            self._measure()
+            self.refresh()
+        else:
+            self._repaint_token(self.position)
+            self.position = position
+            self._repaint_token(position)
+        self._show_cursor()
+        self.post_message(self.Moved(prompt, position, other_prompt=other))
+
+    def _token_lines(self, position: int) -> list[int]:
+        """The lines of the whole list that hold a token of the open prompt."""
+        prompt = self.current
+        if prompt is None:
+            return []
+        top = self.index * self._closed_height + 1
+        lines = self._layout_of(prompt)
+        return [top + i for i, line in enumerate(lines) if any(s.token == position for s in line)]
+
+    def _repaint_token(self, position: int) -> None:
+        for line in self._token_lines(position):
+            y = line - self.scroll_offset.y
+            if 0 <= y < self.size.height:
+                self.repaint_row(y)
+
+    def _scroll(self, y: int) -> None:
+        self.scroll_to(y=max(0, y), animate=False, immediate=True, force=True)
+
+    def _show_cursor(self) -> None:
+        """Scroll as little as shows the token cursor, and the prompt's heading where both fit."""
+        height = max(1, self.scrollable_content_region.height)
+        lines = self._token_lines(self.position)
+        if not lines:
+            return
+        head = self.index * self._closed_height
+        top = self.scroll_offset.y
+        end = head + self._open_height()
+        if end - head <= height:
+            wanted = min(max(top, end - height), head)
+        else:
+            wanted = top if top <= head else min(top, lines[0])
+            wanted = max(wanted, lines[-1] - height + 1)
+            if lines[-1] - head < height and wanted > head:
+                wanted = head
+        if wanted != top:
+            self._scroll(wanted)
+
+    def action_prompt(self, by: int) -> None:
+        self._move_to(self.index + by)
+
+    def action_edge(self, index: int) -> None:
+        self._move_to(index if index >= 0 else len(self.prompts) - 1)
+
+    def action_token(self, by: int) -> None:
+        self._move_to(self.index, self.position + by)
+
+    def action_peak(self) -> None:
+        if self.current is not None:
+            self._move_to(self.index, self.current.peak.position)
+
+    def action_more(self) -> None:
+        self._closed_height = 4 if self._closed_height == 1 else 1
+        self._measure()
+        self.forget()
+        self._show_cursor()
+
+    def action_open(self) -> None:
+        if self.current is not None:
+            self.post_message(self.Opened(self.current))
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._layouts.clear()
+        self._measure()
+        self._show_cursor()
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or not self.prompts:
+            return
+        index, sub = self._locate(self.scroll_offset.y + offset.y)
+        if index >= len(self.prompts):
+            return
+        if index != self.index:
+            self._move_to(index)
+            return
+        if event.chain > 1:
+            self.action_open()
+        lines = self._layout_of(self.prompts[index])
+        if 1 <= sub <= len(lines):
+            cell = offset.x - _INDENT
+            for span in lines[sub - 1]:
+                if 0 <= cell < span.width and span.token >= 0:
+                    self._move_to(index, span.token)
+                cell -= span.width
+
+
+def _with_divider(line: Line, prompt: Prompt) -> Line:
+    """The line with a divider after the last piece of the peak, if that is on it."""
+    last = max((i for i, span in enumerate(line) if span.token == prompt.peak.position), default=None)
+    if last is None:
+        return line
+    divider = Span(-1, prompt_lines.DIVIDER, 1)
+    return (*line[: last + 1], divider, *line[last + 1 :])

@@ -1,0 +1,82 @@
+"""The top line: model, corpus, device, and how far the scan is."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from tui_lookups.results import ScanProgress, Status
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.visible import visible
+
+_BAR = 10
+
+
+class StatusLine(Widget):
+    """Repaints only when what it says has changed: an idle app writes nothing."""
+
+    DEFAULT_CSS = "StatusLine { height: 1; width: 1fr; background: $panel; color: $foreground; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._said: tuple[tuple[str, ...], str] = (("lookups",), "starting")
+
+    def show_status(self, status: Status) -> None:
+        """Take over a snapshot."""
+        said = (places(status), scan_text(status))
+        if said != self._said:
+            self._said = said
+            self.refresh()
+
+    def render(self) -> Content:
+        choices, right = self._said
+        width = self.size.width
+        room = max(0, width - len(right) - 4)
+        left = next((choice for choice in choices if cell_len(choice) <= room), choices[-1])
+        return Content.styled(f" {fit(left, room)}  {right} ", "bold")
+
+
+def places(status: Status) -> tuple[str, ...]:
+    """Model, corpus and device, from the full sentence to the shortest; unknown things are left out."""
+    model, corpus = status.model, status.corpus
+    device = [visible(status.device)] if status.device else []
+    if model is None:
+        return ("  ".join(["lookups", *device]),)
+    name, family = visible(model.name), visible(model.family)
+    shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} neurons"
+    small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}N"
+    texts = [] if corpus is None else [f"{visible(corpus.name)} {corpus.prompts:,} passages"]
+    count = [] if corpus is None else [f"{corpus.prompts:,} passages"]
+    return (
+        "  ".join(["lookups", f"{name} ({family}, {shape})", *texts, *device]),
+        "  ".join(["lookups", f"{name} ({family}, {small})", *texts, *device]),
+        "  ".join(["lookups", f"{name} ({small})", *count, *device]),
+        "  ".join([f"{name} ({small})", *device]),
+    )
+
+
+def scan_text(status: Status) -> str:
+    """How far the work in the background is."""
+    if status.stage == "failed":
+        return "failed"
+    if status.stage in ("starting", "loading"):
+        return f"{status.stage} {visible(status.message)}".strip()
+    return "" if status.scan is None else _scan(status.scan)
+
+
+def _scan(scan: ScanProgress) -> str:
+    if scan.state == "done":
+        return "scan done"
+    if scan.state in ("failed", "stopped"):
+        return f"scan {scan.state} {visible(scan.message)}".strip()
+    share = scan.prompts / scan.total_prompts if scan.total_prompts else 0.0
+    full = int(share * _BAR)
+    left = "" if scan.seconds_left is None else f"  {_clock(scan.seconds_left)}"
+    return f"scan {'#' * full}{'-' * (_BAR - full)} {share:.0%}{left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,123 @@
+"""The token box: what is open, and an input with rows to choose from below it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Input
+
+from tui_lookups.tui.candidates import Candidate, Candidates
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible, visible_token
+
+_MOST_ROWS = 10
+
+
+class TokenInput(Input):
+    """The line a token is typed on. Its arrows move in the rows below it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "open", id="token.enter", tooltip="Open the marked row"),
+        Binding(
+            "down",
+            "step(1)",
+            "choose",
+            id="token.down",
+            key_display="↑↓",
+            tooltip="The next row of the list below",
+        ),
+        Binding("up", "step(-1)", "choose", id="token.up", tooltip="The row above", show=False),
+        Binding("escape", "leave", "back", id="token.leave", tooltip="Leave the token as it was"),
+    ]
+
+    class Stepped(Message):
+        """An arrow key: choose another row."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class Left(Message):
+        """Escape: nothing was chosen."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(
+            placeholder='a token, " in quotes", #id, or a neuron like 5.371',
+            id=id,
+            compact=True,
+            select_on_focus=True,
+        )
+        self.cursor_blink = False
+
+    def action_step(self, by: int) -> None:
+        self.post_message(self.Stepped(by))
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
+
+
+class CandidateList(RowList):
+    """What the typed text may mean. Never has the focus: the input moves its cursor.
+
+    Enter takes a row at once only when exactly one thing was typed; otherwise the person chooses with
+    the arrows, or says with a second enter that the marked row is meant.
+    """
+
+    DEFAULT_CSS = """
+    CandidateList { display: none; width: 52; height: auto; max-height: 12; background: $panel; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.can_focus = False
+        self.found = Candidates("", (), 0, "")
+        self._armed = False
+
+    def show(self, found: Candidates) -> None:
+        """Show rows under the input; none and no note hides the list."""
+        self.found = found
+        self._armed = found.exact == 1
+        self.display = bool(found.rows or found.note)
+        self.styles.height = 1 + min(_MOST_ROWS, len(found.rows))
+        self.rows_changed(0)
+
+    def step(self, by: int) -> None:
+        """An arrow key."""
+        if self._armed or self.found.exact:
+            self.cursor += by
+        self._armed = True
+        self.forget()
+
+    def accept(self) -> Candidate | None:
+        """Enter: the marked row, or None while the person has to choose."""
+        if not self.found.rows:
+            return None
+        if self._armed:
+            return self.found.rows[self.cursor]
+        self._armed = True
+        self.forget()
+        return None
+
+    def row_count(self) -> int:
+        return len(self.found.rows)
+
+    def heading(self, width: int) -> list[Segment]:
+        return [Segment(fit(" " + visible(self.found.note), width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        candidate, palette = self.found.rows[index], self.palette
+        if candidate.token is not None:
+            name, number = visible_token(candidate.token.text), f"#{candidate.token.id}"
+        else:
+            name, number = str(candidate.neuron), ""
+        mark = "▸" if index == self.cursor and self._armed else " "
+        return [
+            Segment(f" {mark} ", palette.accent),
+            Segment(fit(name, max(8, width - 26)), palette.strong),
+            Segment(fit(number, 9), palette.dim),
+            Segment(fit(candidate.why, 14), palette.dim),
+        ]
