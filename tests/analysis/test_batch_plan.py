@@ -62,5 +62,5 @@ def test_the_sample_is_uniform_and_seeded() -> None:
     assert sample_prompts(plan, 5000, 0).tolist() == list(range(1000))
 
 
-HASHES = [0, 0, 0]
-BATCHES: list[list[int]] = []
+HASHES = [4442667547861771982, 11517140950751948802, 7014469897623101019]
+BATCHES = [[3], [4, 0], [1, 5], [2]]

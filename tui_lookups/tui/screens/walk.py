@@ -154,8 +154,9 @@ class WalkScreen(Screen[None]):
 
     def go(self, pane: PaneName) -> None:
         """Show a pane and give it the focus."""
-        self.focused_pane = pane
-        self.body(pane).focus()
+        with self.app.batch_update():
+            self.focused_pane = pane
+            self.body(pane).focus()
 
     def watch_focused_pane(self, pane: PaneName) -> None:
         self.view.arrange()

@@ -1,0 +1,104 @@
+"""Which heads made a neuron fire: the exact decomposition at one position (METHOD 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.base import ActivityRule, Provenance, Token
+
+
+@dataclass(frozen=True, slots=True)
+class HeadScore:
+    """A head's direct attribution; for gated MLPs also its share through the gate and through W_in.
+
+    `gate` is rho/2 * g_c * u, `up` is rho/2 * g * u_c; they sum to `attribution`. None for plain MLPs.
+    """
+
+    head: HeadId
+    layer: int
+    index: int
+    attribution: float
+    active: bool
+    gate: float | None = None
+    up: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherComponents:
+    """Everything but the heads: embedding (with positions), earlier MLPs, attention output biases, b_in."""
+
+    embedding: float
+    mlps: float
+    attention_biases: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the components sum to: the pre-activation of a plain MLP, the activation of a gated one."""
+
+    name: Literal["pre_activation", "activation"]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceToken:
+    """The part of one head's attribution that comes from the key position `position`."""
+
+    position: int
+    token: Token
+    attribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadAttributions:
+    """Direct attribution of every head that reaches the neuron, at one position of one text.
+
+    `sum` is heads + other; `remainder` is target - sum. `heads` are in layer, then head order.
+    `context` says which text was run: the full window, the trimmed prompt, or a text given by hand.
+    """
+
+    neuron: NeuronId
+    prompt_id: int | None
+    rank: int | None
+    context: Literal["full", "trimmed", "text"]
+    tokens: tuple[Token, ...]
+    position: int
+    activation: float
+    pre_activation: float
+    target: Target
+    heads: tuple[HeadScore, ...]
+    other: OtherComponents
+    sum: float
+    remainder: float
+    activity_rule: ActivityRule
+    activity_threshold: float
+    source_head: HeadId | None
+    sources: tuple[SourceToken, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMean:
+    """A head over all of a neuron's prompts. `worth_explaining`: active on 25 % to 75 % of them."""
+
+    head: HeadId
+    layer: int
+    index: int
+    mean_attribution: float
+    active_fraction: float
+    worth_explaining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOverview:
+    """Every head that reaches the neuron, averaged over its top prompts."""
+
+    neuron: NeuronId
+    prompts: int
+    context: Literal["full", "trimmed"]
+    activity_rule: ActivityRule
+    heads: tuple[HeadMean, ...]
+    provenance: Provenance

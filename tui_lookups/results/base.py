@@ -1,0 +1,75 @@
+"""What every result is made of: tokens, models, corpora, provenance, and the names of the choices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA_VERSION = 1
+"""Version of every JSON document this package prints or exports."""
+
+Basis = Literal["folded", "raw"]
+Sign = Literal["+", "-", "both"]
+SignSetting = Literal["auto", "+", "-", "both"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Preset = Literal["default", "paper"]
+ActivityRule = Literal["2sd", "top3"]
+Direction = Literal["both", "gate", "up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A vocabulary entry: `text` is what it adds to a text (a leading space included)."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model is, without its weights. `fingerprint` is a content hash of weights and tokenizer."""
+
+    name: str
+    source: str
+    fingerprint: str
+    family: str
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    d_vocab: int
+    n_ctx: int
+    parameters: int
+    gated: bool
+    own_layer: bool  # attention runs before the MLP in a block, so its heads reach the block's own neurons
+    bos: Token | None
+
+    @property
+    def n_neurons(self) -> int:
+        return self.n_layers * self.d_mlp
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusInfo:
+    """What a corpus is. `prompts` are token windows of at most `window` tokens, begin-of-text included."""
+
+    name: str
+    source: str
+    fingerprint: str
+    documents: int
+    prompts: int
+    tokens: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a figure comes from: enough to compute it again."""
+
+    model: ModelInfo
+    corpus: CorpusInfo | None
+    basis: Basis
+    device: str
+    dtype: str
+    parameters: dict[str, str | int | float | bool | None]

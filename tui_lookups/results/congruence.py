@@ -1,0 +1,61 @@
+"""What a neuron writes: a token's neurons, and a neuron's tokens (METHOD 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.results.base import Basis, Provenance, Sign, Token
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMatch:
+    """What a typed text is in the vocabulary: one token, several pieces to choose from, or close names."""
+
+    text: str
+    token: Token | None
+    pieces: tuple[Token, ...]
+    close: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronScore:
+    """One row of a token's ranking. `token_rank` is 1 when no token has a larger congruence."""
+
+    neuron: NeuronId
+    layer: int
+    index: int
+    congruence: float
+    cosine: float
+    token_rank: int
+    top_token: Token
+    top_congruence: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenNeurons:
+    """A token's neurons, best first."""
+
+    token: Token
+    basis: Basis
+    sign: Sign
+    neurons: tuple[NeuronScore, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCongruence:
+    id: int
+    text: str
+    congruence: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronTokens:
+    """The tokens a neuron promotes most (`tokens`) and suppresses most (`suppressed`)."""
+
+    neuron: NeuronId
+    basis: Basis
+    tokens: tuple[TokenCongruence, ...]
+    suppressed: tuple[TokenCongruence, ...]
+    provenance: Provenance

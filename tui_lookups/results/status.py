@@ -1,0 +1,72 @@
+"""What the tool says of itself: status, scan, cache, and what it opens with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.results.base import CorpusInfo, ModelInfo, Provenance, Token
+
+
+@dataclass(frozen=True, slots=True)
+class ScanProgress:
+    """How far the background scan is; `seconds_left` is None before the first batch."""
+
+    state: Literal["waiting", "running", "done", "stopped", "failed"]
+    prompts: int
+    total_prompts: int
+    tokens: int
+    total_tokens: int
+    seconds: float
+    seconds_left: float | None
+    tokens_per_second: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSummary:
+    """What a finished scan did. `resumed_from` is the number of prompts found in a checkpoint."""
+
+    prompts: int
+    tokens: int
+    neurons: int
+    seconds: float
+    tokens_per_second: float
+    resumed_from: int
+    index_path: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A snapshot for the header: never blocks, never computes."""
+
+    stage: Literal["starting", "loading", "ready", "failed"]
+    message: str
+    device: str
+    dtype: str
+    model: ModelInfo | None
+    corpus: CorpusInfo | None
+    scan: ScanProgress | None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstView:
+    """What to open when nothing was asked for: a token whose best neuron is worth seeing."""
+
+    token: Token
+    neuron: NeuronId
+    story: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What the cache folder holds. `sizes` is bytes by kind; `problems` are sentences about damage."""
+
+    path: str
+    entries: int
+    bytes: int
+    sizes: dict[str, int]
+    indexes: int
+    problems: tuple[str, ...]
