@@ -14,11 +14,11 @@ os.environ.update(
     OMP_NUM_THREADS="1",
 )
 
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING  # noqa: E402
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest  # noqa: E402
+import pytest
 
 if TYPE_CHECKING:
     from tests.reference_huggingface import HuggingFaceReference

@@ -56,18 +56,20 @@ _OLMO2 = Names(
 
 FAMILY_NAMES: dict[str, Names] = {
     "gpt2": Names(
-        "transformer.h", "transformer.ln_f", "attn.c_proj", "attn.c_attn", "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj"
+        "transformer.h", "transformer.ln_f", "attn.c_proj", "attn.c_attn", "ln_1", "ln_2",
+        "mlp.c_fc", "mlp.c_proj",
     ),
     "gpt_neo": Names(
-        "transformer.h", "transformer.ln_f", "attn.attention.out_proj", "attn.attention.v_proj", "ln_1", "ln_2",
-        "mlp.c_fc", "mlp.c_proj",
+        "transformer.h", "transformer.ln_f", "attn.attention.out_proj", "attn.attention.v_proj",
+        "ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj",
     ),
     "gpt_neox": Names(
         "gpt_neox.layers", "gpt_neox.final_layer_norm", "attention.dense", "attention.query_key_value",
         "input_layernorm", "post_attention_layernorm", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h",
     ),
     "gptj": Names(
-        "transformer.h", "transformer.ln_f", "attn.out_proj", "attn.v_proj", "ln_1", "ln_1", "mlp.fc_in", "mlp.fc_out"
+        "transformer.h", "transformer.ln_f", "attn.out_proj", "attn.v_proj", "ln_1", "ln_1",
+        "mlp.fc_in", "mlp.fc_out",
     ),
     "opt": Names(
         "model.decoder.layers", "model.decoder.final_layer_norm", "self_attn.out_proj", "self_attn.v_proj",
@@ -190,7 +192,9 @@ class HuggingFaceReference:
 
             return hook
 
-        handles = [m.register_forward_hook(keeper(k, side), with_kwargs=True) for k, (m, side) in wanted.items()]
+        handles = [
+            m.register_forward_hook(keeper(k, side), with_kwargs=True) for k, (m, side) in wanted.items()
+        ]
         handles += [module.register_forward_pre_hook(editor(edit)) for module, edit in edits]
         try:
             output = self.model(tokens, output_attentions=True, use_cache=False)
@@ -271,8 +275,10 @@ class HuggingFaceReference:
             activation=clean["activation"][0, position],
         )
 
-    def _moves(self, tokens: list[int], position: int, layer: int, components: Tensor, clean: Tensor) -> Tensor:
-        """How far each component, added to what the MLP's norm reads, moves what neurons read: [1 or 2, n, d_mlp]."""
+    def _moves(
+        self, tokens: list[int], position: int, layer: int, components: Tensor, clean: Tensor
+    ) -> Tensor:
+        """By how much each component, added at the MLP norm's input, moves neurons: [1 or 2, n, d_mlp]."""
         names = self.names
         reading = [names.up] if names.gate is None else [names.gate, names.up]
         rows = torch.tensor([tokens]).repeat(len(components) + 1, 1)

@@ -49,7 +49,9 @@ class Block:
 
 
 def load(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    weights = {name: values.astype(np.float64) for name, values in load_file(folder / "model.safetensors").items()}
+    weights = {
+        name: values.astype(np.float64) for name, values in load_file(folder / "model.safetensors").items()
+    }
     return weights, json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
@@ -83,7 +85,9 @@ class RawGPT2:
         return centred(self._of(layer, "ln_2.weight")[:, None] * self._of(layer, "mlp.c_fc.weight"), axis=0)
 
     def b_in(self, layer: int) -> Array:
-        return self._of(layer, "mlp.c_fc.bias") + self._of(layer, "ln_2.bias") @ self._of(layer, "mlp.c_fc.weight")
+        return self._of(layer, "mlp.c_fc.bias") + self._of(layer, "ln_2.bias") @ self._of(
+            layer, "mlp.c_fc.weight"
+        )
 
     def W_out(self, layer: int) -> Array:
         """[d_mlp, d_model], centred."""
@@ -123,10 +127,10 @@ class RawGPT2:
             values = self._by_head(qkv[:, 2 * width :])
             pattern = causal_pattern(q, k)
             z = pattern @ values
-            x = x + np.einsum("hqd,hdm->qm", z, self.W_O(layer)) + self.b_O(layer)
+            x = x + np.einsum("hqd,hdm->qm", z, self.W_O(layer), optimize=True) + self.b_O(layer)
             scale = self._scale(x)
             pre = x / scale @ self.W_in(layer) + self.b_in(layer)
-            activation = 0.5 * pre * (1 + np.tanh(np.sqrt(2 / np.pi) * (pre + 0.044715 * pre**3)))
+            activation = 0.5 * pre * (1 + np.tanh(np.sqrt(2 / np.pi) * (pre + 0.044715 * pre * pre * pre)))
             mlp_out = activation @ self.W_out(layer) + centred(self._of(layer, "mlp.c_proj.bias"))
             blocks.append(Block(pattern, values, scale, mlp_out, (pre,), activation))
             x = x + mlp_out
@@ -146,10 +150,10 @@ class RawGPT2:
         sigma = float(blocks[layer].mlp_input_scale[position, 0])
         direction = self.W_in(layer)[:, index] / sigma
         return RawParts(
-            **_attention(blocks, position, [self.W_O(l) @ direction for l in range(layer + 1)]),
-            mlps=np.array([blocks[l].mlp_out[position] @ direction for l in range(layer)]),
+            **_attention(blocks, position, [self.W_O(k) @ direction for k in range(layer + 1)]),
+            mlps=np.array([blocks[k].mlp_out[position] @ direction for k in range(layer)]),
             embedding=float(embedding[position] @ direction),
-            attention_biases=float(sum(self.b_O(l) @ direction for l in range(layer + 1))),
+            attention_biases=float(sum(self.b_O(k) @ direction for k in range(layer + 1))),
             bias=float(self.b_in(layer)[index]),
             pre=float(blocks[layer].read[0][position, index]),
         )
@@ -171,7 +175,10 @@ class RawLlama:
         raw, self.config = load(folder)
         self.raw = {name.removeprefix("model."): values for name, values in raw.items()}
         self.n_layers = int(self.config["num_hidden_layers"])
-        self.n_heads, self.n_kv = int(self.config["num_attention_heads"]), int(self.config["num_key_value_heads"])
+        self.n_heads, self.n_kv = (
+            int(self.config["num_attention_heads"]),
+            int(self.config["num_key_value_heads"]),
+        )
         self.eps = float(self.config["rms_norm_eps"])
         rope = self.config.get("rope_parameters") or self.config
         self.theta = float(rope["rope_theta"])
@@ -202,8 +209,12 @@ class RawLlama:
         x, blocks = embedding, []
         for layer in range(self.n_layers):
             normed = x / self._scale(x)
-            q = self._rotated(self._by_head(normed @ self._folded(layer, "self_attn.q_proj", "input_layernorm")))
-            k = self._rotated(self._by_head(normed @ self._folded(layer, "self_attn.k_proj", "input_layernorm")))
+            q = self._rotated(
+                self._by_head(normed @ self._folded(layer, "self_attn.q_proj", "input_layernorm"))
+            )
+            k = self._rotated(
+                self._by_head(normed @ self._folded(layer, "self_attn.k_proj", "input_layernorm"))
+            )
             v = self._by_head(normed @ self._folded(layer, "self_attn.v_proj", "input_layernorm"))
             shared = self.n_heads // self.n_kv
             values = np.repeat(v, shared, axis=0)
@@ -226,8 +237,8 @@ class RawLlama:
             direction = weight[:, index] / sigma
             found.append(
                 RawParts(
-                    **_attention(blocks, position, [self.W_O(l) @ direction for l in range(layer + 1)]),
-                    mlps=np.array([blocks[l].mlp_out[position] @ direction for l in range(layer)]),
+                    **_attention(blocks, position, [self.W_O(k) @ direction for k in range(layer + 1)]),
+                    mlps=np.array([blocks[k].mlp_out[position] @ direction for k in range(layer)]),
                     embedding=float(embedding[position] @ direction),
                     attention_biases=0.0,
                     bias=0.0,

@@ -47,7 +47,12 @@ class Recipe:
 
 
 def _neox(parallel: bool) -> Recipe:
-    sizes = {"hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": N_HEADS}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 40,
+        "num_hidden_layers": 3,
+        "num_attention_heads": N_HEADS,
+    }
     return Recipe(
         "GPTNeoXConfig",
         {
@@ -64,7 +69,13 @@ def _neox(parallel: bool) -> Recipe:
 def _gemma(name: str, **more: Any) -> Recipe:
     return Recipe(
         name,
-        {**_LLAMA, "tie_word_embeddings": True, "head_dim": 6, "hidden_activation": "gelu_pytorch_tanh", **more},
+        {
+            **_LLAMA,
+            "tie_word_embeddings": True,
+            "head_dim": 6,
+            "hidden_activation": "gelu_pytorch_tanh",
+            **more,
+        },
         sentencepiece=True,
     )
 
@@ -135,17 +146,21 @@ RECIPES: dict[str, Recipe] = {
     "llama": Recipe("LlamaConfig", {**_LLAMA}, sentencepiece=True),
     "mistral": Recipe("MistralConfig", {**_LLAMA, "sliding_window": 7}, sentencepiece=True),
     "qwen2": Recipe("Qwen2Config", {**_LLAMA, "tie_word_embeddings": True}, begin_of_text=False),
-    "qwen3": Recipe("Qwen3Config", {**_LLAMA, "head_dim": 6}, begin_of_text=False),
+    "qwen3": Recipe("Qwen3Config", {**_LLAMA, "head_dim": 6, "attention_bias": True}, begin_of_text=False),
     "gemma": _gemma("GemmaConfig"),
     "gemma2": _gemma(
         "Gemma2Config",
         attn_logit_softcapping=20.0,
         final_logit_softcapping=25.0,
+        attention_bias=True,
         query_pre_attn_scalar=6,
         sliding_window=7,
     ),
     "gemma3_text": _gemma(
-        "Gemma3TextConfig", query_pre_attn_scalar=6, sliding_window=7, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+        "Gemma3TextConfig",
+        query_pre_attn_scalar=6,
+        sliding_window=7,
+        layer_types=["sliding_attention"] * 2 + ["full_attention"],
     ),
     "olmo": Recipe("OlmoConfig", {**_LLAMA, "clip_qkv": None}),
     "olmo2": Recipe("Olmo2Config", {**_LLAMA}),
@@ -175,7 +190,9 @@ def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
 
     recipe = RECIPES[name]
     config = getattr(transformers, recipe.config_class)(**recipe.arguments)
-    tokenizer = sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(recipe.begin_of_text)
+    tokenizer = (
+        sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(recipe.begin_of_text)
+    )
     config.bos_token_id = tokenizer.token_to_id("<s>") if recipe.begin_of_text else None
     config.eos_token_id = tokenizer.token_to_id("</s>")
     config.pad_token_id = None

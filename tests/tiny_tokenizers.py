@@ -30,7 +30,7 @@ def byte_level_tokenizer(begin_of_text: bool = True) -> Tokenizer:
     """Byte-level BPE over 256 bytes, some words, and </s>; <s> as well where `begin_of_text`."""
     special = ["<s>", "</s>"] if begin_of_text else ["</s>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    entries, merges = _merges([*WORDS, *("Ġ" + word for word in WORDS)])
+    entries, merges = _merges([*("Ġ" + word for word in WORDS), *WORDS])
     vocabulary = {entry: place for place, entry in enumerate([*special, *alphabet, *entries])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -46,9 +46,13 @@ def sentencepiece_tokenizer() -> Tokenizer:
     letters = [SPACE_MARK, *sorted(set("".join(WORDS)))]
     entries, merges = _merges([SPACE_MARK + word for word in WORDS])
     vocabulary = {entry: place for place, entry in enumerate([*special, *octets, *letters, *entries])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+    )
     tokenizer.normalizer = normalizers.Replace(" ", SPACE_MARK)
-    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in special])
     return tokenizer
 

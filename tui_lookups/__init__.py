@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tui_lookups.version import __version__
+
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer as Explorer
 
-__version__ = "0.1.0"
 __all__ = ["Explorer", "__version__"]
 
 

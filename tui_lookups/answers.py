@@ -6,20 +6,28 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from tui_lookups.analysis.ablation import Case, ablate_head, mean_z, summarise
 from tui_lookups.analysis.attribution import Decomposition, active_heads, decompose, head_scores
+from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
-from tui_lookups.analysis.trimming import trim_prompts
+from tui_lookups.analysis.trimming import dropped_by_paper, trim_prompts
 from tui_lookups.corpus.corpus import Corpus
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, Poll, require_finite
 from tui_lookups.places import Entry, Place, place_of
 from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
     ActivityRule,
+    Example,
     FirstView,
+    HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
@@ -153,6 +161,7 @@ def head_overview(
     Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
     fires negatively, a head that pushes it down counts as positive.
     """
+    prompts = counted_prompts(prompts, preset)
     places = [place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
@@ -170,6 +179,118 @@ def head_overview(
         mean = float(signed[:, column].mean())
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, low <= fraction <= high))
     return HeadOverview(neuron, len(places), "trimmed" if trimmed else "full", rule, tuple(heads), provenance)
+
+
+def counted_prompts(prompts: Iterable[Prompt], preset: Preset) -> list[Prompt]:
+    """The prompts that heads are looked at on; preset "paper" drops long ones, as the authors did."""
+    return [
+        prompt
+        for prompt in prompts
+        if preset != "paper"
+        or prompt.trimmed is None
+        or not dropped_by_paper(prompt.trimmed, prompt.peak.position)
+    ]
+
+
+def head_ablation(
+    model: LookupModel,
+    neuron: NeuronId,
+    head: HeadId,
+    prompts: Iterable[Prompt],
+    *,
+    method: AblationMethod,
+    positions: AblationPositions,
+    trimmed: bool,
+    rule: ActivityRule,
+    preset: Preset,
+    mean: npt.NDArray[np.float64] | None,
+    seed: int,
+    sample: int,
+    provenance: Provenance,
+    poll: Poll,
+) -> HeadAblation:
+    """One head ablated on each of a neuron's prompts (METHOD 6)."""
+    cases = []
+    for prompt in counted_prompts(prompts, preset):
+        place = place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed)
+        cases.append(Case(prompt.rank, prompt.prompt_id, place.ids, place.position, place.sign))
+    found = ablate_head(
+        model,
+        neuron,
+        head,
+        cases,
+        method=method,
+        positions=positions,
+        rule=rule,
+        preset=preset,
+        mean=mean,
+        seed=seed,
+        poll=poll,
+    )
+    context: Literal["full", "trimmed"] = "trimmed" if trimmed else "full"
+    return HeadAblation(
+        neuron, head, method, positions, context, rule, seed, sample, found, summarise(found), provenance
+    )
+
+
+def corpus_mean_z(
+    model: LookupModel, corpus: Corpus, sample: int, seed: int, poll: Poll
+) -> npt.NDArray[np.float64]:
+    """Mean z of every head over `sample` prompts drawn with a seed: [n_layers, n_heads, d_head]."""
+    usable = np.flatnonzero(np.asarray(corpus.lengths()) >= 2).astype(np.int64)
+    drawn = usable[np.argsort(hash_ids(usable, seed), kind="stable")[:sample]]
+    rows = [corpus.window_tokens(int(prompt_id)).tolist() for prompt_id in np.sort(drawn)]
+    return mean_z(model, rows, model.info.n_layers - 1, poll=poll)
+
+
+def place_samples(
+    model: LookupModel, corpus: Corpus, neuron: NeuronId, prompt_ids: Sequence[int], poll: Poll
+) -> list[Entry]:
+    """Prompts that are known by id only, with the position of their largest activation, in that order."""
+    if not prompt_ids:
+        return []
+    rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
+    activations = _activations(model, neuron, rows, poll)
+    return [
+        Entry(prompt_id, 1 + int(np.argmax(values[1:])), 1)
+        for prompt_id, values in zip(prompt_ids, activations, strict=True)
+    ]
+
+
+def examples(
+    model: LookupModel,
+    neuron: NeuronId,
+    prompts: Sequence[Prompt],
+    *,
+    rule: ActivityRule,
+    preset: Preset,
+    poll: Poll,
+) -> tuple[int, tuple[Example, ...]]:
+    """How many heads reach, and prompts as they go to an explainer with the heads active at each (METHOD 5).
+
+    Text and activity are those of the trimmed prompt. Preset "paper" leaves long trimmed prompts out.
+    """
+    kept = [
+        prompt
+        for prompt in prompts
+        if preset != "paper"
+        or prompt.trimmed is None
+        or not dropped_by_paper(prompt.trimmed, prompt.peak.position)
+    ]
+    places = [place_of(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
+    found = decompose(
+        model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
+    )
+    heads, made = 0, []
+    for prompt, place, decomposition in zip(kept, places, found, strict=True):
+        scores, _ = head_scores(decomposition, rule, place.sign)
+        heads = len(scores)
+        shown = [i for i in place.ids[: place.position + 1] if i not in model.vocabulary.special_ids]
+        text = "".join(token.text for token in model.vocabulary.tokens(shown))
+        follows = None if prompt.peak.next_token is None else prompt.peak.next_token.text
+        active = tuple(score.head for score in scores if score.active)
+        made.append(Example(prompt.prompt_id, text, follows, active))
+    return heads, tuple(made)
 
 
 def first_view(model: LookupModel, layers: Sequence[int], poll: Poll) -> FirstView:

@@ -13,11 +13,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 import click
 
-from tui_lookups import __version__
+from tui_lookups.commands_analysis import ANALYSIS
 from tui_lookups.errors import BadIdError, ExportError, LookupsError, SettingsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.invocation import (
@@ -34,11 +34,13 @@ from tui_lookups.results import (
     CacheInfo,
     HeadAttributions,
     HeadOverview,
+    PromptKind,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
     Selection,
 )
+from tui_lookups.version import __version__
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -92,7 +94,7 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     with invocation.exploring() as explorer:
-        from tui_lookups.tui.app import run_app
+        from tui_lookups.tui import run_app
 
         status: int = run_app(explorer, token=token)
         return status
@@ -134,17 +136,24 @@ def scan(invocation: Invocation) -> None:
 @command(app)
 @click.argument("neuron")
 @top_option(None, "How many prompts (all that are kept, by default).")
-def prompts(invocation: Invocation, neuron: str, top: int | None) -> None:
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(PromptKind)),
+    default="top",
+    show_default=True,
+    help="Those that fire it most, a random sample, or one of each decile of their peaks.",
+)
+def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKind) -> None:
     """The prompts that fire NEURON most.
 
-    Scans the corpus first when that has not been done."""
+    With what it comes to at each peak. Scans the corpus first when that has not been done."""
     name = NeuronId.parse(neuron)
 
     def ask(explorer: Explorer, narrator: Narrator) -> object:
         kept = explorer.settings.top
-        if top is not None and top > kept:
+        if kind == "top" and top is not None and top > kept:
             print(f"The index keeps {kept} prompts a neuron; LOOKUPS_TOP={top} keeps more.", file=sys.stderr)
-        return explorer.prompts(name, top=top or kept)
+        return explorer.prompts_with_figures(name, kind=kind, top=top or kept)
 
     invocation.answer(ask)
 
@@ -194,6 +203,10 @@ def heads(
         return explorer.heads(name, prompt=rank, text=text, sources=head, trimmed=trimmed)
 
     invocation.answer(ask)
+
+
+for _command in ANALYSIS.commands.values():
+    app.add_command(_command)
 
 
 # --- export ---

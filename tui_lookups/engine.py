@@ -111,25 +111,35 @@ class Engine:
     def _info_key(self, local: LocalModel) -> str:
         return self.cache.key("model_info", model=local.fingerprint, version=ANSWER_VERSION)
 
-    def corpus(self) -> Corpus:
-        """The corpus as token windows, tokenised first where needed."""
+    def corpus(self, *, arrays: bool = False) -> Corpus:
+        """The corpus as token windows, tokenised first where needed.
+
+        With `arrays` its token arrays are held to their checksums first, and made again when damaged.
+        """
         vocabulary, info = self.vocabulary(), self.model_info()
         with self._corpus_lock:
             if self._corpus is None:
-                source = open_source(self.settings.corpus)
-                self.say(f"tokenising {source.name}")
-                self._corpus = build_corpus(
-                    source,
-                    vocabulary.encode_batch,
-                    vocabulary.bos_id,
-                    min(self.settings.window, info.n_ctx),
-                    vocabulary.fingerprint,
-                    self.cache.folder("corpora"),
-                    should_stop=lambda: self.closing,
-                    digest=self._digest,
-                    d_vocab=len(vocabulary),
-                )
+                self._corpus = self._build_corpus(vocabulary, info)
+            if arrays and not self._corpus.is_sound():
+                _log.warning("the tokenised corpus is damaged and is made again")
+                self._corpus.drop()
+                self._corpus = self._build_corpus(vocabulary, info)
             return self._corpus
+
+    def _build_corpus(self, vocabulary: Vocabulary, info: ModelInfo) -> Corpus:
+        source = open_source(self.settings.corpus)
+        self.say(f"tokenising {source.name}")
+        return build_corpus(
+            source,
+            vocabulary.encode_batch,
+            vocabulary.bos_id,
+            min(self.settings.window, info.n_ctx),
+            vocabulary.fingerprint,
+            self.cache.folder("corpora"),
+            should_stop=lambda: self.closing,
+            digest=self._digest,
+            d_vocab=len(vocabulary),
+        )
 
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""

@@ -16,30 +16,47 @@ a LookupsError.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from tui_lookups.atlas_book import AtlasBook
 from tui_lookups.engine import CURRENT_TOKEN, Engine
 from tui_lookups.errors import Cancelled, LookupsError
+from tui_lookups.example_book import ExampleBook
+from tui_lookups.explaining import Explaining
+from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.store import ExplainedStore
+from tui_lookups.head_book import HeadBook
+from tui_lookups.head_scores import HeadScores
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CancelToken
-from tui_lookups.places import place_in_text, place_of
 from tui_lookups.prompt_book import PromptBook
 from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
     Activations,
+    Atlas,
     CacheInfo,
     CorpusInfo,
+    ExplainedList,
+    Explanation,
+    ExplanationScore,
     ExportDocument,
     FirstView,
+    HeadAblation,
     HeadAttributions,
     HeadOverview,
     ModelInfo,
     NeuronPrompts,
     NeuronScore,
     NeuronTokens,
-    Prompt,
+    PeakFigures,
+    PromptKind,
+    PromptsWithFigures,
+    Reproduction,
+    RequestProgress,
     ScanProgress,
     ScanSummary,
     Selection,
@@ -54,7 +71,6 @@ from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel, Poll
-    from tui_lookups.places import Place
 
 T = TypeVar("T")
 
@@ -78,6 +94,17 @@ class Explorer:
         self._engine = Engine(settings)
         self._scan = ScanSession(self._engine)
         self._book = PromptBook(self._engine, self._scan)
+        examples = ExampleBook(
+            self._engine,
+            self._scan,
+            sign=lambda: self._sign(None),
+            overview=lambda neuron: self.heads_overview(neuron, trimmed=True),
+        )
+        desk, shelf = RequestDesk(settings, self._engine.cache), ExplainedStore(self._engine.cache)
+        self.explaining = Explaining(desk, shelf, examples)
+        self.head_scores = HeadScores(desk, shelf, examples, self.explaining, seed=settings.seed)
+        self._heads = HeadBook(self._engine, self._scan, self._book)
+        self._atlas = AtlasBook(self._engine)
 
     # --- not blocking ---
 
@@ -192,13 +219,20 @@ class Explorer:
         vocabulary = self._engine.vocabulary()
         found = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
         chosen = self._engine.layers() if layers is None else layers
-        by = sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
+        by = self._ranking_sign(sign)
 
         def work(model: LookupModel, poll: Poll) -> TokenNeurons:
             from tui_lookups.analysis import congruence
 
             rows = congruence.rank_neurons(
-                model, found.id, top=top, layers=chosen, sign=by, next_token_only=next_token_only, poll=poll
+                model,
+                found.id,
+                top=top,
+                layers=chosen,
+                sign=by,
+                next_token_only=next_token_only,
+                extremes=self._atlas.known(chosen) if next_token_only else None,
+                poll=poll,
             )
             provenance = self._engine.provenance(
                 corpus=False, top=top, layers=_numbers(chosen), sign=by, next_token_only=next_token_only
@@ -238,6 +272,21 @@ class Explorer:
             "score", NeuronScore, work, corpus=False, neuron=str(neuron), token=token.id
         )
 
+    def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None) -> Atlas:
+        """The model's next-token neurons, layer by layer, and where tokens' best neurons live.
+
+        A layer's pass over the vocabulary is kept in the cache: other counts, signs and reject lists are
+        answered without the model.
+
+        Args:
+            per_layer: neurons a layer.
+            reject: tokens left out by hand, exactly as in the vocabulary, or "#id".
+            sign: as in `neurons`; "-" and "both" read neurons flipped.
+        Raises:
+            UnknownTokenError: a rejected text is not one token.
+        """
+        return self._atlas.atlas(per_layer, reject, self._ranking_sign(sign))
+
     # --- highest-activating prompts (METHOD 3) ---
 
     def scan(self, progress: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
@@ -270,6 +319,42 @@ class Explorer:
             wait: scan to the end first; otherwise answer with what the running scan has so far.
         """
         return self._book.prompts(neuron, top=top, sign=self._sign(sign), wait=wait)
+
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts:
+        """What the neuron does when it is not at its maximum: "random" prompts, or one of each "deciles"."""
+        if kind == "top":
+            return self.prompts(neuron, top=top)
+        return self._book.sampled(neuron, kind, top=top)
+
+    def peak_figures(
+        self,
+        neuron: NeuronId,
+        token: Token | None = None,
+        *,
+        kind: PromptKind = "top",
+        top: int = 20,
+        sign: Sign | None = None,
+    ) -> PeakFigures:
+        """At the peak of each of the neuron's prompts: logit contribution, what follows, probabilities.
+
+        Args:
+            token: the token looked at; by default the one the neuron, firing as it does, promotes most.
+            kind, top, sign: which prompts; `sign` counts for kind "top" only.
+        Raises:
+            UnsupportedModelError: the raw basis, in which congruence is not what a logit gets.
+        """
+        return self._book.figures(self._listed(neuron, kind, top, sign), kind, token)
+
+    def prompts_with_figures(
+        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int = 20, sign: Sign | None = None
+    ) -> PromptsWithFigures:
+        """Prompts and their figures in one answer; in the raw basis a note stands in for the figures."""
+        return self._book.with_figures(self._listed(neuron, kind, top, sign), kind)
+
+    def _listed(self, neuron: NeuronId, kind: PromptKind, top: int, sign: Sign | None) -> NeuronPrompts:
+        if kind == "top":
+            return self.prompts(neuron, top=top, sign=sign)
+        return self.sampled_prompts(neuron, kind, top=top)
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""
@@ -308,95 +393,85 @@ class Explorer:
             sources: also split this head's attribution over source tokens.
             trimmed: run the trimmed context instead of the full window; the setting `trimmed` by default.
         """
-        self._engine.check_neuron(neuron)
-        if sources is not None:
-            self._engine.check_head(sources)
-        cut = self.settings.trimmed if trimmed is None else trimmed
-        shown: Prompt | None = None
+        sign = self._sign(None)
         if text is not None:
             given = self.activations(neuron, text)
-            ids = [token.id for token in given.tokens]
-            place = place_in_text(given.activations, ids, both_signs=self._sign(None) == "both")
-            context = "text"
-        else:
-            shown = self._book.prompt(neuron, prompt, prompt_id, sign=self._sign(None))
-            place = place_of(self._engine.vocabulary().bos_id, shown, trimmed=cut)
-            context = "trimmed" if cut else "full"
-        found = self._heads_at(neuron, place, shown, context, sources)
-        return replace(found, rank=None if shown is None else shown.rank)
-
-    def _heads_at(
-        self, neuron: NeuronId, place: Place, shown: Prompt | None, context: str, sources: HeadId | None
-    ) -> HeadAttributions:
-        rule, preset = self.settings.activity_rule, self.settings.preset
-        question = {
-            "context": context,
-            "activity_rule": rule,
-            "preset": preset,
-            "sources": None if sources is None else str(sources),
-        }
-
-        def work(model: LookupModel, poll: Poll) -> HeadAttributions:
-            from tui_lookups import answers
-
-            return answers.head_attributions(
-                model,
-                neuron,
-                place,
-                prompt=shown,
-                context=context,
-                sources=sources,
-                rule=rule,
-                preset=preset,
-                provenance=self._engine.provenance(corpus=shown is not None, **question),
-                poll=poll,
-            )
-
-        return self._engine.remembered(
-            "heads",
-            HeadAttributions,
-            work,
-            corpus=shown is not None,
-            neuron=str(neuron),
-            prompt_id=None if shown is None else shown.prompt_id,
-            ids=list(place.ids),
-            position=place.position,
-            sign=place.sign,
-            **question,
-        )
+            return self._heads.on_text(neuron, given, sources=sources, sign=sign)
+        cut = self.settings.trimmed if trimmed is None else trimmed
+        return self._heads.on_prompt(neuron, prompt, prompt_id, sources=sources, trimmed=cut, sign=sign)
 
     def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
         """Every head over all of the neuron's prompts: mean attribution and how often it is active."""
-        sign = self._sign(None)
-        prompts = self.prompts(neuron, top=self._scan.top, sign=sign).prompts
-        rule, preset = self.settings.activity_rule, self.settings.preset
         cut = self.settings.trimmed if trimmed is None else trimmed
-        question = {"trimmed": cut, "activity_rule": rule, "preset": preset, "sign": sign}
+        return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None))
 
-        def work(model: LookupModel, poll: Poll) -> HeadOverview:
-            from tui_lookups import answers
+    # --- ablation (METHOD 6) ---
 
-            provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
-            return answers.head_overview(
-                model,
-                neuron,
-                prompts,
-                trimmed=cut,
-                rule=rule,
-                preset=preset,
-                provenance=provenance,
-                poll=poll,
-            )
+    def ablate(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod = "zero",
+        positions: AblationPositions | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAblation:
+        """What the neuron and its token do without a head, on each of the neuron's prompts.
 
-        return self._engine.remembered(
-            "overview",
-            HeadOverview,
-            work,
-            corpus=True,
-            neuron=str(neuron),
-            index=self._scan.key(),
-            **question,
-        )
+        Args:
+            method: "zero", the head's "mean" over a corpus sample, or "resample" from another prompt.
+            positions: at the "peak" (default), or at "all" positions (default of preset paper).
+            trimmed: run the trimmed context instead of the full window; the setting `trimmed` by default.
+        Raises:
+            LookupsError: the head does not reach the neuron.
+            UnsupportedModelError: the raw basis, in which no attribution says where a head is active.
+        """
+        cut = self.settings.trimmed if trimmed is None else trimmed
+        sign = self._sign(None)
+        return self._heads.ablate(neuron, head, method=method, positions=positions, trimmed=cut, sign=sign)
+
+    # --- published figures (METHOD 7) ---
+
+    def reproduce(self, name: str) -> Reproduction:
+        """The published figures of the model `name` beside those of this Explorer's model."""
+        from tui_lookups.reproducing import reproduce
+
+        return reproduce(self._engine, name)
+
+    # --- explanations and their scores (METHOD 5); more in `explaining` and `head_scores` ---
+
+    def explain(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        fresh: bool = False,
+        on_text: Callable[[str], None] | None = None,
+        api_key: str | None = None,
+    ) -> Explanation:
+        """In what contexts a head is active, in words; see `Explaining.explain`."""
+        return self.explaining.explain(neuron, head, fresh=fresh, on_text=on_text, api_key=api_key)
+
+    def score_explanation(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+        progress: Callable[[RequestProgress], None] | None = None,
+        api_key: str | None = None,
+    ) -> ExplanationScore:
+        """How well words predict a head's activity on held-out prompts; see `HeadScores.score`."""
+        return self.head_scores.score(
+            neuron, head, explanation=explanation, control=control, fresh=fresh, progress=progress,
+            api_key=api_key,
+        )  # fmt: skip
+
+    def explanations(self, query: str = "") -> ExplainedList:
+        """Everything explained so far that every word of `query` is found in, newest first."""
+        return self.explaining.explanations(query)
 
     # --- export and cache ---
 
@@ -427,6 +502,10 @@ class Explorer:
         return self._engine.cache.clear()
 
     # --- helpers ---
+
+    def _ranking_sign(self, sign: Sign | None) -> Sign:
+        """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
+        return sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
 
     def _sign(self, sign: Sign | None) -> Sign:
         """The sign of firing that counts."""

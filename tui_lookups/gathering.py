@@ -77,11 +77,13 @@ def _prompt(prompts: NeuronPrompts, prompt_id: int) -> Prompt:
 
 
 def _head(explorer: Explorer, marked: SelectedHead) -> ExportedHead:
+    known = explorer.explaining.explained(marked.neuron, marked.head)
+    explained = (known[0].explanation, known[0].score) if known else (None, None)
     if marked.prompt_id is not None:
         attributions = explorer.heads(marked.neuron, prompt_id=marked.prompt_id, sources=marked.head)
-        return ExportedHead(marked.neuron, marked.head, marked.prompt_id, attributions, None)
+        return ExportedHead(marked.neuron, marked.head, marked.prompt_id, attributions, None, *explained)
     overview = explorer.heads_overview(marked.neuron)
     for mean in overview.heads:
         if mean.head == marked.head:
-            return ExportedHead(marked.neuron, marked.head, None, None, mean)
+            return ExportedHead(marked.neuron, marked.head, None, None, mean, *explained)
     raise LookupsError(f"{marked.head} does not reach {marked.neuron}.", "Unmark it in the basket.")

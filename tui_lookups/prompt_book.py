@@ -5,21 +5,32 @@
 2. While the scan runs the list is asked for again and again, mostly with the same prompts in it: what was
    computed is kept in memory, and only new prompts are run.
 3. Once the index is finished the list is kept in the cache, and needs no model the next time.
+4. Random prompts and one of each decile of phi come from the index's sample (METHOD 3); figures at the
+   peaks (METHOD 2) are worked out for any of these lists.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.engine import Engine
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
-from tui_lookups.places import top_entries
-from tui_lookups.results import NeuronPrompts, Prompt, Sign
+from tui_lookups.places import sampled_ids, top_entries
+from tui_lookups.results import (
+    NeuronPrompts,
+    PeakFigures,
+    Prompt,
+    PromptKind,
+    PromptsWithFigures,
+    Sign,
+    Token,
+)
 from tui_lookups.scan_session import ScanSession
+from tui_lookups.storage.index import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel, Poll
@@ -35,6 +46,7 @@ class PromptBook:
         self._scan = scan
         self._lock = threading.Lock()
         self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
+        self._sampled: dict[tuple[NeuronId, int], Prompt] = {}
 
     def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
         """The top prompts; with `wait` the corpus is scanned to its end first."""
@@ -77,6 +89,10 @@ class PromptBook:
             for prompt in prompts:
                 if prompt.prompt_id == prompt_id:
                     return prompt
+            with self._lock:
+                sampled = self._sampled.get((neuron, prompt_id))
+            if sampled is not None:
+                return sampled
             raise LookupsError(
                 f"Prompt #{prompt_id} is not among the top prompts of {neuron}.", "Open one of its prompts."
             )
@@ -87,12 +103,84 @@ class PromptBook:
             )
         return prompts[wanted - 1]
 
+    # --- prompts that are not the highest (METHOD 3), and figures at the peaks (METHOD 2) ---
+
+    def sampled(self, neuron: NeuronId, kind: PromptKind, *, top: int) -> NeuronPrompts:
+        """Prompts of a uniform random sample, by phi, or one of each decile of phi, lowest first."""
+        self._check(neuron, 1)
+        self._scan.wait()
+
+        def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
+            from tui_lookups.answers import build_prompts, place_samples
+
+            corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
+            record = self._scan.require(neuron)
+            ids = sampled_ids(record, kind, top, self._engine.settings.seed)
+            entries = place_samples(model, corpus, neuron, ids, poll)
+            built = build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
+            return self._list(model, record, built, top=top, sign="+", kind=kind)
+
+        found = self._engine.remembered(
+            "sampled",
+            NeuronPrompts,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            top=top,
+            which=kind,
+            seed=self._engine.settings.seed,
+            preset=self._engine.settings.preset,
+            index=self._scan.key(),
+        )
+        with self._lock:
+            if len(self._sampled) > _MOST_REMEMBERED:
+                self._sampled.clear()
+            self._sampled.update({(neuron, prompt.prompt_id): prompt for prompt in found.prompts})
+        return found
+
+    def figures(self, shown: NeuronPrompts, kind: PromptKind, token: Token | None) -> PeakFigures:
+        """The figures at the peaks of a list of prompts. Raises UnsupportedModelError in the raw basis."""
+        neuron = shown.neuron
+        if self._engine.basis != "folded":
+            raise UnsupportedModelError(
+                "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
+                "Leave out --raw-weights.",
+            )
+
+        def work(model: LookupModel, poll: Poll) -> PeakFigures:
+            from tui_lookups.analysis.peaks import peak_figures
+
+            rows = peak_figures(model, neuron, shown.prompts, token, poll=poll)
+            provenance = self._engine.provenance(
+                corpus=True, kind=kind, token=None if token is None else token.id
+            )
+            return PeakFigures(neuron, kind, token, rows, provenance)
+
+        return self._engine.remembered(
+            "figures",
+            PeakFigures,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            which=kind,
+            token=None if token is None else token.id,
+            prompts=[[p.rank, p.prompt_id, p.peak.position, p.sign] for p in shown.prompts],
+        )
+
+    def with_figures(self, shown: NeuronPrompts, kind: PromptKind) -> PromptsWithFigures:
+        """A list of prompts and its figures; in the raw basis a note stands in for the figures."""
+        known = {field.name: getattr(shown, field.name) for field in fields(shown)}
+        try:
+            rows, note = self.figures(shown, kind, None).prompts, ""
+        except UnsupportedModelError as error:
+            rows, note = (), error.message
+        return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
+
     def _build(self, model: LookupModel, neuron: NeuronId, top: int, sign: Sign, poll: Poll) -> NeuronPrompts:
         """On the model thread: the list from what is known now, running only prompts not run before."""
-        from tui_lookups.analysis.congruence import neuron_tokens
         from tui_lookups.answers import build_prompts
 
-        corpus, preset = self._engine.corpus(), self._engine.settings.preset
+        corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
         record = self._scan.require(neuron)
         entries = top_entries(record, top, sign)
         with self._lock:
@@ -102,19 +190,35 @@ class PromptBook:
         self._keep(neuron, built)
         found = {place: prompt for place, prompt in known.items() if prompt is not None}
         found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
-        best = neuron_tokens(model, neuron, 1)[0][0]
+        ranked = [
+            replace(found[entry.prompt_id, entry.sign], rank=rank) for rank, entry in enumerate(entries, 1)
+        ]
+        return self._list(model, record, ranked, top=top, sign=sign, kind="top")
+
+    def _list(
+        self,
+        model: LookupModel,
+        record: NeuronRecord,
+        prompts: Sequence[Prompt],
+        *,
+        top: int,
+        sign: Sign,
+        kind: PromptKind,
+    ) -> NeuronPrompts:
+        from tui_lookups.analysis.congruence import neuron_tokens
+
+        best = neuron_tokens(model, record.neuron, 1)[0][0]
         return NeuronPrompts(
-            neuron=neuron,
+            neuron=record.neuron,
             top_token=model.vocabulary.token(best.id),
             top_congruence=best.congruence,
             stats=record.stats(),
-            prompts=tuple(
-                replace(found[entry.prompt_id, entry.sign], rank=rank)
-                for rank, entry in enumerate(entries, 1)
-            ),
+            prompts=tuple(prompts),
             scanned_prompts=record.prompts,
-            total_prompts=corpus.info.prompts,
-            provenance=self._engine.provenance(corpus=True, top=top, sign=sign, preset=preset),
+            total_prompts=self._engine.corpus().info.prompts,
+            provenance=self._engine.provenance(
+                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind
+            ),
         )
 
     def _check(self, neuron: NeuronId, top: int) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.engine import CURRENT_TOKEN, Engine
-from tui_lookups.errors import CacheError, LookupsError
+from tui_lookups.errors import CacheError, Cancelled, LookupsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll
 from tui_lookups.results import ScanProgress
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH_TOKENS = 4096
 """Padded tokens in a batch of the scan where the setting says "auto"."""
+
+_LOOK_AGAIN_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class ScanSession:
         self._ended = threading.Event()
         self._error: LookupsError | None = None
         self._key: str | None = None
+        self._watching = False
         engine.on_background_error = self.failed
 
     def key(self) -> str:
@@ -66,7 +69,7 @@ class ScanSession:
                 self._index = ScanIndex.find(folder)
             except CacheError as error:
                 self._drop_damaged(folder, error)
-        if self._index is not None and self.progress is None:
+        if self._index is not None and (self.progress is None or self.progress.state == "waiting"):
             info = self.engine.corpus().info
             self.progress = ScanProgress(
                 "done", info.prompts, info.prompts, info.tokens, info.tokens, 0.0, 0.0, 0.0
@@ -96,7 +99,10 @@ class ScanSession:
                     "Ask again: the corpus is scanned anew.",
                 ) from error
         if self._scan is None:
-            raise self._error or LookupsError("The scan has not begun.", "Ask again in a moment.")
+            waiting = self.progress.message if self.progress is not None else "the scan has not begun"
+            raise self._error or LookupsError(
+                f"{waiting[:1].upper()}{waiting[1:]}.", "Ask again in a moment."
+            )
         return self._scan.peek(neuron)
 
     def start(self) -> None:
@@ -104,13 +110,13 @@ class ScanSession:
         if self._ended.is_set() or self.index() is not None:
             self._ended.set()
             return
-        self.engine.corpus()
+        self.engine.corpus(arrays=True)
         self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
 
     def _begin(self, model: LookupModel) -> None:
         if self._scan is not None or self._ended.is_set():
             return
-        from tui_lookups.analysis.scan import Scan
+        from tui_lookups.analysis.scan import Scan, ScanBusyError
 
         settings = self.engine.settings
         scan = Scan(
@@ -123,10 +129,39 @@ class ScanSession:
             checkpoint_seconds=settings.checkpoint_seconds,
             seed=settings.seed,
         )
-        self.resumed_from = scan.resume()
+        try:
+            self.resumed_from = scan.resume()
+        except ScanBusyError:
+            self._await_other_process()
+            return
+        for problem in scan.problems:
+            _log.warning("%s", problem)
         self._scan = scan
         self.progress = scan.progress()
         self.engine.thread.set_background(self._step)
+
+    def _await_other_process(self) -> None:
+        """Another process scans the very same thing: wait for its index, or take over if it ends without."""
+        info = self.engine.corpus().info
+        message = "another lookups-tui is scanning this corpus; its results appear when it is done"
+        self.progress = ScanProgress("waiting", 0, info.prompts, 0, info.tokens, 0.0, None, 0.0, message)
+        if self._watching:
+            return
+        self._watching = True
+
+        def watch() -> None:
+            while (
+                self._scan is None and not self._ended.wait(_LOOK_AGAIN_SECONDS) and not self.engine.closing
+            ):
+                try:
+                    self.start()
+                except Cancelled:
+                    break
+                except LookupsError as error:
+                    self.failed(error)
+            self._watching = False
+
+        threading.Thread(target=watch, name="lookups-watch", daemon=True).start()
 
     def _step(self, poll: Poll) -> bool:
         scan = self._scan

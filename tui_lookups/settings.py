@@ -17,118 +17,47 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.results import ActivityRule, Dtype, Preset, SignSetting
+from tui_lookups.settings_values import (
+    NONE_WORDS,
+    Address,
+    AutoCount,
+    Budget,
+    Count,
+    Device,
+    Folder,
+    Layers,
+    OptionalFile,
+    Price,
+    Seconds,
+    Size,
+    Text,
+)
+from tui_lookups.settings_values import format_layers as format_layers
+from tui_lookups.settings_values import parse_layers as parse_layers
+from tui_lookups.settings_values import parse_size as parse_size
 
 APP = "lookups-tui"
 PREFIX = "LOOKUPS_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
-MOST_LAYERS = 10_000
 PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"trimmed": True}}
 """What a preset puts in place of the defaults; what is said by flag, environment or file outranks it."""
 
 _NOT_IN_FILE = frozenset({"trust_remote_code"})  # a file copied from elsewhere must not run code
-# TOML and the environment have no null, so a word stands for it.
-_NONE_WORDS = {
-    "layers": "all",
-    "threads": "auto",
-    "batch_tokens": "auto",
-    "cache_size_limit": "none",
-    "log": "none",
-}
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(I?)B?", re.ASCII | re.IGNORECASE)
-_LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
-
-
-def parse_layers(text: str) -> tuple[int, ...]:
-    """Layers of "9-11", "3" or "0,2,5-7": sorted, each once. Raises ValueError on anything else."""
-    layers: set[int] = set()
-    for part in text.replace(" ", "").split(","):
-        match = _LAYERS.fullmatch(part)
-        if match is None:
-            raise ValueError(f"{part!r} is neither a layer nor a range of layers")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last >= MOST_LAYERS:
-            raise ValueError(f"{part!r} is no range of layers")
-        layers.update(range(first, last + 1))
-    return tuple(sorted(layers))
-
-
-def format_layers(layers: tuple[int, ...] | None) -> str:
-    """The shortest text that `parse_layers` reads back as `layers`; "all" for None."""
-    if layers is None:
-        return "all"
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and layer == runs[-1][1] + 1:
-            runs[-1][1] = layer
-        else:
-            runs.append([layer, layer])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def parse_size(text: str) -> int:
-    """Bytes in "20GB" (powers of ten), "20GiB" (powers of two) or "1000". Raises ValueError otherwise."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is no size")
-    unit = match[2].upper()
-    return int(float(match[1]) * (_BINARY_UNITS[unit] if match[3] else _UNITS[unit]))
-
-
-def _read_layers(value: object) -> object:
-    if isinstance(value, str):
-        return parse_layers(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return parse_layers(str(value))
-    if isinstance(value, (list, tuple)):
-        return parse_layers(",".join(str(layer) for layer in value)) if value else ()
-    return value
-
-
-def _read_size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-def _word_for_none(name: str) -> Callable[[object], object]:
-    word = _NONE_WORDS[name]
-    return lambda value: None if isinstance(value, str) and value.strip().lower() == word else value
-
-
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number is meant")
-    return value
-
-
-def _home(value: Any) -> Any:
-    """ "~/models" as a shell would read it; also in the file and in the environment."""
-    if isinstance(value, str | Path) and str(value).startswith("~"):
-        return Path(value).expanduser() if isinstance(value, Path) else os.path.expanduser(value)
-    return value
-
-
-def _device(value: str) -> str:
-    if _DEVICE.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is no device")
-    return value
 
 
 def _default_cache_dir() -> Path:
@@ -203,22 +132,6 @@ def _choices(literal: Any) -> str:
     return ", ".join(get_args(literal))
 
 
-Count = Annotated[int, BeforeValidator(_no_bool)]
-Text = Annotated[str, Field(min_length=1), AfterValidator(_home)]
-Layers = Annotated[
-    tuple[int, ...] | None, NoDecode, BeforeValidator(_read_layers), BeforeValidator(_word_for_none("layers"))
-]
-Size = Annotated[
-    Count | None,
-    BeforeValidator(_read_size),
-    BeforeValidator(_word_for_none("cache_size_limit")),
-    BeforeValidator(_no_bool),
-]
-AutoCount = Annotated[Count | None, BeforeValidator(_word_for_none("threads"))]
-Folder = Annotated[Path, AfterValidator(_home)]
-OptionalFile = Annotated[Path | None, AfterValidator(_home), BeforeValidator(_word_for_none("log"))]
-
-
 class SettingRow(NamedTuple):
     """One line of `config show`: `value` as config.toml would say it, `source` in words."""
 
@@ -241,9 +154,7 @@ class Settings(BaseSettings):
     corpus: Text = _setting(
         "demo", "The texts that are scanned.", "demo, a .txt, .jsonl or .parquet file, a folder, or hub:NAME"
     )
-    device: Annotated[str, AfterValidator(_device)] = _setting(
-        "auto", "Where the model runs.", "auto, cpu, cuda, cuda:N, mps"
-    )
+    device: Device = _setting("auto", "Where the model runs.", "auto, cpu, cuda, cuda:N, mps")
     dtype: Dtype = _setting("float32", "Number format of weights and activations.", _choices(Dtype))
     layers: Layers = _setting(
         None,
@@ -286,8 +197,34 @@ class Settings(BaseSettings):
     batch_tokens: AutoCount = _setting(
         None, "Most tokens in a batch of the scan, padding included.", "auto, or a number from 1", ge=1
     )
-    checkpoint_seconds: Annotated[float, BeforeValidator(_no_bool)] = _setting(
+    checkpoint_seconds: Seconds = _setting(
         10.0, "Seconds between two checkpoints of the scan.", "a number above 0", gt=0
+    )
+    explainer_model: Text = _setting(
+        "gpt-4.1", "Model that explains heads and scores explanations.", "a name the endpoint knows"
+    )
+    base_url: Address = _setting(
+        None,
+        "Where the explainer is; auto is OPENAI_BASE_URL or OpenAI.",
+        "auto, or a URL like http://127.0.0.1:8000/v1",
+    )
+    explainer_timeout: Seconds = _setting(
+        60.0, "Seconds an explainer may be silent.", "a number above 0", gt=0
+    )
+    explainer_retries: Count = _setting(
+        3, "Times a request to the explainer is repeated.", "0 to 10", ge=0, le=10
+    )
+    explainer_concurrency: Count = _setting(
+        8, "Requests to the explainer under way at once.", "1 to 256", ge=1, le=256
+    )
+    token_budget: Budget = _setting(
+        None, "Most tokens a session may use.", "none, or a number like 200000 or 2M", gt=0
+    )
+    price_per_million_input: Price = _setting(
+        None, "Price of a million tokens sent.", "none, or a number from 0", ge=0
+    )
+    price_per_million_output: Price = _setting(
+        None, "Price of a million tokens received.", "none, or a number from 0", ge=0
     )
     theme: Text = _setting("auto", "Theme of the app.", "auto, or a theme the command palette lists")
     log: OptionalFile = _setting(None, "File that gets a log.", "none, or a file that can be written")
@@ -366,7 +303,7 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> SettingsErro
 def _plain(name: str, value: Any) -> str | int | float | bool:
     """A setting's value as config.toml would say it."""
     if value is None:
-        return _NONE_WORDS[name]
+        return NONE_WORDS[name]
     if name == "layers":
         return format_layers(value)
     if isinstance(value, bool | int | float):

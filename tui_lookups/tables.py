@@ -19,14 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_lookups.results import (
+    AblationMean,
     Activations,
+    Atlas,
     CacheInfo,
+    HeadAblation,
     HeadAttributions,
     HeadOverview,
+    KolmogorovSmirnov,
     NeuronPrompts,
     NeuronTokens,
     Prompt,
+    PromptsWithFigures,
     Provenance,
+    Reproduction,
     ScanSummary,
     Token,
     TokenNeurons,
@@ -207,6 +213,37 @@ def _(result: NeuronPrompts) -> RenderableType:
 
 
 @render.register
+def _(result: PromptsWithFigures) -> RenderableType:
+    lists = {
+        "top": "by activation",
+        "random": "a random sample",
+        "deciles": "one of each decile, lowest first",
+    }
+    plain = render.dispatch(NeuronPrompts)(result)
+    title = _title(f"Prompts: {lists[result.kind]}")
+    if not result.figures:
+        note = [Text(f"No figures at the peaks: {result.figures_note}")] if result.figures_note else []
+        return Group(title, plain, *note)
+    table = _table(
+        "rank", "activation", "token", "congruence", "logit", "p(token)", "next token", "p(next)",
+        numbers=("rank", "activation", "congruence", "logit", "p(token)", "p(next)"),
+    )  # fmt: skip
+    for row in result.figures:
+        after = Text("") if row.next_token is None else token_text(row.next_token)
+        probability = "" if row.next_probability is None else f"{row.next_probability:.4f}"
+        table.add_row(
+            *_cells(str(row.rank), f"{row.activation:.3f}"),
+            token_text(row.token),
+            *_cells(f"{row.congruence:.3f}", f"{row.logit_contribution:+.3f}", f"{row.probability:.4f}"),
+            after,
+            Text(probability),
+        )
+    return Group(
+        title, plain, Text(""), _title("At the peaks: direct logit contribution to its token"), table
+    )
+
+
+@render.register
 def _(result: Activations) -> RenderableType:
     table = _table("position", "token", "activation", "", numbers=("position", "activation"))
     largest = max((abs(value) for value in result.activations), default=0.0)
@@ -283,6 +320,99 @@ def _(result: HeadOverview) -> RenderableType:
         table if heads else Text("No head reaches this neuron."),
         *_left_out(len(heads), len(result.heads), "heads"),
     )
+
+
+@render.register
+def _(result: Atlas) -> RenderableType:
+    rejected = f"{len(result.rejected)} rejected by hand" if result.rejected else ""
+    title = _title("Next-token neurons by layer", f"sign {result.sign}", rejected, _source(result.provenance))
+    table = _table("layer", "neuron", "its top token", "top congruence", numbers=("layer", "top congruence"))
+    for layer in result.layers:
+        for row in layer.neurons:
+            table.add_row(
+                *_cells(str(layer.layer), str(row.neuron)),
+                token_text(row.top_token),
+                Text(f"{row.top_congruence:.3f}"),
+            )
+    homes = _table("layer", "tokens whose best neuron is there", "", numbers=("layer",))
+    most = max((layer.best_of_tokens for layer in result.layers), default=0)
+    for layer in result.layers:
+        bar = "#" * (round(40 * layer.best_of_tokens / most) if most else 0)
+        homes.add_row(*_cells(str(layer.layer), f"{layer.best_of_tokens:,}", bar))
+    return Group(title, table, Text(""), _title(f"Best neurons of {result.tokens:,} tokens"), homes)
+
+
+def _change(mean: AblationMean) -> list[str]:
+    if mean.mean_activation_change is None or mean.mean_probability_drop is None:
+        return [str(mean.prompts), "", ""]
+    return [str(mean.prompts), f"{mean.mean_activation_change:+.3f}", f"{mean.mean_probability_drop:+.5f}"]
+
+
+def _distance(name: str, found: KolmogorovSmirnov | None) -> str:
+    if found is None:
+        return f"{name}: no distance, one group is empty"
+    return f"{name}: Kolmogorov-Smirnov distance {found.statistic:.3f} (p {found.p_value:.2g})"
+
+
+@render.register
+def _(result: HeadAblation) -> RenderableType:
+    sampled = f"mean over {result.sample} prompts, " if result.method == "mean" else ""
+    seed = f", {sampled}seed {result.seed}" if result.method != "zero" else ""
+    title = _title(
+        f"{result.neuron} without {result.head} ({result.method} at {result.positions}, "
+        f"{result.context} prompts{seed})",
+        _source(result.provenance),
+    )
+    table = _table(
+        "rank", "head", "attribution", "activation", "without", "token", "p(token)", "without ",
+        numbers=("rank", "attribution", "activation", "without", "p(token)", "without "),
+    )  # fmt: skip
+    for row in result.prompts:
+        table.add_row(
+            *_cells(str(row.rank), "active" if row.active else "", f"{row.attribution:+.3f}"),
+            *_cells(f"{row.activation_before:.3f}", f"{row.activation_after:.3f}"),
+            token_text(row.token),
+            *_cells(f"{row.probability_before:.5f}", f"{row.probability_after:.5f}"),
+        )
+    summary = result.summary
+    means = _table(
+        "prompts where the head is", "how many", "activation change", "probability drop",
+        numbers=("how many", "activation change", "probability drop"),
+    )  # fmt: skip
+    for name, mean in (("active", summary.active), ("inactive", summary.inactive), ("either", summary.every)):
+        means.add_row(*_cells(name, *_change(mean)))
+    return Group(
+        title,
+        table if result.prompts else Text("No prompt."),
+        Text(""),
+        means,
+        Text(_distance("activation change", summary.activation_distance)),
+        Text(_distance("probability drop", summary.probability_distance)),
+    )
+
+
+@render.register
+def _(result: Reproduction) -> RenderableType:
+    if result.skipped or result.provenance is None:
+        return Group(_title(f"Published figures of {result.model}"), Text(f"Skipped: {result.skipped}"))
+    title = _title(f"Published figures of {result.model} beside ours", _source(result.provenance))
+    table = _table(
+        "neuron", "token", "published", "ours", "neuron's rank", "token's rank", "",
+        numbers=("published", "ours", "neuron's rank", "token's rank"),
+    )  # fmt: skip
+    for row in result.figures:
+        published = "" if row.published is None else f"{row.published:.3f}"
+        table.add_row(
+            Text(str(row.neuron)),
+            token_text(row.token),
+            *_cells(published, f"{row.ours:.3f}", str(row.neuron_rank), str(row.token_rank)),
+            Text("agrees" if row.agrees else "differs"),
+        )
+    sources = [
+        Text(visible(f"Source: {source}"), overflow="fold")
+        for source in sorted({f.source for f in result.figures})
+    ]
+    return Group(title, table, *sources)
 
 
 @render.register

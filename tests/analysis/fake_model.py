@@ -28,7 +28,21 @@ class FakeModel:
         self.dtype, self.device, self.basis = dtype, torch.device("cpu"), "folded"
         self.architecture = SimpleNamespace(gated=gated)
         self.info = ModelInfo(
-            "fake", "fake", "f" * 8, "fake", N_LAYERS, 1, 1, 1, D_MLP, VOCABULARY, WINDOW, 1, gated, True, None
+            "fake",
+            "fake",
+            "f" * 8,
+            "fake",
+            N_LAYERS,
+            1,
+            1,
+            1,
+            D_MLP,
+            VOCABULARY,
+            WINDOW,
+            1,
+            gated,
+            True,
+            None,
         )
         self.batches: list[tuple[int, ...]] = []
 

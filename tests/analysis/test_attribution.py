@@ -83,7 +83,9 @@ def test_equals_the_hugging_face_model_with_held_norms(tiny_model, reference, na
                     return expected.attribution(part)[..., index].numpy()
 
                 assert found.heads.shape == of(expected.heads).shape
-                tolerance = bound * found.scale
+                # A gate far below zero cancels in single precision: act(g) = g (1 + tanh) / 2, tanh near -1.
+                cancelling = 2e-7 * abs(expected.read[:, index].prod().item()) if expected.gated else 0.0
+                tolerance = bound * found.scale + cancelling
                 assert largest(found.heads - of(expected.heads)) <= tolerance
                 assert largest(found.mlps - of(expected.mlps)) <= tolerance
                 assert largest(found.embedding - of(expected.embedding)) <= tolerance
@@ -191,7 +193,8 @@ def test_rows_of_several_lengths_do_not_touch_each_other(tiny_model, monkeypatch
     source = source_of(model, neuron.layer)
     together = decompose(model, neuron, rows, positions, source_head=source)
     alone = [
-        decompose(model, neuron, [row], [q], source_head=source)[0] for row, q in zip(rows, positions, strict=True)
+        decompose(model, neuron, [row], [q], source_head=source)[0]
+        for row, q in zip(rows, positions, strict=True)
     ]
     monkeypatch.setattr(attribution, "_BATCH_TOKENS", 25)
     split = decompose(model, neuron, rows, positions, source_head=source)

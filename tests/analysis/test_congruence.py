@@ -12,11 +12,11 @@ from tests.reference_raw import RawGPT2, RawLlama
 from tests.tiny_models import RECIPES
 from tui_lookups.analysis import congruence
 from tui_lookups.analysis.congruence import (
+    layer_extremes,
     neuron_tokens,
     rank_neurons,
     score_neurons,
     token_scores,
-    top_tokens,
 )
 from tui_lookups.errors import BadIdError
 from tui_lookups.ids import NeuronId
@@ -38,7 +38,9 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-4), ("float64", 1e-9)])
 @pytest.mark.parametrize(("name", "raw_class"), [("gpt2", RawGPT2), ("llama", RawLlama)])
-def test_equals_weights_folded_by_hand(tiny_model, tiny_folder, name: str, raw_class, dtype: str, bound: float) -> None:
+def test_equals_weights_folded_by_hand(
+    tiny_model, tiny_folder, name: str, raw_class, dtype: str, bound: float
+) -> None:
     raw = raw_class(tiny_folder(name))
     found = all_scores(tiny_model(name, dtype))
     for layer in range(raw.n_layers):
@@ -65,7 +67,9 @@ def test_the_model_that_ships_equals_weights_folded_by_hand(demo_model, demo_fol
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-4), ("float64", 1e-9)])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_is_what_a_neuron_adds_to_the_logits(tiny_model, reference, name: str, dtype: str, bound: float) -> None:
+def test_is_what_a_neuron_adds_to_the_logits(
+    tiny_model, reference, name: str, dtype: str, bound: float
+) -> None:
     """Adding W_out to the last residual, final norm held, moves logits by congruence, up to one constant.
 
     The constant is the mean over the vocabulary that a centred unembedding leaves out: it changes no
@@ -112,7 +116,10 @@ class TestRanking:
         model = tiny_model(name, "float64")
         layers = range(model.info.n_layers)
         scores = all_scores(model)[:, :, TOKENS[0]].ravel()
-        by_sign = {sign: rank_neurons(model, TOKENS[0], top=5, layers=layers, sign=sign) for sign in ("+", "-", "both")}
+        by_sign = {
+            sign: rank_neurons(model, TOKENS[0], top=5, layers=layers, sign=sign)
+            for sign in ("+", "-", "both")
+        }
         best = {"+": np.sort(scores)[::-1], "-": np.sort(scores), "both": scores[np.argsort(-np.abs(scores))]}
         for sign, rows in by_sign.items():
             assert [row.congruence for row in rows] == pytest.approx(best[sign][:5].tolist())
@@ -171,16 +178,20 @@ class TestRanking:
         everything, _ = neuron_tokens(model, NeuronId(1, 5), 10_000)
         assert len(everything) == model.info.d_vocab
 
-    def test_top_tokens_do_not_depend_on_the_block_size(self, tiny_model, monkeypatch, name: str) -> None:
+    def test_extremes_of_a_layer_do_not_depend_on_the_block_size(
+        self, tiny_model, monkeypatch, name: str
+    ) -> None:
         model = tiny_model(name, "float64")
-        scores = all_scores(model)
-        whole = top_tokens(model, 1)
-        monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", 3 * model.info.d_vocab + 1)
-        blocks = top_tokens(model, 1)
-        assert whole.largest_ids.tolist() == blocks.largest_ids.tolist() == scores[1].argmax(-1).tolist()
-        assert whole.smallest_ids.tolist() == blocks.smallest_ids.tolist() == scores[1].argmin(-1).tolist()
-        assert blocks.largest.numpy() == pytest.approx(scores[1].max(-1))
-        assert blocks.smallest.numpy() == pytest.approx(scores[1].min(-1))
+        scores = all_scores(model)[1]
+        whole = layer_extremes(model, 1)
+        monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", 7 * model.info.d_model + 1)
+        for found in (whole, layer_extremes(model, 1)):
+            assert found.largest_ids.tolist() == scores.argmax(1).tolist()
+            assert found.smallest_ids.tolist() == scores.argmin(1).tolist()
+            assert np.allclose(found.largest, scores.max(1), rtol=1e-6)
+            assert np.allclose(found.smallest, scores.min(1), rtol=1e-6)
+            assert np.allclose(found.token_largest, scores.max(0), rtol=1e-6)
+            assert np.allclose(found.token_smallest, scores.min(0), rtol=1e-6)
 
 
 def test_no_such_neuron(tiny_model) -> None:

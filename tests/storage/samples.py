@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     SCHEMA_VERSION,
+    Control,
     CorpusInfo,
+    ExampleAnswer,
+    Explanation,
+    ExplanationScore,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
     ExportedPrompt,
+    Figures,
     HeadAttributions,
     HeadMean,
     HeadScore,
@@ -28,12 +33,14 @@ from tui_lookups.results import (
     Peak,
     Prompt,
     Provenance,
+    Shuffled,
     SourceToken,
     Target,
     Token,
     TokenCongruence,
     TokenNeurons,
     Trim,
+    Usage,
 )
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -87,6 +94,29 @@ def token_neurons(congruence: float = 6.12) -> TokenNeurons:
     return TokenNeurons(TOKEN, "folded", "+", (score,), PROVENANCE)
 
 
+USAGE = Usage(3, 1, 0, 900, 12, False, 0.01)
+
+
+def explanation() -> Explanation:
+    """An explanation by a model."""
+    return Explanation(
+        NEURON, HEAD, "After “not”.", "model", "gpt-4", "gpt-4-0613", "https://x.invalid/v1", 1,
+        "2026-11-22T10:00:00+00:00", False, 8, 12, ("It was cut at 200 tokens.",), USAGE, PROVENANCE,
+    )  # fmt: skip
+
+
+def score() -> ExplanationScore:
+    """Its score, one prompt answered and one not."""
+    figures = Figures(None, 1.0, 1.0, 1.0, 1, 0, 0, 0, 1, None)
+    answers = (ExampleAnswer(3, True, "yes", 0.75, None), ExampleAnswer(4, False, None, None, "failed"))
+    return ExplanationScore(
+        NEURON, HEAD, "After “not”.", "model", "gpt-4", "gpt-4", "https://x.invalid/v1", 1,
+        "2026-11-22T10:00:00+00:00", False, 1, 1, False, figures, Shuffled(200, 0, 0.5, 0.1, 0.25),
+        Control("Anything.", "generic", figures, answers), answers, ("No log-probabilities.",), USAGE,
+        PROVENANCE,
+    )  # fmt: skip
+
+
 def export_document() -> ExportDocument:
     """A document with every optional part given once and left out once."""
     stats = NeuronStats(0.1, 0.2, 0.3, 4.31, -0.17, 60_000, 520, Histogram((0.0, 1.0, 2.0), (500, 20)))
@@ -126,6 +156,8 @@ def export_document() -> ExportDocument:
         (ExportedPrompt(NEURON, prompt),),
         (
             ExportedHead(NEURON, HEAD, 12, attributions, None),
-            ExportedHead(NEURON, HEAD, None, None, HeadMean(HEAD, 3, 2, 1.5, 0.65, True)),
+            ExportedHead(
+                NEURON, HEAD, None, None, HeadMean(HEAD, 3, 2, 1.5, 0.65, True), explanation(), score()
+            ),
         ),
     )

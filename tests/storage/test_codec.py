@@ -21,7 +21,9 @@ from tui_lookups.storage import codec
 RESULTS = [
     each
     for each in vars(results).values()
-    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == results.__name__
+    if isinstance(each, type)
+    and dataclasses.is_dataclass(each)
+    and each.__module__.startswith(results.__name__)
 ]
 
 

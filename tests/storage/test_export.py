@@ -47,7 +47,11 @@ def test_every_key_of_the_schema_is_described() -> None:
 
 def classes_below(type_: Any) -> set[type[Any]]:
     """Every dataclass that a value of `type_` can hold."""
-    if dataclasses.is_dataclass(type_) and isinstance(type_, type) and type_.__module__ == results.__name__:
+    if (
+        dataclasses.is_dataclass(type_)
+        and isinstance(type_, type)
+        and type_.__module__.startswith(results.__name__)
+    ):
         hints = typing.get_type_hints(type_)
         return {type_}.union(*(classes_below(hint) for hint in hints.values()))
     return set().union(*(classes_below(each) for each in typing.get_args(type_)))
@@ -68,16 +72,26 @@ def test_schema_and_dataclasses_have_the_same_keys() -> None:
             assert each["required"] == list(each["properties"])
 
 
+def without_ranges(part: Any) -> Any:
+    """A schema without its limits on numbers, lengths and versions: what is left are keys and types."""
+    if isinstance(part, list):
+        return [without_ranges(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    ranges = {"minimum", "maximum", "minItems", "minLength", "const"}
+    if part.get("enum") == [1, -1]:
+        ranges |= {"enum"}
+    kept = {key: each for key, each in part.items() if key not in ranges or isinstance(each, dict)}
+    return {key: without_ranges(each) for key, each in kept.items()}
+
+
+KEYS_AND_TYPES = Draft202012Validator(without_ranges(export.schema()))
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(strategy_for(ExportDocument))
-def test_nothing_but_ranges_can_fail_for_a_document_of_the_right_types(document: ExportDocument) -> None:
-    """Types, keys and nullness of schema and dataclasses agree; the strategy knows no ranges."""
-    for error in Draft202012Validator(export.schema()).iter_errors(codec.to_plain(document)):
-        leaves = error.context or [error]
-        assert any(
-            leaf.validator in ("minimum", "maximum", "minItems", "minLength", "const", "enum")
-            for leaf in leaves
-        ), error
+def test_keys_types_and_nulls_of_schema_and_dataclasses_agree(document: ExportDocument) -> None:
+    assert not list(KEYS_AND_TYPES.iter_errors(codec.to_plain(document)))
 
 
 def edited(edit: Callable[[dict[str, Any]], None]) -> bytes:

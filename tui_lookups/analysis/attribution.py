@@ -255,7 +255,7 @@ def _decompose_batch(
     mlps = torch.stack(earlier, 1) if earlier else ones.new_zeros(len(rows), 0, directions.shape[1])
     parts = _Parts(
         heads=heads * multiplier,
-        mlps=mlps * multiplier,
+        mlps=mlps,  # hook_mlp_out is multiplied already
         embedding=capture["blocks.0.hook_resid_pre"] @ directions / scale,
         attention_biases=bias_part * multiplier,
         bias=directions.new_tensor(

@@ -3,8 +3,10 @@
 1. congruence(l, i, t) = W_out[l, i] . W_U[:, t], in the basis the model was loaded in.
 2. A token's neurons are ranked over the asked layers: one matrix-vector product a layer.
 3. Only the neurons that are shown are compared with the whole vocabulary, for the rank of the token, the
-   token they promote most, and the tokens they promote and suppress. [all neurons, vocabulary] is never
-   formed.
+   token they promote most, and the tokens they promote and suppress.
+4. `layer_extremes` takes one pass over a layer, in blocks of neurons and of tokens, and keeps the extremes
+   of each neuron over the vocabulary and of each token over the neurons: what an atlas is made of. Neither
+   [all neurons, vocabulary] nor a copy of the whole unembedding is ever formed.
 
 Sign. A gated neuron with negative congruence that fires negatively promotes the token as well. In a ranking
 by "-" or "both", a row of negative congruence is read as -W_out: its rank and top token are those of the
@@ -14,17 +16,21 @@ flipped neuron, its congruences keep their sign.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.atlas import LayerExtremes
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll
+from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll, require_finite
 from tui_lookups.results import NeuronScore, Sign, TokenCongruence
 
 _BLOCK_NUMBERS = 32_000_000
-"""Most numbers of a [neurons, vocabulary] block formed at once (128 MB in float32)."""
+"""Most numbers of a block formed at once (128 MB in float32): of congruences, or of the unembedding."""
+
+_ROUNDING = 1e-4
+"""Share of |W_out| |W_U| within which two ways to compute a congruence agree, with room to spare."""
 
 
 @torch.inference_mode()
@@ -46,6 +52,7 @@ def rank_neurons(
     layers: Sequence[int],
     sign: Sign = "+",
     next_token_only: bool = False,
+    extremes: Sequence[LayerExtremes] | None = None,
     poll: Poll = no_poll,
 ) -> tuple[NeuronScore, ...]:
     """A token's neurons, best first; ties by layer, then index.
@@ -54,13 +61,17 @@ def rank_neurons(
         top: number of neurons returned (fewer where `next_token_only` finds fewer).
         layers: the layers ranked together.
         sign: "+" by congruence, "-" by its negative, "both" by its absolute value.
-        next_token_only: keep the neurons whose top token is this token (next-token neurons, METHOD 2).
+        next_token_only: keep the neurons whose top token is this token (next-token neurons, METHOD 2); by
+            "-" only neurons of negative congruence, read flipped.
+        extremes: `layer_extremes` of each of `layers`, where they are known: `next_token_only` then looks
+            at far fewer neurons. The answer is the same.
     """
     scores = token_scores(model, token_id, layers, poll=poll).flatten()
     merit = scores if sign == "+" else -scores if sign == "-" else scores.abs()
     order = torch.argsort(merit, descending=True, stable=True)
-    if sign != "both":
-        order = order[merit[order] > 0] if next_token_only else order
+    if next_token_only:
+        possible = _may_be_next_token(model, token_id, layers, scores, sign, extremes, poll)
+        order = order[possible[order]]
     found: list[NeuronScore] = []
     d_mlp = model.info.d_mlp
     chunk = max(1, min(max(top, 16), _BLOCK_NUMBERS // model.info.d_vocab))
@@ -72,6 +83,42 @@ def rank_neurons(
         if len(found) >= top:
             break
     return tuple(found[:top])
+
+
+@torch.inference_mode()
+def _may_be_next_token(
+    model: LookupModel,
+    token_id: int,
+    layers: Sequence[int],
+    scores: Tensor,
+    sign: Sign,
+    extremes: Sequence[LayerExtremes] | None,
+    poll: Poll,
+) -> Tensor:
+    """Which neurons can have the token as their top token: bool [len(layers) * d_mlp].
+
+    A necessary condition only, so that nothing is missed: the largest of a neuron's congruences is at least
+    their mean (one product with the mean unembedding), and is known where `extremes` are.
+    """
+    unembedding_mean = model.W_U.mean(1, dtype=model.compute_dtype)
+    length = model.W_U[:, token_id].to(model.compute_dtype).norm() + unembedding_mean.norm()
+    highest, lowest, slack = [], [], []
+    for place, layer in enumerate(layers):
+        poll()
+        W_out = model.W_out(layer).to(model.compute_dtype)
+        slack.append(_ROUNDING * W_out.norm(dim=1) * length)
+        if extremes is None:
+            highest.append(W_out @ unembedding_mean)
+            lowest.append(highest[-1])
+        else:
+            highest.append(torch.from_numpy(extremes[place].largest).to(scores))
+            lowest.append(torch.from_numpy(extremes[place].smallest).to(scores))
+    room = torch.cat(slack)
+    as_it_is = scores >= torch.cat(highest) - room
+    flipped = (scores <= torch.cat(lowest) + room) & (scores < 0)
+    if sign == "+":
+        return as_it_is
+    return flipped if sign == "-" else flipped | (as_it_is & (scores >= 0))
 
 
 @torch.inference_mode()
@@ -135,32 +182,48 @@ def neuron_tokens(
     return rows(promoted), rows(suppressed)
 
 
-@dataclass(frozen=True, slots=True)
-class TopTokens:
-    """Per neuron of one layer, the largest and the smallest congruence over the vocabulary: [d_mlp] each."""
-
-    largest: Tensor
-    largest_ids: Tensor
-    smallest: Tensor
-    smallest_ids: Tensor
-
-
 @torch.inference_mode()
-def top_tokens(model: LookupModel, layer: int, *, poll: Poll = no_poll) -> TopTokens:
-    """s(l, i) and its token for every neuron of a layer, block by block (METHOD 2)."""
-    unembedding = model.W_U.to(model.compute_dtype)
-    W_out = model.W_out(layer)
-    pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for block in _blocks(W_out.shape[0], unembedding.shape[1]):
-        poll()
-        congruence = W_out[block].to(model.compute_dtype) @ unembedding
-        largest, largest_ids = congruence.max(1)
-        smallest, smallest_ids = congruence.min(1)
-        pieces.append((largest, largest_ids, smallest, smallest_ids))
-    return TopTokens(*(torch.cat(part) for part in zip(*pieces, strict=True)))
+def layer_extremes(model: LookupModel, layer: int, *, poll: Poll = no_poll) -> LayerExtremes:
+    """The extremes of a layer's congruences over both axes, block by block (METHOD 2).
+
+    The working memory is two blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
+    the size of the vocabulary and the format of the weights. On exact ties the smaller token id is kept.
+    """
+    W_out, W_U = model.W_out(layer), model.W_U
+    d_mlp, (d_model, d_vocab) = W_out.shape[0], W_U.shape
+    # [2, ...]: of the congruences and of their negatives.
+    best = W_out.new_full((2, d_mlp), -torch.inf, dtype=model.compute_dtype)
+    best_ids = torch.zeros((2, d_mlp), dtype=torch.int64, device=W_out.device)
+    token_best = W_out.new_full((2, d_vocab), -torch.inf, dtype=model.compute_dtype)
+    width = min(d_vocab, max(1, _BLOCK_NUMBERS // d_model))
+    for columns in _blocks(d_vocab, width):
+        unembedding = W_U[:, columns].to(model.compute_dtype)
+        for rows in _blocks(d_mlp, max(1, _BLOCK_NUMBERS // width)):
+            poll()
+            congruence = W_out[rows].to(model.compute_dtype) @ unembedding
+            for side in (0, 1):
+                values, ids = congruence.max(1)
+                better = values > best[side, rows]
+                best_ids[side, rows] = torch.where(better, ids + columns.start, best_ids[side, rows])
+                best[side, rows] = torch.where(better, values, best[side, rows])
+                token_best[side, columns] = torch.maximum(token_best[side, columns], congruence.amax(0))
+                if side == 0:
+                    congruence.neg_()
+    require_finite(best, layer)
+    return LayerExtremes(
+        largest=_array(best[0], np.float32),
+        largest_ids=_array(best_ids[0], np.int32),
+        smallest=_array(-best[1], np.float32),
+        smallest_ids=_array(best_ids[1], np.int32),
+        token_largest=_array(token_best[0], np.float32),
+        token_smallest=_array(-token_best[1], np.float32),
+    )
 
 
-def _blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    size = max(1, _BLOCK_NUMBERS // n_columns)
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
+def _array(values: Tensor, dtype: type[np.generic]) -> np.ndarray:
+    return values.cpu().numpy().astype(dtype)
+
+
+def _blocks(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))

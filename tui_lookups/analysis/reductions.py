@@ -57,9 +57,9 @@ def reduce_activations(activation: Tensor, lengths: Sequence[int], *, both_signs
         both_signs: also find where the minimum is attained.
     """
     maxima, minima, max_positions, min_positions = [], [], [], []
-    d_mlp = activation.shape[2]
-    sums = torch.zeros(2, d_mlp, dtype=torch.float64, device=activation.device)
-    positive = torch.zeros(d_mlp, dtype=torch.float64, device=activation.device)
+    home, d_mlp = state_device(activation.device), activation.shape[2]
+    sums = torch.zeros(2, d_mlp, dtype=torch.float64, device=home)
+    positive = torch.zeros(d_mlp, dtype=torch.float64, device=home)
     buffer: Tensor | None = None
     for rows, length in _pieces(activation, lengths):
         piece = activation[rows, 1:length]
@@ -77,17 +77,22 @@ def reduce_activations(activation: Tensor, lengths: Sequence[int], *, both_signs
         else:
             least = piece.amin(dim=1)
         minima.append(least)
-        sums[0] += piece.sum(1).sum(0, dtype=torch.float64)
-        sums[1] += torch.mul(piece, piece, out=room).sum(1).sum(0, dtype=torch.float64)
-        positive += torch.gt(piece, 0, out=room).sum(1).sum(0, dtype=torch.float64)
+        sums[0] += piece.sum(1).to(home).sum(0, dtype=torch.float64)
+        sums[1] += torch.mul(piece, piece, out=room).sum(1).to(home).sum(0, dtype=torch.float64)
+        positive += torch.gt(piece, 0, out=room).sum(1).to(home).sum(0, dtype=torch.float64)
     return LayerReduction(
-        torch.cat(maxima).to(torch.float32),
-        torch.cat(max_positions).to(torch.int32) + 1,
-        torch.cat(minima).to(torch.float32),
-        torch.cat(min_positions).to(torch.int32) + 1 if both_signs else None,
+        torch.cat(maxima).to(home, torch.float32),
+        torch.cat(max_positions).to(home, torch.int32) + 1,
+        torch.cat(minima).to(home, torch.float32),
+        torch.cat(min_positions).to(home, torch.int32) + 1 if both_signs else None,
         sums,
         positive.to(torch.int64),
     )
+
+
+def state_device(device: torch.device) -> torch.device:
+    """Where reductions and the scan's state live: with the model, but for MPS, which has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _pieces(activation: Tensor, lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:

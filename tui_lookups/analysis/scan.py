@@ -30,7 +30,7 @@ import numpy.typing as npt
 import torch
 
 from tui_lookups.analysis.batch_plan import BatchPlan, plan_batches, sample_prompts
-from tui_lookups.analysis.reductions import BatchReducer, Piece
+from tui_lookups.analysis.reductions import BatchReducer, Piece, state_device
 from tui_lookups.analysis.scan_state import ScanState, histogram_edges, sample_slots
 from tui_lookups.analysis.top_k import MAX_PROMPTS
 from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError
@@ -97,7 +97,7 @@ class Scan:
         batch_tokens: int = 4096,
         checkpoint_seconds: float = 60.0,
         seed: int = 0,
-        sample: int = 64,
+        sample: int = 40,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not layers or top < 1 or batch_tokens < 1 or sample < 1:
@@ -156,14 +156,14 @@ class Scan:
 
     def _plan_for(self, batch_tokens: int, seed: int) -> None:
         lengths, parts = self._corpus.lengths(), self._corpus.parts()
-        self._plan: BatchPlan = plan_batches(lengths, parts, batch_tokens=batch_tokens, seed=seed)
-        if self._plan.prompts == 0:
+        self.plan: BatchPlan = plan_batches(lengths, parts, batch_tokens=batch_tokens, seed=seed)
+        if self.plan.prompts == 0:
             raise CorpusError(
                 "The corpus has no prompt of two tokens or more.", "Name a file with more text."
             )
-        self._sample = sample_prompts(self._plan, self._manifest.sample, seed)
+        self._sample = sample_prompts(self.plan, self._manifest.sample, seed)
         self._manifest = replace(
-            self._manifest, batch_tokens=batch_tokens, seed=seed, plan=self._plan.digest()
+            self._manifest, batch_tokens=batch_tokens, seed=seed, plan=self.plan.digest()
         )
 
     # --- life ---
@@ -199,7 +199,7 @@ class Scan:
             raise CacheError(f"{self.folder} holds another scan.")
         asked = self._manifest
         self._plan_for(found.batch_tokens, found.seed)
-        if found.plan != self._manifest.plan or not 0 <= found.next_batch <= len(self._plan):
+        if found.plan != self._manifest.plan or not 0 <= found.next_batch <= len(self.plan):
             self._plan_for(asked.batch_tokens, asked.seed)
             raise CacheError(f"{self.folder} holds a scan with another batch plan.")
         if found.kind == "index":
@@ -219,7 +219,7 @@ class Scan:
             signs=len(manifest.signs),
             top=manifest.top,
             sample=len(self._sample),
-            device=self._model.device,
+            device=state_device(self._model.device),
         )
 
     def close(self) -> None:
@@ -243,11 +243,11 @@ class Scan:
             return False
         state, manifest = self._need_state(), self._manifest
         number = manifest.next_batch
-        if number == len(self._plan):
+        if number == len(self.plan):
             return False
         started = self._clock()
-        ids = self._plan.batch(number)
-        part, tokens = int(self._plan.parts[number]), int(np.diff(self._plan.tokens)[number])
+        ids = self.plan.batch(number)
+        part, tokens = int(self.plan.parts[number]), int(np.diff(self.plan.tokens)[number])
         self._merge(state, part, self._reducer(ids, poll))
         self._manifest = replace(
             manifest,
@@ -259,16 +259,16 @@ class Scan:
         )
         self._run_seconds += self._clock() - started
         self._run_tokens += tokens
-        if self._model.device.type == "cpu" or (number + 1) % _CHECK_EVERY == 0:
+        if state.keys.device.type == "cpu" or (number + 1) % _CHECK_EVERY == 0:
             state.require_finite(manifest.layers)
         if self._clock() - self._last_commit >= self._checkpoint_seconds:
             self.checkpoint()
-        return number + 1 < len(self._plan)
+        return number + 1 < len(self.plan)
 
     @torch.inference_mode()
     def _merge(self, state: ScanState, part: int, pieces: list[Piece]) -> None:
         for piece in pieces:
-            on_device = torch.from_numpy(piece.prompt_ids).to(self._model.device)
+            on_device = torch.from_numpy(piece.prompt_ids).to(state_device(self._model.device))
             sampled = sample_slots(self._sample, piece.prompt_ids)
             for place, found in enumerate(piece.layers):
                 state.merge(place, part, on_device, found, sampled)
@@ -298,7 +298,7 @@ class Scan:
         """
         if self._index is None:
             state, manifest = self._need_state(), replace(self._manifest, kind="index")
-            if manifest.next_batch != len(self._plan):
+            if manifest.next_batch != len(self.plan):
                 raise RuntimeError("finish() before step() has returned False")
             state.require_finite(manifest.layers)
             corpus_prompts = len(self._corpus.lengths())
@@ -349,7 +349,7 @@ class Scan:
 
     def progress(self) -> ScanProgress:
         """How far the scan is; `seconds` and speed count the time spent in steps, by killed scans too."""
-        manifest, total = self._manifest, int(self._plan.tokens[-1])
+        manifest, total = self._manifest, int(self.plan.tokens[-1])
         state: Literal["waiting", "running", "done"] = "running" if manifest.tokens else "waiting"
         # The speed of this run tells best how long the rest takes; before its first batch, that of all.
         spent, done = (
@@ -359,7 +359,7 @@ class Scan:
         return ScanProgress(
             state="done" if self.finished else state,
             prompts=manifest.prompts,
-            total_prompts=self._plan.prompts,
+            total_prompts=self.plan.prompts,
             tokens=manifest.tokens,
             total_tokens=total,
             seconds=manifest.seconds,

@@ -214,7 +214,7 @@ def _moments(sums: Tensor, positive: Tensor, positions: int) -> Array:
     count = max(positions, 1)
     mean, square = sums / count
     variance = (square - mean * mean).clamp(min=0.0)  # rounding can take it below
-    return _to_numpy(torch.stack([mean, variance, positive / count], 1))
+    return _to_numpy(torch.stack([mean, variance, positive.double() / count], 1))
 
 
 def _to_numpy(tensor: Tensor) -> Array:

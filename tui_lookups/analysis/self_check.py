@@ -40,7 +40,7 @@ class Closure:
 def check_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
     """Decompose a few neurons of the loaded model and return the worst remainder."""
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(0, len(model.vocabulary), (_LENGTH,), generator=generator).tolist()
+    ids = torch.randint(0, model.info.d_vocab, (_LENGTH,), generator=generator).tolist()
     if model.vocabulary.bos_id is not None:
         ids[0] = model.vocabulary.bos_id
     last = model.info.n_layers - 1

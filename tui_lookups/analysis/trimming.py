@@ -106,6 +106,7 @@ class _Evaluator:
 
     def __init__(self, model: LookupModel, neuron: NeuronId, poll: Poll) -> None:
         self._model, self._neuron, self._poll = model, neuron, poll
+        self.longest = model.info.n_ctx
 
     def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
         answers = [0.0] * len(texts)
@@ -138,16 +139,16 @@ def _shortest(
     found: list[tuple[int, float] | None] = [None] * len(prompts)
     # The peak must not be at position 0, so without a prefix the first candidate starts one token earlier.
     next_start = [prompt.peak - (0 if prefix else 1) for prompt in prompts]
+    # A text of the model's full context that lacks begin-of-text has no room for it.
+    lowest = [
+        max(_body(prompt, bos_id), prompt.peak + 1 + len(prefix) - evaluate.longest) for prompt in prompts
+    ]
     open_places, width = list(range(len(prompts))), _FIRST_ROUND
     while open_places:
         tried = [
             (place, start)
             for place in open_places
-            for start in range(
-                next_start[place],
-                max(next_start[place] - width, _body(prompts[place], bos_id) - 1),
-                -1,
-            )
+            for start in range(next_start[place], max(next_start[place] - width, lowest[place] - 1), -1)
         ]
         values = evaluate([prefix + prompts[p].ids[start : prompts[p].peak + 1] for p, start in tried])
         for (place, start), value in zip(tried, values, strict=True):
@@ -155,9 +156,7 @@ def _shortest(
             if found[place] is None and prompts[place].sign * value >= targets[place]:
                 found[place] = (start, value)
         open_places = [
-            place
-            for place in open_places
-            if found[place] is None and next_start[place] >= _body(prompts[place], bos_id)
+            place for place in open_places if found[place] is None and next_start[place] >= lowest[place]
         ]
         width *= 2
     return found

@@ -78,6 +78,13 @@ class Corpus:
         """The part of every window: [prompts] of 0 and 1."""
         return np.asarray(self._arrays["split"][self._arrays["documents"]], dtype=np.uint8)
 
+    def is_sound(self) -> bool:
+        """Whether the arrays are those that were written (their checksums are compared once)."""
+        try:
+            return bool(self._arrays)
+        except CacheError:
+            return False
+
     def drop(self) -> None:
         """Remove the files, after a CacheError; `build_corpus` makes them again. Raises CacheError."""
         self._folder.drop()

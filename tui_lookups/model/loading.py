@@ -222,7 +222,8 @@ def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype)
 
 @torch.inference_mode()
 def _check_text_log_probabilities(bridge: Any, tokens: Tensor) -> Tensor:
-    return bridge(tokens, return_type="logits").double().log_softmax(-1)
+    logits: Tensor = bridge(tokens, return_type="logits")
+    return logits.double().log_softmax(-1)
 
 
 def _fold(bridge: Any, vocabulary: Vocabulary, architecture: Architecture, name: str) -> None:

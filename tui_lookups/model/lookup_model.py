@@ -69,11 +69,13 @@ class LookupModel:
 
     def W_in(self, layer: int, index: int) -> Tensor:
         """The direction neuron `index` reads (through W_in): [d_model], in compute_dtype."""
-        return self._bridge.blocks[layer].mlp.W_in[:, index].to(self.compute_dtype)
+        direction: Tensor = self._bridge.blocks[layer].mlp.W_in[:, index].to(self.compute_dtype)
+        return direction
 
     def W_gate(self, layer: int, index: int) -> Tensor:
         """The direction the gate of neuron `index` reads: [d_model]. Gated MLPs only."""
-        return self._bridge.blocks[layer].mlp.W_gate[:, index].to(self.compute_dtype)
+        direction: Tensor = self._bridge.blocks[layer].mlp.W_gate[:, index].to(self.compute_dtype)
+        return direction
 
     def b_in(self, layer: int, index: int) -> float:
         return _entry(self._bridge.blocks[layer].mlp.b_in, index)
@@ -83,7 +85,8 @@ class LookupModel:
 
     def W_O(self, layer: int) -> Tensor:
         """[n_heads, d_head, d_model], in compute_dtype."""
-        return self._bridge.blocks[layer].attn.W_O.to(self.compute_dtype)
+        weight: Tensor = self._bridge.blocks[layer].attn.W_O.to(self.compute_dtype)
+        return weight
 
     def b_O(self, layer: int) -> Tensor | None:
         """What attention writes whatever it attends to: [d_model], value biases folded in."""
@@ -103,7 +106,8 @@ class LookupModel:
         factor = weight.to(self.compute_dtype) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
         if bool((factor == 1.0).all()):
             return unembedding
-        return (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
+        folded: Tensor = (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
+        return folded
 
     def post_norm_weight(self, layer: int, name: str) -> Tensor | None:
         """Weight of the norm after attention ("ln1_post") or the MLP ("ln2_post"): [d_model], or None."""
@@ -166,9 +170,7 @@ class LookupModel:
             stop_after: the last block that is run; n_layers - 1 runs all, without the unembedding.
             poll: called before each block.
         """
-        wrapped = [(name, _as_bridge_hook(_unflattened(hook, tokens.shape))) for name, hook in hooks.items()]
-        for layer in range(stop_after + 1):
-            wrapped.append((f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll())))
+        wrapped = self._wrapped(hooks, tokens.shape, stop_after + 1, poll)
         if stop_after + 1 < self.info.n_layers:
             self._bridge.run_with_hooks(
                 tokens, return_type=None, fwd_hooks=wrapped, stop_at_layer=stop_after + 1
@@ -210,23 +212,39 @@ class LookupModel:
         return kept[0]
 
     @torch.inference_mode()
-    def log_probabilities(self, tokens: Tensor, positions: Tensor, *, poll: Poll = no_poll) -> Tensor:
+    def log_probabilities(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        hooks: Mapping[str, Hook] | None = None,
+        *,
+        poll: Poll = no_poll,
+    ) -> Tensor:
         """Log-probability of every token after `positions` [batch]: [batch, d_vocab].
 
-        Only the asked-for positions are unembedded.
+        Only the asked-for positions are unembedded. `hooks` see, and may replace, activations on the way,
+        as those of `run`.
         """
         rows = torch.arange(tokens.shape[0], device=tokens.device)
 
         def select(residual: Tensor) -> Tensor:
             return residual[rows, positions].unsqueeze(1)
 
-        hooks = [("unembed.hook_in", _as_bridge_hook(select))]
-        hooks += [
-            (f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll()))
-            for layer in range(self.info.n_layers)
-        ]
-        logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=hooks)
-        return logits[:, 0].to(self.compute_dtype).log_softmax(-1)
+        wrapped = self._wrapped(hooks or {}, tokens.shape, self.info.n_layers, poll)
+        wrapped.append(("unembed.hook_in", _as_bridge_hook(select)))
+        logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=wrapped)
+        found: Tensor = logits[:, 0].to(self.compute_dtype).log_softmax(-1)
+        return found
+
+    @staticmethod
+    def _wrapped(
+        hooks: Mapping[str, Hook], shape: torch.Size, n_blocks: int, poll: Poll
+    ) -> list[tuple[str, Callable[..., Tensor | None]]]:
+        """`hooks` as the bridge takes them, and `poll` in front of each of the first `n_blocks` blocks."""
+        wrapped = [(name, _as_bridge_hook(_unflattened(hook, shape))) for name, hook in hooks.items()]
+        for layer in range(n_blocks):
+            wrapped.append((f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll())))
+        return wrapped
 
 
 def _entry(bias: Tensor | None, index: int) -> float:

@@ -246,6 +246,12 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
     return LocalModel(name, f"hub:{name}", folder, folder_fingerprint(folder, digest))
 
 
+def in_hub_cache(name: str) -> bool:
+    """Whether the hub model `name` lies in the local Hugging Face cache, with weights; asks no network."""
+    folder = _hub_folder(name, local_only=True)
+    return folder is not None and bool(weight_files(folder))
+
+
 def _hub_folder(name: str, *, local_only: bool) -> Path | None:
     """The snapshot folder of a hub model; None when it is not in the local cache (`local_only`)."""
     from huggingface_hub import HfApi, snapshot_download

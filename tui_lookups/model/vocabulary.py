@@ -52,6 +52,15 @@ def _bytes_to_text(raw: bytes) -> str:
     return "".join(pieces)
 
 
+def _valid_unicode(text: str) -> str:
+    """Half characters (lone surrogates: a broken argument or "\\ud800" in a JSON file) become U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def _component_types(part: Any) -> set[str]:
     """Every "type" that occurs in a normalizer, pre-tokenizer or decoder description."""
     if isinstance(part, dict):
@@ -142,16 +151,32 @@ class Vocabulary:
     def bos(self) -> Token | None:
         return None if self.bos_id is None else self.token(self.bos_id)
 
+    def entry_id(self, entry: str) -> int:
+        """The id of an entry as tokenizer.json writes it. Raises ModelLoadError when there is none."""
+        token_id: int | None = self._tokenizer.token_to_id(entry)
+        if token_id is None:
+            raise ModelLoadError(
+                f"The tokenizer names {entry!r} as begin-of-text, but its vocabulary has no such entry.",
+                "Fetch tokenizer.json and tokenizer_config.json again.",
+            )
+        return token_id
+
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, no special token added."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids)
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of several texts, no special tokens added."""
-        return [list(e.ids) for e in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+        return [
+            list(e.ids)
+            for e in self._tokenizer.encode_batch(
+                [_valid_unicode(t) for t in texts], add_special_tokens=False
+            )
+        ]
 
     def match(self, text: str) -> TokenMatch:
         """What a typed text is: a token, "#id", several pieces, or nothing (then `close` names near ones)."""
+        text = _valid_unicode(text)
         if text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
             return TokenMatch(text, self.token(int(text[1:])), (), ())
         token_id = self._id_of.get(text)
@@ -165,6 +190,7 @@ class Vocabulary:
         match = self.match(text)
         if match.token is not None:
             return match.token
+        text = match.text
         close = ", ".join(json.dumps(token.text, ensure_ascii=False) for token in match.close[:5])
         hint = (
             f"Close ones: {close}." if close else "Tokens are matched as written, a leading space included."
@@ -201,9 +227,14 @@ class Vocabulary:
         found = dict.fromkeys(t.id for t in (*self._variants(text), *self.complete(text, limit)))
         stem = text.strip().casefold()
         if len(found) < limit and stem:
-            words = {folded: i for folded, i in self._folded if abs(len(folded) - len(stem)) <= 2}
+            words: dict[str, list[int]] = {}
+            for folded, token_id in self._folded:
+                if abs(len(folded) - len(stem)) <= 2:
+                    words.setdefault(folded, []).append(token_id)
+            spaced = text.startswith(" ")
             for word in difflib.get_close_matches(stem, list(words), n=limit, cutoff=0.75):
-                found.setdefault(words[word])
+                alike = sorted(words[word], key=lambda i: self.texts[i].startswith(" ") != spaced)
+                found.update(dict.fromkeys(alike))
         return self.tokens(list(found)[:limit])
 
 
@@ -216,10 +247,14 @@ def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
     """
     tokenizer_file, config_file = folder / "tokenizer.json", folder / "tokenizer_config.json"
     if tokenizer_file.is_file() and config_file.is_file():
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = _read_object(config_file)
         if "bos_token" in config:
-            text = tokenizer_file.read_text(encoding="utf-8")
-            return Vocabulary(text, _bos_id(text, config["bos_token"]), size)
+            _read_object(tokenizer_file)
+            vocabulary = Vocabulary(tokenizer_file.read_text(encoding="utf-8"), None, size)
+            entry = config["bos_token"]
+            content = entry.get("content") if isinstance(entry, dict) else entry
+            vocabulary.bos_id = None if content is None else vocabulary.entry_id(str(content))
+            return vocabulary
     from transformers import AutoTokenizer
 
     try:
@@ -233,18 +268,13 @@ def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
     return Vocabulary(text, tokenizer.bos_token_id, size)
 
 
-def _bos_id(tokenizer_json: str, entry: Any) -> int | None:
-    content = entry.get("content") if isinstance(entry, dict) else entry
-    if content is None:
-        return None
-    description = json.loads(tokenizer_json)
-    for token in description.get("added_tokens", []):
-        if token.get("content") == content:
-            return int(token["id"])
-    vocabulary = description.get("model", {}).get("vocab", {})
-    if isinstance(vocabulary, dict) and content in vocabulary:
-        return int(vocabulary[content])
-    raise ModelLoadError(
-        f"The tokenizer names {content!r} as begin-of-text, but its vocabulary has no such entry.",
-        "Fetch tokenizer.json and tokenizer_config.json again.",
-    )
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelLoadError(
+            f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelLoadError(f"{path} is not a JSON object.", "Fetch the model's tokenizer again.")
+    return content

@@ -5,6 +5,17 @@ the headless commands; `NeuronId` and `HeadId` print as "L9.N1985" and "L7.H4". 
 token list that is shown (begin-of-text, where there is one, is position 0).
 """
 
+from tui_lookups.results.ablation import AblatedPrompt as AblatedPrompt
+from tui_lookups.results.ablation import AblationMean as AblationMean
+from tui_lookups.results.ablation import AblationMethod as AblationMethod
+from tui_lookups.results.ablation import AblationPositions as AblationPositions
+from tui_lookups.results.ablation import AblationSummary as AblationSummary
+from tui_lookups.results.ablation import HeadAblation as HeadAblation
+from tui_lookups.results.ablation import KolmogorovSmirnov as KolmogorovSmirnov
+from tui_lookups.results.ablation import PairComparison as PairComparison
+from tui_lookups.results.atlas import Atlas as Atlas
+from tui_lookups.results.atlas import AtlasLayer as AtlasLayer
+from tui_lookups.results.atlas import AtlasNeuron as AtlasNeuron
 from tui_lookups.results.attribution import HeadAttributions as HeadAttributions
 from tui_lookups.results.attribution import HeadMean as HeadMean
 from tui_lookups.results.attribution import HeadOverview as HeadOverview
@@ -29,6 +40,29 @@ from tui_lookups.results.congruence import NeuronTokens as NeuronTokens
 from tui_lookups.results.congruence import TokenCongruence as TokenCongruence
 from tui_lookups.results.congruence import TokenMatch as TokenMatch
 from tui_lookups.results.congruence import TokenNeurons as TokenNeurons
+from tui_lookups.results.explanation import Author as Author
+from tui_lookups.results.explanation import Control as Control
+from tui_lookups.results.explanation import Example as Example
+from tui_lookups.results.explanation import ExampleAnswer as ExampleAnswer
+from tui_lookups.results.explanation import Explained as Explained
+from tui_lookups.results.explanation import ExplainedList as ExplainedList
+from tui_lookups.results.explanation import Explanation as Explanation
+from tui_lookups.results.explanation import ExplanationScore as ExplanationScore
+from tui_lookups.results.explanation import Figures as Figures
+from tui_lookups.results.explanation import LeftOut as LeftOut
+from tui_lookups.results.explanation import NeuronExamples as NeuronExamples
+from tui_lookups.results.explanation import NeuronExplanations as NeuronExplanations
+from tui_lookups.results.explanation import Part as Part
+from tui_lookups.results.explanation import Plan as Plan
+from tui_lookups.results.explanation import RequestProgress as RequestProgress
+from tui_lookups.results.explanation import ScoreReport as ScoreReport
+from tui_lookups.results.explanation import Shuffled as Shuffled
+from tui_lookups.results.explanation import Summary as Summary
+from tui_lookups.results.explanation import Usage as Usage
+from tui_lookups.results.peaks import PeakFigures as PeakFigures
+from tui_lookups.results.peaks import PromptFigures as PromptFigures
+from tui_lookups.results.peaks import PromptKind as PromptKind
+from tui_lookups.results.peaks import PromptsWithFigures as PromptsWithFigures
 from tui_lookups.results.prompts import Activations as Activations
 from tui_lookups.results.prompts import Histogram as Histogram
 from tui_lookups.results.prompts import NeuronPrompts as NeuronPrompts
@@ -36,6 +70,8 @@ from tui_lookups.results.prompts import NeuronStats as NeuronStats
 from tui_lookups.results.prompts import Peak as Peak
 from tui_lookups.results.prompts import Prompt as Prompt
 from tui_lookups.results.prompts import Trim as Trim
+from tui_lookups.results.reproduction import ReproducedFigure as ReproducedFigure
+from tui_lookups.results.reproduction import Reproduction as Reproduction
 from tui_lookups.results.selection import ExportDocument as ExportDocument
 from tui_lookups.results.selection import ExportedHead as ExportedHead
 from tui_lookups.results.selection import ExportedNeuron as ExportedNeuron

@@ -8,6 +8,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.attribution import HeadAttributions, HeadMean
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.congruence import TokenCongruence
+from tui_lookups.results.explanation import Explanation, ExplanationScore
 from tui_lookups.results.prompts import NeuronStats, Prompt
 
 
@@ -68,13 +69,18 @@ class ExportedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ExportedHead:
-    """A marked head: its attribution on one prompt with its sources, or its mean over all prompts."""
+    """A marked head: its attribution on one prompt with its sources, or its mean over all prompts.
+
+    `explanation` is its newest one, `explanation_score` that one's score; None while there is none.
+    """
 
     neuron: NeuronId
     head: HeadId
     prompt_id: int | None
     attributions: HeadAttributions | None
     mean: HeadMean | None
+    explanation: Explanation | None = None
+    explanation_score: ExplanationScore | None = None
 
 
 @dataclass(frozen=True, slots=True)

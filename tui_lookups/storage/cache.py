@@ -22,7 +22,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -125,6 +125,15 @@ class ResultCache:
     def put_result(self, kind: str, key: str, value: object) -> None:
         """Keep a dataclass of results.py under `key`. Raises NumericalError for NaN or infinite numbers."""
         self.put(kind, key, codec.to_json_bytes(value))
+
+    def keys(self, kind: str) -> list[str]:
+        """The keys of every entry of this kind, in no particular order. Raises CacheError as `get` does."""
+        _check_kind(kind)
+        rows = self._rows(
+            "SELECT key FROM Cache WHERE typeof(key) = 'text' AND substr(key, 1, ?) = ?",
+            (len(kind) + 1, f"{kind}:"),
+        )
+        return [str(key) for (key,) in rows]
 
     # --- the folders beside the database ---
 
@@ -325,8 +334,11 @@ class ResultCache:
         return list(self.problems[before:])
 
     def _database_bytes(self) -> int:
-        paths = [self._results / name for name in _DATABASE_FILES]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        total = 0
+        for name in _DATABASE_FILES:
+            with suppress(FileNotFoundError):  # the last process to leave removes the side files
+                total += (self._results / name).stat().st_size
+        return total
 
     def _other_bytes(self) -> int:
         """Bytes of the folders beside the database, measured at most every half minute."""

@@ -19,9 +19,9 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tui_lookups import __version__
 from tui_lookups.errors import LookupsError, NumericalError
 from tui_lookups.results import SCHEMA_VERSION
+from tui_lookups.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

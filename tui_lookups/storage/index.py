@@ -315,7 +315,7 @@ def layer_arrays(
     longest = int(top_positions.max(initial=0))
     with np.errstate(over="ignore"):
         half = sample.astype(np.float16)
-    fits = np.isfinite(half).all()
+    fits = not np.isinf(half).any()  # NaN stays NaN
     return {
         "top_values": np.where(empty, 0.0, top_values).astype(np.float32),
         "top_prompts": _smallest_unsigned(np.where(empty, -1, top_prompts), corpus_prompts),

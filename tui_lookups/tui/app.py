@@ -78,7 +78,7 @@ class LookupsApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """The walk is the only screen that is always there: one layout, one paint."""
-        return WalkScreen(self.explorer, self._token)
+        return WalkScreen(self.explorer, self._token, self.size)
 
     def on_mount(self) -> None:
         self.explorer.start()

@@ -47,7 +47,7 @@ def bar(value: float, maximum: float, width: int) -> str:
     """A horizontal bar of `width` cells, padded with spaces, in eighths of a cell."""
     if not maximum > 0 or not value > 0:
         return " " * width
-    eighths = min(width * 8, max(1, round(value / maximum * width * 8)))
+    eighths = max(1, round(min(1.0, value / maximum) * width * 8)) if width else 0
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
@@ -102,14 +102,16 @@ def full_palette(foreground: str, background: str, warm: str, cold: str, accent:
             return Style()
         hue = Color.parse(warm if signed_level > 0 else cold)
         back = paper.blend(hue, 0.10 + 0.90 * abs(signed_level) / LEVELS)
-        front = max((ink, paper, Color(0, 0, 0)), key=lambda color: _contrast(color, back))
+        front = max(
+            (ink, paper, Color(0, 0, 0), Color(255, 255, 255)), key=lambda color: _contrast(color, back)
+        )
         return style(front, back)
 
     highlight = Color.parse(accent)
     return Palette(
         depth="full",
         plain=style(ink),
-        dim=style(ink.blend(paper, 0.45)),
+        dim=style(ink.blend(paper, 0.35)),
         strong=style(ink, bold=True),
         accent=style(highlight, bold=True),
         heading=style(ink.blend(paper, 0.35)),

@@ -31,7 +31,7 @@ from tui_lookups.tui.asks import Asks, explain_error
 from tui_lookups.tui.door import Door
 
 T = TypeVar("T")
-Part = Literal["story", "token", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources"]
+Part = Literal["story", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources"]
 
 TOP_NEURONS = 200
 TOP_PROMPTS = 20
@@ -113,7 +113,6 @@ class Walk:
     def open_token(self, token: Token) -> None:
         """Rank the neurons that promote `token`."""
         self.token = token
-        self._changed("token")
         self._rank()
 
     def filter_neurons(self, *, layer: int | None, own_only: bool) -> None:
@@ -138,6 +137,7 @@ class Walk:
             lambda: self._door.neurons(token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only),
             done,
         )
+        self._changed("neurons")
 
     # --- neuron and prompts ---
 
@@ -150,7 +150,6 @@ class Walk:
         self.promoted = self.prompts = self.prompt_id = None
         self.heads = self.overview = self.head = self.sources = None
         self.errors.pop("prompts", None)
-        self._changed("neuron")
 
         def promoted(tokens: NeuronTokens) -> None:
             self.promoted = tokens
@@ -158,6 +157,7 @@ class Walk:
 
         self._ask("promoted", lambda: self._door.tokens(neuron, top=TOP_TOKENS), promoted)
         self._ask_prompts(neuron)
+        self._changed("neuron")
 
     def poll(self) -> None:
         """Ask again for the prompts of the open neuron while the scan may still improve them."""

@@ -11,6 +11,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.timer import Timer
@@ -43,12 +44,6 @@ if TYPE_CHECKING:
 _STATUS_SECONDS = 0.25
 _PROMPTS_SECONDS = 1.0
 _REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
-_BODIES: dict[PaneName, str] = {
-    "neurons": "neurons",
-    "prompts": "prompts",
-    "heads": "heads",
-    "detail": "detail",
-}
 
 
 class WalkScreen(Screen[None]):
@@ -75,8 +70,11 @@ class WalkScreen(Screen[None]):
     focused_pane: reactive[PaneName] = reactive("neurons", repaint=False)
     size_class: reactive[Layout] = reactive("narrow", repaint=False)
 
-    def __init__(self, door: Door, token: str | None) -> None:
-        super().__init__()
+    def __init__(self, door: Door, token: str | None, size: Size) -> None:
+        # the classes of the first layout are there from the start: the first paint is styled once
+        layout = layout_for(size.width, size.height)
+        super().__init__(classes=f"-{layout}")
+        self.set_reactive(WalkScreen.size_class, layout)
         self._door = door
         self._first_token = token
         self.asks = Asks(door, self.post_message)
@@ -93,19 +91,20 @@ class WalkScreen(Screen[None]):
             yield TextLines(id="token-facts")
         yield WrappedText(id="notice")
         yield TextLines(id="tabs")
+        on = dict.fromkeys(pages(self.size_class, "neurons"), "pane -on")
         with Container(id="panes"):
-            with Pane(1, "Neurons", id="neurons-pane").add_class("pane"):
+            with Pane(1, "Neurons", id="neurons-pane", classes=on.get("neurons", "pane")):
                 yield NeuronsTable(id="neurons")
                 yield Input(placeholder="filter: neuron or top token", id="filter", compact=True)
-            with Pane(2, "Prompts", id="prompts-pane").add_class("pane"):
+            with Pane(2, "Prompts", id="prompts-pane", classes=on.get("prompts", "pane")):
                 yield TextLines(id="prompt-facts")
                 yield PromptList(id="prompts")
                 yield TextLines(id="token-under")
-            with Container(id="lower"):
-                with Pane(3, "Heads", id="heads-pane").add_class("pane"):
+            with Container(id="lower", classes="-on" if "heads" in on else None):
+                with Pane(3, "Heads", id="heads-pane", classes=on.get("heads", "pane")):
                     yield HeadGrid(id="heads")
                     yield PackedText(id="decomposition")
-                with Pane(4, "Head", id="detail-pane").add_class("pane"):
+                with Pane(4, "Head", id="detail-pane", classes=on.get("detail", "pane")):
                     yield PackedText(id="head-facts", bold_first=True)
                     yield HeadDetail(id="detail")
         yield WrappedText(id="too-small")
@@ -116,12 +115,12 @@ class WalkScreen(Screen[None]):
         self.query_one("#filter", Input).cursor_blink = False
         self.set_interval(_STATUS_SECONDS, self.poll_status)
         self.set_interval(_PROMPTS_SECONDS, self.walk.poll)
-        self.view.show_all()
-        self.poll_status()
         if self._first_token is None:
             self.walk.open_first()
         else:
             self._look_up(self._first_token, accept=True)
+        self.view.show_all()
+        self.poll_status()
 
     @property
     def owner(self) -> LookupsApp:
@@ -150,7 +149,7 @@ class WalkScreen(Screen[None]):
 
     def body(self, pane: PaneName) -> RowList | PromptList | HeadGrid:
         """The widget that takes the keys in a pane."""
-        return cast("RowList | PromptList | HeadGrid", self.query_one("#" + _BODIES[pane]))
+        return cast("RowList | PromptList | HeadGrid", self.query_one(f"#{pane}"))
 
     def go(self, pane: PaneName) -> None:
         """Show a pane and give it the focus."""
@@ -299,7 +298,6 @@ class WalkScreen(Screen[None]):
             layer = choices[(choices.index(layer) + event.layer_step) % len(choices)]
         own = walk.own_only != event.toggle_own
         walk.filter_neurons(layer=layer, own_only=own)
-        self.view.show("neurons")
 
     def action_filter(self) -> None:
         self.go("neurons")

@@ -47,7 +47,7 @@ class WalkView:
         """Show what changed."""
         if part == "story":
             self._show_notice()
-        elif part in ("token", "neurons"):
+        elif part == "neurons":
             self._show_neurons()
         elif part == "neuron":
             self._screen.query_one(NeuronsTable).set_open(self._screen.walk.neuron)
@@ -109,9 +109,11 @@ class WalkView:
         status = self._status
         if status is not None and status.stage == "failed":
             return "Nothing could be loaded: see above."
-        if self._screen.walk.waiting(part):
-            loading = status is not None and status.stage in ("starting", "loading")
-            return "Loading the model…\n" + visible(status.message) if loading and status else "Working…"
+        walk = self._screen.walk
+        if walk.waiting(part) or (part == "neurons" and walk.waiting("story")):
+            if status is not None and status.stage in ("starting", "loading"):
+                return "Loading the model…\n" + visible(status.message)
+            return "Working…"
         return otherwise
 
     # --- layout ---

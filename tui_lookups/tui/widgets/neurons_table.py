@@ -121,7 +121,7 @@ class NeuronsTable(RowList):
         return len(self._rows)
 
     def heading(self, width: int) -> list[Segment]:
-        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {'cos':>5} {'rank':>5}  top token"
+        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {'cos':>5} {'rank':>5} top token"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -134,7 +134,7 @@ class NeuronsTable(RowList):
         own = self._token is not None and score.top_token.id == self._token.id
         top = visible_token(score.top_token.text)
         left = f" {score.congruence:6.2f} "
-        right = f" {score.cosine:5.2f} {score.token_rank:5d}  "
+        right = f" {score.cosine:5.2f} {score.token_rank:5d} "
         used = 3 + 9 + len(left) + wide + len(right)
         return [
             Segment(f"{mark}{here} ", palette.accent),
@@ -153,4 +153,4 @@ class NeuronsTable(RowList):
 
 
 def _bar_width(width: int) -> int:
-    return 4 if width < 56 else 12
+    return 3 if width < 56 else 12

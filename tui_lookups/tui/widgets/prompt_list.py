@@ -102,8 +102,10 @@ class PromptList(Canvas):
 
     def show_prompts(self, neuron: NeuronId | None, prompts: tuple[Prompt, ...]) -> None:
         """Show `prompts`; for the neuron shown already, the cursor stays on its prompt and token."""
-        current = self.current
         same = neuron == self._neuron
+        if same and prompts == self.prompts:
+            return
+        current = self.current
         scroll = self.scroll_offset.y
         self.prompts, self._neuron = prompts, neuron
         self._maximum = max((abs(p.peak.activation) for p in prompts), default=0.0)
@@ -234,7 +236,7 @@ class PromptList(Canvas):
             return [Segment(text, (old + style) if old else style) for text, old, _ in head]
         if sub > len(lines):
             return []
-        edge = Segment(" " * (_INDENT - 2) + "▏ ", palette.accent if self.has_focus else palette.dim)
+        edge = Segment(" " * (_INDENT - 2) + "▏ ", palette.strong if self.has_focus else palette.dim)
         cursor = palette.cursor if self.has_focus else palette.cursor_idle
         shown = self.position if self.has_focus else None
         return [edge, *prompt_lines.paint(prompt, lines[sub - 1], look, shown, cursor)]

@@ -1,0 +1,40 @@
+"""What the app may import: neither torch and its kin, nor the explorer, before the first paint."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("torch", "transformers", "transformer_lens", "numpy", "pydantic", "openai", "datasets")
+
+
+def loaded(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_app_is_light() -> None:
+    modules = loaded("import tui_lookups.tui.app, tui_lookups.tui.running")
+    assert "tui_lookups.tui.screens.walk" in modules
+    assert not modules & set(HEAVY)
+    assert "tui_lookups.explorer" not in modules
+    for late in ("help", "basket", "export", "open_export"):
+        assert f"tui_lookups.tui.screens.{late}" not in modules
+
+
+def test_the_package_alone_brings_no_textual() -> None:
+    assert "textual" not in loaded("import tui_lookups.tui")
+
+
+def test_the_first_paint_needs_nothing_heavy() -> None:
+    code = (
+        "import asyncio\n"
+        "from tests.tui.canned import CannedExplorer\n"
+        "from tui_lookups.tui.app import LookupsApp\n"
+        "async def main():\n"
+        "    async with LookupsApp(CannedExplorer(hold=True)).run_test() as pilot:\n"
+        "        await pilot.pause()\n"
+        "asyncio.run(main())\n"
+    )
+    assert not loaded(code) & set(HEAVY)

@@ -1,0 +1,131 @@
+"""Leaving: the terminal comes back, the explorer is closed, signals checkpoint and end the process."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import os, sys
+from tests.tui.canned import CannedExplorer
+from tui_lookups.tui import run_app
+class Explorer(CannedExplorer):
+    def close(self):
+        super().close()
+        os.write(int(sys.argv[1]), b"closed\\n")
+code = run_app(Explorer(threads=True, hold=len(sys.argv) > 2))
+os.write(int(sys.argv[1]), b"left\\n")
+os._exit(code)
+"""
+
+
+class Session:
+    """The app on a pseudo-terminal of its own."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.log, write = os.pipe()
+        os.set_inheritable(write, True)
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            clean = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TMUX")}
+            clean |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+            command = [sys.executable, "-c", SCRIPT, str(write), *arguments]
+            os.execve(sys.executable, command, clean | environment)
+        os.close(write)
+
+    def read(self, until: bytes | None, seconds: float = 20.0, quiet: float = 1.0) -> bytes:
+        """What the app writes until it holds `until`, or, with None, until it has been quiet."""
+        out, end, last = b"", time.monotonic() + seconds, time.monotonic()
+        while time.monotonic() < end:
+            if select.select([self.terminal], [], [], 0.05)[0]:
+                try:
+                    data = os.read(self.terminal, 65536)
+                except OSError:
+                    return out
+                out, last = out + data, time.monotonic()
+                if until is not None and until in out:
+                    return out
+            elif until is None and time.monotonic() - last > quiet:
+                return out
+        return out
+
+    def ended(self, seconds: float = 20.0) -> int:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if select.select([self.terminal], [], [], 0.05)[0]:
+                try:
+                    os.read(self.terminal, 65536)
+                except OSError:
+                    time.sleep(0.05)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError("the app did not leave")
+
+    def lines(self) -> list[str]:
+        os.set_blocking(self.log, False)
+        return os.read(self.log, 1000).decode().splitlines()
+
+
+def test_q_leaves_and_an_idle_app_writes_nothing() -> None:
+    session = Session()
+    assert b"because" in session.read(b"because")
+    session.read(None, quiet=1.5)
+    assert not select.select([session.terminal], [], [], 1.5)[0], "an idle app writes no byte"
+    os.write(session.terminal, b"q")
+    assert b"\x1b[?1049l" in session.read(b"\x1b[?1049l"), "the alternate screen is left"
+    assert session.ended() == 0
+    assert session.lines() == ["closed", "left"]
+
+
+def test_q_leaves_while_nothing_has_answered() -> None:
+    session = Session("hold")
+    session.read(b"Loading")
+    os.write(session.terminal, b"q")
+    assert session.ended() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_close_the_explorer_and_leave(number: signal.Signals) -> None:
+    session = Session()
+    session.read(b"because")
+    os.kill(session.pid, number)
+    session.read(b"\x1b[?1049l")
+    assert session.ended() == 128 + number
+    assert session.lines()[0] == "closed"
+
+
+def test_a_terminal_that_is_gone_does_not_keep_the_process() -> None:
+    session = Session()
+    session.read(b"because")
+    os.close(session.terminal)
+    end = time.monotonic() + 20
+    while not os.waitpid(session.pid, os.WNOHANG)[0]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert session.lines()[0] == "closed"
+
+
+def test_no_color_writes_no_colour() -> None:
+    session = Session(NO_COLOR="1")
+    written = session.read(None, quiet=1.5)
+    os.write(session.terminal, b"2")
+    written += session.read(None, quiet=1.0)
+    os.write(session.terminal, b"q")
+    assert session.ended() == 0
+    styles = {
+        part for match in re.findall(rb"\x1b\[([0-9;]*)m", written) for part in match.split(b";") if part
+    }
+    assert styles
+    assert styles <= {b"0", b"1", b"2", b"3", b"4", b"7", b"39", b"49"}

@@ -1,0 +1,333 @@
+"""Ablation: what a neuron and its token do without a head, everything downstream responding (METHOD 6).
+
+1. Each prompt is run up to the neuron's peak twice: as it is, and with the head's z (hook_z) replaced at the
+   peak position or at all positions. Attention is causal, so nothing after the peak matters.
+2. What is put in place: zero; the mean of the head's z over a sample of the corpus; or its z on another
+   prompt of the neuron, drawn with a seed.
+3. Reported at the peak: the neuron's activation and the probability of its token, before and after, and
+   whether the head is active there by its direct attribution (METHOD 4).
+4. Prompts on which the head is active are compared with those on which it is not: mean changes, and the
+   Kolmogorov-Smirnov distance between the two groups' changes.
+
+Basis. z is that of compatibility mode, as in attribution: a value bias reaches the output whatever is
+attended to, so it is part of the attention output bias, and zero leaves it in place.
+
+Preset "paper". The authors zero the head's values at all positions. z is pattern @ values, so that is
+"zero" at "all" positions; with grouped key/value heads, where several heads share the values, this is the
+reading that concerns one head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.attribution import active_heads, decompose
+from tui_lookups.analysis.batch_plan import hash_ids
+from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
+from tui_lookups.results import (
+    AblatedPrompt,
+    AblationMean,
+    AblationMethod,
+    AblationPositions,
+    AblationSummary,
+    ActivityRule,
+    KolmogorovSmirnov,
+    PairComparison,
+    Preset,
+)
+
+Array = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A prompt of the neuron: token ids (begin-of-text included), peak, and the sign it fires with."""
+
+    rank: int
+    prompt_id: int
+    ids: tuple[int, ...]
+    position: int
+    sign: int
+
+
+def ablate_head(
+    model: LookupModel,
+    neuron: NeuronId,
+    head: HeadId,
+    cases: Sequence[Case],
+    *,
+    method: AblationMethod,
+    positions: AblationPositions,
+    rule: ActivityRule,
+    preset: Preset = "default",
+    mean: Array | None = None,
+    seed: int = 0,
+    poll: Poll = no_poll,
+) -> tuple[AblatedPrompt, ...]:
+    """Ablate one head on each case.
+
+    Args:
+        rule, preset: when the head is active (METHOD 4); preset "paper" does not count the own layer's.
+        mean: for "mean", the head's mean z [d_head] (see `mean_z`).
+        seed: for "resample", of the donors.
+    Raises:
+        LookupsError: the head does not reach the neuron, or "resample" has one prompt only.
+        UnsupportedModelError: the raw basis, in which no attribution closes.
+    """
+    check_reaches(model, neuron, head, preset)
+    rows, peaks = [case.ids for case in cases], [case.position for case in cases]
+    direct = decompose(model, neuron, rows, peaks, preset=preset, poll=poll)
+    donors = draw_donors([case.prompt_id for case in cases], seed) if method == "resample" else None
+    hooks: Hooks
+    if donors is not None:
+        hooks = _resampled(model, head, cases, donors, positions, poll)
+    else:
+        value = np.zeros(model.info.d_head) if method == "zero" else mean
+        if value is None:
+            raise ValueError("method mean needs the head's mean z")
+        hooks = _constant(model, head, cases, value, positions)
+    by_sign = {sign: promoted_token(model, neuron, sign) for sign in {case.sign for case in cases}}
+    wanted = [(by_sign[case.sign].id,) for case in cases]
+    before = run_at_peaks(model, neuron, rows, peaks, wanted, poll=poll)
+    after = run_at_peaks(model, neuron, rows, peaks, wanted, hooks, poll=poll)
+    found = []
+    for place, case in enumerate(cases):
+        heads = direct[place].heads
+        active, _ = active_heads(case.sign * heads.ravel(), rule)
+        found.append(
+            AblatedPrompt(
+                rank=case.rank,
+                prompt_id=case.prompt_id,
+                sign=case.sign,
+                position=case.position,
+                active=bool(active[head.layer * heads.shape[1] + head.index]),
+                attribution=float(heads[head.layer, head.index]),
+                token=by_sign[case.sign],
+                activation_before=float(before.activation[place]),
+                activation_after=float(after.activation[place]),
+                probability_before=float(before.probability[place, 0]),
+                probability_after=float(after.probability[place, 0]),
+                donor=None if donors is None else cases[donors[place]].prompt_id,
+            )
+        )
+    return tuple(found)
+
+
+def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Preset) -> None:
+    """Raise LookupsError where the head's output does not reach the neuron, or the preset leaves it out."""
+    model.check_neuron(neuron)
+    model.check_head(head)
+    last = model.architecture.last_head_layer(neuron.layer)
+    if head.layer > last:
+        raise LookupsError(
+            f"{head} does not reach {neuron}: it writes after the neuron has read.",
+            f"Heads reach it up to layer {last}." if last >= 0 else "No head reaches a neuron of layer 0.",
+        )
+    if preset == "paper" and head.layer == neuron.layer:
+        raise LookupsError(
+            f"Preset paper leaves out the heads of {neuron}'s own layer, {head} among them.",
+            "Leave out --preset paper.",
+        )
+
+
+# --- what is put in place of z ---
+
+
+def _replacing(
+    head: HeadId, cases: Sequence[Case], positions: AblationPositions, value: Callable[[int, int], Tensor]
+) -> Hooks:
+    """Hooks that put `value(case, start)` [1 or positions start..peak, d_head] in place of the head's z.
+
+    `start` is 0 for "all" and the peak's position for "peak".
+    """
+
+    def hooks(batch: range, tokens: Tensor) -> Mapping[str, Hook]:
+        def hook(z: Tensor) -> Tensor:
+            replaced = z.clone()
+            for row, place in enumerate(batch):
+                peak = cases[place].position
+                start = 0 if positions == "all" else peak
+                replaced[row, start : peak + 1, head.index] = value(place, start).to(z)
+            return replaced
+
+        return {f"blocks.{head.layer}.attn.hook_z": hook}
+
+    return hooks
+
+
+def _constant(
+    model: LookupModel, head: HeadId, cases: Sequence[Case], value: Array, positions: AblationPositions
+) -> Hooks:
+    vector = torch.from_numpy(np.asarray(value, np.float64)).to(model.compute_dtype).unsqueeze(0)
+    return _replacing(head, cases, positions, lambda place, start: vector)
+
+
+def _resampled(
+    model: LookupModel,
+    head: HeadId,
+    cases: Sequence[Case],
+    donors: Sequence[int],
+    positions: AblationPositions,
+    poll: Poll,
+) -> Hooks:
+    """z of each case's donor, aligned at the peaks."""
+    own = head_z(model, head, [case.ids[: case.position + 1] for case in cases], poll=poll)
+
+    def value(place: int, start: int) -> Tensor:
+        donor = donors[place]
+        return own[donor][aligned(start, cases[place].position, cases[donor].position)]
+
+    return _replacing(head, cases, positions, value)
+
+
+def aligned(start: int, peak: int, donor_peak: int) -> list[int]:
+    """Which donor position stands in for each of the positions `start` to `peak`.
+
+    The peaks are aligned. Where the donor is shorter, its position 1 stands in for all earlier ones.
+    Position 0, begin-of-text, which most heads treat apart, is stood in for by the donor's.
+    """
+    first = min(1, donor_peak)
+    return [0 if j == 0 else max(donor_peak - (peak - j), first) for j in range(start, peak + 1)]
+
+
+def draw_donors(prompt_ids: Sequence[int], seed: int) -> list[int]:
+    """For each prompt the place of another one, drawn with a seed by a hash of its id.
+
+    Raises LookupsError where there is no other prompt.
+    """
+    n = len(prompt_ids)
+    if n == 1:
+        raise LookupsError(
+            "Resampling needs another prompt of the neuron, and it has only one.", "Use --method mean."
+        )
+    draws = [int(number) for number in hash_ids(np.asarray(prompt_ids, np.int64), seed)]
+    return [(place + 1 + draw % (n - 1)) % n for place, draw in enumerate(draws)]
+
+
+@torch.inference_mode()
+def head_z(
+    model: LookupModel, head: HeadId, rows: Sequence[Sequence[int]], *, poll: Poll = no_poll
+) -> list[Tensor]:
+    """A head's z on each row: [positions, d_head] each."""
+    found: list[Tensor] = []
+    for batch in batches([len(row) for row in rows]):
+        poll()
+        kept: list[Tensor] = []
+
+        def keep(z: Tensor, kept: list[Tensor] = kept) -> None:
+            kept.append(z[:, :, head.index].clone())
+
+        tokens = model.batch(rows[place] for place in batch)
+        model.run(tokens, {f"blocks.{head.layer}.attn.hook_z": keep}, stop_after=head.layer, poll=poll)
+        found += [kept[0][row, : len(rows[place])] for row, place in enumerate(batch)]
+    return found
+
+
+@torch.inference_mode()
+def mean_z(
+    model: LookupModel, rows: Sequence[Sequence[int]], last_layer: int, *, poll: Poll = no_poll
+) -> npt.NDArray[np.float64]:
+    """Mean z of every head of layers 0 to `last_layer`: [layers, n_heads, d_head].
+
+    The mean is over all positions of the rows but position 0, which never counts (METHOD 3).
+    """
+    info = model.info
+    total = np.zeros((last_layer + 1, info.n_heads, info.d_head))
+    for batch in batches([len(row) for row in rows]):
+        poll()
+        tokens = model.batch(rows[place] for place in batch)
+        lengths = torch.tensor([len(rows[place]) for place in batch], device=tokens.device)
+        steps = torch.arange(tokens.shape[1], device=tokens.device)
+        counts = (steps > 0) & (steps < lengths.unsqueeze(1))  # [batch, pos]
+
+        def add(layer: int, counts: Tensor = counts) -> Hook:
+            def hook(z: Tensor) -> None:
+                require_finite(z, layer)
+                total[layer] += z[counts].to(model.compute_dtype).sum(0).double().cpu().numpy()
+
+            return hook
+
+        hooks = {f"blocks.{layer}.attn.hook_z": add(layer) for layer in range(last_layer + 1)}
+        model.run(tokens, hooks, stop_after=last_layer, poll=poll)
+    positions = sum(len(row) - 1 for row in rows)
+    if positions < 1:
+        raise LookupsError("The corpus has no position to take a mean over.", "Give a corpus with text.")
+    return total / positions
+
+
+# --- summaries ---
+
+
+def summarise(prompts: Sequence[AblatedPrompt]) -> AblationSummary:
+    """Active against inactive prompts (step 4)."""
+    active = [prompt for prompt in prompts if prompt.active]
+    inactive = [prompt for prompt in prompts if not prompt.active]
+    return AblationSummary(
+        active=_mean(active),
+        inactive=_mean(inactive),
+        every=_mean(prompts),
+        activation_distance=ks_distance(
+            [p.activation_change for p in active], [p.activation_change for p in inactive]
+        ),
+        probability_distance=ks_distance(
+            [p.probability_drop for p in active], [p.probability_drop for p in inactive]
+        ),
+    )
+
+
+def _mean(prompts: Sequence[AblatedPrompt]) -> AblationMean:
+    if not prompts:
+        return AblationMean(0, None, None)
+    return AblationMean(
+        len(prompts),
+        float(np.mean([prompt.activation_change for prompt in prompts])),
+        float(np.mean([prompt.probability_drop for prompt in prompts])),
+    )
+
+
+def ks_distance(first: Sequence[float], second: Sequence[float]) -> KolmogorovSmirnov | None:
+    """The two-sample Kolmogorov-Smirnov distance; None where one sample is empty."""
+    if not first or not second:
+        return None
+    from scipy.stats import ks_2samp  # takes half a second to import
+
+    found = ks_2samp(first, second)
+    return KolmogorovSmirnov(float(found.statistic), float(found.pvalue))
+
+
+def compare_pairs(results: Sequence[Sequence[AblatedPrompt]]) -> PairComparison:
+    """The paper's figure over (neuron, head) pairs: the set of mean probability drops on active prompts
+    against the set of those on inactive ones. Pairs without both kinds of prompts are left out.
+
+    Args:
+        results: per (neuron, head), its ablated prompts.
+    Raises LookupsError where no pair has both kinds.
+    """
+    active, inactive = [], []
+    for prompts in results:
+        summary = summarise(prompts)
+        drop, other = summary.active.mean_probability_drop, summary.inactive.mean_probability_drop
+        if drop is not None and other is not None:
+            active.append(drop)
+            inactive.append(other)
+    distance = ks_distance(active, inactive)
+    if distance is None:
+        raise LookupsError(
+            "No head is active on some prompts of its neuron and inactive on others.", "Ablate more heads."
+        )
+    return PairComparison(
+        pairs=len(active),
+        left_out=len(results) - len(active),
+        mean_drop_active=float(np.mean(active)),
+        mean_drop_inactive=float(np.mean(inactive)),
+        distance=distance,
+    )

@@ -1,0 +1,161 @@
+"""What a neuron comes to at its peaks: activation, direct logit contribution, probabilities (METHOD 2).
+
+1. Every row is run up to its peak (attention is causal), many rows in a forward pass, and only the peak is
+   unembedded.
+2. The direct contribution of the neuron to a token's logit is activation * congruence / scale, with the
+   final norm's scale held at its value at the peak; a norm after the MLP divides what the neuron writes by
+   its own scale as well. It is counted before a logit soft cap.
+3. Where no token is asked for, the token is the one the neuron promotes most as it fires: where it fires
+   negatively, that is the token its W_out suppresses most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.congruence import neuron_tokens, score_neurons
+from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
+from tui_lookups.results import Prompt, PromptFigures, Token
+
+_BATCH_TOKENS, _BATCH_ROWS = 8192, 64
+
+Hooks = Callable[[range, Tensor], Mapping[str, Hook]]
+"""Interventions for a batch: given which rows are in it and their padded tokens [batch, pos]."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AtPeaks:
+    """One forward pass over rows, read at one position of each: [rows] each, but probabilities [rows, n].
+
+    `scale` divides what the neuron writes on its way to the logits (step 2).
+    """
+
+    activation: Floats
+    scale: Floats
+    probability: Floats
+
+
+@torch.inference_mode()
+def run_at_peaks(
+    model: LookupModel,
+    neuron: NeuronId,
+    rows: Sequence[Sequence[int]],
+    positions: Sequence[int],
+    token_ids: Sequence[Sequence[int]],
+    hooks: Hooks | None = None,
+    *,
+    poll: Poll = no_poll,
+) -> AtPeaks:
+    """Activation, scale and the probabilities of `token_ids` (n for each row) at one position of each row.
+
+    Raises NumericalError for NaN or infinite values, Cancelled from `poll`.
+    """
+    pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+    for batch in batches([position + 1 for position in positions]):
+        poll()
+        tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
+        at = torch.tensor([positions[place] for place in batch], device=tokens.device)
+        kept: dict[str, Tensor] = {}
+        names = [f"blocks.{neuron.layer}.mlp.hook_post", "ln_final.hook_scale"]
+        if model.architecture.mlp_post_norm:
+            names.append(f"blocks.{neuron.layer}.ln2_post.hook_scale")
+        readers = {name: _reader(name, at, kept, model.compute_dtype) for name in names}
+        edits = {} if hooks is None else dict(hooks(batch, tokens))
+        logs = model.log_probabilities(tokens, at, {**edits, **readers}, poll=poll)
+        activation = kept[names[0]][:, neuron.index]
+        scale = torch.stack([kept[name][:, 0] for name in names[1:]]).prod(0)
+        wanted = torch.tensor([list(token_ids[place]) for place in batch], device=tokens.device)
+        for values in (activation, scale, logs):
+            require_finite(values, neuron.layer)
+        pieces.append((activation, scale, logs.gather(1, wanted).exp()))
+    if not pieces:
+        return AtPeaks(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
+    return AtPeaks(*(torch.cat(part).double().cpu().numpy() for part in zip(*pieces, strict=True)))
+
+
+def _reader(name: str, at: Tensor, kept: dict[str, Tensor], dtype: torch.dtype) -> Hook:
+    rows = torch.arange(len(at), device=at.device)
+
+    def hook(activation: Tensor) -> None:
+        kept[name] = activation[rows, at].to(dtype)
+
+    return hook
+
+
+def batches(lengths: Sequence[int]) -> list[range]:
+    """Consecutive rows: at most `_BATCH_TOKENS` padded tokens and `_BATCH_ROWS` rows (each has a
+    probability per token of the vocabulary) in a batch, at least one row."""
+    found: list[range] = []
+    start = 0
+    for end in range(1, len(lengths) + 1):
+        full = end - start == _BATCH_ROWS
+        if end == len(lengths) or full or (end + 1 - start) * max(lengths[start : end + 1]) > _BATCH_TOKENS:
+            found.append(range(start, end))
+            start = end
+    return found
+
+
+def promoted_token(model: LookupModel, neuron: NeuronId, sign: int) -> Token:
+    """The token the neuron promotes most when it fires with this sign (step 3)."""
+    promoted, suppressed = neuron_tokens(model, neuron, 1)
+    best = promoted[0] if sign > 0 else suppressed[0]
+    return Token(best.id, best.text)
+
+
+def peak_figures(
+    model: LookupModel,
+    neuron: NeuronId,
+    prompts: Sequence[Prompt],
+    token: Token | None,
+    *,
+    poll: Poll = no_poll,
+) -> tuple[PromptFigures, ...]:
+    """The figures of each prompt, run as the scan ran it (its full window up to the peak).
+
+    Raises UnsupportedModelError in the raw basis: its congruence is not what a neuron adds to a logit.
+    """
+    if model.basis != "folded":
+        raise UnsupportedModelError(
+            "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
+            "Leave out --raw-weights.",
+        )
+    signs = {prompt.sign for prompt in prompts}
+    tokens = {sign: token or promoted_token(model, neuron, sign) for sign in signs}
+    congruence = {sign: score_neurons(model, [neuron], tokens[sign].id)[0].congruence for sign in signs}
+    rows = [[t.id for t in prompt.tokens] for prompt in prompts]
+    # Where nothing follows, the token itself stands in and is not shown.
+    following = [prompt.peak.next_token for prompt in prompts]
+    wanted = [
+        (tokens[prompt.sign].id, tokens[prompt.sign].id if after is None else after.id)
+        for prompt, after in zip(prompts, following, strict=True)
+    ]
+    found = run_at_peaks(model, neuron, rows, [p.peak.position for p in prompts], wanted, poll=poll)
+    figures = []
+    for place, (prompt, after) in enumerate(zip(prompts, following, strict=True)):
+        activation, scale = float(found.activation[place]), float(found.scale[place])
+        figures.append(
+            PromptFigures(
+                rank=prompt.rank,
+                prompt_id=prompt.prompt_id,
+                sign=prompt.sign,
+                token=tokens[prompt.sign],
+                activation=activation,
+                congruence=congruence[prompt.sign],
+                logit_contribution=activation * congruence[prompt.sign] / scale,
+                scale=scale,
+                probability=float(found.probability[place, 0]),
+                next_token=after,
+                next_probability=None if after is None else float(found.probability[place, 1]),
+            )
+        )
+    return tuple(figures)

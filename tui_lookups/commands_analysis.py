@@ -1,0 +1,121 @@
+"""Subcommands of the wider analysis: atlas, ablate, reproduce. `tui_lookups.cli` puts them on the app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.invocation import Invocation, command
+from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.narration import Narrator
+
+ANALYSIS = click.Group("analysis")
+"""Holds the commands below until they are put on the app."""
+
+
+@command(ANALYSIS)
+@click.option(
+    "--per-layer",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="K",
+    help="How many neurons a layer.",
+)
+@click.option("--reject", multiple=True, metavar="TOKEN", help='A token to leave out; "#640" is a token id.')
+@click.option(
+    "--reject-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Tokens to leave out, one a line, spaces as in the vocabulary.",
+)
+def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], reject_file: Path | None) -> None:
+    """The next-token neurons of every layer.
+
+    Those whose top token begins with a space and is longer than one letter after it; and where the best
+    neurons of such tokens live. One pass over the weights, kept in the cache."""
+    rejected = [*reject, *(() if reject_file is None else read_tokens(reject_file))]
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Atlas:
+        return explorer.atlas(per_layer=per_layer, reject=rejected)
+
+    invocation.answer(ask)
+
+
+def read_tokens(path: Path) -> list[str]:
+    """The tokens of a reject list: one a line, as it stands; empty lines are none. Raises LookupsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupsError(
+            f"The reject list {path} cannot be read: {error}.", "Name a text file (UTF-8), one token a line."
+        ) from error
+    return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
+
+
+@command(ANALYSIS)
+@click.argument("neuron")
+@click.argument("head")
+@click.option(
+    "--method",
+    type=click.Choice(get_args(AblationMethod)),
+    default="zero",
+    show_default=True,
+    help="What is put in place of the head's z.",
+)
+@click.option(
+    "--positions",
+    type=click.Choice(get_args(AblationPositions)),
+    help="Where (at the peak, by default; preset paper: at all positions).",
+)
+@click.option("--trimmed/--full", default=None, help="Run the trimmed prompts.")
+def ablate(
+    invocation: Invocation,
+    neuron: str,
+    head: str,
+    method: AblationMethod,
+    positions: AblationPositions | None,
+    trimmed: bool | None,
+) -> None:
+    """What NEURON and its token do without HEAD.
+
+    On each of the neuron's prompts, everything downstream responding; prompts on which the head is active
+    against those on which it is not."""
+    name, ablated = NeuronId.parse(neuron), HeadId.parse(head)
+
+    def ask(explorer: Explorer, narrator: Narrator) -> HeadAblation:
+        return explorer.ablate(name, ablated, method=method, positions=positions, trimmed=trimmed)
+
+    invocation.answer(ask)
+
+
+@command(ANALYSIS)
+@click.argument("model")
+def reproduce(invocation: Invocation, model: str) -> None:
+    """Published figures of MODEL beside ours.
+
+    MODEL is gpt2 or gpt2-large, from the local Hugging Face cache, where nothing is fetched; --model names
+    a folder with its weights instead. Exit status 1 where a figure differs."""
+    from tui_lookups.reproducing import published_of, skipped
+
+    published_of(model)
+    if invocation.flags.get("model") is None:
+        from tui_lookups.model.sources import in_hub_cache
+
+        if not in_hub_cache(model):
+            why = f"{model} is not in the local Hugging Face cache, so nothing was worked out."
+            invocation.emit(skipped(model, why))
+            return
+        invocation.flags["model"] = model
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Reproduction:
+        return explorer.reproduce(model)
+
+    invocation.answer(ask)

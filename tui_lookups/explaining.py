@@ -1,0 +1,261 @@
+"""Explanations of heads, as the Explorer answers them (METHOD 5).
+
+1. The explainer sees the neuron's top prompts of the explaining part of the corpus, those on which the head
+   is active and those on which it is not; never one of the scoring part.
+2. A plan says what would be sent, before anything is. What the cache can answer is sent for no more.
+3. Every explanation, a person's own too, goes into the index of everything explained so far.
+
+Scoring them is in head_scores.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from tui_lookups.engine import CURRENT_TOKEN
+from tui_lookups.errors import LookupsError
+from tui_lookups.example_book import Labelled
+from tui_lookups.explanation.asking import Asked, OnProgress
+from tui_lookups.explanation.client import AnswerError, OnText
+from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.requests import (
+    REQUEST_VERSION,
+    ChatAnswer,
+    ChatRequest,
+    explain_request,
+    read_explanation,
+)
+from tui_lookups.explanation.store import ExplainedStore, fits
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    Explained,
+    ExplainedList,
+    Explanation,
+    LeftOut,
+    NeuronExplanations,
+    Part,
+    Plan,
+    Provenance,
+    Usage,
+)
+
+NOTHING = Usage(0, 0, 0, 0, 0, False, None)
+
+
+class Examples(Protocol):
+    """What explanations are made from: an `ExampleBook`."""
+
+    def provenance(self) -> Provenance: ...
+
+    def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled: ...
+
+    def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]: ...
+
+
+class Explaining:
+    """The explanations of one Explorer. Thread-safe; opens no connection before it is asked to."""
+
+    def __init__(self, desk: RequestDesk, shelf: ExplainedStore, examples: Examples) -> None:
+        self._desk = desk
+        self._shelf = shelf
+        self._examples = examples
+
+    # --- one head ---
+
+    def request(self, neuron: NeuronId, head: HeadId) -> tuple[ChatRequest, int, int]:
+        """What the explainer is asked, and how many active and inactive prompts it is shown.
+
+        Raises LookupsError when the head does not reach the neuron, or is active on no prompt.
+        """
+        examples, labels = self._examples.labelled(neuron, head, "explaining")
+        active = [example for example, label in zip(examples, labels, strict=True) if label]
+        inactive = [example for example, label in zip(examples, labels, strict=True) if not label]
+        if not active:
+            raise LookupsError(
+                f"{head} is active on none of the {len(examples)} explaining prompts of {neuron}.",
+                "Choose a head that is active on some; the overview of all prompts shows which.",
+            )
+        return explain_request(active, inactive), len(active), len(inactive)
+
+    def plan(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> Plan:
+        """What `explain` would send."""
+        return self._desk.plan([self.request(neuron, head)[0]], fresh)
+
+    def explain(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        fresh: bool = False,
+        on_text: OnText | None = None,
+        api_key: str | None = None,
+    ) -> Explanation:
+        """Ask in what contexts a head is active.
+
+        Args:
+            fresh: ask anew though there is an answer; both are kept.
+            on_text: told the text so far while it arrives, on another thread.
+            api_key: used instead of OPENAI_API_KEY, and kept nowhere.
+        Raises:
+            ExplainerError, AnswerError, BudgetError: nothing came of it, and why.
+            LookupsError: the head does not reach the neuron, or is active on no prompt.
+        """
+        request, active, inactive = self.request(neuron, head)
+        asked = self._desk.ask(
+            request,
+            fresh=fresh,
+            on_text=on_text,
+            check=_has_text,
+            api_key=api_key,
+            token=CURRENT_TOKEN.get(),
+        )
+        return self._kept(neuron, head, request, asked, active, inactive)
+
+    def _kept(
+        self, neuron: NeuronId, head: HeadId, request: ChatRequest, asked: Asked, active: int, inactive: int
+    ) -> Explanation:
+        """An answer as an explanation, in the index of explanations from now on."""
+        answer = asked.answer
+        if answer is None:
+            raise AnswerError(asked.problem or "There is no answer.", "Ask again.")
+        cut = answer.finish_reason == "length"
+        made = Explanation(
+            neuron=neuron,
+            head=head,
+            explanation=read_explanation(answer.text),
+            author="model",
+            model=self._desk.endpoint.model,
+            answered_by=answer.answered_by or None,
+            endpoint=self._desk.endpoint.base_url,
+            request_version=REQUEST_VERSION,
+            created=answer.created,
+            cached=False,
+            active=active,
+            inactive=inactive,
+            notes=answer.notes + ((f"It was cut at {request.max_tokens} tokens.",) if cut else ()),
+            usage=self._desk.usage([request], [asked], whole=True),
+            provenance=self._examples.provenance(),
+        )
+        if self._shelf.get(made) is None:
+            self._shelf.keep(Explained(made, None))
+        return replace(made, cached=asked.cached, usage=self._desk.usage([request], [asked], whole=False))
+
+    def write(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation:
+        """Keep a person's own explanation of a head."""
+        words = text.strip()
+        if not words:
+            raise LookupsError("The explanation is empty.", "Write in what contexts the head is active.")
+        _, labels = self._examples.labelled(neuron, head, "explaining")
+        made = Explanation(
+            neuron=neuron,
+            head=head,
+            explanation=words,
+            author="person",
+            model=None,
+            answered_by=None,
+            endpoint=None,
+            request_version=REQUEST_VERSION,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            cached=False,
+            active=sum(labels),
+            inactive=len(labels) - sum(labels),
+            notes=(),
+            usage=NOTHING,
+            provenance=self._examples.provenance(),
+        )
+        known = self._shelf.get(made)
+        if known is not None:
+            return known.explanation
+        self._shelf.keep(Explained(made, None))
+        return made
+
+    # --- all heads worth explaining ---
+
+    def plan_all(self, neuron: NeuronId, *, fresh: bool = False) -> Plan:
+        """What `explain_all` would send."""
+        asking, _ = self._requests_of(neuron)
+        return self._desk.plan([request for _, request, _, _ in asking], fresh)
+
+    def explain_all(
+        self,
+        neuron: NeuronId,
+        *,
+        fresh: bool = False,
+        progress: OnProgress | None = None,
+        api_key: str | None = None,
+    ) -> NeuronExplanations:
+        """Explain every head that is active on 25 % to 75 % of the neuron's prompts.
+
+        What fails for one head leaves that one out; what would fail for all is raised. Asking again goes on
+        where it stopped: known answers cost nothing.
+        """
+        asking, left_out = self._requests_of(neuron)
+        wanted = [request for _, request, _, _ in asking]
+        asked = self._desk.ask_all(
+            wanted,
+            fresh=fresh,
+            progress=progress,
+            check=_has_text,
+            api_key=api_key,
+            token=CURRENT_TOKEN.get(),
+        )
+        found = []
+        for (head, request, active, inactive), each in zip(asking, asked, strict=True):
+            if each.answer is None:
+                left_out.append(LeftOut(neuron, head, each.problem or "There is no answer."))
+            else:
+                found.append(self._kept(neuron, head, request, each, active, inactive))
+        return NeuronExplanations(
+            neuron=neuron,
+            explanations=tuple(found),
+            left_out=tuple(left_out),
+            usage=self._desk.usage(wanted, asked, whole=False),
+            provenance=self._examples.provenance(),
+        )
+
+    def _requests_of(
+        self, neuron: NeuronId
+    ) -> tuple[list[tuple[HeadId, ChatRequest, int, int]], list[LeftOut]]:
+        """Heads worth explaining with their requests, and those that cannot be explained."""
+        asking, left_out = [], []
+        for head in self._examples.worth_explaining(neuron):
+            try:
+                asking.append((head, *self.request(neuron, head)))
+            except LookupsError as error:
+                left_out.append(LeftOut(neuron, head, error.message))
+        return asking, left_out
+
+    # --- what has been explained ---
+
+    def explanations(self, query: str = "") -> ExplainedList:
+        """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
+        return ExplainedList(query, tuple(entry for entry in self._shelf.all() if fits(entry, query)))
+
+    def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]:
+        """What is known of one head of this model on this corpus, newest first."""
+        return tuple(
+            entry
+            for entry in self.of_this_source(self._shelf.all())
+            if (entry.explanation.neuron, entry.explanation.head) == (neuron, head)
+        )
+
+    def of_this_source(self, entries: Iterable[Explained]) -> list[Explained]:
+        """Those of this model and corpus, made with the same parameters."""
+        ours = _source(self._examples.provenance())
+        return [entry for entry in entries if _source(entry.explanation.provenance) == ours]
+
+
+def _source(provenance: Provenance) -> tuple[object, ...]:
+    corpus = None if provenance.corpus is None else provenance.corpus.fingerprint
+    basis, dtype = provenance.basis, provenance.dtype
+    return provenance.model.fingerprint, corpus, basis, dtype, provenance.parameters
+
+
+def _has_text(answer: ChatAnswer) -> None:
+    """Raise AnswerError for an answer that explains nothing; it is then not kept."""
+    if not read_explanation(answer.text):
+        ended = " before it came to an explanation" if answer.finish_reason == "length" else " with no text"
+        raise AnswerError(f"The explainer ended{ended}.", "Choose a model that answers at once.")

@@ -1,0 +1,354 @@
+"""Scores of explanations, as the Explorer answers them (METHOD 5).
+
+1. The scorer is asked Yes or No of each of the neuron's top prompts of the scoring part of the corpus; none
+   of them was shown to the explainer. Where the head is active on all of them, or on none, nothing is asked.
+2. Beside the score stand the same answers under shuffled labels, and a control: an explanation of something
+   else on the same prompts.
+3. All heads worth explaining are one batch: what it could cost is checked as a whole before it begins, and
+   what was answered before it stopped is not asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tui_lookups.engine import CURRENT_TOKEN
+from tui_lookups.errors import LookupsError
+from tui_lookups.explaining import NOTHING, Examples, Explaining
+from tui_lookups.explanation.asking import Asked, OnProgress
+from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.requests import (
+    EXPLANATION_TOKENS,
+    GENERIC_EXPLANATION,
+    REQUEST_VERSION,
+    ChatAnswer,
+    ChatRequest,
+    read_explanation,
+    read_yes_no,
+    score_request,
+    yes_probability,
+)
+from tui_lookups.explanation.scoring import figures, shuffled, summary
+from tui_lookups.explanation.store import ExplainedStore
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    Control,
+    Example,
+    ExampleAnswer,
+    Explained,
+    Explanation,
+    ExplanationScore,
+    LeftOut,
+    Plan,
+    ScoreReport,
+    Usage,
+)
+
+_UNKNOWN_EXPLANATION = "x" * 3 * EXPLANATION_TOKENS
+"""Stands for an explanation that is not known yet where tokens are estimated: as long as one can be."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """An explanation about to be scored, what it is scored on, and its control: words and their origin."""
+
+    explanation: Explanation
+    examples: tuple[Example, ...]
+    labels: tuple[bool, ...]
+    control: tuple[str, str] | None
+
+    @property
+    def single_class(self) -> bool:
+        return len(set(self.labels)) < 2
+
+    def requests(self, text: str) -> list[ChatRequest]:
+        """One request an example; none where the labels hold only one class."""
+        return [] if self.single_class else [score_request(text, example) for example in self.examples]
+
+    @property
+    def all_requests(self) -> list[ChatRequest]:
+        control = [] if self.control is None else self.requests(self.control[0])
+        return self.requests(self.explanation.explanation) + control
+
+    def answers(self, text: str, found: dict[ChatRequest, Asked]) -> tuple[ExampleAnswer, ...]:
+        """The answers to one text, an example each."""
+        asked = [found[request] for request in self.requests(text)]
+        return tuple(map(_example_answer, self.examples, self.labels, asked))
+
+
+class HeadScores:
+    """The scores of one Explorer's explanations. Thread-safe."""
+
+    def __init__(
+        self,
+        desk: RequestDesk,
+        shelf: ExplainedStore,
+        examples: Examples,
+        explaining: Explaining,
+        *,
+        seed: int,
+    ) -> None:
+        self._desk = desk
+        self._shelf = shelf
+        self._examples = examples
+        self._explaining = explaining
+        self._seed = seed
+
+    # --- one head ---
+
+    def plan(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+    ) -> Plan:
+        """What `score` would send, the explanation itself included where there is none yet."""
+        return self._desk.plan(self._planned(neuron, head, explanation, control), fresh)
+
+    def _planned(
+        self, neuron: NeuronId, head: HeadId, explanation: str | None, control: bool
+    ) -> list[ChatRequest]:
+        examples, labels = self._examples.labelled(neuron, head, "scoring")
+        asking: list[ChatRequest] = []
+        if explanation is None:
+            request, *_ = self._explaining.request(neuron, head)
+            known = self._desk.known(request)
+            if known is None:
+                asking.append(request)
+            explanation = _UNKNOWN_EXPLANATION if known is None else read_explanation(known.text)
+        if len(set(labels)) == 2:
+            other = [self._control(neuron, head, explanation)[0]] if control else []
+            asking += [score_request(text, example) for text in (explanation, *other) for example in examples]
+        return asking
+
+    def score(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+        progress: OnProgress | None = None,
+        api_key: str | None = None,
+    ) -> ExplanationScore:
+        """Score an explanation on held-out prompts.
+
+        Args:
+            explanation: the words to score, kept as a person's where they are new; by default the
+                explainer's, asked for where there are none yet.
+            control: also score an explanation of something else on the same prompts.
+            fresh: ask the scorer anew.
+            progress: told after every answer, on another thread.
+            api_key: used instead of OPENAI_API_KEY, and kept nowhere.
+        Raises as `Explaining.explain` does.
+        """
+        if explanation is None:
+            about = self._explaining.explain(neuron, head, api_key=api_key)
+        else:
+            known = self._known(neuron, head, explanation)
+            about = known or self._explaining.write(neuron, head, explanation)
+        return self._score_all([self._trial(about, control)], fresh, progress, api_key)[0][0]
+
+    def _known(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation | None:
+        for entry in self._explaining.explained(neuron, head):
+            if entry.explanation.explanation == text.strip():
+                return entry.explanation
+        return None
+
+    def _trial(self, about: Explanation, control: bool) -> _Trial:
+        examples, labels = self._examples.labelled(about.neuron, about.head, "scoring")
+        other = self._control(about.neuron, about.head, about.explanation) if control else None
+        return _Trial(about, examples, labels, other)
+
+    def _control(self, neuron: NeuronId, head: HeadId, text: str) -> tuple[str, str]:
+        """An explanation of something else, and of what.
+
+        The one these words were scored against before; else one drawn, by a hash with the seed, from what
+        the same explainer wrote of other heads, of other neurons if it can be; else a generic one.
+        """
+        model = self._desk.endpoint.model
+        written = []
+        for entry in self._explaining.of_this_source(self._shelf.all()):
+            about, score = entry.explanation, entry.score
+            if (about.neuron, about.head) != (neuron, head):
+                if about.model == model and about.explanation != text:
+                    written.append(about)
+            elif about.explanation == text and score is not None and score.control is not None:
+                return score.control.explanation, score.control.origin
+        apart = [about for about in written if about.neuron != neuron] or written
+        if not apart:
+            return GENERIC_EXPLANATION, "generic"
+        drawn = min(apart, key=lambda about: self._lot(neuron, head, about))
+        return drawn.explanation, f"{drawn.head} of {drawn.neuron}"
+
+    def _lot(self, neuron: NeuronId, head: HeadId, other: Explanation) -> str:
+        parts = (self._seed, neuron, head, other.neuron, other.head, other.explanation)
+        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+    def _score_all(
+        self, trials: Sequence[_Trial], fresh: bool, progress: OnProgress | None, api_key: str | None
+    ) -> tuple[list[ExplanationScore], Usage]:
+        asking = [request for trial in trials for request in trial.all_requests]
+        asked = self._desk.ask_all(
+            asking, fresh=fresh, progress=progress, api_key=api_key, token=CURRENT_TOKEN.get()
+        )
+        found = dict(zip(asking, asked, strict=True))
+        scores = [self._scored(trial, found) for trial in trials]
+        return scores, self._desk.usage(asking, asked, whole=False)
+
+    def _scored(self, trial: _Trial, found: dict[ChatRequest, Asked]) -> ExplanationScore:
+        """A trial's score from its answers, kept with its explanation."""
+        about, asking = trial.explanation, trial.all_requests
+        asked = [found[request] for request in asking]
+        given = [each.answer for each in asked if each.answer is not None]
+        answers = trial.answers(about.explanation, found)
+        control = None
+        if trial.control is not None and not trial.single_class:
+            text, origin = trial.control
+            said = trial.answers(text, found)
+            control = Control(text, origin, figures(said), said)
+        made = ExplanationScore(
+            neuron=about.neuron,
+            head=about.head,
+            explanation=about.explanation,
+            author=about.author,
+            explanation_model=about.model,
+            model=self._desk.endpoint.model,
+            endpoint=self._desk.endpoint.base_url,
+            request_version=REQUEST_VERSION,
+            created=max((answer.created for answer in given), default=about.created),
+            cached=False,
+            active=sum(trial.labels),
+            inactive=len(trial.labels) - sum(trial.labels),
+            single_class=trial.single_class,
+            score=figures(answers),
+            shuffled=shuffled(answers, self._seed),
+            control=control,
+            answers=answers,
+            notes=_notes(given),
+            usage=self._desk.usage(asking, asked, whole=True),
+            provenance=self._examples.provenance(),
+        )
+        kept = self._shelf.get(about) or Explained(about, None)
+        self._shelf.keep(replace(kept, score=made))
+        cached = bool(asked) and all(each.cached for each in asked)
+        return replace(made, cached=cached, usage=self._desk.usage(asking, asked, whole=False))
+
+    # --- all heads worth explaining ---
+
+    def plan_all(self, neuron: NeuronId, *, control: bool = True, fresh: bool = False) -> Plan:
+        """What `score_all` would send, explanations that are not known yet included."""
+        asking: list[ChatRequest] = []
+        for head in self._examples.worth_explaining(neuron):
+            try:
+                asking += self._planned(neuron, head, None, control)
+            except LookupsError:
+                continue  # `score_all` says that it is left out, and why
+        return self._desk.plan(asking, fresh)
+
+    def score_all(
+        self,
+        neuron: NeuronId,
+        *,
+        control: bool = True,
+        fresh: bool = False,
+        progress: OnProgress | None = None,
+        api_key: str | None = None,
+    ) -> ScoreReport:
+        """Explain and score every head worth explaining; `fresh` asks the scorer anew."""
+        explained = self._explaining.explain_all(neuron, api_key=api_key)
+        trials = [self._trial(each, control) for each in explained.explanations]
+        scores, usage = self._score_all(trials, fresh, progress, api_key)
+        return self._report(scores, explained.left_out, _sum([explained.usage, usage]))
+
+    def report(self, neurons: Iterable[NeuronId] = ()) -> ScoreReport:
+        """The scores that are known of the settings' explainer, one a (neuron, head): the newest.
+
+        A person's explanations are not among them. Raises LookupsError when there is none.
+        """
+        wanted, endpoint = set(neurons), self._desk.endpoint
+        newest: dict[tuple[NeuronId, HeadId], ExplanationScore] = {}
+        others: set[str] = set()
+        for entry in self._explaining.of_this_source(self._shelf.all()):
+            about, score = entry.explanation, entry.score
+            if score is None or about.author != "model" or (wanted and about.neuron not in wanted):
+                continue
+            if (
+                (score.model, score.endpoint)
+                == (about.model, about.endpoint)
+                == (endpoint.model, endpoint.base_url)
+            ):
+                newest.setdefault((about.neuron, about.head), score)
+            else:
+                others.add(f"{about.model} at {about.endpoint}")
+        if not newest:
+            found = f" Scored so far: by {', '.join(sorted(others))}." if others else ""
+            raise LookupsError(
+                f"Nothing of this model and corpus is scored by {endpoint.model} yet.{found}",
+                "Run `lookups-tui score --worth-explaining NEURON` first.",
+            )
+        scores = [newest[pair] for pair in sorted(newest)]
+        return self._report(scores, (), _sum(score.usage for score in scores))
+
+    def _report(
+        self, scores: Sequence[ExplanationScore], left_out: Iterable[LeftOut], usage: Usage
+    ) -> ScoreReport:
+        single = [LeftOut(each.neuron, each.head, _one_class(each)) for each in scores if each.single_class]
+        kept = tuple(each for each in scores if not each.single_class)
+        controls = (each.control.score.head_explanation_score for each in kept if each.control is not None)
+        return ScoreReport(
+            scores=kept,
+            left_out=(*left_out, *single),
+            head_explanation_score=summary(each.score.head_explanation_score for each in kept),
+            f1=summary(each.score.f1 for each in kept),
+            control=summary(controls),
+            usage=usage,
+            provenance=self._examples.provenance(),
+        )
+
+
+def _example_answer(example: Example, label: bool, asked: Asked) -> ExampleAnswer:
+    if asked.answer is None:
+        return ExampleAnswer(example.prompt_id, label, None, None, asked.problem)
+    said = read_yes_no(asked.answer.text)
+    if said is None:
+        problem = f"It is neither Yes nor No: {asked.answer.text.strip()[:80]!r}."
+        return ExampleAnswer(example.prompt_id, label, None, None, problem)
+    alternatives = asked.answer.alternatives
+    probability = None if alternatives is None else yes_probability(alternatives)
+    return ExampleAnswer(example.prompt_id, label, said, probability, None)
+
+
+def _notes(answers: Sequence[ChatAnswer]) -> tuple[str, ...]:
+    """What the answers' notes say, each once; and that there are no log-probabilities, where so."""
+    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
+    if answers and not notes and all(answer.alternatives is None for answer in answers):
+        notes.append("The endpoint gave no log-probabilities.")
+    return tuple(notes)
+
+
+def _one_class(score: ExplanationScore) -> str:
+    which = "active" if score.active else "inactive"
+    return f"It is {which} on all {score.active + score.inactive} scoring prompts."
+
+
+def _sum(usages: Iterable[Usage]) -> Usage:
+    total = NOTHING
+    for each in usages:
+        costs = [cost for cost in (total.cost, each.cost) if cost is not None]
+        total = Usage(
+            total.calls + each.calls,
+            total.cached + each.cached,
+            total.failed + each.failed,
+            total.input_tokens + each.input_tokens,
+            total.output_tokens + each.output_tokens,
+            total.estimated or each.estimated,
+            sum(costs) if costs else None,
+        )
+    return total

@@ -1,0 +1,69 @@
+"""Published figures beside the figures of the model at hand (METHOD 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_lookups.engine import Engine
+from tui_lookups.errors import LookupsError
+from tui_lookups.published import PUBLISHED, TOLERANCE, PublishedFigure
+from tui_lookups.results import ReproducedFigure, Reproduction
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+
+def published_of(name: str) -> tuple[PublishedFigure, ...]:
+    """What was published of a model. Raises LookupsError where nothing was."""
+    found = PUBLISHED.get(name)
+    if found is None:
+        raise LookupsError(
+            f"No published figures of {name!r} are known here.", f"There are some of {', '.join(PUBLISHED)}."
+        )
+    return found
+
+
+def skipped(name: str, why: str) -> Reproduction:
+    """The answer where the model is not at hand."""
+    published_of(name)
+    return Reproduction(name, TOLERANCE, (), False, why, None)
+
+
+def reproduce(engine: Engine, name: str) -> Reproduction:
+    """Each published figure of `name`, worked out with the engine's model over all its layers.
+
+    Raises UnknownTokenError or BadIdError where that model is another one.
+    """
+    published = published_of(name)
+    vocabulary = engine.vocabulary()
+    tokens = [vocabulary.find(figure.token) for figure in published]
+    for figure in published:
+        engine.check_neuron(figure.neuron)
+
+    def work(model: LookupModel, poll: Poll) -> Reproduction:
+        from tui_lookups.analysis.congruence import score_neurons, token_scores
+
+        rows = []
+        for figure, token in zip(published, tokens, strict=True):
+            poll()
+            row = score_neurons(model, [figure.neuron], token.id)[0]
+            everything = token_scores(model, token.id, range(model.info.n_layers), poll=poll)
+            rank = 1 + int((everything > everything[figure.neuron.layer, figure.neuron.index]).sum())
+            near = figure.congruence is not None and abs(row.congruence - figure.congruence) <= TOLERANCE
+            rows.append(
+                ReproducedFigure(
+                    neuron=figure.neuron,
+                    token=token,
+                    published=figure.congruence,
+                    ours=row.congruence,
+                    token_rank=row.token_rank,
+                    neuron_rank=rank,
+                    top_token=row.top_token,
+                    agrees=rank == 1 if figure.congruence is None else near,
+                    source=figure.source,
+                )
+            )
+        provenance = engine.provenance(corpus=False, published=name)
+        return Reproduction(name, TOLERANCE, tuple(rows), all(row.agrees for row in rows), "", provenance)
+
+    return engine.on_model(work)
