@@ -97,25 +97,33 @@ def ablate(
 
 
 @command(ANALYSIS)
-@click.argument("model")
-def reproduce(invocation: Invocation, model: str) -> None:
+@click.argument("published", metavar="MODEL")
+def reproduce(invocation: Invocation, published: str) -> None:
     """Published figures of MODEL beside ours.
 
     MODEL is gpt2 or gpt2-large, from the local Hugging Face cache, where nothing is fetched; --model names
     a folder with its weights instead. Exit status 1 where a figure differs."""
     from tui_lookups.reproducing import published_of, skipped
 
-    published_of(model)
+    published_of(published)
     if invocation.flags.get("model") is None:
         from tui_lookups.model.sources import in_hub_cache
 
-        if not in_hub_cache(model):
-            why = f"{model} is not in the local Hugging Face cache, so nothing was worked out."
-            invocation.emit(skipped(model, why))
+        if not in_hub_cache(published):
+            why = f"{published} is not in the local Hugging Face cache, so nothing was worked out."
+            invocation.emit(skipped(published, why))
             return
-        invocation.flags["model"] = model
+        invocation.flags["model"] = published
+    found: list[Reproduction] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Reproduction:
-        return explorer.reproduce(model)
+        found.append(explorer.reproduce(published))
+        return found[0]
 
     invocation.answer(ask)
+    differing = [row for row in found[0].figures if not row.agrees]
+    if differing:
+        raise LookupsError(
+            f"{len(differing)} of {len(found[0].figures)} figures differ from the published ones.",
+            "They are of float32 and folded weights; a converted or quantised copy has others.",
+        )

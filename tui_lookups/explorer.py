@@ -60,6 +60,7 @@ from tui_lookups.results import (
     ScanProgress,
     ScanSummary,
     Selection,
+    SelfCheck,
     Sign,
     Status,
     Token,
@@ -400,10 +401,15 @@ class Explorer:
         cut = self.settings.trimmed if trimmed is None else trimmed
         return self._heads.on_prompt(neuron, prompt, prompt_id, sources=sources, trimmed=cut, sign=sign)
 
-    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
-        """Every head over all of the neuron's prompts: mean attribution and how often it is active."""
+    def heads_overview(
+        self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
+    ) -> HeadOverview:
+        """Every head over all of the neuron's prompts: mean attribution and how often it is active.
+
+        Without `wait` over the prompts the running scan has so far.
+        """
         cut = self.settings.trimmed if trimmed is None else trimmed
-        return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None))
+        return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None), wait=wait)
 
     # --- ablation (METHOD 6) ---
 
@@ -472,6 +478,16 @@ class Explorer:
     def explanations(self, query: str = "") -> ExplainedList:
         """Everything explained so far that every word of `query` is found in, newest first."""
         return self.explaining.explanations(query)
+
+    def self_check(self) -> SelfCheck:
+        """How the model is wired, and how far the decomposition of a few of its neurons is from closing."""
+
+        def work(model: LookupModel, poll: Poll) -> SelfCheck:
+            from tui_lookups.analysis.self_check import self_check
+
+            return self_check(model, poll=poll)
+
+        return self._engine.on_model(work)
 
     # --- export and cache ---
 

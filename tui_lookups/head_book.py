@@ -112,10 +112,11 @@ class HeadBook:
             **question,
         )
 
-    def overview(self, neuron: NeuronId, *, trimmed: bool, sign: Sign) -> HeadOverview:
-        """Every head over all of the neuron's prompts."""
+    def overview(self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool) -> HeadOverview:
+        """Every head over all of the neuron's prompts; without `wait`, over those found so far."""
         self._check(neuron, None)
-        prompts = self._book.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        listed = self._book.prompts(neuron, top=self._scan.top, sign=sign, wait=wait)
+        prompts = listed.prompts
         settings = self._engine.settings
         rule, preset = settings.activity_rule, settings.preset
         question = {"trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign}
@@ -135,6 +136,8 @@ class HeadBook:
                 poll=poll,
             )
 
+        if not listed.complete:
+            return self._engine.on_model(work)
         return self._engine.remembered(
             "overview",
             HeadOverview,

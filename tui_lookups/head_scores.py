@@ -273,7 +273,7 @@ class HeadScores:
         A person's explanations are not among them. Raises LookupsError when there is none.
         """
         wanted, endpoint = set(neurons), self._desk.endpoint
-        newest: dict[tuple[NeuronId, HeadId], ExplanationScore] = {}
+        newest: dict[tuple[NeuronId, HeadId], Explained] = {}
         others: set[str] = set()
         for entry in self._explaining.of_this_source(self._shelf.all()):
             about, score = entry.explanation, entry.score
@@ -284,7 +284,7 @@ class HeadScores:
                 == (about.model, about.endpoint)
                 == (endpoint.model, endpoint.base_url)
             ):
-                newest.setdefault((about.neuron, about.head), score)
+                newest.setdefault((about.neuron, about.head), entry)
             else:
                 others.add(f"{about.model} at {about.endpoint}")
         if not newest:
@@ -293,8 +293,10 @@ class HeadScores:
                 f"Nothing of this model and corpus is scored by {endpoint.model} yet.{found}",
                 "Run `lookups-tui score --worth-explaining NEURON` first.",
             )
-        scores = [newest[pair] for pair in sorted(newest)]
-        return self._report(scores, (), _sum(score.usage for score in scores))
+        entries = [newest[pair] for pair in sorted(newest)]
+        scores = [entry.score for entry in entries if entry.score is not None]
+        usage = _sum(each.usage for entry in entries for each in (entry.explanation, entry.score) if each)
+        return self._report(scores, (), usage)
 
     def _report(
         self, scores: Sequence[ExplanationScore], left_out: Iterable[LeftOut], usage: Usage

@@ -46,7 +46,7 @@ class PromptBook:
         self._scan = scan
         self._lock = threading.Lock()
         self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
-        self._sampled: dict[tuple[NeuronId, int], Prompt] = {}
+        self._shown: dict[tuple[NeuronId, int], Prompt] = {}  # as last listed: its heads may be asked for
 
     def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
         """The top prompts; with `wait` the corpus is scanned to its end first."""
@@ -57,7 +57,7 @@ class PromptBook:
 
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._engine.on_model(work)
+            return self._show(self._engine.on_model(work))
         self._scan.wait()
         found = self._engine.remembered(
             "prompts",
@@ -71,7 +71,7 @@ class PromptBook:
             index=self._scan.key(),
         )
         self._keep(neuron, found.prompts)
-        return found
+        return self._show(found)
 
     def prompt(self, neuron: NeuronId, rank: int | None, prompt_id: int | None, *, sign: Sign) -> Prompt:
         """One prompt, by its number in the corpus or by its rank (from 1; the first by default).
@@ -80,19 +80,14 @@ class PromptBook:
         """
         if prompt_id is not None:
             with self._lock:
-                for each in (1, -1):
-                    known = self._built.get((neuron, prompt_id, each))
-                    if known is not None:
-                        return known
+                shown = self._shown.get((neuron, prompt_id))
+            if shown is not None:
+                return shown
         prompts = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
         if prompt_id is not None:
             for prompt in prompts:
                 if prompt.prompt_id == prompt_id:
                     return prompt
-            with self._lock:
-                sampled = self._sampled.get((neuron, prompt_id))
-            if sampled is not None:
-                return sampled
             raise LookupsError(
                 f"Prompt #{prompt_id} is not among the top prompts of {neuron}.", "Open one of its prompts."
             )
@@ -132,11 +127,7 @@ class PromptBook:
             preset=self._engine.settings.preset,
             index=self._scan.key(),
         )
-        with self._lock:
-            if len(self._sampled) > _MOST_REMEMBERED:
-                self._sampled.clear()
-            self._sampled.update({(neuron, prompt.prompt_id): prompt for prompt in found.prompts})
-        return found
+        return self._show(found)
 
     def figures(self, shown: NeuronPrompts, kind: PromptKind, token: Token | None) -> PeakFigures:
         """The figures at the peaks of a list of prompts. Raises UnsupportedModelError in the raw basis."""
@@ -233,6 +224,13 @@ class PromptBook:
                 f"The index keeps {self._scan.top} prompts per neuron, and {top} were asked for.",
                 "Set LOOKUPS_TOP (or top in config.toml) to keep more; the corpus is then scanned again.",
             )
+
+    def _show(self, found: NeuronPrompts) -> NeuronPrompts:
+        with self._lock:
+            if len(self._shown) > _MOST_REMEMBERED:
+                self._shown.clear()
+            self._shown.update({(found.neuron, prompt.prompt_id): prompt for prompt in found.prompts})
+        return found
 
     def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
         with self._lock:

@@ -344,12 +344,14 @@ class CannedExplorer:
         neuron: NeuronId,
         *,
         prompt: int | None = None,
+        prompt_id: int | None = None,
         text: str | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> HeadAttributions:
-        self._called("heads", (neuron, prompt, sources, trimmed))
-        found = self.prompts(neuron, wait=False).prompts[(prompt or 1) - 1]
+        self._called("heads", (neuron, prompt_id, sources, trimmed))
+        listed = self.prompts(neuron, wait=False).prompts
+        found = next((p for p in listed if p.prompt_id == prompt_id), listed[(prompt or 1) - 1])
         scores = []
         for layer in range(min(LAYERS, neuron.layer + 1)):
             for index in range(HEADS):
@@ -393,7 +395,9 @@ class CannedExplorer:
             self.provenance(),
         )
 
-    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
+    def heads_overview(
+        self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
+    ) -> HeadOverview:
         self._called("heads_overview", neuron)
         heads = tuple(
             HeadMean(

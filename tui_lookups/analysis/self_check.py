@@ -17,6 +17,7 @@ from tui_lookups.analysis.attribution import decompose
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll
+from tui_lookups.results import SelfCheck
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype; METHOD fixes the first two."""
@@ -71,3 +72,20 @@ def require_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
             "Its figures would be wrong, so it is refused. Choose a model of a supported family.",
         )
     return worst
+
+
+def self_check(model: LookupModel, *, poll: Poll = no_poll) -> SelfCheck:
+    """The wiring and the closure of a loaded model, for people."""
+    worst, wiring = check_closure(model, poll=poll), model.architecture
+    return SelfCheck(
+        family=wiring.label,
+        listed=wiring.listed,
+        gated=wiring.gated,
+        own_layer=wiring.own_layer,
+        mlp_norm=wiring.mlp_norm or "none",
+        post_norms=wiring.attn_post_norm or wiring.mlp_post_norm,
+        neuron=str(worst.neuron),
+        relative_remainder=worst.relative_remainder,
+        bound=worst.bound,
+        closes=worst.closes,
+    )

@@ -135,10 +135,13 @@ class Asker:
     ) -> None:
         slots = asyncio.Semaphore(self.concurrency)
         failures = 0
+        over = False
 
         async def one(request: ChatRequest) -> None:
-            nonlocal failures
+            nonlocal failures, over
             async with slots:
+                if over:  # another one failed for all; this one is about to be cancelled
+                    return
                 try:
                     found[request] = Asked(await self._send(client, request, None, check), False, None)
                     failures = 0
@@ -146,10 +149,14 @@ class Asker:
                     found[request] = Asked(None, False, error.message)
                     failures += 1
                     if failures >= MOST_FAILURES:
+                        over = True
                         raise ExplainerError(
                             f"{failures} requests in a row failed: {error.message}",
                             "Answers so far are kept; ask again to go on.",
                         ) from None
+                except BaseException:
+                    over = True
+                    raise
                 teller.tell(failed=found[request].answer is None)
 
         tasks = [asyncio.create_task(one(request)) for request in waiting]

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -66,7 +67,10 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether requests stay on this machine."""
         host = urlsplit(self.base_url).hostname or ""
-        return host in ("localhost", "::1") or host.startswith("127.")
+        try:
+            return host == "localhost" or ip_address(host).is_loopback
+        except ValueError:  # a name
+            return False
 
     @property
     def is_encrypted(self) -> bool:

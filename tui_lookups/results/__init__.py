@@ -35,6 +35,9 @@ from tui_lookups.results.base import Provenance as Provenance
 from tui_lookups.results.base import Sign as Sign
 from tui_lookups.results.base import SignSetting as SignSetting
 from tui_lookups.results.base import Token as Token
+from tui_lookups.results.checkup import Checkup as Checkup
+from tui_lookups.results.checkup import Finding as Finding
+from tui_lookups.results.checkup import SelfCheck as SelfCheck
 from tui_lookups.results.congruence import NeuronScore as NeuronScore
 from tui_lookups.results.congruence import NeuronTokens as NeuronTokens
 from tui_lookups.results.congruence import TokenCongruence as TokenCongruence

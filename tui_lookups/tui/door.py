@@ -73,12 +73,15 @@ class Door(Protocol):
         neuron: NeuronId,
         *,
         prompt: int | None = None,
+        prompt_id: int | None = None,
         text: str | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> HeadAttributions: ...
 
-    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview: ...
+    def heads_overview(
+        self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
+    ) -> HeadOverview: ...
 
     def export(self, selection: Selection, path: Path) -> Path: ...
 

@@ -64,7 +64,6 @@ class Walk:
         self.head: HeadId | None = None
         self.sources: HeadAttributions | None = None
         self.errors: dict[Part, tuple[str, str]] = {}
-        self._heads_again = False
 
     @property
     def prompt(self) -> Prompt | None:
@@ -161,20 +160,19 @@ class Walk:
 
     def poll(self) -> None:
         """Ask again for the prompts of the open neuron while the scan may still improve them."""
-        unfinished = self.prompts is None or not self.prompts.complete or self._heads_again
+        unfinished = self.prompts is None or not self.prompts.complete
         stuck = "prompts" in self.errors
         if self.neuron is not None and unfinished and not stuck and not self.waiting("prompts"):
             self._ask_prompts(self.neuron)
 
     def _ask_prompts(self, neuron: NeuronId) -> None:
         def done(prompts: NeuronPrompts) -> None:
-            if self._heads_again:
-                self._heads_again = False
-                self.prompts = prompts
-                self.open_heads()
-            elif prompts == self.prompts:
+            if prompts == self.prompts:
                 return
             self.prompts = prompts
+            if self.overview is not None:  # it was over fewer prompts
+                self.overview = None
+                self.open_overview()
             if self.prompt is None:
                 self.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
                 self.heads = self.sources = None
@@ -205,14 +203,15 @@ class Walk:
 
         def done(heads: HeadAttributions) -> None:
             if heads.prompt_id != self.prompt_id:
-                self._heads_again = True
                 return
             self.heads = heads
             self._changed("heads")
             if self.head is not None:
                 self._ask_sources(self.head)
 
-        self._ask("heads", lambda: self._door.heads(neuron, prompt=prompt.rank, trimmed=trimmed), done)
+        self._ask(
+            "heads", lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
+        )
         self._changed("heads")
 
     def open_overview(self) -> None:
@@ -225,7 +224,7 @@ class Walk:
             self.overview = overview
             self._changed("overview")
 
-        self._ask("overview", lambda: self._door.heads_overview(neuron, trimmed=trimmed), done)
+        self._ask("overview", lambda: self._door.heads_overview(neuron, trimmed=trimmed, wait=False), done)
 
     def toggle_over_all(self) -> None:
         """Switch between one prompt and all prompts."""
@@ -274,7 +273,7 @@ class Walk:
 
         self._ask(
             "sources",
-            lambda: self._door.heads(neuron, prompt=prompt.rank, sources=head, trimmed=trimmed),
+            lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
             done,
         )
 

@@ -57,6 +57,7 @@ class WalkView:
             self._show_prompt_facts()
         elif part == "prompts":
             self._show_prompts()
+            self._screen.query_one("#heads-pane", Pane).say(self._heads_title())  # the rank may be another
         elif part in ("heads", "overview"):
             self._show_heads()
         else:

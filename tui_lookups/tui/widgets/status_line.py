@@ -46,8 +46,8 @@ def places(status: Status) -> tuple[str, ...]:
     name, family = visible(model.name), visible(model.family)
     shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} neurons"
     small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}N"
-    texts = [] if corpus is None else [f"{visible(corpus.name)} {corpus.prompts:,} passages"]
-    count = [] if corpus is None else [f"{corpus.prompts:,} passages"]
+    texts = [] if corpus is None else [f"{visible(corpus.name)} {corpus.prompts:,} prompts"]
+    count = [] if corpus is None else [f"{corpus.prompts:,} prompts"]
     return (
         "  ".join(["lookups", f"{name} ({family}, {shape})", *texts, *device]),
         "  ".join(["lookups", f"{name} ({family}, {small})", *texts, *device]),

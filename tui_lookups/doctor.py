@@ -1,0 +1,207 @@
+"""`doctor`: what this machine, this terminal, this cache and this model allow; what is wrong and what to do.
+
+Each check is a small function that returns findings and raises nothing for a state it is there to find.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tui_lookups.errors import LookupsError, SettingsError
+from tui_lookups.results.checkup import Checkup, Finding, SelfCheck
+from tui_lookups.settings import Settings, config_path, read_config
+from tui_lookups.storage.files import filesystem_type, is_network_filesystem
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+
+_PACKAGES = (
+    "textual",
+    "torch",
+    "transformer_lens",
+    "transformers",
+    "tokenizers",
+    "numpy",
+    "diskcache",
+    "openai",
+)
+_REACH_SECONDS = 3.0
+_SMALL_DISK = 2 * 10**9
+
+
+def examine(explorer: Explorer, *, model: bool = True) -> Checkup:
+    """Look at everything; with `model` also load it and check that its decomposition closes."""
+    settings = explorer.settings
+    findings = [*versions(), *torch_build(), *terminal(os.environ, sys.stdout.isatty()), *configuration()]
+    findings += [*cache_folder(settings), *cache_entries(explorer), *network(settings), *keys(os.environ)]
+    self_check = None
+    if model:
+        found, self_check = model_check(explorer)
+        findings += found
+    return Checkup(tuple(findings), sum(f.state == "problem" for f in findings), self_check)
+
+
+def versions() -> Iterator[Finding]:
+    """Python and the packages the tool stands on."""
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in _PACKAGES:
+        try:
+            yield Finding(package, "ok", importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(package, "problem", "not installed", f"Install it: pip install {package}")
+
+
+def torch_build() -> Iterator[Finding]:
+    """The devices torch can use, and a GPU that is there but cannot be used."""
+    import torch
+
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    yield Finding("devices", "ok", ", ".join(devices))
+    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
+        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
+        yield Finding(
+            "gpu",
+            "problem",
+            f"there is an NVIDIA driver, but torch {torch.__version__} ({build}) sees no GPU",
+            "Install the torch build for this driver's CUDA version; check CUDA_VISIBLE_DEVICES.",
+        )
+
+
+def terminal(environment: Mapping[str, str], is_terminal: bool) -> Iterator[Finding]:
+    """What colours and what copying the app will have here."""
+    term, depth = environment.get("TERM", ""), environment.get("COLORTERM", "")
+    if not is_terminal:
+        yield Finding("terminal", "note", "stdout is no terminal: subcommands work, the app does not open")
+    elif term in ("", "dumb"):
+        yield Finding(
+            "terminal", "problem", f"TERM is {term!r}: the app cannot draw", "Set TERM, e.g. xterm-256color."
+        )
+    elif environment.get("NO_COLOR"):
+        yield Finding("terminal", "note", "NO_COLOR is set: sign and size are told by glyphs")
+    elif depth in ("truecolor", "24bit"):
+        yield Finding("terminal", "ok", f"{term}, 16 million colours")
+    elif "256" in term:
+        yield Finding(
+            "terminal",
+            "note",
+            f"{term}, 256 colours (COLORTERM is not forwarded)",
+            "For finer shading, if your terminal has it: export COLORTERM=truecolor",
+        )
+    else:
+        yield Finding(
+            "terminal", "note", f"{term}, 16 colours", "Most terminals do better with TERM=xterm-256color."
+        )
+    if environment.get("TMUX"):
+        yield Finding("copy", "note", "inside tmux, copying needs `set -g set-clipboard on` in tmux.conf")
+
+
+def configuration() -> Iterator[Finding]:
+    """The config file."""
+    path = config_path()
+    try:
+        values = read_config(path)
+    except SettingsError as error:
+        yield Finding("config", "problem", error.message, error.hint)
+        return
+    yield Finding("config", "ok", f"{path} ({len(values)} settings)" if path.exists() else f"none at {path}")
+
+
+def cache_folder(settings: Settings) -> Iterator[Finding]:
+    """Whether the cache folder can be used, where it lies, and how much room there is."""
+    folder = settings.cache_dir
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding(
+            "cache", "problem", f"{folder} cannot be written", "Name another folder with --cache-dir."
+        )
+        return
+    if is_network_filesystem(existing):
+        kind = filesystem_type(existing) or "network"
+        yield Finding(
+            "cache",
+            "problem",
+            f"{folder} is on a network file system ({kind}), where SQLite is not safe",
+            "Name a folder on a local disk with --cache-dir.",
+        )
+    free = shutil.disk_usage(existing).free
+    room = f"{free / 1e9:.1f} GB free"
+    yield Finding("disk", "note" if free < _SMALL_DISK else "ok", f"{room} at {existing}")
+
+
+def cache_entries(explorer: Explorer) -> Iterator[Finding]:
+    """What the cache holds and what of it is damaged or stale."""
+    try:
+        info = explorer.cache_info()
+    except LookupsError as error:
+        yield Finding("cache", "problem", error.message, error.hint)
+        return
+    yield Finding(
+        "cache",
+        "ok",
+        f"{info.path}: {info.entries} results, {info.indexes} indexes, {info.bytes / 1e6:.1f} MB",
+    )
+    for problem in info.problems:
+        yield Finding("cache", "note", problem, "It is made again when it is needed.")
+
+
+def network(settings: Settings) -> Iterator[Finding]:
+    """Whether the model hub can be reached."""
+    if settings.offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        yield Finding("hub", "note", "offline by setting: models come from folders and the local cache")
+        return
+    from huggingface_hub import constants
+
+    where = urlsplit(constants.ENDPOINT)
+    try:
+        with socket.create_connection((where.hostname or "", where.port or 443), _REACH_SECONDS):
+            yield Finding("hub", "ok", "the model hub can be reached")
+    except OSError as error:
+        yield Finding(
+            "hub",
+            "note",
+            f"the model hub cannot be reached ({error.strerror or error})",
+            "Point --model at a Hugging Face folder or a .gguf file.",
+        )
+
+
+def keys(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether secrets are set; never what they are."""
+    for name, use in (("OPENAI_API_KEY", "explanations"), ("HF_TOKEN", "gated models")):
+        if environment.get(name):
+            yield Finding(name, "ok", f"set, for {use}")
+        else:
+            yield Finding(name, "note", f"not set: no {use}", f"Set {name} to use them.")
+
+
+def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:
+    """Load the model and check that the decomposition of a few of its neurons closes."""
+    try:
+        found = explorer.self_check()
+    except LookupsError as error:
+        return [Finding("model", "problem", error.message, error.hint)], None
+    info = explorer.model_info()
+    wiring = ", ".join(
+        (
+            "gated MLP" if found.gated else "plain MLP",
+            "own-layer heads reach it" if found.own_layer else "own-layer heads do not reach it",
+            f"norm {found.mlp_norm}" + (" and post-norms" if found.post_norms else ""),
+        )
+    )
+    family = found.family if found.listed else f"{found.family} (not a listed family)"
+    closing = f"remainder {found.relative_remainder:.1e} of the components at {found.neuron}, {found.bound:.0e} allowed"
+    return [
+        Finding("model", "ok", f"{info.name}: {family}, {wiring}"),
+        Finding("decomposition", "ok" if found.closes else "problem", closing),
+    ], found
