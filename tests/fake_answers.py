@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tui_lookups.errors import BadIdError, ExportError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    AblatedPrompt,
+    AblationMean,
+    AblationMethod,
+    AblationPositions,
+    AblationSummary,
     Activations,
+    Atlas,
+    AtlasLayer,
+    AtlasNeuron,
     CacheInfo,
     CorpusInfo,
+    HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
     HeadScore,
     Histogram,
+    KolmogorovSmirnov,
     ModelInfo,
     NeuronPrompts,
     NeuronScore,
@@ -25,7 +35,12 @@ from tui_lookups.results import (
     OtherComponents,
     Peak,
     Prompt,
+    PromptFigures,
+    PromptKind,
+    PromptsWithFigures,
     Provenance,
+    ReproducedFigure,
+    Reproduction,
     ScanProgress,
     ScanSummary,
     Selection,
@@ -113,6 +128,56 @@ class FakeExplorer:
         self._asked("prompts", neuron=neuron, top=top)
         found = tuple(prompt(rank) for rank in range(1, min(top, 4) + 1))
         return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE)
+
+    def prompts_with_figures(
+        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int = 20
+    ) -> PromptsWithFigures:
+        self._asked("prompts_with_figures", neuron=neuron, kind=kind, top=top)
+        shown = tuple(prompt(rank) for rank in range(1, min(top, 4) + 1))
+        figures = tuple(
+            PromptFigures(
+                p.rank, p.prompt_id, 1, HOSTILE, 4.25, 6.125, 3.5, 7.4375, 0.25, p.peak.next_token, 0.5
+            )
+            for p in shown
+        )
+        return PromptsWithFigures(
+            neuron, BECAUSE, 6.125, STATS, shown, 506, 506, PROVENANCE, kind, figures, ""
+        )
+
+    def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = ()) -> Atlas:
+        self._asked("atlas", per_layer=per_layer, reject=list(reject))
+        first = (AtlasNeuron(NEURON, BECAUSE, 6.125), AtlasNeuron(NeuronId(5, 88), HOSTILE, 5.5))
+        layers = (AtlasLayer(4, (), 0), AtlasLayer(5, first[:per_layer], 1234))
+        return Atlas("folded", "+", per_layer, 1234, (HOSTILE,) if reject else (), layers, PROVENANCE)
+
+    def ablate(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod = "zero",
+        positions: AblationPositions | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAblation:
+        self._asked("ablate", neuron=neuron, head=head, method=method, positions=positions, trimmed=trimmed)
+        rows = (
+            AblatedPrompt(1, 101, 1, 3, True, 1.92, HOSTILE, 4.25, 2.25, 0.5, 0.125, 102),
+            AblatedPrompt(2, 102, 1, 3, False, 0.1, HOSTILE, 4.0, 4.125, 0.25, 0.25, 101),
+        )
+        summary = AblationSummary(
+            AblationMean(1, -2.0, 0.375), AblationMean(1, 0.125, 0.0), AblationMean(2, -0.9375, 0.1875),
+            KolmogorovSmirnov(1.0, 1.0), None,
+        )  # fmt: skip
+        return HeadAblation(
+            neuron, head, method, positions or "peak", "full", "2sd", 0, 0, rows, summary, PROVENANCE
+        )
+
+    def reproduce(self, name: str) -> Reproduction:
+        self._asked("reproduce", model=name)
+        close = ReproducedFigure(NEURON, BECAUSE, 14.865, 14.864, 1, 1, BECAUSE, True, "a source")
+        far = ReproducedFigure(NeuronId(4, 19), HOSTILE, 13.0, 12.0, 2, 3, BECAUSE, False, "a source")
+        figures = (close,) if self.settings.model == "agreeing" else (close, far)
+        return Reproduction(name, 0.01, figures, len(figures) == 1, "", PROVENANCE)
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         self._asked("activations", neuron=neuron, text=text)

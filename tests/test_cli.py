@@ -133,8 +133,12 @@ def test_names_and_tokens_in_json(shell: Shell) -> None:
             {"token": "#5", "top": 20, "next_token_only": True},
         ),
         (["tokens", "(9, 1)", "--top", "7"], "tokens", {"neuron": NeuronId(9, 1), "top": 7}),
-        (["prompts", "5.371"], "prompts", {"neuron": NEURON, "top": 20}),
-        (["prompts", "5.371", "--top", "2"], "prompts", {"neuron": NEURON, "top": 2}),
+        (["prompts", "5.371"], "prompts_with_figures", {"neuron": NEURON, "kind": "top", "top": 20}),
+        (
+            ["prompts", "5.371", "--top", "2", "--kind", "random"],
+            "prompts_with_figures",
+            {"neuron": NEURON, "kind": "random", "top": 2},
+        ),
         (["activations", "5.371", "--text", "a b"], "activations", {"neuron": NEURON, "text": "a b"}),
         (
             ["heads", "5.371"],
@@ -584,15 +588,13 @@ def _drain(descriptor: int) -> str:
 
 
 APP = """
-import os, sys, types
+import tui_lookups.tui
 from tests.fake_answers import FakeExplorer
 from tui_lookups import invocation, __main__
-app = types.ModuleType("tui_lookups.tui.app")
 def run_app(explorer, token=None):
     print("app", repr(token), explorer.settings.model)
     return 7
-app.run_app = run_app
-sys.modules["tui_lookups.tui.app"] = app
+tui_lookups.tui.run_app = run_app
 invocation.open_explorer = FakeExplorer
 __main__.main()
 """

@@ -16,7 +16,7 @@ from tests.reference_raw import RawGPT2, RawLlama
 from tui_lookups.errors import LookupsError, UnknownTokenError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.settings import Settings, load_settings
+from tui_lookups.settings import load_settings
 
 TEXTS = [
     "the cat sat because the mat", "and the cat and the mat sat", "because because the cat",
@@ -67,7 +67,8 @@ class TestAtlas:
         raw = RawGPT2(tiny_folder("gpt2"))
         found = explorer().atlas(per_layer=4)
         texts = explorer()._engine.vocabulary().texts
-        counts = np.array([text.startswith(" ") and len(text.strip()) > 1 for text in texts])
+        counts = np.zeros(explorer().model_info().d_vocab, bool)  # rows without a token never count
+        counts[: len(texts)] = np.array([text.startswith(" ") and len(text.strip()) > 1 for text in texts])
         assert found.tokens == counts.sum() > 3
         best = []
         for layer in found.layers:
@@ -89,7 +90,7 @@ class TestAtlas:
         no_model()
         again = explorer()
         assert again.atlas(per_layer=30) == before
-        rejected = before.layers[1].neurons[0].top_token
+        rejected = next(layer.neurons[0].top_token for layer in before.layers if layer.neurons)
         found = again.atlas(per_layer=30, reject=[rejected.text, f"#{rejected.id}"])
         assert found.rejected == (rejected,)
         assert found.tokens == before.tokens - 1
@@ -126,11 +127,10 @@ class TestAtlas:
             return plain(model, neurons, token_id, **more)
 
         monkeypatch.setattr(congruence, "_score_rows", count)
-        token = explorer().atlas().layers[0].neurons[0].top_token.id
+        token = next(layer.neurons[0].top_token.id for layer in explorer().atlas().layers if layer.neurons)
         with_atlas = explorer().neurons(token, top=50, next_token_only=True).neurons
         few = sum(looked)
         looked.clear()
-        explorer()._engine  # noqa: B018 - another explorer, whose cache lacks the atlas
         bare = explorer(cache_dir=str(explorer().settings.cache_dir) + "-bare")
         assert bare.neurons(token, top=50, next_token_only=True).neurons == with_atlas
         assert 0 < few < sum(looked)
@@ -153,7 +153,7 @@ class TestAblation:
                 [prompt.peak.activation for prompt in shown.prompts], rel=1e-4
             )
             assert {row.token for row in found.prompts} == {shown.top_token}
-            assert found.sample == (22 if method == "mean" else 0) or found.sample == 64
+            assert found.sample == (first.corpus_info().prompts if method == "mean" else 0)
             actives = [heads.active for heads in self._heads(first, neuron, head)]
             assert [row.active for row in found.prompts] == actives
             assert found.summary.active.prompts == sum(actives)
@@ -207,7 +207,7 @@ class TestFiguresAndSamples:
         assert [row.activation for row in found.figures] == pytest.approx(
             [prompt.peak.activation for prompt in plain.prompts], rel=1e-4
         )
-        assert {row.congruence for row in found.figures} == {pytest.approx(plain.top_congruence, rel=1e-5)}
+        assert found.figures[0].congruence == pytest.approx(plain.top_congruence, rel=1e-5)
         assert [row.next_token for row in found.figures] == [p.peak.next_token for p in plain.prompts]
         asked = first.resolve_token(" cat").token
         figures = first.peak_figures(neuron, asked, top=5)
@@ -335,7 +335,3 @@ def test_a_cached_atlas_imports_no_torch(explorer, home: Path, tiny_folder) -> N
         [sys.executable, "-c", code], text=True, capture_output=True, timeout=120, check=False
     )
     assert done.stdout == "3 False\n", done.stderr
-
-
-def test_defaults_of_settings_are_what_the_tests_think() -> None:
-    assert Settings.model_fields["sign"].default == "auto"

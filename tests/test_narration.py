@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_answers import FakeExplorer, progress
-from tui_lookups.narration import LineTeller, Narrator, clock_text, sentence
-from tui_lookups.results import ScanProgress, Status
+from tui_lookups.narration import Bar, LineTeller, Narrator, asking_sentence, clock_text, sentence
+from tui_lookups.results import RequestProgress, ScanProgress, Status
 from tui_lookups.settings import Settings
 
 READY = FakeExplorer(Settings.model_construct()).status()
@@ -36,6 +36,20 @@ def test_sentence(status: Status, scan: ScanProgress | None, text: str) -> None:
     assert sentence(status, scan) == text
 
 
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (RequestProgress(0, 40, 0, 0, 0.0, None), "asking: 0 of 40 answered (0%)"),
+        (
+            RequestProgress(10, 40, 4, 2, 3.0, 9.0),
+            "asking: 10 of 40 answered (25%), 2 failed, 0:09 left",
+        ),
+    ],
+)
+def test_sentence_of_a_batch_of_requests(asked: RequestProgress, text: str) -> None:
+    assert asking_sentence(asked) == text
+
+
 def test_lines_are_news_and_rare() -> None:
     now, out = [0.0], io.StringIO()
     teller = LineTeller(out, clock=lambda: now[0])
@@ -59,7 +73,7 @@ class Recorder:
         self.told: list[str] = []
         self.closed = False
 
-    def tell(self, text: str, scan: ScanProgress | None) -> None:
+    def tell(self, text: str, bar: Bar | None) -> None:
         self.told.append(text)
 
     def close(self) -> None:
@@ -76,3 +90,15 @@ def test_what_was_heard_outranks_the_status_and_the_end_closes() -> None:
     assert "1 of 506" in recorder.told[0]
     assert any("253 of 506" in text for text in recorder.told)
     assert recorder.closed
+
+
+def test_a_batch_of_requests_outranks_the_scan_until_it_is_done() -> None:
+    recorder = Recorder()
+    status = replace(READY, scan=progress(1))
+    with Narrator(lambda: status, io.StringIO(), recorder) as narrator:
+        narrator.hear_asking(RequestProgress(3, 4, 0, 0, 1.0, 1.0))
+        narrator.look()
+        assert recorder.told[-1].startswith("asking: 3 of 4")
+        narrator.hear_asking(RequestProgress(4, 4, 0, 0, 1.0, 0.0))
+        narrator.look()
+        assert recorder.told[-1].startswith("scanning")

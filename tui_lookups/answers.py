@@ -233,13 +233,18 @@ def head_ablation(
     )
 
 
-def corpus_mean_z(
-    model: LookupModel, corpus: Corpus, sample: int, seed: int, poll: Poll
-) -> npt.NDArray[np.float64]:
-    """Mean z of every head over `sample` prompts drawn with a seed: [n_layers, n_heads, d_head]."""
+def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
+    """The prompts a mean z is taken over: at most `sample`, drawn with a seed, ascending."""
     usable = np.flatnonzero(np.asarray(corpus.lengths()) >= 2).astype(np.int64)
     drawn = usable[np.argsort(hash_ids(usable, seed), kind="stable")[:sample]]
-    rows = [corpus.window_tokens(int(prompt_id)).tolist() for prompt_id in np.sort(drawn)]
+    return [int(prompt_id) for prompt_id in np.sort(drawn)]
+
+
+def corpus_mean_z(
+    model: LookupModel, corpus: Corpus, prompt_ids: Sequence[int], poll: Poll
+) -> npt.NDArray[np.float64]:
+    """Mean z of every head over these prompts: [n_layers, n_heads, d_head]."""
+    rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
     return mean_z(model, rows, model.info.n_layers - 1, poll=poll)
 
 

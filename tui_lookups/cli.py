@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NoReturn, get_args
 import click
 
 from tui_lookups.commands_analysis import ANALYSIS
+from tui_lookups.commands_explanation import EXPLANATION
+from tui_lookups.commands_upkeep import CACHE_UPKEEP, UPKEEP
 from tui_lookups.errors import BadIdError, ExportError, LookupsError, SettingsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.invocation import (
@@ -205,7 +207,7 @@ def heads(
     invocation.answer(ask)
 
 
-for _command in ANALYSIS.commands.values():
+for _command in (*ANALYSIS.commands.values(), *EXPLANATION.commands.values(), *UPKEEP.commands.values()):
     app.add_command(_command)
 
 
@@ -316,6 +318,10 @@ def clear(invocation: Invocation, yes: bool) -> None:
     if asks and not click.confirm("Empty the cache?", err=True):
         raise LookupsError("Nothing was cleared.", "Confirm with y, or give --yes.")
     invocation.answer(ask)
+
+
+for _command in CACHE_UPKEEP.commands.values():
+    cache.add_command(_command)
 
 
 @dataclass(frozen=True, slots=True)

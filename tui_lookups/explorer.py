@@ -61,6 +61,7 @@ from tui_lookups.results import (
     ScanSummary,
     Selection,
     SelfCheck,
+    SessionState,
     Sign,
     Status,
     Token,
@@ -510,8 +511,34 @@ class Explorer:
 
         return read_export(path)
 
+    def save_session(self, session: SessionState) -> bool:
+        """Keep where a person is, for `load_session`; False where the model is not known yet.
+
+        Never waits for the model or the corpus. Raises CacheError when it cannot be written.
+        """
+        from tui_lookups import sessions
+
+        info, corpus, _ = self._engine.known()
+        if info is None:
+            return False
+        known = None if corpus is None else corpus.info.fingerprint
+        sessions.save_session(self.settings.cache_dir, session, model=info.fingerprint, corpus=known)
+        return True
+
+    def load_session(self) -> SessionState | None:
+        """What was saved last for this model, None where nothing was; without its prompts where the corpus
+        is another. Raises LookupsError for a file that cannot be used."""
+        from tui_lookups import sessions
+
+        model, corpus = self._engine.model_info().fingerprint, self.corpus_info().fingerprint
+        return sessions.load_session(self.settings.cache_dir, model=model, corpus=corpus)
+
     def cache_info(self) -> CacheInfo:
         return self._engine.cache.info()
+
+    def cache_verify(self) -> tuple[str, ...]:
+        """Hold every cached entry to its checksum; sentences about what was damaged and dropped."""
+        return self._engine.cache.verify()
 
     def cache_clear(self) -> CacheInfo:
         """Empty the cache and say what it held."""

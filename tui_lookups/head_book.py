@@ -181,6 +181,7 @@ class HeadBook:
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
             from tui_lookups import answers
 
+            mean, drawn = self._mean_z(model, poll) if method == "mean" else (None, 0)
             return answers.head_ablation(
                 model,
                 neuron,
@@ -191,9 +192,9 @@ class HeadBook:
                 trimmed=trimmed,
                 rule=rule,
                 preset=preset,
-                mean=self._mean_z(model, poll)[head.layer, head.index] if method == "mean" else None,
+                mean=None if mean is None else mean[head.layer, head.index],
                 seed=seed,
-                sample=sample,
+                sample=drawn,
                 provenance=self._engine.provenance(corpus=True, **question),
                 poll=poll,
             )
@@ -209,22 +210,23 @@ class HeadBook:
             **question,
         )
 
-    def _mean_z(self, model: LookupModel, poll: Poll) -> npt.NDArray[np.float64]:
-        """On the model thread: the mean z of every head over the corpus sample, kept in the cache."""
+    def _mean_z(self, model: LookupModel, poll: Poll) -> tuple[npt.NDArray[np.float64], int]:
+        """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over
+        how many prompts it is."""
         from safetensors.numpy import load, save
 
         from tui_lookups import answers
 
         engine = self._engine
-        key = engine.key("head_means", corpus=True, seed=engine.settings.seed, sample=MEAN_SAMPLE)
+        corpus, seed = engine.corpus(arrays=True), engine.settings.seed
+        drawn = answers.mean_sample(corpus, MEAN_SAMPLE, seed)
+        key = engine.key("head_means", corpus=True, seed=seed, sample=MEAN_SAMPLE)
         known = engine.cache.get("head_means", key)
         if known is not None:
-            kept: npt.NDArray[np.float64] = load(known)["mean_z"]
-            return kept
-        corpus = engine.corpus(arrays=True)
-        found = answers.corpus_mean_z(model, corpus, MEAN_SAMPLE, engine.settings.seed, poll)
+            return load(known)["mean_z"], len(drawn)
+        found = answers.corpus_mean_z(model, corpus, drawn, poll)
         engine.cache.put("head_means", key, bytes(save({"mean_z": found})))
-        return found
+        return found, len(drawn)
 
     def _check(self, neuron: NeuronId, head: HeadId | None) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""

@@ -78,6 +78,39 @@ class _Trial:
         return tuple(map(_example_answer, self.examples, self.labels, asked))
 
 
+@dataclass(frozen=True)
+class _Controls:
+    """Where controls come from: everything explained so far of this model and corpus."""
+
+    entries: tuple[Explained, ...]
+    model: str
+    seed: int
+
+    def of(self, neuron: NeuronId, head: HeadId, text: str) -> tuple[str, str]:
+        """An explanation of something else, and of what.
+
+        The one these words were scored against before; else one drawn, by a hash with the seed, from what
+        the same explainer wrote of other heads, of other neurons if it can be; else a generic one.
+        """
+        written = []
+        for entry in self.entries:
+            about, score = entry.explanation, entry.score
+            if (about.neuron, about.head) != (neuron, head):
+                if about.model == self.model and about.explanation != text:
+                    written.append(about)
+            elif about.explanation == text and score is not None and score.control is not None:
+                return score.control.explanation, score.control.origin
+        apart = [about for about in written if about.neuron != neuron] or written
+        if not apart:
+            return GENERIC_EXPLANATION, "generic"
+        drawn = min(apart, key=lambda about: self._lot(neuron, head, about))
+        return drawn.explanation, f"{drawn.head} of {drawn.neuron}"
+
+    def _lot(self, neuron: NeuronId, head: HeadId, other: Explanation) -> str:
+        parts = (self.seed, neuron, head, other.neuron, other.head, other.explanation)
+        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
 class HeadScores:
     """The scores of one Explorer's explanations. Thread-safe."""
 
@@ -108,10 +141,10 @@ class HeadScores:
         fresh: bool = False,
     ) -> Plan:
         """What `score` would send, the explanation itself included where there is none yet."""
-        return self._desk.plan(self._planned(neuron, head, explanation, control), fresh)
+        return self._desk.plan(self._planned(neuron, head, explanation, self._controls(control)), fresh)
 
     def _planned(
-        self, neuron: NeuronId, head: HeadId, explanation: str | None, control: bool
+        self, neuron: NeuronId, head: HeadId, explanation: str | None, controls: _Controls | None
     ) -> list[ChatRequest]:
         examples, labels = self._examples.labelled(neuron, head, "scoring")
         asking: list[ChatRequest] = []
@@ -122,7 +155,7 @@ class HeadScores:
                 asking.append(request)
             explanation = _UNKNOWN_EXPLANATION if known is None else read_explanation(known.text)
         if len(set(labels)) == 2:
-            other = [self._control(neuron, head, explanation)[0]] if control else []
+            other = [] if controls is None else [controls.of(neuron, head, explanation)[0]]
             asking += [score_request(text, example) for text in (explanation, *other) for example in examples]
         return asking
 
@@ -153,7 +186,8 @@ class HeadScores:
         else:
             known = self._known(neuron, head, explanation)
             about = known or self._explaining.write(neuron, head, explanation)
-        return self._score_all([self._trial(about, control)], fresh, progress, api_key)[0][0]
+        trial = self._trial(about, self._controls(control))
+        return self._score_all([trial], fresh, progress, api_key)[0][0]
 
     def _known(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation | None:
         for entry in self._explaining.explained(neuron, head):
@@ -161,35 +195,16 @@ class HeadScores:
                 return entry.explanation
         return None
 
-    def _trial(self, about: Explanation, control: bool) -> _Trial:
+    def _trial(self, about: Explanation, controls: _Controls | None) -> _Trial:
         examples, labels = self._examples.labelled(about.neuron, about.head, "scoring")
-        other = self._control(about.neuron, about.head, about.explanation) if control else None
+        other = None if controls is None else controls.of(about.neuron, about.head, about.explanation)
         return _Trial(about, examples, labels, other)
 
-    def _control(self, neuron: NeuronId, head: HeadId, text: str) -> tuple[str, str]:
-        """An explanation of something else, and of what.
-
-        The one these words were scored against before; else one drawn, by a hash with the seed, from what
-        the same explainer wrote of other heads, of other neurons if it can be; else a generic one.
-        """
-        model = self._desk.endpoint.model
-        written = []
-        for entry in self._explaining.of_this_source(self._shelf.all()):
-            about, score = entry.explanation, entry.score
-            if (about.neuron, about.head) != (neuron, head):
-                if about.model == model and about.explanation != text:
-                    written.append(about)
-            elif about.explanation == text and score is not None and score.control is not None:
-                return score.control.explanation, score.control.origin
-        apart = [about for about in written if about.neuron != neuron] or written
-        if not apart:
-            return GENERIC_EXPLANATION, "generic"
-        drawn = min(apart, key=lambda about: self._lot(neuron, head, about))
-        return drawn.explanation, f"{drawn.head} of {drawn.neuron}"
-
-    def _lot(self, neuron: NeuronId, head: HeadId, other: Explanation) -> str:
-        parts = (self._seed, neuron, head, other.neuron, other.head, other.explanation)
-        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+    def _controls(self, wanted: bool) -> _Controls | None:
+        if not wanted:
+            return None
+        entries = self._explaining.of_this_source(self._shelf.all())
+        return _Controls(tuple(entries), self._desk.endpoint.model, self._seed)
 
     def _score_all(
         self, trials: Sequence[_Trial], fresh: bool, progress: OnProgress | None, api_key: str | None
@@ -245,9 +260,10 @@ class HeadScores:
     def plan_all(self, neuron: NeuronId, *, control: bool = True, fresh: bool = False) -> Plan:
         """What `score_all` would send, explanations that are not known yet included."""
         asking: list[ChatRequest] = []
+        controls = self._controls(control)
         for head in self._examples.worth_explaining(neuron):
             try:
-                asking += self._planned(neuron, head, None, control)
+                asking += self._planned(neuron, head, None, controls)
             except LookupsError:
                 continue  # `score_all` says that it is left out, and why
         return self._desk.plan(asking, fresh)
@@ -263,7 +279,8 @@ class HeadScores:
     ) -> ScoreReport:
         """Explain and score every head worth explaining; `fresh` asks the scorer anew."""
         explained = self._explaining.explain_all(neuron, api_key=api_key)
-        trials = [self._trial(each, control) for each in explained.explanations]
+        controls = self._controls(control)
+        trials = [self._trial(each, controls) for each in explained.explanations]
         scores, usage = self._score_all(trials, fresh, progress, api_key)
         return self._report(scores, explained.left_out, _sum([explained.usage, usage]))
 

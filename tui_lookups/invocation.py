@@ -110,7 +110,7 @@ def _json(result: object) -> bytes:
 
 
 def _table(result: object, rows: Rows | None) -> bytes:
-    from tui_lookups import tables
+    from tui_lookups import tables, tables_analysis, tables_explanation  # noqa: F401 - both register renderers
 
     text = tables.to_text(tables.render(result) if rows is None else tables.facts(rows), sys.stdout)
     return text.encode(sys.stdout.encoding, "backslashreplace")
@@ -185,6 +185,8 @@ def common_flags() -> list[click.Option]:
         _flag("--window", type=int, metavar="N", help="Most tokens a prompt has."),
         _flag("--cache-dir", metavar="FOLDER", help="Folder of the cache."),
         _flag("--threads", type=int, metavar="N", help="CPU threads of the model."),
+        _flag("--explainer-model", metavar="NAME", help="Model that explains heads and scores explanations."),
+        _flag("--base-url", metavar="URL", help="Where the explainer is: any OpenAI-compatible server."),
         _flag("--offline/--online", help="Never reach for the network."),
         _flag("--trust-remote-code/--no-remote-code", help="Run code that comes with a model."),
         _flag("--log", metavar="FILE", help="Write a log to this file."),

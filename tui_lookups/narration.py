@@ -1,4 +1,4 @@
-"""What a headless command says on stderr while it works: loading, then how far the scan is.
+"""What a headless command says on stderr while it works: loading, how far the scan is, or the asking.
 
 1. A daemon thread looks at the Explorer's status (which never blocks) four times a second.
 2. On a terminal it redraws one progress line, which disappears at the end; elsewhere it prints a line
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tui_lookups.results import ScanProgress, Status
+from tui_lookups.results import RequestProgress, ScanProgress, Status
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -46,8 +46,19 @@ def sentence(status: Status, scan: ScanProgress | None) -> str:
     return ""
 
 
+def asking_sentence(asked: RequestProgress) -> str:
+    """How far a batch of requests to the explainer is."""
+    failed = f", {asked.failed} failed" if asked.failed else ""
+    left = "" if asked.seconds_left is None else f", {clock_text(asked.seconds_left)} left"
+    return f"asking: {asked.done} of {asked.total} answered ({asked.done / asked.total:.0%}){failed}{left}"
+
+
+Bar = tuple[int, int]
+"""How much is done, and of how much."""
+
+
 class _Teller(Protocol):
-    def tell(self, text: str, scan: ScanProgress | None) -> None: ...
+    def tell(self, text: str, bar: Bar | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -61,7 +72,7 @@ class LineTeller:
         self._not_before = clock() + FIRST_LINE_SECONDS
         self._last = ""
 
-    def tell(self, text: str, scan: ScanProgress | None) -> None:
+    def tell(self, text: str, bar: Bar | None) -> None:
         now = self._clock()
         if not text or text == self._last or now < self._not_before:
             return
@@ -79,17 +90,12 @@ class BarTeller:
         self._stream = stream
         self._progress: Progress | None = None
 
-    def tell(self, text: str, scan: ScanProgress | None) -> None:
+    def tell(self, text: str, bar: Bar | None) -> None:
         if not text and self._progress is None:
             return
         progress = self._progress or self._start()
-        running = scan is not None and scan.state == "running"
-        progress.update(
-            progress.task_ids[0],
-            description=text,
-            completed=scan.prompts if scan is not None and running else 0,
-            total=scan.total_prompts if scan is not None and running else None,
-        )
+        done, total = bar or (0, None)
+        progress.update(progress.task_ids[0], description=text, completed=done, total=total)
         progress.refresh()
 
     def _start(self) -> Progress:
@@ -115,12 +121,13 @@ class BarTeller:
 
 
 class Narrator:
-    """Narrates on `stream` between `with` and its end. `hear` takes a scan's own progress reports."""
+    """Narrates on `stream` between `with` and its end. `hear` takes a scan's own reports."""
 
     def __init__(self, status: Callable[[], Status], stream: TextIO, teller: _Teller | None = None) -> None:
         self._status = status
         self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
         self._heard: ScanProgress | None = None
+        self._asked: RequestProgress | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
 
@@ -128,11 +135,21 @@ class Narrator:
         """The newest report of a running scan; callable on any thread."""
         self._heard = progress
 
+    def hear_asking(self, progress: RequestProgress) -> None:
+        """The newest report of a batch of requests; callable on any thread."""
+        self._asked = progress
+
     def look(self) -> None:
         """Say what there is to say now."""
+        asked = self._asked
+        if asked is not None and asked.done < asked.total:
+            self._teller.tell(asking_sentence(asked), (asked.done, asked.total))
+            return
         status = self._status()
         scan = self._heard or status.scan
-        self._teller.tell(sentence(status, scan), scan)
+        running = scan is not None and scan.state == "running"
+        bar = (scan.prompts, scan.total_prompts) if scan is not None and running else None
+        self._teller.tell(sentence(status, scan), bar)
 
     def _watch(self) -> None:
         try:

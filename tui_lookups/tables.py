@@ -19,20 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_lookups.results import (
-    AblationMean,
     Activations,
-    Atlas,
     CacheInfo,
-    HeadAblation,
     HeadAttributions,
     HeadOverview,
-    KolmogorovSmirnov,
     NeuronPrompts,
     NeuronTokens,
     Prompt,
-    PromptsWithFigures,
     Provenance,
-    Reproduction,
     ScanSummary,
     Token,
     TokenNeurons,
@@ -116,7 +110,7 @@ def around(
     return text.append("…" if right < len(tokens) else "")
 
 
-def _table(*columns: str, numbers: Iterable[str] = ()) -> Table:
+def table_of(*columns: str, numbers: Iterable[str] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     right = set(numbers)
     for column in columns:
@@ -124,33 +118,33 @@ def _table(*columns: str, numbers: Iterable[str] = ()) -> Table:
     return table
 
 
-def _title(*parts: str) -> Text:
+def title_of(*parts: str) -> Text:
     return Text(visible("  ".join(part for part in parts if part)), style="bold", overflow="fold")
 
 
-def _source(provenance: Provenance) -> str:
+def source_of(provenance: Provenance) -> str:
     corpus = f", corpus {provenance.corpus.name}" if provenance.corpus else ""
     return f"({provenance.model.name}{corpus}, {provenance.basis} weights)"
 
 
-def _cells(*cells: str) -> list[Text]:
+def cells_of(*cells: str) -> list[Text]:
     return [Text(cell) for cell in cells]
 
 
 @render.register
 def _(result: TokenNeurons) -> RenderableType:
-    title = _title(
+    title = title_of(
         f"Neurons that promote {visible_token(result.token.text)} #{result.token.id}",
         f"sign {result.sign}",
-        _source(result.provenance),
+        source_of(result.provenance),
     )
-    table = _table(
+    table = table_of(
         "neuron", "congruence", "cosine", "rank", "its top token", "top congruence",
         numbers=("congruence", "cosine", "rank", "top congruence"),
     )  # fmt: skip
     for row in result.neurons:
         table.add_row(
-            *_cells(str(row.neuron), f"{row.congruence:.3f}", f"{row.cosine:.3f}", str(row.token_rank)),
+            *cells_of(str(row.neuron), f"{row.congruence:.3f}", f"{row.cosine:.3f}", str(row.token_rank)),
             token_text(row.top_token),
             Text(f"{row.top_congruence:.3f}"),
         )
@@ -159,11 +153,13 @@ def _(result: TokenNeurons) -> RenderableType:
 
 @render.register
 def _(result: NeuronTokens) -> RenderableType:
-    parts: list[RenderableType] = [_title(f"Tokens of {result.neuron}", _source(result.provenance))]
+    parts: list[RenderableType] = [title_of(f"Tokens of {result.neuron}", source_of(result.provenance))]
     for what, tokens in (("promotes", result.tokens), ("suppresses", result.suppressed)):
-        table = _table(what, "id", "congruence", numbers=("id", "congruence"))
+        table = table_of(what, "id", "congruence", numbers=("id", "congruence"))
         for row in tokens:
-            table.add_row(token_text(Token(row.id, row.text)), *_cells(str(row.id), f"{row.congruence:.3f}"))
+            table.add_row(
+                token_text(Token(row.id, row.text)), *cells_of(str(row.id), f"{row.congruence:.3f}")
+            )
         parts += [table, Text("")]
     return Group(*parts[:-1])
 
@@ -188,7 +184,7 @@ def _prompt_row(prompt: Prompt) -> list[Text]:
     following = Text("") if peak.next_token is None else token_text(peak.next_token)
     start = prompt.trimmed.start if prompt.trimmed else 0
     context = around(prompt.tokens, peak.position, start)
-    cells = _cells(str(prompt.rank), str(prompt.prompt_id), f"{peak.activation:.3f}")
+    cells = cells_of(str(prompt.rank), str(prompt.prompt_id), f"{peak.activation:.3f}")
     return [*cells, following, context]
 
 
@@ -200,12 +196,12 @@ def _(result: NeuronPrompts) -> RenderableType:
         f"mean {stats.mean:.3f}, variance {stats.variance:.3f}, above zero on {stats.fraction_positive:.1%} "
         f"of {stats.tokens:,} tokens, from {stats.minimum:.3f} to {stats.maximum:.3f}"
     )
-    title = _title(
+    title = title_of(
         f"Prompts that fire {result.neuron}",
         f"top token {visible_token(result.top_token.text)} {result.top_congruence:.3f}",
-        _source(result.provenance),
+        source_of(result.provenance),
     )
-    table = _table("rank", "prompt", "peak", "next token", "text", numbers=("rank", "prompt", "peak"))
+    table = table_of("rank", "prompt", "peak", "next token", "text", numbers=("rank", "prompt", "peak"))
     for prompt in result.prompts:
         table.add_row(*_prompt_row(prompt))
     body = table if result.prompts else Text("No prompt yet.")
@@ -213,44 +209,13 @@ def _(result: NeuronPrompts) -> RenderableType:
 
 
 @render.register
-def _(result: PromptsWithFigures) -> RenderableType:
-    lists = {
-        "top": "by activation",
-        "random": "a random sample",
-        "deciles": "one of each decile, lowest first",
-    }
-    plain = render.dispatch(NeuronPrompts)(result)
-    title = _title(f"Prompts: {lists[result.kind]}")
-    if not result.figures:
-        note = [Text(f"No figures at the peaks: {result.figures_note}")] if result.figures_note else []
-        return Group(title, plain, *note)
-    table = _table(
-        "rank", "activation", "token", "congruence", "logit", "p(token)", "next token", "p(next)",
-        numbers=("rank", "activation", "congruence", "logit", "p(token)", "p(next)"),
-    )  # fmt: skip
-    for row in result.figures:
-        after = Text("") if row.next_token is None else token_text(row.next_token)
-        probability = "" if row.next_probability is None else f"{row.next_probability:.4f}"
-        table.add_row(
-            *_cells(str(row.rank), f"{row.activation:.3f}"),
-            token_text(row.token),
-            *_cells(f"{row.congruence:.3f}", f"{row.logit_contribution:+.3f}", f"{row.probability:.4f}"),
-            after,
-            Text(probability),
-        )
-    return Group(
-        title, plain, Text(""), _title("At the peaks: direct logit contribution to its token"), table
-    )
-
-
-@render.register
 def _(result: Activations) -> RenderableType:
-    table = _table("position", "token", "activation", "", numbers=("position", "activation"))
+    table = table_of("position", "token", "activation", "", numbers=("position", "activation"))
     largest = max((abs(value) for value in result.activations), default=0.0)
     for position, (token, value) in enumerate(zip(result.tokens, result.activations, strict=True)):
         bar = ("+" if value > 0 else "-") * (round(20 * abs(value) / largest) if largest else 0)
-        table.add_row(Text(str(position)), token_text(token), *_cells(f"{value:.3f}", bar))
-    return Group(_title(f"Activations of {result.neuron}", _source(result.provenance)), table)
+        table.add_row(Text(str(position)), token_text(token), *cells_of(f"{value:.3f}", bar))
+    return Group(title_of(f"Activations of {result.neuron}", source_of(result.provenance)), table)
 
 
 def _decomposition(result: HeadAttributions) -> str:
@@ -269,15 +234,15 @@ def _left_out(shown: int, total: int, what: str) -> list[RenderableType]:
 @render.register
 def _(result: HeadAttributions) -> RenderableType:
     where = "the given text" if result.rank is None else f"prompt {result.rank} ({result.context})"
-    title = _title(f"Heads that fire {result.neuron} on {where}", _source(result.provenance))
+    title = title_of(f"Heads that fire {result.neuron} on {where}", source_of(result.provenance))
     heads = sorted(result.heads, key=lambda head: -abs(head.attribution))[:HEADS_SHOWN]
     gated = any(head.gate is not None for head in heads)
     columns = ["head", "attribution", *(["gate", "up"] if gated else []), "active"]
-    table = _table(*columns, numbers=("attribution", "gate", "up"))
+    table = table_of(*columns, numbers=("attribution", "gate", "up"))
     for head in heads:
         split = [f"{head.gate or 0.0:+.3f}", f"{head.up or 0.0:+.3f}"] if gated else []
         table.add_row(
-            *_cells(str(head.head), f"{head.attribution:+.3f}", *split, "active" if head.active else "")
+            *cells_of(str(head.head), f"{head.attribution:+.3f}", *split, "active" if head.active else "")
         )
     parts: list[RenderableType] = [
         title,
@@ -289,7 +254,7 @@ def _(result: HeadAttributions) -> RenderableType:
     ]
     if result.source_head is not None:
         sources = sorted(result.sources, key=lambda source: -abs(source.attribution))[:SOURCES_SHOWN]
-        reads = _table(
+        reads = table_of(
             "position", f"{result.source_head} reads", "attribution", numbers=("position", "attribution")
         )
         for source in sources:
@@ -302,117 +267,24 @@ def _(result: HeadAttributions) -> RenderableType:
 
 @render.register
 def _(result: HeadOverview) -> RenderableType:
-    title = _title(
+    title = title_of(
         f"Heads that fire {result.neuron} over {result.prompts} prompts ({result.context})",
-        _source(result.provenance),
+        source_of(result.provenance),
     )
     heads = sorted(result.heads, key=lambda head: -abs(head.mean_attribution))[:HEADS_SHOWN]
-    table = _table(
+    table = table_of(
         "head", "mean attribution", "active on", "worth explaining", numbers=("mean attribution", "active on")
     )
     for head in heads:
         worth = "yes" if head.worth_explaining else ""
         table.add_row(
-            *_cells(str(head.head), f"{head.mean_attribution:+.3f}", f"{head.active_fraction:.0%}", worth)
+            *cells_of(str(head.head), f"{head.mean_attribution:+.3f}", f"{head.active_fraction:.0%}", worth)
         )
     return Group(
         title,
         table if heads else Text("No head reaches this neuron."),
         *_left_out(len(heads), len(result.heads), "heads"),
     )
-
-
-@render.register
-def _(result: Atlas) -> RenderableType:
-    rejected = f"{len(result.rejected)} rejected by hand" if result.rejected else ""
-    title = _title("Next-token neurons by layer", f"sign {result.sign}", rejected, _source(result.provenance))
-    table = _table("layer", "neuron", "its top token", "top congruence", numbers=("layer", "top congruence"))
-    for layer in result.layers:
-        for row in layer.neurons:
-            table.add_row(
-                *_cells(str(layer.layer), str(row.neuron)),
-                token_text(row.top_token),
-                Text(f"{row.top_congruence:.3f}"),
-            )
-    homes = _table("layer", "tokens whose best neuron is there", "", numbers=("layer",))
-    most = max((layer.best_of_tokens for layer in result.layers), default=0)
-    for layer in result.layers:
-        bar = "#" * (round(40 * layer.best_of_tokens / most) if most else 0)
-        homes.add_row(*_cells(str(layer.layer), f"{layer.best_of_tokens:,}", bar))
-    return Group(title, table, Text(""), _title(f"Best neurons of {result.tokens:,} tokens"), homes)
-
-
-def _change(mean: AblationMean) -> list[str]:
-    if mean.mean_activation_change is None or mean.mean_probability_drop is None:
-        return [str(mean.prompts), "", ""]
-    return [str(mean.prompts), f"{mean.mean_activation_change:+.3f}", f"{mean.mean_probability_drop:+.5f}"]
-
-
-def _distance(name: str, found: KolmogorovSmirnov | None) -> str:
-    if found is None:
-        return f"{name}: no distance, one group is empty"
-    return f"{name}: Kolmogorov-Smirnov distance {found.statistic:.3f} (p {found.p_value:.2g})"
-
-
-@render.register
-def _(result: HeadAblation) -> RenderableType:
-    sampled = f"mean over {result.sample} prompts, " if result.method == "mean" else ""
-    seed = f", {sampled}seed {result.seed}" if result.method != "zero" else ""
-    title = _title(
-        f"{result.neuron} without {result.head} ({result.method} at {result.positions}, "
-        f"{result.context} prompts{seed})",
-        _source(result.provenance),
-    )
-    table = _table(
-        "rank", "head", "attribution", "activation", "without", "token", "p(token)", "without ",
-        numbers=("rank", "attribution", "activation", "without", "p(token)", "without "),
-    )  # fmt: skip
-    for row in result.prompts:
-        table.add_row(
-            *_cells(str(row.rank), "active" if row.active else "", f"{row.attribution:+.3f}"),
-            *_cells(f"{row.activation_before:.3f}", f"{row.activation_after:.3f}"),
-            token_text(row.token),
-            *_cells(f"{row.probability_before:.5f}", f"{row.probability_after:.5f}"),
-        )
-    summary = result.summary
-    means = _table(
-        "prompts where the head is", "how many", "activation change", "probability drop",
-        numbers=("how many", "activation change", "probability drop"),
-    )  # fmt: skip
-    for name, mean in (("active", summary.active), ("inactive", summary.inactive), ("either", summary.every)):
-        means.add_row(*_cells(name, *_change(mean)))
-    return Group(
-        title,
-        table if result.prompts else Text("No prompt."),
-        Text(""),
-        means,
-        Text(_distance("activation change", summary.activation_distance)),
-        Text(_distance("probability drop", summary.probability_distance)),
-    )
-
-
-@render.register
-def _(result: Reproduction) -> RenderableType:
-    if result.skipped or result.provenance is None:
-        return Group(_title(f"Published figures of {result.model}"), Text(f"Skipped: {result.skipped}"))
-    title = _title(f"Published figures of {result.model} beside ours", _source(result.provenance))
-    table = _table(
-        "neuron", "token", "published", "ours", "neuron's rank", "token's rank", "",
-        numbers=("published", "ours", "neuron's rank", "token's rank"),
-    )  # fmt: skip
-    for row in result.figures:
-        published = "" if row.published is None else f"{row.published:.3f}"
-        table.add_row(
-            Text(str(row.neuron)),
-            token_text(row.token),
-            *_cells(published, f"{row.ours:.3f}", str(row.neuron_rank), str(row.token_rank)),
-            Text("agrees" if row.agrees else "differs"),
-        )
-    sources = [
-        Text(visible(f"Source: {source}"), overflow="fold")
-        for source in sorted({f.source for f in result.figures})
-    ]
-    return Group(title, table, *sources)
 
 
 @render.register

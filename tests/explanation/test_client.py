@@ -285,7 +285,7 @@ def test_a_server_that_repeats_the_key_is_not_repeated(
     server: ChatServer, ask: Ask, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server.reply = lambda message: (f"Your key is {KEY}, and sk-abc*****xyz too", None)
+    server.reply = lambda message: (f"Your key is {KEY}, and sk-abcd*****wxyz too", None)
     heard: list[str] = []
     assert ask().text == "Your key is [key], and [key] too"
     assert ask(EXPLAIN, heard.append).text == "Your key is [key], and [key] too"
@@ -295,6 +295,12 @@ def test_a_server_that_repeats_the_key_is_not_repeated(
     everything = caplog.text + "".join(heard) + str(caught.value) + repr(caught.value)
     assert KEY not in everything
     assert "Bad key [key]" in caught.value.message
+
+
+def test_a_stand_in_for_a_key_is_no_secret(server: ChatServer, ask: Ask) -> None:
+    server.reply = lambda message: ("After x, or EMPTY, or a task-based word.", None)
+    for key in ("x", "EMPTY"):
+        assert ask(key=key).text == "After x, or EMPTY, or a task-based word."
 
 
 def test_no_client_shows_its_key() -> None:

@@ -135,6 +135,7 @@ class Scan:
             tokens=0,
             positions=0,
             seconds=0.0,
+            forward=model.forward_path,
         )
         self._resources = ExitStack()
         self._committing, self._closed = threading.Lock(), threading.Event()

@@ -39,7 +39,8 @@ OnText = Callable[[str], None]
 _NO_KEY = "none"  # local servers want a header and do not look at it
 _CONNECT_SECONDS = 10.0
 _MOST_QUOTED = 300
-_LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[^\s\"']+")
+_LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w*.-]{8,}")
+_SHORTEST_SECRET, _SHORTEST_PREFIXED = 8, 12  # stand-ins for local servers ("EMPTY") are words of their own
 _UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
 _TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "ssl"})
 
@@ -391,9 +392,9 @@ class ChatClient:
 
     def _without_key(self, text: str) -> str:
         """`text` with the key, and whatever begins like it (servers mask the rest), taken out."""
-        if self._key != _NO_KEY:
+        if len(self._key) >= _SHORTEST_SECRET:
             text = text.replace(self._key, "[key]")
-            if len(self._key) >= 12:
+            if len(self._key) >= _SHORTEST_PREFIXED:
                 text = re.sub(re.escape(self._key[:7]) + r"[^\s\"']*", "[key]", text)
         return _LOOKS_LIKE_A_KEY.sub("[key]", text)
 

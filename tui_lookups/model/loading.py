@@ -6,6 +6,8 @@
    ("compatibility mode", METHOD 1) unless the raw basis is asked for.
 4. The folded model must still be the same model: norms folded, weights finite, log-probabilities on a
    short text equal to those before folding within 1e-3 (float32 and float64).
+5. Activations are computed by the plain Hugging Face module where it agrees with the folded model
+   (plain_forward.py), by the bridge elsewhere.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
 from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 from tui_lookups.results import ModelInfo
 
@@ -32,6 +35,8 @@ DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
 _FOLDING_TOLERANCE = 1e-3
 _CHECK_LENGTH = 12
+
+_log = logging.getLogger(__name__)
 
 
 def choose_device(name: str) -> torch.device:
@@ -71,6 +76,10 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep transformers, TransformerLens and torch from writing to a terminal the app owns."""
+    from transformers.utils import logging as transformers_logging
+
+    bars_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loggers = [
@@ -87,6 +96,8 @@ def quiet_libraries() -> Iterator[None]:
         try:
             yield
         finally:
+            if bars_shown:
+                transformers_logging.enable_progress_bar()
             root.removeFilter(_errors_only)
             root.removeHandler(silent)
             for logger, level, propagate in before:
@@ -135,13 +146,18 @@ def load_model(
             vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model))
             parameters = sum(values.numel() for values in hf_model.parameters())
             say(f"wrapping {name}")
-            bridge = _wrap(hf_model.to(target), folder, target, getattr(torch, dtype))
+            hf_model = hf_model.to(target)
+            plain = _skeleton_or_reason(hf_model)
+            bridge = _wrap(hf_model, folder, target, getattr(torch, dtype))
             architecture = describe(bridge, str(config["model_type"]), name)
             if folded:
                 say("folding norms")
                 with KeepDouble() if dtype == "float64" else nullcontext():
                     _fold(bridge, vocabulary, architecture, name)
             bridge.original_model.requires_grad_(False)
+            info = _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture)
+            model = LookupModel(bridge, info, vocabulary, architecture, "folded" if folded else "raw")
+            _choose_forward(model, plain, bridge)
     except LookupsError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -155,13 +171,28 @@ def load_model(
         raise ModelLoadError(
             f"{name} cannot be loaded: {first[:300].rstrip('.')}.", "Run with --debug for the traceback."
         ) from error
-    return LookupModel(
-        bridge,
-        _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture),
-        vocabulary,
-        architecture,
-        "folded" if folded else "raw",
-    )
+    return model
+
+
+def _skeleton_or_reason(hf_model: Any) -> nn.Module | NoPlainForward:
+    try:
+        return skeleton(hf_model)
+    except Exception as error:  # noqa: BLE001 - a module of any make may not be made for copying
+        return NoPlainForward(f"its modules cannot be copied: {type(error).__name__}: {error}")
+
+
+def _choose_forward(model: LookupModel, plain: nn.Module | NoPlainForward, bridge: Any) -> None:
+    """Let the plain module compute activations where it can; say why where it cannot."""
+    try:
+        if isinstance(plain, NoPlainForward):
+            raise plain
+        model.use_plain_forward(attach(plain, bridge, model.architecture.family))
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a module of any make may want to be called another way
+        known = isinstance(error, NoPlainForward)
+        model.forward_note = str(error) if known else f"{type(error).__name__}: {error}"
+        _log.info("%s: the scan runs the slower bridge: %s", model.info.name, model.forward_note)
 
 
 def _load_weights(folder: Path, name: str, dtype: torch.dtype, trust_remote_code: bool) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from tui_lookups.errors import BadIdError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.plain_forward import NoPlainForward, PlainForward
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
 
@@ -28,6 +29,23 @@ Hook = Callable[[Tensor], Tensor | None]
 
 def no_poll() -> None:
     """For callers that never interrupt."""
+
+
+Consume = Callable[[int, Tensor], None]
+"""Is handed a layer and its MLP's activations: [batch, pos, d_mlp]."""
+
+PLAIN_TOLERANCE = {
+    torch.float64: 1e-6,  # the bridge takes softmax and rotary angles in single precision
+    torch.float32: 1e-4,
+    torch.float16: 2e-2,
+    torch.bfloat16: 1e-1,
+}
+"""How far the plain module's activations may be from the bridge's, in units of a layer's largest one.
+
+Two orders of the same roundings differ by a tenth of it or less; another mask, scale or layout by far more.
+"""
+
+_CHECK_ROWS, _CHECK_LENGTH = 2, 32
 
 
 class LookupModel:
@@ -52,6 +70,9 @@ class LookupModel:
         self.device: torch.device = bridge.blocks[0].mlp.W_out.device
         # Figures are computed in at least single precision, whatever the weights are stored in.
         self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+        self._plain: PlainForward | None = None
+        self.forward_note = "no plain module was given"
+        """Why the bridge computes activations too, where it does; empty where the plain module does."""
 
     # --- weights ---
 
@@ -179,18 +200,21 @@ class LookupModel:
             self._bridge.run_with_hooks(tokens, return_type=None, fwd_hooks=wrapped, logits_to_keep=1)
 
     def mlp_activations(
-        self,
-        tokens: Tensor,
-        layers: Iterable[int],
-        consume: Callable[[int, Tensor], None],
-        *,
-        poll: Poll = no_poll,
+        self, tokens: Tensor, layers: Iterable[int], consume: Consume, *, poll: Poll = no_poll
     ) -> None:
         """Hand every neuron's activation (hook_post) to `consume(layer, [batch, pos, d_mlp])`.
 
-        Nothing is kept here; layers above the last one asked for are not run.
+        Nothing is kept here; layers above the last one asked for are not run. `forward_path` says what
+        runs them.
         """
+        if self._plain is None:
+            self._bridge_activations(tokens, layers, consume, poll=poll)
+        else:
+            self._plain.mlp_activations(tokens, layers, consume, poll=poll)
 
+    def _bridge_activations(
+        self, tokens: Tensor, layers: Iterable[int], consume: Consume, *, poll: Poll = no_poll
+    ) -> None:
         def hook_for(layer: int) -> Hook:
             def hook(activation: Tensor) -> None:
                 consume(layer, activation)
@@ -200,6 +224,43 @@ class LookupModel:
         wanted = sorted(layers)
         names = {f"blocks.{layer}.mlp.hook_post": hook_for(layer) for layer in wanted}
         self.run(tokens, names, stop_after=wanted[-1], poll=poll)
+
+    @property
+    def forward_path(self) -> Literal["plain", "bridge"]:
+        """What computes MLP activations: Hugging Face's own module on the same weights, or the bridge.
+
+        Both agree within `PLAIN_TOLERANCE`; an index says which one made it.
+        """
+        return "bridge" if self._plain is None else "plain"
+
+    def use_plain_forward(self, plain: PlainForward) -> None:
+        """Compute MLP activations with the plain module from now on, if it agrees with the bridge.
+
+        Raises NoPlainForward when it does not; the bridge stays in use.
+        """
+        generator = torch.Generator().manual_seed(0)
+        shape = (_CHECK_ROWS, min(_CHECK_LENGTH, self.info.n_ctx))
+        tokens = torch.randint(0, self.info.d_vocab, shape, generator=generator).to(self.device)
+        expected, layers = {}, range(self.info.n_layers)
+
+        def keep(layer: int, activation: Tensor) -> None:
+            expected[layer] = activation.to(self.compute_dtype, copy=True)
+
+        def compare(layer: int, activation: Tensor) -> None:
+            # Position 0 counts nowhere, and may be so large that nothing else would be seen beside it.
+            theirs = expected.pop(layer)[:, 1:]
+            error = float((activation[:, 1:].to(self.compute_dtype) - theirs).abs().max())
+            scale = float(theirs.abs().max())
+            if not error <= PLAIN_TOLERANCE[self.dtype] * scale:
+                raise NoPlainForward(
+                    f"its activations of layer {layer} differ from the bridge's by {error:.2g} of {scale:.2g}"
+                )
+
+        self._bridge_activations(tokens, layers, keep)
+        plain.mlp_activations(tokens, layers, compare, poll=no_poll)
+        if expected:
+            raise NoPlainForward(f"it does not reach the MLP of layer {min(expected)}")
+        self._plain, self.forward_note = plain, ""
 
     def neuron_activations(self, tokens: Tensor, neuron: NeuronId, *, poll: Poll = no_poll) -> Tensor:
         """One neuron's activation at every position: [batch, pos], in compute_dtype."""

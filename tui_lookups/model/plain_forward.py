@@ -11,7 +11,9 @@ which is what the MLP's down-projection is given. So:
    where there was none; it is taken too.
 3. Where the original has one joint matrix for query, key and value, TransformerLens folds three new ones
    and keeps the joint matrix, unused and unfolded: the folded ones are written into it, in its layout.
-4. A pass runs the blocks up to the last layer asked for and ends inside it, before its down-projection:
+4. transformers spells GPT-2's GELU out in eight passes over memory; torch's fused kernel of the same
+   formula takes its place.
+5. A pass runs the blocks up to the last layer asked for and ends inside it, before its down-projection:
    no unembedding, and nothing above is run.
 
 What cannot be put together raises NoPlainForward; LookupModel also holds the result to the bridge's own
@@ -35,7 +37,7 @@ class NoPlainForward(Exception):
     """The plain module cannot stand in for the bridge; the sentence says why. Never reaches a person."""
 
 
-class _EndOfPass(Exception):  # noqa: N818 - control flow, not an error
+class _EndOfPass(Exception):
     """Raised inside the last block that is needed, caught by `mlp_activations`."""
 
 
@@ -72,9 +74,7 @@ class PlainForward:
 
             return hook
 
-        handles = [
-            self.down[layer].register_forward_pre_hook(hook_for(layer)) for layer in range(last + 1)
-        ]
+        handles = [self.down[layer].register_forward_pre_hook(hook_for(layer)) for layer in range(last + 1)]
         try:
             self.module(input_ids=tokens, use_cache=False)
         except _EndOfPass:
@@ -121,6 +121,7 @@ def attach(module: nn.Module, bridge: Any, family: str) -> PlainForward:
     for name, leaf in module.named_modules():
         if leaf._parameters:
             _take_parameters(leaf, _unwrapped(wrapped, f"{prefix}.{name}"), name)
+    _fuse_activations(module)
     left = [name for name, values in module.named_parameters() if values.is_meta]
     if left:
         raise NoPlainForward(f"no weights were found for {left[0]}")
@@ -164,6 +165,13 @@ def _take_parameters(leaf: nn.Module, source: nn.Module, name: str) -> None:
     if extra:
         raise NoPlainForward(f"the bridge has {name}.{min(extra)}, which the model lacks")
     leaf._parameters.update(source._parameters)
+
+
+def _fuse_activations(module: nn.Module) -> None:
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if type(child).__name__ == "NewGELUActivation":
+                setattr(parent, name, nn.GELU(approximate="tanh"))
 
 
 def _write_joint(attention: Any, family: str) -> None:

@@ -83,6 +83,7 @@ from tui_lookups.results.selection import SelectedHead as SelectedHead
 from tui_lookups.results.selection import SelectedNeuron as SelectedNeuron
 from tui_lookups.results.selection import SelectedPrompt as SelectedPrompt
 from tui_lookups.results.selection import Selection as Selection
+from tui_lookups.results.session import SessionState as SessionState
 from tui_lookups.results.status import CacheInfo as CacheInfo
 from tui_lookups.results.status import FirstView as FirstView
 from tui_lookups.results.status import ScanProgress as ScanProgress

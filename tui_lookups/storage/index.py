@@ -39,7 +39,8 @@ class ScanManifest:
     """What was scanned, how, and how far: the description of an index and of a checkpoint.
 
     `positions` is scanned tokens less each prompt's position 0; `next_batch` counts in the plan that
-    `batch_tokens` and `seed` give for the corpus, whose digest is `plan`.
+    `batch_tokens` and `seed` give for the corpus, whose digest is `plan`; `forward` is what computed the
+    activations (`LookupModel.forward_path`).
     """
 
     kind: Literal["checkpoint", "index"]
@@ -62,10 +63,14 @@ class ScanManifest:
     tokens: int
     positions: int
     seconds: float
+    forward: str = "bridge"
 
     def same_scan(self, other: ScanManifest) -> bool:
         """Whether both describe the same work; plan, device and progress may differ."""
-        names = ("format", "model", "corpus", "basis", "dtype", "layers", "d_mlp", "signs", "top", "sample")
+        names = (
+            "format", "model", "corpus", "basis", "dtype", "forward",
+            "layers", "d_mlp", "signs", "top", "sample",
+        )  # fmt: skip
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def to_plain(self) -> dict[str, Any]:

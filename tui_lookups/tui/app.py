@@ -25,8 +25,6 @@ from tui_lookups.visible import visible_token
 if TYPE_CHECKING:
     from tui_lookups.tui.screens.basket import BasketScreen
 
-EXPLAIN_UNAVAILABLE = "Explanations are not part of this version yet: heads can be read, not explained."
-
 
 class LookupsApp(App[None]):
     """Walks from a token to neurons, prompts and heads. Asks everything of `explorer`.
@@ -39,14 +37,6 @@ class LookupsApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "e",
-            "explain",
-            "explain",
-            id="app.explain",
-            tooltip="Explain the head (not there yet)",
-            show=False,
-        ),
         Binding("x", "export", "export", id="app.export", tooltip="Write the marked things as JSON"),
         Binding("b", "basket", "basket", id="app.basket", tooltip="List and remove what is marked"),
         Binding(
@@ -150,10 +140,6 @@ class LookupsApp(App[None]):
                 self.say(f"{len(selection)} things marked from the export; b lists them.")
 
         self.push_screen(OpenExportScreen(self.explorer), opened)
-
-    def action_explain(self) -> None:
-        """Say why there is no explanation."""
-        self.say(EXPLAIN_UNAVAILABLE)
 
     # --- help, copying, leaving ---
 

@@ -4,6 +4,7 @@
 2. The explorer answers on a thread of its own; the answer travels as an `Answered` message.
 3. On the event loop an answer whose generation has passed is dropped: it is for something no longer
    on screen.
+4. What a question tells while it is being answered travels the same way, and is dropped the same way.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.tui.door import Cancellable, Door
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 class Answered(Message):
-    """An answer or a failure, to be delivered on the event loop."""
+    """An answer or a failure, to be delivered on the event loop; `final` is False for news on the way."""
 
-    def __init__(self, kind: str, generation: int, deliver: Callable[[], None]) -> None:
+    def __init__(
+        self, kind: str, generation: int, deliver: Callable[[], None], *, final: bool = True
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.generation = generation
         self.deliver = deliver
+        self.final = final
 
 
 class Asks:
@@ -57,6 +62,22 @@ class Asks:
 
         self._open[kind] = self._door.ask(question, answered, broke)
 
+    def ask_telling(
+        self,
+        kind: str,
+        question: Callable[[Callable[[S], None]], T],
+        heard: Callable[[S], None],
+        done: Callable[[T], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Like `ask`; `question` is given a function to tell what there is so far, which `heard` gets."""
+        generation = self._generation.get(kind, 0) + 1
+
+        def tell(news: S) -> None:
+            self._post(Answered(kind, generation, lambda: heard(news), final=False))
+
+        self.ask(kind, lambda: question(tell), done, failed)
+
     def cancel(self, *kinds: str) -> None:
         """Forget the open questions of these kinds; their answers will be dropped."""
         for kind in kinds:
@@ -77,7 +98,8 @@ class Asks:
         """Hand over an answer if it is still wanted."""
         if answer.generation != self._generation.get(answer.kind):
             return
-        self._open.pop(answer.kind, None)
+        if answer.final:
+            self._open.pop(answer.kind, None)
         answer.deliver()
 
 

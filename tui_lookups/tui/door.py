@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
+    Activations,
+    Atlas,
+    Explained,
+    ExplainedList,
+    Explanation,
+    ExplanationScore,
     ExportDocument,
     FirstView,
+    HeadAblation,
     HeadAttributions,
     HeadOverview,
     NeuronPrompts,
     NeuronTokens,
+    PeakFigures,
+    Plan,
+    PromptKind,
+    RequestProgress,
     Selection,
+    SessionState,
     Sign,
     Status,
     Token,
@@ -30,6 +44,30 @@ class Cancellable(Protocol):
 
     def cancel(self) -> None:
         """Nobody waits any more: no callback is called afterwards."""
+
+
+class ExplainingDoor(Protocol):
+    """Explanations: what is known, what asking would send, and a person's own words. All block."""
+
+    def plan(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> Plan: ...
+
+    def write(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation: ...
+
+    def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]: ...
+
+
+class ScoringDoor(Protocol):
+    """What scoring an explanation would send. Blocks."""
+
+    def plan(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+    ) -> Plan: ...
 
 
 class Door(Protocol):
@@ -82,6 +120,66 @@ class Door(Protocol):
     def heads_overview(
         self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
     ) -> HeadOverview: ...
+
+    def atlas(
+        self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None
+    ) -> Atlas: ...
+
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts: ...
+
+    def peak_figures(
+        self,
+        neuron: NeuronId,
+        token: Token | None = None,
+        *,
+        kind: PromptKind = "top",
+        top: int = 20,
+        sign: Sign | None = None,
+    ) -> PeakFigures: ...
+
+    def activations(self, neuron: NeuronId, text: str) -> Activations: ...
+
+    def ablate(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod = "zero",
+        positions: AblationPositions | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAblation: ...
+
+    @property
+    def explaining(self) -> ExplainingDoor: ...
+
+    @property
+    def head_scores(self) -> ScoringDoor: ...
+
+    def explain(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        fresh: bool = False,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Explanation: ...
+
+    def score_explanation(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+        progress: Callable[[RequestProgress], None] | None = None,
+    ) -> ExplanationScore: ...
+
+    def explanations(self, query: str = "") -> ExplainedList: ...
+
+    def save_session(self, session: SessionState) -> bool: ...
+
+    def load_session(self) -> SessionState | None: ...
 
     def export(self, selection: Selection, path: Path) -> Path: ...
 

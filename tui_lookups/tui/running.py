@@ -1,8 +1,9 @@
 """Running the app in a process: signals, and the order in which things are given back.
 
-1. SIGHUP (the SSH link dropped) and SIGTERM close the explorer first, which checkpoints the scan, and
-   then leave; a terminal that is gone must not keep the process, so a deadline ends it in any case.
-2. On the ordinary way out the terminal is restored first, then the explorer is closed.
+1. SIGHUP (the SSH link dropped) and SIGTERM save the session and close the explorer first, which
+   checkpoints the scan, and then leave; a terminal that is gone must not keep the process, so a deadline
+   ends it in any case.
+2. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class SignalledApp(LookupsApp):
         deadline = threading.Timer(_DEADLINE_SECONDS, os._exit, (128 + number,))
         deadline.daemon = True
         deadline.start()
+        self.walk_screen.save_session()
         self.explorer.close()
         self.exit(return_code=128 + number)
 
@@ -47,6 +49,10 @@ class SignalledApp(LookupsApp):
             # Windows' loops take no signal handlers; its console closes the process itself
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._signalled, number)
+
+    async def action_quit(self) -> None:
+        self.walk_screen.save_session()
+        await super().action_quit()
 
     def _signalled(self, number: int) -> None:
         self.call_later(self._on_signal, number)

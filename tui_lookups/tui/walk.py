@@ -5,8 +5,10 @@ Knows no widget: it asks through `Asks`, keeps the answers, and tells its listen
 1. Opening a thing forgets everything further down the path and cancels what was asked for it.
 2. While the scan runs, the prompts of the open neuron are asked for again; a list that did not change
    tells nobody.
-3. A head question names its prompt by rank; an answer for another prompt (the scan moved the ranks
-   meanwhile) is dropped, and asked again once the prompts have been.
+3. A head question names its prompt by its number in the corpus; an answer for another prompt than the open
+   one is dropped.
+4. A place that is gone back to names its prompt and head before they are there: they are opened when they
+   are (`wanted_prompt`, `head`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from tui_lookups.results import (
     HeadScore,
     NeuronPrompts,
     NeuronTokens,
+    PeakFigures,
     Prompt,
+    PromptFigures,
+    PromptKind,
     Token,
     TokenNeurons,
 )
@@ -31,13 +36,14 @@ from tui_lookups.tui.asks import Asks, explain_error
 from tui_lookups.tui.door import Door
 
 T = TypeVar("T")
-Part = Literal["story", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources"]
+Part = Literal["story", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources", "figures"]
 
 TOP_NEURONS = 200
 TOP_PROMPTS = 20
 TOP_TOKENS = 12
 
 _NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
+_NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles", "deciles": "top"}
 
 
 class Walk:
@@ -55,7 +61,10 @@ class Walk:
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
         self.prompts: NeuronPrompts | None = None
+        self.kind: PromptKind = "top"
+        self.figures: PeakFigures | None = None
         self.prompt_id: int | None = None
+        self.wanted_prompt: int | None = None
         self.heads: HeadAttributions | None = None
         self.overview: HeadOverview | None = None
         self.over_all = False
@@ -71,6 +80,12 @@ class Walk:
         if self.prompts is None:
             return None
         return next((p for p in self.prompts.prompts if p.prompt_id == self.prompt_id), None)
+
+    @property
+    def prompt_figures(self) -> PromptFigures | None:
+        """What the neuron comes to at the open prompt's peak, where that is known."""
+        rows = () if self.figures is None else self.figures.prompts
+        return next((row for row in rows if row.prompt_id == self.prompt_id), None)
 
     @property
     def gated(self) -> bool:
@@ -140,15 +155,24 @@ class Walk:
 
     # --- neuron and prompts ---
 
-    def open_neuron(self, neuron: NeuronId) -> None:
-        """Show what `neuron` promotes and what fires it."""
+    def open_neuron(
+        self, neuron: NeuronId, *, prompt_id: int | None = None, head: HeadId | None = None
+    ) -> None:
+        """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known."""
         if neuron == self.neuron and "prompts" not in self.errors:
+            if head is not None:
+                self.choose_head(head)
+            if prompt_id is not None:
+                self.wanted_prompt = prompt_id
+                self._changed("prompts")
             return
-        self._asks.cancel("heads", "overview", "sources")
-        self.neuron = neuron
+        self._asks.cancel("heads", "overview", "sources", "figures")
+        self.neuron, self.wanted_prompt = neuron, prompt_id
         self.promoted = self.prompts = self.prompt_id = None
-        self.heads = self.overview = self.head = self.sources = None
-        self.errors.pop("prompts", None)
+        self.heads = self.overview = self.sources = self.figures = None
+        self.head, self.kind = head, "top"
+        for part in ("prompts", "figures", "overview", "heads"):
+            self.errors.pop(part, None)
 
         def promoted(tokens: NeuronTokens) -> None:
             self.promoted = tokens
@@ -158,27 +182,65 @@ class Walk:
         self._ask_prompts(neuron)
         self._changed("neuron")
 
+    def take_wanted_prompt(self) -> int | None:
+        """The prompt a place was left at, once it is in the list; told once."""
+        wanted = self.wanted_prompt
+        if self.prompts is None or wanted is None:
+            return None
+        found = any(prompt.prompt_id == wanted for prompt in self.prompts.prompts)
+        if found or self.prompts.complete:
+            self.wanted_prompt = None
+        return wanted if found else None
+
     def poll(self) -> None:
         """Ask again for the prompts of the open neuron while the scan may still improve them."""
-        unfinished = self.prompts is None or not self.prompts.complete
+        unfinished = self.prompts is None or (self.kind == "top" and not self.prompts.complete)
         stuck = "prompts" in self.errors
         if self.neuron is not None and unfinished and not stuck and not self.waiting("prompts"):
             self._ask_prompts(self.neuron)
 
     def _ask_prompts(self, neuron: NeuronId) -> None:
+        kind = self.kind
+
         def done(prompts: NeuronPrompts) -> None:
             if prompts == self.prompts:
                 return
             self.prompts = prompts
-            if self.overview is not None:  # it was over fewer prompts
+            if self.overview is not None and self.kind == "top":  # it was over fewer prompts
                 self.overview = None
                 self.open_overview()
             if self.prompt is None:
                 self.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
                 self.heads = self.sources = None
             self._changed("prompts")
+            if self.figures is None and (kind != "top" or prompts.complete):
+                self._ask_figures(neuron, kind)
 
-        self._ask("prompts", lambda: self._door.prompts(neuron, top=TOP_PROMPTS, wait=False), done)
+        def question() -> NeuronPrompts:
+            if kind == "top":
+                return self._door.prompts(neuron, top=TOP_PROMPTS, wait=False)
+            return self._door.sampled_prompts(neuron, kind, top=TOP_PROMPTS)
+
+        self._ask("prompts", question, done)
+
+    def _ask_figures(self, neuron: NeuronId, kind: PromptKind) -> None:
+        def done(figures: PeakFigures) -> None:
+            self.figures = figures
+            self._changed("figures")
+
+        self._ask("figures", lambda: self._door.peak_figures(neuron, kind=kind, top=TOP_PROMPTS), done)
+
+    def cycle_kind(self) -> None:
+        """The highest prompts, random ones, one of each decile, and round again."""
+        self.kind = _NEXT_KIND[self.kind]
+        neuron = self.neuron
+        if neuron is None:
+            return
+        self._asks.cancel("heads", "sources", "figures")
+        self.prompts = self.prompt_id = self.heads = self.sources = self.figures = None
+        self.errors.pop("figures", None)
+        self._ask_prompts(neuron)
+        self._changed("prompts")
 
     def choose_prompt(self, prompt_id: int) -> None:
         """Make a prompt the open one; its heads are asked for by `open_heads`."""

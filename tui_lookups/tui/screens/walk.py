@@ -5,7 +5,7 @@ The screen owns the walk (state and questions) and the focus; `walk_view` puts t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,19 +13,21 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.geometry import Size
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Token
 from tui_lookups.tui import basket
-from tui_lookups.tui.asks import Answered, Asks, explain_error
-from tui_lookups.tui.candidates import WITH_SPACE, Candidate, Candidates, find_candidates
+from tui_lookups.tui.asks import Answered, Asks
 from tui_lookups.tui.door import Door
 from tui_lookups.tui.layouts import PANES, Layout, layout_for, pages
 from tui_lookups.tui.layouts import Pane as PaneName
+from tui_lookups.tui.screens.head_part import HeadPart
+from tui_lookups.tui.screens.places_part import PlacesPart
+from tui_lookups.tui.screens.token_part import TokenPart
 from tui_lookups.tui.screens.walk_view import WalkView
+from tui_lookups.tui.trail import Place, Trail
 from tui_lookups.tui.walk import Part, Walk
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -33,20 +35,19 @@ from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.pane import Pane
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.status_line import StatusLine
 from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
-
-if TYPE_CHECKING:
-    from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.words import HeadWords
 
 _STATUS_SECONDS = 0.25
 _PROMPTS_SECONDS = 1.0
 _REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
 
-class WalkScreen(Screen[None]):
+class WalkScreen(TokenPart, HeadPart, PlacesPart):
     """From a token to the heads behind the neurons that promote it."""
 
     AUTO_FOCUS = "#neurons"
@@ -64,6 +65,24 @@ class WalkScreen(Screen[None]):
         Binding("2", "pane(1)", "prompts", id="walk.prompts", tooltip="Go to the prompts", show=False),
         Binding("3", "pane(2)", "heads", id="walk.heads-pane", tooltip="Go to the heads", show=False),
         Binding("4", "pane(3)", "head", id="walk.detail", tooltip="Go to the head's detail", show=False),
+        Binding(
+            "left_square_bracket,backspace",
+            "history(-1)",
+            "before",
+            id="walk.before",
+            show=False,
+            key_display="[",
+            tooltip="Back to the token and neuron before",
+        ),
+        Binding(
+            "right_square_bracket",
+            "history(1)",
+            "after",
+            id="walk.after",
+            show=False,
+            key_display="]",
+            tooltip="Forward again",
+        ),
         Binding("y", "copy", "copy", id="walk.copy", tooltip="Copy what is under the cursor", show=False),
     ]
 
@@ -75,12 +94,14 @@ class WalkScreen(Screen[None]):
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
-        self._door = door
-        self._first_token = token
+        self.door = door
+        self.first_token = token
         self.asks = Asks(door, self.post_message)
         self.walk = Walk(door, self.asks, self._changed)
+        self.words = HeadWords(door, self.asks, self._words_changed)
         self.view = WalkView(self)
-        self._enter_waits = False
+        self.trail = Trail()
+        self.touched = False
         self._rest: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -100,12 +121,14 @@ class WalkScreen(Screen[None]):
                 yield TextLines(id="prompt-facts")
                 yield PromptList(id="prompts")
                 yield TextLines(id="token-under")
+                yield TextLines(id="peak-figures")
             with Container(id="lower", classes="-on" if "heads" in on else None):
                 with Pane(3, "Heads", id="heads-pane", classes=on.get("heads", "pane")):
                     yield HeadGrid(id="heads")
                     yield PackedText(id="decomposition")
                 with Pane(4, "Head", id="detail-pane", classes=on.get("detail", "pane")):
                     yield PackedText(id="head-facts", bold_first=True)
+                    yield Paragraphs(id="head-words")
                     yield HeadDetail(id="detail")
         yield WrappedText(id="too-small")
         yield Hints(id="hints")
@@ -115,17 +138,12 @@ class WalkScreen(Screen[None]):
         self.query_one("#filter", Input).cursor_blink = False
         self.set_interval(_STATUS_SECONDS, self.poll_status)
         self.set_interval(_PROMPTS_SECONDS, self.walk.poll)
-        if self._first_token is None:
+        if self.first_token is None:
             self.walk.open_first()
         else:
-            self._look_up(self._first_token, accept=True)
+            self.look_up(self.first_token, accept=True)
         self.view.show_all()
         self.poll_status()
-
-    @property
-    def owner(self) -> LookupsApp:
-        """The app, typed."""
-        return cast("LookupsApp", self.app)
 
     # --- answers ---
 
@@ -135,15 +153,18 @@ class WalkScreen(Screen[None]):
 
     def poll_status(self) -> None:
         """Take the explorer's snapshot; widgets repaint only where it differs."""
-        self.view.show_status(self._door.status())
+        self.view.show_status(self.door.status())
 
     def _changed(self, part: Part) -> None:
         self.view.show(part)
         if part == "prompts" and "heads" in pages(self.size_class, self.focused_pane):
             self.walk.open_heads()
         if part == "heads" and self.walk.heads is not None and not self.walk.over_all:
-            self.view.rest_on_strongest_head()
-            self.walk.open_sources()
+            self.view.heads.rest_on_strongest_head()
+            self._look_at_head()
+
+    def _words_changed(self) -> None:
+        self.view.heads.show_detail()
 
     # --- panes ---
 
@@ -182,7 +203,13 @@ class WalkScreen(Screen[None]):
     def action_pane_step(self, by: int) -> None:
         self.go(PANES[(PANES.index(self.focused_pane) + by) % len(PANES)])
 
+    def go_back_to_pane(self) -> None:
+        self.go(self.focused_pane)
+
     def action_back(self) -> None:
+        if self.words.cancel():
+            self.say("The request was stopped.")
+            return
         self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 
     def action_go_heads(self) -> None:
@@ -191,93 +218,51 @@ class WalkScreen(Screen[None]):
             self.open_neuron(score.neuron)
         self.go("heads")
 
-    # --- the token box ---
+    # --- where the walk goes ---
 
-    def action_type_token(self) -> None:
-        self.set_class(True, "-typing")
-        box = self.query_one(TokenInput)
-        box.value = "" if self.walk.token is None else f'"{self.walk.token.text}"'
-        box.focus()
+    def here(self) -> Place:
+        """Where the person is."""
+        walk = self.walk
+        return Place(walk.token, walk.neuron, walk.prompt_id, walk.head, self.focused_pane)
 
-    def _leave_token_box(self) -> None:
-        self.asks.cancel("candidates")
-        self._enter_waits = False
-        self.set_class(False, "-typing")
-        self.query_one(CandidateList).show(Candidates("", (), 0, ""))
-
-    @on(Input.Changed, "#token-input")
-    def _typed(self, event: Input.Changed) -> None:
-        self._enter_waits = False
-        if self.has_class("-typing") and event.value.strip() and self.query_one(TokenInput).has_focus:
-            self._look_up(event.value, accept=False)
-
-    def _look_up(self, text: str, *, accept: bool) -> None:
-        """Look a typed text up; with `accept`, open it at once if it is one thing."""
-        self._enter_waits = accept
-
-        def done(found: Candidates) -> None:
-            if self._first_token == text:
-                self._first_token = None
-                if found.exact:  # `--token time` is taken as given where that is a token
-                    exact = found.rows[: found.exact]
-                    self._accept(next((row for row in exact if row.why != WITH_SPACE), exact[0]))
-                    return
-                self.action_type_token()
-                self.query_one(TokenInput).value = text
-            self.query_one(CandidateList).show(found)
-            if self._enter_waits:
-                self._enter_waits = False
-                self._enter()
-
-        def failed(error: BaseException) -> None:
-            message, hint = explain_error(error)
-            self.query_one(CandidateList).show(Candidates(text, (), 0, f"{message} {hint}"))
-
-        self.asks.ask("candidates", lambda: find_candidates(self._door, text), done, failed)
-        if self.asks.waiting("candidates") and self.has_class("-typing"):
-            rows = self.query_one(CandidateList)
-            if not rows.found.rows:
-                rows.show(Candidates(text, (), 0, "looking it up…"))
-
-    @on(Input.Submitted, "#token-input")
-    def _submitted(self) -> None:
-        if self.asks.waiting("candidates"):
-            self._enter_waits = True
-        else:
-            self._enter()
-
-    def _enter(self) -> None:
-        candidate = self.query_one(CandidateList).accept()
-        if candidate is not None:
-            self._accept(candidate)
-
-    def _accept(self, candidate: Candidate) -> None:
-        self._leave_token_box()
-        if candidate.neuron is not None:
-            self.open_neuron(candidate.neuron)
-            self.go("prompts")
-        elif candidate.token is not None:
-            self.open_token(candidate.token)
+    def _step_away(self) -> None:
+        """The person goes their own way: where they are is remembered."""
+        self.trail.leave(self.here())
+        self.walk.forget_story()
+        self.touched = True
 
     def open_token(self, token: Token) -> None:
         """Rank a token's neurons and go there."""
-        self.walk.forget_story()
+        self._step_away()
         self.walk.open_token(token)
         self.go("neurons")
 
     def open_neuron(self, neuron: NeuronId) -> None:
         """Show what a neuron promotes and what fires it."""
-        self.walk.forget_story()
+        if neuron != self.walk.neuron:
+            self._step_away()
         self.walk.open_neuron(neuron)
 
-    @on(TokenInput.Stepped)
-    def _stepped(self, event: TokenInput.Stepped) -> None:
-        self.query_one(CandidateList).step(event.by)
+    def open_place(self, place: Place) -> None:
+        """Go to a token, its neuron and what is under it, as one step."""
+        if place.subject != self.here().subject:
+            self._step_away()
+        self._arrive(place)
 
-    @on(TokenInput.Left)
-    def _left(self) -> None:
-        self._leave_token_box()
-        self.go(self.focused_pane)
+    def _arrive(self, place: Place) -> None:
+        if place.token is not None and place.token != self.walk.token:
+            self.walk.open_token(place.token)
+        if place.neuron is not None:
+            self.walk.open_neuron(place.neuron, prompt_id=place.prompt_id, head=place.head)
+        self.go(place.pane)
+
+    def action_history(self, by: int) -> None:
+        place = self.trail.back(self.here()) if by < 0 else self.trail.forward(self.here())
+        if place is None:
+            self.say("This is where the walk began." if by < 0 else "Nothing was gone back from.")
+            return
+        self.walk.forget_story()
+        self._arrive(place)
 
     # --- neurons ---
 
@@ -291,7 +276,7 @@ class WalkScreen(Screen[None]):
     @on(NeuronsTable.Filter)
     def _neurons_filtered(self, event: NeuronsTable.Filter) -> None:
         walk = self.walk
-        model = self._door.status().model
+        model = self.door.status().model
         layer = walk.layer
         if event.layer_step and model is not None:
             choices: list[int | None] = [None, *range(model.n_layers)]
@@ -341,13 +326,17 @@ class WalkScreen(Screen[None]):
     @on(HeadGrid.Moved)
     def _head_moved(self, event: HeadGrid.Moved) -> None:
         self.walk.choose_head(event.head)
-        self._when_at_rest(self.walk.open_sources)
+        self._when_at_rest(self._look_at_head)
 
     @on(HeadGrid.Opened)
     def _head_opened(self) -> None:
-        self.walk.open_sources()
+        self._look_at_head()
         self.walk.open_overview()
         self.go("detail")
+
+    @on(PromptList.KindWanted)
+    def _kind_wanted(self) -> None:
+        self.walk.cycle_kind()
 
     @on(HeadGrid.Wanted)
     def _heads_wanted(self, event: HeadGrid.Wanted) -> None:
@@ -366,8 +355,14 @@ class WalkScreen(Screen[None]):
         prompt = self.walk.prompt
         if source is not None and prompt is not None:
             self.go("prompts")
-            position = self.view.position_in_prompt(source.position)
+            position = self.view.heads.position_in_prompt(source.position)
             self.query_one(PromptList).go_to(prompt.prompt_id, position)
+
+    def _look_at_head(self) -> None:
+        """Ask what the head under the cursor reads, and what has been said of it."""
+        self.walk.open_sources()
+        if self.walk.neuron is not None and self.walk.head is not None:
+            self.words.look_up(self.walk.neuron, self.walk.head)
 
     def _when_at_rest(self, action: object) -> None:
         """Do something once the cursor has not moved for a moment."""
@@ -394,7 +389,3 @@ class WalkScreen(Screen[None]):
             self.owner.copy_to_clipboard(text)
         else:
             self.say("Nothing to copy here yet.")
-
-    def say(self, text: str) -> None:
-        """A short message on the bottom line."""
-        self.query_one(Hints).say(text)

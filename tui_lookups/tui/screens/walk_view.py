@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.widgets import Input
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import NeuronStats, SelectedHead, SourceToken, Status, TokenCongruence
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import NeuronStats, PromptFigures, PromptKind, SelectedHead, Status, TokenCongruence
 from tui_lookups.tui.basket import Item
-from tui_lookups.tui.decomposing import decomposition, find_mean, head_facts, overview_facts
+from tui_lookups.tui.crumbs import crumbs
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
+from tui_lookups.tui.screens.heads_view import HeadsView
 from tui_lookups.tui.shading import sparkline
 from tui_lookups.tui.walk import Part
-from tui_lookups.tui.widgets.head_detail import HeadDetail
-from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
+from tui_lookups.tui.widgets.one_line import TextLines, WrappedText
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
@@ -32,6 +31,11 @@ _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
 _SHOWN_TOKENS = 8
 _SPARK = 20
+_KINDS: dict[PromptKind, str] = {
+    "top": "Prompts that fire",
+    "random": "Random prompts of",
+    "deciles": "One prompt of each decile of",
+}
 
 
 class WalkView:
@@ -40,6 +44,7 @@ class WalkView:
     def __init__(self, screen: WalkScreen) -> None:
         self._screen = screen
         self._status: Status | None = None
+        self.heads = HeadsView(screen, self._nothing)
 
     # --- everything ---
 
@@ -52,17 +57,19 @@ class WalkView:
         elif part == "neuron":
             self._screen.query_one(NeuronsTable).set_open(self._screen.walk.neuron)
             self._show_prompts()
-            self._show_heads()
+            self.heads.show_heads()
         elif part == "promoted":
             self._show_prompt_facts()
         elif part == "prompts":
             self._show_prompts()
-            self._screen.query_one("#heads-pane", Pane).say(self._heads_title())  # the rank may be another
+            self._screen.query_one("#heads-pane", Pane).say(self.heads.title())  # the rank may be another
+        elif part == "figures":
+            self._show_figures()
         elif part in ("heads", "overview"):
-            self._show_heads()
+            self.heads.show_heads()
         else:
-            self._show_detail()
-        if part in ("neuron", "prompts", "heads"):
+            self.heads.show_detail()
+        if part in ("neuron", "prompts", "heads", "sources"):
             self.show_marks()
         self._show_tabs()
 
@@ -84,7 +91,7 @@ class WalkView:
                 self._show_notice()
                 self._show_neurons()
                 self._show_prompts()
-                self._show_heads()
+                self.heads.show_heads()
 
     def _show_notice(self) -> None:
         notice = self._screen.query_one("#notice", WrappedText)
@@ -139,7 +146,7 @@ class WalkView:
         for name in PANES:
             screen.query_one(f"#{name}-pane", Pane).set_active(name == screen.focused_pane)
         self._show_tabs()
-        self._shade_prompt()
+        self.heads.shade_prompt()
 
     def _show_tabs(self) -> None:
         walk = self._screen.walk
@@ -177,24 +184,21 @@ class WalkView:
 
     def _show_token(self) -> None:
         walk = self._screen.walk
-        line: list[Segment] = []
-        if walk.token is not None:
-            line.append(Segment(visible_token(walk.token.text), Style(bold=True, underline=True)))
-            line.append(Segment(f"  #{walk.token.id}", _DIM))
-        else:
-            line.append(Segment("t: type a token", _DIM))
-        line.append(Segment(f"   layers {'all' if walk.layer is None else walk.layer}"))
+        more: list[Segment] = []
+        if walk.layer is not None or self._screen.size_class != "narrow":
+            more.append(Segment(f"   layers {'all' if walk.layer is None else walk.layer}"))
         if walk.own_only:
-            line.append(Segment("   own token only"))
+            more.append(Segment("   own token only"))
         needle = self._screen.query_one("#filter", Input).value
         if needle:
-            line.append(Segment(f"   filter {visible_token(needle)}"))
+            more.append(Segment(f"   filter {visible_token(needle)}"))
         if walk.ranking is not None:
-            line.append(Segment(f"   basis {walk.ranking.basis}"))
+            more.append(Segment(f"   basis {walk.ranking.basis}"))
         count = len(self._screen.owner.selection)
         if count:
-            line.append(Segment(f"   [{count} marked]", _BOLD))
-        self._screen.query_one("#token-facts", TextLines).show_lines(tuple(line))
+            more.append(Segment(f"   [{count} marked]", _BOLD))
+        facts = self._screen.query_one("#token-facts", TextLines)
+        facts.show_lines(crumbs(walk, tuple(more), self._screen.size.width - 8))
 
     # --- prompts ---
 
@@ -204,13 +208,16 @@ class WalkView:
         if walk.neuron is None:
             words, otherwise = "Prompts", "Enter on a neuron\nshows the text that fires it."
         else:
-            words = f"Prompts that fire {walk.neuron}"
+            words = f"{_KINDS[walk.kind]} {walk.neuron}"
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."
         if found is not None and not found.complete:
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
         self._screen.query_one("#prompts-pane", Pane).say(words)
         prompts.say_empty(self._nothing("prompts", otherwise) if found is None else otherwise)
         prompts.show_prompts(walk.neuron, found.prompts if found is not None else ())
+        wanted = walk.take_wanted_prompt()
+        if wanted is not None:
+            prompts.go_to(wanted)
         current = prompts.current
         if current is not None and current.prompt_id != walk.prompt_id:
             walk.choose_prompt(current.prompt_id)
@@ -244,96 +251,20 @@ class WalkView:
             text = f"  #{token.id}  position {position}  activation {value:.2f}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))
         self._screen.query_one("#token-under", TextLines).show_lines(line)
+        self._show_figures()
 
-    # --- heads ---
-
-    def _show_heads(self) -> None:
-        walk, grid = self._screen.walk, self._screen.query_one(HeadGrid)
-        source = walk.overview if walk.over_all else walk.heads
-        cells: dict[HeadId, Cell] = {}
-        if walk.over_all and walk.overview is not None:
-            cells = {m.head: Cell(m.mean_attribution, m.worth_explaining) for m in walk.overview.heads}
-        elif not walk.over_all and walk.heads is not None:
-            cells = {s.head: Cell(walk.score(s), s.active) for s in walk.heads.heads}
-        if source is not None:
-            model = source.provenance.model
-            grid.show_heads(model.n_layers, model.n_heads, cells)
-        else:
-            grid.show_heads(0, 0, {})
-        otherwise = "Enter on a prompt\nshows the heads behind its peak."
-        grid.say_empty(self._nothing("overview" if walk.over_all else "heads", otherwise))
-        self._screen.query_one("#heads-pane", Pane).say(self._heads_title())
-        parts: tuple[str, ...] = ()
-        if walk.heads is not None and not walk.over_all:
-            parts = (*decomposition(walk.heads), "* active")
-        elif walk.over_all and walk.overview is not None:
-            parts = ("mean direct attribution", "* worth explaining: active on 25 % to 75 % of the prompts")
-        self._screen.query_one("#decomposition", PackedText).show_parts(parts)
-        self._show_detail()
-
-    def _heads_title(self) -> str:
-        walk = self._screen.walk
-        if walk.neuron is None:
-            return "Heads"
-        words = f"Heads that fire {walk.neuron}"
-        if walk.over_all:
-            count = "" if walk.overview is None else f"{walk.overview.prompts} "
-            return f"{words} over its {count}prompts, direct"
-        prompt = walk.prompt
-        words += f" on prompt {prompt.rank}" if prompt is not None else ""
-        if walk.heads is not None:
-            words += ", direct, " + ("full window" if walk.heads.context == "full" else walk.heads.context)
-        if walk.gated and walk.direction != "both":
-            words += f", by {walk.direction}"
-        return words
-
-    def rest_on_strongest_head(self) -> None:
-        """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
-        walk = self._screen.walk
-        if walk.heads is None or not walk.heads.heads:
-            return
-        if walk.head is None or all(score.head != walk.head for score in walk.heads.heads):
-            walk.choose_head(max(walk.heads.heads, key=lambda score: abs(score.attribution)).head)
-        if walk.head is not None:
-            self._screen.query_one(HeadGrid).go_to(walk.head)
-
-    def _show_detail(self) -> None:
-        walk, detail = self._screen.walk, self._screen.query_one(HeadDetail)
-        facts: tuple[str, ...] = ()
-        head = walk.head
-        sources: tuple[SourceToken, ...] = ()
-        if head is not None and walk.over_all and walk.overview is not None:
-            facts = overview_facts(head, walk.overview)
-        elif head is not None and walk.heads is not None and not walk.over_all:
-            read = walk.sources.sources if walk.sources is not None else ()
-            facts = head_facts(head, walk.heads, walk.overview)
-            sources = read
-        self._screen.query_one("#head-facts", PackedText).show_parts(facts)
-        detail.show_sources(sources)
-        empty = (
-            "Enter on a head\nshows which tokens it reads." if not walk.over_all else "\na: one prompt again"
-        )
-        detail.say_empty(self._nothing("sources", empty))
-        self._screen.query_one("#detail-pane", Pane).say("Head" if head is None else f"Head {head}")
-        self._shade_prompt()
-
-    def position_in_prompt(self, position: int) -> int:
-        """A position of the attributed text as a position of the open prompt's full window."""
-        walk = self._screen.walk
-        prompt, heads = walk.prompt, walk.sources or walk.heads
-        if prompt is None or heads is None or heads.context != "trimmed" or position == 0:
-            return position
-        return position + prompt.peak.position - heads.position
-
-    def _shade_prompt(self) -> None:
-        walk, prompts = self._screen.walk, self._screen.query_one(PromptList)
-        figures: Mapping[int, float] | None = None
-        title = ""
-        on_heads = self._screen.focused_pane in ("heads", "detail")
-        if on_heads and walk.sources is not None and not walk.over_all:
-            figures = {self.position_in_prompt(s.position): s.attribution for s in walk.sources.sources}
-            title = f"shaded: what {walk.head} reads"
-        prompts.shade_sources(figures, title)
+    def _show_figures(self) -> None:
+        """What the neuron comes to at the open prompt's peak."""
+        walk, facts = self._screen.walk, self._screen.query_one("#peak-figures", TextLines)
+        line: tuple[Segment, ...] = ()
+        if walk.prompt_figures is not None:
+            line = peak_line(walk.prompt_figures)
+        elif "figures" in walk.errors:
+            line = (Segment(visible(walk.errors["figures"][0]), _DIM),)
+        elif walk.waiting("figures"):
+            line = (Segment("at the peak: working out what it does to the logits…", _DIM),)
+        facts.show_lines(line)
+        facts.display = bool(line)
 
     # --- the basket ---
 
@@ -344,15 +275,9 @@ class WalkView:
             return screen.query_one(NeuronsTable).marked_item()
         if screen.focused_pane == "prompts":
             return screen.query_one(PromptList).marked_item()
-        if walk.neuron is None or walk.head is None or not self._reaches(walk.head):
+        if walk.neuron is None or walk.head is None or not self.heads.reaches(walk.head):
             return None
         return SelectedHead(walk.neuron, walk.head, None if walk.over_all else walk.prompt_id)
-
-    def _reaches(self, head: HeadId) -> bool:
-        walk = self._screen.walk
-        if walk.over_all:
-            return find_mean(head, walk.overview) is not None
-        return walk.heads is not None and any(score.head == head for score in walk.heads.heads)
 
     def show_marks(self) -> None:
         """Dots where things are in the basket, and their number above."""
@@ -372,6 +297,24 @@ def _token_line(label: str, tokens: tuple[TokenCongruence, ...]) -> tuple[Segmen
     for token in tokens[:_SHOWN_TOKENS]:
         segments += [Segment(visible_token(token.text), _BOLD), Segment(f" {token.congruence:.1f}  ", _DIM)]
     return tuple(segments)
+
+
+def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
+    """Logit contribution to the neuron's token, its probability, and that of what really follows."""
+    line = [
+        Segment("at the peak ", _DIM),
+        Segment(f"{figures.logit_contribution:+.2f} logit", _BOLD),
+        Segment(" direct to ", _DIM),
+        Segment(visible_token(figures.token.text), _BOLD),
+        Segment(f" p {figures.probability:.1%}", _DIM),
+    ]
+    if figures.next_token is not None and figures.next_probability is not None:
+        line += [
+            Segment("  next ", _DIM),
+            Segment(visible_token(figures.next_token.text), _BOLD),
+            Segment(f" p {figures.next_probability:.1%}", _DIM),
+        ]
+    return tuple(line)
 
 
 def stats_line(stats: NeuronStats) -> str:

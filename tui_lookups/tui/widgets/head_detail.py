@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from tui_lookups.results import SourceToken
 from tui_lookups.tui.shading import bar, glyphs, level
 from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
@@ -19,6 +20,7 @@ class HeadDetail(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "to the token", id="detail.open", tooltip="Show the token in its prompt"),
+        *head_keys(),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -16,6 +16,7 @@ from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.shading import glyphs, level
+from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
 LABEL = 5
@@ -36,6 +37,7 @@ class HeadGrid(Canvas):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "reads", id="heads.open", tooltip="Which tokens the head reads from"),
+        *head_keys(),
         Binding("left,h", "move(0,-1)", "←", id="heads.left", tooltip="The head before", show=False),
         Binding("down,j", "move(1,0)", "↓", id="heads.down", tooltip="The layer below", show=False),
         Binding("up,k", "move(-1,0)", "↑", id="heads.up", tooltip="The layer above", show=False),

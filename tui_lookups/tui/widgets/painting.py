@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tui_lookups.tui.app import LookupsApp
 
 
+def palette_of(app: object) -> Palette:
+    """The styles of the theme that is on."""
+    return cast("LookupsApp", app).palette
+
+
 class Canvas(ScrollView, can_focus=True):
     """A ScrollView that paints lines from segments and keeps them until something changes.
 
@@ -35,7 +40,7 @@ class Canvas(ScrollView, can_focus=True):
     @property
     def palette(self) -> Palette:
         """The styles of the theme that is on."""
-        return cast("LookupsApp", self.app).palette
+        return palette_of(self.app)
 
     def forget(self) -> None:
         """Drop every painted line and paint anew."""

@@ -60,6 +60,13 @@ class PromptList(Canvas):
         Binding("m", "peak", "to peak", id="prompts.peak", tooltip="The token cursor back to the peak"),
         Binding("z", "more", "more text", id="prompts.more", tooltip="One line or four a closed prompt"),
         Binding(
+            "K",
+            "kind",
+            "kind",
+            id="prompts.kind",
+            tooltip="The highest prompts, random ones, or one of each decile",
+        ),
+        Binding(
             "pagedown", "prompt(10)", "+10", id="prompts.page-down", tooltip="Ten prompts on", show=False
         ),
         Binding("pageup", "prompt(-10)", "-10", id="prompts.page-up", tooltip="Ten prompts back", show=False),
@@ -75,6 +82,9 @@ class PromptList(Canvas):
             self.prompt = prompt
             self.position = position
             self.other_prompt = other_prompt
+
+    class KindWanted(Message):
+        """Prompts of another kind are wanted."""
 
     class Opened(Message):
         """Enter on a prompt."""
@@ -342,6 +352,9 @@ class PromptList(Canvas):
         self._measure()
         self.forget()
         self._show_cursor()
+
+    def action_kind(self) -> None:
+        self.post_message(self.KindWanted())
 
     def action_open(self) -> None:
         if self.current is not None:

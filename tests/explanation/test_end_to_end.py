@@ -1,0 +1,221 @@
+"""From the packaged demo to an export through the real client and command line; and where the key is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.explanation.chat_server import EXPLANATION, ChatServer, is_scoring, status
+from tests.explanation.conftest import KEY
+from tui_lookups.errors import LookupsError
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import SelectedHead, Selection
+from tui_lookups.settings import load_settings
+from tui_lookups.storage.export import read_export
+
+
+@pytest.fixture(scope="module")
+def walk_server() -> Iterator[ChatServer]:
+    with ChatServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("walk") / "cache"
+
+
+@pytest.fixture(scope="module")
+def explorer(cache_dir: Path, walk_server: ChatServer) -> Iterator[Explorer]:
+    settings = load_settings(
+        cache_dir=cache_dir, threads=1, device="cpu", base_url=walk_server.base_url, explainer_model="gpt-4",
+        explainer_retries=0, explainer_timeout=20.0,
+    )  # fmt: skip
+    made = Explorer(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def subject(explorer: Explorer) -> tuple[NeuronId, HeadId]:
+    """A neuron of the demo and a head worth explaining for it, with both classes in both parts."""
+    for row in explorer.neurons(explorer.first_view().token.id, top=10).neurons:
+        for mean in explorer.heads_overview(row.neuron, trimmed=True).heads:
+            if mean.worth_explaining and explorer.head_scores.plan(row.neuron, mean.head).calls > 1:
+                return row.neuron, mean.head
+    raise AssertionError("the demo has no head worth explaining")
+
+
+def test_examples_are_those_of_their_part_with_the_labels_of_the_heads(
+    explorer: Explorer, subject: tuple[NeuronId, HeadId]
+) -> None:
+    neuron, _ = subject
+    corpus = explorer._engine.corpus()
+    prompts = {prompt.prompt_id: prompt for prompt in explorer.prompts(neuron, top=20).prompts}
+    compared = 0
+    for number, part in enumerate(("explaining", "scoring")):
+        found = explorer.explaining._examples.examples(neuron, part)  # type: ignore[attr-defined]
+        assert len(found.examples) == 20
+        assert {corpus.part(example.prompt_id) for example in found.examples} == {number}
+        for example in found.examples:
+            prompt = prompts.get(example.prompt_id)
+            if prompt is None:
+                continue
+            compared += 1
+            heads = explorer.heads(neuron, prompt_id=example.prompt_id, trimmed=True).heads
+            assert example.active == tuple(head.head for head in heads if head.active)
+            assert prompt.trimmed is not None
+            kept = prompt.tokens[prompt.trimmed.start : prompt.peak.position + 1]
+            assert example.text == "".join(token.text for token in kept if token.id != prompt.tokens[0].id)
+            follows = prompt.peak.next_token
+            assert example.next_token == (None if follows is None else follows.text)
+    assert compared == 20  # the neuron's top 20 are among the top 20 of their parts
+
+
+def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """One command line in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tui_lookups", *arguments],
+        capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_walk_and_no_trace_of_the_key(
+    explorer: Explorer,
+    subject: tuple[NeuronId, HeadId],
+    walk_server: ChatServer,
+    cache_dir: Path,
+    tmp_path: Path,
+) -> None:
+    neuron, head = subject
+    names = [str(neuron), str(head)]
+    log = tmp_path / "log.txt"
+    common = [
+        "--cache-dir", str(cache_dir), "--base-url", walk_server.base_url, "--explainer-model", "gpt-4",
+        "--device", "cpu", "--log", str(log),
+    ]  # fmt: skip
+    quick = {"LOOKUPS_EXPLAINER_RETRIES": "0", "OPENAI_LOG": "debug"}
+    said: list[str] = []
+
+    def answer(*arguments: str) -> dict[str, Any]:
+        code, out, err = run(*arguments, *common, "--json", **quick)
+        said.extend((out, err))
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def table(*arguments: str, code: int = 0) -> tuple[str, str]:
+        found, out, err = run(*arguments, *common, **quick)
+        said.extend((out, err))
+        assert found == code, err
+        return out, err
+
+    # a plan sends nothing
+    plan = answer("score", *names, "--dry-run")
+    assert plan["calls"] == 41
+    assert not walk_server.bodies
+    # a server that repeats the key, with a traceback asked for
+    walk_server.faults.append(status(401, f"Incorrect API key provided: {KEY}"))
+    _, err = table("explain", *names, "--debug", code=1)
+    assert "does not accept the API key (401)" in err
+    walk_server.faults.append(status(403, f"{KEY} may not"))
+    table("explain", *names, code=1)
+    # explain, score, report, search
+    explained = answer("explain", *names)
+    assert {"explanation", "model", "usage", "provenance"} <= set(explained)
+    assert (explained["explanation"], explained["cached"]) == (EXPLANATION, False)
+    scored = answer("score", *names)
+    assert {"explanation", "model", "usage", "score"} <= set(scored)
+    keys = {"head_explanation_score", "f1", "precision", "recall", "tp", "fp", "tn", "fn", "unanswered"}
+    assert keys <= set(scored["score"])
+    counts = scored["score"]
+    assert sum(counts[name] for name in ("tp", "fp", "tn", "fn")) == 20
+    rates = counts["tp"] / (counts["tp"] + counts["fn"]), counts["tn"] / (counts["tn"] + counts["fp"])
+    assert counts["head_explanation_score"] == pytest.approx(sum(rates) / 2)
+    asked = len(walk_server.bodies)
+    out, err = table("score", *names)
+    assert "(cached)" in out
+    assert "request" not in err
+    everyone = answer("score", "--worth-explaining", str(neuron), "--yes")
+    assert str(head) in [each["head"] for each in everyone["scores"]]
+    report = answer("report")
+    assert report["head_explanation_score"] == everyone["head_explanation_score"]
+    assert "head explanation score" in table("report", str(neuron))[0]
+    assert answer("explanations", "not")["explained"]
+    assert EXPLANATION in table("explanations")[0]
+    table("explain", "--worth-explaining", str(neuron))
+    answer("config", "show")
+    assert len(walk_server.bodies) >= asked
+    # the same from the explorer that is open, which needs nothing more
+    assert explorer.explain(neuron, head).cached
+    path = explorer.export(
+        Selection(heads=(SelectedHead(neuron, head), SelectedHead(neuron, HeadId(0, 0)))), tmp_path / "x.json"
+    )
+    exported = read_export(path).heads
+    assert exported[0].explanation is not None
+    assert (exported[0].explanation.explanation, exported[0].explanation.model) == (EXPLANATION, "gpt-4")
+    assert exported[0].explanation_score is not None
+    assert exported[0].explanation_score.score.tp == counts["tp"]
+    assert exported[0].explanation_score.usage.calls == 40
+    assert exported[1].explanation is None
+    # the server has seen the key in every request's header, and nobody else has
+    assert all(headers["authorization"] == f"Bearer {KEY}" for headers in walk_server.headers)
+    written = [file for file in (*cache_dir.rglob("*"), path, log) if file.is_file()]
+    assert any(EXPLANATION.encode()[:30] in file.read_bytes() for file in written)  # the search finds things
+    assert not [file for file in written if KEY.encode() in file.read_bytes()]
+    assert not [text for text in said if KEY in text]
+    assert KEY not in repr(explorer.settings)
+    assert all(is_scoring(message) or "ACTIVE" in message for message in walk_server.messages)
+
+
+def test_wrong_usage_and_no_key(
+    subject: tuple[NeuronId, HeadId], cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(each) for each in subject]
+    common = ["--cache-dir", str(cache_dir), "--device", "cpu"]
+    for arguments in (["explain"], ["explain", names[0]], ["score", *names, "--worth-explaining", names[0]]):
+        assert run(*arguments, *common)[0] == 2
+    monkeypatch.delenv("OPENAI_API_KEY")
+    code, out, err = run("explain", *names, *common)
+    assert (code, out) == (1, "")
+    assert "Error: Explanations need an API key, and OPENAI_API_KEY is not set." in err
+    assert "Hint: Set OPENAI_API_KEY" in err
+
+
+def test_a_question_in_the_background_can_be_cancelled(
+    explorer: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
+) -> None:
+    import threading
+
+    neuron, head = subject
+    arrived, heard = threading.Event(), []
+    before = len(walk_server.bodies)
+
+    def slowly(handler: Any, body: dict[str, Any]) -> None:
+        arrived.set()
+        handler.server.released.wait(2)
+        handler.answer(body)
+
+    walk_server.faults.append(slowly)
+    question = explorer.ask(lambda: explorer.explain(neuron, head, fresh=True), heard.append, heard.append)
+    assert arrived.wait(30)
+    question.cancel()
+    found = threading.Event()
+    explorer.ask(lambda: explorer.explain(neuron, head), lambda _: found.set(), lambda _: found.set())
+    assert found.wait(30)
+    assert heard == []
+    assert len(walk_server.bodies) <= before + 2
+
+
+def test_a_head_of_a_later_layer_is_refused(explorer: Explorer, subject: tuple[NeuronId, HeadId]) -> None:
+    with pytest.raises(LookupsError, match="does not reach"):
+        explorer.explain(NeuronId(0, 0), HeadId(5, 0))

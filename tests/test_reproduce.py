@@ -1,0 +1,79 @@
+"""Published figures: the comparison itself on a tiny model, and GPT-2's where its weights are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.reference_raw import RawGPT2
+from tui_lookups import published
+from tui_lookups.errors import LookupsError, UnknownTokenError
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.sources import in_hub_cache
+from tui_lookups.published import PUBLISHED, PublishedFigure
+from tui_lookups.settings import load_settings
+
+
+@pytest.fixture
+def explorer(tiny_folder: Callable[[str], Path], tmp_path: Path):
+    made = Explorer(load_settings(model=str(tiny_folder("gpt2")), cache_dir=tmp_path, device="cpu"))
+    yield made
+    made.close()
+
+
+def test_ours_stands_beside_the_published(explorer, tiny_folder, monkeypatch) -> None:
+    raw = RawGPT2(tiny_folder("gpt2"))
+    token = explorer.resolve_token(" cat").token
+    scores = [raw.congruence(layer)[:, token.id] for layer in range(raw.n_layers)]
+    best = max((value, layer, i) for layer, column in enumerate(scores) for i, value in enumerate(column))
+    named = NeuronId(best[1], best[2])
+    figures = (
+        PublishedFigure(NeuronId(1, 4), " cat", float(scores[1][4]), "here"),
+        PublishedFigure(NeuronId(1, 5), " cat", float(scores[1][5]) + 0.02, "here"),
+        PublishedFigure(named, " cat", None, "there"),
+        PublishedFigure(NeuronId(named.layer, (named.index + 1) % 40), " cat", None, "there"),
+    )
+    monkeypatch.setitem(published.PUBLISHED, "tiny", figures)
+    found = explorer.reproduce("tiny")
+    assert [row.agrees for row in found.figures] == [True, False, True, False]
+    assert not found.agrees
+    assert found.skipped == ""
+    assert [row.ours for row in found.figures[:2]] == pytest.approx([scores[1][4], scores[1][5]], rel=1e-4)
+    every = sorted((value for column in scores for value in column), reverse=True)
+    assert [row.neuron_rank for row in found.figures[:2]] == [
+        1 + sum(value > scores[1][i] + 1e-5 for value in every) for i in (4, 5)
+    ]
+    assert found.figures[2].neuron_rank == 1
+
+
+def test_another_model_is_told_from_the_vocabulary(explorer) -> None:
+    with pytest.raises(UnknownTokenError):
+        explorer.reproduce("gpt2")  # the tiny vocabulary has no " too"
+    with pytest.raises(LookupsError, match="No published figures"):
+        explorer.reproduce("tiny")
+
+
+def test_the_table_is_that_of_the_method() -> None:
+    rows = {(str(f.neuron), f.token): f.congruence for f in PUBLISHED["gpt2"]}
+    assert rows["L9.N1985", " because"] == 14.865
+    assert len(rows) == 9
+    assert [(str(f.neuron), f.token, f.congruence) for f in PUBLISHED["gpt2-large"]] == [
+        ("L31.N892", " an", None)
+    ]
+    assert all(figure.source for figures in PUBLISHED.values() for figure in figures)
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_figures_of_the_real_model(name: str, tmp_path: Path) -> None:
+    if not in_hub_cache(name):
+        pytest.skip(f"{name} is not in the local Hugging Face cache")
+    explorer = Explorer(load_settings(model=name, cache_dir=tmp_path, device="cpu", offline=True))
+    try:
+        found = explorer.reproduce(name)
+    finally:
+        explorer.close()
+    assert [row for row in found.figures if not row.agrees] == []

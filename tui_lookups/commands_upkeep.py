@@ -1,0 +1,78 @@
+"""Subcommands that look after the tool itself: doctor, cache verify. `tui_lookups.cli` puts them on the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.invocation import Invocation, Rows, command
+from tui_lookups.results import Checkup
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.narration import Narrator
+
+UPKEEP = click.Group("upkeep")
+"""Holds `doctor` until it is put on the app."""
+
+CACHE_UPKEEP = click.Group("cache-upkeep")
+"""Holds the commands of the group `cache` until they are put there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `cache verify` found; damaged entries are dropped and made again when they are needed."""
+
+    entries: int
+    problems: tuple[str, ...]
+
+
+def doctor_rows(checkup: Checkup) -> Rows:
+    """A line a finding, a further one for what to do."""
+    rows: Rows = []
+    for finding in checkup.findings:
+        state = "PROBLEM" if finding.state == "problem" else finding.state
+        rows.append((state, f"{finding.name}: {finding.message}"))
+        if finding.hint:
+            rows.append(("", f"-> {finding.hint}"))
+    return rows
+
+
+@command(UPKEEP)
+@click.option("--no-model", is_flag=True, help="Do not load the model.")
+def doctor(invocation: Invocation, no_model: bool) -> None:
+    """What this machine, terminal, cache and model allow; what is wrong, what to do.
+
+    Exits 1 when something is a problem."""
+    found: list[Checkup] = []
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Checkup:
+        from tui_lookups.doctor import examine
+
+        found.append(examine(explorer, model=not no_model))
+        return found[0]
+
+    invocation.answer(ask, rows=doctor_rows)
+    if found[0].problems:
+        raise LookupsError(f"Problems found: {found[0].problems}.", "See the lines marked PROBLEM.")
+
+
+@command(CACHE_UPKEEP)
+def verify(invocation: Invocation) -> None:
+    """Hold every entry to its checksum; damaged ones are dropped."""
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Verified:
+        problems = explorer.cache_verify()
+        return Verified(explorer.cache_info().entries, problems)
+
+    invocation.answer(
+        ask,
+        rows=lambda done: [
+            ("entries", f"{done.entries}"),
+            ("problems", "none" if not done.problems else f"{len(done.problems)}"),
+            *(("", problem) for problem in done.problems),
+        ],
+    )

@@ -1,0 +1,26 @@
+"""Where a person was when they left the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.base import Token
+from tui_lookups.results.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A place on the walk, and the basket.
+
+    `model` and `corpus` are fingerprints: a place means nothing in another model, a prompt nothing in
+    another corpus. Both are None as long as nobody has said where the session is kept.
+    """
+
+    token: Token | None
+    neuron: NeuronId | None
+    prompt_id: int | None
+    head: HeadId | None
+    basket: Selection
+    model: str | None = None
+    corpus: str | None = None

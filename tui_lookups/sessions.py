@@ -1,0 +1,68 @@
+"""The place a person left, kept beside the cache, one file a model: `session-<model fingerprint>.json`.
+
+1. Saving stamps the state with the fingerprints of model and corpus and replaces the file at once, readable
+   by its owner only. A model that was never identified has no place to save.
+2. Loading refuses, with a sentence, a file that is damaged or another model's; prompts of another corpus
+   are left out, since their numbers mean other texts there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tui_lookups.errors import CacheError, LookupsError
+from tui_lookups.results import Selection, SessionState
+from tui_lookups.storage.codec import DecodeError, from_json_bytes, to_json_bytes
+from tui_lookups.storage.files import make_private_directory, reason, write_atomically
+
+_NAME_DIGITS = 16
+_MOST_BYTES = 16 << 20
+
+
+def session_path(cache_dir: Path, model: str) -> Path:
+    """Where the session of the model with this fingerprint lies."""
+    return cache_dir / f"session-{model[:_NAME_DIGITS]}.json"
+
+
+def save_session(cache_dir: Path, session: SessionState, *, model: str, corpus: str | None) -> Path:
+    """Write `session`; returns its path. Raises CacheError when it cannot be written."""
+    path = session_path(cache_dir, model)
+    data = to_json_bytes(replace(session, model=model, corpus=corpus))
+    make_private_directory(cache_dir, tighten=False)
+    try:
+        write_atomically(path, data, private=True)
+    except OSError as error:
+        raise CacheError(f"The session cannot be saved: {reason(error)}.", f"It goes to {path}.") from error
+    return path
+
+
+def load_session(cache_dir: Path, *, model: str, corpus: str | None) -> SessionState | None:
+    """The session of this model, None where none was saved.
+
+    Raises LookupsError, with what is wrong with the file, when it cannot be used.
+    """
+    path = session_path(cache_dir, model)
+    hint = f"It is left out; leaving the app writes {path} anew."
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LookupsError(f"The saved session cannot be read: {reason(error)}.", hint) from error
+    if len(data) > _MOST_BYTES:
+        raise LookupsError("The saved session is far too long to be one.", hint)
+    try:
+        session = from_json_bytes(SessionState, data)
+    except DecodeError as error:
+        raise LookupsError("The saved session is damaged.", hint) from error
+    if session.model != model:
+        raise LookupsError("The saved session is of another model.", hint)
+    return session if session.corpus == corpus else _without_prompts(session)
+
+
+def _without_prompts(session: SessionState) -> SessionState:
+    basket = session.basket
+    heads = tuple(head for head in basket.heads if head.prompt_id is None)
+    return replace(session, prompt_id=None, head=None, basket=Selection(basket.neurons, (), heads))

@@ -1,0 +1,144 @@
+"""A head taken out: the total effect on the neuron and its token, over all of the neuron's prompts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import AblatedPrompt, AblationMethod, AblationPositions, HeadAblation
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.shading import level
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.wording import Paragraph, ablation_paragraphs
+from tui_lookups.visible import visible, visible_token
+
+_NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
+_WHAT: dict[AblationMethod, str] = {
+    "zero": "its output set to zero",
+    "mean": "its output set to its mean over the corpus",
+    "resample": "its output taken from another prompt",
+}
+_WHERE: dict[AblationPositions, str] = {"peak": "at the peak", "all": "at all positions"}
+
+
+class AblatedRows(RowList):
+    """One row a prompt: the direct attribution, and the activation and probability before and after."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._prompts: tuple[AblatedPrompt, ...] = ()
+
+    def show_prompts(self, prompts: tuple[AblatedPrompt, ...]) -> None:
+        """Show these prompts."""
+        self._prompts = prompts
+        self.rows_changed()
+
+    def row_count(self) -> int:
+        return len(self._prompts)
+
+    def heading(self, width: int) -> list[Segment]:
+        text = " rank    direct   before   after   total    p before  p after  token"
+        return [Segment(fit(text, width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        palette, prompt = self.palette, self._prompts[index]
+        top = max(abs(p.activation_change) for p in self._prompts)
+        active = "*" if prompt.active else " "
+        left = f" {prompt.rank:4d}{active}  {prompt.attribution:+7.2f}  {prompt.activation_before:7.2f} "
+        change = f"{prompt.activation_change:+7.2f}"
+        shade = palette.shade(level(prompt.activation_change, top))
+        right = f"   {prompt.probability_before:7.2%}  {prompt.probability_after:7.2%}  "
+        used = len(left) + 8 + 1 + 7 + len(right)
+        return [
+            Segment(left, palette.plain),
+            Segment(f"{prompt.activation_after:7.2f}  ", palette.plain),
+            Segment(change, palette.plain + shade),
+            Segment(right, palette.plain),
+            Segment(fit(visible_token(prompt.token.text), max(0, width - used)), palette.strong),
+        ]
+
+
+class AblationScreen(AskingDialog[HeadAblation]):
+    """Returns the last ablation that was worked out; escape stops the one under way."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m", "method", "method", id="ablation.method", tooltip="Zero, mean, resample"),
+        Binding("p", "positions", "positions", id="ablation.positions", tooltip="At the peak, or everywhere"),
+        Binding("escape,q,d", "close", "close", id="ablation.close", tooltip="Stop it and go back"),
+    ]
+
+    def __init__(
+        self, door: Door, neuron: NeuronId, head: HeadId, trimmed: bool | None, known: HeadAblation | None
+    ) -> None:
+        super().__init__(door)
+        self._neuron, self._head, self._trimmed = neuron, head, trimmed
+        self._method: AblationMethod = "zero" if known is None else known.method
+        self._positions: AblationPositions | None = None if known is None else known.positions
+        self.ablation: HeadAblation | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog -list") as dialog:
+            dialog.border_title = f"{self._neuron} without {self._head}: the total effect"
+            dialog.border_subtitle = "m method   p positions   escape close"
+            yield Paragraphs(id="summary")
+            yield AblatedRows(id="ablated")
+
+    def on_mount(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        method, positions = self._method, self._positions
+        self.query_one(AblatedRows).show_prompts(())
+        self.query_one(AblatedRows).say_empty("")
+        place = "" if positions is None else f", {_WHERE[positions]}"
+        self._show(
+            Paragraph(f"{method}: {_WHAT[method]}{place}", "strong"),
+            Paragraph("running the prompts without it… escape stops", "dim"),
+        )
+        self.asks.ask(
+            "ablate",
+            lambda: self.door.ablate(
+                self._neuron, self._head, method=method, positions=positions, trimmed=self._trimmed
+            ),
+            self._done,
+            self._failed,
+        )
+
+    def _show(self, *paragraphs: Paragraph) -> None:
+        self.query_one(Paragraphs).show_paragraphs(paragraphs)
+
+    def _done(self, ablation: HeadAblation) -> None:
+        self.ablation, self._positions = ablation, ablation.positions
+        text = "full windows" if ablation.context == "full" else "trimmed prompts"
+        self._show(
+            Paragraph(
+                f"{ablation.method}: {_WHAT[ablation.method]}, {_WHERE[ablation.positions]}, {text}", "strong"
+            ),
+            *ablation_paragraphs(ablation),
+            Paragraph("direct: what it adds by itself; total: with all that follows; * active", "dim"),
+        )
+        self.query_one(AblatedRows).show_prompts(ablation.prompts)
+
+    def _failed(self, error: BaseException) -> None:
+        message, hint = explain_error(error)
+        self._show(Paragraph(visible(message), "error"), Paragraph(visible(hint), "dim"))
+
+    def action_method(self) -> None:
+        self._method = _NEXT_METHOD[self._method]
+        self._ask()
+
+    def action_positions(self) -> None:
+        self._positions = "all" if self._positions in (None, "peak") else "peak"
+        self._ask()
+
+    def action_close(self) -> None:
+        self.dismiss(self.ablation)

@@ -1,0 +1,190 @@
+"""The atlas: the model's next-token neurons, layer by layer, and where tokens' best neurons live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.asking import AskingScreen
+from tui_lookups.tui.shading import bar
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.one_line import TextLines
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible, visible_token
+
+PER_LAYER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AtlasPlace:
+    """Where the atlas was left: a layer, the neuron under the cursor, the list with the focus."""
+
+    layer: int = 0
+    neuron: int = 0
+    in_neurons: bool = False
+
+
+class LayerRows(RowList):
+    """One row a layer: how many tokens have their best neuron in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,right,l", "open", "its neurons", id="atlas.layer", tooltip="To the layer's neurons"),
+    ]
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.layers: tuple[AtlasLayer, ...] = ()
+
+    def show_layers(self, layers: tuple[AtlasLayer, ...], cursor: int) -> None:
+        """Show the layers, the cursor on one."""
+        self.layers = layers
+        self.rows_changed(cursor)
+
+    def row_count(self) -> int:
+        return len(self.layers)
+
+    def heading(self, width: int) -> list[Segment]:
+        return [Segment(fit(" layer  best neuron of", width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        palette, layer = self.palette, self.layers[index]
+        top = max(layer.best_of_tokens for layer in self.layers)
+        count = f"{layer.best_of_tokens:>9,} "
+        return [
+            Segment(f" L{layer.layer:<4}", palette.strong),
+            Segment(count, palette.plain),
+            Segment(bar(layer.best_of_tokens, top, max(0, width - 6 - len(count))), palette.bar),
+        ]
+
+
+class AtlasRows(RowList):
+    """One row a next-token neuron of the layer, best first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", id="atlas.open", tooltip="Open the neuron and its token"),
+        Binding("left,h", "screen.layers", "layers", id="atlas.layers", tooltip="Back to the layers"),
+    ]
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.neurons: tuple[AtlasNeuron, ...] = ()
+
+    def show_neurons(self, neurons: tuple[AtlasNeuron, ...], cursor: int) -> None:
+        """Show a layer's neurons, the cursor on one."""
+        self.neurons = neurons
+        self.rows_changed(cursor)
+
+    def row_count(self) -> int:
+        return len(self.neurons)
+
+    def heading(self, width: int) -> list[Segment]:
+        return [Segment(fit("    #  neuron          s", width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        palette, found = self.palette, self.neurons[index]
+        best = max(abs(n.top_congruence) for n in self.neurons)
+        bar_width = max(0, min(14, width - 50))
+        left = f"{index + 1:5d}  {found.neuron!s:<11} {found.top_congruence:6.2f} "
+        used = len(left) + bar_width + 1
+        return [
+            Segment(left, palette.plain),
+            Segment(bar(abs(found.top_congruence), best, bar_width) + " ", palette.bar),
+            Segment(fit(visible_token(found.top_token.text), max(0, width - used)), palette.strong),
+        ]
+
+
+class AtlasScreen(AskingScreen[AtlasNeuron]):
+    """Returns the neuron that was opened, None on escape; `place` is where it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "back", id="atlas.close", tooltip="Back to the walk as it was"),
+        Binding("tab", "swap", "other list", id="atlas.swap", tooltip="The other list", show=False),
+    ]
+    AUTO_FOCUS = "#layers"
+
+    def __init__(self, door: Door, place: AtlasPlace) -> None:
+        super().__init__(door)
+        self.place = place
+        self.atlas: Atlas | None = None
+
+    def compose(self) -> ComposeResult:
+        yield TextLines(id="atlas-title", classes="title")
+        with Horizontal(id="atlas-lists"):
+            yield LayerRows(id="layers")
+            yield AtlasRows(id="atlas-neurons")
+        yield Hints(id="hints")
+
+    def on_mount(self) -> None:
+        self._title("Atlas")
+        self.query_one(LayerRows).say_empty("Reading every layer\nagainst the vocabulary…\nescape stops it")
+        self.asks.ask("atlas", lambda: self.door.atlas(per_layer=PER_LAYER), self._done, self._failed)
+
+    def _title(self, *parts: str) -> None:
+        palette_line = [Segment(" " + "   ".join(parts))]
+        self.query_one("#atlas-title", TextLines).show_lines(tuple(palette_line))
+
+    def _failed(self, error: BaseException) -> None:
+        message, hint = explain_error(error)
+        self.query_one(LayerRows).say_empty("No atlas.")
+        self.query_one(AtlasRows).say_empty(visible(message) + "\n" + visible(hint))
+
+    def _done(self, atlas: Atlas) -> None:
+        self.atlas = atlas
+        sign = "" if atlas.sign == "+" else f"sign {atlas.sign}"
+        self._title(
+            "Atlas: next-token neurons by layer",
+            f"{atlas.tokens:,} tokens",
+            f"basis {atlas.basis}",
+            *([sign] if sign else []),
+        )
+        self.query_one(AtlasRows).say_empty("No next-token neuron here.")
+        place = self.place
+        self.query_one(LayerRows).show_layers(atlas.layers, place.layer)
+        self._show_layer(place.neuron)
+        if place.in_neurons:
+            self.query_one(AtlasRows).focus()
+
+    def _show_layer(self, cursor: int) -> None:
+        layers = self.query_one(LayerRows)
+        if layers.layers:
+            self.query_one(AtlasRows).show_neurons(layers.layers[layers.cursor].neurons, cursor)
+
+    @on(RowList.Moved, "#layers")
+    def _layer_moved(self) -> None:
+        self._show_layer(0)
+
+    @on(RowList.Opened, "#layers")
+    def _layer_opened(self) -> None:
+        self.query_one(AtlasRows).focus()
+
+    @on(RowList.Opened, "#atlas-neurons")
+    def _neuron_opened(self) -> None:
+        rows = self.query_one(AtlasRows)
+        self._leave()
+        self.dismiss(rows.neurons[rows.cursor])
+
+    def _leave(self) -> None:
+        layers, rows = self.query_one(LayerRows), self.query_one(AtlasRows)
+        if self.atlas is not None:
+            self.place = AtlasPlace(layers.cursor, rows.cursor, rows.has_focus)
+
+    def action_layers(self) -> None:
+        self.query_one(LayerRows).focus()
+
+    def action_swap(self) -> None:
+        rows = self.query_one(AtlasRows)
+        (self.query_one(LayerRows) if rows.has_focus else rows).focus()
+
+    def action_close(self) -> None:
+        self._leave()
+        self.dismiss(None)

@@ -1,0 +1,120 @@
+"""The part of the walk screen about the chosen head: taking it out, putting it in words, scoring those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import BindingType
+
+from tui_lookups.results import HeadAblation
+from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.widgets.head_keys import head_keys
+from tui_lookups.tui.words import Pair
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Explanation
+
+
+class HeadPart(WalkBase):
+    """Each action works on the head under the cursor, or says why it cannot."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*head_keys(namespace="", show=False)]
+
+    def _chosen(self) -> Pair | None:
+        """The neuron and head that are open; says what to do where there is none."""
+        walk = self.walk
+        if walk.neuron is None:
+            self.say("Open a neuron first (enter), then a head (h).")
+        elif walk.head is None or (walk.heads is None and walk.overview is None):
+            self.say("Choose a head first: h shows the heads behind the neuron.")
+        elif walk.head.layer > walk.neuron.layer:
+            self.say(f"{walk.head} does not reach {walk.neuron}: it writes after the neuron has read.")
+        else:
+            return walk.neuron, walk.head
+        return None
+
+    def _chosen_for_request(self) -> Pair | None:
+        """As `_chosen`, where no request is under way."""
+        job = self.words.job
+        if job is not None:
+            self.say(
+                f"One request at a time: {job.head} of {job.neuron} is being asked about; escape stops it."
+            )
+            return None
+        return self._chosen()
+
+    def action_ablate(self) -> None:
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        from tui_lookups.tui.screens.ablation import AblationScreen
+
+        neuron, head = chosen
+
+        def closed(ablation: HeadAblation | None) -> None:
+            if ablation is not None:
+                self.words.keep_ablation(ablation)
+
+        known = self.words.ablations.get(chosen)
+        self.app.push_screen(AblationScreen(self.door, neuron, head, self.walk.trimmed, known), closed)
+
+    def action_explain(self) -> None:
+        chosen = self._chosen_for_request()
+        if chosen is None:
+            return
+        from tui_lookups.tui.screens.send import SendScreen
+
+        neuron, head = chosen
+        known = self.words.newest(neuron, head)
+        fresh = known is not None and known.explanation.author == "model"
+
+        def agreed(send: bool | None) -> None:
+            if send:
+                self.words.explain(neuron, head, fresh=fresh)
+                self.go("detail")
+
+        title = f"Explain {head} of {neuron}" + (" anew" if fresh else "")
+        self.app.push_screen(
+            SendScreen(self.door, title, lambda: self.door.explaining.plan(neuron, head, fresh=fresh)), agreed
+        )
+
+    def action_score(self) -> None:
+        chosen = self._chosen_for_request()
+        if chosen is None:
+            return
+        from tui_lookups.tui.screens.send import SendScreen
+
+        neuron, head = chosen
+        known = self.words.newest(neuron, head)
+        text = None if known is None else known.explanation.explanation
+
+        def agreed(send: bool | None) -> None:
+            if send:
+                self.words.score(neuron, head)
+                self.go("detail")
+
+        title = f"Score the explanation of {head} of {neuron}"
+        if text is None:
+            title = f"Explain and score {head} of {neuron}"
+        self.app.push_screen(
+            SendScreen(self.door, title, lambda: self.door.head_scores.plan(neuron, head, explanation=text)),
+            agreed,
+        )
+
+    def action_write(self) -> None:
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        from tui_lookups.tui.screens.write import WriteScreen
+
+        neuron, head = chosen
+        known = self.words.newest(neuron, head)
+
+        def written(explanation: Explanation | None) -> None:
+            if explanation is not None:
+                self.words.keep_explanation(explanation)
+                self.go("detail")
+                self.say("Kept; s scores it.")
+
+        text = "" if known is None else known.explanation.explanation
+        self.app.push_screen(WriteScreen(self.door, neuron, head, text), written)

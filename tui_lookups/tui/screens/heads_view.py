@@ -1,0 +1,145 @@
+"""Putting the heads of a walk on the widgets: the grid, the decomposition, one head, what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from tui_lookups.ids import HeadId
+from tui_lookups.results import SourceToken
+from tui_lookups.tui.decomposing import decomposition, find_mean, head_facts, overview_facts
+from tui_lookups.tui.walk import Part
+from tui_lookups.tui.widgets.head_detail import HeadDetail
+from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.one_line import PackedText
+from tui_lookups.tui.widgets.pane import Pane
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.wording import head_words, total_effect
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.screens.walk import WalkScreen
+
+
+class HeadsView:
+    """The part of `WalkView` about heads; `nothing` says what an empty pane says."""
+
+    def __init__(self, screen: WalkScreen, nothing: Callable[[Part, str], str]) -> None:
+        self._screen = screen
+        self._nothing = nothing
+
+    def show_heads(self) -> None:
+        """The grid and what its figures sum to."""
+        walk, grid = self._screen.walk, self._screen.query_one(HeadGrid)
+        source = walk.overview if walk.over_all else walk.heads
+        cells: dict[HeadId, Cell] = {}
+        if walk.over_all and walk.overview is not None:
+            cells = {m.head: Cell(m.mean_attribution, m.worth_explaining) for m in walk.overview.heads}
+        elif not walk.over_all and walk.heads is not None:
+            cells = {s.head: Cell(walk.score(s), s.active) for s in walk.heads.heads}
+        if source is not None:
+            model = source.provenance.model
+            grid.show_heads(model.n_layers, model.n_heads, cells)
+        else:
+            grid.show_heads(0, 0, {})
+        otherwise = "Enter on a prompt\nshows the heads behind its peak."
+        grid.say_empty(self._nothing("overview" if walk.over_all else "heads", otherwise))
+        self._screen.query_one("#heads-pane", Pane).say(self.title())
+        parts: tuple[str, ...] = ()
+        if walk.heads is not None and not walk.over_all:
+            parts = (*decomposition(walk.heads), "* active")
+        elif walk.over_all and walk.overview is not None:
+            parts = ("mean direct attribution", "* worth explaining: active on 25 % to 75 % of the prompts")
+        self._screen.query_one("#decomposition", PackedText).show_parts(parts)
+        self.show_detail()
+
+    def title(self) -> str:
+        """What the pane of heads is about."""
+        walk = self._screen.walk
+        if walk.neuron is None:
+            return "Heads"
+        words = f"Heads that fire {walk.neuron}"
+        if walk.over_all:
+            count = "" if walk.overview is None else f"{walk.overview.prompts} "
+            return f"{words} over its {count}prompts, direct"
+        prompt = walk.prompt
+        words += f" on prompt {prompt.rank}" if prompt is not None else ""
+        if walk.heads is not None:
+            words += ", direct, " + ("full window" if walk.heads.context == "full" else walk.heads.context)
+        if walk.gated and walk.direction != "both":
+            words += f", by {walk.direction}"
+        return words
+
+    def rest_on_strongest_head(self) -> None:
+        """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
+        walk = self._screen.walk
+        if walk.heads is None or not walk.heads.heads:
+            return
+        if walk.head is None or all(score.head != walk.head for score in walk.heads.heads):
+            walk.choose_head(max(walk.heads.heads, key=lambda score: abs(score.attribution)).head)
+        if walk.head is not None:
+            self._screen.query_one(HeadGrid).go_to(walk.head)
+
+    def show_detail(self) -> None:
+        """One head: figures, words, the tokens it reads."""
+        walk, detail = self._screen.walk, self._screen.query_one(HeadDetail)
+        facts: tuple[str, ...] = ()
+        head = walk.head
+        sources: tuple[SourceToken, ...] = ()
+        if head is not None and walk.over_all and walk.overview is not None:
+            facts = overview_facts(head, walk.overview)
+        elif head is not None and walk.heads is not None and not walk.over_all:
+            read = walk.sources.sources if walk.sources is not None else ()
+            facts = head_facts(head, walk.heads, walk.overview)
+            sources = read
+        if head is not None and walk.neuron is not None and facts:
+            ablation = self._screen.words.ablations.get((walk.neuron, head))
+            only = None if walk.over_all or walk.prompt_id is None else (walk.prompt_id,)
+            effect = total_effect(ablation, only)
+            facts = facts if effect is None else (facts[0], effect, *facts[1:])
+        self._screen.query_one("#head-facts", PackedText).show_parts(facts)
+        detail.show_sources(sources)
+        empty = (
+            "Enter on a head\nshows which tokens it reads." if not walk.over_all else "\na: one prompt again"
+        )
+        detail.say_empty(self._nothing("sources", empty))
+        self._screen.query_one("#detail-pane", Pane).say("Head" if head is None else f"Head {head}")
+        self.show_words()
+        self.shade_prompt()
+
+    def show_words(self) -> None:
+        """What has been said of the head, and what is being asked."""
+        walk = self._screen.walk
+        said = (
+            ()
+            if walk.neuron is None or walk.head is None
+            else head_words(self._screen.words, walk.neuron, walk.head)
+        )
+        self._screen.query_one("#head-words", Paragraphs).show_paragraphs(said)
+        self._screen.query_one("#detail-pane", Pane).set_class(bool(said), "-words")
+
+    def position_in_prompt(self, position: int) -> int:
+        """A position of the attributed text as a position of the open prompt's full window."""
+        walk = self._screen.walk
+        prompt, heads = walk.prompt, walk.sources or walk.heads
+        if prompt is None or heads is None or heads.context != "trimmed" or position == 0:
+            return position
+        return position + prompt.peak.position - heads.position
+
+    def shade_prompt(self) -> None:
+        """With heads in focus, the prompt shows what the head reads."""
+        walk, prompts = self._screen.walk, self._screen.query_one(PromptList)
+        figures: Mapping[int, float] | None = None
+        title = ""
+        on_heads = self._screen.focused_pane in ("heads", "detail")
+        if on_heads and walk.sources is not None and not walk.over_all:
+            figures = {self.position_in_prompt(s.position): s.attribution for s in walk.sources.sources}
+            title = f"shaded: what {walk.head} reads"
+        prompts.shade_sources(figures, title)
+
+    def reaches(self, head: HeadId) -> bool:
+        """Whether a head is among those that are shown."""
+        walk = self._screen.walk
+        if walk.over_all:
+            return find_mean(head, walk.overview) is not None
+        return walk.heads is not None and any(score.head == head for score in walk.heads.heads)

@@ -1,0 +1,109 @@
+"""The part of the walk screen that leads elsewhere and back: atlas, playground, explanations, last session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.results import AtlasNeuron, Explanation, SessionState
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.trail import Place
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.screens.atlas import AtlasPlace
+    from tui_lookups.tui.screens.playground import PlaygroundScreen
+
+
+class PlacesPart(WalkBase):
+    """Each screen is as it was left when it is opened again."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("A", "atlas", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"),
+        Binding(
+            "P", "playground", "playground", id="walk.playground", tooltip="The neuron on any text you type"
+        ),
+        Binding("i", "explained", "explained", id="walk.explained", tooltip="Everything explained so far"),
+        Binding(
+            "R",
+            "restore",
+            "restore",
+            id="walk.restore",
+            tooltip="Back to where the last session was left",
+            show=False,
+        ),
+    ]
+
+    _atlas_place: AtlasPlace | None = None
+    _playground: PlaygroundScreen | None = None
+
+    def action_atlas(self) -> None:
+        from tui_lookups.tui.screens.atlas import AtlasPlace, AtlasScreen
+
+        screen = AtlasScreen(self.door, self._atlas_place or AtlasPlace())
+
+        def closed(found: AtlasNeuron | None) -> None:
+            self._atlas_place = screen.place
+            if found is not None:
+                self.open_place(Place(found.top_token, found.neuron, pane="prompts"))
+
+        self.app.push_screen(screen, closed)
+
+    def action_playground(self) -> None:
+        neuron = self.walk.neuron
+        if neuron is None:
+            self.say("Open a neuron first: the playground is about one.")
+            return
+        from tui_lookups.tui.screens.playground import PlaygroundScreen
+
+        last = self._playground
+        pinned = last.pinned if last is not None and last.neuron == neuron else ()
+        self._playground = PlaygroundScreen(self.door, neuron, "" if last is None else last.text, pinned)
+        self.app.push_screen(self._playground)
+
+    def action_explained(self) -> None:
+        from tui_lookups.tui.screens.explained import ExplainedScreen
+
+        def closed(about: Explanation | None) -> None:
+            if about is not None:
+                self.open_place(Place(self.walk.token, about.neuron, head=about.head, pane="detail"))
+
+        self.app.push_screen(ExplainedScreen(self.door), closed)
+
+    # --- the last session ---
+
+    def session(self) -> SessionState | None:
+        """What is worth keeping of where the person is; None while they have done nothing."""
+        here, marked = self.here(), self.owner.selection
+        if not self.touched and not len(marked):
+            return None
+        return SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
+
+    def save_session(self) -> None:
+        """Keep the session, on the way out. Nobody is left to be told what went wrong but the log."""
+        session = self.session()
+        if session is None:
+            return
+        try:
+            self.door.save_session(session)
+        except LookupsError as error:
+            self.log.error(str(error))
+
+    def action_restore(self) -> None:
+        def done(session: SessionState | None) -> None:
+            if session is None:
+                self.say("No session of this model was saved yet: leaving the app saves one.")
+                return
+            self.owner.selection = session.basket
+            pane = "prompts" if session.neuron is not None else "neurons"
+            self.open_place(Place(session.token, session.neuron, session.prompt_id, session.head, pane))
+            self.say("This is where the last session was left; [ goes back.")
+
+        def failed(error: BaseException) -> None:
+            self.say(" ".join(explain_error(error)))
+
+        self.asks.ask("restore", self.door.load_session, done, failed)
+        if self.asks.waiting("restore"):
+            self.say("Looking for the last session…")

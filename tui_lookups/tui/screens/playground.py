@@ -1,0 +1,270 @@
+"""The playground: type any text, see the neuron on every token, and the heads behind its peak.
+
+1. What is typed is asked about once the keys have been still for a moment; a later text supersedes.
+2. Enter attributes the peak of the text to the heads; the head under the cursor shows what it reads.
+3. A text can be pinned, to stay under the next ones.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Input
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import Activations, HeadAttributions
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.decomposing import decomposition, head_facts
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.asking import AskingScreen
+from tui_lookups.tui.widgets.head_detail import HeadDetail
+from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.one_line import PackedText, TextLines
+from tui_lookups.tui.widgets.variant_list import VariantList
+from tui_lookups.visible import visible, visible_token
+
+_TYPING_SECONDS = 0.3
+_REST_SECONDS = 0.2
+_OF_THE_WALK = frozenset({"ablate", "explain", "score", "write"})
+
+
+class TextInput(Input):
+    """The line the text is typed on."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
+        Binding(
+            "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
+        ),
+    ]
+
+
+class TextHeads(HeadGrid):
+    """Heads of one text: there are no other prompts to compare with, and nothing to trim."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return (
+            False if action in ("all", "context", "direction") else super().check_action(action, parameters)
+        )
+
+
+class PlaygroundScreen(AskingScreen[None]):
+    """One neuron, any text. `text` and `pinned` may be read, to go on later where it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
+        Binding("ctrl+l,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
+        Binding("escape", "close", "back", id="playground.close", tooltip="Back to the walk as it was"),
+        Binding("tab", "step(1)", "next", id="playground.next", tooltip="Text, figures, heads", show=False),
+        Binding("shift+tab", "step(-1)", "back", id="playground.back", tooltip="The other way", show=False),
+    ]
+    AUTO_FOCUS = "#text"
+
+    def __init__(
+        self, door: Door, neuron: NeuronId, text: str = "", pinned: tuple[Activations, ...] = ()
+    ) -> None:
+        super().__init__(door)
+        self.neuron = neuron
+        self.text = text
+        self.pinned = pinned
+        self.current: Activations | None = None
+        self.heads: HeadAttributions | None = None
+        self._wants_heads = False
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield TextLines(id="playground-title", classes="title")
+        yield TextInput(
+            self.text, placeholder="type any text", id="text", compact=True, select_on_focus=False
+        )
+        yield VariantList(id="variants")
+        with Horizontal(id="playground-heads"):
+            with Vertical(id="playground-grid"):
+                yield TextHeads(id="heads")
+                yield PackedText(id="playground-sum")
+            with Vertical(id="playground-detail"):
+                yield PackedText(id="playground-facts", bold_first=True)
+                yield HeadDetail(id="detail")
+        yield Hints(id="hints")
+
+    def on_mount(self) -> None:
+        self.query_one("#text", Input).cursor_blink = False
+        title = (Segment(f" Playground: {self.neuron} on any text"),)
+        self.query_one("#playground-title", TextLines).show_lines(title)
+        self._show()
+        if self.text:
+            self._ask_activations()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return False if action in _OF_THE_WALK else super().check_action(action, parameters)
+
+    # --- the text ---
+
+    @on(Input.Changed, "#text")
+    def _typed(self, event: Input.Changed) -> None:
+        if event.value == self.text:
+            return
+        self.text = event.value
+        self._wants_heads = False
+        self._stop_timer()
+        self.asks.cancel("activations", "heads", "sources")
+        if self.text:
+            self._timer = self.set_timer(_TYPING_SECONDS, self._ask_activations)
+        else:
+            self.current = self.heads = None
+            self._show()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def _ask_activations(self) -> None:
+        self._stop_timer()
+        neuron, text = self.neuron, self.text
+        self.asks.ask(
+            "activations", lambda: self.door.activations(neuron, text), self._activations_came, self._failed
+        )
+        if self.current is None:
+            self._say("Running the model…")
+
+    def _activations_came(self, found: Activations) -> None:
+        self.current = found
+        if self.heads is not None and self.heads.tokens != found.tokens:
+            self.heads = None
+        self._show()
+        if self._wants_heads:
+            self._ask_heads()
+
+    def _failed(self, error: BaseException) -> None:
+        self.current = self.heads = None
+        self._show()
+        message, hint = explain_error(error)
+        self._say(visible(message) + "\n" + visible(hint))
+        self.say(f"{message} {hint}")
+
+    def _say(self, text: str) -> None:
+        self.query_one(VariantList).say_empty(text)
+
+    def action_pin(self) -> None:
+        if self.current is None:
+            self.say("Nothing to pin yet: type a text.")
+        elif self.current in self.pinned:
+            self.say("That text is pinned already.")
+        else:
+            self.pinned = (self.current, *self.pinned)
+            self._show()
+
+    def action_unpin(self) -> None:
+        self.pinned = ()
+        self._show()
+
+    # --- the heads ---
+
+    @on(Input.Submitted, "#text")
+    def _submitted(self) -> None:
+        if not self.text:
+            self.say("Type a text first.")
+            return
+        self._wants_heads = True
+        if self._timer is not None or self.current is None:
+            if not self.asks.waiting("activations"):
+                self._ask_activations()
+        else:
+            self._ask_heads()
+
+    def _ask_heads(self) -> None:
+        self._wants_heads = False
+        neuron, text = self.neuron, self.text
+        self.query_one(TextHeads).say_empty("Working…")
+        self.asks.ask("heads", lambda: self.door.heads(neuron, text=text), self._heads_came, self._failed)
+
+    def _heads_came(self, heads: HeadAttributions) -> None:
+        self.heads = heads
+        self._show()
+        grid = self.query_one(TextHeads)
+        if heads.heads:
+            grid.go_to(max(heads.heads, key=lambda score: abs(score.attribution)).head)
+        grid.focus()
+        self._show_head()
+        self._ask_sources()
+
+    @on(HeadGrid.Moved)
+    def _head_moved(self) -> None:
+        self._show_head()
+        self._stop_timer()
+        self._timer = self.set_timer(_REST_SECONDS, self._ask_sources)
+
+    @on(HeadGrid.Opened)
+    def _head_opened(self) -> None:
+        self._ask_sources()
+        self.query_one(HeadDetail).focus()
+
+    def _ask_sources(self) -> None:
+        self._stop_timer()
+        head, neuron, text = self.query_one(TextHeads).head, self.neuron, self.text
+        if head is None or self.heads is None or all(score.head != head for score in self.heads.heads):
+            return
+        self.asks.ask(
+            "sources",
+            lambda: self.door.heads(neuron, text=text, sources=head),
+            self._sources_came,
+            self._failed,
+        )
+
+    def _sources_came(self, sources: HeadAttributions) -> None:
+        if sources.source_head == self.query_one(TextHeads).head:
+            self.query_one(HeadDetail).show_sources(sources.sources)
+
+    # --- showing ---
+
+    def _show(self) -> None:
+        self._say("Type a text: the neuron's activation\nstands under every token.")
+        self.query_one(VariantList).show_variants(self.current, self.pinned)
+        grid, heads = self.query_one(TextHeads), self.heads
+        grid.say_empty("Enter shows the heads\nbehind the text's peak.")
+        parts: tuple[str, ...] = ()
+        if heads is None:
+            grid.show_heads(0, 0, {})
+        else:
+            model = heads.provenance.model
+            cells: dict[HeadId, Cell] = {s.head: Cell(s.attribution, s.active) for s in heads.heads}
+            grid.show_heads(model.n_layers, model.n_heads, cells)
+            peak = f"peak {heads.activation:.2f} at {heads.position} "
+            peak += visible_token(heads.tokens[heads.position].text)
+            parts = (peak, *decomposition(heads))
+        self.query_one("#playground-sum", PackedText).show_parts(parts)
+        self._show_head()
+
+    def _show_head(self) -> None:
+        head = self.query_one(TextHeads).head
+        facts: tuple[str, ...] = ()
+        if self.heads is not None and head is not None:
+            facts = (f"{head}", *head_facts(head, self.heads, None))
+        self.query_one("#playground-facts", PackedText).show_parts(facts)
+        self.query_one(HeadDetail).show_sources(())
+
+    # --- leaving, and the focus ---
+
+    def action_look(self) -> None:
+        self.query_one(VariantList).focus()
+
+    def action_step(self, by: int) -> None:
+        places = [
+            self.query_one("#text"),
+            self.query_one(VariantList),
+            self.query_one(TextHeads),
+            self.query_one(HeadDetail),
+        ]
+        at = next((n for n, widget in enumerate(places) if widget.has_focus), 0)
+        places[(at + by) % len(places)].focus()
+
+    def action_close(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,65 @@
+"""Before anything is sent: how many calls, how many tokens, how much money; then yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+
+from tui_lookups.results import Plan
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.wording import Paragraph, plan_paragraphs
+from tui_lookups.visible import visible
+
+
+class SendScreen(AskingDialog[bool]):
+    """Returns whether to send. Where the cache answers everything there is nothing to ask about."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "send", "send", id="send.send", tooltip="Send it"),
+        Binding("escape,q", "give_up", "close", id="send.close", tooltip="Send nothing"),
+    ]
+
+    def __init__(self, door: Door, title: str, question: Callable[[], Plan]) -> None:
+        super().__init__(door)
+        self._title = title
+        self._question = question
+        self.plan: Plan | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = self._title
+            dialog.border_subtitle = "enter send   escape close"
+            yield Paragraphs(id="plan")
+
+    def on_mount(self) -> None:
+        waiting = "Working out what would be sent… nothing is sent yet."
+        self._show(Paragraph(waiting, "dim"))
+        self.asks.ask("plan", self._question, self._planned, self._failed)
+
+    def _show(self, *paragraphs: Paragraph) -> None:
+        self.query_one(Paragraphs).show_paragraphs(paragraphs)
+
+    def _planned(self, plan: Plan) -> None:
+        self.plan = plan
+        if plan.calls == 0:
+            self.dismiss(True)
+        else:
+            self._show(*plan_paragraphs(plan))
+
+    def _failed(self, error: BaseException) -> None:
+        message, hint = explain_error(error)
+        self._show(Paragraph(visible(message), "error"), Paragraph(visible(hint), "dim"))
+
+    def action_send(self) -> None:
+        if self.plan is not None:
+            self.dismiss(True)
+
+    def action_give_up(self) -> None:
+        self.dismiss(False)

@@ -1,0 +1,94 @@
+"""The part of the walk screen about the token box: typing, looking up, choosing."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.widgets import Input
+
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.candidates import WITH_SPACE, Candidate, Candidates, find_candidates
+from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
+
+
+class TokenPart(WalkBase):
+    """Takes what is typed to a token or a neuron."""
+
+    first_token: str | None = None
+    """A token given on the command line, until it has been looked up."""
+    _enter_waits = False
+
+    def action_type_token(self) -> None:
+        self.set_class(True, "-typing")
+        box = self.query_one(TokenInput)
+        box.value = "" if self.walk.token is None else f'"{self.walk.token.text}"'
+        box.focus()
+
+    def _leave_token_box(self) -> None:
+        self.asks.cancel("candidates")
+        self._enter_waits = False
+        self.set_class(False, "-typing")
+        self.query_one(CandidateList).show(Candidates("", (), 0, ""))
+
+    @on(Input.Changed, "#token-input")
+    def _typed(self, event: Input.Changed) -> None:
+        self._enter_waits = False
+        if self.has_class("-typing") and event.value.strip() and self.query_one(TokenInput).has_focus:
+            self.look_up(event.value, accept=False)
+
+    def look_up(self, text: str, *, accept: bool) -> None:
+        """Look a typed text up; with `accept`, open it at once if it is one thing."""
+        self._enter_waits = accept
+
+        def done(found: Candidates) -> None:
+            if self.first_token == text:
+                self.first_token = None
+                if found.exact:  # `--token time` is taken as given where that is a token
+                    exact = found.rows[: found.exact]
+                    self._accept(next((row for row in exact if row.why != WITH_SPACE), exact[0]))
+                    return
+                self.action_type_token()
+                self.query_one(TokenInput).value = text
+            self.query_one(CandidateList).show(found)
+            if self._enter_waits:
+                self._enter_waits = False
+                self._enter()
+
+        def failed(error: BaseException) -> None:
+            message, hint = explain_error(error)
+            self.query_one(CandidateList).show(Candidates(text, (), 0, f"{message} {hint}"))
+
+        self.asks.ask("candidates", lambda: find_candidates(self.door, text), done, failed)
+        if self.asks.waiting("candidates") and self.has_class("-typing"):
+            rows = self.query_one(CandidateList)
+            if not rows.found.rows:
+                rows.show(Candidates(text, (), 0, "looking it up…"))
+
+    @on(Input.Submitted, "#token-input")
+    def _submitted(self) -> None:
+        if self.asks.waiting("candidates"):
+            self._enter_waits = True
+        else:
+            self._enter()
+
+    def _enter(self) -> None:
+        candidate = self.query_one(CandidateList).accept()
+        if candidate is not None:
+            self._accept(candidate)
+
+    def _accept(self, candidate: Candidate) -> None:
+        self._leave_token_box()
+        if candidate.neuron is not None:
+            self.open_neuron(candidate.neuron)
+            self.go("prompts")
+        elif candidate.token is not None:
+            self.open_token(candidate.token)
+
+    @on(TokenInput.Stepped)
+    def _stepped(self, event: TokenInput.Stepped) -> None:
+        self.query_one(CandidateList).step(event.by)
+
+    @on(TokenInput.Left)
+    def _left(self) -> None:
+        self._leave_token_box()
+        self.go_back_to_pane()

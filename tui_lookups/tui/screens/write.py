@@ -1,0 +1,60 @@
+"""Writing an explanation of a head by hand."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import Explanation
+from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.visible import visible
+
+
+class WriteScreen(AskingDialog[Explanation]):
+    """Returns the explanation once it is kept; None when nothing was written."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "close", id="write.close", tooltip="Keep nothing"),
+    ]
+    AUTO_FOCUS = "#words"
+
+    def __init__(self, door: Door, neuron: NeuronId, head: HeadId, text: str) -> None:
+        super().__init__(door)
+        self._neuron, self._head, self._text = neuron, head, visible(text)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = f"When is {self._head} of {self._neuron} active?"
+            dialog.border_subtitle = "enter keep   escape close"
+            yield Input(self._text, id="words", compact=True, select_on_focus=False)
+            yield WrappedText(id="problem", classes="problem")
+
+    def on_mount(self) -> None:
+        self.query_one("#words", Input).cursor_blink = False
+
+    @on(Input.Submitted, "#words")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = event.value
+        self.query_one("#problem", WrappedText).show_text("Keeping it…")
+        self.asks.ask(
+            "write",
+            lambda: self.door.explaining.write(self._neuron, self._head, text),
+            self.dismiss,
+            self._failed,
+        )
+
+    def _failed(self, error: BaseException) -> None:
+        self.query_one("#problem", WrappedText).show_text(visible(" ".join(explain_error(error))))
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,99 @@
+"""Texts with the neuron's activation under every token, one variant below the other.
+
+1. A token takes the cells of its text or of its figure, whichever is wider; tokens fill lines of the width.
+2. Below each line of tokens stands a line of figures; both are shaded by value, the same in all variants,
+   so that they compare.
+"""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.strip import Strip
+
+from tui_lookups.results import Activations
+from tui_lookups.tui.shading import level
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.painting import Canvas
+from tui_lookups.visible import visible_token
+
+_FIGURE = 6
+_INDENT = 2
+
+
+class VariantList(Canvas):
+    """The text that is typed, then the pinned ones."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.variants: tuple[Activations, ...] = ()
+        self.typed = False
+        self.empty = ""
+        self._lines: list[list[Segment]] = []
+
+    def show_variants(self, current: Activations | None, pinned: tuple[Activations, ...]) -> None:
+        """Show the typed text's activations (None: there are none) and the pinned variants."""
+        self.typed = current is not None
+        self.variants = pinned if current is None else (current, *pinned)
+        self._measure()
+
+    def say_empty(self, text: str) -> None:
+        """What stands here while there is nothing to show."""
+        if text != self.empty:
+            self.empty = text
+            self.forget()
+
+    def _measure(self) -> None:
+        width = max(_INDENT + _FIGURE, self.scrollable_content_region.width)
+        top = max((abs(v) for variant in self.variants for v in variant.activations), default=0.0)
+        self._lines = []
+        for number, variant in enumerate(self.variants):
+            name = "typed" if self.typed and number == 0 else f"pinned {number + (not self.typed)}"
+            self._lines += self._variant(name, variant, width, top)
+        self.virtual_size = Size(0, len(self._lines))
+        self.forget()
+
+    def _variant(self, name: str, variant: Activations, width: int, top: float) -> list[list[Segment]]:
+        palette, values = self.palette, variant.activations
+        peak = peak_position(variant)
+        best = f"  max {values[peak]:.2f} at {peak} {visible_token(variant.tokens[peak].text)}"
+        lines = [
+            [Segment(fit(name, 10), palette.strong), Segment(fit(best, max(0, width - 10)), palette.heading)]
+        ]
+        texts, figures, used = [Segment(" " * _INDENT)], [Segment(" " * _INDENT)], _INDENT
+        for position, (token, value) in enumerate(zip(variant.tokens, values, strict=True)):
+            text = visible_token(token.text)
+            size = min(max(cell_len(text), _FIGURE), width - _INDENT)
+            if used + size > width and used > _INDENT:
+                lines += [texts, figures]
+                texts, figures, used = [Segment(" " * _INDENT)], [Segment(" " * _INDENT)], _INDENT
+            base = palette.strong if position == peak else palette.plain
+            style = base + palette.shade(level(value, top))
+            gap = Segment(" ") if used + size < width else Segment("")
+            texts += [Segment(fit(text, size), style), gap]
+            figures += [Segment(fit(f"{value:.2f}", size), palette.dim), gap]
+            used += size + len(gap.text)
+        return [*lines, texts, figures, []]
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        if not self._lines:
+            return self.message_strips(self.empty, width, y)
+        line = self.scroll_offset.y + y
+        return self.strip(self._lines[line] if line < len(self._lines) else [], width)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self.is_mounted:
+            self._measure()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._measure()
+
+
+def peak_position(variant: Activations) -> int:
+    """Where the activation is largest; begin-of-text counts only when there is nothing else."""
+    values = variant.activations
+    return max(range(min(1, len(values) - 1), len(values)), key=lambda position: values[position])

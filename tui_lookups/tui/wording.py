@@ -1,0 +1,233 @@
+"""Sentences about explanations, scores, plans and ablations, as paragraphs for the screen. Pure.
+
+What a model or a person wrote is hostile text: it leaves here visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    AblationMean,
+    Explained,
+    Explanation,
+    ExplanationScore,
+    Figures,
+    HeadAblation,
+    KolmogorovSmirnov,
+    Plan,
+    RequestProgress,
+    Usage,
+)
+from tui_lookups.tui.words import HeadWords, Job
+from tui_lookups.visible import visible
+
+Tone = Literal["plain", "strong", "dim", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """One visible text and how it is painted."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+# --- a head's panel ---
+
+
+def head_words(words: HeadWords, neuron: NeuronId, head: HeadId) -> tuple[Paragraph, ...]:
+    """What the panel of a head says: the request under way, else what went wrong, else what is known."""
+    job = words.job_for(neuron, head)
+    known = words.newest(neuron, head)
+    error = words.error(neuron, head)
+    lines: list[Paragraph] = []
+    if job is not None and job.task == "explain":
+        return (Paragraph(visible(job.text) + "…"), Paragraph("the explainer writes; escape stops it", "dim"))
+    if error is not None:
+        lines.append(Paragraph(visible(error[0]), "error"))
+        lines.append(Paragraph(visible(error[1]), "dim"))
+    if known is not None:
+        lines.extend(explained_paragraphs(known))
+    if job is not None:
+        lines.append(Paragraph(job_text(job), "strong"))
+    return tuple(lines)
+
+
+def job_text(job: Job) -> str:
+    """How far a request is, in one line."""
+    if job.task == "explain":
+        return f"explaining {job.head} of {job.neuron}; escape stops it"
+    return f"scoring {job.head} of {job.neuron}{_progress(job.progress)}; escape stops it"
+
+
+def _progress(progress: RequestProgress | None) -> str:
+    if progress is None:
+        return ""
+    full = 10 * progress.done // progress.total if progress.total else 10
+    left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    bar = "#" * full + "-" * (10 - full)
+    return f" {bar} {progress.done} of {progress.total}{failed}{left}"
+
+
+def explained_paragraphs(explained: Explained) -> tuple[Paragraph, ...]:
+    """An explanation, who wrote it and when, and its score."""
+    about = explained.explanation
+    lines = [Paragraph(visible(about.explanation)), Paragraph(origin(about), "dim")]
+    lines += [Paragraph(visible(note), "dim") for note in about.notes]
+    if explained.score is not None:
+        lines += score_paragraphs(explained.score)
+    return tuple(lines)
+
+
+def origin(about: Explanation) -> str:
+    """Who wrote an explanation, when, from how many prompts."""
+    day = about.created[:10]
+    if about.author == "person":
+        return f"written by hand, {day}"
+    by = visible(about.model or "")
+    if about.answered_by and about.answered_by != about.model:
+        by += f" (answered by {visible(about.answered_by)})"
+    cached = ", cached" if about.cached else ""
+    seen = f"from {about.active} active and {about.inactive} inactive prompts"
+    return f"{by}, {day}{cached}, {seen}"
+
+
+def score_paragraphs(score: ExplanationScore) -> list[Paragraph]:
+    """A score with its confusion counts, its baselines, and who gave it."""
+    counts = f"{score.active} active and {score.inactive} inactive held-out prompts"
+    if score.single_class:
+        return [Paragraph(f"no score: {counts} are of one class; nothing was asked", "strong")]
+    figures = score.score
+    lines = [
+        Paragraph(f"score {figure(figures.head_explanation_score)} on {counts}", "strong"),
+        Paragraph(_confusion(figures)),
+        Paragraph(_baselines(score), "dim"),
+    ]
+    cached = ", cached" if score.cached else ""
+    lines.append(
+        Paragraph(
+            f"scored by {visible(score.model)}, {score.created[:10]}{cached}; {usage(score.usage)}", "dim"
+        )
+    )
+    lines += [Paragraph(visible(note), "dim") for note in score.notes]
+    return lines
+
+
+def _confusion(figures: Figures) -> str:
+    auc = "" if figures.roc_auc is None else f"  AUC {figures.roc_auc:.2f}"
+    return (
+        f"tp {figures.tp}  fp {figures.fp}  tn {figures.tn}  fn {figures.fn}  unanswered {figures.unanswered}"
+        f"  F1 {figure(figures.f1)}"
+        f"  precision {figure(figures.precision)}  recall {figure(figures.recall)}{auc}"
+    )
+
+
+def _baselines(score: ExplanationScore) -> str:
+    parts = []
+    if score.shuffled is not None:
+        shuffled = score.shuffled
+        parts.append(
+            f"shuffled labels {shuffled.mean:.2f} ± {shuffled.standard_deviation:.2f}"
+            f" ({shuffled.at_least:.1%} as high)"
+        )
+    if score.control is not None:
+        value = figure(score.control.score.head_explanation_score)
+        parts.append(f"control ({visible(score.control.origin)}) {value}")
+    return "baseline: " + ("; ".join(parts) or "none")
+
+
+def figure(value: float | None) -> str:
+    """A score with two decimals; a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def usage(used: Usage) -> str:
+    """What answers took, in a few words."""
+    about = "about " if used.estimated else ""
+    cost = "" if used.cost is None else f", cost {used.cost:.4f}"
+    return f"{used.calls} calls, {about}{used.input_tokens + used.output_tokens:,} tokens{cost}"
+
+
+# --- before sending ---
+
+
+def plan_paragraphs(plan: Plan) -> tuple[Paragraph, ...]:
+    """What a request would send and cost, before anything is."""
+    calls = "1 call" if plan.calls == 1 else f"{plan.calls} calls"
+    cached = f"; {plan.cached} more are answered from the cache" if plan.cached else ""
+    lines = [
+        Paragraph(f"{calls} to {visible(plan.model)} at {visible(plan.endpoint)}{cached}", "strong"),
+        Paragraph(
+            f"about {plan.input_tokens:,} tokens sent ({visible(plan.counting)}),"
+            f" at most {plan.output_tokens:,} received"
+        ),
+    ]
+    if plan.cost is not None:
+        lines.append(Paragraph(f"at most {plan.cost:.4f} at the prices that are set"))
+    if plan.budget_left is not None:
+        lines.append(Paragraph(f"{plan.budget_left:,} tokens are left of the session's budget"))
+    lines += [Paragraph(visible(note), "error") for note in plan.notes]
+    return tuple(lines)
+
+
+# --- ablation ---
+
+
+def ablation_paragraphs(ablation: HeadAblation) -> tuple[Paragraph, ...]:
+    """The summary of an ablation: changes on prompts with the head active and not, and their distance."""
+    summary = ablation.summary
+    return (
+        _group("head active  ", summary.active),
+        _group("head inactive", summary.inactive),
+        Paragraph(
+            "KS distance of the two: "
+            f"activation {_distance(summary.activation_distance)}, "
+            f"probability {_distance(summary.probability_distance)}"
+        ),
+    )
+
+
+def _group(name: str, mean: AblationMean) -> Paragraph:
+    if mean.mean_activation_change is None or mean.mean_probability_drop is None:
+        return Paragraph(f"{name}   0 prompts", "dim")
+    return Paragraph(
+        f"{name} {mean.prompts:3d} prompts: activation {mean.mean_activation_change:+.2f}, "
+        f"probability of the token {percent(-mean.mean_probability_drop)}",
+        "strong",
+    )
+
+
+def percent(change: float) -> str:
+    """A change of a probability in percentage points."""
+    return f"{100 * change:+.1f} points"
+
+
+def _distance(distance: KolmogorovSmirnov | None) -> str:
+    return (
+        "– (one group is empty)"
+        if distance is None
+        else f"{distance.statistic:.2f} (p {distance.p_value:.2g})"
+    )
+
+
+def how(ablation: HeadAblation) -> str:
+    """Method, positions and text of an ablation."""
+    where = "at the peak" if ablation.positions == "peak" else "at all positions"
+    return f"{ablation.method} ablation {where}"
+
+
+def total_effect(ablation: HeadAblation | None, prompt_ids: Iterable[int] | None) -> str | None:
+    """The total effect beside the direct one: on one prompt, or (None) the mean over all."""
+    if ablation is None:
+        return None
+    wanted = None if prompt_ids is None else set(prompt_ids)
+    rows = [p for p in ablation.prompts if wanted is None or p.prompt_id in wanted]
+    if not rows:
+        return None
+    change = sum(row.activation_change for row in rows) / len(rows)
+    return f"{change:+.2f} without it, total effect ({how(ablation)})"

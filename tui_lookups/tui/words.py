@@ -1,0 +1,169 @@
+"""Heads in words: what is known of each, and the one request to an explainer that may be under way.
+
+Knows no widget. Explaining and scoring run in the background, one at a time; what arrives is kept for its
+head wherever the cursor is by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
+from tui_lookups.tui.asks import Asks, explain_error
+from tui_lookups.tui.door import Door
+
+Pair = tuple[NeuronId, HeadId]
+Task = Literal["explain", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request under way: the text so far (explaining), or how far it is (scoring)."""
+
+    neuron: NeuronId
+    head: HeadId
+    task: Task
+    text: str = ""
+    progress: RequestProgress | None = None
+
+    @property
+    def pair(self) -> Pair:
+        return self.neuron, self.head
+
+
+class HeadWords:
+    """What has been said of heads, and what is being asked. `changed` is told of every change."""
+
+    def __init__(self, door: Door, asks: Asks, changed: Callable[[], None]) -> None:
+        self._door = door
+        self._asks = asks
+        self._changed = changed
+        self.job: Job | None = None
+        self.ablations: dict[Pair, HeadAblation] = {}
+        self._known: dict[Pair, tuple[Explained, ...]] = {}
+        self._errors: dict[Pair, tuple[str, str]] = {}
+        self._last_score: ExplanationScore | None = None
+
+    def newest(self, neuron: NeuronId, head: HeadId) -> Explained | None:
+        """The newest explanation that is known of a head, with its score."""
+        known = self._known.get((neuron, head), ())
+        return known[0] if known else None
+
+    def error(self, neuron: NeuronId, head: HeadId) -> tuple[str, str] | None:
+        """Why nothing came of the last request for this head: a sentence and a hint."""
+        return self._errors.get((neuron, head))
+
+    def job_for(self, neuron: NeuronId, head: HeadId) -> Job | None:
+        """The request that is under way for this head."""
+        return self.job if self.job is not None and self.job.pair == (neuron, head) else None
+
+    # --- what is kept ---
+
+    def look_up(self, neuron: NeuronId, head: HeadId) -> None:
+        """Ask what has been explained of a head, once."""
+        pair = (neuron, head)
+        if pair in self._known:
+            return
+
+        def done(found: tuple[Explained, ...]) -> None:
+            self._known.setdefault(pair, tuple(map(self._with_last_score, found)))
+            self._changed()
+
+        def failed(error: BaseException) -> None:
+            self._errors[pair] = explain_error(error)
+            self._changed()
+
+        self._asks.ask("words", lambda: self._door.explaining.explained(neuron, head), done, failed)
+
+    def _with_last_score(self, entry: Explained) -> Explained:
+        """The score as it was just answered says what it took this time, and whether it was cached."""
+        last, about = self._last_score, entry.explanation
+        if last is None or (last.neuron, last.head, last.explanation, last.author) != (
+            about.neuron, about.head, about.explanation, about.author,
+        ):  # fmt: skip
+            return entry
+        return replace(entry, score=last)
+
+    def keep_ablation(self, ablation: HeadAblation) -> None:
+        """The last total effect that was worked out for a head."""
+        self.ablations[ablation.neuron, ablation.head] = ablation
+        self._changed()
+
+    def keep_explanation(self, explanation: Explanation) -> None:
+        """Put an explanation first for its head, with the score it has."""
+        pair = (explanation.neuron, explanation.head)
+        known = self._known.get(pair, ())
+        same = next((e for e in known if _same_words(e.explanation, explanation)), None)
+        entry = Explained(explanation, None) if same is None else replace(same, explanation=explanation)
+        self._known[pair] = (entry, *(e for e in known if e is not same))
+        self._errors.pop(pair, None)
+        self._changed()
+
+    # --- requests ---
+
+    def explain(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> None:
+        """Ask for an explanation; the text so far is in `job`."""
+
+        def question(tell: Callable[[str], None]) -> Explanation:
+            return self._door.explain(neuron, head, fresh=fresh, on_text=tell)
+
+        def heard(text: str) -> None:
+            if self.job is not None:
+                self.job = replace(self.job, text=text)
+                self._changed()
+
+        def done(explanation: Explanation) -> None:
+            self.job = None
+            self.keep_explanation(explanation)
+
+        self._begin(Job(neuron, head, "explain"))
+        self._asks.ask_telling("request", question, heard, done, self._failed)
+
+    def score(self, neuron: NeuronId, head: HeadId) -> None:
+        """Score the newest explanation, or, where there is none, ask for one and score that."""
+        known = self.newest(neuron, head)
+        words = None if known is None else known.explanation.explanation
+
+        def question(tell: Callable[[RequestProgress], None]) -> ExplanationScore:
+            return self._door.score_explanation(neuron, head, explanation=words, progress=tell)
+
+        def heard(progress: RequestProgress) -> None:
+            if self.job is not None:
+                self.job = replace(self.job, progress=progress)
+                self._changed()
+
+        def done(score: ExplanationScore) -> None:
+            self.job, self._last_score = None, score
+            self._known.pop((neuron, head), None)
+            self.look_up(neuron, head)
+            self._changed()
+
+        self._begin(Job(neuron, head, "score"))
+        self._asks.ask_telling("request", question, heard, done, self._failed)
+
+    def cancel(self) -> bool:
+        """Stop the request that is under way; False where there is none."""
+        if self.job is None:
+            return False
+        self._asks.cancel("request")
+        self.job = None
+        self._changed()
+        return True
+
+    def _begin(self, job: Job) -> None:
+        self.job = job
+        self._errors.pop(job.pair, None)
+        self._changed()
+
+    def _failed(self, error: BaseException) -> None:
+        if self.job is not None:
+            self._errors[self.job.pair] = explain_error(error)
+            self.job = None
+            self._changed()
+
+
+def _same_words(one: Explanation, other: Explanation) -> bool:
+    return (one.explanation, one.author, one.model) == (other.explanation, other.author, other.model)
