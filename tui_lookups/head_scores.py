@@ -1,7 +1,8 @@
 """Scores of explanations, as the Explorer answers them (METHOD 5).
 
-1. The scorer is asked Yes or No of each of the neuron's top prompts of the scoring part of the corpus; none
-   of them was shown to the explainer. Where the head is active on all of them, or on none, nothing is asked.
+1. The scorer is asked Yes or No of each of the neuron's top prompts of the scoring part of the corpus, none
+   of which was shown to the explainer; nor are those asked about that, once trimmed, read like one that
+   was. Where the head is active on all of them, or on none, nothing is asked.
 2. Beside the score stand the same answers under shuffled labels, and a control: an explanation of something
    else on the same prompts.
 3. All heads worth explaining are one batch: what it could cost is checked as a whole before it begins, and
@@ -52,12 +53,16 @@ _UNKNOWN_EXPLANATION = "x" * 3 * EXPLANATION_TOKENS
 
 @dataclass(frozen=True)
 class _Trial:
-    """An explanation about to be scored, what it is scored on, and its control: words and their origin."""
+    """An explanation about to be scored, what it is scored on, and its control: words and their origin.
+
+    `left_out` counts prompts that read like one the explainer was shown.
+    """
 
     explanation: Explanation
     examples: tuple[Example, ...]
     labels: tuple[bool, ...]
     control: tuple[str, str] | None
+    left_out: int
 
     @property
     def single_class(self) -> bool:
@@ -146,7 +151,7 @@ class HeadScores:
     def _planned(
         self, neuron: NeuronId, head: HeadId, explanation: str | None, controls: _Controls | None
     ) -> list[ChatRequest]:
-        examples, labels = self._examples.labelled(neuron, head, "scoring")
+        examples, labels, _ = self._held_out(neuron, head)
         asking: list[ChatRequest] = []
         if explanation is None:
             request, *_ = self._explaining.request(neuron, head)
@@ -196,9 +201,25 @@ class HeadScores:
         return None
 
     def _trial(self, about: Explanation, controls: _Controls | None) -> _Trial:
-        examples, labels = self._examples.labelled(about.neuron, about.head, "scoring")
+        examples, labels, seen = self._held_out(about.neuron, about.head)
         other = None if controls is None else controls.of(about.neuron, about.head, about.explanation)
-        return _Trial(about, examples, labels, other)
+        return _Trial(about, examples, labels, other, seen)
+
+    def _held_out(self, neuron: NeuronId, head: HeadId) -> tuple[tuple[Example, ...], tuple[bool, ...], int]:
+        """Scoring examples and labels, and how many were left out for reading like an explaining one.
+
+        Raises LookupsError when none is left.
+        """
+        shown = {example.text.strip() for example in self._examples.labelled(neuron, head, "explaining")[0]}
+        pairs = list(zip(*self._examples.labelled(neuron, head, "scoring"), strict=True))
+        kept = [(example, label) for example, label in pairs if example.text.strip() not in shown]
+        if not kept:
+            raise LookupsError(
+                f"Every scoring prompt of {neuron}, trimmed, reads like one the explainer is shown.",
+                "Scores need a larger corpus.",
+            )
+        examples, labels = zip(*kept, strict=True)
+        return examples, labels, len(pairs) - len(kept)
 
     def _controls(self, wanted: bool) -> _Controls | None:
         if not wanted:
@@ -246,7 +267,7 @@ class HeadScores:
             shuffled=shuffled(answers, self._seed),
             control=control,
             answers=answers,
-            notes=_notes(given),
+            notes=_notes(given, trial.left_out),
             usage=self._desk.usage(asking, asked, whole=True),
             provenance=self._examples.provenance(),
         )
@@ -280,9 +301,14 @@ class HeadScores:
         """Explain and score every head worth explaining; `fresh` asks the scorer anew."""
         explained = self._explaining.explain_all(neuron, api_key=api_key)
         controls = self._controls(control)
-        trials = [self._trial(each, controls) for each in explained.explanations]
+        trials, left_out = [], list(explained.left_out)
+        for each in explained.explanations:
+            try:
+                trials.append(self._trial(each, controls))
+            except LookupsError as error:
+                left_out.append(LeftOut(neuron, each.head, error.message))
         scores, usage = self._score_all(trials, fresh, progress, api_key)
-        return self._report(scores, explained.left_out, _sum([explained.usage, usage]))
+        return self._report(scores, left_out, _sum([explained.usage, usage]))
 
     def report(self, neurons: Iterable[NeuronId] = ()) -> ScoreReport:
         """The scores that are known of the settings' explainer, one a (neuron, head): the newest.
@@ -344,11 +370,13 @@ def _example_answer(example: Example, label: bool, asked: Asked) -> ExampleAnswe
     return ExampleAnswer(example.prompt_id, label, said, probability, None)
 
 
-def _notes(answers: Sequence[ChatAnswer]) -> tuple[str, ...]:
-    """What the answers' notes say, each once; and that there are no log-probabilities, where so."""
+def _notes(answers: Sequence[ChatAnswer], left_out: int) -> tuple[str, ...]:
+    """What the answers' notes say, each once; that there are no log-probabilities; prompts left out."""
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
     if answers and not notes and all(answer.alternatives is None for answer in answers):
         notes.append("The endpoint gave no log-probabilities.")
+    if left_out:
+        notes.append(f"Left out were {left_out} prompts that, trimmed, read like one the explainer saw.")
     return tuple(notes)
 
 

@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         with self.server.lock:
             self.server.bodies.append(body)
-            self.server.headers.append(dict(self.headers))
+            self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
             fault = self.server.faults.popleft() if self.server.faults else self.server.always
         with self.server.busy():
             if self.path != "/v1/chat/completions":

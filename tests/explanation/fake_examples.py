@@ -33,10 +33,11 @@ def examples(part: Part) -> tuple[Example, ...]:
 
 
 class FakeExamples:
-    """Stands in for an ExampleBook; `provenance_` may be changed."""
+    """Stands in for an ExampleBook; its attributes may be changed."""
 
     def __init__(self) -> None:
         self.provenance_ = PROVENANCE
+        self.shown_too = 0
         self.worth: dict[NeuronId, tuple[HeadId, ...]] = {NEURON: (HEAD, SECOND, NEVER, SILENT)}
 
     def provenance(self) -> Provenance:
@@ -52,6 +53,12 @@ class FakeExamples:
         if head.layer > neuron.layer:
             raise LookupsError(f"{head} does not reach {neuron}.", "Choose another.")
         found = examples(part)
+        if part == "scoring":  # the first few read like prompts of the explaining part
+            texts = [each.text.strip() + " " for each in examples("explaining")]
+            found = tuple(
+                replace(each, text=texts[place]) if place < self.shown_too else each
+                for place, each in enumerate(found)
+            )
         return Labelled(found, tuple(head in example.active for example in found))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:

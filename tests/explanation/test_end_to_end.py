@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 from tests.explanation.chat_server import EXPLANATION, ChatServer, is_scoring, status
 from tests.explanation.conftest import KEY
 from tui_lookups.errors import LookupsError
+from tui_lookups.explanation.requests import example_text
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import SelectedHead, Selection
+from tui_lookups.results import Preset, SelectedHead, Selection, Trim
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.export import read_export
 
@@ -80,6 +82,14 @@ def test_examples_are_those_of_their_part_with_the_labels_of_the_heads(
     assert compared == 20  # the neuron's top 20 are among the top 20 of their parts
 
 
+def scoring_texts(explorer: Explorer, neuron: NeuronId) -> list[str]:
+    """What the scorer is asked about: no text that the explainer is shown."""
+    book = explorer.explaining._examples
+    shown = {each.text.strip() for each in book.examples(neuron, "explaining").examples}  # type: ignore[attr-defined]
+    asked = book.examples(neuron, "scoring").examples  # type: ignore[attr-defined]
+    return [example_text(each) for each in asked if each.text.strip() not in shown]
+
+
 def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """One command line in a process of its own."""
     done = subprocess.run(
@@ -121,7 +131,8 @@ def test_the_walk_and_no_trace_of_the_key(
 
     # a plan sends nothing
     plan = answer("score", *names, "--dry-run")
-    assert plan["calls"] == 41
+    held_out = scoring_texts(explorer, neuron)
+    assert plan["calls"] == 1 + 2 * len(set(held_out))
     assert not walk_server.bodies
     # a server that repeats the key, with a traceback asked for
     walk_server.faults.append(status(401, f"Incorrect API key provided: {KEY}"))
@@ -138,7 +149,7 @@ def test_the_walk_and_no_trace_of_the_key(
     keys = {"head_explanation_score", "f1", "precision", "recall", "tp", "fp", "tn", "fn", "unanswered"}
     assert keys <= set(scored["score"])
     counts = scored["score"]
-    assert sum(counts[name] for name in ("tp", "fp", "tn", "fn")) == 20
+    assert sum(counts[name] for name in ("tp", "fp", "tn", "fn")) == len(held_out)
     rates = counts["tp"] / (counts["tp"] + counts["fn"]), counts["tn"] / (counts["tn"] + counts["fp"])
     assert counts["head_explanation_score"] == pytest.approx(sum(rates) / 2)
     asked = len(walk_server.bodies)
@@ -165,7 +176,7 @@ def test_the_walk_and_no_trace_of_the_key(
     assert (exported[0].explanation.explanation, exported[0].explanation.model) == (EXPLANATION, "gpt-4")
     assert exported[0].explanation_score is not None
     assert exported[0].explanation_score.score.tp == counts["tp"]
-    assert exported[0].explanation_score.usage.calls == 40
+    assert exported[0].explanation_score.usage.calls == 2 * len(set(held_out))
     assert exported[1].explanation is None
     # the server has seen the key in every request's header, and nobody else has
     assert all(headers["authorization"] == f"Bearer {KEY}" for headers in walk_server.headers)
@@ -214,6 +225,27 @@ def test_a_question_in_the_background_can_be_cancelled(
     assert found.wait(30)
     assert heard == []
     assert len(walk_server.bodies) <= before + 2
+
+
+def test_preset_paper_leaves_long_trimmed_prompts_out(
+    explorer: Explorer, subject: tuple[NeuronId, HeadId]
+) -> None:
+    from tui_lookups import answers
+
+    neuron, _ = subject
+    prompts = explorer.prompts(neuron, top=20).prompts
+    whole = [replace(each, trimmed=Trim(0, 1.0, False, "whole")) for each in prompts]
+
+    def kept(preset: Preset) -> list[int]:
+        found = explorer._engine.on_model(
+            lambda model, poll: answers.examples(model, neuron, whole, rule="2sd", preset=preset, poll=poll)
+        )
+        return [example.prompt_id for example in found[1]]
+
+    assert kept("default") == [each.prompt_id for each in whole]
+    short = [each.prompt_id for each in whole if each.peak.position + 1 < 100]
+    assert kept("paper") == short
+    assert 0 < len(short) < 20
 
 
 def test_a_head_of_a_later_layer_is_refused(explorer: Explorer, subject: tuple[NeuronId, HeadId]) -> None:

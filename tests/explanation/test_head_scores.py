@@ -55,6 +55,21 @@ def test_only_scoring_prompts_are_asked_one_a_call(bench: Bench, server: ChatSer
     assert all(body["temperature"] == 0 for body in server.bodies)
 
 
+def test_prompts_that_read_like_one_the_explainer_saw_are_left_out(bench: Bench, server: ChatServer) -> None:
+    bench.examples.shown_too = 3
+    found = bench.scores.score(NEURON, HEAD)
+    assert [each.prompt_id for each in found.answers] == [e.prompt_id for e in examples("scoring")[3:]]
+    assert found.notes == ("Left out were 3 prompts that, trimmed, read like one the explainer saw.",)
+    assert sum(map(is_scoring, server.messages)) == 2 * (PROMPTS - 3)
+    bench.examples.shown_too = PROMPTS
+    with pytest.raises(LookupsError, match=r"Every scoring prompt of L5\.N371"):
+        bench.scores.score(NEURON, HEAD)
+    report = bench.scores.score_all(NEURON)
+    assert report.scores == ()
+    assert len(report.left_out) == 4
+    assert report.head_explanation_score.mean is None
+
+
 def test_unanswered_is_neither_no_nor_zero(make_bench: MakeBench, server: ChatServer) -> None:
     bench = make_bench(explainer_concurrency=1)
     bench.explaining.explain(NEURON, HEAD)

@@ -7,21 +7,32 @@ what breaks terminals and markup parsers.
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.tui import canned_heads
+from tests.tui.canned_words import CannedScores, CannedWords
 from tui_lookups.errors import BadIdError, Cancelled, ExportError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
+    Activations,
+    Atlas,
     CorpusInfo,
+    ExplainedList,
+    Explanation,
+    ExplanationScore,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
     ExportedPrompt,
     FirstView,
+    HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
@@ -34,10 +45,15 @@ from tui_lookups.results import (
     NeuronTokens,
     OtherComponents,
     Peak,
+    PeakFigures,
     Prompt,
+    PromptFigures,
+    PromptKind,
     Provenance,
+    RequestProgress,
     ScanProgress,
     Selection,
+    SessionState,
     Sign,
     SourceToken,
     Status,
@@ -164,6 +180,10 @@ class CannedExplorer:
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
         self.written: dict[Path, Selection] = {}
+        self.session: SessionState | None = None
+        self.words = CannedWords(self)
+        self.explaining = self.words
+        self.head_scores = CannedScores(self.words)
 
     # --- non-blocking ---
 
@@ -350,8 +370,15 @@ class CannedExplorer:
         trimmed: bool | None = None,
     ) -> HeadAttributions:
         self._called("heads", (neuron, prompt_id, sources, trimmed))
+        if text is not None:
+            return self._heads_of_text(neuron, text, sources)
         listed = self.prompts(neuron, wait=False).prompts
         found = next((p for p in listed if p.prompt_id == prompt_id), listed[(prompt or 1) - 1])
+        return self._attributions(neuron, found, sources, bool(trimmed))
+
+    def _attributions(
+        self, neuron: NeuronId, found: Prompt, sources: HeadId | None, trimmed: bool
+    ) -> HeadAttributions:
         scores = []
         for layer in range(min(LAYERS, neuron.layer + 1)):
             for index in range(HEADS):
@@ -395,6 +422,14 @@ class CannedExplorer:
             self.provenance(),
         )
 
+    def _heads_of_text(self, neuron: NeuronId, text: str, sources: HeadId | None) -> HeadAttributions:
+        given = self.activations(neuron, text)
+        position = max(range(len(given.tokens)), key=lambda p: given.activations[p])
+        listed = replace(self.prompt(neuron, 0), tokens=given.tokens, activations=given.activations)
+        peak = Peak(position, given.tokens[position], given.activations[position], None)
+        found = self._attributions(neuron, replace(listed, peak=peak), sources, False)
+        return replace(found, prompt_id=None, rank=None, context="text")
+
     def heads_overview(
         self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
     ) -> HeadOverview:
@@ -412,6 +447,99 @@ class CannedExplorer:
             for index in range(HEADS)
         )
         return HeadOverview(neuron, 20, "full", "2sd", heads, self.provenance())
+
+    # --- atlas, ablation, other prompts, texts ---
+
+    def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None) -> Atlas:
+        self._called("atlas", per_layer)
+        return canned_heads.atlas(VOCABULARY, LAYERS, per_layer, self.provenance())
+
+    def ablate(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod = "zero",
+        positions: AblationPositions | None = None,
+        trimmed: bool | None = None,
+    ) -> HeadAblation:
+        self._called("ablate", (neuron, head, method, positions))
+        prompts = self.prompts(neuron).prompts
+        return canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
+
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts:
+        self._called("sampled_prompts", (neuron, kind))
+        found = self.prompts(neuron)
+        kept = found.prompts[5:15] if kind == "deciles" else found.prompts[3:]
+        return replace(found, prompts=tuple(replace(p, rank=n) for n, p in enumerate(kept, 1)))
+
+    def peak_figures(
+        self,
+        neuron: NeuronId,
+        token: Token | None = None,
+        *,
+        kind: PromptKind = "top",
+        top: int = 20,
+        sign: Sign | None = None,
+    ) -> PeakFigures:
+        self._called("peak_figures", (neuron, kind))
+        listed = self.prompts(neuron) if kind == "top" else self.sampled_prompts(neuron, kind)
+        rows = tuple(
+            PromptFigures(
+                p.rank, p.prompt_id, 1, BECAUSE, p.peak.activation, 6.7, p.peak.activation * 0.6, 11.2, 0.412,
+                p.peak.next_token, None if p.peak.next_token is None else 0.25,
+            )
+            for p in listed.prompts
+        )  # fmt: skip
+        return PeakFigures(neuron, kind, None, rows, self.provenance())
+
+    def activations(self, neuron: NeuronId, text: str) -> Activations:
+        self._called("activations", text)
+        words = re.findall(r"\s?\S+|\s+", text)
+        tokens = (BOS, *(Token(n, word) for n, word in enumerate(words, 1)))
+        values = tuple(4.31 * (noise("text", t.text) - 0.3) if t != BOS else -0.1 for t in tokens)
+        return Activations(neuron, text, tokens, values, self.provenance())
+
+    # --- explanations ---
+
+    def explain(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        fresh: bool = False,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Explanation:
+        self._called("explain", (neuron, head, fresh))
+        return self.words.explain(neuron, head, fresh, on_text)
+
+    def score_explanation(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        explanation: str | None = None,
+        control: bool = True,
+        fresh: bool = False,
+        progress: Callable[[RequestProgress], None] | None = None,
+    ) -> ExplanationScore:
+        self._called("score_explanation", (neuron, head, explanation))
+        return self.words.score(neuron, head, explanation, progress)
+
+    def explanations(self, query: str = "") -> ExplainedList:
+        self._called("explanations", query)
+        return self.words.search(query)
+
+    # --- session ---
+
+    def save_session(self, session: SessionState) -> bool:
+        self._called("save_session", session)
+        self.session = session
+        return True
+
+    def load_session(self) -> SessionState | None:
+        self._called("load_session", None)
+        return self.session
 
     # --- export ---
 

@@ -20,6 +20,26 @@ WALKS: dict[str, tuple[str, ...]] = {
     "export": ("space", "x"),
     "help": ("2", "question_mark"),
     "palette": ("ctrl+p",),
+    "atlas": ("A", "down", "down", "down", "enter", "down"),
+    "ablation": ("3", "d"),
+    "send": ("3", "e"),
+    "explained": ("3", "e", "enter", "s", "enter"),
+    "explanations": ("3", "e", "enter", "s", "enter", "i"),
+    "write": ("3", "E", "w", "h", "y"),
+    "playground": (
+        "P",
+        *"notbecause",
+        "space",
+        *"time",
+        "wait",
+        "ctrl+s",
+        "comma",
+        "space",
+        *"but",
+        "wait",
+        "enter",
+    ),
+    "deciles": ("2", "K", "K"),
 }
 
 
@@ -31,7 +51,7 @@ async def shoot(
     async with app.run_test(size=size) as pilot:
         await pilot.pause(0.3)
         for key in keys:
-            await pilot.press(key)
+            await (pilot.pause(0.5) if key == "wait" else pilot.press(key))
         await pilot.pause(0.5)
         return app.export_screenshot(title=name)
 

@@ -14,7 +14,7 @@ from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
 from tui_lookups.errors import ExportError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
-from tui_lookups.tui.app import EXPLAIN_UNAVAILABLE, LookupsApp
+from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.basket import BasketScreen
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen, KeyRows
@@ -414,12 +414,6 @@ async def test_every_binding_has_an_id_and_a_tooltip() -> None:
             assert len({b.id for b in own}) > 15
             assert all(b.tooltip for b in own)
             assert not {b.key for b in own} & {"ctrl+i", "ctrl+j", "ctrl+m", "ctrl+h"}
-
-
-async def test_explain_says_why_it_is_not_there() -> None:
-    async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "e")
-        assert hints(app) == EXPLAIN_UNAVAILABLE
 
 
 async def test_copying_writes_osc_52(monkeypatch: pytest.MonkeyPatch) -> None:

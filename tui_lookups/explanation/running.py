@@ -24,6 +24,8 @@ def run_requests(work: Callable[[], Coroutine[Any, Any, T]], token: CancelToken 
 
     When the wait ends early (cancelled, Ctrl-C), so do the requests under way.
     """
+    if token is not None:
+        token.raise_if_cancelled()
     outcome: Future[T] = Future()
     loop = asyncio.new_event_loop()
     stopped = threading.Event()
@@ -50,12 +52,10 @@ def run_requests(work: Callable[[], Coroutine[Any, Any, T]], token: CancelToken 
         with suppress(RuntimeError):  # the loop has ended in the meantime
             loop.call_soon_threadsafe(lambda: task and task.cancel())
 
-    if token is not None:
-        token.raise_if_cancelled()
-    threading.Thread(target=run, name="lookups-requests", daemon=True).start()
-    if token is not None:
-        token.on_cancel(stop)
-    try:
+    try:  # from the start of the thread on: Ctrl-C may come at any moment
+        threading.Thread(target=run, name="lookups-requests", daemon=True).start()
+        if token is not None:
+            token.on_cancel(stop)
         return outcome.result()
     except BaseException:
         stop()

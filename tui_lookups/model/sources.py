@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError
+from tui_lookups.model.hub import hub_folder
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -35,6 +36,7 @@ _DESCRIPTION = (
     "merges.txt",
     "spiece.model",
 )
+_FILES = (*_DESCRIPTION, *_WEIGHTS)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1
 
@@ -230,7 +232,7 @@ def _dequantise(path: Path, folder: Path, fingerprint: str) -> None:
 
 
 def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
-    folder = _hub_folder(name, local_only=True)
+    folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
     if folder is None or not weight_files(folder):
         if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise ModelLoadError(
@@ -238,7 +240,7 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
                 "Fetch it where there is a network, then point --model at the folder.",
             )
         say(f"fetching {name} from the hub")
-        folder = _hub_folder(name, local_only=False)
+        folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=False)
     if folder is None:
         raise ModelLoadError(
             f"There is no model called {name!r}.", "Check the name, or point --model at a folder."
@@ -248,61 +250,5 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
 
 def in_hub_cache(name: str) -> bool:
     """Whether the hub model `name` lies in the local Hugging Face cache, with weights; asks no network."""
-    folder = _hub_folder(name, local_only=True)
+    folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
     return folder is not None and bool(weight_files(folder))
-
-
-def _hub_folder(name: str, *, local_only: bool) -> Path | None:
-    """The snapshot folder of a hub model; None when it is not in the local cache (`local_only`)."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    patterns = [*_DESCRIPTION, *_WEIGHTS]
-    try:
-        if not local_only and not any(f.endswith(".safetensors") for f in HfApi().list_repo_files(name)):
-            patterns += _OTHER_WEIGHTS
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local_only))
-    except GatedRepoError as error:
-        raise ModelLoadError(
-            f"{name} is gated: the hub wants to know who asks.",
-            "Accept its terms on the hub and set HF_TOKEN.",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise ModelLoadError(
-            f"The hub has no model called {name!r} (or it is private).",
-            "Check the name; for a private one set HF_TOKEN; or point --model at a folder.",
-        ) from error
-    except HFValidationError as error:
-        raise ModelLoadError(
-            f"{name!r} is not a hub name.", "Write it like gpt2 or EleutherAI/pythia-160m."
-        ) from error
-    except LocalEntryNotFoundError:
-        if local_only:
-            return None
-        raise _unreachable(name) from None
-    except (HfHubHTTPError, OSError) as error:
-        if local_only:
-            return None
-        raise _unreachable(name) from error
-    except Exception as error:  # the HTTP library's own connection errors
-        if local_only or type(error).__module__.split(".")[0] not in (
-            "httpx",
-            "httpcore",
-            "requests",
-            "urllib3",
-        ):
-            raise
-        raise _unreachable(name) from error
-
-
-def _unreachable(name: str) -> ModelLoadError:
-    return ModelLoadError(
-        f"{name} is not on this machine and the model hub cannot be reached.",
-        "Point --model at a local Hugging Face folder (config.json, weights, tokenizer.json) or .gguf file.",
-    )

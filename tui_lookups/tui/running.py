@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -28,17 +29,22 @@ def run(explorer: Door, token: str | None, theme: str | None) -> int:
         app.run()
     finally:
         explorer.close()
+    if app.farewell:
+        print(app.farewell, file=sys.stderr)
     return app.return_code or 0
 
 
 class SignalledApp(LookupsApp):
     """The app with the process's signals; apart, so that tests can run the app without them."""
 
+    farewell = ""
+    """What could not be done on the way out: said once the terminal is given back."""
+
     async def _on_signal(self, number: int) -> None:
         deadline = threading.Timer(_DEADLINE_SECONDS, os._exit, (128 + number,))
         deadline.daemon = True
         deadline.start()
-        self.walk_screen.save_session()
+        self.farewell = self.walk_screen.save_session()
         self.explorer.close()
         self.exit(return_code=128 + number)
 
@@ -51,7 +57,7 @@ class SignalledApp(LookupsApp):
                 loop.add_signal_handler(number, self._signalled, number)
 
     async def action_quit(self) -> None:
-        self.walk_screen.save_session()
+        self.farewell = self.walk_screen.save_session()
         await super().action_quit()
 
     def _signalled(self, number: int) -> None:

@@ -43,22 +43,22 @@ class LayerRows(RowList):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.layers: tuple[AtlasLayer, ...] = ()
+        self.found: tuple[AtlasLayer, ...] = ()
 
     def show_layers(self, layers: tuple[AtlasLayer, ...], cursor: int) -> None:
         """Show the layers, the cursor on one."""
-        self.layers = layers
+        self.found = layers
         self.rows_changed(cursor)
 
     def row_count(self) -> int:
-        return len(self.layers)
+        return len(self.found)
 
     def heading(self, width: int) -> list[Segment]:
         return [Segment(fit(" layer  best neuron of", width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
-        palette, layer = self.palette, self.layers[index]
-        top = max(layer.best_of_tokens for layer in self.layers)
+        palette, layer = self.palette, self.found[index]
+        top = max(layer.best_of_tokens for layer in self.found)
         count = f"{layer.best_of_tokens:>9,} "
         return [
             Segment(f" L{layer.layer:<4}", palette.strong),
@@ -156,8 +156,8 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
 
     def _show_layer(self, cursor: int) -> None:
         layers = self.query_one(LayerRows)
-        if layers.layers:
-            self.query_one(AtlasRows).show_neurons(layers.layers[layers.cursor].neurons, cursor)
+        if layers.found:
+            self.query_one(AtlasRows).show_neurons(layers.found[layers.cursor].neurons, cursor)
 
     @on(RowList.Moved, "#layers")
     def _layer_moved(self) -> None:

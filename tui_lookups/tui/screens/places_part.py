@@ -1,4 +1,4 @@
-"""The part of the walk screen that leads elsewhere and back: atlas, playground, explanations, last session."""
+"""The part of the walk screen that leads elsewhere and back: atlas, playground, explanations, session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import AtlasNeuron, Explanation, SessionState
 from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.layouts import Pane
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
 
@@ -81,15 +82,16 @@ class PlacesPart(WalkBase):
             return None
         return SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
 
-    def save_session(self) -> None:
-        """Keep the session, on the way out. Nobody is left to be told what went wrong but the log."""
+    def save_session(self) -> str:
+        """Keep the session, on the way out; returns what went wrong, in a sentence, or nothing."""
         session = self.session()
         if session is None:
-            return
+            return ""
         try:
             self.door.save_session(session)
         except LookupsError as error:
-            self.log.error(str(error))
+            return str(error)
+        return ""
 
     def action_restore(self) -> None:
         def done(session: SessionState | None) -> None:
@@ -97,7 +99,7 @@ class PlacesPart(WalkBase):
                 self.say("No session of this model was saved yet: leaving the app saves one.")
                 return
             self.owner.selection = session.basket
-            pane = "prompts" if session.neuron is not None else "neurons"
+            pane: Pane = "prompts" if session.neuron is not None else "neurons"
             self.open_place(Place(session.token, session.neuron, session.prompt_id, session.head, pane))
             self.say("This is where the last session was left; [ goes back.")
 

