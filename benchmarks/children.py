@@ -53,9 +53,9 @@ def scan_peak(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
 
 def attribution_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Memory above that of the loaded model."""
-    from benchmarks.analysis_rows import attribute, longest_prompts, stacking
+    from benchmarks.analysis_rows import attribute, longest_prompts, stacking, stacking_one_by_one
 
-    work = attribute if arguments.way == "ours" else stacking
+    work = {"ours": attribute, "batch": stacking, "single": stacking_one_by_one}[arguments.way]
     rows = longest_prompts(bench)
     work(bench, [row[:2] for row in rows[:2]])  # what libraries set up once is not counted
     before = reset_peak()
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=2)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--copies", type=int, default=1)
-    parser.add_argument("--way", choices=("ours", "theirs"), default="ours")
+    parser.add_argument("--way", choices=("ours", "batch", "single"), default="ours")
     parser.add_argument("--presses", type=int, default=40)
     asked = parser.parse_args(arguments)
     bench = Bench(

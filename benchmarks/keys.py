@@ -90,7 +90,7 @@ async def _press(bench: Bench, corpus: str, presses: int, state: str) -> list[fl
 
         def there() -> bool:
             scan = explorer.status().scan
-            return scan is not None and scan.state == state and len(app.walk_screen.walk.neurons) > 0
+            return scan is not None and scan.state == state and app.walk_screen.walk.ranking is not None
 
         await _until(there, running)
         await asyncio.sleep(1.0)

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import os
 import platform
@@ -79,7 +81,14 @@ def peak_memory() -> int:
 
 
 def reset_peak() -> int:
-    """Set the high-water mark to what is in memory now; those bytes. Linux only, raises OSError elsewhere."""
+    """Set the high-water mark to what is in memory now; those bytes. Linux only, raises OSError elsewhere.
+
+    Memory that was freed is given back to the system first: reusing it would not show as growth.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _kilobytes(Path("/proc/self/status").read_text(encoding="ascii"), "VmRSS") * 1024
 

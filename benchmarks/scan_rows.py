@@ -119,8 +119,8 @@ def scan_against_forward(bench: Bench) -> list[Figure]:
     batches = list(bench.token_batches())
     pairs = interleave(scanning(bench), bare_forward(bench, batches), bench.pairs)
     note = (
-        f"{bench.model.forward_path} forward; {len(batches)} batches, {bench.tokens:,} tokens; attention of the "
-        f"baseline: {bench.bare.config._attn_implementation}"
+        f"{bench.model.forward_path} forward; {len(batches)} batches, {bench.tokens:,} tokens; "
+        f"attention of the baseline: {bench.bare.config._attn_implementation}"
     )
     name = "bare Hugging Face forward with logits"
     return [speed_figure("scan, all neurons", name, pairs, bench.tokens, Bar("at least", 1.0), note)]

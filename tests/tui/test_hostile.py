@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tests.tui.canned import BECAUSE, HOSTILE, CannedExplorer
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import NeuronScore, Peak, Prompt, SourceToken, Token, Trim
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.prompt_lines import Look, heading, one_line, texts_of
@@ -24,8 +24,10 @@ from tui_lookups.tui.shading import ansi_palette
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.variant_list import VariantList
 
 BAD = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 TEXT = st.text(st.characters(exclude_categories=()), max_size=10) | st.sampled_from(HOSTILE)
@@ -43,11 +45,11 @@ def check_widgets(screen: Screen[Any]) -> int:
     """Every line of every line-painting widget on screen."""
     lines = 0
     for widget in screen.query("*"):
-        if isinstance(widget, RowList | PromptList) and widget.display and widget.size.height:
+        if isinstance(widget, RowList | PromptList | VariantList) and widget.display and widget.size.height:
             for y in range(widget.size.height):
                 check_strip(widget.render_line(y), widget.scrollable_content_region.width)
                 lines += 1
-        elif isinstance(widget, TextLines | WrappedText | PackedText) and widget.size.height:
+        elif isinstance(widget, TextLines | WrappedText | PackedText | Paragraphs) and widget.size.height:
             for y in range(widget.size.height):
                 check_strip(widget.render_line(y), widget.size.width)
                 lines += 1
@@ -128,6 +130,48 @@ async def test_the_app_paints_hostile_text(size: tuple[int, int], theme: str) ->
                 await pilot.press(key)
             await pilot.pause()
             assert check_widgets(app.screen) > 3
+
+
+@pytest.mark.parametrize("theme", ["lookups-dark", "lookups-light", "ansi-dark"])
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (160, 45)])
+async def test_the_other_screens_paint_hostile_text(size: tuple[int, int], theme: str) -> None:
+    explorer = CannedExplorer()
+    explorer.words.write(NEURON, HeadId(3, 2), " ".join(HOSTILE))
+    app = LookupsApp(explorer, theme=theme)
+    async with app.run_test(size=size) as pilot:
+        walks = (
+            ("A", "enter", "end"),
+            ("escape", "3", "d"),
+            ("escape", "e"),
+            ("enter",),
+            ("s", "enter"),
+            ("i",),
+        )
+        for keys in (*walks, ("i",), ("escape", "P", "x")):
+            for key in keys:
+                await pilot.press(key)
+            await pilot.pause(0.1)
+            assert check_widgets(app.screen) > 2
+
+
+async def test_texts_of_the_playground_paint_within_their_width() -> None:
+    class Small(App[None]):
+        palette = ansi_palette()
+
+        def compose(self) -> ComposeResult:
+            yield VariantList(id="variants")
+
+    canned = CannedExplorer()
+    given = canned.activations(NEURON, "a b")
+    tokens = tuple(Token(n, text) for n, text in enumerate([*HOSTILE, "x" * 300]))
+    variant = replace(given, tokens=tokens, activations=tuple(0.1 * n for n in range(len(tokens))))
+    async with Small().run_test(size=(43, 60)) as pilot:
+        shown = pilot.app.query_one(VariantList)
+        for width in (43, 8, 2, 100):
+            await pilot.resize_terminal(width, 60)
+            shown.show_variants(variant, (given, variant))
+            await pilot.pause()
+            assert check_widgets(pilot.app.screen) > 20
 
 
 async def test_resizing_at_random_never_breaks_it() -> None:

@@ -19,7 +19,8 @@ def test_the_app_is_light() -> None:
     assert "tui_lookups.tui.screens.walk" in modules
     assert not modules & set(HEAVY)
     assert "tui_lookups.explorer" not in modules
-    for late in ("help", "basket", "export", "open_export"):
+    late_screens = ("help", "basket", "export", "open_export", "atlas", "ablation", "explained")
+    for late in (*late_screens, "playground", "send", "write"):
         assert f"tui_lookups.tui.screens.{late}" not in modules
 
 

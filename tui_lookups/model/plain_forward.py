@@ -112,10 +112,9 @@ def attach(module: nn.Module, bridge: Any, family: str) -> PlainForward:
     """
     wrapped = bridge.original_model
     prefix = getattr(wrapped, "base_model_prefix", "")
-    if module.config._attn_implementation == "sdpa" and getattr(
-        module.config, "attn_logit_softcapping", None
-    ):
-        module.set_attn_implementation("eager")  # type: ignore[operator]  # sdpa leaves the soft cap out
+    config: Any = module.config
+    if config._attn_implementation == "sdpa" and getattr(config, "attn_logit_softcapping", None):
+        config._attn_implementation = "eager"  # sdpa leaves the soft cap out
     for block in bridge.blocks:
         _write_joint(block.attn, family)
     for name, leaf in module.named_modules():
@@ -132,7 +131,7 @@ def attach(module: nn.Module, bridge: Any, family: str) -> PlainForward:
         if found is None:
             raise NoPlainForward(f"layer {layer} has no module of its own for the down-projection")
         down.append(found)
-    return PlainForward(module, tuple(down), str(module.config._attn_implementation))
+    return PlainForward(module, tuple(down), str(config._attn_implementation))
 
 
 def _innermost(module: Any) -> Any:

@@ -57,6 +57,7 @@ class Walk:
         self.token: Token | None = None
         self.layer: int | None = None
         self.own_only = False
+        self._open_best = False
         self.ranking: TokenNeurons | None = None
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
@@ -124,9 +125,10 @@ class Walk:
         self.story = ""
         self._changed("story")
 
-    def open_token(self, token: Token) -> None:
-        """Rank the neurons that promote `token`."""
+    def open_token(self, token: Token, *, best: bool = False) -> None:
+        """Rank the neurons that promote `token`; with `best` open the first of them once they are known."""
         self.token = token
+        self._open_best = best
         self._rank()
 
     def filter_neurons(self, *, layer: int | None, own_only: bool) -> None:
@@ -144,6 +146,9 @@ class Walk:
 
         def done(ranking: TokenNeurons) -> None:
             self.ranking = ranking
+            if self._open_best and ranking.neurons:
+                self._open_best = False
+                self.open_neuron(ranking.neurons[0].neuron)
             self._changed("neurons")
 
         self._ask(

@@ -77,7 +77,8 @@ def _progress(progress: RequestProgress | None) -> str:
 def explained_paragraphs(explained: Explained) -> tuple[Paragraph, ...]:
     """An explanation, who wrote it and when, and its score."""
     about = explained.explanation
-    lines = [Paragraph(visible(about.explanation)), Paragraph(origin(about), "dim")]
+    words = [line for line in about.explanation.splitlines() if line.strip()]
+    lines = [*(Paragraph(visible(line)) for line in words), Paragraph(origin(about), "dim")]
     lines += [Paragraph(visible(note), "dim") for note in about.notes]
     if explained.score is not None:
         lines += score_paragraphs(explained.score)
@@ -185,9 +186,8 @@ def ablation_paragraphs(ablation: HeadAblation) -> tuple[Paragraph, ...]:
         _group("head active  ", summary.active),
         _group("head inactive", summary.inactive),
         Paragraph(
-            "KS distance of the two: "
-            f"activation {_distance(summary.activation_distance)}, "
-            f"probability {_distance(summary.probability_distance)}"
+            f"KS distance: activation {_distance(summary.activation_distance)}, "
+            f"p(token) {_distance(summary.probability_distance)}"
         ),
     )
 
@@ -197,7 +197,7 @@ def _group(name: str, mean: AblationMean) -> Paragraph:
         return Paragraph(f"{name}   0 prompts", "dim")
     return Paragraph(
         f"{name} {mean.prompts:3d} prompts: activation {mean.mean_activation_change:+.2f}, "
-        f"probability of the token {percent(-mean.mean_probability_drop)}",
+        f"p(token) {percent(-mean.mean_probability_drop)}",
         "strong",
     )
 

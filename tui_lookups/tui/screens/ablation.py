@@ -124,7 +124,7 @@ class AblationScreen(AskingDialog[HeadAblation]):
                 f"{ablation.method}: {_WHAT[ablation.method]}, {_WHERE[ablation.positions]}, {text}", "strong"
             ),
             *ablation_paragraphs(ablation),
-            Paragraph("direct: what it adds by itself; total: with all that follows; * active", "dim"),
+            Paragraph("direct: by itself; total: with all that follows; * active", "dim"),
         )
         self.query_one(AblatedRows).show_prompts(ablation.prompts)
 

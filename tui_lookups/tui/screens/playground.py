@@ -41,8 +41,16 @@ class TextInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
         Binding(
+            "ctrl+s,f2",
+            "screen.pin",
+            "pin",
+            id="playground.pin",
+            tooltip="Keep this text below the next ones",
+        ),
+        Binding(
             "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
         ),
+        Binding("escape", "screen.close", "back", id="playground.close", tooltip="Back to the walk"),
     ]
 
 
@@ -160,11 +168,11 @@ class PlaygroundScreen(AskingScreen[None]):
             self.say("That text is pinned already.")
         else:
             self.pinned = (self.current, *self.pinned)
-            self._show()
+            self._show_variants()
 
     def action_unpin(self) -> None:
         self.pinned = ()
-        self._show()
+        self._show_variants()
 
     # --- the heads ---
 
@@ -227,7 +235,7 @@ class PlaygroundScreen(AskingScreen[None]):
 
     def _show(self) -> None:
         self._say("Type a text: the neuron's activation\nstands under every token.")
-        self.query_one(VariantList).show_variants(self.current, self.pinned)
+        self._show_variants()
         grid, heads = self.query_one(TextHeads), self.heads
         grid.say_empty("Enter shows the heads\nbehind the text's peak.")
         parts: tuple[str, ...] = ()
@@ -242,6 +250,9 @@ class PlaygroundScreen(AskingScreen[None]):
             parts = (peak, *decomposition(heads))
         self.query_one("#playground-sum", PackedText).show_parts(parts)
         self._show_head()
+
+    def _show_variants(self) -> None:
+        self.query_one(VariantList).show_variants(self.current, self.pinned)
 
     def _show_head(self) -> None:
         head = self.query_one(TextHeads).head

@@ -234,7 +234,7 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
     def open_token(self, token: Token) -> None:
         """Rank a token's neurons and go there."""
         self._step_away()
-        self.walk.open_token(token)
+        self.walk.open_token(token, best=True)
         self.go("neurons")
 
     def open_neuron(self, neuron: NeuronId) -> None:
@@ -312,9 +312,10 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
 
     @on(PromptList.Moved)
     def _prompt_moved(self, event: PromptList.Moved) -> None:
-        self.view.show_token_under()
         if event.other_prompt:
             self.walk.choose_prompt(event.prompt.prompt_id)
+        self.view.show_token_under()
+        if event.other_prompt:
             if "heads" in pages(self.size_class, self.focused_pane):
                 self._when_at_rest(self.walk.open_heads)
 

@@ -36,6 +36,7 @@ _KINDS: dict[PromptKind, str] = {
     "random": "Random prompts of",
     "deciles": "One prompt of each decile of",
 }
+_SHORT_KINDS: dict[PromptKind, str] = {"top": "Prompts", "random": "Random", "deciles": "Deciles"}
 
 
 class WalkView:
@@ -153,7 +154,7 @@ class WalkView:
         prompt = walk.prompt
         places = {
             "neurons": "Neurons",
-            "prompts": "Prompts" if walk.neuron is None else f"Prompts of {walk.neuron}",
+            "prompts": "Prompts" if walk.neuron is None else f"{_SHORT_KINDS[walk.kind]} of {walk.neuron}",
             "heads": "Heads" if prompt is None else f"Heads, prompt {prompt.rank}",
             "detail": "Head" if walk.head is None else str(walk.head),
         }

@@ -22,6 +22,7 @@ class Paragraphs(Widget):
         super().__init__(id=id, classes=classes)
         self.paragraphs: tuple[Paragraph, ...] = ()
         self._wrapped: tuple[int, list[tuple[str, Tone]]] | None = None
+        self.display = False
 
     def show_paragraphs(self, paragraphs: tuple[Paragraph, ...]) -> None:
         """Show these; none hides the widget."""

@@ -1,0 +1,151 @@
+"""The real app on the packaged demo: the walk by keyboard, and leaving it at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.test_end_to_end import small_corpus
+from tui_lookups.explorer import Explorer
+from tui_lookups.settings import load_settings
+from tui_lookups.storage.export import read_export
+from tui_lookups.tui.app import LookupsApp
+
+PATIENCE = 120.0
+
+
+async def until(condition: Callable[[], object], pilot: Pilot[None]) -> None:
+    """Wait for the model, the scan, or an answer."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "the app did not get there"
+        await asyncio.sleep(0.05)
+        await pilot.pause()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_the_walk_on_the_real_model(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    explorer = Explorer(
+        load_settings(
+            cache_dir=tmp_path / "cache", corpus=str(small_corpus(tmp_path / "x")), device="cpu", threads=1
+        )
+    )
+    app = LookupsApp(explorer, theme="lookups-dark")
+    try:
+        async with app.run_test(size=size) as pilot:
+            walk = app.walk_screen.walk
+            # Opens on something worth seeing without a key pressed, and gets better as the scan goes on.
+            await until(lambda: walk.neuron is not None and walk.prompts is not None, pilot)
+            await until(lambda: walk.prompts.complete, pilot)
+
+            await pilot.press("t", "space", *"because", "enter")
+            await until(lambda: walk.token is not None and walk.token.text == " because", pilot)
+            await until(lambda: walk.ranking is not None and walk.ranking.token == walk.token, pilot)
+            best = explorer.neurons(" because", top=1).neurons[0].neuron
+            await pilot.press("enter")
+            await until(lambda: walk.neuron == best and walk.prompts is not None, pilot)
+            await pilot.press("2", "space", "enter")
+            await until(lambda: walk.heads is not None, pilot)
+            assert walk.heads == explorer.heads(best, prompt=1)
+            await pilot.press("space")
+            assert len(app.selection) == 2
+            await pilot.press("x")
+            await pilot.press("enter")
+            await until(lambda: list(tmp_path.glob("lookups-export-*.json")), pilot)
+            await pilot.press("escape", "q")
+    finally:
+        explorer.close()
+    document = read_export(next(tmp_path.glob("lookups-export-*.json")))
+    assert document.prompts[0].neuron == best
+    assert document.heads[0].attributions is not None
+
+
+def start_app(cache: Path, corpus: Path) -> tuple[int, int]:
+    """The command in a pseudo-terminal of its own: (pid, terminal)."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TMUX")}
+        environment |= {
+            "TERM": "xterm-256color",
+            "LOOKUPS_CHECKPOINT_SECONDS": "1000",
+            "LOOKUPS_BATCH_TOKENS": "256",
+        }
+        environment |= {"LOOKUPS_CONFIG": "", "COLUMNS": "100", "LINES": "30"}
+        command = [sys.executable, "-m", "tui_lookups", "--cache-dir", str(cache), "--corpus", str(corpus)]
+        os.execve(sys.executable, [*command, "--device", "cpu", "--threads", "1"], environment)
+    return pid, terminal
+
+
+def read_until(terminal: int, wanted: Callable[[bytes], bool]) -> bytes:
+    seen, end = b"", time.monotonic() + PATIENCE
+    while not wanted(seen):
+        assert time.monotonic() < end, seen[-2000:]
+        if select.select([terminal], [], [], 0.1)[0]:
+            seen += os.read(terminal, 65536)
+    return seen
+
+
+def wait(pid: int, terminal: int) -> int:
+    """The exit status; what the app still writes is read, so that it does not block."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if select.select([terminal], [], [], 0.05)[0]:
+            try:
+                os.read(terminal, 65536)
+            except OSError:
+                time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    raise AssertionError("the app did not end")
+
+
+def progress(cache: Path, corpus: Path) -> int:
+    """`resumed_from` of a scan that goes on from what the app left."""
+    command = [sys.executable, "-m", "tui_lookups", "scan", "--json", "--device", "cpu", "--threads", "1"]
+    command += ["--cache-dir", str(cache), "--corpus", str(corpus)]
+    environment = {**os.environ, "LOOKUPS_CONFIG": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=PATIENCE)
+    return int(json.loads(done.stdout)["resumed_from"])
+
+
+@pytest.mark.parametrize("how", ["q", "SIGHUP", "SIGTERM"])
+def test_leaving_during_the_scan_keeps_its_work(how: str, tmp_path: Path) -> None:
+    """The only checkpoint is the one written on leaving: the interval is set beyond the test's end."""
+    corpus = tmp_path / "more.txt"
+    corpus.write_text("\n\n".join(f"{n}. " + "Not one of them knew why, because. " * 12 for n in range(400)))
+    pid, terminal = start_app(tmp_path / "cache", corpus)
+    read_until(
+        terminal, lambda seen: b"scan" in seen and b"%" in seen and b" 0%" not in seen.split(b"scan")[-1][:40]
+    )
+    time.sleep(0.5)
+    if how == "q":
+        os.write(terminal, b"q")
+    else:
+        os.kill(pid, getattr(signal, how))
+    status = wait(pid, terminal)
+    assert status == (0 if how == "q" else 128 + getattr(signal, how))
+    assert progress(tmp_path / "cache", corpus) > 0
+
+
+def test_leaving_while_torch_is_imported(tmp_path: Path) -> None:
+    pid, terminal = start_app(tmp_path / "cache", small_corpus(tmp_path / "x"))
+    read_until(terminal, lambda seen: b"loading" in seen)
+    os.write(terminal, b"q")
+    assert wait(pid, terminal) == 0

@@ -1,0 +1,80 @@
+"""Where a person was: kept privately, one file a model, refused with a sentence when it is not theirs."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tui_lookups.errors import CacheError, LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+    SessionState,
+    Token,
+)
+from tui_lookups.sessions import load_session, save_session, session_path
+
+MODEL, OTHER, CORPUS = "a" * 64, "b" * 64, "c" * 64
+NEURON = NeuronId(5, 371)
+BASKET = Selection(
+    (SelectedNeuron(NEURON, Token(7, "\x1b[31m")),),
+    (SelectedPrompt(NEURON, 12),),
+    (SelectedHead(NEURON, HeadId(3, 2), 12), SelectedHead(NEURON, HeadId(3, 3), None)),
+)
+STATE = SessionState(Token(7, " because\n[/red]"), NEURON, 12, HeadId(3, 2), BASKET)
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    path = save_session(tmp_path / "cache", STATE, model=MODEL, corpus=CORPUS)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = load_session(tmp_path / "cache", model=MODEL, corpus=CORPUS)
+    assert found == replace(STATE, model=MODEL, corpus=CORPUS)
+
+
+def test_models_do_not_share_a_session(tmp_path: Path) -> None:
+    save_session(tmp_path, STATE, model=MODEL, corpus=CORPUS)
+    assert load_session(tmp_path, model=OTHER, corpus=CORPUS) is None
+
+
+def test_prompts_of_another_corpus_are_left_out(tmp_path: Path) -> None:
+    save_session(tmp_path, STATE, model=MODEL, corpus=CORPUS)
+    found = load_session(tmp_path, model=MODEL, corpus="d" * 64)
+    assert found is not None
+    assert (found.token, found.neuron, found.prompt_id, found.head) == (STATE.token, NEURON, None, None)
+    assert found.basket == Selection(BASKET.neurons, (), BASKET.heads[1:])
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"token": 1}', b"null", b"x" * 100])
+def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path, data: bytes) -> None:
+    session_path(tmp_path, MODEL).write_bytes(data)
+    with pytest.raises(LookupsError, match="damaged"):
+        load_session(tmp_path, model=MODEL, corpus=CORPUS)
+
+
+def test_a_file_of_another_model_under_this_name_is_refused(tmp_path: Path) -> None:
+    path = save_session(tmp_path, STATE, model=OTHER, corpus=CORPUS)
+    path.rename(session_path(tmp_path, MODEL))
+    with pytest.raises(LookupsError, match="another model"):
+        load_session(tmp_path, model=MODEL, corpus=CORPUS)
+
+
+def test_unknown_fields_are_refused(tmp_path: Path) -> None:
+    path = save_session(tmp_path, STATE, model=MODEL, corpus=CORPUS)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"more": 1}))
+    with pytest.raises(LookupsError, match="damaged"):
+        load_session(tmp_path, model=MODEL, corpus=CORPUS)
+
+
+def test_a_folder_in_its_place_is_an_error_with_a_reason(tmp_path: Path) -> None:
+    session_path(tmp_path, MODEL).mkdir()
+    with pytest.raises(LookupsError, match="cannot be read"):
+        load_session(tmp_path, model=MODEL, corpus=CORPUS)
+    with pytest.raises(CacheError, match="cannot be saved"):
+        save_session(tmp_path, STATE, model=MODEL, corpus=CORPUS)

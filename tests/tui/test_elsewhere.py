@@ -1,0 +1,279 @@
+"""Atlas, playground, other kinds of prompts, history and the last session, by keyboard."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tui.canned import BECAUSE, CannedExplorer
+from tests.tui.test_app import LARGE, SIZES, SMALL, hints, line, press, rest, running, settle, type_text
+from tui_lookups.errors import CacheError, LookupsError, NumericalError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import SelectedNeuron, Selection, SessionState
+from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
+from tui_lookups.tui.screens.help import HelpScreen
+from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
+from tui_lookups.tui.widgets.head_detail import HeadDetail
+from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.widgets.variant_list import VariantList
+
+# --- atlas ---
+
+
+@SIZES
+async def test_the_atlas_opens_a_neuron_and_its_token(size: tuple[int, int]) -> None:
+    async with running(CannedExplorer(), size) as (app, pilot):
+        await press(pilot, "A", "down", "down", "enter", "down")
+        assert isinstance(app.screen, AtlasScreen)
+        assert [layer.layer for layer in app.screen.query_one(LayerRows).found] == list(range(6))
+        rows = app.screen.query_one(AtlasRows)
+        chosen = rows.neurons[1]
+        assert chosen.neuron.layer == 2
+        await press(pilot, "enter")
+        assert app.walk_screen.walk.neuron == chosen.neuron
+        assert app.walk_screen.walk.token == chosen.top_token
+        assert app.walk_screen.focused_pane == "prompts"
+        await press(pilot, "A")
+        assert app.screen.query_one(LayerRows).cursor == 2, "the atlas is as it was left"
+        assert app.screen.query_one(AtlasRows).cursor == 1
+        await press(pilot, "h")
+        assert app.focused is app.screen.query_one(LayerRows)
+        await press(pilot, "escape", "left_square_bracket")
+        assert app.walk_screen.walk.token == BECAUSE
+        assert app.walk_screen.walk.neuron == NeuronId(5, 371)
+
+
+async def test_escape_leaves_the_walk_as_it_was() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "2", "j", "j")
+        before = app.walk_screen.here()
+        await press(pilot, "A", "down", "escape")
+        assert app.walk_screen.here() == before
+        assert app.focused is app.walk_screen.query_one(PromptList)
+
+
+async def test_the_atlas_can_be_given_up_while_it_is_worked_out() -> None:
+    explorer = CannedExplorer(hold=True)
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "A")
+        assert "escape stops it" in app.screen.query_one(LayerRows).empty
+        await press(pilot, "escape")
+        assert app.screen is app.walk_screen
+        explorer.release()
+        await settle(pilot)
+        assert app.screen is app.walk_screen
+
+
+async def test_an_atlas_that_fails_says_why() -> None:
+    explorer = CannedExplorer()
+    explorer.fail["atlas"] = NumericalError("NaN in [layer] 3.", "Try --dtype float32.")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "A")
+        assert app.screen.query_one(AtlasRows).empty == "NaN in [layer] 3.\nTry --dtype float32."
+
+
+async def test_help_and_the_palette_know_the_atlas() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        assert "atlas (A)" in {command.title for command in app.get_system_commands(app.screen)}
+        await press(pilot, "A", "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        rows = app.screen.rows()
+        assert ("", "Atlas") in rows
+        assert any("layer's neurons" in what for _, what in rows)
+
+
+# --- at the peak, and other kinds of prompts ---
+
+
+async def test_the_peak_of_the_open_prompt_in_figures() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "2")
+        text = line(app, "#peak-figures")
+        assert "logit direct to ␣because p 41.2%" in text
+        assert "next ␣because p 25.0%" in text
+        assert app.walk_screen.walk.prompt_figures is not None
+        first = app.walk_screen.walk.prompt_figures.logit_contribution
+        assert f"{first:+.2f} logit" in text
+        await press(pilot, "j")
+        assert f"{first:+.2f} logit" not in line(app, "#peak-figures")
+
+
+async def test_figures_wait_for_the_scan_and_say_why_there_are_none() -> None:
+    explorer = CannedExplorer(scanned=253)
+    async with running(explorer) as (app, pilot):
+        assert not any(name == "peak_figures" for name, _ in explorer.calls)
+        explorer.fail["peak_figures"] = LookupsError("Logits need folded weights.", "")
+        explorer.scanned = 506
+        app.walk_screen.walk.poll()
+        await settle(pilot)
+        assert line(app, "#peak-figures") == "Logits need folded weights."
+
+
+async def test_kinds_of_prompts_go_round() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "2", "K")
+        assert app.walk_screen.walk.kind == "random"
+        assert "Random prompts of L5.N371" in app.screen.query_one("#prompts-pane").words  # type: ignore[attr-defined]
+        assert len(app.screen.query_one(PromptList).prompts) == 17
+        assert ("peak_figures", (NeuronId(5, 371), "random")) in explorer.calls
+        await press(pilot, "enter")
+        assert app.walk_screen.walk.heads is not None
+        assert app.walk_screen.walk.heads.prompt_id == app.walk_screen.walk.prompt_id
+        await press(pilot, "2", "K", "K")
+        assert app.walk_screen.walk.kind == "top"
+        assert len(app.screen.query_one(PromptList).prompts) == 20
+
+
+# --- playground ---
+
+
+async def type_and_wait(pilot: object, text: str) -> None:
+    await type_text(pilot, text)  # type: ignore[arg-type]
+    await pilot.pause(0.4)  # type: ignore[attr-defined]
+    await settle(pilot)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_the_playground_follows_what_is_typed(size: tuple[int, int]) -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, size) as (app, pilot):
+        await press(pilot, "P")
+        screen = app.screen
+        assert isinstance(screen, PlaygroundScreen)
+        await type_and_wait(pilot, "not so")
+        asked = [argument for name, argument in explorer.calls if name == "activations"]
+        assert asked == ["not so"], "one question once the keys were still"
+        variants = screen.query_one(VariantList)
+        assert [token.text for token in variants.variants[0].tokens][1:] == ["not", " so"]
+
+        await press(pilot, "ctrl+s")
+        await type_and_wait(pilot, " but")
+        assert [v.text for v in variants.variants] == ["not so but", "not so"]
+        await press(pilot, "ctrl+s", "ctrl+s")
+        assert "pinned already" in hints(app)
+
+        await press(pilot, "enter")
+        grid = screen.query_one(TextHeads)
+        assert app.focused is grid
+        assert screen.heads is not None
+        assert screen.heads.context == "text"
+        assert grid.head == HeadId(3, 2)
+        assert screen.query_one(HeadDetail).source is not None
+        assert "ablate" not in hints(app), "what needs a prompt of the corpus is not offered"
+        await press(pilot, "d", "e", "a", "left")
+        await rest(pilot)
+        assert app.screen is screen
+        assert ("heads", (NeuronId(5, 371), None, HeadId(3, 1), None)) in explorer.calls
+
+        await press(pilot, "escape")
+        assert app.screen is app.walk_screen
+        await press(pilot, "P")
+        assert isinstance(app.screen, PlaygroundScreen)
+        assert app.screen.text == "not so but"
+        assert len(app.screen.pinned) == 2
+
+
+async def test_enter_before_the_figures_came_waits_for_them() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "P")
+        await type_text(pilot, "not")
+        await press(pilot, "enter")
+        assert isinstance(app.screen, PlaygroundScreen)
+        assert app.screen.heads is not None
+
+
+async def test_the_playground_needs_a_neuron_and_says_errors() -> None:
+    explorer = CannedExplorer()
+    explorer.fail["first_view"] = LookupsError("No.", "")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "P")
+        assert "Open a neuron first" in hints(app)
+    explorer = CannedExplorer()
+    explorer.fail["activations"] = LookupsError("The text is [too] long.", "Cut it.")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(pilot, "x")
+        assert app.screen.query_one(VariantList).empty == "The text is [too] long.\nCut it."
+
+
+# --- history and session ---
+
+
+async def test_back_and_forward_by_keys() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        walk = app.walk_screen.walk
+        await press(pilot, "down", "down", "enter", "j", "j")
+        second, prompt = walk.neuron, walk.prompt_id
+        await press(pilot, "t")
+        await type_text(pilot, " time")
+        await press(pilot, "enter")
+        assert walk.token != BECAUSE
+        await press(pilot, "left_square_bracket")
+        assert (walk.token, walk.neuron, walk.prompt_id) == (BECAUSE, second, prompt)
+        assert "␣because" in line(app, "#token-facts")
+        await press(pilot, "backspace")
+        assert walk.neuron == NeuronId(5, 371)
+        await press(pilot, "left_square_bracket")
+        assert "where the walk began" in hints(app)
+        await press(pilot, "right_square_bracket")
+        assert (walk.neuron, walk.prompt_id) == (second, prompt), "the prompt is as it was left"
+        assert app.screen.query_one(PromptList).current is not None
+        assert app.screen.query_one(PromptList).current.prompt_id == prompt  # type: ignore[union-attr]
+
+
+async def test_the_path_is_on_the_token_line() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, "3")
+        assert "› L5.N371 › prompt 1 › L3.H2" in line(app, "#token-facts")
+
+
+async def test_a_session_comes_back() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer) as (app, pilot):
+        assert app.walk_screen.session() is None, "nothing was done that is worth keeping"
+        await press(pilot, "down", "down", "enter", "j", "space", "enter")
+        await rest(pilot)
+        saved = app.walk_screen.session()
+        assert saved is not None
+        assert app.walk_screen.save_session() == ""
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "R")
+        await settle(pilot)
+        assert app.walk_screen.session() == saved
+        assert app.selection == saved.basket
+        assert app.screen.query_one(PromptList).current.prompt_id == saved.prompt_id  # type: ignore[union-attr]
+        await press(pilot, "left_square_bracket")
+        assert app.walk_screen.walk.neuron == NeuronId(5, 371)
+
+
+async def test_a_session_that_is_not_there_or_damaged_is_said() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "R")
+        assert "No session" in hints(app)
+        explorer.fail["load_session"] = LookupsError("The saved session is damaged.", "It is left out.")
+        await press(pilot, "R")
+        assert hints(app) == "The saved session is damaged. It is left out."
+
+
+async def test_a_session_that_cannot_be_saved_is_told() -> None:
+    explorer = CannedExplorer()
+    explorer.fail["save_session"] = CacheError("The disk is full.", "Make room.")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "space")
+        assert app.walk_screen.save_session() == "The disk is full. Make room."
+
+
+async def test_a_session_whose_prompt_is_gone_opens_the_first() -> None:
+    explorer = CannedExplorer()
+    marked = Selection((SelectedNeuron(NeuronId(2, 2), None),))
+    explorer.session = SessionState(BECAUSE, NeuronId(2, 2), 99_999, HeadId(1, 1), marked)
+    app = LookupsApp(explorer, theme="lookups-dark")
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "R")
+        assert app.walk_screen.walk.neuron == NeuronId(2, 2)
+        assert app.walk_screen.walk.prompt_id == 1000
+        assert app.walk_screen.walk.wanted_prompt is None
