@@ -200,7 +200,10 @@ def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:
         )
     )
     family = found.family if found.listed else f"{found.family} (not a listed family)"
-    closing = f"remainder {found.relative_remainder:.1e} of the components at {found.neuron}, {found.bound:.0e} allowed"
+    closing = (
+        f"remainder {found.relative_remainder:.1e} of the components at {found.neuron}, "
+        f"{found.bound:.0e} allowed"
+    )
     return [
         Finding("model", "ok", f"{info.name}: {family}, {wiring}"),
         Finding("decomposition", "ok" if found.closes else "problem", closing),

@@ -88,3 +88,32 @@ def test_errors_as_two_sentences() -> None:
     message, hint = explain_error(ZeroDivisionError("[red]"))
     assert message == "ZeroDivisionError: [red]"
     assert "defect" in hint
+
+
+def test_news_on_the_way_arrives_and_leaves_the_question_open() -> None:
+    desk = Desk()
+    heard: list[str] = []
+
+    def question(tell: Callable[[str], None]) -> int:
+        tell("half")
+        return 2
+
+    desk.asks.ask_telling("a", question, heard.append, desk.got.append, desk.got.append)
+    desk.explorer.release()
+    desk.asks.deliver(desk.posted[0])
+    assert heard == ["half"]
+    assert desk.asks.waiting("a")
+    desk.asks.deliver(desk.posted[1])
+    assert desk.got == [2]
+    assert not desk.asks.waiting("a")
+
+
+def test_news_of_a_cancelled_question_is_dropped() -> None:
+    desk = Desk()
+    heard: list[str] = []
+    desk.asks.ask_telling("a", lambda tell: tell("late"), heard.append, desk.got.append, desk.got.append)
+    desk.explorer.release()
+    desk.asks.cancel("a")
+    desk.deliver()
+    assert heard == []
+    assert desk.got == []

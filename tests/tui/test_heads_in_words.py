@@ -13,6 +13,7 @@ from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
 from tui_lookups.tui.screens.explained import ExplainedRows, ExplainedScreen
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
+from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.one_line import PackedText, WrappedText
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 
@@ -102,6 +103,23 @@ async def test_a_head_that_does_not_reach_the_neuron_is_refused() -> None:
         assert "does not reach" in hints(app)
 
 
+async def test_the_head_under_the_cursor_is_meant_while_its_message_is_on_the_way() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "3")
+        app.screen.query_one(HeadGrid).action_move(0, 1)
+        app.walk_screen.action_explain()
+        await settle(pilot)
+        assert str(app.screen.query_one(".dialog").border_title) == "Explain L3.H3 of L5.N371"
+
+
+async def test_one_group_of_prompts_may_be_empty() -> None:
+    explorer = CannedExplorer(n_prompts=1)
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "3", "d")
+        assert "head active     0 prompts" in dialog(app)
+        assert "no KS distance: one of the two groups is empty" in dialog(app)
+
+
 # --- explanations ---
 
 
@@ -119,6 +137,7 @@ async def test_explain_then_score(size: tuple[int, int]) -> None:
         assert asked(explorer, "explain") == [(NEURON, HEAD, False)]
         assert app.walk_screen.focused_pane == "detail"
         assert "a [bold]reason[/bold] has been asked for" in panel(app)
+        assert hints(app) == "L3.H2 of L5.N371 is explained."
         assert "small-1, 2026-01-01, from 8 active and 12 inactive prompts" in panel(app)
         await press(pilot, "s")
         assert "40 calls" in dialog(app)

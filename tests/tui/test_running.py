@@ -19,6 +19,9 @@ import os, sys
 from tests.tui.canned import CannedExplorer
 from tui_lookups.tui import run_app
 class Explorer(CannedExplorer):
+    def save_session(self, session):
+        os.write(int(sys.argv[1]), f"saved {session.neuron}\n".encode())
+        return True
     def close(self):
         super().close()
         os.write(int(sys.argv[1]), b"closed\\n")
@@ -104,6 +107,20 @@ def test_signals_close_the_explorer_and_leave(number: signal.Signals) -> None:
     session.read(b"\x1b[?1049l")
     assert session.ended() == 128 + number
     assert session.lines()[0] == "closed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, None])
+def test_where_the_person_was_is_saved_before_the_explorer_closes(number: signal.Signals | None) -> None:
+    session = Session()
+    session.read(b"because")
+    os.write(session.terminal, b"\x1b[B\r")  # down, enter: the second neuron
+    session.read(None)
+    if number is None:
+        os.write(session.terminal, b"q")
+    else:
+        os.kill(session.pid, number)
+    session.ended()
+    assert session.lines()[:2] == ["saved L0.N20", "closed"]
 
 
 def test_a_terminal_that_is_gone_does_not_keep_the_process() -> None:

@@ -182,13 +182,15 @@ def plan_paragraphs(plan: Plan) -> tuple[Paragraph, ...]:
 def ablation_paragraphs(ablation: HeadAblation) -> tuple[Paragraph, ...]:
     """The summary of an ablation: changes on prompts with the head active and not, and their distance."""
     summary = ablation.summary
+    activation, probability = summary.activation_distance, summary.probability_distance
+    if activation is None or probability is None:
+        distance = "no KS distance: one of the two groups is empty"
+    else:
+        distance = f"KS distance: activation {_distance(activation)}, p(token) {_distance(probability)}"
     return (
         _group("head active  ", summary.active),
         _group("head inactive", summary.inactive),
-        Paragraph(
-            f"KS distance: activation {_distance(summary.activation_distance)}, "
-            f"p(token) {_distance(summary.probability_distance)}"
-        ),
+        Paragraph(distance),
     )
 
 
@@ -207,12 +209,8 @@ def percent(change: float) -> str:
     return f"{100 * change:+.1f} points"
 
 
-def _distance(distance: KolmogorovSmirnov | None) -> str:
-    return (
-        "– (one group is empty)"
-        if distance is None
-        else f"{distance.statistic:.2f} (p {distance.p_value:.2g})"
-    )
+def _distance(distance: KolmogorovSmirnov) -> str:
+    return f"{distance.statistic:.2f} (p {distance.p_value:.2g})"
 
 
 def how(ablation: HeadAblation) -> str:

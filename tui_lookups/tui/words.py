@@ -35,12 +35,19 @@ class Job:
 
 
 class HeadWords:
-    """What has been said of heads, and what is being asked. `changed` is told of every change."""
+    """What has been said of heads, and what is being asked.
 
-    def __init__(self, door: Door, asks: Asks, changed: Callable[[], None]) -> None:
+    `changed` is told of every change; `say` gets a sentence when a request has ended, for the head may no
+    longer be the one on screen.
+    """
+
+    def __init__(
+        self, door: Door, asks: Asks, changed: Callable[[], None], say: Callable[[str], None]
+    ) -> None:
         self._door = door
         self._asks = asks
         self._changed = changed
+        self._say = say
         self.job: Job | None = None
         self.ablations: dict[Pair, HeadAblation] = {}
         self._known: dict[Pair, tuple[Explained, ...]] = {}
@@ -118,6 +125,7 @@ class HeadWords:
         def done(explanation: Explanation) -> None:
             self.job = None
             self.keep_explanation(explanation)
+            self._say(f"{head} of {neuron} is explained.")
 
         self._begin(Job(neuron, head, "explain"))
         self._asks.ask_telling("request", question, heard, done, self._failed)
@@ -140,6 +148,7 @@ class HeadWords:
             self._known.pop((neuron, head), None)
             self.look_up(neuron, head)
             self._changed()
+            self._say(f"{head} of {neuron} is scored.")
 
         self._begin(Job(neuron, head, "score"))
         self._asks.ask_telling("request", question, heard, done, self._failed)
@@ -160,9 +169,10 @@ class HeadWords:
 
     def _failed(self, error: BaseException) -> None:
         if self.job is not None:
-            self._errors[self.job.pair] = explain_error(error)
+            message, hint = self._errors[self.job.pair] = explain_error(error)
             self.job = None
             self._changed()
+            self._say(f"{message} {hint}")
 
 
 def _same_words(one: Explanation, other: Explanation) -> bool:

@@ -8,6 +8,7 @@ from textual.binding import BindingType
 
 from tui_lookups.results import HeadAblation
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.words import Pair
 
@@ -20,8 +21,15 @@ class HeadPart(WalkBase):
 
     BINDINGS: ClassVar[list[BindingType]] = [*head_keys(namespace="", show=False)]
 
+    def take_head(self) -> None:
+        """The head under the cursor is the chosen one, though its message may still be on its way."""
+        head = self.query_one(HeadGrid).head
+        if head is not None:
+            self.walk.choose_head(head)
+
     def _chosen(self) -> Pair | None:
         """The neuron and head that are open; says what to do where there is none."""
+        self.take_head()
         walk = self.walk
         if walk.neuron is None:
             self.say("Open a neuron first (enter), then a head (h).")

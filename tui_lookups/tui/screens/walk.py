@@ -98,7 +98,7 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         self.first_token = token
         self.asks = Asks(door, self.post_message)
         self.walk = Walk(door, self.asks, self._changed)
-        self.words = HeadWords(door, self.asks, self._words_changed)
+        self.words = HeadWords(door, self.asks, self._words_changed, self.say)
         self.view = WalkView(self)
         self.trail = Trail()
         self.touched = False
@@ -374,6 +374,7 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
     # --- what the app's actions need ---
 
     def action_mark(self) -> None:
+        self.take_head()
         item = self.view.item_under_cursor()
         if item is None:
             self.say("Nothing to mark here yet.")
