@@ -188,8 +188,8 @@ def test_children_answer_in_json(tmp_path: Path) -> None:
     """The smallest real run: a scan in a process of its own."""
     done = subprocess.run(
         [
-            sys.executable, "-m", "benchmarks.children", "scan", "--model", "demo", "--cache-dir", str(tmp_path),
-            "--batches", "1", "--batch-tokens", "128", "--threads", "1",
+            sys.executable, "-m", "benchmarks.children", "scan", "--model", "demo",
+            "--cache-dir", str(tmp_path), "--batches", "1", "--batch-tokens", "128", "--threads", "1",
         ],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip

@@ -197,6 +197,17 @@ def test_another_scan_in_the_folder_is_not_resumed(tmp_path: Path, changes: dict
     run_scan(scan)
 
 
+def test_a_scan_by_another_forward_pass_is_not_resumed(tmp_path: Path) -> None:
+    """The plain module and the bridge round differently: an index comes from one of them, and says which."""
+    partly_scanned(tmp_path, 3)
+    model = FakeModel(gated=True)
+    model.forward_path = "bridge"
+    scan = new_scan(model, random_corpus(PROMPTS), tmp_path)
+    assert scan.resume() == 0
+    assert "holds another scan" in scan.problems[0]
+    assert run_scan(scan).manifest.forward == "bridge"
+
+
 def test_a_corpus_of_the_same_name_with_other_lengths_is_not_resumed(tmp_path: Path) -> None:
     partly_scanned(tmp_path, 3)
     scan = new_scan(FakeModel(gated=True), random_corpus(PROMPTS, seed=1), tmp_path)

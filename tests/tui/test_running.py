@@ -20,7 +20,7 @@ from tests.tui.canned import CannedExplorer
 from tui_lookups.tui import run_app
 class Explorer(CannedExplorer):
     def save_session(self, session):
-        os.write(int(sys.argv[1]), f"saved {session.neuron}\n".encode())
+        os.write(int(sys.argv[1]), f"saved {session.neuron}\\n".encode())
         return True
     def close(self):
         super().close()

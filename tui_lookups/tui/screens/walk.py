@@ -315,9 +315,8 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         if event.other_prompt:
             self.walk.choose_prompt(event.prompt.prompt_id)
         self.view.show_token_under()
-        if event.other_prompt:
-            if "heads" in pages(self.size_class, self.focused_pane):
-                self._when_at_rest(self.walk.open_heads)
+        if event.other_prompt and "heads" in pages(self.size_class, self.focused_pane):
+            self._when_at_rest(self.walk.open_heads)
 
     @on(PromptList.Opened)
     def _prompt_opened(self, event: PromptList.Opened) -> None:
