@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tui_lookups.errors import CacheError, LookupsError
+from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     SelectedHead,
@@ -20,6 +21,7 @@ from tui_lookups.results import (
     Token,
 )
 from tui_lookups.sessions import load_session, save_session, session_path
+from tui_lookups.settings import load_settings
 
 MODEL, OTHER, CORPUS = "a" * 64, "b" * 64, "c" * 64
 NEURON = NeuronId(5, 371)
@@ -78,3 +80,24 @@ def test_a_folder_in_its_place_is_an_error_with_a_reason(tmp_path: Path) -> None
         load_session(tmp_path, model=MODEL, corpus=CORPUS)
     with pytest.raises(CacheError, match="cannot be saved"):
         save_session(tmp_path, STATE, model=MODEL, corpus=CORPUS)
+
+
+def test_the_explorer_keeps_the_session_of_its_model(tmp_path: Path) -> None:
+    corpus = tmp_path / "texts.txt"
+    corpus.write_text("One text about time.\n\nAnother about rain.", encoding="utf-8")
+    settings = load_settings(cache_dir=tmp_path / "cache", corpus=str(corpus), device="cpu", threads=1)
+    explorer = Explorer(settings)
+    try:
+        assert not explorer.save_session(STATE), "which model it is of is not known yet"
+        assert explorer.load_session() is None
+        assert explorer.save_session(STATE)
+    finally:
+        explorer.close()
+    again = Explorer(settings)
+    try:
+        found = again.load_session()
+        assert found is not None
+        assert (found.token, found.prompt_id, found.basket) == (STATE.token, STATE.prompt_id, BASKET)
+        assert found.model == again.model_info().fingerprint
+    finally:
+        again.close()
