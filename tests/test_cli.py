@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, FakeExplorer
-from tui_lookups import __version__, cli, invocation
+from tui_lookups import __version__, cli
+from tui_lookups.commands import invocation
 from tui_lookups.errors import Cancelled, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
@@ -445,7 +446,7 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
 def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
     heavy = set(HEAVY) - ({"pydantic", "rich"} if arguments[0] == "config" else set())
     code = (
-        "import sys\nfrom tui_lookups import cli, invocation\n"
+        "import sys\nfrom tui_lookups import cli\nfrom tui_lookups.commands import invocation\n"
         f"status = invocation.run(cli.app, {arguments!r})\n"
         f"print(status, sorted(set({sorted(heavy)!r}) & set(sys.modules)), file=sys.stderr)"
     )
@@ -471,7 +472,8 @@ def test_the_module_and_its_version() -> None:
 FAKE = """
 import sys, time
 from tests.fake_answers import FakeExplorer
-from tui_lookups import invocation, __main__
+from tui_lookups import __main__
+from tui_lookups.commands import invocation
 {patch}
 invocation.open_explorer = FakeExplorer
 __main__.main()
@@ -590,7 +592,8 @@ def _drain(descriptor: int) -> str:
 APP = """
 import tui_lookups.tui
 from tests.fake_answers import FakeExplorer
-from tui_lookups import invocation, __main__
+from tui_lookups import __main__
+from tui_lookups.commands import invocation
 def run_app(explorer, token=None):
     print("app", repr(token), explorer.settings.model)
     return 7

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_lookups import doctor
+from tui_lookups.answering import doctor
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import Finding
 from tui_lookups.settings import load_settings

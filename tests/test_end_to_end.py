@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tui_lookups import cli, invocation
+from tui_lookups import cli
+from tui_lookups.commands import invocation
 
 Run = Callable[..., dict[str, Any]]
 
@@ -244,7 +245,7 @@ def test_cached_answers_need_no_torch(run: Run, cache: Path) -> None:
     common = ["--cache-dir", str(cache), "--corpus", str(small_corpus(cache)), "--device", "cpu", "--json"]
     program = (
         "import sys\n"
-        "from tui_lookups import cli, invocation\n"
+        "from tui_lookups import cli\nfrom tui_lookups.commands import invocation\n"
         f"for arguments in {asked!r}:\n"
         f"    assert invocation.run(cli.app, arguments + {common!r}) == 0\n"
         "print(sorted(m for m in ('torch', 'transformers', 'transformer_lens') if m in sys.modules))\n"

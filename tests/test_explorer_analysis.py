@@ -57,7 +57,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def refuse(*_: object, **__: object) -> None:
             raise AssertionError("this needed the model")
 
-        monkeypatch.setattr("tui_lookups.engine.Engine.on_model", refuse)
+        monkeypatch.setattr("tui_lookups.answering.engine.Engine.on_model", refuse)
 
     return forbid
 
@@ -276,7 +276,7 @@ class TestRawBasis:
         def scanned(*_: object) -> None:
             raise AssertionError("nothing needs to be scanned to refuse")
 
-        monkeypatch.setattr("tui_lookups.scan_session.ScanSession.wait", scanned)
+        monkeypatch.setattr("tui_lookups.answering.scan_session.ScanSession.wait", scanned)
         for ask in (
             lambda: raw.heads(NeuronId(1, 0), prompt=1),
             lambda: raw.heads_overview(NeuronId(1, 0)),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_answers import FakeExplorer, progress
-from tui_lookups.narration import Bar, LineTeller, Narrator, asking_sentence, clock_text, sentence
+from tui_lookups.commands.narration import Bar, LineTeller, Narrator, asking_sentence, clock_text, sentence
 from tui_lookups.results import RequestProgress, ScanProgress, Status
 from tui_lookups.settings import Settings
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.reference_raw import RawGPT2
-from tui_lookups import published
+from tui_lookups.answering import published
+from tui_lookups.answering.published import PUBLISHED, PublishedFigure
 from tui_lookups.errors import LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.sources import in_hub_cache
-from tui_lookups.published import PUBLISHED, PublishedFigure
 from tui_lookups.settings import load_settings
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tui_lookups.answering.sessions import load_session, save_session, session_path
 from tui_lookups.errors import CacheError, LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
@@ -20,7 +21,6 @@ from tui_lookups.results import (
     SessionState,
     Token,
 )
-from tui_lookups.sessions import load_session, save_session, session_path
 from tui_lookups.settings import load_settings
 
 MODEL, OTHER, CORPUS = "a" * 64, "b" * 64, "c" * 64

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, TOKENS, FakeExplorer, head_scores
-from tui_lookups import tables
+from tui_lookups.commands import tables
 from tui_lookups.ids import HeadId
 from tui_lookups.results import Token
 from tui_lookups.settings import Settings

@@ -17,12 +17,9 @@ from typing import TYPE_CHECKING, NoReturn, get_args
 
 import click
 
-from tui_lookups.commands_analysis import ANALYSIS
-from tui_lookups.commands_explanation import EXPLANATION
-from tui_lookups.commands_upkeep import CACHE_UPKEEP, UPKEEP
-from tui_lookups.errors import BadIdError, ExportError, LookupsError, SettingsError
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.invocation import (
+from tui_lookups.commands.analysis import ANALYSIS
+from tui_lookups.commands.explanation import EXPLANATION
+from tui_lookups.commands.invocation import (
     CONTEXT,
     NAME,
     Invocation,
@@ -32,6 +29,9 @@ from tui_lookups.invocation import (
     top_option,
     with_common_flags,
 )
+from tui_lookups.commands.upkeep import CACHE_UPKEEP, UPKEEP
+from tui_lookups.errors import BadIdError, ExportError, LookupsError, SettingsError
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     CacheInfo,
     HeadAttributions,
@@ -45,8 +45,8 @@ from tui_lookups.results import (
 from tui_lookups.version import __version__
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.narration import Narrator
 
 QUIET_ENVIRONMENT = {
     "TQDM_DISABLE": "1",

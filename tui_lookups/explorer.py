@@ -21,18 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from tui_lookups.atlas_book import AtlasBook
-from tui_lookups.engine import CURRENT_TOKEN, Engine
+from tui_lookups.answering.atlas_book import AtlasBook
+from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
+from tui_lookups.answering.example_book import ExampleBook
+from tui_lookups.answering.explaining import Explaining
+from tui_lookups.answering.head_book import HeadBook
+from tui_lookups.answering.head_scores import HeadScores
+from tui_lookups.answering.prompt_book import PromptBook
+from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Cancelled, LookupsError
-from tui_lookups.example_book import ExampleBook
-from tui_lookups.explaining import Explaining
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.store import ExplainedStore
-from tui_lookups.head_book import HeadBook
-from tui_lookups.head_scores import HeadScores
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CancelToken
-from tui_lookups.prompt_book import PromptBook
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -68,7 +69,6 @@ from tui_lookups.results import (
     TokenMatch,
     TokenNeurons,
 )
-from tui_lookups.scan_session import ScanSession
 from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Explorer:
         layers = self._engine.layers()
 
         def work(model: LookupModel, poll: Poll) -> FirstView:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             return answers.first_view(model, layers, poll)
 
@@ -363,7 +363,7 @@ class Explorer:
         self._engine.check_neuron(neuron)
 
         def work(model: LookupModel, poll: Poll) -> Activations:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             ids = model.encode_prompt(text)
             values = answers.text_activations(model, neuron, ids, poll)
@@ -441,7 +441,7 @@ class Explorer:
 
     def reproduce(self, name: str) -> Reproduction:
         """The published figures of the model `name` beside those of this Explorer's model."""
-        from tui_lookups.reproducing import reproduce
+        from tui_lookups.answering.reproducing import reproduce
 
         return reproduce(self._engine, name)
 
@@ -494,7 +494,7 @@ class Explorer:
 
     def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
         """Write the selection, with everything known about it, as one JSON document; returns its path."""
-        from tui_lookups.gathering import gather
+        from tui_lookups.answering.gathering import gather
         from tui_lookups.storage.export import write_export
 
         provenance = self._engine.provenance(
@@ -516,7 +516,7 @@ class Explorer:
 
         Never waits for the model or the corpus. Raises CacheError when it cannot be written.
         """
-        from tui_lookups import sessions
+        from tui_lookups.answering import sessions
 
         info, corpus, _ = self._engine.known()
         if info is None:
@@ -528,7 +528,7 @@ class Explorer:
     def load_session(self) -> SessionState | None:
         """What was saved last for this model, None where nothing was; without its prompts where the corpus
         is another. Raises LookupsError for a file that cannot be used."""
-        from tui_lookups import sessions
+        from tui_lookups.answering import sessions
 
         model, corpus = self._engine.model_info().fingerprint, self.corpus_info().fingerprint
         return sessions.load_session(self.settings.cache_dir, model=model, corpus=corpus)

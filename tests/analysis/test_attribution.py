@@ -196,7 +196,7 @@ def test_rows_of_several_lengths_do_not_touch_each_other(tiny_model, monkeypatch
         decompose(model, neuron, [row], [q], source_head=source)[0]
         for row, q in zip(rows, positions, strict=True)
     ]
-    monkeypatch.setattr(attribution, "_BATCH_TOKENS", 25)
+    monkeypatch.setattr(attribution, "_BATCH_TOKENS", {"cpu": 25})
     split = decompose(model, neuron, rows, positions, source_head=source)
     for other in (alone, split):
         for a, b in zip(together, other, strict=True):

@@ -9,10 +9,10 @@ import pytest
 
 from tests.explanation.chat_server import ChatServer
 from tests.explanation.fake_examples import FakeExamples
-from tui_lookups.explaining import Explaining
+from tui_lookups.answering.explaining import Explaining
+from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.store import ExplainedStore
-from tui_lookups.head_scores import HeadScores
 from tui_lookups.settings import Settings, load_settings
 from tui_lookups.storage.cache import ResultCache
 

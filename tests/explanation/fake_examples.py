@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.fake_answers import PROVENANCE
+from tui_lookups.answering.example_book import Labelled
 from tui_lookups.errors import LookupsError
-from tui_lookups.example_book import Labelled
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Example, Part, Provenance
 

@@ -230,7 +230,7 @@ def test_a_question_in_the_background_can_be_cancelled(
 def test_preset_paper_leaves_long_trimmed_prompts_out(
     explorer: Explorer, subject: tuple[NeuronId, HeadId]
 ) -> None:
-    from tui_lookups import answers
+    from tui_lookups.answering import answers
 
     neuron, _ = subject
     prompts = explorer.prompts(neuron, top=20).prompts

@@ -20,7 +20,7 @@ from tests.explanation.fake_examples import (
     SILENT,
     examples,
 )
-from tui_lookups.engine import CURRENT_TOKEN
+from tui_lookups.answering.engine import CURRENT_TOKEN
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explanation.budget import BudgetError
 from tui_lookups.explanation.client import AnswerError, ExplainerError

@@ -29,7 +29,9 @@ from tui_lookups.results import ActivityRule, HeadScore, OtherComponents, Preset
 
 _FEW_HEADS = 12
 _ACTIVE_TOP = 3
-_BATCH_TOKENS = 8192
+_BATCH_TOKENS = {"cpu": 1024}
+_BATCH_TOKENS_ELSEWHERE = 8192
+"""Most padded tokens of one forward pass, by device: it bounds the memory beyond the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +177,8 @@ def decompose(
                 f"Heads reach it up to layer {model.architecture.last_head_layer(neuron.layer)}.",
             )
     results: list[Decomposition] = []
-    for start, end in _batches([len(row) for row in rows]):
+    most = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_ELSEWHERE)
+    for start, end in _batches([len(row) for row in rows], most):
         poll()
         results += _decompose_batch(
             model,
@@ -189,12 +192,12 @@ def decompose(
     return results
 
 
-def _batches(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Consecutive ranges of rows of at most `_BATCH_TOKENS` padded tokens, at least one row each."""
+def _batches(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Consecutive ranges of rows of at most `most` padded tokens, at least one row each."""
     ranges: list[tuple[int, int]] = []
     start = 0
     for end in range(1, len(lengths) + 1):
-        longer = end < len(lengths) and (end + 1 - start) * max(lengths[start : end + 1]) > _BATCH_TOKENS
+        longer = end < len(lengths) and (end + 1 - start) * max(lengths[start : end + 1]) > most
         if end == len(lengths) or longer:
             ranges.append((start, end))
             start = end

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from bisect import bisect_left
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,18 @@ def _byte_of_character() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_of_character()
+_LATIN = str.maketrans({character: chr(byte) for character, byte in _BYTE_OF.items()})
+_IS_BYTES = re.compile("[" + re.escape("".join(_BYTE_OF)) + "]*")
+
+
+def _byte_level_text(entry: str) -> str:
+    if not _IS_BYTES.fullmatch(entry):
+        return entry  # an added token, stored as plain text
+    raw = entry.translate(_LATIN).encode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return _bytes_to_text(raw)
 
 
 def _bytes_to_text(raw: bytes) -> str:
@@ -105,16 +118,10 @@ class Vocabulary:
             if token_id in special:
                 self.texts[token_id] = entry
             elif byte_level:
-                self.texts[token_id] = self._byte_level_text(entry)
+                self.texts[token_id] = _byte_level_text(entry)
             else:
                 self.texts[token_id] = entry.replace(_SPACE_MARK, " ")
         self.special_ids = frozenset(special)
-
-    @staticmethod
-    def _byte_level_text(entry: str) -> str:
-        if all(character in _BYTE_OF for character in entry):
-            return _bytes_to_text(bytes(_BYTE_OF[character] for character in entry))
-        return entry  # an added token, stored as plain text
 
     @cached_property
     def fingerprint(self) -> str:

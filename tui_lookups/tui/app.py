@@ -71,7 +71,8 @@ class LookupsApp(App[None]):
         return WalkScreen(self.explorer, self._token, self.size)
 
     def on_mount(self) -> None:
-        self.explorer.start()
+        # After the first frame: loading imports torch, and would hold it up.
+        self.call_after_refresh(self.explorer.start)
 
     # --- theme ---
 

@@ -138,12 +138,17 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         self.query_one("#filter", Input).cursor_blink = False
         self.set_interval(_STATUS_SECONDS, self.poll_status)
         self.set_interval(_PROMPTS_SECONDS, self.walk.poll)
+        # After the first frame: the questions start threads that import, and would hold it up.
+        self.call_after_refresh(self._begin)
+        self.view.show_all()
+        self.poll_status()
+
+    def _begin(self) -> None:
         if self.first_token is None:
             self.walk.open_first()
         else:
             self.look_up(self.first_token, accept=True)
         self.view.show_all()
-        self.poll_status()
 
     # --- answers ---
 

@@ -15,9 +15,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tui_lookups.engine import CURRENT_TOKEN
+from tui_lookups.answering.engine import CURRENT_TOKEN
+from tui_lookups.answering.explaining import NOTHING, Examples, Explaining
 from tui_lookups.errors import LookupsError
-from tui_lookups.explaining import NOTHING, Examples, Explaining
 from tui_lookups.explanation.asking import Asked, OnProgress
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.requests import (

@@ -1,4 +1,4 @@
-"""Subcommands that look after the tool itself: doctor, cache verify. `tui_lookups.cli` puts them on the app."""
+"""Subcommands that look after the tool itself: doctor, cache verify. `tui_lookups.cli` adds them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tui_lookups.commands.invocation import Invocation, Rows, command
 from tui_lookups.errors import LookupsError
-from tui_lookups.invocation import Invocation, Rows, command
 from tui_lookups.results import Checkup
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.narration import Narrator
 
 UPKEEP = click.Group("upkeep")
 """Holds `doctor` until it is put on the app."""
@@ -50,7 +50,7 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
     found: list[Checkup] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Checkup:
-        from tui_lookups.doctor import examine
+        from tui_lookups.answering.doctor import examine
 
         found.append(examine(explorer, model=not no_model))
         return found[0]

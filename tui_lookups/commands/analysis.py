@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.invocation import Invocation, command
 from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.narration import Narrator
 
 ANALYSIS = click.Group("analysis")
 """Holds the commands below until they are put on the app."""
@@ -103,7 +103,7 @@ def reproduce(invocation: Invocation, published: str) -> None:
 
     MODEL is gpt2 or gpt2-large, from the local Hugging Face cache, where nothing is fetched; --model names
     a folder with its weights instead. Exit status 1 where a figure differs."""
-    from tui_lookups.reproducing import published_of, skipped
+    from tui_lookups.answering.reproducing import published_of, skipped
 
     published_of(published)
     if invocation.flags.get("model") is None:

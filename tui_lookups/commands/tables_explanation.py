@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tui_lookups.commands.tables import facts, render
 from tui_lookups.results import (
     ExplainedList,
     Explanation,
@@ -23,7 +24,6 @@ from tui_lookups.results import (
     Summary,
     Usage,
 )
-from tui_lookups.tables import facts, render
 from tui_lookups.visible import visible
 
 

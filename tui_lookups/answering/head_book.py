@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui_lookups.engine import Engine
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.places import place_in_text, place_of
+from tui_lookups.answering.prompt_book import PromptBook
+from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.places import place_in_text, place_of
-from tui_lookups.prompt_book import PromptBook
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -24,14 +25,13 @@ from tui_lookups.results import (
     Prompt,
     Sign,
 )
-from tui_lookups.scan_session import ScanSession
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from tui_lookups.answering.places import Place
     from tui_lookups.model.lookup_model import LookupModel, Poll
-    from tui_lookups.places import Place
 
 MEAN_SAMPLE = 64
 """Prompts of the corpus that the mean z of a head is taken over."""
@@ -84,7 +84,7 @@ class HeadBook:
         }
 
         def work(model: LookupModel, poll: Poll) -> HeadAttributions:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             return answers.head_attributions(
                 model,
@@ -122,7 +122,7 @@ class HeadBook:
         question = {"trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign}
 
         def work(model: LookupModel, poll: Poll) -> HeadOverview:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
             return answers.head_overview(
@@ -179,7 +179,7 @@ class HeadBook:
         }
 
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             mean, drawn = self._mean_z(model, poll) if method == "mean" else (None, 0)
             return answers.head_ablation(
@@ -215,7 +215,7 @@ class HeadBook:
         how many prompts it is."""
         from safetensors.numpy import load, save
 
-        from tui_lookups import answers
+        from tui_lookups.answering import answers
 
         engine = self._engine
         corpus, seed = engine.corpus(arrays=True), engine.settings.seed

@@ -16,11 +16,11 @@ from tui_lookups.analysis.attribution import Decomposition, active_heads, decomp
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import dropped_by_paper, trim_prompts
+from tui_lookups.answering.places import Entry, Place, place_of
 from tui_lookups.corpus.corpus import Corpus
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, Poll, require_finite
-from tui_lookups.places import Entry, Place, place_of
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,

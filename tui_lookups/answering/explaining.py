@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from tui_lookups.engine import CURRENT_TOKEN
+from tui_lookups.answering.engine import CURRENT_TOKEN
+from tui_lookups.answering.example_book import Labelled
 from tui_lookups.errors import LookupsError
-from tui_lookups.example_book import Labelled
 from tui_lookups.explanation.asking import Asked, OnProgress
 from tui_lookups.explanation.client import AnswerError, OnText
 from tui_lookups.explanation.desk import RequestDesk

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.engine import CURRENT_TOKEN, Engine
+from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.errors import CacheError, Cancelled, LookupsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll

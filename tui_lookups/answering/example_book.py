@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from tui_lookups.engine import Engine
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.places import top_entries
+from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.places import top_entries
 from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
-from tui_lookups.scan_session import ScanSession
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel, Poll
@@ -74,7 +74,7 @@ class ExampleBook:
         provenance = self.provenance()
 
         def work(model: LookupModel, poll: Poll) -> NeuronExamples:
-            from tui_lookups import answers
+            from tui_lookups.answering import answers
 
             entries = top_entries(self._scan.require(neuron), self._scan.top, sign, _PARTS.index(part))
             corpus, rule, preset = self._engine.corpus(), settings.activity_rule, settings.preset

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from tui_lookups.commands.tables import cells_of, render, source_of, table_of, title_of, token_text
 from tui_lookups.results import (
     AblationMean,
     Atlas,
@@ -17,7 +18,6 @@ from tui_lookups.results import (
     PromptsWithFigures,
     Reproduction,
 )
-from tui_lookups.tables import cells_of, render, source_of, table_of, title_of, token_text
 from tui_lookups.visible import visible
 
 

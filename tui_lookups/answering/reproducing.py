@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.engine import Engine
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.published import PUBLISHED, TOLERANCE, PublishedFigure
 from tui_lookups.errors import LookupsError
-from tui_lookups.published import PUBLISHED, TOLERANCE, PublishedFigure
 from tui_lookups.results import ReproducedFigure, Reproduction
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from tui_lookups.engine import Engine
+from tui_lookups.answering.engine import Engine
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 

@@ -30,8 +30,8 @@ from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError
 from tui_lookups.results import Dtype, Preset, SignSetting
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.narration import Narrator
     from tui_lookups.settings import Settings
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -75,7 +75,7 @@ class Invocation:
 
     def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
         """Ask one question, narrating on stderr, and print the dataclass it answers with."""
-        from tui_lookups.narration import Narrator
+        from tui_lookups.commands.narration import Narrator
 
         with self.exploring() as explorer:
             with Narrator(explorer.status, sys.stderr) as narrator:
@@ -110,7 +110,11 @@ def _json(result: object) -> bytes:
 
 
 def _table(result: object, rows: Rows | None) -> bytes:
-    from tui_lookups import tables, tables_analysis, tables_explanation  # noqa: F401 - both register renderers
+    from tui_lookups.commands import (
+        tables,
+        tables_analysis,  # noqa: F401 - registers renderers
+        tables_explanation,  # noqa: F401 - registers renderers
+    )
 
     text = tables.to_text(tables.render(result) if rows is None else tables.facts(rows), sys.stdout)
     return text.encode(sys.stdout.encoding, "backslashreplace")

@@ -16,10 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from tui_lookups.engine import Engine
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.places import sampled_ids, top_entries
+from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
-from tui_lookups.places import sampled_ids, top_entries
 from tui_lookups.results import (
     NeuronPrompts,
     PeakFigures,
@@ -29,7 +30,6 @@ from tui_lookups.results import (
     Sign,
     Token,
 )
-from tui_lookups.scan_session import ScanSession
 from tui_lookups.storage.index import NeuronRecord
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class PromptBook:
         self._scan.wait()
 
         def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
-            from tui_lookups.answers import build_prompts, place_samples
+            from tui_lookups.answering.answers import build_prompts, place_samples
 
             corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
             record = self._scan.require(neuron)
@@ -169,7 +169,7 @@ class PromptBook:
 
     def _build(self, model: LookupModel, neuron: NeuronId, top: int, sign: Sign, poll: Poll) -> NeuronPrompts:
         """On the model thread: the list from what is known now, running only prompts not run before."""
-        from tui_lookups.answers import build_prompts
+        from tui_lookups.answering.answers import build_prompts
 
         corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
         record = self._scan.require(neuron)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.invocation import Invocation, command
 from tui_lookups.results import Plan, ScoreReport
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.narration import Narrator
 
 C = TypeVar("C", bound=Callable[..., None])
 
@@ -51,7 +51,7 @@ def _planned(
     yes: bool,
 ) -> None:
     """Say what would be sent, ask a person whether to, then ask the question and print its answer."""
-    from tui_lookups.narration import Narrator
+    from tui_lookups.commands.narration import Narrator
     from tui_lookups.visible import visible
 
     with invocation.exploring() as explorer:
