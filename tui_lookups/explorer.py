@@ -15,25 +15,23 @@ a LookupsError.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tui_lookups.answering.atlas_book import AtlasBook
-from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
+from tui_lookups.answering.background import Question, ask, begin
+from tui_lookups.answering.congruence_book import CongruenceBook
+from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.example_book import ExampleBook
 from tui_lookups.answering.explaining import Explaining
 from tui_lookups.answering.head_book import HeadBook
 from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.answering.prompt_book import PromptBook
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -77,17 +75,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question that was put with `Explorer.ask`."""
-
-    token: CancelToken
-
-    def cancel(self) -> None:
-        """Nobody waits any more: no callback is called afterwards, and work for it stops soon."""
-        self.token.cancel()
-
-
 class Explorer:
     """Answers questions about one model and one corpus. Cheap to make: nothing is opened or imported yet."""
 
@@ -107,6 +94,7 @@ class Explorer:
         self.head_scores = HeadScores(desk, shelf, examples, self.explaining, seed=settings.seed)
         self._heads = HeadBook(self._engine, self._scan, self._book)
         self._atlas = AtlasBook(self._engine)
+        self._congruence = CongruenceBook(self._engine, self._atlas)
 
     # --- not blocking ---
 
@@ -126,19 +114,10 @@ class Explorer:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
 
         def work() -> None:
-            try:
-                self._scan.start()
-                self._engine.on_model(lambda model, poll: None, loading=True)
-            except Cancelled:
-                return
-            except LookupsError as error:
-                self._engine.error = error
-            except Exception as error:  # noqa: BLE001 - a thread's boundary: said in the status
-                self._engine.error = LookupsError(
-                    f"internal error: {type(error).__name__}: {error}.", "Run it again with --debug."
-                )
+            self._scan.start()
+            self._engine.on_model(lambda model, poll: None, loading=True)
 
-        threading.Thread(target=work, name="lookups-start", daemon=True).start()
+        begin(self._engine, work)
 
     def ask(
         self, question: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
@@ -148,23 +127,7 @@ class Explorer:
         After `Question.cancel()` neither is, model work for it that waits is dropped, and a forward pass
         for it is interrupted between blocks.
         """
-        token = CancelToken()
-
-        def work() -> None:
-            CURRENT_TOKEN.set(token)
-            try:
-                answer = question()
-            except Cancelled:
-                return
-            except BaseException as error:  # noqa: BLE001 - a thread's boundary: handed to the asker
-                if not token.cancelled:
-                    failed(error)
-                return
-            if not token.cancelled:
-                done(answer)
-
-        threading.Thread(target=work, name="lookups-question", daemon=True).start()
-        return Question(token)
+        return ask(question, done, failed)
 
     def close(self) -> None:
         """Checkpoint the scan, stop all work and close the cache, in well under a second."""
@@ -188,14 +151,7 @@ class Explorer:
 
     def first_view(self) -> FirstView:
         """The token and neuron to open with when nothing was asked for (the rule: answers.first_view)."""
-        layers = self._engine.layers()
-
-        def work(model: LookupModel, poll: Poll) -> FirstView:
-            from tui_lookups.answering import answers
-
-            return answers.first_view(model, layers, poll)
-
-        return self._engine.remembered("first_view", FirstView, work, corpus=False, layers=list(layers))
+        return self._congruence.first_view()
 
     # --- congruence (METHOD 2) ---
 
@@ -222,57 +178,17 @@ class Explorer:
         found = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
         chosen = self._engine.layers() if layers is None else layers
         by = self._ranking_sign(sign)
-
-        def work(model: LookupModel, poll: Poll) -> TokenNeurons:
-            from tui_lookups.analysis import congruence
-
-            rows = congruence.rank_neurons(
-                model,
-                found.id,
-                top=top,
-                layers=chosen,
-                sign=by,
-                next_token_only=next_token_only,
-                extremes=self._atlas.known(chosen) if next_token_only else None,
-                poll=poll,
-            )
-            provenance = self._engine.provenance(
-                corpus=False, top=top, layers=_numbers(chosen), sign=by, next_token_only=next_token_only
-            )
-            return TokenNeurons(found, self._engine.basis, by, rows, provenance)
-
-        return self._engine.remembered(
-            "neurons", TokenNeurons, work, corpus=False,
-            token=found.id, top=top, layers=list(chosen), sign=by, next_token_only=next_token_only,
-        )  # fmt: skip
+        return self._congruence.neurons(
+            found, top=top, layers=chosen, sign=by, next_token_only=next_token_only
+        )
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         """The tokens a neuron promotes and suppresses most."""
-        self._engine.check_neuron(neuron)
-
-        def work(model: LookupModel, poll: Poll) -> NeuronTokens:
-            from tui_lookups.analysis import congruence
-
-            promoted, suppressed = congruence.neuron_tokens(model, neuron, top)
-            provenance = self._engine.provenance(corpus=False, top=top)
-            return NeuronTokens(neuron, self._engine.basis, promoted, suppressed, provenance)
-
-        return self._engine.remembered(
-            "tokens", NeuronTokens, work, corpus=False, neuron=str(neuron), top=top
-        )
+        return self._congruence.tokens(neuron, top)
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
-        self._engine.check_neuron(neuron)
-
-        def work(model: LookupModel, poll: Poll) -> NeuronScore:
-            from tui_lookups.analysis import congruence
-
-            return congruence.score_neurons(model, [neuron], token.id)[0]
-
-        return self._engine.remembered(
-            "score", NeuronScore, work, corpus=False, neuron=str(neuron), token=token.id
-        )
+        return self._congruence.score(neuron, token)
 
     def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None) -> Atlas:
         """The model's next-token neurons, layer by layer, and where tokens' best neurons live.
