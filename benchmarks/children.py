@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel
 
 
 class Repeated:
@@ -63,6 +69,35 @@ def attribution_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, 
     return {"extra": peak_memory() - before}
 
 
+@dataclass(frozen=True)
+class WideModel:
+    """As much of a LookupModel as the atlas reads: one layer with a vocabulary of 256,000."""
+
+    W_U: torch.Tensor
+    weights: torch.Tensor
+    compute_dtype: torch.dtype = torch.float32
+
+    def W_out(self, layer: int) -> torch.Tensor:
+        return self.weights
+
+
+def atlas_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """Memory above that of the weights, for a layer of a model too wide for [neurons, vocabulary]."""
+    from tui_lookups.analysis.congruence import layer_extremes
+
+    generator = torch.Generator().manual_seed(0)
+
+    def weights(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator).to(torch.bfloat16)
+
+    small = WideModel(weights(64, 1000), weights(20, 64))
+    layer_extremes(cast("LookupModel", small), 0)  # what libraries set up once is not counted
+    wide = WideModel(weights(512, 256_000), weights(2000, 512))
+    before = reset_peak()
+    layer_extremes(cast("LookupModel", wide), 0)
+    return {"extra": peak_memory() - before}
+
+
 def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Latency of keys while a scan runs, and when it is done."""
     from benchmarks.keys import measure_keys
@@ -72,6 +107,7 @@ def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
 
 _WORK: dict[str, Callable[[Bench, argparse.Namespace], dict[str, object]]] = {
     "scan": scan_peak,
+    "atlas": atlas_extra,
     "attribution": attribution_extra,
     "keys": keys,
 }

@@ -1,4 +1,4 @@
-"""Peak memory of a scan, each in a process of its own."""
+"""Peak memory of a scan and of the atlas, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,5 +31,18 @@ def scan_memory(bench: Bench) -> list[Figure]:
             100 * (often / once - 1), "%", Bar("at most", 5.0),
             often / 2**20, once / 2**20, "MiB", (min(growth), max(growth)),
             note=f"with index and checkpoints written; {bench.batches} batches and {TIMES} times as many",
+        )
+    ]  # fmt: skip
+
+
+@row("atlas_memory")
+def atlas_memory(bench: Bench) -> list[Figure]:
+    """A layer of the atlas over a vocabulary of 256,000, in bfloat16."""
+    extra = float(json.loads(child("atlas", *bench_arguments(bench)))["extra"])
+    return [
+        Figure(
+            "memory of the atlas beyond the weights", "1 GB",
+            100 * extra / 1e9, "%", Bar("at most", 100.0), extra / 2**20, None, "MiB",
+            note="vocabulary 256,000, d_model 512, 2,000 neurons a layer; the same for any number of layers",
         )
     ]  # fmt: skip

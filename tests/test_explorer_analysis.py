@@ -321,6 +321,19 @@ class TestSign:
             explorer("gpt2", sign="-").prompts(neuron, top=6)
 
 
+def test_the_reject_list_of_the_settings(explorer: Callable[..., Explorer], tmp_path: Path) -> None:
+    whole = explorer().atlas(per_layer=5)
+    first = whole.layers[0].neurons[0].top_token
+    listed = tmp_path / "reject.txt"
+    listed.write_text(f"#{first.id}\n", encoding="utf-8")
+    sifted = explorer(atlas_reject=str(listed)).atlas(per_layer=5)
+    assert [token.id for token in sifted.rejected] == [first.id]
+    assert first not in [neuron.top_token for layer in sifted.layers for neuron in layer.neurons]
+    assert explorer(atlas_reject=str(listed)).atlas(per_layer=5, reject=()) == whole
+    with pytest.raises(LookupsError, match="cannot be read"):
+        explorer(atlas_reject=str(tmp_path / "nowhere")).atlas()
+
+
 def test_a_cached_atlas_imports_no_torch(explorer, home: Path, tiny_folder) -> None:
     explorer().atlas(per_layer=2)
     code = (

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from tui_lookups.answering.atlas_book import AtlasBook
+from tui_lookups.answering.atlas_book import AtlasBook, read_tokens
 from tui_lookups.answering.background import Question, ask, begin
 from tui_lookups.answering.congruence_book import CongruenceBook
 from tui_lookups.answering.engine import Engine
@@ -190,7 +190,9 @@ class Explorer:
         """One neuron's row in a token's ranking, wherever it ranks."""
         return self._congruence.score(neuron, token)
 
-    def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None) -> Atlas:
+    def atlas(
+        self, *, per_layer: int = 20, reject: Sequence[str] | None = None, sign: Sign | None = None
+    ) -> Atlas:
         """The model's next-token neurons, layer by layer, and where tokens' best neurons live.
 
         A layer's pass over the vocabulary is kept in the cache: other counts, signs and reject lists are
@@ -198,11 +200,15 @@ class Explorer:
 
         Args:
             per_layer: neurons a layer.
-            reject: tokens left out by hand, exactly as in the vocabulary, or "#id".
+            reject: tokens left out by hand, exactly as in the vocabulary, or "#id"; by default those of
+                the file in the setting `atlas_reject`.
             sign: as in `neurons`; "-" and "both" read neurons flipped.
         Raises:
             UnknownTokenError: a rejected text is not one token.
         """
+        if reject is None:
+            listed = self.settings.atlas_reject
+            reject = () if listed is None else read_tokens(listed)
         return self._atlas.atlas(per_layer, reject, self._ranking_sign(sign))
 
     # --- highest-activating prompts (METHOD 3) ---

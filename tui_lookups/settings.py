@@ -227,6 +227,9 @@ class Settings(BaseSettings):
         None, "Price of a million tokens received.", "none, or a number from 0", ge=0
     )
     theme: Text = _setting("auto", "Theme of the app.", "auto, or a theme the command palette lists")
+    atlas_reject: OptionalFile = _setting(
+        None, "Tokens the atlas leaves out, one a line.", "none, or a text file"
+    )
     log: OptionalFile = _setting(None, "File that gets a log.", "none, or a file that can be written")
     seed: Count = _setting(0, "Seed of everything that is drawn at random.", "a number from 0", ge=0)
 

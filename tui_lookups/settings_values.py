@@ -20,6 +20,7 @@ NONE_WORDS = {
     "batch_tokens": "auto",
     "cache_size_limit": "none",
     "log": "none",
+    "atlas_reject": "none",
     "base_url": "auto",
     "token_budget": "none",
     "price_per_million_input": "none",

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Preset, SelectedHead, Selection, Trim
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.export import read_export
+from tui_lookups.tui.app import LookupsApp
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,40 @@ def test_the_walk_and_no_trace_of_the_key(
     assert not [text for text in said if KEY in text]
     assert KEY not in repr(explorer.settings)
     assert all(is_scoring(message) or "ACTIVE" in message for message in walk_server.messages)
+
+
+async def test_no_picture_of_the_app_shows_the_key(
+    explorer: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
+) -> None:
+    """Explained and scored in the app; the last explanation is refused with the key repeated."""
+    neuron, head = subject
+    explorer.explain(neuron, head)
+    app = LookupsApp(explorer, theme="lookups-dark")
+    pictures: list[str] = []
+    async with app.run_test(size=(160, 45)) as pilot:
+        walk = app.walk_screen.walk
+
+        async def until(condition: Callable[[], object]) -> None:
+            end = time.monotonic() + 60
+            pictures.append(app.export_screenshot())
+            while not condition():
+                assert time.monotonic() < end, "the app did not get there"
+                await pilot.pause(0.2)
+                pictures.append(app.export_screenshot())
+
+        walk.open_neuron(neuron, head=head)
+        await until(lambda: walk.neuron == neuron and walk.prompts is not None)
+        await pilot.press("2", "enter")
+        await until(lambda: walk.heads is not None)
+        walk.choose_head(head)
+        await until(lambda: EXPLANATION[:20] in pictures[-1].replace("&#160;", " "))
+        walk_server.faults.append(status(401, f"Incorrect API key provided: {KEY}"))
+        await pilot.press("e")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await until(lambda: "401" in pictures[-1])
+        await pilot.press("q")
+    assert not [picture for picture in pictures if KEY in picture]
 
 
 def test_wrong_usage_and_no_key(

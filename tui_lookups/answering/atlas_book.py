@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import Engine
+from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
@@ -101,6 +103,17 @@ class AtlasBook:
         found = self._engine.on_model(work)
         self._engine.cache.put(_KIND, self._key(layer), _to_bytes(found))
         return found
+
+
+def read_tokens(path: Path) -> list[str]:
+    """The tokens of a reject list: one a line, as it stands; empty lines are none. Raises LookupsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupsError(
+            f"The reject list {path} cannot be read: {error}.", "Name a text file (UTF-8), one token a line."
+        ) from error
+    return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
 
 
 def _to_bytes(extremes: LayerExtremes) -> bytes:

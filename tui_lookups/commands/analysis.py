@@ -41,23 +41,15 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
 
     Those whose top token begins with a space and is longer than one letter after it; and where the best
     neurons of such tokens live. One pass over the weights, kept in the cache."""
-    rejected = [*reject, *(() if reject_file is None else read_tokens(reject_file))]
 
     def ask(explorer: Explorer, narrator: Narrator) -> Atlas:
+        from tui_lookups.answering.atlas_book import read_tokens
+
+        listed = reject_file or explorer.settings.atlas_reject
+        rejected = [*reject, *(() if listed is None else read_tokens(listed))]
         return explorer.atlas(per_layer=per_layer, reject=rejected)
 
     invocation.answer(ask)
-
-
-def read_tokens(path: Path) -> list[str]:
-    """The tokens of a reject list: one a line, as it stands; empty lines are none. Raises LookupsError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LookupsError(
-            f"The reject list {path} cannot be read: {error}.", "Name a text file (UTF-8), one token a line."
-        ) from error
-    return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
 
 
 @command(ANALYSIS)
