@@ -30,6 +30,7 @@ class Scene:
     keys: tuple[str, ...]
     size: tuple[int, int] = (160, 45)
     theme: str = "lookups-dark"
+    patience: float = 0.0  # seconds for what another screen works out
 
 
 WIDE, NARROW = (160, 45), (80, 24)
@@ -40,6 +41,10 @@ SCENES: dict[str, Scene] = {
     "prompts-80x24-light": Scene(("2",), NARROW, "lookups-light"),
     "heads-80x24-dark": Scene(("2", "enter"), NARROW),
     "overview-160x45-dark": Scene(("2", "enter", "a")),
+    "atlas-160x45-dark": Scene(("A",), patience=20.0),
+    "playground-80x24-dark": Scene(
+        ("P", *("space" if c == " " else c for c in "for the first")), NARROW, patience=4.0
+    ),
     "help-80x24-dark": Scene(("2", "question_mark"), NARROW),
     "export-80x24-dark": Scene(("space", "x"), NARROW),
 }
@@ -55,6 +60,7 @@ async def shoot(explorer: Explorer, name: str, scene: Scene) -> str:
         for key in scene.keys:
             await pilot.press(key)
             await _settled(app, pilot)
+        await asyncio.sleep(scene.patience)
         return app.export_screenshot(title=f"lookups-tui: {name}")
 
 

@@ -131,7 +131,7 @@ class Explorer:
 
     def close(self) -> None:
         """Checkpoint the scan, stop all work and close the cache, in well under a second."""
-        self._engine.close(self._scan.checkpoint)
+        self._engine.close(self._scan.checkpoint if self._scan.unsaved else None)
 
     # --- model, corpus, vocabulary ---
 

@@ -265,22 +265,24 @@ class Engine:
 
     # --- the end ---
 
-    def close(self, last: Callable[[], None], timeout: float = 0.8) -> None:
-        """Run `last` on the model thread, stop it and close the cache; waits no longer than `timeout`.
+    def close(self, last: Callable[[], None] | None, timeout: float = 0.8) -> None:
+        """Run `last`, if any, on the model thread, stop it and close the cache, within about `timeout`.
 
-        A forward pass is interrupted between two blocks; work inside native code is left behind.
+        A forward pass is interrupted between two blocks; work inside native code, such as an import or a
+        load, is left behind: without `last` there is nothing to wait for.
         """
         self.closing = True
         deadline = time.monotonic() + timeout
         self.thread.set_background(None)
-        future = self.thread.submit(lambda _: last(), Priority.URGENT)
-        try:
-            future.result(timeout)
-        except (TimeoutError, Cancelled):
-            _log.info("closed inside a batch or a load: the last checkpoint stands")
-        except (LookupsError, OSError) as error:
-            _log.warning("the last checkpoint could not be written: %s", error)
-        self.thread.close(max(0.05, deadline - time.monotonic()))
+        if last is not None:
+            future = self.thread.submit(lambda _: last(), Priority.URGENT)
+            try:
+                future.result(timeout)
+            except (TimeoutError, Cancelled):
+                _log.info("closed inside a batch: the last checkpoint stands")
+            except (LookupsError, OSError) as error:
+                _log.warning("the last checkpoint could not be written: %s", error)
+        self.thread.close(max(0.05, deadline - time.monotonic()) if last is not None else 0.05)
         self.cache.close()
 
 

@@ -223,6 +223,11 @@ class ScanSession:
             hear(self.progress)
         return index
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether a scan is under way, which a checkpoint would save."""
+        return self._scan is not None
+
     def checkpoint(self) -> None:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
