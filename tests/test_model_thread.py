@@ -305,3 +305,23 @@ def test_imports_no_torch() -> None:
     code = "import sys, tui_lookups.model_thread\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_background_waits_while_a_question_is_asked_in_several_jobs() -> None:
+    thread = ModelThread(lambda error: None)
+    order: list[str] = []
+    stepped = threading.Event()
+
+    def step(poll: Poll) -> bool:
+        order.append("step")
+        stepped.set()
+        return False
+
+    with thread.holding_background():
+        thread.set_background(step)
+        for _ in range(3):
+            thread.run(lambda poll: order.append("job"))
+        assert not stepped.is_set()
+    assert stepped.wait(10)
+    assert order == ["job"] * 3 + ["step"]
+    thread.close()

@@ -18,9 +18,9 @@ import heapq
 import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
@@ -121,6 +121,7 @@ class ModelThread:
         self._arrivals = itertools.count()
         self._running: _Job[Any] | None = None
         self._background: BackgroundStep | None = None
+        self._holds = 0
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -168,6 +169,18 @@ class ModelThread:
                 self._start()
             self._changed.notify_all()
 
+    @contextmanager
+    def holding_background(self) -> Iterator[None]:
+        """No background step begins meanwhile: for a question that is asked in several jobs."""
+        with self._changed:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holds -= 1
+                self._changed.notify_all()
+
     @property
     def idle(self) -> bool:
         """Nothing runs, nothing waits, and there is no background work."""
@@ -213,12 +226,12 @@ class ModelThread:
     def _advance(self) -> bool:
         """Wait for something to do and do it; False when closing. (Its locals keep no answer alive.)"""
         with self._changed:
-            while not (self._closing or self._jobs or self._background):
+            while not (self._closing or self._jobs or (self._background and not self._holds)):
                 self._changed.wait()
             if self._closing:
                 return False
             job = heapq.heappop(self._jobs) if self._jobs else None
-            step = self._background
+            step = None if self._holds else self._background
             self._running = job
         if job is not None:
             self._run_job(job)

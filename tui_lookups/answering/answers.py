@@ -39,6 +39,7 @@ from tui_lookups.results import (
     SourceToken,
     Target,
     Token,
+    Trim,
 )
 
 _WORTH_EXPLAINING = (0.25, 0.75)
@@ -58,20 +59,26 @@ def build_prompts(
     *,
     preset: Preset,
     poll: Poll,
+    trim: bool = True,
 ) -> list[Prompt]:
-    """Prompts with the neuron's activation at every token and their trimmed context, ranked as given."""
+    """Prompts with the neuron's activation at every token, ranked as given.
+
+    With `trim` their trimmed context is found too, which takes many times as long.
+    """
     if not entries:
         return []
     rows = [corpus.window_tokens(entry.prompt_id).tolist() for entry in entries]
     activations = _activations(model, neuron, rows, poll)
     peaks, signs = [entry.position for entry in entries], [entry.sign for entry in entries]
-    trims = trim_prompts(model, neuron, rows, peaks, signs, preset=preset, poll=poll)
+    trims: Sequence[Trim | None] = [None] * len(rows)
+    if trim:
+        trims = trim_prompts(model, neuron, rows, peaks, signs, preset=preset, poll=poll)
     prompts = []
-    for rank, (entry, row, values, trim) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
+    for rank, (entry, row, values, cut) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
         tokens = model.vocabulary.tokens(row)
         follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
         peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows)
-        prompts.append(Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, trim))
+        prompts.append(Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut))
     return prompts
 
 

@@ -207,11 +207,17 @@ class Engine:
         self, kind: str, type_: type[T], work: Callable[[LookupModel, Poll], T], *, corpus: bool, **parts: Any
     ) -> T:
         """The cached answer, else the one worked out on the model thread, which is then cached."""
+        return self.remembered_from(kind, type_, lambda: self.on_model(work), corpus=corpus, **parts)
+
+    def remembered_from(
+        self, kind: str, type_: type[T], produce: Callable[[], T], *, corpus: bool, **parts: Any
+    ) -> T:
+        """The cached answer, else what `produce` makes on this thread, which is then cached."""
         key = self.key(kind, corpus=corpus, **parts)
         known = self.cache.get_result(kind, key, type_)
         if known is not None:
             return known
-        answer = self.on_model(work)
+        answer = produce()
         self.cache.put_result(kind, key, answer)
         return answer
 

@@ -17,7 +17,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.places import sampled_ids, top_entries
+from tui_lookups.answering.places import Entry, sampled_ids, top_entries
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel, Poll
 
 _MOST_REMEMBERED = 4000
+_AT_ONCE = 4
+"""Prompts built in one job of the model thread."""
 
 
 class PromptBook:
@@ -51,18 +53,14 @@ class PromptBook:
     def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
         """The top prompts; with `wait` the corpus is scanned to its end first."""
         self._check(neuron, top)
-
-        def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
-            return self._build(model, neuron, top, sign, poll)
-
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._show(self._engine.on_model(work))
+            return self._show(self._build(neuron, top, sign, trim=False))
         self._scan.wait()
-        found = self._engine.remembered(
+        found = self._engine.remembered_from(
             "prompts",
             NeuronPrompts,
-            work,
+            lambda: self._build(neuron, top, sign, trim=True),
             corpus=True,
             neuron=str(neuron),
             top=top,
@@ -167,24 +165,47 @@ class PromptBook:
             rows, note = (), error.message
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
 
-    def _build(self, model: LookupModel, neuron: NeuronId, top: int, sign: Sign, poll: Poll) -> NeuronPrompts:
-        """On the model thread: the list from what is known now, running only prompts not run before."""
+    def _build(self, neuron: NeuronId, top: int, sign: Sign, *, trim: bool) -> NeuronPrompts:
+        """The list from what is known now, running only prompts that were not run before.
+
+        A few prompts at a time, so that another question need not wait for all of them; the scan does.
+        """
         from tui_lookups.answering.answers import build_prompts
 
-        corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
-        record = self._scan.require(neuron)
-        entries = top_entries(record, top, sign)
+        engine = self._engine
+        preset = engine.settings.preset
+        with engine.thread.holding_background():
+            record = engine.on_model(lambda model, poll: self._scan.require(neuron))
+            corpus = engine.corpus(arrays=True)
+            entries = top_entries(record, top, sign)
+            found = self._known(neuron, entries, trim)
+            missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
+            for start in range(0, len(missing), _AT_ONCE):
+                few = missing[start : start + _AT_ONCE]
+
+                def build(model: LookupModel, poll: Poll, few: list[Entry] = few) -> list[Prompt]:
+                    return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
+
+                built = engine.on_model(build)
+                self._keep(neuron, built)
+                found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+            ranked = [
+                replace(found[entry.prompt_id, entry.sign], rank=rank)
+                for rank, entry in enumerate(entries, 1)
+            ]
+            return engine.on_model(
+                lambda model, poll: self._list(model, record, ranked, top=top, sign=sign, kind="top")
+            )
+
+    def _known(self, neuron: NeuronId, entries: list[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
+        """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""
         with self._lock:
-            known = {(e.prompt_id, e.sign): self._built.get((neuron, e.prompt_id, e.sign)) for e in entries}
-        missing = [entry for entry in entries if known[entry.prompt_id, entry.sign] is None]
-        built = build_prompts(model, corpus, neuron, missing, preset=preset, poll=poll)
-        self._keep(neuron, built)
-        found = {place: prompt for place, prompt in known.items() if prompt is not None}
-        found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
-        ranked = [
-            replace(found[entry.prompt_id, entry.sign], rank=rank) for rank, entry in enumerate(entries, 1)
-        ]
-        return self._list(model, record, ranked, top=top, sign=sign, kind="top")
+            kept = [self._built.get((neuron, entry.prompt_id, entry.sign)) for entry in entries]
+        return {
+            (prompt.prompt_id, prompt.sign): prompt
+            for prompt in kept
+            if prompt is not None and (prompt.trimmed is not None or not trim)
+        }
 
     def _list(
         self,

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from tui_lookups.analysis.scan import Scan
     from tui_lookups.model.lookup_model import LookupModel
 
-DEFAULT_BATCH_TOKENS = 4096
-"""Padded tokens in a batch of the scan where the setting says "auto"."""
+MOST_BATCH_TOKENS = 4096
+_CPU_WORK = 1.4e11
+"""Parameters times tokens of a batch on a CPU: seconds, which a question may have to wait for."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 
@@ -125,7 +126,7 @@ class ScanSession:
             self.engine.cache.folder("indexes") / self.key(),
             layers=self.engine.layers(),
             top=self.top,
-            batch_tokens=settings.batch_tokens or DEFAULT_BATCH_TOKENS,
+            batch_tokens=settings.batch_tokens or automatic_batch_tokens(model),
             checkpoint_seconds=settings.checkpoint_seconds,
             seed=settings.seed,
         )
@@ -232,3 +233,10 @@ class ScanSession:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
             self._scan.checkpoint()
+
+
+def automatic_batch_tokens(model: LookupModel) -> int:
+    """Padded tokens in a batch of the scan where the setting says "auto"."""
+    if model.device.type != "cpu":
+        return MOST_BATCH_TOKENS
+    return min(MOST_BATCH_TOKENS, max(256, int(_CPU_WORK / model.info.parameters)))
