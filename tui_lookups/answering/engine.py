@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.corpus.corpus import Corpus, build_corpus
 from tui_lookups.corpus.readers import open_source
-from tui_lookups.errors import BadIdError, Cancelled, LookupsError
+from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel, find_model
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
@@ -162,21 +162,11 @@ class Engine:
 
     def check_neuron(self, neuron: NeuronId) -> None:
         """Raise BadIdError when the model has no such neuron."""
-        info = self.model_info()
-        if neuron.layer >= info.n_layers or neuron.index >= info.d_mlp:
-            raise BadIdError(
-                f"{info.name} has no neuron {neuron}.",
-                f"Layers run from 0 to {info.n_layers - 1}, neurons from 0 to {info.d_mlp - 1}.",
-            )
+        self.model_info().check_neuron(neuron)
 
     def check_head(self, head: HeadId) -> None:
         """Raise BadIdError when the model has no such head."""
-        info = self.model_info()
-        if head.layer >= info.n_layers or head.index >= info.n_heads:
-            raise BadIdError(
-                f"{info.name} has no head {head}.",
-                f"Layers run from 0 to {info.n_layers - 1}, heads from 0 to {info.n_heads - 1}.",
-            )
+        self.model_info().check_head(head)
 
     def provenance(self, *, corpus: bool, **parameters: str | int | float | bool | None) -> Provenance:
         """Where an answer comes from: model, corpus, basis, device, dtype and the question's parameters."""

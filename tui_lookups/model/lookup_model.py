@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import BadIdError, NumericalError
+from tui_lookups.errors import NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.plain_forward import NoPlainForward, PlainForward
@@ -148,21 +148,11 @@ class LookupModel:
 
     def check_neuron(self, neuron: NeuronId) -> None:
         """Raise BadIdError when the model has no such neuron."""
-        info = self.info
-        if neuron.layer >= info.n_layers or neuron.index >= info.d_mlp:
-            raise BadIdError(
-                f"{info.name} has no neuron {neuron}.",
-                f"Layers run from 0 to {info.n_layers - 1}, neurons from 0 to {info.d_mlp - 1}.",
-            )
+        self.info.check_neuron(neuron)
 
     def check_head(self, head: HeadId) -> None:
         """Raise BadIdError when the model has no such head."""
-        info = self.info
-        if head.layer >= info.n_layers or head.index >= info.n_heads:
-            raise BadIdError(
-                f"{info.name} has no head {head}.",
-                f"Layers run from 0 to {info.n_layers - 1}, heads from 0 to {info.n_heads - 1}.",
-            )
+        self.info.check_head(head)
 
     # --- tokens ---
 

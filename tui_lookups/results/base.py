@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tui_lookups.errors import BadIdError
+from tui_lookups.ids import HeadId, NeuronId
+
 SCHEMA_VERSION = 1
 """Version of every JSON document this package prints or exports."""
 
@@ -48,6 +51,22 @@ class ModelInfo:
     @property
     def n_neurons(self) -> int:
         return self.n_layers * self.d_mlp
+
+    def check_neuron(self, neuron: NeuronId) -> None:
+        """Raise BadIdError when the model has no such neuron."""
+        if neuron.layer >= self.n_layers or neuron.index >= self.d_mlp:
+            raise BadIdError(
+                f"{self.name} has no neuron {neuron}.",
+                f"Layers run from 0 to {self.n_layers - 1}, neurons from 0 to {self.d_mlp - 1}.",
+            )
+
+    def check_head(self, head: HeadId) -> None:
+        """Raise BadIdError when the model has no such head."""
+        if head.layer >= self.n_layers or head.index >= self.n_heads:
+            raise BadIdError(
+                f"{self.name} has no head {head}.",
+                f"Layers run from 0 to {self.n_layers - 1}, heads from 0 to {self.n_heads - 1}.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
