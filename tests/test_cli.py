@@ -23,7 +23,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
 from tui_lookups.settings import Settings
 
-HEAVY = ("torch", "numpy", "textual", "transformers", "transformer_lens", "pydantic", "rich")
+HEAVY = ("torch", "numpy", "textual", "transformers", "transformer_lens", "pydantic", "rich", "openai")
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +232,7 @@ def test_json_may_stand_first_and_a_group_takes_flags_too(shell: Shell) -> None:
 
 def test_every_common_flag_is_a_setting_or_how_to_answer() -> None:
     names = {flag.name for flag in invocation.common_flags()}
-    assert names - set(Settings.model_fields) == {"json", "debug"}
+    assert names - set(Settings.__struct_fields__) == {"json", "debug"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -418,6 +418,27 @@ def test_config_init_show_and_path(shell: Shell, tmp_path: Path, monkeypatch: py
     assert shell("config", "show")[0] == 0
 
 
+def test_config_schema_is_the_file_that_ships(shell: Shell) -> None:
+    shipped = (Path(cli.__file__).parent / "config.schema.json").read_text(encoding="utf-8")
+    assert shell("config", "schema") == (0, shipped, "")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: Shell, name: str) -> None:
+    status, out, _ = shell("completion", name)
+    assert status == 0
+    assert "_LOOKUPS_TUI_COMPLETE=" + name in out.replace("env ", "")
+
+
+def test_what_the_completion_script_asks_is_answered() -> None:
+    words = {"COMP_WORDS": "lookups-tui con", "COMP_CWORD": "1", "_LOOKUPS_TUI_COMPLETE": "bash_complete"}
+    line = [sys.executable, "-m", "tui_lookups"]
+    done = subprocess.run(
+        line, text=True, capture_output=True, env={**os.environ, **words}, timeout=60, check=False
+    )
+    assert "config" in done.stdout
+
+
 def test_log_gets_what_libraries_say(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import logging
     import warnings
@@ -444,7 +465,7 @@ def python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedPr
 
 @pytest.mark.parametrize("arguments", [["--help"], ["heads", "--help"], ["--version"], ["config", "path"]])
 def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
-    heavy = set(HEAVY) - ({"pydantic", "rich"} if arguments[0] == "config" else set())
+    heavy = set(HEAVY) - ({"rich"} if arguments[0] == "config" else set())
     code = (
         "import sys\nfrom tui_lookups import cli\nfrom tui_lookups.commands import invocation\n"
         f"status = invocation.run(cli.app, {arguments!r})\n"
@@ -458,7 +479,7 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 def test_settings_import_nothing_of_the_model_or_the_app() -> None:
     done = python(
         "import sys, tui_lookups.settings\n"
-        "print(sorted({'torch', 'numpy', 'textual', 'transformers', 'click'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'textual', 'transformers', 'click', 'pydantic'} & set(sys.modules)))"
     )
     assert done.stdout == "[]\n"
 
@@ -590,12 +611,16 @@ def _drain(descriptor: int) -> str:
 
 
 APP = """
+import sys
 import tui_lookups.tui
 from tests.fake_answers import FakeExplorer
 from tui_lookups import __main__
 from tui_lookups.commands import invocation
-def run_app(explorer, token=None):
-    print("app", repr(token), explorer.settings.model)
+def run_app(explorer, token=None, options=None, opening=None):
+    assert "tui_lookups.explorer" not in sys.modules, "the explorer is made behind the first paint"
+    print("app", repr(token), explorer.door().settings.model)
+    other = opening.open("another", "mine.txt").door().settings
+    print("then", other.model, other.corpus)
     return 7
 tui_lookups.tui.run_app = run_app
 invocation.open_explorer = FakeExplorer
@@ -609,7 +634,9 @@ def test_the_app_opens_on_a_terminal_and_gives_the_exit_status() -> None:
     process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     assert process.wait(timeout=60) == 7
-    assert "app ' time' m" in _drain(ours)
+    said = _drain(ours)
+    assert "app ' time' m" in said
+    assert "then another mine.txt" in said
 
 
 def test_leaving_never_waits_for_a_daemon_thread_inside_a_library() -> None:

@@ -12,7 +12,7 @@ from tui_lookups.commands.narration import Bar, LineTeller, Narrator, asking_sen
 from tui_lookups.results import RequestProgress, ScanProgress, Status
 from tui_lookups.settings import Settings
 
-READY = FakeExplorer(Settings.model_construct()).status()
+READY = FakeExplorer(Settings()).status()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.2, "0:07"), (3723, "1:02:03"), (-1, "0:00")])

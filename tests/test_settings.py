@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.settings import (
     Settings,
     config_path,
+    config_schema,
     default_config_text,
+    describe_settings,
     format_layers,
     load_settings,
     parse_layers,
     parse_size,
+    schema_text,
+    setting_fields,
 )
 
 
@@ -40,34 +46,34 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-def row(settings: Settings, name: str) -> tuple[object, str]:
-    return next((r.value, r.source) for r in settings.describe() if r.name == name)
+def row(name: str, **flags: object) -> tuple[object, str]:
+    return next((r.value, r.source) for r in describe_settings(**flags) if r.name == name)
 
 
 def test_each_source_outranks_the_next(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().model == "demo"
     config.write_text('model = "from-file"\n', encoding="utf-8")
-    assert row(load_settings(), "model") == ("from-file", f"file {config}")
+    assert row("model") == ("from-file", f"file {config}")
     monkeypatch.setenv("LOOKUPS_MODEL", "from-environment")
-    assert row(load_settings(), "model") == ("from-environment", "environment LOOKUPS_MODEL")
-    assert row(load_settings(model="from-flag"), "model") == ("from-flag", "flag --model")
-    assert row(load_settings(model=None), "model") == ("from-environment", "environment LOOKUPS_MODEL")
+    assert row("model") == ("from-environment", "environment LOOKUPS_MODEL")
+    assert row("model", model="from-flag") == ("from-flag", "flag --model")
+    assert row("model", model=None) == ("from-environment", "environment LOOKUPS_MODEL")
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKUPS_MODEL", "")
-    assert row(load_settings(), "model") == ("demo", "default")
+    assert row("model") == ("demo", "default")
 
 
 def test_paper_preset_gives_way_to_what_is_said(config: Path) -> None:
-    assert row(load_settings(preset="paper"), "trimmed") == (True, "preset paper")
+    assert row("trimmed", preset="paper") == (True, "preset paper")
     assert load_settings(preset="default").trimmed is False
     config.write_text("trimmed = false\n", encoding="utf-8")
-    assert row(load_settings(preset="paper"), "trimmed") == (False, f"file {config}")
+    assert row("trimmed", preset="paper") == (False, f"file {config}")
 
 
 def test_settings_are_frozen() -> None:
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         load_settings().model = "other"
 
 
@@ -158,10 +164,10 @@ def test_a_wrong_flag_names_setting_value_source_and_what_is_allowed(
 def test_a_wrong_value_from_environment_or_file_says_so(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.write_text("window = 1\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"window cannot be 1 \(file .*config.toml\)") as from_file:
+    config.write_text('model = "window"\n\n  "window" = 1\n', encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"window cannot be 1 \(file .*config.toml, line 3\)") as caught:
         load_settings()
-    assert not isinstance(from_file.value, FlagError)
+    assert not isinstance(caught.value, FlagError)
     monkeypatch.setenv("LOOKUPS_WINDOW", "x")
     with pytest.raises(SettingsError, match=r"window cannot be 'x' \(environment LOOKUPS_WINDOW\)"):
         load_settings()
@@ -186,7 +192,7 @@ def test_secrets_are_not_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_hush")
     monkeypatch.setenv("OPENAI_API_KEY", "sk_hush")
     settings = load_settings()
-    assert "hush" not in repr(settings) + repr(settings.describe())
+    assert "hush" not in repr(settings) + repr(describe_settings())
 
 
 def test_remote_code_cannot_be_trusted_by_a_file(config: Path) -> None:
@@ -224,13 +230,64 @@ def test_default_config_changes_nothing_and_spells_every_setting(config: Path) -
     assert tomllib.loads(text) == {}
     said = "\n".join(line[2:] for line in text.splitlines() if " = " in line)
     config.write_text(said, encoding="utf-8")
-    assert set(tomllib.loads(said)) == set(Settings.model_fields) - {"trust_remote_code"}
-    assert load_settings().model_dump() == Settings.model_construct().model_dump()
+    assert set(tomllib.loads(said)) == set(setting_fields()) - {"trust_remote_code"}
+    assert load_settings() == Settings()
+
+
+def test_a_flag_that_is_no_setting_is_named() -> None:
+    with pytest.raises(FlagError, match=r"'modle' is not a setting \(flag --modle\).*Did you mean model"):
+        load_settings(modle="x")
+
+
+def test_the_schema_that_ships_is_the_one_of_the_code() -> None:
+    assert (files("tui_lookups") / "config.schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+def test_the_schema_takes_what_is_read() -> None:
+    """Every default, every word for "none", and each other spelling: read, and valid."""
+    check = Draft202012Validator(config_schema())
+    said = "\n".join(line[2:] for line in default_config_text().splitlines() if " = " in line)
+    check.validate(tomllib.loads(said))
+    for line in (
+        "layers = 3",
+        "layers = [2, 0]",
+        'layers = "0,2,5-7"',
+        'cache_size_limit = "20GB"',
+        "cache_size_limit = 1000",
+        "price_per_million_input = 0.5",
+        'device = "cuda:1"',
+        '[keys]\nwalk.heads = "f5"',
+    ):
+        values = tomllib.loads(line)
+        check.validate(values)
+        for name, value in values.items():
+            load_settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["window = 1", 'dtype = "float64"', "modle = 1", "layers = []", "threads = true", 'base_url = "ftp://x"',
+     "trust_remote_code = true"],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_refused(config: Path, line: str) -> None:
+    config.write_text(line, encoding="utf-8")
+    assert not Draft202012Validator(config_schema()).is_valid(tomllib.loads(line))
+    with pytest.raises(SettingsError):
+        load_settings()
+
+
+def test_keys_of_ones_own(config: Path) -> None:
+    config.write_text('[keys]\nwalk.heads = "f5"\n"app.theme" = ["C", "f6"]\n', encoding="utf-8")
+    assert load_settings().keys == {"walk.heads": "f5", "app.theme": "C,f6"}
+    assert load_settings(keys=row("keys")[0]) == load_settings()
+    config.write_text("[keys]\nwalk.heads = 5\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="keys cannot be"):
+        load_settings()
 
 
 def test_every_setting_is_described() -> None:
-    assert [r.name for r in load_settings().describe()] == list(Settings.model_fields)
-    assert all(field.description for field in Settings.model_fields.values())
+    assert [r.name for r in describe_settings()] == list(Settings.__struct_fields__)
+    assert all(field.what and field.allowed for field in setting_fields().values())
 
 
 @given(st.sets(st.integers(0, 200), min_size=1))

@@ -20,7 +20,7 @@ def text_of(result: object, stream: io.TextIOBase | None = None) -> str:
 
 @pytest.fixture
 def explorer() -> FakeExplorer:
-    return FakeExplorer(Settings.model_construct())
+    return FakeExplorer(Settings())
 
 
 def test_a_type_without_a_table_is_a_defect() -> None:

@@ -5,12 +5,15 @@ The command line is imported inside, so that Ctrl-C during the imports ends quie
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import NoReturn
 
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
+    # what start-up makes stays: collecting in between only costs time; cli.py and running.py turn it on
+    gc.disable()
     try:
         from tui_lookups import cli
 

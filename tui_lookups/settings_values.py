@@ -1,36 +1,122 @@
-"""Values of settings as people write them: how each is read, and printed so that it can be read again."""
+"""Values of settings as people write them: how each is read, and printed so that it can be read again.
+
+A setting is a field `name: Annotated[TYPE, KIND("what it is", ...)] = default` of `Settings`. TYPE is what
+the program sees and holds the limits; KIND, one of the functions below, says in words what is allowed and
+how a text from a flag, a variable or config.toml becomes that type.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
+from msgspec import Meta
 
 MOST_LAYERS = 10_000
 
-# TOML and the environment have no null, so a word stands for it.
-NONE_WORDS = {
-    "layers": "all",
-    "threads": "auto",
-    "batch_tokens": "auto",
-    "cache_size_limit": "none",
-    "log": "none",
-    "atlas_reject": "none",
-    "base_url": "auto",
-    "token_budget": "none",
-    "price_per_million_input": "none",
-    "price_per_million_output": "none",
-}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]?)(I?)B?", re.ASCII | re.IGNORECASE)
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
+
+Plain: TypeAlias = str | int | float | bool
+Reader: TypeAlias = Callable[[Any], Any]
+Writer: TypeAlias = Callable[[Any], Plain]
+
+# --- types with their limits ---
+
+Text = Annotated[str, Meta(min_length=1)]
+DeviceName = Annotated[str, Meta(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$")]
+Url = Annotated[str, Meta(pattern=r"^https?://")]
+From0 = Annotated[int, Meta(ge=0)]
+From1 = Annotated[int, Meta(ge=1)]
+From2 = Annotated[int, Meta(ge=2)]
+Amount = Annotated[float, Meta(ge=0)]
+Above0 = Annotated[float, Meta(gt=0)]
+LayerNumbers = Annotated[tuple[int, ...], Meta(min_length=1)]
+
+# --- kinds ---
+
+
+def _plain(value: Any) -> Plain:
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def says(
+    what: str,
+    allowed: str,
+    read: Reader,
+    *,
+    none: str | None = None,
+    write: Writer = _plain,
+    also: tuple[dict[str, Any], ...] = (),
+) -> Meta:
+    """What a setting is (`what`), what may be written (`allowed`), and how that is read and written.
+
+    `read` makes a value of the field's type, or leaves what it does not know for the type to refuse; it
+    may raise ValueError. `write` is its way back, to what config.toml would say. `none` is the word for
+    None: neither TOML nor the environment has a null. `also` are the JSON schemas of what config.toml may
+    say besides the field's own type.
+    """
+    extra = {"allowed": allowed, "read": read, "write": write, "none": none, "also": also}
+    return Meta(description=what, extra=extra)
+
+
+def text(what: str, allowed: str, *, none: str | None = None) -> Meta:
+    """A name; "~" at its beginning is the home folder."""
+    return says(what, allowed, _home, none=none)
+
+
+def choice(what: str, literal: Any) -> Meta:
+    """One of the words of a Literal."""
+    return says(what, ", ".join(get_args(literal)), _as_is)
+
+
+def word(what: str, allowed: str) -> Meta:
+    """A word without spaces around it."""
+    return says(what, allowed, lambda value: value.strip() if isinstance(value, str) else value)
+
+
+def switch(what: str) -> Meta:
+    """True or false."""
+    return says(what, "true, false", _read_bool)
+
+
+def number(what: str, allowed: str, *, none: str | None = None) -> Meta:
+    """A whole or decimal number, as the field's type says."""
+    return says(what, allowed, _read_number, none=none)
+
+
+def amount(what: str, allowed: str, *, none: str | None = None) -> Meta:
+    """A count with a unit: "20GB", "512MiB", "2M" or a plain number."""
+    return says(what, allowed, _read_size, none=none, also=({"type": "string", "pattern": "^[0-9]"},))
+
+
+def path(what: str, allowed: str, *, none: str | None = None) -> Meta:
+    """A file or folder; "~" at its beginning is the home folder."""
+    return says(what, allowed, _read_path, none=none)
+
+
+def layer_list(what: str) -> Meta:
+    """Layers as "9-11", 3, [0, 2] or "0,2,5-7"; "all" for None."""
+    also: tuple[dict[str, Any], ...] = ({"type": "string", "pattern": "^[0-9, -]+$"}, {"type": "integer"})
+    allowed = "all, or layers from 0 like 9-11, 3 or 0,2,5-7"
+    return says(what, allowed, _read_layers, none="all", write=format_layers, also=also)
+
+
+def key_table(what: str) -> Meta:
+    """A table of action ids and keys, or both as text: "walk.heads=f5 app.theme=C,f6"."""
+    allowed = 'a table of actions and keys, or a text like "walk.heads=f5 app.theme=C,f6"'
+    return says(what, allowed, _read_keys, write=format_keys, also=({"type": "string"}, {"type": "object"}))
+
+
+# --- texts ---
 
 
 def parse_layers(text: str) -> tuple[int, ...]:
@@ -60,6 +146,22 @@ def format_layers(layers: tuple[int, ...] | None) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def parse_keys(text: str) -> dict[str, str]:
+    """Keys by action of "walk.heads=f5 app.theme=C,f6". Raises ValueError on anything else."""
+    keys: dict[str, str] = {}
+    for part in text.split():
+        action, equals, key = part.partition("=")
+        if not (action and equals and key):
+            raise ValueError(f"{part!r} is no action=key")
+        keys[action] = key
+    return keys
+
+
+def format_keys(keys: Mapping[str, str]) -> str:
+    """The text that `parse_keys` reads back as `keys`."""
+    return " ".join(f"{action}={key}" for action, key in keys.items())
+
+
 def parse_size(text: str) -> int:
     """Bytes in "20GB" (powers of ten), "20GiB" (powers of two) or "1000". Raises ValueError otherwise."""
     match = _SIZE.fullmatch(text.strip())
@@ -69,13 +171,32 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * (_BINARY_UNITS[unit] if match[3] else _UNITS[unit]))
 
 
-def _read_layers(value: object) -> object:
+def _as_is(value: object) -> object:
+    return value
+
+
+def _home(value: object) -> object:
+    """ "~/models" as a shell would read it; also in the file and in the environment."""
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value
+
+
+def _read_path(value: object) -> object:
+    if isinstance(value, str | Path) and str(value):
+        return Path(value).expanduser()
+    return value
+
+
+def _read_bool(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in _YES + _NO:
+        return value.strip().lower() in _YES
+    return value
+
+
+def _read_number(value: object) -> object:
     if isinstance(value, str):
-        return parse_layers(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return parse_layers(str(value))
-    if isinstance(value, (list, tuple)):
-        return parse_layers(",".join(str(layer) for layer in value)) if value else ()
+        value = int(value) if _WHOLE.fullmatch(value.strip()) else float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number is meant")
     return value
 
 
@@ -83,55 +204,28 @@ def _read_size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def _word_for_none(name: str) -> Callable[[object], object]:
-    word = NONE_WORDS[name]
-    return lambda value: None if isinstance(value, str) and value.strip().lower() == word else value
+def _read_keys(value: object) -> object:
+    if isinstance(value, str):
+        return parse_keys(value)
+    return dict(_flattened(value)) if isinstance(value, dict) else value
 
 
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number is meant")
+def _flattened(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """TOML reads `walk.heads = "f5"` as a table in a table, and `["C", "f6"]` is "C,f6"."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{before}{name}.")
+        elif isinstance(value, list):
+            yield before + name, ",".join(map(str, value))
+        else:
+            yield before + name, value
+
+
+def _read_layers(value: object) -> object:
+    if isinstance(value, str):
+        return parse_layers(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return parse_layers(str(value))
+    if isinstance(value, list | tuple):
+        return parse_layers(",".join(str(layer) for layer in value)) if value else ()
     return value
-
-
-def _home(value: Any) -> Any:
-    """ "~/models" as a shell would read it; also in the file and in the environment."""
-    if isinstance(value, str | Path) and str(value).startswith("~"):
-        return Path(value).expanduser() if isinstance(value, Path) else os.path.expanduser(value)
-    return value
-
-
-def _device(value: str) -> str:
-    if _DEVICE.fullmatch(value) is None:
-        raise ValueError(f"{value!r} is no device")
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_no_bool)]
-Text = Annotated[str, Field(min_length=1), AfterValidator(_home)]
-Layers = Annotated[
-    tuple[int, ...] | None, NoDecode, BeforeValidator(_read_layers), BeforeValidator(_word_for_none("layers"))
-]
-Size = Annotated[
-    Count | None,
-    BeforeValidator(_read_size),
-    BeforeValidator(_word_for_none("cache_size_limit")),
-    BeforeValidator(_no_bool),
-]
-AutoCount = Annotated[Count | None, BeforeValidator(_word_for_none("threads"))]
-Folder = Annotated[Path, AfterValidator(_home)]
-OptionalFile = Annotated[Path | None, AfterValidator(_home), BeforeValidator(_word_for_none("log"))]
-Device = Annotated[str, AfterValidator(_device)]
-Seconds = Annotated[float, BeforeValidator(_no_bool)]
-Address = Annotated[
-    str | None, Field(min_length=1, pattern=r"^https?://"), BeforeValidator(_word_for_none("base_url"))
-]
-Budget = Annotated[
-    Count | None,
-    BeforeValidator(_read_size),
-    BeforeValidator(_word_for_none("token_budget")),
-    BeforeValidator(_no_bool),
-]
-Price = Annotated[
-    float | None, BeforeValidator(_word_for_none("price_per_million_input")), BeforeValidator(_no_bool)
-]

@@ -63,6 +63,8 @@ def _planned(
         if plan.calls:
             for line in (plan_sentence(plan), *plan.notes):
                 print(visible(line), file=sys.stderr)
+            if plan.problem:
+                raise LookupsError(plan.problem, plan.hint)
         at_a_terminal = sys.stdin.isatty() and sys.stderr.isatty()
         if plan.calls > 1 and at_a_terminal and not yes and not click.confirm("Send them?", err=True):
             raise LookupsError("Nothing was sent.", "Confirm with y, or give --yes.")

@@ -11,8 +11,10 @@ Nothing heavy is imported before it is needed: `--help` loads neither torch, Num
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 import click
 
 from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError
-from tui_lookups.results import Dtype, Preset, SignSetting
+from tui_lookups.results import Dtype, Preset, ScanEngine, SignSetting
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 R = TypeVar("R")
 Rows = list[tuple[str, ...]]
+
+_TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 FAILED, WRONG_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 NAME = "lookups-tui"
@@ -84,14 +88,25 @@ class Invocation:
 
     def emit(self, result: object, rows: Rows | None = None) -> None:
         """Print a dataclass to stdout: one JSON document, or its table (`rows` where it has none)."""
-        try:
+        with _answering():
             _write(_json(result) if self.json else _table(result, rows))
-        except BrokenPipeError as error:
-            raise ReaderLeft from error
-        except OSError as error:
-            raise LookupsError(
-                f"The answer cannot be written: {error.strerror or error}.", "Check where stdout goes."
-            ) from error
+
+    def emit_bytes(self, data: bytes) -> None:
+        """Print bytes to stdout as they are."""
+        with _answering():
+            _write(data)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderLeft from error
+    except OSError as error:
+        raise LookupsError(
+            f"The answer cannot be written: {error.strerror or error}.", "Check where stdout goes."
+        ) from error
 
 
 def open_explorer(settings: Settings) -> Explorer:
@@ -105,6 +120,9 @@ def _json(result: object) -> bytes:
     from tui_lookups.storage.codec import document
 
     text = json.dumps(document(result), ensure_ascii=False, allow_nan=False)
+    # JSON leaves DEL, the C1 controls (U+009B starts a terminal's sequences as ESC [ does) and the marks that
+    # reorder or break a line as they are; escaped, they read back as themselves
+    text = _TERMINAL_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     # JSON is UTF-8 on any locale; a lone surrogate becomes the \udcxx that JSON reads back as itself
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -114,6 +132,7 @@ def _table(result: object, rows: Rows | None) -> bytes:
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
+        tables_verification,  # noqa: F401 - registers renderers
     )
 
     text = tables.to_text(tables.render(result) if rows is None else tables.facts(rows), sys.stdout)
@@ -133,6 +152,14 @@ def _log_to(path: Path | None, debug: bool) -> None:
     """Send what the libraries log and warn of to the log file; to stderr only with --debug."""
     import logging
 
+    from tui_lookups.visible import visible
+
+    class VisibleFormatter(logging.Formatter):
+        """Foreign text in a message as text: logs are read on terminals."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return "\n".join(map(visible, super().format(record).splitlines()))
+
     handler: logging.Handler = logging.StreamHandler(sys.stderr) if debug else logging.NullHandler()
     if path is not None:
         try:
@@ -142,13 +169,9 @@ def _log_to(path: Path | None, debug: bool) -> None:
                 f"The log {path} cannot be written: {error.strerror or error}.",
                 "Choose another file with --log.",
             ) from error
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.captureWarnings(True)
-    logging.basicConfig(
-        level=logging.INFO,
-        handlers=[handler],
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 # --- common flags ---
@@ -178,8 +201,11 @@ def common_flags() -> list[click.Option]:
     return [
         _flag("--model", metavar="MODEL", help="demo, smollm2, a hub name, a folder or a .gguf file."),
         _flag(
-            "--corpus", metavar="CORPUS", help="demo, a text, .jsonl or .parquet file, a folder, or hub:NAME."
+            "--corpus",
+            metavar="CORPUS",
+            help="demo, a .txt, .jsonl (also .gz, .zst) or .parquet file, a folder, or hub:OWNER/NAME.",
         ),
+        _flag("--max-documents", type=int, metavar="N", help="Most documents taken of the corpus."),
         _flag("--device", metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
         _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),
         _flag("--layers", metavar="LAYERS", help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7."),
@@ -189,6 +215,10 @@ def common_flags() -> list[click.Option]:
         _flag("--window", type=int, metavar="N", help="Most tokens a prompt has."),
         _flag("--cache-dir", metavar="FOLDER", help="Folder of the cache."),
         _flag("--threads", type=int, metavar="N", help="CPU threads of the model."),
+        _flag("--engine", type=_choice(ScanEngine), help="Who scans: this process, or workers of Ray."),
+        _flag("--ray-address", metavar="ADDRESS", help="A Ray cluster that runs; RAY_ADDRESS by default."),
+        _flag("--ray-workers", type=int, metavar="N", help="Workers of Ray; one a GPU by default."),
+        _flag("--compile/--no-compile", help="Have torch compile the scan's attention."),
         _flag("--explainer-model", metavar="NAME", help="Model that explains heads and scores explanations."),
         _flag("--base-url", metavar="URL", help="Where the explainer is: any OpenAI-compatible server."),
         _flag("--offline/--online", help="Never reach for the network."),
@@ -244,7 +274,7 @@ def run(app: click.Group, arguments: list[str]) -> int:
             result = app.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=invocation)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, Cancelled):
         _debug(invocation)
@@ -261,7 +291,21 @@ def run(app: click.Group, arguments: list[str]) -> int:
 
 def _debug(invocation: Invocation) -> None:
     if invocation.debug:
-        traceback.print_exc(file=sys.stderr)
+        _print_visible(traceback.format_exc())
+
+
+def _print_visible(text: str) -> None:
+    """Lines to stderr, foreign text in them as text: no escape sequence of data reaches a terminal."""
+    from tui_lookups.visible import visible
+
+    for line in text.splitlines():
+        print(visible(line), file=sys.stderr)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    text = io.StringIO()
+    error.show(text)
+    _print_visible(text.getvalue())
 
 
 def _failed(error: Exception, debug: bool) -> int:

@@ -43,7 +43,7 @@ def sentence(status: Status, scan: ScanProgress | None) -> str:
         )
     if status.stage in ("starting", "loading"):
         return visible(status.message) or "loading the model"
-    return ""
+    return visible(status.message) if status.stage == "ready" else ""
 
 
 def asking_sentence(asked: RequestProgress) -> str:

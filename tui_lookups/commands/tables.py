@@ -166,6 +166,8 @@ def _(result: NeuronTokens) -> RenderableType:
 
 @render.register
 def _(result: ScanSummary) -> RenderableType:
+    earlier = result.extended_from
+    taken_over = [("taken over", f"{earlier:,} prompts of an earlier corpus")] if earlier else []
     return facts(
         [
             ("prompts", f"{result.prompts:,}"),
@@ -174,6 +176,7 @@ def _(result: ScanSummary) -> RenderableType:
             ("seconds", f"{result.seconds:.1f}"),
             ("tokens per second", f"{result.tokens_per_second:,.0f}"),
             ("resumed from", f"{result.resumed_from:,} prompts"),
+            *taken_over,
             ("index", result.index_path),
         ]
     )

@@ -75,6 +75,7 @@ def _(result: Plan) -> RenderableType:
             ("cost", "no price is set" if result.cost is None else f"at most {result.cost:.4f}"),
             ("budget left", "no budget is set" if result.budget_left is None else f"{result.budget_left:,}"),
             *(("note", note) for note in result.notes),
+            *([("problem", result.problem), ("", result.hint)] if result.problem else []),
         ]
     )
 

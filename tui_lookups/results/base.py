@@ -18,6 +18,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Preset = Literal["default", "paper"]
 ActivityRule = Literal["2sd", "top3"]
 Direction = Literal["both", "gate", "up"]
+ScanEngine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class Plan:
     """What a question would send: known before anything is sent.
 
     `output_tokens` is the most that can come back; `counting` says how input tokens were counted.
-    `budget_left` is None where the setting token_budget is.
+    `budget_left` is None where the setting token_budget is. `problem` says why none of it can be sent as
+    things are, and `hint` what to do about that; both are empty where it can.
     """
 
     model: str
@@ -72,6 +73,8 @@ class Plan:
     cost: float | None
     budget_left: int | None
     notes: tuple[str, ...]
+    problem: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +240,15 @@ class NeuronExplanations:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadInWords:
+    """A head worth explaining, and the newest explanation by the settings' explainer that has a score, else
+    the newest; None while there is none."""
+
+    head: HeadId
+    explained: Explained | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Mean and sample standard deviation of `count` values; None where there are too few for one."""
 
@@ -258,4 +270,17 @@ class ScoreReport:
     f1: Summary
     control: Summary
     usage: Usage
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronWords:
+    """Every head worth explaining for a neuron with what is known of it so far.
+
+    `report` holds the means over those that are scored.
+    """
+
+    neuron: NeuronId
+    heads: tuple[HeadInWords, ...]
+    report: ScoreReport
     provenance: Provenance

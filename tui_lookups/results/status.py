@@ -26,7 +26,11 @@ class ScanProgress:
 
 @dataclass(frozen=True, slots=True)
 class ScanSummary:
-    """What a finished scan did. `resumed_from` is the number of prompts found in a checkpoint."""
+    """What a finished scan did.
+
+    `resumed_from` is the number of prompts found in a checkpoint, `extended_from` of those taken over from
+    the index of an earlier corpus that this one begins with.
+    """
 
     prompts: int
     tokens: int
@@ -36,6 +40,7 @@ class ScanSummary:
     resumed_from: int
     index_path: str
     provenance: Provenance
+    extended_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

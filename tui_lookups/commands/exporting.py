@@ -1,0 +1,99 @@
+"""`lookups-tui export`: tokens and neurons to one file. `tui_lookups.cli` puts it on the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tui_lookups.commands.invocation import Invocation, command, top_option
+from tui_lookups.errors import BadIdError, ExportError
+from tui_lookups.ids import NeuronId
+from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+
+if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
+    from tui_lookups.explorer import Explorer
+
+EXPORTING = click.Group("exporting")
+"""Holds `export` until it is put on the app."""
+
+EXPORT_NEURONS, EXPORT_PROMPTS, EXPORT_HEADS = 5, 3, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What `export` wrote, and where."""
+
+    path: str
+    neurons: int
+    prompts: int
+    heads: int
+
+
+def _is_neuron(text: str) -> bool:
+    try:
+        NeuronId.parse(text)
+    except BadIdError:
+        return False
+    return True
+
+
+def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Selection:
+    """The basket for tokens and neurons by name, each thing once, in the order it is met.
+
+    A token brings its `top` neurons; every neuron brings its first prompts, and of the first prompt the
+    heads of largest absolute attribution.
+    """
+    chosen: dict[NeuronId, SelectedNeuron] = {}
+    for name in names:
+        if _is_neuron(name):
+            neuron = NeuronId.parse(name)
+            chosen.setdefault(neuron, SelectedNeuron(neuron))
+            continue
+        ranking = explorer.neurons(name, top=top)
+        for row in ranking.neurons:
+            chosen.setdefault(row.neuron, SelectedNeuron(row.neuron, ranking.token))
+    prompts: list[SelectedPrompt] = []
+    heads: list[SelectedHead] = []
+    for neuron in chosen:
+        found = explorer.prompts(neuron, top=EXPORT_PROMPTS).prompts
+        prompts += (SelectedPrompt(neuron, prompt.prompt_id) for prompt in found)
+        if found:
+            scores = explorer.heads(neuron, prompt=1).heads
+            largest = sorted(scores, key=lambda score: -abs(score.attribution))[:EXPORT_HEADS]
+            heads += (SelectedHead(neuron, score.head, found[0].prompt_id) for score in largest)
+    return Selection(tuple(chosen.values()), tuple(prompts), tuple(heads))
+
+
+@command(EXPORTING)
+@click.argument("names", nargs=-1, required=True, metavar="TOKEN_OR_NEURON...")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@top_option(EXPORT_NEURONS, "How many neurons a token brings.")
+def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: bool, top: int) -> None:
+    """Write neurons, prompts and heads to a file.
+
+    A token brings its first neurons; what reads as a neuron is one, and "#640" is a token id."""
+    # before minutes of scanning, not after them
+    if output.exists() and not force:
+        raise ExportError(f"{output} exists already.", "Choose another file, or overwrite it with --force.")
+    if not output.absolute().parent.is_dir():
+        raise ExportError(f"The folder of {output} does not exist.", "Make it first, or choose another file.")
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Exported:
+        selection = gather_selection(explorer, names, top)
+        path = explorer.export(selection, output, overwrite=force)
+        return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))
+
+    invocation.answer(
+        ask,
+        rows=lambda done: [
+            ("written", done.path),
+            ("neurons", f"{done.neurons}"),
+            ("prompts", f"{done.prompts}"),
+            ("heads", f"{done.heads}"),
+        ],
+    )

@@ -1,0 +1,122 @@
+"""Subcommands of the walk: token -> neurons -> prompts -> heads. `tui_lookups.cli` puts them on the app."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from tui_lookups.commands.invocation import Invocation, command, top_option
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.peaks import PromptKind
+
+if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.results import HeadAttributions, HeadOverview
+
+WALK = click.Group("walk")
+"""Holds the commands until they are put on the app."""
+
+
+@command(WALK)
+@click.argument("token")
+@top_option(20, "How many neurons.")
+@click.option("--next-token-only", is_flag=True, help="Only neurons whose own top token is this one.")
+def neurons(invocation: Invocation, token: str, top: int, next_token_only: bool) -> None:
+    """The neurons that promote TOKEN.
+
+    " time" and "time" are different tokens; "#640" is the token with that id."""
+    invocation.answer(lambda explorer, _: explorer.neurons(token, top=top, next_token_only=next_token_only))
+
+
+@command(WALK)
+@click.argument("neuron")
+@top_option(20, "How many tokens.")
+def tokens(invocation: Invocation, neuron: str, top: int) -> None:
+    """The tokens NEURON promotes most.
+
+    NEURON is written L9.N1985 or 9.1985. Also the tokens it suppresses most."""
+    name = NeuronId.parse(neuron)
+    invocation.answer(lambda explorer, _: explorer.tokens(name, top=top))
+
+
+@command(WALK)
+def scan(invocation: Invocation) -> None:
+    """Find the top prompts of every neuron.
+
+    One pass over the corpus; it goes on where an earlier scan stopped."""
+    invocation.answer(lambda explorer, narrator: explorer.scan(progress=narrator.hear))
+
+
+@command(WALK)
+@click.argument("neuron")
+@top_option(None, "How many prompts (all that are kept, by default).")
+@click.option(
+    "--kind",
+    type=click.Choice(get_args(PromptKind)),
+    default="top",
+    show_default=True,
+    help="Those that fire it most, a random sample, or one of each decile of their peaks.",
+)
+def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKind) -> None:
+    """The prompts that fire NEURON most.
+
+    With what it comes to at each peak. Scans the corpus first when that has not been done."""
+    name = NeuronId.parse(neuron)
+
+    def ask(explorer: Explorer, narrator: Narrator) -> object:
+        kept = explorer.settings.top
+        if kind == "top" and top is not None and top > kept:
+            print(f"The index keeps {kept} prompts a neuron; LOOKUPS_TOP={top} keeps more.", file=sys.stderr)
+        return explorer.prompts_with_figures(name, kind=kind, top=top or kept)
+
+    invocation.answer(ask)
+
+
+@command(WALK)
+@click.argument("neuron")
+@click.option("--text", required=True, help="The text to run.")
+def activations(invocation: Invocation, neuron: str, text: str) -> None:
+    """How NEURON fires on a text."""
+    name = NeuronId.parse(neuron)
+    invocation.answer(lambda explorer, _: explorer.activations(name, text))
+
+
+@command(WALK)
+@click.argument("neuron")
+@click.option(
+    "--prompt", type=click.IntRange(min=1), metavar="RANK", help="Rank of the prompt, 1 by default."
+)
+@click.option("--text", help="A text instead of a prompt.")
+@click.option("--sources", metavar="HEAD", help="Split this head's attribution over the tokens it reads.")
+@click.option("--trimmed/--full", default=None, help="Attribute on the trimmed prompt.")
+@click.option("--all-prompts", is_flag=True, help="Over all prompts of the neuron.")
+def heads(
+    invocation: Invocation,
+    neuron: str,
+    prompt: int | None,
+    text: str | None,
+    sources: str | None,
+    trimmed: bool | None,
+    all_prompts: bool,
+) -> None:
+    """The attention heads that fire NEURON.
+
+    On one prompt or text, with everything else that adds up to its activation, or over all prompts."""
+    if prompt is not None and text is not None:
+        raise click.UsageError("--prompt and --text exclude each other.")
+    if all_prompts and any(given is not None for given in (prompt, text, sources)):
+        raise click.UsageError("--all-prompts goes with none of --prompt, --text and --sources.")
+    if text is not None and trimmed:
+        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
+    name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)
+
+    def ask(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:
+        if all_prompts:
+            return explorer.heads_overview(name, trimmed=trimmed)
+        rank = 1 if prompt is None and text is None else prompt
+        return explorer.heads(name, prompt=rank, text=text, sources=head, trimmed=trimmed)
+
+    invocation.answer(ask)

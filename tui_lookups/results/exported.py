@@ -1,0 +1,70 @@
+"""The document a basket is exported as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.attribution import HeadAttributions, HeadMean
+from tui_lookups.results.base import Provenance, Token
+from tui_lookups.results.congruence import TokenCongruence
+from tui_lookups.results.explanation import Explanation, ExplanationScore
+from tui_lookups.results.prompts import NeuronStats, Prompt
+from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedNeuron:
+    """A marked neuron with what it writes; the four token figures are None without a token."""
+
+    neuron: NeuronId
+    token: Token | None
+    congruence: float | None
+    cosine: float | None
+    token_rank: int | None
+    tokens: tuple[TokenCongruence, ...]
+    suppressed: tuple[TokenCongruence, ...]
+    stats: NeuronStats | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedPrompt:
+    neuron: NeuronId
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedHead:
+    """A marked head: its attribution on one prompt with its sources, or its mean over all prompts.
+
+    `explanation` is its newest one, `explanation_score` that one's score; None while there is none.
+    """
+
+    neuron: NeuronId
+    head: HeadId
+    prompt_id: int | None
+    attributions: HeadAttributions | None
+    mean: HeadMean | None
+    explanation: Explanation | None = None
+    explanation_score: ExplanationScore | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDocument:
+    """One JSON document, valid against storage/export.schema.json; can be opened again as a selection."""
+
+    schema_version: int
+    generator: str
+    created: str
+    provenance: Provenance
+    neurons: tuple[ExportedNeuron, ...]
+    prompts: tuple[ExportedPrompt, ...]
+    heads: tuple[ExportedHead, ...]
+
+    def selection(self) -> Selection:
+        """The basket this document was made from."""
+        return Selection(
+            tuple(SelectedNeuron(n.neuron, n.token) for n in self.neurons),
+            tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
+            tuple(SelectedHead(h.neuron, h.head, h.prompt_id) for h in self.heads),
+        )
