@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tui_lookups.corpus import corpus as module
 from tui_lookups.corpus.corpus import (
+    BuildProgress,
     Corpus,
     build_corpus,
     corpus_fingerprint,
@@ -21,7 +23,8 @@ from tui_lookups.corpus.corpus import (
     open_corpus,
     part_of,
 )
-from tui_lookups.corpus.readers import Document, Source, open_source
+from tui_lookups.corpus.readers import FileSource, open_source
+from tui_lookups.corpus.source import Document, Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
 from tui_lookups.storage.arrays import ArrayFolder
 
@@ -178,18 +181,17 @@ def test_stopping_leaves_nothing_and_the_next_build_is_whole(
 ) -> None:
     monkeypatch.setattr(module, "_BATCH_DOCUMENTS", 5)
     asked: list[int] = []
-    reported: list[tuple[int, int]] = []
+    reported: list[BuildProgress] = []
 
     def stop() -> bool:
         asked.append(1)
         return len(asked) > 4
 
     with pytest.raises(Cancelled):
-        build_corpus(
-            source, encode, BOS, 16, "bytes", root, lambda *done: reported.append(done), should_stop=stop
-        )
+        build_corpus(source, encode, BOS, 16, "bytes", root, reported.append, should_stop=stop)
     assert len(reported) == 3
-    assert reported[-1][0] <= reported[-1][1] == source.bytes_total
+    assert reported[-1].bytes_read <= reported[-1].bytes_total == source.bytes_total
+    assert [each.documents for each in reported] == [5, 10, 15]
     fingerprint = corpus_fingerprint(source.fingerprint(), "bytes", 16, BOS)
     assert open_corpus(source, fingerprint, root) is None
     assert list((root / fingerprint).glob("*.npy")) == []
@@ -292,7 +294,7 @@ def test_a_bad_document_in_the_middle_leaves_nothing(tmp_path: Path, root: Path)
     assert list(root.rglob("*.npy")) == []
 
 
-class Endless(Source):
+class Endless(FileSource):
     """Many documents out of nowhere: memory must not depend on how many."""
 
     def __init__(self, path: Path, count: int) -> None:
@@ -326,3 +328,109 @@ def test_the_corpus_package_loads_no_torch() -> None:
     code = "import sys, tui_lookups.corpus.corpus; print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+# --- what extends what ---
+
+
+def jsonl(path: Path, texts: list[str]) -> Source:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return open_source(str(path))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.text(st.sampled_from("abc é"), min_size=2, max_size=40).filter(str.strip), min_size=2, max_size=12
+    ),
+    st.integers(2, 9),
+    st.sampled_from([None, BOS]),
+    st.integers(1, 5),
+    st.data(),
+)
+def test_a_longer_corpus_proves_that_it_begins_with_a_shorter_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    texts: list[str],
+    window: int,
+    bos_id: int | None,
+    piece: int,
+    data: st.DataObject,
+) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    cut = data.draw(st.integers(1, len(texts)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_BATCH_DOCUMENTS", data.draw(st.integers(1, 5)))
+        patch.setattr(module, "_DIGEST_WINDOWS", piece)
+        try:
+            part = build(jsonl(folder / "part.jsonl", texts[:cut]), folder / "corpora", window, bos_id)
+        except CorpusError:  # no window of two tokens
+            return
+        whole = build(jsonl(folder / "whole.jsonl", texts), folder / "corpora", window, bos_id)
+        counts = list(range(len(whole) + 1))
+        digests = whole.prefix_digests(counts)
+    assert digests[len(part)] == part.content()
+    assert digests[-1] == whole.content()
+    assert len(set(digests)) == len(digests)
+    changed = [*texts[: cut - 1], texts[cut - 1] + "!"]
+    other = build(jsonl(folder / "other.jsonl", changed), folder / "corpora", window, bos_id)
+    assert other.content() not in digests
+    assert part.prefix_digests([len(part), 0]) == [part.content(), digests[0]]
+    with pytest.raises(ValueError, match="prompts"):
+        part.prefix_digests([len(part) + 1])
+
+
+def test_digests_do_not_depend_on_types_on_disk_nor_on_where_texts_are_from(
+    source: Source, root: Path, tmp_path: Path
+) -> None:
+    texts = [document.text for document in source.documents()]
+    small = build_corpus(source, encode, BOS, 16, "bytes", root, d_vocab=301)
+    other = build(jsonl(tmp_path / "texts.jsonl", texts), root)
+    assert small._arrays["tokens"].dtype != other._arrays["tokens"].dtype
+    assert small.info.fingerprint != other.info.fingerprint
+    assert small.content() == other.content()
+
+
+def test_a_corpus_written_before_digests_were_has_one(source: Source, root: Path) -> None:
+    corpus = build(source, root)
+    path = root / corpus.info.fingerprint
+    manifest = ArrayFolder(path).manifest()
+    assert manifest is not None
+    with ArrayFolder(path).writing() as writer:
+        assert writer is not None
+        kept = {name: value for name, value in manifest.description.items() if name not in ("content", "cut")}
+        writer.commit(kept)
+    opened = build_corpus(source, refuse, BOS, 16, "bytes", root)
+    assert opened.content() == corpus.content()
+    assert opened.info == corpus.info
+
+
+@pytest.mark.parametrize(("limit", "documents", "cut"), [(7, 7, True), (39, 39, True), (40, 40, False)])
+def test_a_corpus_that_is_cut_says_so(
+    source: Source, root: Path, limit: int, documents: int, cut: bool
+) -> None:
+    whole = build(source, root)
+    part = build_corpus(source, encode, BOS, 16, "bytes", root, max_documents=limit)
+    assert part.info.documents == documents
+    assert part.info.name == ("texts.txt" + f" (first {limit} documents)" * cut)
+    assert part.info.fingerprint != whole.info.fingerprint
+    assert whole.prefix_digests([len(part)]) == [part.content()]
+    again = build_corpus(source, refuse, BOS, 16, "bytes", root, max_documents=limit)
+    assert again.info == part.info
+
+
+def test_a_source_without_end_is_cut_by_its_own_limit(source: Source, root: Path) -> None:
+    endless = Endless(source.files[0], 10**12)
+    endless.limit = 600
+    corpus = build(endless, root)
+    assert corpus.info.documents == 600
+    assert "first 600" in corpus.info.name
+
+
+def test_progress_is_told_in_words(source: Source, root: Path) -> None:
+    told: list[BuildProgress] = []
+    corpus = build_corpus(source, encode, BOS, 16, "bytes", root, told.append)
+    assert told[-1] == BuildProgress(40, corpus.info.tokens, source.bytes_total, source.bytes_total)
+    assert (
+        told[-1].sentence("a.txt") == f"tokenising a.txt: 40 documents, {corpus.info.tokens:,} tokens (100%)"
+    )
+    assert BuildProgress(1000, 23456, 9, None).sentence("x") == "tokenising x: 1,000 documents, 23,456 tokens"

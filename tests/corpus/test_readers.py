@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tui_lookups.corpus import readers
-from tui_lookups.corpus.readers import Document, open_source
+from tui_lookups.corpus import compressed, source
+from tui_lookups.corpus import lines as lines_module
+from tui_lookups.corpus.readers import open_source
+from tui_lookups.corpus.source import Document
 from tui_lookups.errors import CorpusError
 
 
@@ -68,10 +70,10 @@ def test_pieces_of_any_size_give_the_paragraphs_of_the_whole(
     """However the bytes arrive and however short documents are cut, no character but line ends is lost."""
     path = write(tmp_path_factory.mktemp("pieces") / "a.txt", text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "_CHUNK", chunk)
-        whole = list(readers.read_txt(path, lambda _: None))
-        patch.setattr(readers, "MOST_CHARACTERS", most)
-        cut = list(readers.read_txt(path, lambda _: None))
+        patch.setattr(compressed, "_CHUNK", chunk)
+        whole = list(lines_module.read_txt(path, lambda _: None))
+        patch.setattr(source, "MOST_CHARACTERS", most)
+        cut = list(lines_module.read_txt(path, lambda _: None))
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     expected, paragraph = [], []
     for line in [*lines, ""]:
@@ -93,7 +95,7 @@ def test_a_line_that_never_ends_is_read_in_flat_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     number = 0
     for document in open_source(str(path)).documents():
-        assert len(document.text) <= readers.MOST_CHARACTERS
+        assert len(document.text) <= source.MOST_CHARACTERS
         number += 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -108,7 +110,7 @@ def test_jsonl_texts(tmp_path: Path) -> None:
 
 
 def test_a_long_text_in_jsonl_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_CHARACTERS", 4)
+    monkeypatch.setattr(source, "MOST_CHARACTERS", 4)
     assert texts(write(tmp_path / "a.jsonl", b'{"text": "abcdefghij"}')) == ["abcd", "efgh", "ij"]
 
 
@@ -137,7 +139,7 @@ def test_a_bad_line_of_jsonl_is_named(tmp_path: Path, line: bytes, words: str) -
 
 
 def test_a_line_of_jsonl_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_LINE_CHARACTERS", 1000)
+    monkeypatch.setattr(lines_module, "MOST_LINE_CHARACTERS", 1000)
     with pytest.raises(CorpusError, match="line 2: the line is longer"):
         texts(write(tmp_path / "a.jsonl", b'{"text": "a"}\n{"text": "' + b"x" * 5000))
 
@@ -157,14 +159,14 @@ def test_a_line_of_jsonl_without_end_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_bytes_that_are_no_utf8_are_located(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, offset: int, line: int, chunk: int
 ) -> None:
-    monkeypatch.setattr(readers, "_CHUNK", chunk)
+    monkeypatch.setattr(compressed, "_CHUNK", chunk)
     with pytest.raises(CorpusError, match=rf"not UTF-8: line {line}, byte {offset}\.") as caught:
         texts(write(tmp_path / "a.txt", data))
     assert "iconv" in caught.value.hint
 
 
 def test_binary_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_CHUNK", 4)
+    monkeypatch.setattr(compressed, "_CHUNK", 4)
     with pytest.raises(CorpusError, match=r"NUL byte at byte 6\."):
         texts(write(tmp_path / "a.txt", b"abcdef\0gh"))
     monkeypatch.undo()
@@ -203,13 +205,13 @@ def test_a_folder_is_read_in_order_and_says_what_it_left_out(tmp_path: Path) -> 
 def test_what_is_no_corpus_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    write(tmp_path / "a.parquet", b"PAR1")
+    write(tmp_path / "a.csv", b"text")
     os.mkfifo(tmp_path / "pipe.txt")
-    for spec in ("missing.txt", "empty", "a.parquet", "loop", "x\0y", "pipe.txt", "n" * 300):
+    for spec in ("missing.txt", "empty", "a.csv", "loop", "x\0y", "pipe.txt", "n" * 300):
         with pytest.raises(CorpusError) as caught:
             open_source(str(tmp_path / spec))
         assert "demo" in caught.value.hint
-        assert ".jsonl or .txt" in caught.value.hint
+        assert ".jsonl, .parquet or .txt" in caught.value.hint
 
 
 def test_a_folder_named_demo_is_reached_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@
    scores). The same text is always in the same part, also when the corpus grows or holds it twice.
 4. Token ids, window offsets, document numbers and parts are appended to array files batch by batch, so
    memory is flat in the length of the corpus, and committed at the end as a whole.
-
-The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window and begin-of-text.
+5. The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window, begin-of-text and
+   the most documents taken.
+6. The content digest (digest.py) is of the windows themselves. A corpus that begins with all windows of
+   another one is recognised by it, whatever file they came from, and scanned from there on.
 """
 
 from __future__ import annotations
@@ -17,15 +19,17 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.corpus.readers import Document, Source
+from tui_lookups.corpus.digest import WindowDigest
+from tui_lookups.corpus.source import Document, Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
 from tui_lookups.results import CorpusInfo
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
@@ -41,7 +45,25 @@ _BATCH_DOCUMENTS = 256
 _BATCH_CHARACTERS = 1_000_000
 _WAIT_SECONDS = 0.1
 
+_DIGEST_WINDOWS = 1 << 16
+"""Windows hashed at a time."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildProgress:
+    """How far tokenising is; `bytes_total` is None where nobody knows how long the source is."""
+
+    documents: int
+    tokens: int
+    bytes_read: int
+    bytes_total: int | None
+
+    def sentence(self, name: str) -> str:
+        """For people: "tokenising pile.jsonl: 1,000 documents, 412,345 tokens (12%)"."""
+        share = f" ({min(self.bytes_read / self.bytes_total, 1):.0%})" if self.bytes_total else ""
+        return f"tokenising {name}: {self.documents:,} documents, {self.tokens:,} tokens{share}"
 
 
 class Corpus:
@@ -50,9 +72,10 @@ class Corpus:
     Raises CacheError from any of them when the files on disk are damaged.
     """
 
-    def __init__(self, info: CorpusInfo, folder: ArrayFolder) -> None:
+    def __init__(self, info: CorpusInfo, folder: ArrayFolder, content: str | None = None) -> None:
         self.info = info
         self._folder = folder
+        self._content = content
 
     def __len__(self) -> int:
         return self.info.prompts
@@ -78,6 +101,36 @@ class Corpus:
         """The part of every window: [prompts] of 0 and 1."""
         return np.asarray(self._arrays["split"][self._arrays["documents"]], dtype=np.uint8)
 
+    def content(self) -> str:
+        """The digest of all windows and their parts: equal for corpora that hold the same prompts."""
+        if self._content is None:  # written before digests were
+            (self._content,) = self.prefix_digests([len(self)])
+        return self._content
+
+    def prefix_digests(self, counts: Sequence[int]) -> list[str]:
+        """For each n of `counts`, `content()` of a corpus that holds the first n prompts of this one.
+
+        One pass over the arrays, however many counts.
+        """
+        wanted = sorted(set(counts))
+        if wanted and not 0 <= wanted[0] <= wanted[-1] <= len(self):
+            raise ValueError(f"the corpus has {len(self)} prompts")
+        found: dict[int, str] = {}
+        digest, done = WindowDigest(), 0
+        arrays = self._arrays
+        for count in wanted:
+            while done < count:
+                end = min(count, done + _DIGEST_WINDOWS)
+                offsets = arrays["offsets"][done : end + 1]
+                digest.update(
+                    arrays["tokens"][offsets[0] : offsets[-1]],
+                    np.diff(offsets),
+                    arrays["split"][arrays["documents"][done:end]],
+                )
+                done = end
+            found[count] = digest.hexdigest()
+        return [found[count] for count in counts]
+
     def is_sound(self) -> bool:
         """Whether the arrays are those that were written (their checksums are compared once)."""
         try:
@@ -99,9 +152,16 @@ class Corpus:
         return self._folder.open(_BLOCK)
 
 
-def corpus_fingerprint(source: str, tokenizer: str, window: int, bos_id: int | None) -> str:
-    """SHA-256 (hex) of everything the windows depend on: texts, tokenizer, window, begin-of-text, format."""
+def corpus_fingerprint(
+    source: str, tokenizer: str, window: int, bos_id: int | None, limit: int | None = None
+) -> str:
+    """SHA-256 (hex) of everything the windows depend on.
+
+    That is texts, tokenizer, window, begin-of-text, the most documents taken (None: all), and the format.
+    """
     text = f"corpus {FORMAT_VERSION}\n{source}\n{tokenizer}\n{window}\n{bos_id}\n"
+    if limit is not None:
+        text += f"first {limit}\n"
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -134,9 +194,13 @@ def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus |
         counts = {
             name: int(manifest.description[name]) for name in ("documents", "prompts", "tokens", "window")
         }
+        cut = bool(manifest.description.get("cut", False))
+        content = None if (known := manifest.description.get("content")) is None else str(known)
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{folder.path} does not hold a corpus.", "Remove that folder.") from error
-    return Corpus(CorpusInfo(source.name, source.source, fingerprint, **counts), folder)
+    # Whoever sees the corpus named sees that there was more of it.
+    name = f"{source.name} (first {counts['documents']:,} documents)" if cut else source.name
+    return Corpus(CorpusInfo(name, source.source, fingerprint, **counts), folder, content)
 
 
 def build_corpus(
@@ -146,11 +210,12 @@ def build_corpus(
     window: int,
     tokenizer_fingerprint: str,
     folder_root: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[BuildProgress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     *,
     digest: Callable[[Path], str] = file_digest,
     d_vocab: int | None = None,
+    max_documents: int | None = None,
 ) -> Corpus:
     """The corpus of `source`, from `folder_root` (the cache's `corpora` folder) or tokenised into it.
 
@@ -158,17 +223,20 @@ def build_corpus(
         encode: texts to token ids, one list a text, without special tokens.
         bos_id: id of begin-of-text, None where the tokenizer defines none.
         window: longest window in tokens, begin-of-text included; at least 2.
-        progress: called with bytes read and bytes in all after each batch.
+        progress: called after each batch.
         should_stop: asked between batches; True raises Cancelled.
         digest: SHA-256 of a file, for one that remembers.
         d_vocab: vocabulary entries; at most 65,536 of them lets ids take two bytes on disk.
+        max_documents: most documents taken, at least 1; None leaves it to the source (`Source.limit`). A
+            corpus that was cut says so in its name.
 
     Raises CorpusError (see `Source`), CacheError when the folder cannot be written, Cancelled. A build
     that ends early, however it ends, leaves nothing that is taken for a corpus.
     """
     if window < 2:
         raise ValueError("a window has at least two tokens")
-    fingerprint = corpus_fingerprint(source.fingerprint(digest), tokenizer_fingerprint, window, bos_id)
+    limit = source.limit if max_documents is None else max_documents
+    fingerprint = corpus_fingerprint(source.fingerprint(digest), tokenizer_fingerprint, window, bos_id, limit)
     folder = ArrayFolder(folder_root / fingerprint)
     while True:
         _stop_if_asked(should_stop)
@@ -178,7 +246,7 @@ def build_corpus(
         with folder.writing() as writer:
             # Another process may have built it between the look above and the lock.
             if writer is not None and _open_if_sound(source, fingerprint, folder_root) is None:
-                _write(writer, source, encode, bos_id, window, d_vocab, progress, should_stop)
+                _write(writer, source, limit, encode, bos_id, window, d_vocab, progress, should_stop)
         if writer is None:
             time.sleep(_WAIT_SECONDS)  # another process or thread is building this very corpus
 
@@ -195,11 +263,12 @@ def _open_if_sound(source: Source, fingerprint: str, folder_root: Path) -> Corpu
 def _write(
     writer: ArrayWriter,
     source: Source,
+    limit: int | None,
     encode: Encode,
     bos_id: int | None,
     window: int,
     d_vocab: int | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[BuildProgress], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> None:
     """Tokenise, cut and append batch by batch, then commit."""
@@ -209,8 +278,10 @@ def _write(
     documents = writer.appender(_BLOCK, "documents", np.int32)
     split = writer.appender(_BLOCK, "split", np.uint8)
     offsets.append(np.zeros(1, dtype=np.int64))
+    digest = WindowDigest()
     total_bytes = source.bytes_total
-    for batch in _batches(source.documents()):
+    texts = source.documents()
+    for batch in _batches(islice(texts, limit)):
         _stop_if_asked(should_stop)
         ids = encode([document.text for document in batch])
         if len(ids) != len(batch):
@@ -220,21 +291,25 @@ def _write(
             for document, of_document in zip(batch, ids, strict=True)
             for each in cut_windows(of_document, window, bos_id)
         ]
-        split.append(np.array([part_of(document.text) for document in batch], dtype=np.uint8))
+        parts = {document.number: part_of(document.text) for document in batch}
+        split.append(np.fromiter(parts.values(), dtype=np.uint8))
         documents.append(np.array([number for number, _ in windows], dtype=np.int64))
         lengths = np.array([len(each) for _, each in windows], dtype=np.int64)
         offsets.append(tokens.length + np.cumsum(lengths))
         flat = chain.from_iterable(each for _, each in windows)
-        tokens.append(np.fromiter(flat, dtype=np.int64, count=int(lengths.sum())))
+        joined = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
+        tokens.append(joined)
+        digest.update(joined, lengths, np.array([parts[number] for number, _ in windows], dtype=np.uint8))
         if progress is not None:
-            progress(source.bytes_read, total_bytes)
+            progress(BuildProgress(split.length, tokens.length, source.bytes_read, total_bytes))
+    cut = limit is not None and split.length == limit and next(texts, None) is not None
     if documents.length == 0:
         raise CorpusError(
             f"The corpus {source.source} is empty: no text in it has a token to look at.",
             "Name a file with longer texts, or `demo`.",
         )
     counts = {"documents": split.length, "prompts": documents.length, "tokens": tokens.length}
-    writer.commit({**counts, "window": window})
+    writer.commit({**counts, "window": window, "content": digest.hexdigest(), "cut": cut})
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

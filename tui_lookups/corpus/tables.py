@@ -1,0 +1,141 @@
+"""Texts in the columns of .parquet and .arrow files.
+
+1. The column is `text` where that holds strings, else the only column of strings; where that leaves a
+   choice, CorpusError lists the columns.
+2. Rows are read in batches of a few megabytes by what the file says of their size; where a dictionary of
+   texts expands more than eight-fold they are read one by one. A text of more than `MOST_TEXT_BYTES` is
+   refused, before it is read where the file's own figures give it away.
+3. A missing value counts as a blank text. What is no UTF-8, or not what its ending says, is a CorpusError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_lookups.corpus.source import Count, cut_text, unreadable
+from tui_lookups.errors import CorpusError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+MOST_TEXT_BYTES = 64_000_000
+"""Longest text in one row."""
+
+_BATCH_BYTES = 4 << 20
+_MOST_ROWS = 256
+_USUAL_RATIO = 8
+_SHOWN_COLUMNS = 12
+
+
+def text_column(columns: Iterable[tuple[str, bool]], where: str) -> str:
+    """Which column holds the texts. `columns`: names, and whether they hold strings.
+
+    Raises CorpusError when there is none, or more than one to choose from.
+    """
+    known = list(columns)
+    texts = [name for name, is_text in known if is_text]
+    if "text" in texts:
+        return "text"
+    if len(texts) == 1:
+        return texts[0]
+    shown = ", ".join(name for name, _ in known[:_SHOWN_COLUMNS]) + ", ..." * (len(known) > _SHOWN_COLUMNS)
+    problem = "no column of text" if not texts else "no column `text`, and several columns of text"
+    raise CorpusError(
+        f"{where} has {problem}; its columns are {shown or 'none'}.", "Name one of them `text`."
+    )
+
+
+def read_parquet(path: Path, count: Count) -> Iterator[str]:
+    """The texts of a .parquet file, row by row."""
+    import pyarrow.parquet as parquet
+
+    with _readable(path), parquet.ParquetFile(path, pre_buffer=False) as file:
+        column = _column_of(file.schema_arrow, path)
+        place = [file.metadata.schema.column(i).path for i in range(len(file.schema))].index(column)
+        row = 0
+        for group in range(file.metadata.num_row_groups):
+            rows = _rows_at_once(file.metadata.row_group(group).column(place), path)
+            for batch in file.iter_batches(rows, row_groups=[group], columns=[column]):
+                yield from _texts(batch.column(0), path, row)
+                row += batch.num_rows
+            count(file.metadata.row_group(group).column(place).total_compressed_size)
+
+
+def _rows_at_once(chunk: Any, path: Path) -> int:
+    """How many rows of a column chunk to read together."""
+    values, size = max(1, int(chunk.num_values)), int(chunk.total_uncompressed_size)
+    if size // values > MOST_TEXT_BYTES:
+        raise _too_long(path)
+    if chunk.has_dictionary_page and size > _USUAL_RATIO * chunk.total_compressed_size:
+        # Many rows may stand for copies of one long text: a row can be as long as the whole chunk.
+        return min(_MOST_ROWS, max(1, _BATCH_BYTES // size))
+    return min(_MOST_ROWS, max(1, _BATCH_BYTES * values // max(1, size)))
+
+
+def read_arrow(path: Path, count: Count) -> Iterator[str]:
+    """The texts of an .arrow file as `save_to_disk` of the `datasets` package writes it (a stream)."""
+    import pyarrow
+
+    with _readable(path), pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_stream(mapped) as stream:
+        column = _column_of(stream.schema, path)
+        row, seen = 0, 0
+        for batch in stream:
+            values = batch.column(column)
+            values.validate(full=True)
+            yield from _texts(values, path, row)
+            row += batch.num_rows
+            count(mapped.tell() - seen)
+            seen = mapped.tell()
+
+
+def _column_of(schema: pyarrow.Schema, path: Path) -> str:
+    return text_column([(field.name, _is_text(field.type)) for field in schema], str(path))
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    plain = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain))
+
+
+def _texts(values: Any, path: Path, first_row: int) -> Iterator[str]:
+    """The parts of the texts in an Arrow array; decoded one at a time."""
+    for row, value in enumerate(values, first_row):
+        held = value.as_buffer() if hasattr(value, "as_buffer") else None
+        if held is not None and held.size > MOST_TEXT_BYTES:
+            raise _too_long(path)
+        try:
+            text = value.as_py()
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{path}, row {row}: the text is not UTF-8.", "Write the column as UTF-8 strings."
+            ) from error
+        if text is not None:
+            yield from cut_text(text)
+
+
+def _too_long(path: Path) -> CorpusError:
+    return CorpusError(
+        f"{path} holds a text of more than {MOST_TEXT_BYTES:,} bytes.", "Write long texts as several rows."
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Arrow's errors as CorpusError."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, EOFError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise CorpusError(
+            f"{path} cannot be read: it is damaged, truncated or not what its ending says ({first[:200]}).",
+            "Fetch or write the file again.",
+        ) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
