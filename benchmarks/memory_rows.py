@@ -6,7 +6,7 @@ import json
 import statistics
 
 from benchmarks.analysis_rows import bench_arguments
-from benchmarks.measuring import child
+from benchmarks.measuring import STEADY_ALLOCATOR, child
 from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 
@@ -21,7 +21,8 @@ def scan_memory(bench: Bench) -> list[Figure]:
     found: dict[int, list[float]] = {1: [], TIMES: []}
     for _ in range(min(bench.pairs, MOST_TURNS)):
         for copies, peaks in found.items():
-            said = json.loads(child("scan", "--copies", str(copies), *bench_arguments(bench)))
+            arguments = ["scan", "--copies", str(copies), *bench_arguments(bench)]
+            said = json.loads(child(*arguments, environment=STEADY_ALLOCATOR))
             peaks.append(float(said["peak"]))
     growth = [100 * (long / short - 1) for short, long in zip(found[1], found[TIMES], strict=True)]
     once, often = (statistics.median(peaks) for peaks in found.values())

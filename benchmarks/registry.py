@@ -56,15 +56,20 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What a row gave: figures, or why it could not be measured."""
+    """What a row gave: figures, or why it could not be measured (`error`) or does not apply (`skipped`)."""
 
     name: str
     figures: tuple[Figure, ...] = ()
     error: str = ""
+    skipped: str = ""
 
     @property
     def falls_short(self) -> bool:
         return bool(self.error) or any(figure.falls_short for figure in self.figures)
+
+
+class NotHere(Exception):
+    """Raised by a row that this machine cannot measure, such as one of a GPU: says why, is no failure."""
 
 
 Measure = Callable[["Bench"], Sequence[Figure]]
@@ -91,6 +96,8 @@ class Registry:
         """Measure one row; an error becomes its result, so that the others are measured all the same."""
         try:
             return RowResult(name, tuple(self.rows[name](bench)))
+        except NotHere as reason:
+            return RowResult(name, skipped=str(reason))
         except Exception as error:  # noqa: BLE001 - reported in the table, and in the exit status
             return RowResult(name, error=f"{type(error).__name__}: {error}")
 

@@ -25,6 +25,7 @@ def table(results: Sequence[RowResult], about: Mapping[str, object]) -> str:
     notes = [f"- {figure.what}: {figure.note}" for r in results for figure in r.figures if figure.note]
     lines += ["", *notes] if notes else []
     lines += [f"! {result.name} could not be measured: {result.error}" for result in results if result.error]
+    lines += [f"- {result.name} skipped: {result.skipped}" for result in results if result.skipped]
     return "\n".join(lines) + "\n"
 
 
@@ -66,6 +67,7 @@ def document(results: Sequence[RowResult], about: Mapping[str, object]) -> str:
         {
             "name": result.name,
             "error": result.error,
+            "skipped": result.skipped,
             "falls_short": result.falls_short,
             "figures": [asdict(figure) | {"falls_short": figure.falls_short} for figure in result.figures],
         }

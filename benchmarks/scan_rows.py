@@ -10,13 +10,14 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.measuring import Pairs, Run, interleave, timed
-from benchmarks.registry import Bar, Figure, row
+from benchmarks.registry import Bar, Figure, NotHere, row
 from benchmarks.workbench import Bench
 from tui_lookups.analysis.scan import Scan
 
@@ -124,6 +125,16 @@ def scan_against_forward(bench: Bench) -> list[Figure]:
     )
     name = "bare Hugging Face forward with logits"
     return [speed_figure("scan, all neurons", name, pairs, bench.tokens, Bar("at least", 1.0), note)]
+
+
+@row("scan_gpu")
+def scan_on_a_gpu(bench: Bench) -> list[Figure]:
+    """As `scan_forward`, on the first GPU, where there is one."""
+    if not torch.cuda.is_available():
+        raise NotHere("there is no CUDA device")
+    name = torch.cuda.get_device_name()
+    figures = scan_against_forward(replace(bench, device="cuda"))
+    return [replace(figure, what=f"{figure.what}, {name}") for figure in figures]
 
 
 @row("scan_hooks")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from tests.analysis.fake_model import FakeModel, random_corpus
+from tests.analysis.test_scan import digests, new_scan
 from tui_lookups.analysis import reductions
 from tui_lookups.analysis.reductions import pad, reduce_activations
+from tui_lookups.analysis.scan import run_scan
 
 LENGTHS = [2, 4, 4, 4, 9, 9]
 
@@ -40,3 +48,54 @@ def test_agrees_with_each_row_alone(monkeypatch, dtype, both_signs: bool, piece:
 def test_pads_on_the_right() -> None:
     rows = pad([np.array([5, 6]), np.array([7, 8, 9])])
     assert rows.tolist() == [[5, 6, 0], [7, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("not enough memory of that kind"), False),
+    ],
+)
+def test_what_running_out_of_memory_looks_like(error: Exception, expected: bool) -> None:
+    assert reductions.is_out_of_memory(error) is expected
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+import torch
+from tests.analysis.fake_model import FakeModel, random_corpus
+from tests.analysis.test_scan import new_scan
+from tui_lookups.analysis.scan import run_scan
+
+class Hungry(FakeModel):
+    "Takes 8 MB a token."
+    def mlp_activations(self, tokens, layers, consume, *, poll=lambda: None):
+        held = torch.empty(tokens.numel() << 23, dtype=torch.uint8)
+        super().mlp_activations(tokens, layers, consume, poll=poll)
+
+size = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmSize"))
+limit = (int(size.split()[1]) << 10) + (200 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+manifest = run_scan(new_scan(Hungry(gated=True), random_corpus(50), Path(sys.argv[1]))).manifest
+print(manifest.cut_to)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
+def test_memory_that_really_runs_out_cuts_the_batch(tmp_path: Path) -> None:
+    """The allocator's own error, in a process whose address space ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED, str(tmp_path / "starved")],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 40
+    run_scan(new_scan(FakeModel(gated=True), random_corpus(50), tmp_path / "roomy"))
+    assert digests(tmp_path / "starved") == digests(tmp_path / "roomy")

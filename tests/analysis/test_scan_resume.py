@@ -237,6 +237,23 @@ def test_a_finished_index_is_not_scanned_again(tmp_path: Path) -> None:
     assert (model.batches, scan.resumed_from, index.manifest.prompts) == ([], 30, 30)
 
 
+def test_what_did_not_fit_is_recorded_and_known_after_a_kill(tmp_path: Path) -> None:
+    """Else the resumed scan would cut its batches elsewhere."""
+    from tests.analysis.test_scan import CrampedModel
+
+    scan = new_scan(CrampedModel(), random_corpus(PROMPTS), tmp_path, checkpoint_seconds=0)
+    scan.resume()
+    for _ in range(3):
+        scan.step()
+    scan.close()
+    model = CrampedModel()
+    scan = new_scan(model, random_corpus(PROMPTS), tmp_path)
+    assert scan.resume() > 0
+    index = run_scan(scan)
+    assert 0 < index.manifest.cut_to <= model.room
+    assert all(rows * tokens <= model.room for rows, tokens in model.batches)  # none was tried in vain
+
+
 def test_state_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     sizes = []
     for prompts in (30, 300):

@@ -6,7 +6,9 @@
    the shortest prompts. The hash is spelt out here: a library's shuffle may change between versions, and
    a resumed scan must find the same plan.
 3. Prompts of one token have no position that counts (METHOD 3) and are left out.
-4. The uniform random sample is the `sample` prompts with the smallest hash of (seed, prompt id).
+4. Every `BLOCK_BATCHES` batches are a block: sums are taken block by block (scan_state.py), and whole
+   blocks are what is handed to one of several workers (scan_shards.py).
+5. The uniform random sample is the `sample` prompts with the smallest hash of (seed, prompt id).
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+
+BLOCK_BATCHES = 8
+"""Batches in a block. Another number gives sums that are rounded in other places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class BatchPlan:
     def batch(self, number: int) -> Ints:
         """Prompt ids of a batch."""
         return self.order[self.offsets[number] : self.offsets[number + 1]]
+
+    def ends_block(self, end: int) -> bool:
+        """Whether a block ends where `end` batches are done."""
+        return end % BLOCK_BATCHES == 0 or end == len(self)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the whole plan."""
@@ -86,7 +95,14 @@ def _pack(ids: Ints, lengths: Ints, batch_tokens: int) -> list[Ints]:
 
 def sample_prompts(plan: BatchPlan, size: int, seed: int) -> Ints:
     """Prompt ids of a uniform random sample of at most `size` of the plan's prompts, ascending."""
-    ids = np.sort(plan.order)
+    return sample_ids(np.sort(plan.order), size, seed)
+
+
+def sample_ids(ids: Ints, size: int, seed: int) -> Ints:
+    """Those of at most `size` of the (ascending) prompt ids with the smallest hashes, ascending.
+
+    Whatever ids are added, the sample of all keeps only such of the old ones as were in theirs.
+    """
     chosen = ids[np.lexsort((ids, hash_ids(ids, seed + 1)))[:size]]
     return np.sort(chosen)
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,8 +24,11 @@ from torch import Tensor
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.model.lookup_model import LookupModel, Poll
+from tui_lookups.model.memory import is_out_of_memory
 
 Window = npt.NDArray[np.int64]
+
+_log = logging.getLogger(__name__)
 
 _CPU_PIECE = 1 << 18
 """Elements reduced at once on a CPU: 1 MB of float32."""
@@ -151,7 +155,8 @@ class BatchReducer:
     ) -> None:
         self._model, self._window_tokens = model, window_tokens
         self._layers, self._both_signs = tuple(layers), both_signs
-        self._limit: int | None = None  # padded tokens that fit into memory, once that was learnt
+        self.limit: int | None = None
+        """Padded tokens that fit into memory, once that was learnt; may be set to what was learnt before."""
 
     def __call__(self, prompt_ids: npt.NDArray[np.int64], poll: Poll) -> list[Piece]:
         """Reductions of a batch (prompts sorted by length), usually in one piece.
@@ -160,17 +165,20 @@ class BatchReducer:
         """
         windows = [self._window_tokens(int(prompt)) for prompt in prompt_ids]
         padded = len(windows) * max(map(len, windows))
-        if self._limit is None or padded <= self._limit or len(prompt_ids) == 1:
+        if self.limit is None or padded <= self.limit or len(prompt_ids) == 1:
             try:
                 return [Piece(prompt_ids, self._forward(windows, poll))]
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+                if not is_out_of_memory(error):
+                    raise
                 if len(prompt_ids) == 1:
                     raise LookupsError(
                         f"One prompt of {padded} tokens does not fit into memory on {self._model.device}.",
                         "Try --dtype bfloat16, a shorter window or --device cpu.",
                     ) from error
             # Only here are the failed pass's tensors let go, which the traceback referred to.
-            self._limit = padded // 2
+            self.limit = padded // 2
+            _log.warning("a batch of %d tokens did not fit into memory; cut to %d", padded, self.limit)
             if self._model.device.type == "cuda":
                 torch.cuda.empty_cache()
         half = len(prompt_ids) // 2

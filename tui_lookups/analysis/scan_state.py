@@ -1,7 +1,10 @@
 """What a scan knows so far, on the model's device: constant in size, merged batch by batch.
 
-Every tensor has the asked-for layers as its first axis. The state goes to a checkpoint and comes back
-bit for bit; a finished one becomes the arrays of an index.
+1. Every tensor has the asked-for layers as its first axis. The state goes to a checkpoint and comes back
+   bit for bit; a finished one becomes the arrays of an index.
+2. All of it but the sums is the same whatever is merged first. Rounding makes the sums depend on the
+   order, so they are taken over blocks of the batch plan (batch_plan.py): batches in order within a block,
+   whole blocks in order. Whoever scans a block, alone or as one of many, gets its sums bit for bit.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.reductions import LayerReduction
+from tui_lookups.analysis.reductions import LayerReduction, Piece
 from tui_lookups.analysis.top_k import EMPTY, encode_keys, key_prompt_ids, key_values, merge_top_k
 from tui_lookups.errors import CacheError, NumericalError
 from tui_lookups.ids import NeuronId
@@ -45,7 +48,8 @@ class ScanState:
 
     Attributes:
         keys, positions: [n_layers, signs, parts, d_mlp, top] int64 (top_k.py) and int32.
-        sums: [n_layers, 2, d_mlp] float64; positive: [n_layers, d_mlp] int64.
+        sums: [n_layers, 2, d_mlp] float64, over whole blocks; open_sums: likewise, of the block under way.
+        positive: [n_layers, d_mlp] int64.
         extremes: [n_layers, 2, d_mlp] float32, maximum and minimum.
         histogram: [n_layers, d_mlp, bins] int32.
         sample: [n_layers, d_mlp, sample] float32, NaN where not seen yet.
@@ -55,6 +59,7 @@ class ScanState:
     keys: Tensor
     positions: Tensor
     sums: Tensor
+    open_sums: Tensor
     positive: Tensor
     extremes: Tensor
     histogram: Tensor
@@ -74,6 +79,7 @@ class ScanState:
             keys=torch.full(places, EMPTY, dtype=torch.int64, device=device),
             positions=torch.zeros(places, dtype=torch.int32, device=device),
             sums=torch.zeros(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
+            open_sums=torch.zeros(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
             positive=torch.zeros(n_layers, d_mlp, dtype=torch.int64, device=device),
             extremes=extremes,
             histogram=torch.zeros(n_layers, d_mlp, bins, dtype=torch.int32, device=device),
@@ -101,7 +107,7 @@ class ScanState:
         self._merge_top(place, 0, part, prompt_ids, found.maxima, found.max_positions)
         if found.min_positions is not None:
             self._merge_top(place, 1, part, prompt_ids, -found.minima, found.min_positions)
-        self.sums[place] += found.sums
+        self.open_sums[place] += found.sums
         self.positive[place] += found.positive
         highest, lowest = self.extremes[place]
         torch.maximum(highest, found.maxima.amax(0), out=highest)
@@ -110,6 +116,36 @@ class ScanState:
         rows, slots = sampled
         if rows:
             self.sample[place][:, list(slots)] = found.maxima[list(rows)].T
+
+    def close_block(self) -> None:
+        """A block of the plan ends here: its sums join those of the blocks before it."""
+        self.sums.add_(self.open_sums)
+        self.open_sums.zero_()
+
+    def take_open_sums(self) -> Array:
+        """The sums of the block under way, [n_layers, 2, d_mlp], which starts from nothing again."""
+        taken = _to_numpy(self.open_sums)
+        self.open_sums.zero_()
+        return taken
+
+    def absorb(self, other: ScanState, slots: Sequence[int]) -> None:
+        """Take in the state of other prompts, all but its sums, on the same device.
+
+        Args:
+            other: as this one, with as many slots or fewer in its running top k, and a sample of its own.
+            slots: where each of the other's sampled prompts stands in this sample.
+        """
+        self.broken.logical_or_(other.broken)
+        self.positive.add_(other.positive)
+        self.histogram.add_(other.histogram)
+        torch.maximum(self.extremes[:, 0], other.extremes[:, 0], out=self.extremes[:, 0])
+        torch.minimum(self.extremes[:, 1], other.extremes[:, 1], out=self.extremes[:, 1])
+        merge_top_k(
+            self.keys.flatten(0, -2), self.positions.flatten(0, -2),
+            other.keys.flatten(0, -2), other.positions.flatten(0, -2),
+        )  # fmt: skip
+        if slots:
+            self.sample[:, :, list(slots)] = other.sample
 
     def _merge_top(
         self, place: int, sign: int, part: int, prompt_ids: Tensor, values: Tensor, positions: Tensor
@@ -152,7 +188,7 @@ class ScanState:
         top = _top_arrays(self.keys[place].permute(2, 0, 1, 3), self.positions[place].permute(2, 0, 1, 3))
         return layer_arrays(
             *top,
-            moments=_moments(self.sums[place], self.positive[place], positions),
+            moments=_moments(self._sums(place), self.positive[place], positions),
             extremes=_to_numpy(self.extremes[place].T),
             histogram=_to_numpy(self.histogram[place]),
             sample=_to_numpy(self.sample[place]),
@@ -177,7 +213,7 @@ class ScanState:
             neuron,
             signs,
             *top,
-            moments=_moments(self.sums[place][:, here], self.positive[place][here], positions)[0],
+            moments=_moments(self._sums(place)[:, here], self.positive[place][here], positions)[0],
             extremes=_to_numpy(extremes),
             histogram=_to_numpy(self.histogram[place, neuron.index]),
             edges=histogram_edges(),
@@ -186,6 +222,9 @@ class ScanState:
             prompts=prompts,
             positions=positions,
         )
+
+    def _sums(self, place: int) -> Tensor:
+        return self.sums[place] + self.open_sums[place]
 
 
 @cache
@@ -227,3 +266,17 @@ def sample_slots(sample_prompts: Array, prompt_ids: Iterable[int]) -> tuple[list
     ids = np.asarray(list(prompt_ids), np.int64)
     rows = np.flatnonzero(np.isin(ids, sample_prompts))
     return rows.tolist(), np.searchsorted(sample_prompts, ids[rows]).tolist()
+
+
+@torch.inference_mode()
+def merge_batch(state: ScanState, part: int, pieces: Sequence[Piece], sample: npt.NDArray[np.int64]) -> None:
+    """Take the reductions of a batch, all of one part of the corpus, into the state.
+
+    Args:
+        sample: the prompt ids that `state` keeps as its sample, ascending.
+    """
+    for piece in pieces:
+        on_device = torch.from_numpy(piece.prompt_ids).to(state.keys.device)
+        sampled = sample_slots(sample, piece.prompt_ids)
+        for place, found in enumerate(piece.layers):
+            state.merge(place, part, on_device, found, sampled)

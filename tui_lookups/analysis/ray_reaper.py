@@ -1,0 +1,54 @@
+"""Run as a program beside a Ray that was started here: ends what is left of it when its owner dies.
+
+1. Its stdin is a pipe whose other end the owner alone holds: it ends when the owner does, however that is.
+2. Every process that Ray started carries the folder of this Ray in its environment. The system kills those
+   that the owner started itself; helpers of theirs would wait a minute for them, and are killed here.
+3. The folder is removed.
+
+Standard library only, and nothing of this package: it starts at once and stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+MARK = "LOOKUPS_RAY_FOLDER"
+"""Variable that holds the folder in the environment of Ray's processes."""
+
+_MOST_SECONDS = 10.0
+
+
+def marked(folder: str) -> list[int]:
+    """Processes of this user that carry the folder; none where there is no /proc."""
+    wanted, found = f"{MARK}={folder}".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:  # it has ended, or is another user's
+            continue
+        if wanted in environment.split(b"\0"):
+            found.append(int(entry.name))
+    return found
+
+
+def reap(folder: str) -> None:
+    """Kill the processes that carry the folder, and remove it."""
+    deadline = time.monotonic() + _MOST_SECONDS
+    while (left := marked(folder)) and time.monotonic() < deadline:
+        for process in left:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    reap(sys.argv[1])

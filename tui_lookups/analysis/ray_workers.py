@@ -1,0 +1,258 @@
+"""Workers of a scan as Ray actors: each loads the model once and scans the shards it is given.
+
+1. `ShardWorker` is what an actor holds. It is lazy: an actor that Ray has started again, on this machine or
+   another, loads the model when it is given the shard that its predecessor died with.
+2. Every shard says which model it is for; a worker that has loaded another one, or runs other versions,
+   refuses. What must agree is everything that decides a bit of the index.
+3. `RayWorkers` starts the actors, gives shards to those that have loaded the model, and hands results on. A
+   worker that dies is started again by Ray, and its shard with it, a few times.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from tui_lookups.analysis.ray_cluster import RayCluster, RayError
+from tui_lookups.analysis.scan_ledger import ScannedModel
+from tui_lookups.analysis.scan_shards import Shard, ShardResult, scan_shard
+from tui_lookups.errors import LookupsError
+from tui_lookups.model.lookup_model import LookupModel, Poll
+
+Load = Callable[[], LookupModel]
+"""Loads the model in the worker's process; a function of a module that can be imported there."""
+
+QUEUED = 2
+"""Shards before a worker: the second is sent while it scans the first."""
+
+RETRIES = 3
+"""Times a shard is scanned again after the death of its worker."""
+
+_VERSIONS = ("lookups-tui", "torch", "transformers", "transformer_lens")
+_LOOK_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker holds, and where it runs."""
+
+    scanned: ScannedModel
+    versions: tuple[str, ...]
+    host: str
+    process: int
+
+    def differs_from(self, other: WorkerReport) -> str:
+        """In words, what keeps this worker's results from going with the other's; "" when nothing does."""
+        ours, theirs = self.scanned, other.scanned
+        pairs = [
+            ("the model", ours.info.fingerprint[:12], theirs.info.fingerprint[:12]),
+            ("the kind of device", ours.device, theirs.device),
+            ("the dtype", ours.dtype, theirs.dtype),
+            ("the basis", ours.basis, theirs.basis),
+            ("the forward pass", ours.forward, theirs.forward),
+            ("the versions", ", ".join(self.versions), ", ".join(other.versions)),
+        ]
+        return "; ".join(f"{what} ({a} against {b})" for what, a, b in pairs if a != b)
+
+
+class ShardWorker:
+    """What an actor holds: a model, loaded when it is first needed."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._model: LookupModel | None = None
+        self._report: WorkerReport | None = None
+        self._fits = 0
+
+    def report(self) -> WorkerReport:
+        """Load the model and say what it is. Raises LookupsError when it cannot be loaded."""
+        if self._report is None:
+            self._model = self._load()
+            versions = tuple(f"{name} {_version(name)}" for name in _VERSIONS)
+            scanned = ScannedModel.of(self._model)
+            self._report = WorkerReport(scanned, versions, platform.node(), os.getpid())
+        return self._report
+
+    def scan(self, expected: WorkerReport, shard: Shard, layers: Sequence[int], top: int) -> ShardResult:
+        """Scan a shard. Raises LookupsError, also when another model than `expected` is loaded."""
+        report = self.report()
+        difference = report.differs_from(expected)
+        if difference:
+            raise refusal(report, difference)
+        assert self._model is not None
+        result = scan_shard(self._model, shard, layers=layers, top=top, fits=self._fits)
+        self._fits = result.cut_to
+        return result
+
+
+def refusal(report: WorkerReport, difference: str) -> RayError:
+    """What is said of a worker that does not go with the others."""
+    return RayError(
+        f"The worker on {report.host} does not match the others: {difference}.",
+        "Give all machines the same model files and the same versions, and name --device.",
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+class RayWorkers:
+    """Actors of one scan. Every method but `close` on one thread at a time.
+
+    Args:
+        cluster: not opened yet.
+        count: how many workers; None is one a GPU, or without GPUs one for every four processors.
+        processors: CPUs of each; None divides what there is.
+        on_gpu: whether each is to have a GPU of its own, where there are any.
+        fingerprint: of the model as this process knows it; "" when it does not.
+    """
+
+    def __init__(
+        self,
+        cluster: RayCluster,
+        load: Load,
+        *,
+        count: int | None,
+        processors: int | None,
+        on_gpu: bool,
+        fingerprint: str = "",
+    ) -> None:
+        self._fingerprint = fingerprint
+        self._cluster, self._load = cluster, load
+        self._count, self._processors, self._on_gpu = count, processors, on_gpu
+        self._ray: Any = None
+        self._loading: dict[Any, Any] = {}  # reference of the report: actor
+        self._queues: dict[Any, list[Any]] = {}  # actor: references of the shards before it
+        self._shards: dict[int, Any] = {}  # first batch: reference of its result
+        self._expected: WorkerReport | None = None
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether they have been let go."""
+        return self._closed
+
+    @property
+    def count(self) -> int:
+        """Workers that were started."""
+        return len(self._queues) + len(self._loading)
+
+    def open(self, poll: Poll) -> WorkerReport:
+        """Start Ray and the workers, and wait for the first to have loaded the model.
+
+        Raises RayError, what loading raises, and what `poll` raises.
+        """
+        self._ray = self._cluster.open(poll)
+        resources = self._ray.cluster_resources()
+        processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0)) * self._on_gpu
+        count = self._count or gpus or max(1, processors // 4)
+        most = gpus or processors
+        if count > most:
+            raise RayError(
+                f"The cluster has {most} {'GPUs' if gpus else 'processors'}, not {count}.",
+                f"Ask for at most {most} with --ray-workers.",
+            )
+        actor = self._ray.remote(
+            num_cpus=self._processors or max(1, processors // count if not gpus else 1),
+            num_gpus=int(bool(gpus)),
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+        )(ShardWorker)
+        for _ in range(count):
+            made = actor.remote(self._load)
+            self._loading[made.report.remote()] = made
+        while self._expected is None:
+            poll()
+            self._welcome(_LOOK_SECONDS)
+        return self._expected
+
+    def _welcome(self, seconds: float) -> None:
+        """Take in the workers that have loaded the model within so many seconds."""
+        if not self._loading:
+            return
+        there, _ = self._ray.wait(list(self._loading), num_returns=1, timeout=seconds)
+        for reference in there:
+            report: WorkerReport = self._get(reference, "A worker died while it loaded the model")
+            if self._expected is None:
+                self._expected = report
+            difference = report.differs_from(self._expected)
+            if self._fingerprint and report.scanned.info.fingerprint != self._fingerprint:
+                difference = "its model files are not those of this machine"
+            if difference:
+                raise refusal(report, difference)
+            _log.info("a worker is ready: %s, process %d", report.host, report.process)
+            self._queues[self._loading.pop(reference)] = []
+
+    # --- Workers ---
+
+    def ready(self) -> int:
+        """How many have loaded the model."""
+        self._welcome(0)
+        return len(self._queues)
+
+    def room(self) -> int:
+        """How many more shards they would take now."""
+        waiting = [reference for queue in self._queues.values() for reference in queue]
+        if waiting:
+            done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
+            for queue in self._queues.values():
+                queue[:] = [reference for reference in queue if reference not in set(done)]
+        return sum(max(0, QUEUED - len(queue)) for queue in self._queues.values())
+
+    def submit(self, shard: Shard, layers: Sequence[int], top: int) -> None:
+        """Put a shard before the worker that has fewest."""
+        worker, queue = min(self._queues.items(), key=lambda item: len(item[1]))
+        reference = worker.scan.remote(self._expected, shard, tuple(layers), top)
+        queue.append(reference)
+        self._shards[shard.first] = reference
+
+    def take(self, first: int, seconds: float) -> ShardResult | None:
+        """The result of the shard that begins with batch `first`, if it comes within so many seconds."""
+        reference = self._shards.get(first)
+        if reference is None:
+            return None
+        there, _ = self._ray.wait([reference], timeout=seconds)
+        if not there:
+            return None
+        result: ShardResult = self._get(reference, f"The shard at batch {first} lost its worker")
+        del self._shards[first]
+        return result
+
+    def _get(self, reference: Any, lost: str) -> Any:
+        """What a task returned. Raises LookupsError."""
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, LookupsError):
+                raise error.cause from error
+            kind, first = type(error.cause).__name__, (str(error.cause).splitlines() or [""])[0]
+            raise RayError(f"A worker failed: {kind}: {first}.", "Run with --debug for the rest.") from error
+        except errors.RayError as error:
+            raise RayError(
+                f"{lost}, {RETRIES + 1} times.",
+                "It may have run out of memory: try fewer --ray-workers or a smaller LOOKUPS_BATCH_TOKENS.",
+            ) from error
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Stop the workers and let go of Ray; what is under way is dropped. Safe from any thread."""
+        if not self._closed and self._ray is not None and self._ray.is_initialized():
+            # On a cluster that others use, too, the actors would outlive this process for a while.
+            for worker in [*self._queues, *self._loading.values()]:
+                with suppress(self._ray.exceptions.RayError, ValueError):
+                    self._ray.kill(worker)
+        self._closed = True
+        self._cluster.close(seconds)

@@ -1,0 +1,84 @@
+"""What is scanned: the prompts, the model, and what a manifest says of both before the first batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tui_lookups.errors import CacheError
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.results import Basis, CorpusInfo, ModelInfo
+from tui_lookups.storage.index import FORMAT_VERSION, ScanManifest
+
+
+class Windows(Protocol):
+    """What a scan needs of a corpus; `Corpus` has it."""
+
+    @property
+    def info(self) -> CorpusInfo: ...
+
+    def lengths(self) -> npt.NDArray[np.int64]: ...
+
+    def parts(self) -> npt.NDArray[np.uint8]: ...
+
+    def window_tokens(self, prompt_id: int) -> npt.NDArray[np.int64]: ...
+
+
+class ScanBusyError(CacheError):
+    """Another scan, of this process or another, holds the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedModel:
+    """What an index says of the model that made it; `device` is a kind, such as "cuda"."""
+
+    info: ModelInfo
+    basis: Basis
+    dtype: str
+    device: str
+    forward: str
+
+    @classmethod
+    def of(cls, model: LookupModel) -> ScannedModel:
+        """That of a loaded model."""
+        dtype = str(model.dtype).removeprefix("torch.")
+        return cls(model.info, model.basis, dtype, str(model.device.type), model.forward_path)
+
+
+def first_manifest(
+    scanned: ScannedModel, corpus: CorpusInfo, *, layers: Sequence[int], top: int, sample: int, content: str
+) -> ScanManifest:
+    """The manifest of a scan that has neither a plan yet nor done anything.
+
+    Args:
+        content: digest of the prompts, "" where it is not known.
+    """
+    info = scanned.info
+    return ScanManifest(
+        kind="checkpoint",
+        format=FORMAT_VERSION,
+        model=info.fingerprint,
+        corpus=corpus.fingerprint,
+        basis=scanned.basis,
+        dtype=scanned.dtype,
+        device=scanned.device,
+        layers=tuple(sorted(set(layers))),
+        d_mlp=info.d_mlp,
+        signs=(1, -1) if info.gated else (1,),
+        top=top,
+        sample=sample,
+        batch_tokens=0,
+        seed=0,
+        plan="",
+        next_batch=0,
+        prompts=0,
+        tokens=0,
+        positions=0,
+        seconds=0.0,
+        forward=scanned.forward,
+        content=content,
+    )

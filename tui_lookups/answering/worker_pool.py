@@ -1,0 +1,154 @@
+"""Workers of Ray for the scan of one Explorer: what they load, and when they go.
+
+1. `LoadRequest` is all that is sent to a worker: names, paths and choices from the settings, no secret. A
+   worker loads the model with them by the loader that every other way of loading takes.
+2. The first worker says what the model is; that is remembered, so that this process needs no model to
+   tokenise the corpus and to write the index.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
+from tui_lookups.model.sources import find_model
+from tui_lookups.settings import Settings
+from tui_lookups.storage.files import file_digest
+
+if TYPE_CHECKING:
+    from tui_lookups.analysis.ray_workers import RayWorkers, WorkerReport
+    from tui_lookups.model.lookup_model import LookupModel
+
+
+_ENDING_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What a worker loads; called in its process."""
+
+    settings: Settings
+
+    @classmethod
+    def of(cls, settings: Settings) -> LoadRequest:
+        """The part of the settings that loading depends on, with paths that do not depend on a folder."""
+        model = settings.model
+        kept = Settings(
+            model=os.path.abspath(model) if os.path.exists(model) else model,
+            device="cuda" if settings.device.startswith("cuda") else settings.device,
+            dtype=settings.dtype,
+            raw_weights=settings.raw_weights,
+            trust_remote_code=settings.trust_remote_code,
+            offline=settings.offline,
+            threads=settings.threads,
+            compile=settings.compile,
+            cache_dir=settings.cache_dir.absolute(),
+        )
+        return cls(kept)
+
+    def __call__(self) -> LookupModel:
+        """Load the model in this process, which has no other business. Raises LookupsError.
+
+        Files are hashed anew: what the cache remembers lies in a database that several machines must not
+        open on a network file system.
+        """
+        os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
+        settings = self.settings
+        if settings.offline:
+            os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+        import torch
+
+        from tui_lookups.analysis.self_check import require_closure
+        from tui_lookups.model.loading import load_model
+
+        local = find_model(
+            settings.model,
+            cache_dir=settings.cache_dir,
+            digest=file_digest,
+            offline=settings.offline,
+            say=_log.info,
+            poll=lambda: None,
+        )
+        torch.set_num_threads(settings.threads or int(os.environ.get("OMP_NUM_THREADS", "1")))
+        model = load_model(
+            local.folder,
+            name=local.name,
+            source=local.source,
+            fingerprint=local.fingerprint,
+            device=settings.device,
+            dtype=settings.dtype,
+            folded=not settings.raw_weights,
+            trust_remote_code=settings.trust_remote_code,
+            say=_log.info,
+        )
+        if settings.compile:
+            model.compile_forward()
+        if model.basis == "folded":
+            require_closure(model)
+        return model
+
+
+class WorkerPool:
+    """Opens workers when a scan needs them, and lets go of them. Hold `lock` while opening."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.lock = threading.RLock()
+        self._engine = engine
+        self._workers: RayWorkers | None = None
+        self._report: WorkerReport | None = None
+        if engine.settings.engine == "ray":
+            engine.describe = lambda: self.open()[1].scanned.info
+
+    def open(self) -> tuple[RayWorkers, WorkerReport]:
+        """Workers of which one has loaded the model, and what it says. Blocks.
+
+        Raises LookupsError, and Cancelled when nobody waits any more.
+        """
+        with self.lock:
+            if self._workers is not None and self._report is not None and not self._workers.closed:
+                return self._workers, self._report
+            return self._open()
+
+    def _open(self) -> tuple[RayWorkers, WorkerReport]:
+        engine, settings, token = self._engine, self._engine.settings, CURRENT_TOKEN.get()
+
+        def poll() -> None:
+            engine.poll()
+            if token is not None:
+                token.raise_if_cancelled()
+
+        local = engine.local()  # fetched once, before every worker would do it
+        address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
+        engine.say("importing torch")
+        from tui_lookups.analysis.ray_cluster import RayCluster
+        from tui_lookups.analysis.ray_workers import RayWorkers
+
+        self.close(_ENDING_SECONDS)
+        engine.say("starting workers" if address is None else f"joining the cluster at {address}")
+        self._workers = workers = RayWorkers(
+            RayCluster(address, processors=max(os.cpu_count() or 1, settings.ray_workers or 1)),
+            LoadRequest.of(settings),
+            count=settings.ray_workers,
+            processors=settings.threads,
+            on_gpu=settings.device == "auto" or settings.device.startswith("cuda"),
+            fingerprint=local.fingerprint,
+        )
+        try:
+            self._report = report = workers.open(poll)
+        except BaseException:
+            self.close()
+            raise
+        engine.learn(report.scanned.info, report.scanned.device)
+        engine.say(f"scanning with {workers.count} workers")
+        return workers, report
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Let go of the workers, waiting for the end of Ray at most so long. Safe from any thread."""
+        if self._workers is not None:
+            self._workers.close(seconds)
