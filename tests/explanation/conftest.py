@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.explanation.chat_server import ChatServer
@@ -51,7 +52,7 @@ class Bench:
 
     def again(self, **flags: Any) -> Bench:
         self.cache.close()
-        return Bench(self.settings.model_copy(update=flags), self.examples)
+        return Bench(msgspec.structs.replace(self.settings, **flags), self.examples)
 
 
 @pytest.fixture

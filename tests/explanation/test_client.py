@@ -23,11 +23,10 @@ from tests.explanation.chat_server import (
 )
 from tests.explanation.conftest import KEY
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.client import (
+from tui_lookups.explanation.client import AnswerError, ChatClient
+from tui_lookups.explanation.dialect import Dialect
+from tui_lookups.explanation.endpoint import (
     DEFAULT_BASE_URL,
-    AnswerError,
-    ChatClient,
-    Dialect,
     Endpoint,
     ExplainerError,
     find_endpoint,

@@ -196,3 +196,18 @@ def test_usage_in_words() -> None:
     assert tables_explanation.usage_text(Usage(3, 2, 1, 1500, 20, True, 0.5)) == (
         "3 asked, 2 cached, 1 failed, about 1,500 tokens sent, 20 received, cost 0.5000"
     )
+
+
+def test_without_a_key_nobody_is_asked_whether_to_send(
+    shell: Shell, bench: Bench, monkeypatch: pytest.MonkeyPatch, server: ChatServer
+) -> None:
+    plan = Plan("m", "e", 9, 0, 1, 1, "estimated", None, None, (), "There is no key.", "Set one.")
+    monkeypatch.setattr(type(bench.scores), "plan", lambda *_, **__: plan)
+    status, out, err = shell("score", *NAMES)
+    assert (status, out) == (1, "")
+    assert "Error: There is no key." in err
+    assert "Hint: Set one." in err
+    assert not server.bodies
+    status, out, _ = shell("score", *NAMES, "--dry-run")
+    assert status == 0
+    assert "There is no key." in out

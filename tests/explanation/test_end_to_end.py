@@ -220,7 +220,30 @@ async def test_no_picture_of_the_app_shows_the_key(
         await pilot.pause(0.5)
         await pilot.press("enter")
         await until(lambda: "401" in pictures[-1])
-        await pilot.press("q")
+        # all heads: refused at first, with the key repeated; then stopped, and gone on with
+        asked = len(walk_server.bodies)
+        run = app.walk_screen.head_run
+        await pilot.press("W")
+        await until(lambda: run.table is not None)
+        walk_server.faults.extend(status(401, f"Incorrect API key provided: {KEY}") for _ in range(9))
+        await pilot.press("s")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await until(lambda: not run.running and run.error is not None)
+        assert len(walk_server.bodies) - asked <= 9, "a refusal ends it"
+        walk_server.faults.clear()
+        await pilot.press("s")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await until(lambda: not run.running and run.used is not None)
+        assert run.table is not None
+        await until(lambda: run.table is not None and run.table.report.scores)
+        assert head in [each.head for each in run.table.report.scores]
+        await pilot.press("s")  # everything is known by now: nothing to ask about, nothing is sent
+        asked = len(walk_server.bodies)
+        await until(lambda: not run.running and run.used is not None and run.used.calls == 0)
+        assert len(walk_server.bodies) == asked
+        await pilot.press("escape", "q")
     assert not [picture for picture in pictures if KEY in picture]
 
 

@@ -22,7 +22,7 @@ from tests.explanation.fake_examples import HEAD, NEURON, NEVER, OTHER, PROMPTS,
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.asking import MOST_FAILURES
 from tui_lookups.explanation.budget import BudgetError
-from tui_lookups.explanation.client import ExplainerError
+from tui_lookups.explanation.endpoint import ExplainerError
 from tui_lookups.explanation.requests import GENERIC_EXPLANATION
 from tui_lookups.results import Figures, RequestProgress
 
@@ -304,3 +304,56 @@ def test_a_whole_run_again_asks_nothing(bench: Bench, server: ChatServer) -> Non
     assert again.scores.plan_all(NEURON).calls == 0
     assert again.scores.score_all(NEURON).usage.calls == 0
     assert len(server.bodies) == asked
+
+
+def test_what_is_known_so_far_asks_nobody(bench: Bench, server: ChatServer) -> None:
+    before = bench.scores.so_far(NEURON)
+    assert [(row.head, row.explained) for row in before.heads] == [
+        (HEAD, None), (SECOND, None), (NEVER, None), (SILENT, None),
+    ]  # fmt: skip
+    assert (before.report.scores, before.report.head_explanation_score.mean) == ((), None)
+    bench.explaining.explain(NEURON, HEAD)
+    bench.explaining.write(NEURON, SECOND, "Mine.")  # a person's is not the explainer's
+    asked = len(server.bodies)
+    between = bench.scores.so_far(NEURON)
+    assert between.heads[0].explained is not None
+    assert between.heads[0].explained.score is None
+    assert between.heads[1].explained is None
+    assert len(server.bodies) == asked
+    made = bench.scores.score_all(NEURON)
+    bench.explaining.explain(NEURON, HEAD, fresh=True)  # newer, and without a score
+    after = bench.again().scores.so_far(NEURON)
+    assert after.report.head_explanation_score == made.head_explanation_score
+    assert [row.explained is not None and row.explained.score is not None for row in after.heads] == [
+        True, True, False, True,
+    ]  # fmt: skip
+    assert [each.head for each in after.report.left_out] == [SILENT]
+    assert bench.again(explainer_model="gpt-4o").scores.so_far(NEURON).heads[0].explained is None
+
+
+def test_a_run_over_all_heads_tells_of_both_its_stages(bench: Bench) -> None:
+    heard: list[RequestProgress] = []
+    bench.scores.score_all(NEURON, progress=heard.append)
+    totals = list(dict.fromkeys(each.total for each in heard))
+    # three explanations; then words and control, the same of both heads here, on the same prompts
+    assert totals == [3, 2 * PROMPTS]
+    assert [each.done for each in heard if each.total == 3] == [0, 1, 2, 3]
+
+
+def test_a_plan_without_a_key_says_what_to_set(
+    make_bench: MakeBench, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_bench().scores.plan(NEURON, HEAD).problem == ""
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert make_bench().scores.plan(NEURON, HEAD).problem == "", "a server of one's own needs no key"
+    plan = make_bench(base_url="https://api.openai.com/v1").scores.plan(NEURON, HEAD)
+    assert plan.calls == 1 + 2 * PROMPTS
+    assert "OPENAI_API_KEY is not set" in plan.problem
+    assert "--base-url" in plan.hint
+    away = make_bench(base_url="https://api.openai.com/v1", offline=True).explaining.plan(NEURON, HEAD)
+    assert "the setting offline forbids it" in away.problem
+    bench = make_bench()
+    bench.explaining.explain(NEURON, HEAD)
+    assert not server.faults
+    known = make_bench(offline=True).explaining.plan(NEURON, HEAD)
+    assert (known.calls, known.problem) == (0, ""), "what is known needs neither"

@@ -11,7 +11,7 @@ import pytest
 from tests.explanation.conftest import Bench
 from tests.explanation.fake_examples import HEAD, NEURON
 from tests.storage.samples import explanation, score
-from tui_lookups.explanation.client import Endpoint
+from tui_lookups.explanation.endpoint import Endpoint
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.store import AnswerStore, ExplainedStore, fits
 from tui_lookups.results import Explained

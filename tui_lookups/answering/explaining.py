@@ -143,12 +143,21 @@ class Explaining:
             self._shelf.keep(Explained(made, None))
         return replace(made, cached=asked.cached, usage=self._desk.usage([request], [asked], whole=False))
 
+    def provenance(self) -> Provenance:
+        """Where examples and labels come from, and with them every explanation."""
+        return self._examples.provenance()
+
+    def shown(self, neuron: NeuronId, head: HeadId) -> tuple[int, int]:
+        """How many prompts an explainer of this head is shown: active, inactive."""
+        _, labels = self._examples.labelled(neuron, head, "explaining")
+        return sum(labels), len(labels) - sum(labels)
+
     def write(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation:
         """Keep a person's own explanation of a head."""
         words = text.strip()
         if not words:
             raise LookupsError("The explanation is empty.", "Write in what contexts the head is active.")
-        _, labels = self._examples.labelled(neuron, head, "explaining")
+        active, inactive = self.shown(neuron, head)
         made = Explanation(
             neuron=neuron,
             head=head,
@@ -160,8 +169,8 @@ class Explaining:
             request_version=REQUEST_VERSION,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             cached=False,
-            active=sum(labels),
-            inactive=len(labels) - sum(labels),
+            active=active,
+            inactive=inactive,
             notes=(),
             usage=NOTHING,
             provenance=self._examples.provenance(),

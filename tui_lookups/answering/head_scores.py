@@ -11,25 +11,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tui_lookups.answering.engine import CURRENT_TOKEN
 from tui_lookups.answering.explaining import NOTHING, Examples, Explaining
+from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.asking import Asked, OnProgress
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.requests import (
     EXPLANATION_TOKENS,
-    GENERIC_EXPLANATION,
     REQUEST_VERSION,
-    ChatAnswer,
     ChatRequest,
     read_explanation,
-    read_yes_no,
     score_request,
-    yes_probability,
 )
 from tui_lookups.explanation.scoring import figures, shuffled, summary
 from tui_lookups.explanation.store import ExplainedStore
@@ -37,11 +33,12 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     Control,
     Example,
-    ExampleAnswer,
     Explained,
     Explanation,
     ExplanationScore,
+    HeadInWords,
     LeftOut,
+    NeuronWords,
     Plan,
     ScoreReport,
     Usage,
@@ -49,71 +46,6 @@ from tui_lookups.results import (
 
 _UNKNOWN_EXPLANATION = "x" * 3 * EXPLANATION_TOKENS
 """Stands for an explanation that is not known yet where tokens are estimated: as long as one can be."""
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """An explanation about to be scored, what it is scored on, and its control: words and their origin.
-
-    `left_out` counts prompts that read like one the explainer was shown.
-    """
-
-    explanation: Explanation
-    examples: tuple[Example, ...]
-    labels: tuple[bool, ...]
-    control: tuple[str, str] | None
-    left_out: int
-
-    @property
-    def single_class(self) -> bool:
-        return len(set(self.labels)) < 2
-
-    def requests(self, text: str) -> list[ChatRequest]:
-        """One request an example; none where the labels hold only one class."""
-        return [] if self.single_class else [score_request(text, example) for example in self.examples]
-
-    @property
-    def all_requests(self) -> list[ChatRequest]:
-        control = [] if self.control is None else self.requests(self.control[0])
-        return self.requests(self.explanation.explanation) + control
-
-    def answers(self, text: str, found: dict[ChatRequest, Asked]) -> tuple[ExampleAnswer, ...]:
-        """The answers to one text, an example each."""
-        asked = [found[request] for request in self.requests(text)]
-        return tuple(map(_example_answer, self.examples, self.labels, asked))
-
-
-@dataclass(frozen=True)
-class _Controls:
-    """Where controls come from: everything explained so far of this model and corpus."""
-
-    entries: tuple[Explained, ...]
-    model: str
-    seed: int
-
-    def of(self, neuron: NeuronId, head: HeadId, text: str) -> tuple[str, str]:
-        """An explanation of something else, and of what.
-
-        The one these words were scored against before; else one drawn, by a hash with the seed, from what
-        the same explainer wrote of other heads, of other neurons if it can be; else a generic one.
-        """
-        written = []
-        for entry in self.entries:
-            about, score = entry.explanation, entry.score
-            if (about.neuron, about.head) != (neuron, head):
-                if about.model == self.model and about.explanation != text:
-                    written.append(about)
-            elif about.explanation == text and score is not None and score.control is not None:
-                return score.control.explanation, score.control.origin
-        apart = [about for about in written if about.neuron != neuron] or written
-        if not apart:
-            return GENERIC_EXPLANATION, "generic"
-        drawn = min(apart, key=lambda about: self._lot(neuron, head, about))
-        return drawn.explanation, f"{drawn.head} of {drawn.neuron}"
-
-    def _lot(self, neuron: NeuronId, head: HeadId, other: Explanation) -> str:
-        parts = (self.seed, neuron, head, other.neuron, other.head, other.explanation)
-        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
 class HeadScores:
@@ -149,9 +81,9 @@ class HeadScores:
         return self._desk.plan(self._planned(neuron, head, explanation, self._controls(control)), fresh)
 
     def _planned(
-        self, neuron: NeuronId, head: HeadId, explanation: str | None, controls: _Controls | None
+        self, neuron: NeuronId, head: HeadId, explanation: str | None, controls: Controls | None
     ) -> list[ChatRequest]:
-        examples, labels, _ = self._held_out(neuron, head)
+        examples, labels, _ = self.held_out(neuron, head)
         asking: list[ChatRequest] = []
         if explanation is None:
             request, *_ = self._explaining.request(neuron, head)
@@ -200,12 +132,12 @@ class HeadScores:
                 return entry.explanation
         return None
 
-    def _trial(self, about: Explanation, controls: _Controls | None) -> _Trial:
-        examples, labels, seen = self._held_out(about.neuron, about.head)
+    def _trial(self, about: Explanation, controls: Controls | None) -> Trial:
+        examples, labels, seen = self.held_out(about.neuron, about.head)
         other = None if controls is None else controls.of(about.neuron, about.head, about.explanation)
-        return _Trial(about, examples, labels, other, seen)
+        return Trial(about, examples, labels, other, seen)
 
-    def _held_out(self, neuron: NeuronId, head: HeadId) -> tuple[tuple[Example, ...], tuple[bool, ...], int]:
+    def held_out(self, neuron: NeuronId, head: HeadId) -> tuple[tuple[Example, ...], tuple[bool, ...], int]:
         """Scoring examples and labels, and how many were left out for reading like an explaining one.
 
         Raises LookupsError when none is left.
@@ -221,14 +153,13 @@ class HeadScores:
         examples, labels = zip(*kept, strict=True)
         return examples, labels, len(pairs) - len(kept)
 
-    def _controls(self, wanted: bool) -> _Controls | None:
+    def _controls(self, wanted: bool) -> Controls | None:
         if not wanted:
             return None
-        entries = self._explaining.of_this_source(self._shelf.all())
-        return _Controls(tuple(entries), self._desk.endpoint.model, self._seed)
+        return Controls(tuple(self._ours()), self._desk.endpoint.model, self._seed)
 
     def _score_all(
-        self, trials: Sequence[_Trial], fresh: bool, progress: OnProgress | None, api_key: str | None
+        self, trials: Sequence[Trial], fresh: bool, progress: OnProgress | None, api_key: str | None
     ) -> tuple[list[ExplanationScore], Usage]:
         asking = [request for trial in trials for request in trial.all_requests]
         asked = self._desk.ask_all(
@@ -238,7 +169,7 @@ class HeadScores:
         scores = [self._scored(trial, found) for trial in trials]
         return scores, self._desk.usage(asking, asked, whole=False)
 
-    def _scored(self, trial: _Trial, found: dict[ChatRequest, Asked]) -> ExplanationScore:
+    def _scored(self, trial: Trial, found: dict[ChatRequest, Asked]) -> ExplanationScore:
         """A trial's score from its answers, kept with its explanation."""
         about, asking = trial.explanation, trial.all_requests
         asked = [found[request] for request in asking]
@@ -267,7 +198,7 @@ class HeadScores:
             shuffled=shuffled(answers, self._seed),
             control=control,
             answers=answers,
-            notes=_notes(given, trial.left_out),
+            notes=score_notes(given, trial.left_out),
             usage=self._desk.usage(asking, asked, whole=True),
             provenance=self._examples.provenance(),
         )
@@ -299,7 +230,7 @@ class HeadScores:
         api_key: str | None = None,
     ) -> ScoreReport:
         """Explain and score every head worth explaining; `fresh` asks the scorer anew."""
-        explained = self._explaining.explain_all(neuron, api_key=api_key)
+        explained = self._explaining.explain_all(neuron, progress=progress, api_key=api_key)
         controls = self._controls(control)
         trials, left_out = [], list(explained.left_out)
         for each in explained.explanations:
@@ -315,27 +246,56 @@ class HeadScores:
 
         A person's explanations are not among them. Raises LookupsError when there is none.
         """
-        wanted, endpoint = set(neurons), self._desk.endpoint
-        newest: dict[tuple[NeuronId, HeadId], Explained] = {}
-        others: set[str] = set()
-        for entry in self._explaining.of_this_source(self._shelf.all()):
-            about, score = entry.explanation, entry.score
-            if score is None or about.author != "model" or (wanted and about.neuron not in wanted):
-                continue
-            if (
-                (score.model, score.endpoint)
-                == (about.model, about.endpoint)
-                == (endpoint.model, endpoint.base_url)
-            ):
-                newest.setdefault((about.neuron, about.head), entry)
-            else:
-                others.add(f"{about.model} at {about.endpoint}")
+        newest, others = self._newest(set(neurons), self._ours())
         if not newest:
             found = f" Scored so far: by {', '.join(sorted(others))}." if others else ""
             raise LookupsError(
-                f"Nothing of this model and corpus is scored by {endpoint.model} yet.{found}",
+                f"Nothing of this model and corpus is scored by {self._desk.endpoint.model} yet.{found}",
                 "Run `lookups-tui score --worth-explaining NEURON` first.",
             )
+        return self._report_of(newest)
+
+    def so_far(self, neuron: NeuronId) -> NeuronWords:
+        """Every head worth explaining for a neuron with what is known of it; asks nobody anything."""
+        heads = self._examples.worth_explaining(neuron)
+        wanted = {(neuron, head) for head in heads}
+        known: dict[HeadId, Explained] = {}
+        entries = self._ours()
+        for entry in entries:
+            about = entry.explanation
+            if (about.neuron, about.head) in wanted and self._is_ours(about):
+                known.setdefault(about.head, entry)
+        scored = self._newest({neuron}, entries)[0]
+        newest = {pair: entry for pair, entry in scored.items() if pair in wanted}
+        rows = tuple(HeadInWords(head, newest.get((neuron, head)) or known.get(head)) for head in heads)
+        return NeuronWords(neuron, rows, self._report_of(newest), self._examples.provenance())
+
+    def _is_ours(self, about: Explanation) -> bool:
+        """Whether the settings' explainer wrote it."""
+        endpoint = self._desk.endpoint
+        written = (about.author, about.model, about.endpoint)
+        return written == ("model", endpoint.model, endpoint.base_url)
+
+    def _ours(self) -> list[Explained]:
+        return self._explaining.of_this_source(self._shelf.all())
+
+    def _newest(
+        self, wanted: set[NeuronId], entries: Iterable[Explained]
+    ) -> tuple[dict[tuple[NeuronId, HeadId], Explained], set[str]]:
+        """The newest scored explanation of each pair by the settings' explainer; and the other scorers."""
+        newest: dict[tuple[NeuronId, HeadId], Explained] = {}
+        others: set[str] = set()
+        for entry in entries:
+            about, score = entry.explanation, entry.score
+            if score is None or about.author != "model" or (wanted and about.neuron not in wanted):
+                continue
+            if self._is_ours(about) and (score.model, score.endpoint) == (about.model, about.endpoint):
+                newest.setdefault((about.neuron, about.head), entry)
+            else:
+                others.add(f"{about.model} at {about.endpoint}")
+        return newest, others
+
+    def _report_of(self, newest: dict[tuple[NeuronId, HeadId], Explained]) -> ScoreReport:
         entries = [newest[pair] for pair in sorted(newest)]
         scores = [entry.score for entry in entries if entry.score is not None]
         usage = _sum(each.usage for entry in entries for each in (entry.explanation, entry.score) if each)
@@ -356,28 +316,6 @@ class HeadScores:
             usage=usage,
             provenance=self._examples.provenance(),
         )
-
-
-def _example_answer(example: Example, label: bool, asked: Asked) -> ExampleAnswer:
-    if asked.answer is None:
-        return ExampleAnswer(example.prompt_id, label, None, None, asked.problem)
-    said = read_yes_no(asked.answer.text)
-    if said is None:
-        problem = f"It is neither Yes nor No: {asked.answer.text.strip()[:80]!r}."
-        return ExampleAnswer(example.prompt_id, label, None, None, problem)
-    alternatives = asked.answer.alternatives
-    probability = None if alternatives is None else yes_probability(alternatives)
-    return ExampleAnswer(example.prompt_id, label, said, probability, None)
-
-
-def _notes(answers: Sequence[ChatAnswer], left_out: int) -> tuple[str, ...]:
-    """What the answers' notes say, each once; that there are no log-probabilities; prompts left out."""
-    notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
-    if answers and not notes and all(answer.alternatives is None for answer in answers):
-        notes.append("The endpoint gave no log-probabilities.")
-    if left_out:
-        notes.append(f"Left out were {left_out} prompts that, trimmed, read like one the explainer saw.")
-    return tuple(notes)
 
 
 def _one_class(score: ExplanationScore) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tui_lookups.explanation.budget import Prices, TokenBudget, TokenCounter
-from tui_lookups.explanation.client import AnswerError, ChatClient, ExplainerError, OnText
+from tui_lookups.explanation.client import AnswerError, ChatClient, OnText
+from tui_lookups.explanation.endpoint import ExplainerError
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.store import AnswerStore
 from tui_lookups.results import RequestProgress, Usage

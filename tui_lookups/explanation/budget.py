@@ -1,7 +1,8 @@
 """Tokens: how many a request takes, what they cost, and a session's limit that is never crossed knowingly.
 
 1. A request is counted with tiktoken where that package is installed and its data for the model lies in
-   its cache folder; tiktoken would otherwise fetch it, so it is not asked then.
+   its cache folder, whole: of a file that is missing or damaged it would delete what there is and fetch
+   another, so it is not asked then. Counting never reaches for the network.
 2. Everywhere else a token is taken to be three bytes of UTF-8: English text has about four, so that this
    errs on the side of too many.
 3. `TokenBudget.reserve` refuses a request that could cross the limit, before it is sent; `settle` puts what
@@ -10,6 +11,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -28,10 +30,17 @@ MESSAGE_TOKENS = 8
 
 ESTIMATE = f"estimated at one token per {BYTES_PER_TOKEN} bytes"
 
-# Names that tiktoken gives its data files in its cache folder: SHA-1 of where it fetches them from.
+# Of each encoding the name that tiktoken gives its data in its cache folder (SHA-1 of where it fetches it
+# from), and the SHA-256 that it holds it to.
 _DATA_FILES = {
-    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
-    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "cl100k_base": (
+        "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+    "o200k_base": (
+        "fb374d419588a4632f3f557e76b4b70aebbca790",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    ),
 }
 
 
@@ -64,7 +73,7 @@ def token_counter(model: str) -> TokenCounter:
         name: str = tiktoken.encoding_name_for_model(model)
     except KeyError:
         return TokenCounter(estimate_tokens, ESTIMATE)
-    if name not in _DATA_FILES or not (_tiktoken_folder() / _DATA_FILES[name]).is_file():
+    if name not in _DATA_FILES or not _is_at_hand(*_DATA_FILES[name]):
         return TokenCounter(estimate_tokens, ESTIMATE)
     encoding = tiktoken.get_encoding(name)
     return TokenCounter(
@@ -72,10 +81,22 @@ def token_counter(model: str) -> TokenCounter:
     )
 
 
-def _tiktoken_folder() -> Path:
+def _is_at_hand(name: str, digest: str) -> bool:
+    """Whether tiktoken would take this data file from its cache folder as it is."""
+    folder = _tiktoken_folder()
+    if folder is None:
+        return False
+    try:
+        return hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    except OSError:  # missing, or not ours to read: tokens are estimated, and the plan says so
+        return False
+
+
+def _tiktoken_folder() -> Path | None:
+    """Where tiktoken looks for its data; None where its cache is turned off, so that it always fetches."""
     for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
         if variable in os.environ:
-            return Path(os.environ[variable])
+            return Path(os.environ[variable]) if os.environ[variable] else None
     return Path(tempfile.gettempdir()) / "data-gym-cache"
 
 

@@ -15,28 +15,22 @@ print what it quotes.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.requests import TOP_LOGPROBS, ChatAnswer, ChatRequest, yes_probability
+from tui_lookups.explanation.dialect import Dialect
+from tui_lookups.explanation.endpoint import KEY_VARIABLE, NO_KEY, Endpoint, ExplainerError
+from tui_lookups.explanation.requests import ChatAnswer, ChatRequest, yes_probability
 from tui_lookups.visible import visible
-
-KEY_VARIABLE = "OPENAI_API_KEY"
-BASE_URL_VARIABLE = "OPENAI_BASE_URL"
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 OnText = Callable[[str], None]
 """Told the whole text so far, each time a piece of an answer arrives; called on the requests' thread."""
 
-_NO_KEY = "none"  # local servers want a header and do not look at it
 _CONNECT_SECONDS = 10.0
 _MOST_QUOTED = 300
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w*.-]{8,}")
@@ -45,132 +39,8 @@ _UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "Unsup
 _TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "ssl"})
 
 
-class ExplainerError(LookupsError):
-    """The endpoint cannot be used as it is set up: no key, refused, unreachable, over its limits."""
-
-
 class AnswerError(LookupsError):
     """One request got no usable answer; another one may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where requests go. `base_url` has neither user, query nor fragment, nor a slash at its end."""
-
-    base_url: str
-    model: str
-
-    @property
-    def is_default(self) -> bool:
-        return self.base_url == DEFAULT_BASE_URL
-
-    @property
-    def is_local(self) -> bool:
-        """Whether requests stay on this machine."""
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return host == "localhost" or ip_address(host).is_loopback
-        except ValueError:  # a name
-            return False
-
-    @property
-    def is_encrypted(self) -> bool:
-        return urlsplit(self.base_url).scheme == "https"
-
-
-def find_endpoint(base_url: str | None, model: str) -> Endpoint:
-    """The endpoint of the settings, else of OPENAI_BASE_URL, else the default one.
-
-    Raises ExplainerError for a text that is no URL, or holds what may be a secret.
-    """
-    chosen = base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-    try:
-        parts = urlsplit(chosen.strip())
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ExplainerError(
-            "The base URL of the explainer is no http or https URL.",
-            "Write it like http://127.0.0.1:8000/v1.",
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ExplainerError(
-            "The base URL of the explainer holds a user, a password or a query, which would be kept with "
-            "every answer.",
-            f"Leave those out and give the key in {KEY_VARIABLE}.",
-        )
-    return Endpoint(chosen.strip().rstrip("/"), model)
-
-
-def find_key(endpoint: Endpoint, given: str | None = None) -> str:
-    """The API key: as given, else of OPENAI_API_KEY; a stand-in for an endpoint of one's own without any.
-
-    Raises ExplainerError when the default endpoint has none, or it cannot be a header. Never names it.
-    """
-    key = (given or os.environ.get(KEY_VARIABLE) or "").strip()
-    if not key:
-        if endpoint.is_default:
-            raise ExplainerError(
-                f"Explanations need an API key, and {KEY_VARIABLE} is not set.",
-                f"Set {KEY_VARIABLE}, or point --base-url (or {BASE_URL_VARIABLE}) at a server of your own, "
-                "such as vLLM, Ollama or llama.cpp.",
-            )
-        return _NO_KEY
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ExplainerError(
-            f"The API key in {KEY_VARIABLE} holds characters that no key has.", "Copy it again, in one line."
-        )
-    return key
-
-
-@dataclass
-class Dialect:
-    """What an endpoint has refused so far; used again by every later request of the session."""
-
-    limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
-    refused: set[str] = field(default_factory=set)
-
-    def parameters(self, request: ChatRequest, stream: bool) -> dict[str, Any]:
-        """What goes with the message."""
-        found: dict[str, Any] = {}
-        if self.limit is not None:
-            found[self.limit] = request.max_tokens
-        if "temperature" not in self.refused:
-            found["temperature"] = request.temperature
-        if request.logprobs and "logprobs" not in self.refused:
-            found |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-        if stream:
-            found["stream"] = True
-            if "stream_options" not in self.refused:
-                found["stream_options"] = {"include_usage": True}
-        return found
-
-    def learn(self, sent: dict[str, Any], message: str) -> bool:
-        """Take a refusal in: whether the next try differs from what was `sent`."""
-        said = message.lower()
-        if "max_completion_tokens" in sent and "max_completion_tokens" in said:
-            self.limit = None
-            return True
-        if "max_tokens" in sent and "max_tokens" in said:
-            self.limit = "max_completion_tokens"
-            return True
-        for name in ("logprobs", "temperature", "stream_options"):
-            if name in sent and name in said:
-                self.refused.add(name)
-                return True
-        return False
-
-    def notes(self, request: ChatRequest) -> tuple[str, ...]:
-        """In words, what this endpoint is asked without."""
-        found = []
-        if self.limit is None:
-            found.append("The endpoint refuses a limit on the length of answers; none was set.")
-        if "temperature" in self.refused:
-            found.append("The endpoint refuses temperature 0; its own was used.")
-        if request.logprobs and "logprobs" in self.refused:
-            found.append("The endpoint refuses log-probabilities.")
-        return tuple(found)
 
 
 class ChatClient:
@@ -356,7 +226,7 @@ class ChatClient:
         name, model = self._name, self._endpoint.model
         said = self._quoted(str(error.message))
         if status == 401:
-            given = "needs an API key" if self._key == _NO_KEY else "does not accept the API key"
+            given = "needs an API key" if self._key == NO_KEY else "does not accept the API key"
             return ExplainerError(f"{name} {given} (401).", f"Set {KEY_VARIABLE} to one that is valid there.")
         if status == 403:
             return ExplainerError(

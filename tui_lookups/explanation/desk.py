@@ -10,15 +10,9 @@ from functools import cached_property
 
 from tui_lookups.explanation.asking import Asked, Asker, Check, OnProgress, usage_of
 from tui_lookups.explanation.budget import Prices, TokenBudget, token_counter
-from tui_lookups.explanation.client import (
-    ChatClient,
-    Dialect,
-    Endpoint,
-    ExplainerError,
-    OnText,
-    find_endpoint,
-    find_key,
-)
+from tui_lookups.explanation.client import ChatClient, OnText
+from tui_lookups.explanation.dialect import Dialect
+from tui_lookups.explanation.endpoint import Endpoint, ExplainerError, find_endpoint, find_key
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.running import run_requests
 from tui_lookups.explanation.store import AnswerStore
@@ -52,17 +46,21 @@ class RequestDesk:
             self._settings.explainer_concurrency,
         )
 
-    def _connect(self, api_key: str | None) -> ChatClient:
-        """A client to send with. Raises ExplainerError where nothing may or can be sent."""
-        settings = self._settings
-        if settings.offline and not self.endpoint.is_local:
+    def _require_sendable(self, api_key: str | None) -> str:
+        """The key to send with. Raises ExplainerError where nothing may or can be sent."""
+        if self._settings.offline and not self.endpoint.is_local:
             raise ExplainerError(
                 "Explanations need the network, and the setting offline forbids it.",
                 "Leave out --offline, or point --base-url at a server on this machine.",
             )
+        return find_key(self.endpoint, api_key)
+
+    def _connect(self, api_key: str | None) -> ChatClient:
+        """A client to send with. Raises ExplainerError where nothing may or can be sent."""
+        settings = self._settings
         return ChatClient(
             self.endpoint,
-            find_key(self.endpoint, api_key),
+            self._require_sendable(api_key),
             self._dialect,
             timeout=settings.explainer_timeout,
             retries=settings.explainer_retries,
@@ -134,6 +132,7 @@ class RequestDesk:
         left = self._budget.left
         if left is not None and there + back > left:
             notes.append("This is more than the session's budget has left; nothing would be sent.")
+        problem, hint = self._obstacle() if sending else ("", "")
         return Plan(
             model=endpoint.model,
             endpoint=endpoint.base_url,
@@ -145,4 +144,14 @@ class RequestDesk:
             cost=self._prices.cost(there, back),
             budget_left=left,
             notes=tuple(notes),
+            problem=problem,
+            hint=hint,
         )
+
+    def _obstacle(self) -> tuple[str, str]:
+        """Why nothing can be sent with the key of the environment, and what to do; empty where it can."""
+        try:
+            self._require_sendable(None)
+        except ExplainerError as error:
+            return error.message, error.hint
+        return "", ""

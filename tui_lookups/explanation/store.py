@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict, dataclass
 
-from tui_lookups.explanation.client import Endpoint
+from tui_lookups.explanation.endpoint import Endpoint
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.results import Explained, Explanation
 from tui_lookups.storage.cache import ResultCache

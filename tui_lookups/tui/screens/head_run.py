@@ -1,0 +1,203 @@
+"""Every head worth explaining for a neuron: words and scores in a table, and the run that fills it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.segment import Segment
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from tui_lookups.ids import HeadId
+from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.screens.send import SendScreen
+from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.one_line import TextLines
+from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.wording import Paragraph, explained_paragraphs, figure, run_paragraphs
+from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.results import ExplanationScore, HeadInWords
+    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.head_run import HeadRun, RunTask
+
+_LEFT = 52
+"""Cells of a row before the words."""
+
+
+class HeadRunRows(RowList):
+    """One row a head worth explaining: how often it is active, its score and baselines, the words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "to the head", id="all-heads.open", tooltip="Go to the head"),
+        Binding(
+            "e", "screen.run('explain')", "explain all", id="all-heads.explain", tooltip="Explain them all"
+        ),
+        Binding(
+            "s",
+            "screen.run('score')",
+            "score all",
+            id="all-heads.score",
+            tooltip="Explain and score them all",
+        ),
+        Binding("c", "screen.stop", "stop", id="all-heads.stop", tooltip="Stop the run; answers are kept"),
+        Binding("y", "copy", "copy", id="all-heads.copy", tooltip="Copy the explanation", show=False),
+    ]
+
+    def __init__(self, run: HeadRun, *, id: str) -> None:
+        super().__init__(id=id)
+        self._run = run
+        self.heads: tuple[HeadInWords, ...] = ()
+
+    def show_heads(self, heads: tuple[HeadInWords, ...]) -> None:
+        """Show these, the cursor where it is."""
+        if heads != self.heads:
+            self.heads = heads
+            self.rows_changed()
+
+    @property
+    def under_cursor(self) -> HeadInWords | None:
+        """The head under the cursor."""
+        return self.heads[self.cursor] if self.heads else None
+
+    def row_count(self) -> int:
+        return len(self.heads)
+
+    def heading(self, width: int) -> list[Segment]:
+        text = f" {'head':<8}{'active':>7}  score    F1   AUC  control unans  words"
+        return [Segment(fit(text, width), self.palette.heading)]
+
+    def row(self, index: int, width: int) -> list[Segment]:
+        palette, entry = self.palette, self.heads[index]
+        known = entry.explained
+        score = None if known is None else known.score
+        active = "" if known is None else _share(known.explanation.active, known.explanation.inactive)
+        words = self._run.reason(entry.head)
+        if known is not None and not (score is not None and score.single_class):
+            words = known.explanation.explanation
+        style = palette.dim if known is None else palette.plain
+        return [
+            Segment(f" {entry.head!s:<8}", palette.strong),
+            Segment(f"{active:>7}  ", palette.plain),
+            Segment(f"{_main_figure(score):>5}", palette.strong),
+            Segment(fit(_figures(score), _LEFT - 23), palette.plain),
+            Segment(fit(visible(words), max(0, width - _LEFT)), style),
+        ]
+
+    def action_copy(self) -> None:
+        entry = self.under_cursor
+        if entry is not None and entry.explained is not None:
+            self.app.copy_to_clipboard(entry.explained.explanation.explanation)
+
+
+def _share(active: int, inactive: int) -> str:
+    return f"{active}/{active + inactive}"
+
+
+def _main_figure(score: ExplanationScore | None) -> str:
+    return "" if score is None or score.single_class else figure(score.score.head_explanation_score)
+
+
+def _figures(score: ExplanationScore | None) -> str:
+    """F1, AUC, the control's score and how many prompts are unanswered."""
+    if score is None or score.single_class:
+        return ""
+    found = score.score
+    control = "" if score.control is None else figure(score.control.score.head_explanation_score)
+    return f"  {figure(found.f1):>4}  {figure(found.roc_auc):>4} {control:>8} {found.unanswered:>5}  "
+
+
+class HeadRunScreen(LeavesOnce, Screen[HeadId]):
+    """Returns the head that was opened. A run goes on when the screen is closed; `c` stops it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "back", id="all-heads.close", tooltip="Back to the walk; a run goes on"),
+    ]
+    AUTO_FOCUS = "#all-heads"
+
+    def __init__(self, door: Door, run: HeadRun) -> None:
+        super().__init__()
+        self._door = door
+        self._run = run
+
+    def compose(self) -> ComposeResult:
+        yield TextLines(id="all-heads-title", classes="title")
+        yield HeadRunRows(self._run, id="all-heads")
+        yield Paragraphs(id="all-heads-words")
+        yield Paragraphs(id="all-heads-summary")
+        yield Hints(id="hints")
+
+    def on_mount(self) -> None:
+        self._run.listener = self._show
+        self._show()
+
+    def on_unmount(self) -> None:
+        self._run.silence(self._show)
+
+    def _show(self) -> None:
+        run, rows = self._run, self.query_one(HeadRunRows)
+        table = run.table
+        title = f" Heads worth explaining for {run.neuron}"
+        if table is None:
+            rows.say_empty(
+                "No table." if run.error else "Looking for the heads active on 25 to 75 % of its prompts…"
+            )
+        else:
+            rows.say_empty("No head is active on 25 to 75 % of its prompts.")
+            rows.show_heads(table.heads)
+            title += f": {len(table.heads)}"
+        self.query_one("#all-heads-title", TextLines).show_lines((Segment(title),))
+        self.query_one("#all-heads-summary", Paragraphs).show_paragraphs(run_paragraphs(run))
+        self._show_words()
+
+    def _show_words(self) -> None:
+        entry = self.query_one(HeadRunRows).under_cursor
+        lines: tuple[Paragraph, ...] = ()
+        if entry is not None and entry.explained is not None:
+            lines = explained_paragraphs(entry.explained)
+        elif entry is not None:
+            reason = self._run.reason(entry.head)
+            lines = (Paragraph(visible(reason) or f"{entry.head} is not explained yet.", "dim"),)
+        self.query_one("#all-heads-words", Paragraphs).show_paragraphs(lines)
+
+    @on(RowList.Moved, "#all-heads")
+    def _moved(self) -> None:
+        self._show_words()
+
+    @on(RowList.Opened, "#all-heads")
+    def _opened(self) -> None:
+        entry = self.query_one(HeadRunRows).under_cursor
+        if entry is not None:
+            self.dismiss(entry.head)
+
+    def action_run(self, task: RunTask) -> None:
+        run = self._run
+        if run.running:
+            self._say("One run at a time: c stops this one.")
+            return
+        if run.table is None or not run.table.heads:
+            self._say("There is no head to ask about.")
+            return
+
+        def agreed(send: bool | None) -> None:
+            if send:
+                run.start(task)
+
+        what = "Explain" if task == "explain" else "Explain and score"
+        title = f"{what} {len(run.table.heads)} heads of {run.neuron}"
+        self.app.push_screen(SendScreen(self._door, title, lambda: run.plan(task)), agreed)
+
+    def action_stop(self) -> None:
+        stopped = self._run.stop()
+        self._say("Stopped; e or s goes on from here." if stopped else "Nothing is being asked.")
+
+    def _say(self, text: str) -> None:
+        self.query_one(Hints).say(text)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
