@@ -1,0 +1,379 @@
+"""An export recomputed with the model, corpus, basis, parameters and dtype that its provenance names.
+
+1. The export is opened (schema-checked). Its model and corpus are opened where it says they lie, or where the
+   person says; content hashes other than the export's end it there, before any weight is loaded.
+2. Everything is worked out anew in a cache of its own, which is removed afterwards: the scan too, over the
+   layers of the exported neurons. Nothing that was cached before is believed.
+3. Value by value, the figures are compared (differing.py). What the export is about but this model does not
+   have - a token, a neuron, a prompt that is not among the neuron's - differs, and says why.
+4. What a language model said is not asked again: it is compared with the cache where that holds it, and
+   named as not recomputed where not. Which prompts a head is active on, and the score's figures from the
+   answers, are recomputed all the same.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from tui_lookups.answering import gathering
+from tui_lookups.answering.differing import TOLERANCE as TOLERANCE
+from tui_lookups.answering.differing import Comparison, pointer
+from tui_lookups.answering.verifying_words import WordsCheck, source_of, without_places
+from tui_lookups.errors import (
+    BadIdError,
+    ExportError,
+    LookupsError,
+    SettingsError,
+    UnknownTokenError,
+)
+from tui_lookups.explanation.store import ExplainedStore
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import (
+    ExportDocument,
+    ExportedHead,
+    ExportedNeuron,
+    ExportedPrompt,
+    Fingerprints,
+    NeuronPrompts,
+    NotRecomputed,
+    Prompt,
+    ScanProgress,
+    SelectedHead,
+    SelectedNeuron,
+    Verification,
+)
+from tui_lookups.settings import Settings, load_settings
+from tui_lookups.storage.codec import to_plain
+from tui_lookups.storage.files import make_private_directory, reason
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+
+Hear = Callable[[ScanProgress], None] | None
+
+_ASSUMED = {"sign": "auto", "seed": 0, "trimmed": False}
+"""Parameters that exports of earlier versions do not name, at their defaults."""
+
+_MANY_PROMPTS = 1000
+"""Prompts a neuron that are kept though the corpus has fewer; beyond it an export's `top` is no reason to
+reserve memory."""
+
+_GIVEN = (
+    ("/created", "It says when the export was written."),
+    ("/generator", "It says what wrote the export."),
+    ("/provenance/parameters", "They are what was recomputed with."),
+)
+
+
+class OtherSourceError(LookupsError):
+    """The model or corpus that opens is not the one that an export is of."""
+
+
+# --- what the export was made with ---
+
+
+def model_of(document: ExportDocument) -> str:
+    """What to give --model for the model of an export. Raises ExportError where it cannot be told."""
+    from tui_lookups.model.sources import in_hub_cache
+
+    model = document.provenance.model
+    if model.source == "packaged demo model":
+        return "demo"
+    if model.name == "smollm2" and not Path(model.source).is_absolute():
+        return "smollm2"
+    if model.source.startswith("hub:"):
+        name = model.source.removeprefix("hub:")
+        if in_hub_cache(name):
+            return name
+        # Opening a file that somebody sent must not fetch what it names.
+        raise ExportError(
+            f"The export is of {name}, which is not in the local Hugging Face cache.",
+            "Give --model to fetch or find it.",
+        )
+    if Path(model.source).is_absolute():
+        return model.source
+    raise ExportError("The export does not say where its model lies.", "Give it with --model.")
+
+
+def corpus_of(document: ExportDocument) -> str:
+    """What to give --corpus for the corpus of an export. Raises ExportError where it cannot be told."""
+    corpus = document.provenance.corpus
+    if corpus is None:
+        raise ExportError("The export names no corpus.", "Export it again; prompts come from one.")
+    if corpus.source == "demo" or Path(corpus.source).is_absolute():
+        return corpus.source
+    if corpus.source.startswith("hub:"):
+        raise ExportError(
+            f"The export is of the hub data set {corpus.source}, which is not fetched unasked.",
+            f"Give it with --corpus {corpus.source.partition('@')[0]}.",
+        )
+    raise ExportError("The export does not say where its corpus lies.", "Give it with --corpus.")
+
+
+def settings_for(
+    document: ExportDocument, base: Settings, model: str | None, corpus: str | None
+) -> tuple[Settings, tuple[str, ...]]:
+    """The settings an export is recomputed with, and notes on what had to be assumed.
+
+    `base` says what changes no figure: device, threads, cache folder, offline. Raises ExportError where the
+    export names settings that there are not.
+    """
+    provenance, notes = document.provenance, []
+    named = {**_ASSUMED, **provenance.parameters}
+    missing = [name for name in _ASSUMED if name not in provenance.parameters]
+    if missing:
+        notes.append(f"The export does not name {', '.join(missing)}; the defaults were taken.")
+    wanted: dict[str, Any] = {
+        "model": model or model_of(document),
+        "corpus": corpus or corpus_of(document),
+        "raw_weights": provenance.basis == "raw",
+        "dtype": provenance.dtype,
+        "window": 256 if provenance.corpus is None else provenance.corpus.window,
+        **{
+            name: named[name]
+            for name in ("top", "preset", "activity_rule", *_ASSUMED)
+            if name in named and named[name] is not None
+        },
+    }
+    try:
+        checked = load_settings(**wanted)
+    except SettingsError as error:
+        raise ExportError(
+            f"The export names settings that cannot be: {error.message}", "Nothing was recomputed."
+        ) from error
+    chosen = {name: getattr(checked, name) for name in wanted}
+    return structs.replace(base, layers=None, **chosen), tuple(notes)
+
+
+@contextmanager
+def fresh_folder(cache_dir: Path) -> Iterator[Path]:
+    """A folder for a cache of its own, beside the person's, removed at the end. Raises CacheError."""
+    make_private_directory(cache_dir, tighten=False)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="verifying-", dir=cache_dir))
+    except OSError as error:
+        raise ExportError(
+            f"{cache_dir} cannot be written: {reason(error)}.", "Name another cache folder with --cache-dir."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- the whole ---
+
+
+def verify(
+    document: ExportDocument,
+    path: Path,
+    open_: Callable[[Settings], Explorer],
+    shelf: ExplainedStore,
+    *,
+    base: Settings,
+    tolerance: float,
+    model: str | None,
+    corpus: str | None,
+    progress: Hear,
+) -> Verification:
+    """Recompute an opened export; see `Explorer.verify`.
+
+    Args:
+        open_: an Explorer with these settings and a cache of its own; closed here.
+        shelf: everything explained so far, for what is not asked again.
+    """
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise LookupsError(f"{tolerance} is no tolerance.", "Give a number from 0, such as 1e-5.")
+    settings, notes = settings_for(document, base, model, corpus)
+    claimed = document.provenance
+    prompts = 0 if claimed.corpus is None else claimed.corpus.prompts
+    settings = narrowed(document, settings, claimed.model.n_layers, prompts)
+    explorer = open_(settings)
+    try:
+        fingerprints = _require_same(document, explorer)
+        n_layers, prompts = explorer.model_info().n_layers, explorer.corpus_info().prompts
+        true = narrowed(document, settings, n_layers, prompts)
+        if true != settings:  # the export claims more layers or prompts than there are
+            explorer.close()
+            explorer = open_(true)
+        explorer.scan(progress)
+        return recompute(document, path, explorer, shelf, tolerance, fingerprints, notes)
+    finally:
+        explorer.close()
+
+
+def _require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
+    """Raise OtherSourceError unless model and corpus have the content that the export names."""
+    provenance = document.provenance
+    opened = explorer.model_fingerprint()
+    if opened != provenance.model.fingerprint:
+        raise OtherSourceError(
+            f"The model {explorer.settings.model} is not the one of the export: its content has the "
+            f"fingerprint {opened[:16]}…, the export's {provenance.model.fingerprint[:16]}….",
+            "Point --model at the model that was exported from.",
+        )
+    found = explorer.corpus_info().fingerprint
+    wanted = "" if provenance.corpus is None else provenance.corpus.fingerprint
+    if found != wanted:
+        raise OtherSourceError(
+            f"The corpus {explorer.settings.corpus} is not the one of the export: its content has the "
+            f"fingerprint {found[:16]}…, the export's {wanted[:16]}….",
+            "Point --corpus at the texts that were exported from (as many of them, too).",
+        )
+    return Fingerprints(opened, found)
+
+
+def narrowed(document: ExportDocument, settings: Settings, n_layers: int, prompts: int) -> Settings:
+    """Only the layers that the export has neurons of; and no more prompts a neuron than there can be."""
+    neurons = {each.neuron for each in document.neurons}
+    neurons |= {each.neuron for each in document.prompts} | {each.neuron for each in document.heads}
+    layers = tuple(sorted({neuron.layer for neuron in neurons if neuron.layer < n_layers}))
+    top = min(settings.top, max(_MANY_PROMPTS, prompts))
+    return structs.replace(settings, layers=layers or (0,), top=top)
+
+
+def recompute(
+    document: ExportDocument,
+    path: Path,
+    explorer: Explorer,
+    shelf: ExplainedStore,
+    tolerance: float,
+    fingerprints: Fingerprints,
+    notes: tuple[str, ...] = (),
+) -> Verification:
+    """Work everything in `document` out again with `explorer`, and compare."""
+    comparison = Comparison(tolerance)
+    words = WordsCheck(explorer, shelf, comparison)
+    again = _Again(explorer, comparison)
+    for number, neuron in enumerate(document.neurons):
+        again.neuron(neuron, pointer("/neurons", number))
+    for number, prompt in enumerate(document.prompts):
+        again.prompt(prompt, pointer("/prompts", number))
+    for number, head in enumerate(document.heads):
+        at = pointer("/heads", number)
+        if again.head(head, at):
+            words.check(head, at)
+    provenance = replace(
+        document.provenance,
+        model=explorer.model_info(),
+        corpus=explorer.corpus_info(),
+        device=explorer.status().device,
+    )
+    comparison.compare(_source(document.provenance), _source(provenance), "/provenance")
+    if provenance.device != document.provenance.device:
+        notes = (*notes, f"Exported on {document.provenance.device}, recomputed on {provenance.device}.")
+    differing = tuple(comparison.differing)
+    return Verification(
+        path=str(path),
+        agrees=not differing,
+        checked=comparison.checked,
+        equal=comparison.checked - len(differing),
+        differing=differing,
+        tolerance=tolerance,
+        largest_relative=comparison.largest,
+        not_recomputed=(*(NotRecomputed(*each) for each in _GIVEN), *words.not_recomputed),
+        fingerprints=fingerprints,
+        exported_by=document.generator,
+        exported=document.created,
+        notes=notes,
+        provenance=provenance,
+    )
+
+
+class _Again:
+    """The things of an export, one by one, as the model gives them now."""
+
+    def __init__(self, explorer: Explorer, comparison: Comparison) -> None:
+        self._explorer = explorer
+        self._comparison = comparison
+        self._prompts: dict[NeuronId, NeuronPrompts] = {}
+
+    def _prompts_of(self, neuron: NeuronId) -> NeuronPrompts:
+        if neuron not in self._prompts:
+            top = self._explorer.settings.top
+            self._prompts[neuron] = self._explorer.prompts(neuron, top=top)
+        return self._prompts[neuron]
+
+    def _compare(
+        self, exported: object, make: Callable[[], object], at: str, subject: tuple[str, str]
+    ) -> bool:
+        """Compare with what `make` gives; where it has no answer, `subject` (key, value) differs."""
+        try:
+            made = make()
+        except LookupsError as error:
+            if type(error) not in (LookupsError, BadIdError, UnknownTokenError):
+                raise  # a fault of this machine, not a difference
+            self._comparison.missing(pointer(at, subject[0]), subject[1], error.message)
+            return False
+        self._comparison.compare(_figures(exported), _figures(made), at)
+        return True
+
+    def neuron(self, exported: ExportedNeuron, at: str) -> None:
+        def make() -> ExportedNeuron:
+            marked = SelectedNeuron(exported.neuron)
+            if exported.token is not None:
+                token = self._explorer.resolve_token(f"#{exported.token.id}").token
+                marked = SelectedNeuron(exported.neuron, token)
+            made = gathering.exported_neuron(self._explorer, marked, self._prompts_of(exported.neuron))
+            return made if exported.stats is not None else replace(made, stats=None)
+
+        self._compare(exported, make, at, ("neuron", str(exported.neuron)))
+
+    def prompt(self, exported: ExportedPrompt, at: str) -> None:
+        def make() -> ExportedPrompt:
+            prompts = self._prompts_of(exported.neuron)
+            found = gathering.find_prompt(prompts, exported.prompt.prompt_id)
+            rank = self._rank(prompts, found, exported.prompt.rank)
+            made = replace(found, rank=rank)
+            if exported.prompt.trimmed is None:
+                made = replace(made, trimmed=None)
+            return ExportedPrompt(exported.neuron, made)
+
+        self._compare(exported, make, at, ("prompt", f"#{exported.prompt.prompt_id}"))
+
+    def head(self, exported: ExportedHead, at: str) -> bool:
+        def make() -> ExportedHead:
+            marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id)
+            made = gathering.exported_head(self._explorer, marked)
+            there, here = exported.attributions, made.attributions
+            if there is None or here is None or there.rank is None or exported.prompt_id is None:
+                return made
+            prompts = self._prompts_of(exported.neuron)
+            found = gathering.find_prompt(prompts, exported.prompt_id)
+            return replace(made, attributions=replace(here, rank=self._rank(prompts, found, there.rank)))
+
+        return self._compare(exported, make, at, ("head", str(exported.head)))
+
+    def _rank(self, prompts: NeuronPrompts, found: Prompt, exported: int) -> int:
+        """The exported rank where the prompt there has the same peak within the tolerance; else its own."""
+        if 1 <= exported <= len(prompts.prompts):
+            other, own = prompts.prompts[exported - 1].peak.activation, found.peak.activation
+            if abs(other - own) <= self._comparison.tolerance * abs(own):
+                return exported
+        return found.rank
+
+
+def _figures(thing: object) -> dict[str, Any]:
+    """An exported thing as plain JSON, without words and without where its model and corpus lie."""
+    plain = to_plain(thing)
+    plain.pop("explanation", None)
+    plain.pop("explanation_score", None)
+    attributions = plain.get("attributions")
+    if attributions is not None:
+        plain["attributions"] = without_places(attributions)
+    return plain
+
+
+def _source(provenance: object) -> dict[str, Any]:
+    plain = source_of(to_plain(provenance))
+    del plain["parameters"]
+    return plain
