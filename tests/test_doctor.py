@@ -50,10 +50,86 @@ def test_a_gpu_that_torch_cannot_use_is_a_problem(monkeypatch: pytest.MonkeyPatc
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(doctor, "_NVIDIA_TRACES", ())
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/" + name)
     assert states(doctor.torch_build())["gpu"] == "problem"
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "gpu" not in states(doctor.torch_build())
+
+
+@pytest.mark.parametrize(
+    ("cuda", "hip", "said", "hint"),
+    [
+        (None, None, "a CPU build", "CUDA build of torch"),
+        (None, "6.2", "ROCm 6.2", "CUDA build of torch"),
+        ("12.8", None, "built for CUDA 12.8", "CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_a_gpu_without_its_tools_and_the_wrong_torch_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str | None, hip: str | None, said: str, hint: str
+) -> None:
+    """In a container there is often a device file and no nvidia-smi."""
+    import torch
+
+    device = tmp_path / "nvidia0"
+    device.touch()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", hip, raising=False)
+    monkeypatch.setattr(doctor, "_NVIDIA_TRACES", (str(device),))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    found = next(finding for finding in doctor.torch_build() if finding.name == "gpu")
+    assert found.state == "problem"
+    assert said in found.message
+    assert hint in found.hint
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA")
+    assert "gpu" not in states(doctor.torch_build())
+
+
+def findings_of_the_cache(folder: Path) -> list[Finding]:
+    explorer = Explorer(load_settings(cache_dir=folder, offline=True))
+    try:
+        return list(doctor.cache_entries(explorer))
+    finally:
+        explorer.close()
+
+
+def test_a_cache_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cache.db").mkdir()  # whoever asks, also root
+    (found,) = findings_of_the_cache(tmp_path)
+    assert (found.name, found.state) == ("cache", "problem")
+    assert found.hint
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cache.db").write_bytes(b"no database " * 999)
+    found = findings_of_the_cache(tmp_path)
+    assert any("dropped" in each.message for each in found if each.state == "note")
+
+
+def test_entries_and_indexes_of_another_format_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui_lookups.storage import envelope
+    from tui_lookups.storage.arrays import ArrayFolder
+    from tui_lookups.storage.cache import ResultCache
+
+    cache = ResultCache(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(envelope, "FORMAT_VERSION", 0)
+        cache.put("kind", cache.key("kind", n=1), b"old")
+    cache.put("kind", cache.key("kind", n=1), b"new")
+    with ArrayFolder(cache.folder("indexes") / "old").writing() as writer:
+        assert writer is not None
+        writer.commit({"format": 0, "kind": "index"})
+    cache.close()
+    said = [each.message for each in findings_of_the_cache(tmp_path) if each.name == "cache format"]
+    assert [sentence[:20] for sentence in said] == ["1 results are of ano", "1 of the indexes are"]
+    assert findings_of_the_cache(tmp_path / "empty")[1:] == []
 
 
 def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

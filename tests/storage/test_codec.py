@@ -20,7 +20,7 @@ from tui_lookups.storage import codec
 
 RESULTS = [
     each
-    for each in vars(results).values()
+    for each in (getattr(results, name) for name in dir(results))
     if isinstance(each, type)
     and dataclasses.is_dataclass(each)
     and each.__module__.startswith(results.__name__)
@@ -32,7 +32,21 @@ RESULTS = [
 @given(data=st.data())
 def test_every_result_comes_back_the_same(type_: type[Any], data: st.DataObject) -> None:
     value = data.draw(strategy_for(type_))
-    assert codec.from_json_bytes(type_, codec.to_json_bytes(value)) == value
+    data = codec.to_json_bytes(value)
+    assert codec.from_json_bytes(type_, data) == value
+    ours = codec.from_json_bytes(type_, data, ours=True)
+    assert ours == value
+    assert codec.to_json_bytes(ours) == data, "the same types too"
+
+
+def test_every_result_is_among_them() -> None:
+    assert len(RESULTS) > 60
+
+
+def test_ours_is_refused_too_where_it_does_not_fit() -> None:
+    for data in (b"", b"null", b"[]", b'{"id":1}', b'{"id":1,"text":"a","more":0}', b"[" * 100_000):
+        with pytest.raises(codec.DecodeError):
+            codec.from_json_bytes(Token, data, ours=True)
 
 
 def test_names_are_written_as_a_person_types_them_and_keys_keep_their_order() -> None:

@@ -226,3 +226,36 @@ def test_reading_imports_no_torch(tmp_path: Path) -> None:
         env=environment,
     )
     assert done.stdout.splitlines() == ["(60000,)", "[]"]
+
+
+def test_a_layer_as_a_whole_is_what_was_written(index: ScanIndex) -> None:
+    """A scan goes on from it: what was written from it again is the same to the bit."""
+    for layer in MANIFEST.layers:
+        again = layer_arrays(**index.layer(layer), corpus_prompts=70_000)
+        for name, array in arrays_of(layer).items():
+            assert again[name].dtype == array.dtype
+            np.testing.assert_array_equal(again[name], array)
+    assert index.sample_prompts().tolist() == SAMPLE.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({}, True),
+        ({"layers": (5,)}, True),
+        ({"top": TOP - 1}, True),
+        ({"device": "cuda", "batch_tokens": 7, "plan": "q", "corpus": "d", "prompts": 0}, True),
+        ({"layers": (2, 3)}, False),
+        ({"top": TOP + 1}, False),
+        ({"seed": 1}, False),
+        ({"sample": 21}, False),
+        ({"model": "n"}, False),
+        ({"dtype": "float16"}, False),
+        ({"forward": "plain"}, False),
+    ],
+)
+def test_which_index_a_scan_may_go_on_from(changes: dict[str, object], may: bool) -> None:
+    earlier = replace(MANIFEST, content="d" * 8)
+    assert replace(MANIFEST, **changes).may_extend(earlier) is may
+    assert not replace(MANIFEST, **changes).may_extend(replace(earlier, content=""))
+    assert not replace(MANIFEST, **changes).may_extend(replace(earlier, kind="checkpoint"))

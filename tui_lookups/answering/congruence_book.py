@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.atlas_book import AtlasBook
 from tui_lookups.answering.engine import Engine
+from tui_lookups.demo.measurements import read_measurements
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import FirstView, NeuronScore, NeuronTokens, Sign, Token, TokenNeurons
 
@@ -91,8 +92,18 @@ class CongruenceBook:
         )
 
     def first_view(self) -> FirstView:
-        """The token and neuron to open with (the rule: answers.first_view)."""
+        """The token and neuron to open with.
+
+        On the packaged model the word measured best (demo.measurements), elsewhere by answers.first_view.
+        """
         layers = self._engine.layers()
+        info = self._engine.model_info()
+        measured = read_measurements()
+        if measured.model_fingerprint == info.fingerprint and len(layers) == info.n_layers:
+            word = measured.opening()
+            if word is not None:
+                token = self._engine.vocabulary().token(word.token_id)
+                return FirstView(token, word.neuron, measured.story(word))
 
         def work(model: LookupModel, poll: Poll) -> FirstView:
             from tui_lookups.answering import answers

@@ -35,6 +35,8 @@ _PACKAGES = (
 )
 _REACH_SECONDS = 3.0
 _SMALL_DISK = 2 * 10**9
+_NVIDIA_TRACES = ("/dev/nvidia0", "/proc/driver/nvidia/version")
+"""What a driver leaves on Linux, also where its tools are not installed, as in many containers."""
 
 
 def examine(explorer: Explorer, *, model: bool = True) -> Checkup:
@@ -69,14 +71,17 @@ def torch_build() -> Iterator[Finding]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     yield Finding("devices", "ok", ", ".join(devices))
-    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
-        build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
-        yield Finding(
-            "gpu",
-            "problem",
-            f"there is an NVIDIA driver, but torch {torch.__version__} ({build}) sees no GPU",
-            "Install the torch build for this driver's CUDA version; check CUDA_VISIBLE_DEVICES.",
-        )
+    traces = [trace for trace in _NVIDIA_TRACES if os.path.exists(trace)]
+    if torch.cuda.is_available() or not (traces or shutil.which("nvidia-smi")):
+        return
+    there = f"there is an NVIDIA GPU ({traces[0]})" if traces else "there is an NVIDIA driver (nvidia-smi)"
+    if torch.version.cuda:
+        build = f"built for CUDA {torch.version.cuda}"
+        hint = "Check CUDA_VISIBLE_DEVICES, and that the driver is new enough for that CUDA version."
+    else:
+        build = f"built for ROCm {torch.version.hip}" if torch.version.hip else "a CPU build"
+        hint = "Install a CUDA build of torch (pytorch.org names the command for this driver)."
+    yield Finding("gpu", "problem", f"{there}, but torch {torch.__version__} ({build}) sees no GPU", hint)
 
 
 def terminal(environment: Mapping[str, str], is_terminal: bool) -> Iterator[Finding]:
@@ -154,6 +159,8 @@ def cache_entries(explorer: Explorer) -> Iterator[Finding]:
     )
     for problem in info.problems:
         yield Finding("cache", "note", problem, "It is made again when it is needed.")
+    for sentence in explorer.cache_stale():
+        yield Finding("cache format", "note", sentence, "`lookups-tui cache clear` makes room.")
 
 
 def network(settings: Settings) -> Iterator[Finding]:

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tui_lookups.corpus.corpus import Corpus, build_corpus
-from tui_lookups.corpus.readers import open_source
-from tui_lookups.errors import Cancelled, LookupsError
+from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel, find_model
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
@@ -29,6 +28,7 @@ from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
 
 if TYPE_CHECKING:
+    from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.model.lookup_model import LookupModel
 
 T = TypeVar("T")
@@ -45,17 +45,21 @@ _log = logging.getLogger(__name__)
 class Engine:
     """Owns everything with a lifetime but the scan. Thread-safe; nothing is opened before it is needed.
 
+    `results` is a folder for results, indexes and corpora in place of the cache folder's own.
     `on_background_error` is told, on the model thread, what its background work raised.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, results: Path | None = None) -> None:
         self.settings = settings
         self.basis: Basis = "raw" if settings.raw_weights else "folded"
-        self.cache = ResultCache(settings.cache_dir, settings.cache_size_limit)
+        self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
         self.on_background_error: Callable[[BaseException], None] = _log_error
+        self.describe: Callable[[], ModelInfo] = lambda: self.on_model(lambda model, _: model.info)
+        """Says what the model is where nobody remembers."""
         self.thread = ModelThread(lambda error: self.on_background_error(error))
         self.device = settings.device
         self.message = "starting"
+        self.tokenising = False
         self.error: LookupsError | None = None
         self.closing = False
         self._digest = FingerprintMemory(self.cache)
@@ -82,15 +86,18 @@ class Engine:
         """The model's files, fetched or de-quantised first where needed."""
         with self._files_lock:
             if self._local is None:
-                self._local = find_model(
-                    self.settings.model,
-                    cache_dir=self.settings.cache_dir,
-                    digest=self._digest,
-                    offline=self.settings.offline,
-                    say=self.say,
-                    poll=self.poll,
-                )
+                self._local = self._find_model()
             return self._local
+
+    def _find_model(self) -> LocalModel:
+        return find_model(
+            self.settings.model,
+            cache_dir=self.settings.cache_dir,
+            digest=self._digest,
+            offline=self.settings.offline,
+            say=self.say,
+            poll=self.poll,
+        )
 
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
@@ -106,7 +113,15 @@ class Engine:
             if remembered is not None:
                 # The same content may have been known under another name: say the one asked for.
                 self._info = replace(remembered, name=local.name, source=local.source)
-        return self._info or self.on_model(lambda model, _: model.info)
+        return self._info or self.describe()
+
+    def learn(self, info: ModelInfo, device: str) -> None:
+        """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
+        local = self.local()
+        self.cache.put_result("model_info", self._info_key(local), info)
+        self._info = replace(info, name=local.name, source=local.source)
+        if self._model is None:
+            self.device = device
 
     def _info_key(self, local: LocalModel) -> str:
         return self.cache.key("model_info", model=local.fingerprint, version=ANSWER_VERSION)
@@ -127,19 +142,30 @@ class Engine:
             return self._corpus
 
     def _build_corpus(self, vocabulary: Vocabulary, info: ModelInfo) -> Corpus:
-        source = open_source(self.settings.corpus)
+        from tui_lookups.corpus.corpus import build_corpus
+        from tui_lookups.corpus.readers import open_source
+
+        source = open_source(self.settings.corpus, offline=self.settings.offline, revisions=self.cache)
+        if source.note:
+            _log.info("%s", source.note)
         self.say(f"tokenising {source.name}")
-        return build_corpus(
-            source,
-            vocabulary.encode_batch,
-            vocabulary.bos_id,
-            min(self.settings.window, info.n_ctx),
-            vocabulary.fingerprint,
-            self.cache.folder("corpora"),
-            should_stop=lambda: self.closing,
-            digest=self._digest,
-            d_vocab=len(vocabulary),
-        )
+        self.tokenising = True
+        try:
+            return build_corpus(
+                source,
+                vocabulary.encode_batch,
+                vocabulary.bos_id,
+                min(self.settings.window, info.n_ctx),
+                vocabulary.fingerprint,
+                self.cache.folder("corpora"),
+                progress=lambda done: self.say(done.sentence(source.name)),
+                should_stop=lambda: self.closing,
+                digest=self._digest,
+                d_vocab=len(vocabulary),
+                max_documents=self.settings.max_documents,
+            )
+        finally:
+            self.tokenising = False
 
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
@@ -251,6 +277,15 @@ class Engine:
             trust_remote_code=self.settings.trust_remote_code,
             say=self.say,
         )
+        if self._find_model().fingerprint != local.fingerprint:
+            # Answers would be kept under the name of files that were not what was loaded.
+            raise ModelLoadError(
+                f"The files of {local.name} changed while they were loaded.",
+                "Start again once they are all in place.",
+            )
+        if self.settings.compile:
+            self.say("compiling the forward pass")
+            model.compile_forward()
         if model.basis == "folded":
             self.say("checking that its decomposition closes")
             require_closure(model, poll=poll)

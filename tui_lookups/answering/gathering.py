@@ -42,16 +42,19 @@ def gather(explorer: Explorer, selection: Selection, provenance: Provenance) -> 
         generator=generator(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         provenance=provenance,
-        neurons=tuple(_neuron(explorer, marked, prompts_of(marked.neuron)) for marked in selection.neurons),
+        neurons=tuple(
+            exported_neuron(explorer, marked, prompts_of(marked.neuron)) for marked in selection.neurons
+        ),
         prompts=tuple(
-            ExportedPrompt(marked.neuron, _prompt(prompts_of(marked.neuron), marked.prompt_id))
+            ExportedPrompt(marked.neuron, find_prompt(prompts_of(marked.neuron), marked.prompt_id))
             for marked in selection.prompts
         ),
-        heads=tuple(_head(explorer, marked) for marked in selection.heads),
+        heads=tuple(exported_head(explorer, marked) for marked in selection.heads),
     )
 
 
-def _neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronPrompts) -> ExportedNeuron:
+def exported_neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronPrompts) -> ExportedNeuron:
+    """A marked neuron with its tokens and statistics. Raises as questions do."""
     written = explorer.tokens(marked.neuron)
     score = None if marked.token is None else explorer.score(marked.neuron, marked.token)
     return ExportedNeuron(
@@ -66,7 +69,8 @@ def _neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronPrompts) 
     )
 
 
-def _prompt(prompts: NeuronPrompts, prompt_id: int) -> Prompt:
+def find_prompt(prompts: NeuronPrompts, prompt_id: int) -> Prompt:
+    """The prompt of this number. Raises LookupsError where it is not among them."""
     for prompt in prompts.prompts:
         if prompt.prompt_id == prompt_id:
             return prompt
@@ -76,7 +80,8 @@ def _prompt(prompts: NeuronPrompts, prompt_id: int) -> Prompt:
     )
 
 
-def _head(explorer: Explorer, marked: SelectedHead) -> ExportedHead:
+def exported_head(explorer: Explorer, marked: SelectedHead) -> ExportedHead:
+    """A marked head with its attribution and what is said of it. Raises as questions do."""
     known = explorer.explaining.explained(marked.neuron, marked.head)
     explained = (known[0].explanation, known[0].score) if known else (None, None)
     if marked.prompt_id is not None:

@@ -13,18 +13,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
+from tui_lookups.answering.worker_pool import WorkerPool
 from tui_lookups.errors import CacheError, Cancelled, LookupsError
 from tui_lookups.ids import NeuronId
-from tui_lookups.model_thread import Poll
+from tui_lookups.model_thread import Poll, Priority
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.scan import Scan
+    from tui_lookups.analysis.scan_ledger import ScanLedger
     from tui_lookups.model.lookup_model import LookupModel
 
 MOST_BATCH_TOKENS = 4096
@@ -32,6 +33,8 @@ _CPU_WORK = 1.4e11
 """Parameters times tokens of a batch on a CPU: seconds, which a question may have to wait for."""
 
 _LOOK_AGAIN_SECONDS = 1.0
+_LEAVING_SECONDS, _ENDING_SECONDS = 0.5, 10.0
+"""How long Ray may take to end when the program is left, and when a scan is done."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,11 +48,12 @@ class ScanSession:
         self.progress: ScanProgress | None = None
         self.resumed_from = 0
         self._index: ScanIndex | None = None
-        self._scan: Scan | None = None  # used on the model thread only
+        self._scan: ScanLedger | None = None  # used on the model thread only
         self._ended = threading.Event()
         self._error: LookupsError | None = None
         self._key: str | None = None
         self._watching = False
+        self._workers = WorkerPool(engine)
         engine.on_background_error = self.failed
 
     def key(self) -> str:
@@ -111,28 +115,72 @@ class ScanSession:
         if self._ended.is_set() or self.index() is not None:
             self._ended.set()
             return
+        if self.engine.settings.engine == "ray":
+            self._start_workers()
+            return
         self.engine.corpus(arrays=True)
         self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
+
+    def _start_workers(self) -> None:
+        """As `start`, by workers of Ray: the model is not loaded here."""
+        with self._workers.lock:
+            if self._scan is not None or self._ended.is_set():
+                return
+            workers, report = self._workers.open()
+            corpus = self.engine.corpus(arrays=True)
+
+            def begin() -> None:
+                from tui_lookups.analysis.scan_ray import RayScan
+
+                self._run(
+                    RayScan(
+                        workers,
+                        report.scanned,
+                        corpus,
+                        self.engine.cache.folder("indexes") / self.key(),
+                        layers=self.engine.layers(),
+                        **self._choices(report.scanned.device, report.scanned.info.parameters),
+                    )
+                )
+
+            self.engine.thread.run(lambda _: begin(), Priority.STARTUP, CURRENT_TOKEN.get())
 
     def _begin(self, model: LookupModel) -> None:
         if self._scan is not None or self._ended.is_set():
             return
-        from tui_lookups.analysis.scan import Scan, ScanBusyError
+        from tui_lookups.analysis.scan import Scan
+
+        self._run(
+            Scan(
+                model,
+                self.engine.corpus(),
+                self.engine.cache.folder("indexes") / self.key(),
+                layers=self.engine.layers(),
+                **self._choices(model.device.type, model.info.parameters),
+            )
+        )
+
+    def _choices(self, device: str, parameters: int) -> dict[str, Any]:
+        """What the settings say of a scan, and where it may find the beginning of its corpus scanned."""
+        from tui_lookups.analysis.extension import EarlierIndexes
 
         settings = self.engine.settings
-        scan = Scan(
-            model,
-            self.engine.corpus(),
-            self.engine.cache.folder("indexes") / self.key(),
-            layers=self.engine.layers(),
-            top=self.top,
-            batch_tokens=settings.batch_tokens or automatic_batch_tokens(model),
-            checkpoint_seconds=settings.checkpoint_seconds,
-            seed=settings.seed,
-        )
+        return {
+            "top": self.top,
+            "batch_tokens": settings.batch_tokens or automatic_batch_tokens(device, parameters),
+            "checkpoint_seconds": settings.checkpoint_seconds,
+            "seed": settings.seed,
+            "earlier": EarlierIndexes(self.engine.cache.folder("indexes"), self.engine.corpus()),
+        }
+
+    def _run(self, scan: ScanLedger) -> None:
+        """Resume a scan and make it the background work."""
+        from tui_lookups.analysis.scan_ledger import ScanBusyError
+
         try:
             self.resumed_from = scan.resume()
         except ScanBusyError:
+            scan.close()
             self._await_other_process()
             return
         for problem in scan.problems:
@@ -187,6 +235,8 @@ class ScanSession:
     def failed(self, error: BaseException) -> None:
         """A step raised `error` (called on the model thread): said in the status, told to who waits."""
         _log.error("the scan stopped", exc_info=error)
+        if self._scan is not None:
+            self._scan.close()
         if isinstance(error, LookupsError):
             self._error = error
         else:
@@ -215,6 +265,7 @@ class ScanSession:
                 hear(self.progress)
         if self._error is not None:
             raise self._error
+        self._workers.close(_ENDING_SECONDS)
         index = self.index()
         if index is None:
             raise CacheError(
@@ -229,14 +280,18 @@ class ScanSession:
         """Whether a scan is under way, which a checkpoint would save."""
         return self._scan is not None
 
+    def close(self) -> None:
+        """Let go of the workers of Ray, if there are any; what they have not handed in is lost."""
+        self._workers.close(_LEAVING_SECONDS)
+
     def checkpoint(self) -> None:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
             self._scan.checkpoint()
 
 
-def automatic_batch_tokens(model: LookupModel) -> int:
+def automatic_batch_tokens(device: str, parameters: int) -> int:
     """Padded tokens in a batch of the scan where the setting says "auto"."""
-    if model.device.type != "cpu":
+    if device != "cpu":
         return MOST_BATCH_TOKENS
-    return min(MOST_BATCH_TOKENS, max(256, int(_CPU_WORK / model.info.parameters)))
+    return min(MOST_BATCH_TOKENS, max(256, int(_CPU_WORK / parameters)))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,7 @@ from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, Uns
 from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.memory import is_out_of_memory
 from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 from tui_lookups.results import ModelInfo
@@ -35,6 +37,9 @@ DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
 _FOLDING_TOLERANCE = 1e-3
 _CHECK_LENGTH = 12
+_LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
+_MOST_LAYERS = 10_000
+_LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
 
 _log = logging.getLogger(__name__)
 
@@ -64,12 +69,20 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
             f"{folder} is not a model folder: it has no config.json.",
             "Point --model at a Hugging Face folder (config.json, weights, tokenizer.json) or a .gguf file.",
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelLoadError(
             f"The configuration of {name} cannot be read: {error}.", "Fetch the model again."
         ) from error
     if not isinstance(config, dict):
         raise ModelLoadError(f"The configuration of {name} is not a JSON object.", "Fetch the model again.")
+    for key in _LAYER_COUNTS:
+        count = config.get(key)
+        if count is not None and (type(count) is not int or not 0 < count <= _MOST_LAYERS):
+            # transformers would make that many modules before it looks at a weight.
+            raise ModelLoadError(
+                f"The configuration of {name} is damaged: {key} is {str(count)[:40]}.",
+                "Fetch the model again.",
+            )
     return config
 
 
@@ -141,6 +154,7 @@ def load_model(
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
             hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code)
             _check_finite(hf_model, name)
+            _own_weights(hf_model)
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
             vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model))
@@ -160,13 +174,11 @@ def load_model(
             _choose_forward(model, plain, bridge)
     except LookupsError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise ModelLoadError(
-            f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
-        ) from error
-    except (
-        Exception
-    ) as error:  # transformers and TransformerLens raise many kinds; each is told in one sentence
+    except Exception as error:  # transformers and TransformerLens raise many kinds; each told in one sentence
+        if is_out_of_memory(error):
+            raise ModelLoadError(
+                f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
+            ) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelLoadError(
             f"{name} cannot be loaded: {first[:300].rstrip('.')}.", "Run with --debug for the traceback."
@@ -187,9 +199,9 @@ def _choose_forward(model: LookupModel, plain: nn.Module | NoPlainForward, bridg
         if isinstance(plain, NoPlainForward):
             raise plain
         model.use_plain_forward(attach(plain, bridge, model.architecture.family))
-    except (torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001 - a module of any make may want to be called another way
+    except Exception as error:  # a module of any make may want to be called another way
+        if is_out_of_memory(error):
+            raise
         known = isinstance(error, NoPlainForward)
         model.forward_note = str(error) if known else f"{type(error).__name__}: {error}"
         _log.info("%s: the scan runs the slower bridge: %s", model.info.name, model.forward_note)
@@ -233,12 +245,21 @@ def _check_finite(hf_model: Any, name: str) -> None:
     for parameter, values in hf_model.named_parameters():
         if not bool(torch.isfinite(values).all()):
             half = values.dtype == torch.float16
+            found = _LAYER_IN_NAME.search(parameter)
+            where = f"layer {found[1]}, {parameter}" if found else parameter
             raise NumericalError(
-                f"{name} has NaN or infinite weights in {parameter}.",
+                f"{name} has NaN or infinite weights in {where}.",
                 "They may be too large for float16: try --dtype bfloat16 or float32."
                 if half
                 else "The file is damaged: fetch the model again.",
             )
+
+
+def _own_weights(hf_model: Any) -> None:
+    """Copy the weights out of the file: transformers maps it, so that a file written over in place would
+    change what the model answers, and one cut short would end the process (SIGBUS)."""
+    for values in hf_model.parameters():  # tied weights are one parameter, and stay it
+        values.data = values.data.clone()
 
 
 def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:

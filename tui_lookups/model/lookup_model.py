@@ -13,10 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import NumericalError
+from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
-from tui_lookups.model.plain_forward import NoPlainForward, PlainForward
+from tui_lookups.model.plain_forward import NoPlainForward, PlainForward, compile_attention
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
 
@@ -71,6 +71,7 @@ class LookupModel:
         # Figures are computed in at least single precision, whatever the weights are stored in.
         self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
         self._plain: PlainForward | None = None
+        self._compiled = False
         self.forward_note = "no plain module was given"
         """Why the bridge computes activations too, where it does; empty where the plain module does."""
 
@@ -215,13 +216,31 @@ class LookupModel:
         names = {f"blocks.{layer}.mlp.hook_post": hook_for(layer) for layer in wanted}
         self.run(tokens, names, stop_after=wanted[-1], poll=poll)
 
+    def compile_forward(self) -> None:
+        """Have torch compile the plain module's attention, and hold the result to the bridge.
+
+        Raises ModelLoadError when there is no plain module, no compiler, or another result.
+        """
+        try:
+            if self._plain is None:
+                raise NoPlainForward(self.forward_note)
+            compile_attention(self._plain)
+            self.use_plain_forward(self._plain)
+        except Exception as error:  # torch's compilers raise many kinds; each is told in one sentence
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelLoadError(
+                f"The forward pass of {self.info.name} cannot be compiled: {first[:300].rstrip('.')}.",
+                "Leave --compile out, or install a C++ compiler.",
+            ) from error
+        self._compiled = True
+
     @property
-    def forward_path(self) -> Literal["plain", "bridge"]:
+    def forward_path(self) -> Literal["plain", "compiled", "bridge"]:
         """What computes MLP activations: Hugging Face's own module on the same weights, or the bridge.
 
         Both agree within `PLAIN_TOLERANCE`; an index says which one made it.
         """
-        return "bridge" if self._plain is None else "plain"
+        return "bridge" if self._plain is None else "compiled" if self._compiled else "plain"
 
     def use_plain_forward(self, plain: PlainForward) -> None:
         """Compute MLP activations with the plain module from now on, if it agrees with the bridge.
@@ -271,21 +290,23 @@ class LookupModel:
         *,
         poll: Poll = no_poll,
     ) -> Tensor:
-        """Log-probability of every token after `positions` [batch]: [batch, d_vocab].
+        """Log-probability of every token after `positions` [batch]: [batch, d_vocab]; after several of each
+        row, [batch, k], it is [batch, k, d_vocab].
 
         Only the asked-for positions are unembedded. `hooks` see, and may replace, activations on the way,
         as those of `run`.
         """
-        rows = torch.arange(tokens.shape[0], device=tokens.device)
+        rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
+        at = positions if positions.dim() == 2 else positions.unsqueeze(1)
 
         def select(residual: Tensor) -> Tensor:
-            return residual[rows, positions].unsqueeze(1)
+            return residual[rows, at]
 
         wrapped = self._wrapped(hooks or {}, tokens.shape, self.info.n_layers, poll)
         wrapped.append(("unembed.hook_in", _as_bridge_hook(select)))
         logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=wrapped)
-        found: Tensor = logits[:, 0].to(self.compute_dtype).log_softmax(-1)
-        return found
+        found: Tensor = logits.to(self.compute_dtype).log_softmax(-1)
+        return found if positions.dim() == 2 else found[:, 0]
 
     @staticmethod
     def _wrapped(

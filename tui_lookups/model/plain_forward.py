@@ -85,6 +85,19 @@ class PlainForward:
         raise NoPlainForward(f"the pass ended without reaching the MLP of layer {last}")
 
 
+def compile_attention(plain: PlainForward) -> None:
+    """Let torch compile the attention of every layer, in place, at its next call.
+
+    The MLP is left alone: a pass hands its activations out in the midst, which a compiled one cannot. Shapes
+    stay open, so that one compilation serves all batches.
+    """
+    found = [module for module in plain.module.modules() if type(module).__name__.endswith("Attention")]
+    if not found:
+        raise NoPlainForward("it has no module called attention")
+    for module in found:
+        module.compile(dynamic=True)
+
+
 def skeleton(hf_model: Any) -> nn.Module:
     """A copy of the model's tree of modules, its unembedding left out, with every parameter on meta.
 

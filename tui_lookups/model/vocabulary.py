@@ -36,6 +36,9 @@ def _byte_of_character() -> dict[str, int]:
     return alphabet
 
 
+_MOST_ENTRIES = 1 << 22
+"""Ids that a vocabulary may run to; the largest there are have a quarter of a million."""
+_ID = re.compile(r"#[0-9]+")
 _BYTE_OF = _byte_of_character()
 _LATIN = str.maketrans({character: chr(byte) for character, byte in _BYTE_OF.items()})
 _IS_BYTES = re.compile("[" + re.escape("".join(_BYTE_OF)) + "]*")
@@ -113,6 +116,11 @@ class Vocabulary:
         entries: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
         special = {int(i) for i, t in self._tokenizer.get_added_tokens_decoder().items() if t.special}
         length = max([size or 0, *(i + 1 for i in entries.values())])
+        if length > _MOST_ENTRIES:
+            raise ModelLoadError(
+                f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
+                "Fetch the model's tokenizer.json again.",
+            )
         self.texts: list[str] = [f"<unused {i}>" for i in range(length)]
         for entry, token_id in entries.items():
             if token_id in special:
@@ -184,8 +192,9 @@ class Vocabulary:
     def match(self, text: str) -> TokenMatch:
         """What a typed text is: a token, "#id", several pieces, or nothing (then `close` names near ones)."""
         text = _valid_unicode(text)
-        if text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
-            return TokenMatch(text, self.token(int(text[1:])), (), ())
+        if _ID.fullmatch(text):
+            # Cut off: Python reads no number of thousands of digits, and no vocabulary has that many.
+            return TokenMatch(text, self.token(int(text[1:].lstrip("0")[:18] or "0")), (), ())
         token_id = self._id_of.get(text)
         if token_id is not None:
             return TokenMatch(text, self.token(token_id), (), self._variants(text))
@@ -278,7 +287,7 @@ def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelLoadError(
             f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
         ) from error

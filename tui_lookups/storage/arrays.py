@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from tui_lookups.errors import CacheError
 from tui_lookups.storage.files import (
+    create_private,
     file_digest,
     folder_lock,
     make_private_directory,
@@ -150,7 +151,7 @@ class ArrayWriter:
         for key, array in arrays.items():
             _check_dtype(array.dtype)
             name = _new_name(block, key)
-            with (self._path / name).open("xb") as file:
+            with create_private(self._path / name) as file:
                 np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
                 _synchronise(file)
             entries[key] = ArrayFile(name, file_digest(self._path / name), array.shape, array.dtype.str)
@@ -202,7 +203,7 @@ class Appender:
         self.block, self.key, self.length = block, key, 0
         self._dtype = dtype
         self._path = folder / _new_name(block, key)
-        self._file = self._path.open("xb")
+        self._file = create_private(self._path)
         self._file.write(b"\0" * _HEADER_BYTES)
 
     def append(self, values: npt.NDArray[Any]) -> None:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,14 @@ SETTINGS: dict[str, int | str] = {
     "disk_min_file_size": 2**62,
     "disk_pickle_protocol": 0,
 }
+_SETTING_WRITES = {
+    "INSERT OR REPLACE INTO Settings VALUES (?, ?)": (0, True),
+    "INSERT OR IGNORE INTO Settings VALUES (?, ?)": (0, False),
+    "UPDATE Settings SET value = ? WHERE key = ?": (1, True),
+}
+"""How diskcache writes a setting: which argument is the key, and whether the value there is compared."""
+
+_HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _COUNTERS = frozenset({"count", "size", "hits", "misses"})
 _TABLES = frozenset({"Settings", "Cache", "sqlite_sequence"})
 
@@ -81,12 +91,44 @@ class BytesDisk(Disk):  # type: ignore[misc]
 
 
 class BytesCache(Cache):  # type: ignore[misc]
-    """diskcache that takes no setting from the database: each new thread's connection executes them."""
+    """diskcache that takes no setting from the database: each new thread's connection executes them.
+
+    It gives up on a database which another process holds (diskcache tries for a minute, and for ever where
+    the clock is set back meanwhile), and opens one without writing to it (diskcache writes every setting
+    anew, so that nothing could be read while another process writes, or from a full disk).
+    """
+
+    @property
+    def _sql_retry(self) -> Callable[..., Any]:
+        execute = self._sql
+
+        def persist(statement: str, *arguments: Any) -> Any:
+            if statement in _SETTING_WRITES and _is_there(execute, statement, *arguments):
+                return None
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while True:
+                try:
+                    return execute(statement, *arguments)
+                except sqlite3.OperationalError as error:
+                    held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
+                    if not held or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.001)
+
+        return persist
 
     def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> object:
         if value is not ENOVAL and not _is_our_setting(key, value):
             raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
         return super().reset(key, value, update)
+
+
+def _is_there(execute: Callable[..., Any], statement: str, values: tuple[Any, Any]) -> bool:
+    """Whether the table of settings holds already what this statement of diskcache would write."""
+    place_of_key, compared = _SETTING_WRITES[statement]
+    key, value = values[place_of_key], values[1 - place_of_key]
+    found = execute("SELECT value FROM Settings WHERE key = ?", (key,)).fetchone()
+    return found is not None and (not compared or (found[0] == value and type(found[0]) is type(value)))
 
 
 def open_database(directory: Path) -> Any:
@@ -102,9 +144,10 @@ def open_database(directory: Path) -> Any:
     return BytesCache(str(directory), timeout=TIMEOUT_SECONDS, disk=BytesDisk, **SETTINGS)
 
 
-def connect(directory: Path) -> sqlite3.Connection:
-    """A plain connection to the database, for what diskcache cannot do without decoding keys."""
-    return sqlite3.connect(directory / DBNAME, timeout=TIMEOUT_SECONDS, isolation_level=None)
+def connect(directory: Path, timeout: float = TIMEOUT_SECONDS) -> sqlite3.Connection:
+    """A plain connection to an existing database, for what diskcache cannot do without decoding keys."""
+    address = (directory / DBNAME).absolute().as_uri() + "?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=timeout, isolation_level=None)
 
 
 def _look_before_opening(path: Path) -> None:

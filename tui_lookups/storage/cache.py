@@ -19,6 +19,7 @@ import json
 import logging
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -186,6 +187,18 @@ class ResultCache:
         indexes = len(_subfolders(self.directory / "indexes"))
         return CacheInfo(str(self.directory), entries, total, sizes, indexes, self.problems)
 
+    def stale(self) -> tuple[str, ...]:
+        """One sentence each about entries, indexes and corpora in a format that this version does not read.
+
+        They are in nobody's way but take room. Raises CacheError when the cache cannot be read.
+        """
+        from tui_lookups.storage import stale
+
+        there = (self._results / "cache.db").exists()
+        ((entries,),) = self._rows(*stale.COUNT_ENTRIES) if there else [(0,)]
+        folders = {name: _subfolders(self.directory / name) for name in ("indexes", "corpora")}
+        return stale.sentences(int(entries), folders)
+
     def clear(self) -> CacheInfo:
         """Remove every result and everything in the three folders; answers what is left.
 
@@ -220,13 +233,27 @@ class ResultCache:
         return tuple(found)
 
     def close(self) -> None:
-        """Let go of the database; later calls raise CacheError. Other threads' connections end with them."""
+        """Let go of the database; later calls raise CacheError. Other threads' connections end with them.
+
+        The write-ahead log goes into the database first, unless another process is at it: what lies in the
+        log is lost as a whole, without a word, when one byte of it is damaged.
+        """
         with self._lock:
             database, self._database, self._closed = self._database, None, True
         if database is not None:
             database.close()
+            self._empty_log()
 
     # --- inside ---
+
+    def _empty_log(self) -> None:
+        from tui_lookups.storage.bytes_disk import connect
+
+        try:
+            with closing(connect(self._results, timeout=0.0)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            _log.info("the write-ahead log stays as it is: %s", error)
 
     def _open(self) -> Any:
         """The diskcache, opened on first use. Raises CacheError."""
@@ -261,11 +288,18 @@ class ResultCache:
         return open_database(self._results)
 
     def _start_afresh(self, why: str) -> None:
-        """Remove the database files. Processes that have them open go on with the removed ones."""
-        with folder_lock(self._results) as held:
-            if held:
-                for name in _DATABASE_FILES:
-                    (self._results / name).unlink(missing_ok=True)
+        """Remove the database files. Processes that have them open go on with the removed ones.
+
+        Raises CacheError.
+        """
+        try:
+            with folder_lock(self._results) as held:
+                if held:
+                    for name in _DATABASE_FILES:
+                        (self._results / name).unlink(missing_ok=True)
+        except OSError as error:
+            self._report(why)
+            raise translated(error, self._results, "started afresh") from error
         self._report(f"{why} It was dropped; results are computed again.")
 
     def _start_afresh_if_damaged(self, error: Exception) -> bool:

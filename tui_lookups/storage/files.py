@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from tui_lookups.errors import CacheError
 
@@ -46,6 +46,11 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False, overwrit
         with suppress(FileNotFoundError):
             temporary.unlink()
     sync_directory(path.parent)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A new file that only its owner can read (0600, whatever the umask grants). Raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
 
 
 def _rename_without_replacing(temporary: Path, path: Path) -> None:

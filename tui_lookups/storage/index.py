@@ -40,7 +40,10 @@ class ScanManifest:
 
     `positions` is scanned tokens less each prompt's position 0; `next_batch` counts in the plan that
     `batch_tokens` and `seed` give for the corpus, whose digest is `plan`; `forward` is what computed the
-    activations (`LookupModel.forward_path`).
+    activations (`LookupModel.forward_path`); `cut_to` is the padded tokens that a batch was cut to because
+    memory ran out, 0 where all fitted. `content` is the digest of the prompts themselves (`Corpus.content`),
+    "" where it is not known; the first `extended_from` of them were taken over from the index of an earlier
+    corpus, and are not in the plan.
     """
 
     kind: Literal["checkpoint", "index"]
@@ -64,6 +67,9 @@ class ScanManifest:
     positions: int
     seconds: float
     forward: str = "bridge"
+    cut_to: int = 0
+    content: str = ""
+    extended_from: int = 0
 
     def same_scan(self, other: ScanManifest) -> bool:
         """Whether both describe the same work; plan, device and progress may differ."""
@@ -72,6 +78,17 @@ class ScanManifest:
             "layers", "d_mlp", "signs", "top", "sample",
         )  # fmt: skip
         return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def may_extend(self, other: ScanManifest) -> bool:
+        """Whether the finished index `other` tells what this scan would find on the same prompts."""
+        names = ("format", "model", "basis", "dtype", "forward", "d_mlp", "signs", "sample", "seed")
+        return (
+            other.kind == "index"
+            and other.content != ""
+            and all(getattr(self, name) == getattr(other, name) for name in names)
+            and set(self.layers) <= set(other.layers)
+            and self.top <= other.top
+        )
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -279,6 +296,24 @@ class ScanIndex:
     def deciles(self, neuron: NeuronId) -> SampleEntries:
         """See `NeuronRecord.deciles`."""
         return self.record(neuron).deciles()
+
+    def layer(self, layer: int) -> dict[str, Array]:
+        """What `layer_arrays` was given for a layer, as far as it was kept; copies. Raises CacheError."""
+        arrays = self._block(layer_block(layer))
+        empty = arrays["top_prompts"] == np.iinfo(arrays["top_prompts"].dtype).max
+        return {
+            "top_values": np.where(empty, np.nan, arrays["top_values"]),
+            "top_prompts": np.where(empty, -1, arrays["top_prompts"].astype(np.int64)),
+            "top_positions": np.where(empty, -1, arrays["top_positions"].astype(np.int64)),
+            "moments": np.array(arrays["moments"]),
+            "extremes": np.array(arrays["extremes"]),
+            "histogram": arrays["histogram"].astype(np.int64),
+            "sample": arrays["sample"].astype(np.float32),
+        }
+
+    def sample_prompts(self) -> Array:
+        """Prompt ids of the random sample, ascending. Raises CacheError."""
+        return self._block(COMMON)["sample"]
 
     def drop(self) -> None:
         """Remove the files, after a CacheError. Raises CacheError."""

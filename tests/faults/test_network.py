@@ -1,0 +1,215 @@
+"""Connections that break in the middle: a hub download, an index of packages. Nothing half-fetched counts.
+
+The hub is a server on loopback with the four requests a download makes; it closes the connection within the
+body of a weight file. (Explanations: tests/explanation/test_client.py, test_explaining.py.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.faults.tally import Row, tried
+from tui_lookups.model import hub, sources
+
+COMMIT = "a" * 40
+CHILD = """
+import sys, json
+from pathlib import Path
+from tui_lookups.errors import LookupsError
+from tui_lookups.model.sources import find_model
+from tui_lookups.storage.files import file_digest
+try:
+    found = find_model("someone/tiny", cache_dir=Path(sys.argv[1]), digest=file_digest)
+    print(json.dumps(["found", str(found.folder), found.fingerprint]))
+except LookupsError as error:
+    print(json.dumps([type(error).__name__, error.message, error.hint]))
+"""
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves one model folder; `cut` names a file and after how many bytes its connection breaks."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        self.cut: dict[str, int] = {}
+        self.down = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that leaves is no news."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Hub
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on stderr."""
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        if self.server.down:
+            self.close_connection = True
+            self.connection.close()
+            return
+        path = unquote(urlsplit(self.path).path)
+        if path.startswith("/api/models/someone/tiny"):
+            siblings = [{"rfilename": name} for name in self.server.files]
+            tree = [
+                {"type": "file", "path": n, "size": len(d), "oid": "0" * 40}
+                for n, d in self.server.files.items()
+            ]
+            info = {"id": "someone/tiny", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
+            self.send(json.dumps(tree if "/tree/" in path else info).encode(), "application/json", body=body)
+            return
+        name = path.rpartition("/")[2]
+        if name not in self.server.files or "/resolve/" not in path:
+            self.send(b"{}", "application/json", body=body, status=404)
+            return
+        self.send(self.server.files[name], "application/octet-stream", body=body, name=name)
+
+    def send(self, data: bytes, kind: str, *, body: bool, status: int = 200, name: str = "") -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        if name:
+            self.send_header("etag", f'"{hashlib.sha256(data).hexdigest()}"')
+            self.send_header("x-repo-commit", COMMIT)
+        self.end_headers()
+        if not body:
+            return
+        end = self.server.cut.get(name)
+        if end is not None:
+            time.sleep(1.0)  # the other files, fetched at the same time, arrive first
+        self.wfile.write(data[:end])
+        if end is not None:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+
+
+@contextmanager
+def hub_of(folder: Path) -> Iterator[Hub]:
+    hub = Hub(folder)
+    threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+
+
+def ask(hub: Hub, tmp_path: Path) -> list[str]:
+    """`--model someone/tiny` in a process of its own, against this hub."""
+    clean = {
+        k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.endswith("_OFFLINE")
+    }
+    environment = {
+        **clean, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "20", "HF_HUB_ETAG_TIMEOUT": "20", "NO_PROXY": "*",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path / "cache")],
+        capture_output=True, text=True, env=environment, timeout=120, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    answer: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def in_shards(folder: Path, target: Path) -> Path:
+    """A copy of a model folder with its weights in two files."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, target)
+    weights = load_file(target / "model.safetensors")
+    (target / "model.safetensors").unlink()
+    names, where = sorted(weights), {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, target / file, {"format": "pt"})
+        where.update(dict.fromkeys(part, file))
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    (target / "model.safetensors.index.json").write_text(json.dumps(index))
+    return target
+
+
+def test_a_download_that_breaks_off_is_said_and_goes_on_later(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The first of two shards arrives, the second breaks off: not taken for a model, and fetched later."""
+    folder = in_shards(tiny_folder("gpt2"), tmp_path / "on the hub")
+    second = "model-00002-of-00002.safetensors"
+    with hub_of(folder) as server:
+        server.cut = {second: (folder / second).stat().st_size // 2}
+        with tried(Row.NETWORK):
+            kind, message, hint = ask(server, tmp_path)
+            assert kind == "ModelLoadError", message
+            assert "\n" not in message
+            assert hint
+            arrived = {path.name for path in (tmp_path / "hf").rglob("snapshots/*/*")}
+            assert second not in arrived, "half a file under its name"
+            assert "model-00001-of-00002.safetensors" in arrived
+        server.cut = {}
+        with tried(Row.NETWORK):
+            kind, found, _ = ask(server, tmp_path)
+            assert kind == "found", found
+            fetched = {path.name: path.read_bytes() for path in Path(found).iterdir()}
+            assert second in fetched
+            assert all((folder / name).read_bytes() == data for name, data in fetched.items())
+        server.down = True
+        with tried(Row.NETWORK):  # what is there is found without the hub
+            assert ask(server, tmp_path)[:2] == ["found", found]
+
+
+def test_a_snapshot_that_lacks_a_shard_is_not_taken_for_a_model(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older hub client, or a hand that copied files, may leave one."""
+    folder = in_shards(tiny_folder("gpt2"), tmp_path / "snapshot")
+    monkeypatch.setattr(hub, "hub_folder", lambda *_, **__: folder)
+    assert sources.in_hub_cache("someone/tiny")
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with tried(Row.NETWORK):
+        assert not sources.in_hub_cache("someone/tiny")
+
+
+@pytest.mark.parametrize("cut", ["config.json", "tokenizer.json"])
+@pytest.mark.slow
+def test_a_broken_description_is_never_taken_for_whole(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, cut: str
+) -> None:
+    with hub_of(tiny_folder("gpt2")) as server:
+        server.cut = {cut: 10}
+        with tried(Row.NETWORK):
+            kind, message, _ = ask(server, tmp_path)
+            assert kind == "ModelLoadError", message
+        server.cut = {}
+        with tried(Row.NETWORK):
+            assert ask(server, tmp_path)[0] == "found"
