@@ -1,0 +1,79 @@
+"""The training script, on two tiny books for a moment; its optimizer against NumPy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from tui_lookups.demo import train_demo_model as training
+
+
+def test_an_orthogonalised_gradient_has_its_singular_vectors_and_values_near_one() -> None:
+    gradient = np.random.default_rng(0).normal(size=(6, 20))
+    u, _, vt = np.linalg.svd(gradient, full_matrices=False)
+    for given, exact in ((gradient, u @ vt), (gradient.T, (u @ vt).T)):
+        found = training.orthogonalised(torch.from_numpy(given)).numpy() / (
+            given.shape[1] / given.shape[0]
+        ) ** (0.5 * np.sign(given.shape[1] - given.shape[0]))
+        assert np.linalg.svd(found, compute_uv=False) == pytest.approx(np.ones(6), abs=0.4)
+        assert (found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact) > 0.97
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_zero() -> None:
+    assert training.learning_rate(0, 0.0) == pytest.approx(0.01)
+    assert training.learning_rate(500, 0.3) == 1.0
+    assert training.learning_rate(5000, 0.7) == pytest.approx(0.5)
+    assert training.learning_rate(9000, 1.0) == 0.0
+
+
+def test_the_pull_moves_rare_rows_to_the_mean_and_leaves_frequent_ones() -> None:
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=12, n_positions=8, n_embd=8, n_layer=1, n_head=2))
+    counts = np.full(12, 10**9)
+    counts[[0, 4]] = 0
+    counts[7] = training._RARE
+    settings = training.Settings(
+        seconds=1, vocab=12, layers=1, heads=2, width=8, context=8, batch=1, lr=0.0, adam_lr=0.1,
+        sparsity=0.0, seed=0, compile=False,
+    )  # fmt: skip
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = model.transformer.wte.weight.detach().numpy().copy()
+    training.Optimizer(model, settings, counts).step(1.0)
+    moved = model.transformer.wte.weight.detach().numpy() - before
+    to_mean = before.mean(axis=0) - before
+    np.testing.assert_allclose(moved[[0, 4]], 0.1 * to_mean[[0, 4]], rtol=1e-4)
+    np.testing.assert_allclose(moved[7], 0.05 * to_mean[7], rtol=1e-4)
+    np.testing.assert_allclose(moved[[1, 2, 3, 5, 6, 8]], 0, atol=1e-6)
+
+
+def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = tmp_path / "books"
+    books.mkdir()
+    for i in range(3):
+        (books / f"{i}.txt").write_text("the cat sat on the mat because it was tired. " * 200)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(training, "_LOG_EVERY", 5)
+    settings = training.Settings(
+        seconds=1.5, vocab=300, layers=1, heads=2, width=16, context=16, batch=4,
+        lr=0.02, adam_lr=0.01, sparsity=1e-4, seed=0, compile=False,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    training.train(books, out, None, None, settings)
+    first = json.loads((out / "training.json").read_text())
+    assert first["log"][-1]["held_out_loss"] < first["log"][0]["held_out_loss"] - 0.1
+    assert sum(json.loads((out / "counts.json").read_text())["tokens"]) == first["corpus_tokens"]
+    assert GPT2LMHeadModel.from_pretrained(out).config.n_embd == 16
+
+    longer = training.Settings(**{**first["settings"], "seconds": 2.5})
+    training.train(books, out, None, None, longer)
+    second = json.loads((out / "training.json").read_text())
+    assert second["tokens_seen"] > first["tokens_seen"]
+    assert second["log"][0] == first["log"][0]
