@@ -15,62 +15,65 @@ a LookupsError.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from tui_lookups import results
 from tui_lookups.answering.atlas_book import AtlasBook, read_tokens
 from tui_lookups.answering.background import Question, ask, begin
 from tui_lookups.answering.congruence_book import CongruenceBook
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.example_book import ExampleBook
-from tui_lookups.answering.explaining import Explaining
-from tui_lookups.answering.head_book import HeadBook
-from tui_lookups.answering.head_scores import HeadScores
-from tui_lookups.answering.prompt_book import PromptBook
-from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.explanation.desk import RequestDesk
-from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import (
-    AblationMethod,
-    AblationPositions,
-    Activations,
-    Atlas,
-    CacheInfo,
-    CorpusInfo,
-    ExplainedList,
-    Explanation,
-    ExplanationScore,
-    ExportDocument,
-    FirstView,
-    HeadAblation,
-    HeadAttributions,
-    HeadOverview,
-    ModelInfo,
-    NeuronPrompts,
-    NeuronScore,
-    NeuronTokens,
-    PeakFigures,
-    PromptKind,
-    PromptsWithFigures,
-    Reproduction,
-    RequestProgress,
-    ScanProgress,
-    ScanSummary,
-    Selection,
-    SelfCheck,
-    SessionState,
-    Sign,
-    Status,
-    Token,
-    TokenMatch,
-    TokenNeurons,
-)
 from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
+    from tui_lookups.answering.books import Books
+    from tui_lookups.answering.explaining import Explaining
+    from tui_lookups.answering.head_book import HeadBook
+    from tui_lookups.answering.head_scores import HeadScores
+    from tui_lookups.answering.prediction_book import PredictionBook
+    from tui_lookups.answering.prompt_book import PromptBook
+    from tui_lookups.answering.scan_session import ScanSession
     from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.results import (
+        AblationMethod,
+        AblationPositions,
+        Activations,
+        Atlas,
+        CacheInfo,
+        CorpusInfo,
+        ExplainedList,
+        Explanation,
+        ExplanationScore,
+        ExportDocument,
+        FirstView,
+        HeadAblation,
+        HeadAttributions,
+        HeadOverview,
+        ModelInfo,
+        NeuronPrompts,
+        NeuronScore,
+        NeuronTokens,
+        PeakFigures,
+        PromptKind,
+        PromptPredictions,
+        PromptsWithFigures,
+        Reproduction,
+        RequestProgress,
+        ScanProgress,
+        ScanSummary,
+        Selection,
+        SelfCheck,
+        SessionState,
+        Sign,
+        Status,
+        Token,
+        TokenMatch,
+        TokenNeurons,
+        Verification,
+    )
 
 T = TypeVar("T")
 
@@ -78,23 +81,58 @@ T = TypeVar("T")
 class Explorer:
     """Answers questions about one model and one corpus. Cheap to make: nothing is opened or imported yet."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, results: Path | None = None) -> None:
+        """`results`: a folder for everything that is worked out, in place of the cache folder's own."""
         self.settings = settings
-        self._engine = Engine(settings)
-        self._scan = ScanSession(self._engine)
-        self._book = PromptBook(self._engine, self._scan)
-        examples = ExampleBook(
-            self._engine,
-            self._scan,
-            sign=lambda: self._sign(None),
-            overview=lambda neuron: self.heads_overview(neuron, trimmed=True),
-        )
-        desk, shelf = RequestDesk(settings, self._engine.cache), ExplainedStore(self._engine.cache)
-        self.explaining = Explaining(desk, shelf, examples)
-        self.head_scores = HeadScores(desk, shelf, examples, self.explaining, seed=settings.seed)
-        self._heads = HeadBook(self._engine, self._scan, self._book)
+        self._engine = Engine(settings, results)
         self._atlas = AtlasBook(self._engine)
         self._congruence = CongruenceBook(self._engine, self._atlas)
+        self._books_lock = threading.Lock()
+        self._made_books: Books | None = None
+
+    @property
+    def _books(self) -> Books:
+        """What is not about congruence: made, and imported, when it is first needed.
+
+        A token's neurons come from the cache within a second of the launch; NumPy alone would take a good
+        part of it.
+        """
+        with self._books_lock:
+            if self._made_books is None:
+                from tui_lookups.answering.books import Books
+
+                self._made_books = Books(
+                    self._engine,
+                    sign=lambda: self._sign(None),
+                    overview=lambda neuron: self.heads_overview(neuron, trimmed=True),
+                )
+            return self._made_books
+
+    @property
+    def _scan(self) -> ScanSession:
+        return self._books.scan
+
+    @property
+    def _book(self) -> PromptBook:
+        return self._books.prompts
+
+    @property
+    def _heads(self) -> HeadBook:
+        return self._books.heads
+
+    @property
+    def _predictions(self) -> PredictionBook:
+        return self._books.predictions
+
+    @property
+    def explaining(self) -> Explaining:
+        """Explanations of heads (METHOD 5)."""
+        return self._books.explaining
+
+    @property
+    def head_scores(self) -> HeadScores:
+        """Scores of explanations (METHOD 5)."""
+        return self._books.head_scores
 
     # --- not blocking ---
 
@@ -102,13 +140,14 @@ class Explorer:
         """What is being done, for a header: never blocks, never computes."""
         engine = self._engine
         info, corpus, loaded = engine.known()
-        scan = self._scan.progress
+        scan = None if self._made_books is None else self._made_books.scan.progress
         stage: Literal["loading", "ready", "failed"] = "failed" if engine.error else "loading"
         if stage == "loading" and (loaded or (scan is not None and scan.state == "done")):
             stage = "ready"
-        message = str(engine.error) if engine.error else engine.message if stage == "loading" else ""
+        busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
+        message = str(engine.error) if engine.error else engine.message if busy else ""
         known = None if corpus is None else corpus.info
-        return Status(stage, message, engine.device, self.settings.dtype, info, known, scan)
+        return results.Status(stage, message, engine.device, self.settings.dtype, info, known, scan)
 
     def start(self) -> None:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
@@ -131,12 +170,19 @@ class Explorer:
 
     def close(self) -> None:
         """Checkpoint the scan, stop all work and close the cache, in well under a second."""
-        self._engine.close(self._scan.checkpoint if self._scan.unsaved else None)
+        books = self._made_books
+        self._engine.close(books.scan.checkpoint if books is not None and books.scan.unsaved else None)
+        if books is not None:
+            books.scan.close()
 
     # --- model, corpus, vocabulary ---
 
     def model_info(self) -> ModelInfo:
         return self._engine.model_info()
+
+    def model_fingerprint(self) -> str:
+        """Content hash of the model's files; loads no weights."""
+        return self._engine.local().fingerprint
 
     def corpus_info(self) -> CorpusInfo:
         return self._engine.corpus().info
@@ -215,12 +261,13 @@ class Explorer:
 
     def scan(self, progress: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
         """Scan the corpus to the end, resuming where an earlier scan stopped."""
+
         engine = self._engine
         info = engine.corpus().info
         known = self._scan.index() is not None
         index = self._scan.wait(progress)
         done = self._scan.progress
-        return ScanSummary(
+        return results.ScanSummary(
             prompts=info.prompts,
             tokens=info.tokens,
             neurons=len(engine.layers()) * engine.model_info().d_mlp,
@@ -229,6 +276,7 @@ class Explorer:
             resumed_from=info.prompts if known else self._scan.resumed_from,
             index_path=str(index.folder),
             provenance=engine.provenance(corpus=True, top=self._scan.top, layers=_numbers(engine.layers())),
+            extended_from=index.manifest.extended_from,
         )
 
     def prompts(
@@ -282,6 +330,7 @@ class Explorer:
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""
+
         self._engine.check_neuron(neuron)
 
         def work(model: LookupModel, poll: Poll) -> Activations:
@@ -290,11 +339,22 @@ class Explorer:
             ids = model.encode_prompt(text)
             values = answers.text_activations(model, neuron, ids, poll)
             provenance = self._engine.provenance(corpus=False)
-            return Activations(neuron, text, model.vocabulary.tokens(ids), tuple(values), provenance)
+            return results.Activations(neuron, text, model.vocabulary.tokens(ids), tuple(values), provenance)
 
         return self._engine.remembered(
-            "activations", Activations, work, corpus=False, neuron=str(neuron), text=text
+            "activations", results.Activations, work, corpus=False, neuron=str(neuron), text=text
         )
+
+    def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
+        """The most probable next tokens after a position of a prompt, and after its neighbours.
+
+        Args:
+            prompt_id: the prompt by its number in the corpus.
+            top: tokens a position.
+        Raises:
+            LookupsError: the prompt has no such position.
+        """
+        return self._predictions.predictions(prompt_id, position, top=top)
 
     # --- head attribution (METHOD 4) ---
 
@@ -424,6 +484,9 @@ class Explorer:
             top=self._scan.top,
             preset=self.settings.preset,
             activity_rule=self.settings.activity_rule,
+            sign=self._sign(None),
+            trimmed=self.settings.trimmed,
+            seed=self.settings.seed,
         )
         return write_export(gather(self, selection, provenance), path, overwrite)
 
@@ -432,6 +495,53 @@ class Explorer:
         from tui_lookups.storage.export import read_export
 
         return read_export(path)
+
+    def verify(
+        self,
+        path: Path,
+        *,
+        tolerance: float = 1e-5,
+        model: str | None = None,
+        corpus: str | None = None,
+        progress: Callable[[ScanProgress], None] | None = None,
+    ) -> Verification:
+        """Recompute every figure of an export and say what differs, and by how much.
+
+        Model, corpus, basis, dtype and parameters are those the export names, not this Explorer's; device,
+        threads and cache folder are its own. Nothing cached is believed: the corpus is scanned again.
+
+        Args:
+            tolerance: relative difference at which two numbers count as equal (answering/differing.py).
+            model, corpus: where they lie now, where that is elsewhere than the export says.
+            progress: told how far the scan is.
+        Raises:
+            ExportError: no export, or one that names what cannot be opened.
+            OtherSourceError: the model or corpus that opens has another content.
+        """
+        from tui_lookups.answering import verifying
+        from tui_lookups.explanation.store import ExplainedStore
+        from tui_lookups.storage.export import read_export
+
+        document = read_export(path)
+        shelf = ExplainedStore(self._engine.cache)
+        with verifying.fresh_folder(self.settings.cache_dir) as folder:
+            return verifying.verify(
+                document,
+                path,
+                lambda settings: Explorer(settings, results=folder),
+                shelf,
+                base=self.settings,
+                tolerance=tolerance,
+                model=model,
+                corpus=corpus,
+                progress=progress,
+            )
+
+    def offer_tour(self) -> bool:
+        """Whether the app should give its tour unasked: once in a cache folder, on the packaged model."""
+        from tui_lookups.answering import sessions
+
+        return self.settings.model == "demo" and sessions.claim_tour(self.settings.cache_dir)
 
     def save_session(self, session: SessionState) -> bool:
         """Keep where a person is, for `load_session`; False where the model is not known yet.
@@ -457,6 +567,10 @@ class Explorer:
 
     def cache_info(self) -> CacheInfo:
         return self._engine.cache.info()
+
+    def cache_stale(self) -> tuple[str, ...]:
+        """Sentences about what the cache holds in a format that this version does not read."""
+        return self._engine.cache.stale()
 
     def cache_verify(self) -> tuple[str, ...]:
         """Hold every cached entry to its checksum; sentences about what was damaged and dropped."""

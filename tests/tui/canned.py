@@ -46,9 +46,12 @@ from tui_lookups.results import (
     OtherComponents,
     Peak,
     PeakFigures,
+    PositionPredictions,
+    Prediction,
     Prompt,
     PromptFigures,
     PromptKind,
+    PromptPredictions,
     Provenance,
     RequestProgress,
     ScanProgress,
@@ -329,6 +332,15 @@ class CannedExplorer:
             neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance()
         )
 
+    def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
+        self._called("predictions", (prompt_id, position))
+        rows = []
+        for at in range(position - position % 32, position - position % 32 + 32):
+            guesses = [VOCABULARY[1 + (at * 7 + n * 3) % len(WORDS)] for n in range(top)]
+            odds = tuple(Prediction(token, 0.4 / 2**n) for n, token in enumerate(guesses))
+            rows.append(PositionPredictions(at, odds, BECAUSE, 0.012))
+        return PromptPredictions(prompt_id, tuple(rows), self.provenance())
+
     def prompt(self, neuron: NeuronId, n: int) -> Prompt:
         """The n-th prompt of a neuron, best first when everything is scanned."""
         words = len(WORDS)
@@ -529,6 +541,15 @@ class CannedExplorer:
     def explanations(self, query: str = "") -> ExplainedList:
         self._called("explanations", query)
         return self.words.search(query)
+
+    # --- tour ---
+
+    tour_unseen = False
+
+    def offer_tour(self) -> bool:
+        self._called("offer_tour", None)
+        offered, self.tour_unseen = self.tour_unseen, False
+        return offered
 
     # --- session ---
 

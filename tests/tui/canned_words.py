@@ -15,9 +15,15 @@ from tui_lookups.results import (
     Explanation,
     ExplanationScore,
     Figures,
+    HeadInWords,
+    LeftOut,
+    NeuronExplanations,
+    NeuronWords,
     Plan,
     RequestProgress,
+    ScoreReport,
     Shuffled,
+    Summary,
     Usage,
 )
 
@@ -29,6 +35,9 @@ TEXT = (
     "after \x1b[31mnot\x1b[0m, but and so. 漢字"
 )
 NOTHING = Usage(0, 0, 0, 0, 0, False, None)
+WORTH = (HeadId(3, 2), HeadId(1, 1), HeadId(4, 0))
+"""The heads said to be worth explaining; the last one cannot be explained."""
+
 FIGURES = Figures(0.75, 0.74, 0.7, 0.78, 7, 3, 7, 2, 1, 0.81)
 
 
@@ -39,6 +48,7 @@ class CannedWords:
         self._explorer = explorer
         self.calls = 1
         self.cost: float | None = 0.0123
+        self.problem = ("", "")
         self.kept: list[Explained] = []
 
     def plan(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> Plan:
@@ -49,7 +59,17 @@ class CannedWords:
         """A plan of so many calls."""
         endpoint = "http://127.0.0.1:8000/v1"
         return Plan(
-            "small-1", endpoint, calls, 2, 812 * calls, 200 * calls, "estimated", self.cost, 90_000, ()
+            "small-1",
+            endpoint,
+            calls,
+            2,
+            812 * calls,
+            200 * calls,
+            "estimated",
+            self.cost,
+            90_000,
+            (),
+            *self.problem,
         )
 
     def explain(
@@ -61,6 +81,21 @@ class CannedWords:
         made = self._explanation(neuron, head, TEXT, cached=not fresh and self.calls == 0)
         self._keep(Explained(made, None))
         return made
+
+    def plan_all(self, neuron: NeuronId) -> Plan:
+        self._explorer._called("plan_all", neuron)
+        return self.planned(len(WORTH) * self.calls)
+
+    def explain_all(
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+    ) -> NeuronExplanations:
+        self._explorer._called("explain_all", neuron)
+        if progress is not None:
+            progress(RequestProgress(1, 3, 0, 0, 1.0, 2.0))
+        found = tuple(self.explain(neuron, head, False, None) for head in WORTH[:-1])
+        left_out = (LeftOut(neuron, WORTH[-1], "[It] is active on none of the 20 explaining prompts."),)
+        usage = Usage(2, 1, 0, 1624, 80, True, 0.0123)
+        return NeuronExplanations(neuron, found, left_out, usage, self._explorer.provenance())
 
     def write(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation:
         if not text.strip():
@@ -82,7 +117,9 @@ class CannedWords:
             explanation = self.explain(neuron, head, False, None).explanation
         if progress is not None:
             progress(RequestProgress(10, 20, 0, 1, 1.0, 1.0))
-        about = next(e.explanation for e in self.kept if e.explanation.explanation == explanation)
+        about = next(
+            e.explanation for e in self.explained(neuron, head) if e.explanation.explanation == explanation
+        )
         control = Control("Something else.", "generic", replace(FIGURES, head_explanation_score=0.5), ())
         score = ExplanationScore(
             neuron, head, explanation, about.author, about.model, "small-1", "http://127.0.0.1:8000/v1", 1,
@@ -101,7 +138,7 @@ class CannedWords:
         return ExplainedList(query, tuple(found))
 
     def _keep(self, entry: Explained) -> None:
-        self.kept = [e for e in self.kept if e.explanation.explanation != entry.explanation.explanation]
+        self.kept = [e for e in self.kept if not _same(e.explanation, entry.explanation)]
         self.kept.insert(0, entry)
 
     def _explanation(self, neuron: NeuronId, head: HeadId, text: str, *, cached: bool) -> Explanation:
@@ -109,6 +146,10 @@ class CannedWords:
             neuron, head, text, "model", "small-1", None, "http://127.0.0.1:8000/v1", 1,
             "2026-01-01T00:00:00+00:00", cached, 8, 12, (), NOTHING, self._explorer.provenance(),
         )  # fmt: skip
+
+
+def _same(one: Explanation, other: Explanation) -> bool:
+    return (one.neuron, one.head, one.explanation) == (other.neuron, other.head, other.explanation)
 
 
 class CannedScores:
@@ -127,3 +168,28 @@ class CannedScores:
         fresh: bool = False,
     ) -> Plan:
         return self._words.planned(40 * self._words.calls)
+
+    def plan_all(self, neuron: NeuronId) -> Plan:
+        self._words._explorer._called("plan_all", neuron)
+        return self._words.planned(41 * len(WORTH) * self._words.calls)
+
+    def score_all(
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+    ) -> ScoreReport:
+        explained = self._words.explain_all(neuron, progress=progress)
+        self._words._explorer._called("score_all", neuron)
+        for each in explained.explanations:
+            self._words.score(neuron, each.head, each.explanation, progress)
+        report = self.so_far(neuron).report
+        return replace(report, left_out=explained.left_out, usage=Usage(82, 0, 1, 9000, 90, False, 0.02))
+
+    def so_far(self, neuron: NeuronId) -> NeuronWords:
+        self._words._explorer._called("so_far", neuron)
+        newest = {head: next(iter(self._words.explained(neuron, head)), None) for head in WORTH}
+        scores = tuple(e.score for e in newest.values() if e is not None and e.score is not None)
+        figures = [score.score.head_explanation_score for score in scores]
+        summary = Summary(len(figures), 0.75 if figures else None, 0.0 if len(figures) > 1 else None)
+        provenance = self._words._explorer.provenance()
+        report = ScoreReport(scores, (), summary, summary, summary, NOTHING, provenance)
+        rows = tuple(HeadInWords(head, entry) for head, entry in newest.items())
+        return NeuronWords(neuron, rows, report, provenance)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.filter import ANSIToTruecolor
 from textual.pilot import Pilot
 
 from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
@@ -429,11 +430,23 @@ async def test_copying_writes_osc_52(monkeypatch: pytest.MonkeyPatch) -> None:
         assert any(text.startswith("\x1bPtmux;") for text in written)
 
 
+@pytest.mark.parametrize(("theme", "converted"), [("ansi-dark", False), ("lookups-dark", True)])
+async def test_the_terminals_own_colours_are_not_converted(theme: str, converted: bool) -> None:
+    app = LookupsApp(CannedExplorer(), theme=theme)
+    assert [f.enabled for f in app._filters if isinstance(f, ANSIToTruecolor)] == [converted]
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        assert [f.enabled for f in app._filters if isinstance(f, ANSIToTruecolor)] == [converted]
+        assert app.palette.depth == ("full" if converted else "ansi")
+        assert app.has_class(f"-theme-{theme}")
+        assert app.screen.styles.background.css == ("rgb(18,22,27)" if converted else "ansi_default")
+
+
 async def test_themes_go_round() -> None:
     async with running(CannedExplorer()) as (app, pilot):
         seen = {app.theme}
         for _ in range(3):
-            await press(pilot, "T")
+            await press(pilot, "C")
             seen.add(app.theme)
         assert seen == {"lookups-dark", "lookups-light", "ansi-dark"}
 
@@ -447,3 +460,4 @@ async def test_a_terminal_too_small_says_so(size: tuple[int, int]) -> None:
         await settle(pilot)
         assert app.screen.query_one("#panes").display
         assert not app.screen.query_one("#too-small").display
+        assert app.focused is app.screen.query_one(NeuronsTable), "the keys of the pane work again"

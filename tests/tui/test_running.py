@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,17 +32,31 @@ os._exit(code)
 """
 
 
+STUCK = (
+    """
+import asyncio
+from tui_lookups.tui.running import SignalledApp
+async def stuck(self, event):
+    if event.key == "exclamation_mark":
+        self.app.call_later(asyncio.Event().wait)
+from tui_lookups.tui.screens.walk import WalkScreen
+WalkScreen.on_key = stuck
+"""
+    + SCRIPT
+)
+
+
 class Session:
     """The app on a pseudo-terminal of its own."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(self, *arguments: str, script: str = SCRIPT, **environment: str) -> None:
         self.log, write = os.pipe()
         os.set_inheritable(write, True)
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             clean = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TMUX")}
             clean |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-            command = [sys.executable, "-c", SCRIPT, str(write), *arguments]
+            command = [sys.executable, "-c", script, str(write), *arguments]
             os.execve(sys.executable, command, clean | environment)
         os.close(write)
 
@@ -134,9 +149,36 @@ def test_a_terminal_that_is_gone_does_not_keep_the_process() -> None:
     assert session.lines()[0] == "closed"
 
 
+def test_a_terminal_that_went_without_a_signal_does_not_keep_the_process() -> None:
+    terminal, theirs = pty.openpty()  # no controlling terminal: closing it sends no SIGHUP
+    log, write = os.pipe()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(write)],
+        stdin=theirs, stdout=theirs, stderr=theirs, pass_fds=(write,), start_new_session=True,
+        env={**environment, "LINES": "24"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while b"because" not in seen:
+        seen += os.read(terminal, 65536)
+    os.close(terminal)
+    assert process.wait(timeout=20) == 128 + signal.SIGHUP
+    assert os.read(log, 1000).decode().splitlines()[0] == "closed"
+
+
+def test_a_signal_ends_an_app_whose_queue_is_stuck() -> None:
+    session = Session(script=STUCK)
+    session.read(b"because")
+    os.write(session.terminal, b"!")  # from here on the app handles nothing any more
+    time.sleep(0.5)
+    os.kill(session.pid, signal.SIGTERM)
+    assert session.ended() == 128 + signal.SIGTERM
+
+
 def test_no_color_writes_no_colour() -> None:
     session = Session(NO_COLOR="1")
-    written = session.read(None, quiet=1.5)
+    written = session.read(b"because") + session.read(None, quiet=1.5)
     os.write(session.terminal, b"2")
     written += session.read(None, quiet=1.0)
     os.write(session.terminal, b"q")

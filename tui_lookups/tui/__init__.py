@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_lookups.tui.door import Door
+    from tui_lookups.tui.opening import Opening
+    from tui_lookups.tui.options import Options
 
 __all__ = ["run_app"]
 
 
-def run_app(explorer: Door, token: str | None = None, *, theme: str | None = None) -> int:
+def run_app(
+    explorer: Door,
+    token: str | None = None,
+    *,
+    options: Options | None = None,
+    opening: Opening | None = None,
+) -> int:
     """Run the app on `explorer` until the person leaves; returns the process's exit status.
 
+    With `opening` the person can go on with another model, above all where this one does not load.
+    Raises SettingsError for keys or a theme that do not exist, before the terminal is taken over.
     The terminal is given back first, then the explorer is closed (which checkpoints the scan).
     """
     from tui_lookups.tui.running import run
 
-    return run(explorer, token, theme)
+    return run(explorer, token, options, opening)

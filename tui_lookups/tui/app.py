@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui import themes
 from tui_lookups.tui.clipboard import osc52
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens.walk import WalkScreen
-from tui_lookups.tui.shading import Palette, ansi_palette
+from tui_lookups.tui.shading import ansi_palette
+from tui_lookups.tui.thrift import Sent, Thrifty
 from tui_lookups.tui.widgets.hints import Hints, unique
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tui_lookups.results import Status
+    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.screens.basket import BasketScreen
+    from tui_lookups.tui.screens.load_problem import Choice
+    from tui_lookups.tui.shading import Palette
+
+_PATIENCE_SECONDS = 5.0
+_PAINTED_SECONDS = 0.2
 
 
 class LookupsApp(App[None]):
@@ -43,42 +57,164 @@ class LookupsApp(App[None]):
             "O", "open_export", "open export", id="app.open", tooltip="Mark what an export holds", show=False
         ),
         Binding(
-            "T", "next_theme", "theme", id="app.theme", tooltip="Dark, light, the terminal's", show=False
+            "C", "next_theme", "colours", id="app.theme", tooltip="Dark, light, the terminal's", show=False
+        ),
+        Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
+        Binding(
+            "V",
+            "plain",
+            "plain text",
+            id="app.plain",
+            tooltip="Panes as lines of plain text, for a screen reader, and back",
+            show=False,
         ),
         Binding("q", "quit", "quit", id="app.quit", tooltip="Leave; the scan is checkpointed"),
         Binding("question_mark", "help", "help", id="app.help", tooltip="The keys of the focused pane"),
-        Binding("ctrl+p", "command_palette", "all", id="app.palette", tooltip="Every action by name"),
+        Binding(
+            "ctrl+p,colon",  # some editors' terminals keep ctrl+p for themselves
+            "command_palette",
+            "all",
+            id="app.palette",
+            key_display="^p",
+            tooltip="Every action by name",
+        ),
     ]
 
     selection: reactive[Selection] = reactive(Selection(), init=False)
+    plain: reactive[bool] = reactive(False, init=False)
+    """Whether panes are lines of plain text, for a screen reader."""
 
-    def __init__(self, explorer: Door, *, token: str | None = None, theme: str | None = None) -> None:
+    def __init__(
+        self,
+        explorer: Door,
+        *,
+        token: str | None = None,
+        theme: str | None = None,
+        options: Options | None = None,
+        opening: Opening | None = None,
+    ) -> None:
         no_color = "NO_COLOR" in os.environ
         # with NO_COLOR Textual's filter for ANSI apps is the one that writes no colour at all
         super().__init__(ansi_color=True if no_color else None)
         self.explorer = explorer
+        self.opening = opening
+        self._loading: Door | None = None
+        self._failed: Door | None = None
+        self.options = options = Options() if options is None else options
+        theme = theme or options.theme
         self.palette: Palette = ansi_palette()
         self._token = token
+        self._sent = Sent()
         self.animation_level = "none"
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
         few_colors = self.console.color_system in (None, "standard", "windows")
-        self.theme = theme or (themes.TERMINAL if no_color or few_colors else themes.DARK.name)
+        if theme is not None and theme not in self.available_themes:
+            raise SettingsError(
+                f"There is no theme {theme!r}.", f"Themes are {', '.join(sorted(self.available_themes))}."
+            )
+        calm = options.low_bandwidth or no_color or few_colors
+        # without its watcher, which would have every style parsed twice: what it does is done here
+        self.set_reactive(App.theme, theme or (themes.TERMINAL if calm else themes.DARK.name))
+        self.set_reactive(LookupsApp.plain, options.plain)
+        self.set_class(options.plain, "-plain")
+        self.set_class(options.low_bandwidth, "-low")
         self._set_palette()
+        self._dress()
+        if options.keys:
+            from tui_lookups.tui.keymap import checked_keymap
+
+            self.set_keymap(checked_keymap(options.keys))
+
+    def _dress(self) -> None:
+        """What a theme changes besides the palette, before anything is parsed: Textual's `_watch_theme`."""
+        found = self.current_theme
+        self.set_class(True, f"-theme-{found.name}")
+        self.set_class(found.dark, "-dark-mode")
+        self.set_class(not found.dark, "-light-mode")
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._refresh_truecolor_filter(self.ansi_theme)
 
     def get_default_screen(self) -> Screen[None]:
         """The walk is the only screen that is always there: one layout, one paint."""
         return WalkScreen(self.explorer, self._token, self.size)
 
     def on_mount(self) -> None:
-        # After the first frame: loading imports torch, and would hold it up.
-        self.call_after_refresh(self.explorer.start)
+        if self.plain:
+            self.show_terminal_cursor()
+        self.set_timer(_PATIENCE_SECONDS, self.begin_loading)
+
+    # --- the model ---
+
+    def begin_loading_soon(self) -> None:
+        """Once the first answer, or why there is none, is painted."""
+        if self._loading is not self.explorer:
+            self.set_timer(_PAINTED_SECONDS, self.begin_loading)
+
+    def begin_loading(self) -> None:
+        """Load the model and scan, once a door.
+
+        Loading imports torch, which holds up everything else for seconds: the walk calls this when its
+        first answer is there or has failed, a timer where neither comes. What cannot be answered from the
+        cache loads the model without being told to.
+        """
+        if self._loading is not self.explorer:
+            self._loading = self.explorer
+            self.explorer.start()
+
+    def heed(self, door: Door, status: Status) -> None:
+        """Offer a way on, once a door, where nothing could be loaded."""
+        new = door is self.explorer and door is not self._failed
+        if status.stage == "failed" and new and self.opening is not None:
+            self._failed = door
+            self._ask_what_to_open(self.opening, status.message)
+
+    def open_another(self) -> None:
+        """Ask for another model or corpus."""
+        if self.opening is not None:
+            self._ask_what_to_open(self.opening, "")
+
+    def _ask_what_to_open(self, opening: Opening, problem: str) -> None:
+        from tui_lookups.tui.screens.load_problem import LoadProblemScreen
+
+        def chosen(choice: Choice | None) -> None:
+            if choice is not None:
+                # on the app's own queue: this runs on that of the walk that is about to go
+                self.call_later(self._go_on, opening, choice)
+
+        self.push_screen(LoadProblemScreen(opening, problem), chosen)
+
+    async def _go_on(self, opening: Opening, choice: Choice) -> None:
+        if choice.what == "quit":
+            await self.action_quit()
+            return
+        try:
+            await self._open(replace(opening, model=choice.model, corpus=choice.corpus))
+        except LookupsError as error:
+            self._ask_what_to_open(opening, str(error))
+
+    async def _open(self, opening: Opening) -> None:
+        """Start over on another model: a new door and a new walk; the old ones end. Raises SettingsError."""
+        door = opening.open(opening.model, opening.corpus)
+        old, self.explorer, self.opening = self.explorer, door, opening
+        walk = self.walk_screen
+        walk.asks.cancel_all()
+        walk._push_result_callback(self, None)  # Textual takes one off, and has put none on a first screen
+        await self.switch_screen(WalkScreen(door, self._token, self.size))
+        self.selection = Selection()  # what was marked is of the other model
+        # a scan's last checkpoint may take most of a second
+        threading.Thread(target=old.close, name="lookups-close", daemon=True).start()
+        self.set_timer(_PATIENCE_SECONDS, self.begin_loading)
 
     # --- theme ---
 
     def _set_palette(self) -> None:
         self.palette = themes.palette_for(
-            self.current_theme, ansi=self.native_ansi_color, no_color=self.no_color
+            self.current_theme,
+            ansi=self.native_ansi_color,
+            no_color=self.no_color,
+            low=self.options.low_bandwidth,
+            words=self.plain,
         )
 
     def _watch_theme(self, theme_name: str) -> None:
@@ -90,6 +226,52 @@ class LookupsApp(App[None]):
         at = themes.CYCLE.index(self.theme) if self.theme in themes.CYCLE else -1
         self.theme = themes.CYCLE[(at + 1) % len(themes.CYCLE)]
         self.say(f"Theme {self.theme}.")
+
+    # --- what is written ---
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Send only what the terminal does not show already."""
+        if isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
+            super()._display(screen, Thrifty(renderable, self._sent))  # type: ignore[arg-type]
+        else:
+            super()._display(screen, renderable)
+
+    def on_resize(self) -> None:
+        self._sent.forget()
+
+    def key_of(self, action: str) -> str:
+        """The key an action of the walk or the app is on, as it is shown."""
+        for bindings in (self._bindings, self.walk_screen._bindings):
+            for binding in (b for found in bindings.key_to_bindings.values() for b in found):
+                if binding.id == action:
+                    own = self._keymap.get(action)
+                    if own is not None:
+                        binding = binding.with_key(key=own.partition(",")[0], key_display=None)
+                    return self.get_key_display(binding)
+        raise KeyError(action)
+
+    def action_redraw(self) -> None:
+        """Paint everything anew: something else wrote on the terminal."""
+        self._sent.forget()
+        self.screen.refresh(layout=True)
+
+    # --- plain text ---
+
+    def watch_plain(self, plain: bool) -> None:
+        self.set_class(plain, "-plain")
+        self._set_palette()
+        self.show_terminal_cursor()
+        self.walk_screen.plain_changed()
+
+    def show_terminal_cursor(self) -> None:
+        """Plain text: the terminal's own cursor is on the line of ours, for a screen reader follows it."""
+        if self._driver is not None:
+            self._driver.write("\x1b[?25h" if self.plain else "\x1b[?25l")
+
+    def action_plain(self) -> None:
+        """Panes as lines of plain text, or as they were."""
+        self.plain = not self.plain
+        self.say(f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Panes again.")
 
     # --- basket ---
 
@@ -118,7 +300,7 @@ class LookupsApp(App[None]):
     def action_export(self) -> None:
         """Ask where to, then write the basket."""
         if not len(self.selection):
-            self.say("Nothing is marked yet: space marks what is under the cursor.")
+            self.say(f"Nothing is marked yet: {self.key_of('walk.mark')} marks what is under the cursor.")
             return
         from tui_lookups.tui.screens.export import ExportScreen, default_name
 
@@ -138,7 +320,9 @@ class LookupsApp(App[None]):
         def opened(selection: Selection | None) -> None:
             if selection is not None:
                 self.selection = merge(self.selection, selection)
-                self.say(f"{len(selection)} things marked from the export; b lists them.")
+                self.say(
+                    f"{len(selection)} things marked from the export; {self.key_of('app.basket')} lists them."
+                )
 
         self.push_screen(OpenExportScreen(self.explorer), opened)
 
@@ -150,15 +334,22 @@ class LookupsApp(App[None]):
             return "enter"
         return super().get_key_display(binding)
 
+    def action_command_palette(self) -> None:
+        """Every action by name."""
+        from tui_lookups.tui.screens.leaving import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def action_help(self) -> None:
         """The keys that work where the focus is."""
         from tui_lookups.tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen(unique(self.screen.active_bindings)))
+        self.push_screen(HelpScreen(self.screen.active_bindings))
 
     def action_help_quit(self) -> None:
         """ctrl+c: people expect it to leave; say how instead of leaving by accident."""
-        self.say("q quits (ctrl+q anywhere).")
+        self.say(f"{self.key_of('app.quit')} quits; in a line you type on, escape first.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that has a key on `screen`, for the palette."""
@@ -173,6 +364,10 @@ class LookupsApp(App[None]):
                 await self.run_action(action, node)  # type: ignore[arg-type]
 
             yield SystemCommand(title, binding.tooltip, run)
+        if self.opening is not None:
+            yield SystemCommand(
+                "Open another model", "Or another corpus; this one is closed", self.open_another
+            )
         for name in themes.CYCLE:
             yield SystemCommand(f"Theme {name}", "Change the colours", partial(setattr, self, "theme", name))
 

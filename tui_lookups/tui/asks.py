@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.tui.door import Cancellable, Door
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.door import Cancellable, Door
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -93,6 +95,11 @@ class Asks:
     def waiting(self, kind: str) -> bool:
         """Whether a question of this kind is under way."""
         return kind in self._open
+
+    @property
+    def busy(self) -> bool:
+        """Whether any question is under way."""
+        return bool(self._open)
 
     def deliver(self, answer: Answered) -> None:
         """Hand over an answer if it is still wanted."""

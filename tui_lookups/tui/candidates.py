@@ -1,6 +1,7 @@
-"""What a typed text may mean: tokens of the vocabulary or a neuron.
+"""What a typed text may mean: tokens of the vocabulary, a neuron or a head.
 
-1. The name of a neuron ("9.1985", "L9.N1985") is offered as a neuron.
+1. The name of a neuron ("9.1985", "L9.N1985") is offered as a neuron, that of a head ("L7.H4", "7.h4")
+   as a head; numbers alone name a neuron.
 2. "#123" is the token of that id; text in double quotes is taken exactly as it stands.
 3. Other text is looked up as typed and with a space before it, for those are different tokens; a
    space-led one comes first, for most words of a text are.
@@ -10,22 +11,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import Token, TokenMatch
-from tui_lookups.tui.door import Door
+from tui_lookups.ids import HeadId, NeuronId
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Token, TokenMatch
+    from tui_lookups.tui.door import Door
 
 WITH_SPACE = "with a space"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One row under the token box: a token or a neuron, and why it is offered."""
+    """One row under the token box: a token, a neuron or a head, and why it is offered."""
 
     token: Token | None
     neuron: NeuronId | None
     why: str
+    head: HeadId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def spellings(typed: str) -> tuple[str, ...]:
 
 def find_candidates(door: Door, typed: str, limit: int = 20) -> Candidates:
     """Blocking: look `typed` up in the vocabulary."""
-    neuron = _neuron(typed)
+    named = _named(typed)
     texts = tuple(text for text in spellings(typed) if text)
     matches: list[TokenMatch] = []
     problem: UnknownTokenError | None = None
@@ -62,17 +67,17 @@ def find_candidates(door: Door, typed: str, limit: int = 20) -> Candidates:
     for text in texts:
         if not text.startswith("#"):
             completions.extend(door.complete_token(text, limit))
-    return arrange(typed, neuron, tuple(matches), tuple(completions), problem)
+    return arrange(typed, named, tuple(matches), tuple(completions), problem)
 
 
 def arrange(
     typed: str,
-    neuron: NeuronId | None,
+    named: Candidate | None,
     matches: tuple[TokenMatch, ...],
     completions: tuple[Token, ...],
     problem: UnknownTokenError | None = None,
 ) -> Candidates:
-    """Order what was found; each token once."""
+    """Order what was found, the neuron or head of that name first; each token once."""
     rows: list[Candidate] = []
     seen: set[int] = set()
 
@@ -81,8 +86,8 @@ def arrange(
             seen.add(token.id)
             rows.append(Candidate(token, None, why))
 
-    if neuron is not None:
-        rows.append(Candidate(None, neuron, "neuron"))
+    if named is not None:
+        rows.append(named)
     for match in matches:
         if match.token is not None:
             offer(match.token, WITH_SPACE if match.token.text.startswith(" ") else "as typed")
@@ -107,8 +112,11 @@ def arrange(
     return Candidates(typed, tuple(rows), 0, note)
 
 
-def _neuron(typed: str) -> NeuronId | None:
+def _named(typed: str) -> Candidate | None:
+    """The neuron or head of that name."""
     try:
-        return NeuronId.parse(typed)
+        if "h" in typed.casefold():
+            return Candidate(None, None, "head", HeadId.parse(typed))
+        return Candidate(None, NeuronId.parse(typed), "neuron")
     except BadIdError:
-        return None  # most texts are no neuron's name, which is no error here
+        return None  # most texts are no such name, which is no error here

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from tui_lookups.tui.walk import Walk
 from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.walk import Walk
 
 _STRONG = Style(bold=True, underline=True)
 _BOLD = Style(bold=True)

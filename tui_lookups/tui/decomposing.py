@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tui_lookups.ids import HeadId
-from tui_lookups.results import HeadAttributions, HeadMean, HeadOverview, HeadScore
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import HeadAttributions, HeadMean, HeadOverview, HeadScore
 
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
 

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import (
-    AblationMethod,
-    AblationPositions,
-    Activations,
-    Atlas,
-    Explained,
-    ExplainedList,
-    Explanation,
-    ExplanationScore,
-    ExportDocument,
-    FirstView,
-    HeadAblation,
-    HeadAttributions,
-    HeadOverview,
-    NeuronPrompts,
-    NeuronTokens,
-    PeakFigures,
-    Plan,
-    PromptKind,
-    RequestProgress,
-    Selection,
-    SessionState,
-    Sign,
-    Status,
-    Token,
-    TokenMatch,
-    TokenNeurons,
-)
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        AblationMethod,
+        AblationPositions,
+        Activations,
+        Atlas,
+        Explained,
+        ExplainedList,
+        Explanation,
+        ExplanationScore,
+        ExportDocument,
+        FirstView,
+        HeadAblation,
+        HeadAttributions,
+        HeadOverview,
+        NeuronExplanations,
+        NeuronPrompts,
+        NeuronTokens,
+        NeuronWords,
+        PeakFigures,
+        Plan,
+        PromptKind,
+        PromptPredictions,
+        RequestProgress,
+        ScoreReport,
+        Selection,
+        SessionState,
+        Sign,
+        Status,
+        Token,
+        TokenMatch,
+        TokenNeurons,
+    )
 
 T = TypeVar("T")
 
@@ -51,13 +56,27 @@ class ExplainingDoor(Protocol):
 
     def plan(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> Plan: ...
 
+    def plan_all(self, neuron: NeuronId) -> Plan: ...
+
+    def explain_all(
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+    ) -> NeuronExplanations: ...
+
     def write(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation: ...
 
     def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]: ...
 
 
 class ScoringDoor(Protocol):
-    """What scoring an explanation would send. Blocks."""
+    """What scoring an explanation would send; all heads of a neuron. All block."""
+
+    def plan_all(self, neuron: NeuronId) -> Plan: ...
+
+    def score_all(
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+    ) -> ScoreReport: ...
+
+    def so_far(self, neuron: NeuronId) -> NeuronWords: ...
 
     def plan(
         self,
@@ -137,6 +156,8 @@ class Door(Protocol):
         sign: Sign | None = None,
     ) -> PeakFigures: ...
 
+    def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions: ...
+
     def activations(self, neuron: NeuronId, text: str) -> Activations: ...
 
     def ablate(
@@ -176,6 +197,8 @@ class Door(Protocol):
     ) -> ExplanationScore: ...
 
     def explanations(self, query: str = "") -> ExplainedList: ...
+
+    def offer_tour(self) -> bool: ...
 
     def save_session(self, session: SessionState) -> bool: ...
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
 
-from tui_lookups.results import Prompt
-from tui_lookups.tui.shading import Palette, level
-from tui_lookups.tui.text_layout import Line, fit, snippet
+from tui_lookups.tui.shading import level
+from tui_lookups.tui.text_layout import fit, quoted, snippet
 from tui_lookups.visible import visible, visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Prompt
+    from tui_lookups.tui.shading import Palette
+    from tui_lookups.tui.text_layout import Line
 
 DIVIDER = "│"
 """Stands after the peak: what fired is left of it, what followed is right of it."""
@@ -26,13 +31,15 @@ GUTTER = 14
 @dataclass(frozen=True, slots=True)
 class Look:
     """How prompts are painted: `maximum` is the activation of full colour; `sources`, where given, are
-    the figures to shade instead, by position, with `sources_title` saying what they are."""
+    the figures to shade instead, by position, with `sources_title` saying what they are; `found` are the
+    positions of what was searched for."""
 
     palette: Palette
     maximum: float
     marked: frozenset[int] = frozenset()
     sources: Mapping[int, float] | None = None
     sources_title: str = ""
+    found: frozenset[int] = frozenset()
 
 
 def texts_of(prompt: Prompt) -> tuple[str, ...]:
@@ -54,6 +61,8 @@ def token_style(prompt: Prompt, position: int, look: Look) -> Style:
         style += Style(underline=True)
     if position == prompt.peak.position:
         style += Style(bold=True, underline=True, dim=False)
+    if position in look.found:
+        style += Style(reverse=True, bold=True)
     return style
 
 
@@ -91,6 +100,17 @@ def heading(prompt: Prompt, width: int, look: Look) -> list[Segment]:
         *gutter(prompt, look, open_=True),
         Segment(fit("  ".join(facts), max(0, width - GUTTER)), palette.heading),
     ]
+
+
+def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:
+    """What is known of a prompt, in the order one would say it."""
+    peak = prompt.peak
+    following = "the end of the window" if peak.next_token is None else quoted(peak.next_token.text)
+    said = f"prompt {prompt.rank}, activation {peak.activation:.2f} at {quoted(peak.token.text)}"
+    said += f", position {peak.position}, then {following}"
+    if prompt.prompt_id in marked:
+        said += ", marked"
+    return f"{said}, {title}" if title else said
 
 
 def _trim_fact(prompt: Prompt) -> str:

@@ -2,33 +2,43 @@
 
 1. SIGHUP (the SSH link dropped) and SIGTERM save the session and close the explorer first, which
    checkpoints the scan, and then leave; a terminal that is gone must not keep the process, so a deadline
-   ends it in any case.
-2. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
+   ends it in any case, also when the app's own queue is stuck.
+2. A terminal that went without a signal is noticed by itself, within seconds: Textual's input thread would
+   spin on it for ever.
+3. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.door import Door
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.opening import Opening
+    from tui_lookups.tui.options import Options
 
 _DEADLINE_SECONDS = 3.0
+_TERMINAL_SECONDS = 2.0
 
 
-def run(explorer: Door, token: str | None, theme: str | None) -> int:
+def run(explorer: Door, token: str | None, options: Options | None, opening: Opening | None) -> int:
     """Run the app until the person leaves; returns the exit status (128 + n after signal n)."""
-    app = SignalledApp(explorer, token=token, theme=theme)
+    app = SignalledApp(explorer, token=token, options=options, opening=opening)
     try:
         app.run()
     finally:
-        explorer.close()
+        app.explorer.close()  # the person may have opened another
     if app.farewell:
         print(app.farewell, file=sys.stderr)
     return app.return_code or 0
@@ -41,27 +51,53 @@ class SignalledApp(LookupsApp):
     """What could not be done on the way out: said once the terminal is given back."""
 
     async def _on_signal(self, number: int) -> None:
-        deadline = threading.Timer(_DEADLINE_SECONDS, os._exit, (128 + number,))
-        deadline.daemon = True
-        deadline.start()
         self.farewell = self.walk_screen.save_session()
         self.explorer.close()
         self.exit(return_code=128 + number)
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.call_after_refresh(_collect_from_now_on)
         loop = asyncio.get_running_loop()
         for number in _leaving_signals():
             # Windows' loops take no signal handlers; its console closes the process itself
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._signalled, number)
+        if sys.__stdin__ is not None and sys.__stdin__.isatty():
+            self._watch_terminal(loop, sys.__stdin__.fileno())
+
+    def _watch_terminal(self, loop: asyncio.AbstractEventLoop, terminal: int) -> None:
+        """Leave as on SIGHUP once the terminal is gone; on the loop itself, whatever the app waits for."""
+        if terminal_is_gone(terminal):
+            self._signalled(int(signal.SIGHUP))
+        else:
+            loop.call_later(_TERMINAL_SECONDS, self._watch_terminal, loop, terminal)
 
     async def action_quit(self) -> None:
         self.farewell = self.walk_screen.save_session()
         await super().action_quit()
 
     def _signalled(self, number: int) -> None:
+        # Here, not in the handler below: that one waits in the app's queue.
+        deadline = threading.Timer(_DEADLINE_SECONDS, os._exit, (128 + number,))
+        deadline.daemon = True
+        deadline.start()
         self.call_later(self._on_signal, number)
+
+
+def terminal_is_gone(descriptor: int) -> bool:
+    """Whether the other end of a terminal was closed."""
+    if not hasattr(select, "poll"):
+        return False  # Windows closes the process together with its console
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLHUP)
+    return any(event & select.POLLHUP for _, event in waiting.poll(0))
+
+
+def _collect_from_now_on() -> None:
+    """What was made for the first paint stays for good: the collector need not look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _leaving_signals() -> Iterator[int]:

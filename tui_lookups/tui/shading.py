@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.style import Style
 from textual.color import Color
 
-Depth = Literal["full", "ansi", "none"]
+Depth = Literal["full", "ansi", "none", "words"]
 
 LEVELS = 8
 """Steps of shading on each side of zero."""
@@ -83,9 +83,15 @@ class Palette:
     error: Style
     scale: tuple[Style, ...]
 
+    few_bytes: bool = False
+
     def shade(self, signed_level: int) -> Style:
         """The style of a level from -8 to 8."""
         return self.scale[signed_level + LEVELS]
+
+    def bar_text(self, value: float, maximum: float, width: int) -> str:
+        """A bar of `width` cells; blank where every byte counts."""
+        return " " * width if self.few_bytes else bar(value, maximum, width)
 
 
 def full_palette(foreground: str, background: str, warm: str, cold: str, accent: str, error: str) -> Palette:
@@ -187,4 +193,36 @@ def plain_palette() -> Palette:
         bar=Style(),
         error=Style(bold=True),
         scale=tuple(shade(n) for n in range(-LEVELS, LEVELS + 1)),
+    )
+
+
+def low_palette() -> Palette:
+    """As few bytes as a shaded text takes: attributes, in two steps a side, and no bars."""
+
+    def shade(signed_level: int) -> Style:
+        size = abs(signed_level)
+        if size <= 2:
+            return Style()
+        return Style(underline=True, bold=size >= 6 or None)
+
+    scale = tuple(shade(n) for n in range(-LEVELS, LEVELS + 1))
+    return replace(plain_palette(), dim=Style(), heading=Style(), scale=scale, few_bytes=True)
+
+
+def words_palette() -> Palette:
+    """Nothing but text: what a style would say is said in words."""
+    bare = Style()
+    return Palette(
+        "words",
+        bare,
+        bare,
+        bare,
+        bare,
+        bare,
+        bare,
+        bare,
+        bare,
+        bare,
+        (bare,) * (2 * LEVELS + 1),
+        few_bytes=True,
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from tui_lookups.visible import visible
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -32,6 +34,11 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
         cut = set_cell_size(text, width - 1) + "…"
         return cut + " " * (width - cell_len(cut))
     return " " * (width - size) + text if right else text + " " * (width - size)
+
+
+def quoted(text: str) -> str:
+    """A token in words: visible, its spaces kept, between quotes."""
+    return f'"{visible(text)}"'
 
 
 def wrap_tokens(texts: Sequence[str], width: int) -> tuple[Line, ...]:

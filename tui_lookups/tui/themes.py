@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.theme import Theme
 
-from tui_lookups.tui.shading import Palette, ansi_palette, full_palette, plain_palette
+from tui_lookups.tui.shading import ansi_palette, full_palette, low_palette, plain_palette, words_palette
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.shading import Palette
 
 DARK = Theme(
     name="lookups-dark",
@@ -38,11 +43,18 @@ TERMINAL = "ansi-dark"
 """Textual's theme of the terminal's own colours on its own background."""
 
 CYCLE = (DARK.name, LIGHT.name, TERMINAL)
-"""The themes `T` goes through."""
+"""The themes the key of action app.theme goes through."""
 
 
-def palette_for(theme: Theme, *, ansi: bool, no_color: bool) -> Palette:
-    """The palette of `theme`: attributes only without colour, 16 colours for an ANSI theme."""
+def palette_for(
+    theme: Theme, *, ansi: bool, no_color: bool, low: bool = False, words: bool = False
+) -> Palette:
+    """The palette of `theme`: attributes only without colour, 16 colours for an ANSI theme; few shades
+    where every byte counts (`low`), none for a screen reader (`words`)."""
+    if words:
+        return words_palette()
+    if low:
+        return low_palette()
     if no_color:
         return plain_palette()
     if ansi or theme.ansi:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Token
-from tui_lookups.tui.layouts import Pane
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import Token
+    from tui_lookups.tui.layouts import Pane
 
 _MOST = 200
 

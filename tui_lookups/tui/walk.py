@@ -14,33 +14,50 @@ Knows no widget: it asks through `Asks`, keeps the answers, and tells its listen
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import (
-    Direction,
-    FirstView,
-    HeadAttributions,
-    HeadOverview,
-    HeadScore,
-    NeuronPrompts,
-    NeuronTokens,
-    PeakFigures,
-    Prompt,
-    PromptFigures,
-    PromptKind,
-    Token,
-    TokenNeurons,
-)
-from tui_lookups.tui.asks import Asks, explain_error
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.asks import explain_error
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        Direction,
+        FirstView,
+        HeadAttributions,
+        HeadOverview,
+        HeadScore,
+        NeuronPrompts,
+        NeuronTokens,
+        PeakFigures,
+        PositionPredictions,
+        Prompt,
+        PromptFigures,
+        PromptKind,
+        PromptPredictions,
+        Token,
+        TokenNeurons,
+    )
+    from tui_lookups.tui.asks import Asks
+    from tui_lookups.tui.door import Door
 
 T = TypeVar("T")
-Part = Literal["story", "neurons", "neuron", "promoted", "prompts", "heads", "overview", "sources", "figures"]
+Part = Literal[
+    "story",
+    "neurons",
+    "neuron",
+    "promoted",
+    "prompts",
+    "heads",
+    "overview",
+    "sources",
+    "figures",
+    "predictions",
+]
 
 TOP_NEURONS = 200
 TOP_PROMPTS = 20
 TOP_TOKENS = 12
+_KEPT_PREDICTIONS = 200
 
 _NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
 _NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles", "deciles": "top"}
@@ -49,15 +66,25 @@ _NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles"
 class Walk:
     """Where the person is. Every attribute may be read; only the methods change them."""
 
-    def __init__(self, door: Door, asks: Asks, changed: Callable[[Part], None]) -> None:
+    def __init__(
+        self,
+        door: Door,
+        asks: Asks,
+        changed: Callable[[Part], None],
+        later: Callable[[Callable[[], None]], object],
+    ) -> None:
         self._door = door
         self._asks = asks
         self._changed = changed
+        self._later = later
+        """Does something once what changed is painted: it may load the model, which holds up a paint."""
         self.story = ""
+        self.tour_offered = False
         self.token: Token | None = None
         self.layer: int | None = None
         self.own_only = False
         self._open_best = False
+        self._open_next: NeuronId | None = None
         self.ranking: TokenNeurons | None = None
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
@@ -73,6 +100,7 @@ class Walk:
         self.direction: Direction = "both"
         self.head: HeadId | None = None
         self.sources: HeadAttributions | None = None
+        self._predicted: dict[int, list[PromptPredictions]] = {}
         self.errors: dict[Part, tuple[str, str]] = {}
 
     @property
@@ -110,14 +138,15 @@ class Walk:
     def open_first(self) -> None:
         """Ask what to open when nothing was asked for."""
 
-        def done(view: FirstView) -> None:
+        def done(found: tuple[FirstView, bool]) -> None:
+            view, self.tour_offered = found
             if self.token is None and self.neuron is None:
                 self.story = view.story
                 self._changed("story")
                 self.open_token(view.token)
-                self.open_neuron(view.neuron)
+                self._open_next = view.neuron
 
-        self._ask("story", self._door.first_view, done)
+        self._ask("story", lambda: (self._door.first_view(), self._door.offer_tour()), done)
 
     def forget_story(self) -> None:
         """The person goes their own way."""
@@ -129,7 +158,14 @@ class Walk:
         """Rank the neurons that promote `token`; with `best` open the first of them once they are known."""
         self.token = token
         self._open_best = best
+        self._open_next = None
         self._rank()
+
+    def _go_on(self) -> None:
+        """Open the neuron that was to be opened, unless the person has opened one meanwhile."""
+        neuron, self._open_next = self._open_next, None
+        if neuron is not None:
+            self.open_neuron(neuron)
 
     def filter_neurons(self, *, layer: int | None, own_only: bool) -> None:
         """Ask for the token's neurons of one layer (None: all), or only those whose top token it is."""
@@ -146,10 +182,11 @@ class Walk:
 
         def done(ranking: TokenNeurons) -> None:
             self.ranking = ranking
-            if self._open_best and ranking.neurons:
-                self._open_best = False
-                self.open_neuron(ranking.neurons[0].neuron)
             self._changed("neurons")
+            if self._open_best and ranking.neurons:
+                self._open_next = ranking.neurons[0].neuron
+            self._open_best = False
+            self._later(self._go_on)
 
         self._ask(
             "neurons",
@@ -164,6 +201,7 @@ class Walk:
         self, neuron: NeuronId, *, prompt_id: int | None = None, head: HeadId | None = None
     ) -> None:
         """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known."""
+        self._open_next = None
         if neuron == self.neuron and "prompts" not in self.errors:
             if head is not None:
                 self.choose_head(head)
@@ -254,6 +292,26 @@ class Walk:
             self.prompt_id = prompt_id
             self.heads = self.sources = None
             self._changed("heads")
+
+    def predictions(self, position: int) -> PositionPredictions | None:
+        """What the model expects after a token of the open prompt, where that was asked for."""
+        known = () if self.prompt_id is None else self._predicted.get(self.prompt_id, ())
+        return next((found for part in known if (found := part.at(position)) is not None), None)
+
+    def open_predictions(self, position: int) -> None:
+        """Ask what the model expects after a token of the open prompt, unless that is known."""
+        prompt_id = self.prompt_id
+        if prompt_id is None or self.predictions(position) is not None:
+            return
+
+        def done(found: PromptPredictions) -> None:
+            if len(self._predicted) > _KEPT_PREDICTIONS:
+                self._predicted.clear()
+            self._predicted.setdefault(found.prompt_id, []).append(found)
+            self._changed("predictions")
+
+        self._ask("predictions", lambda: self._door.predictions(prompt_id, position), done)
+        self._changed("predictions")
 
     # --- heads ---
 

@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import (
-    AblationMean,
-    Explained,
-    Explanation,
-    ExplanationScore,
-    Figures,
-    HeadAblation,
-    KolmogorovSmirnov,
-    Plan,
-    RequestProgress,
-    Usage,
-)
-from tui_lookups.tui.words import HeadWords, Job
 from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        AblationMean,
+        Explained,
+        Explanation,
+        ExplanationScore,
+        Figures,
+        HeadAblation,
+        KolmogorovSmirnov,
+        Plan,
+        RequestProgress,
+        Summary,
+        Usage,
+    )
+    from tui_lookups.tui.head_run import HeadRun
+    from tui_lookups.tui.words import HeadWords, Job
 
 Tone = Literal["plain", "strong", "dim", "error"]
 
@@ -154,6 +158,42 @@ def usage(used: Usage) -> str:
     return f"{used.calls} calls, {about}{used.input_tokens + used.output_tokens:,} tokens{cost}"
 
 
+# --- all heads of a neuron ---
+
+
+def run_paragraphs(run: HeadRun) -> tuple[Paragraph, ...]:
+    """How far a run is, or what came of it; and the means over the heads that are scored."""
+    lines: list[Paragraph] = []
+    if run.task is not None:
+        what = "explaining" if run.task == "explain" else "explaining and scoring"
+        lines.append(Paragraph(f"{what}{_progress(run.progress)}; c stops it", "strong"))
+    if run.error is not None:
+        lines += [Paragraph(visible(run.error[0]), "error"), Paragraph(visible(run.error[1]), "dim")]
+    if run.table is not None:
+        report = run.table.report
+        means = [
+            f"{name} {summary_text(summary)}"
+            for name, summary in (
+                ("head explanation score", report.head_explanation_score),
+                ("F1", report.f1),
+                ("control", report.control),
+            )
+        ]
+        if report.head_explanation_score.count:
+            lines.append(Paragraph("; ".join(means), "strong"))
+        elif run.task is None:
+            lines.append(Paragraph("Nothing is scored yet: e explains them all, s scores them all.", "dim"))
+    if run.used is not None:
+        lines.append(Paragraph(f"this time {usage(run.used)}, {run.used.cached} cached", "dim"))
+    return tuple(lines)
+
+
+def summary_text(summary: Summary) -> str:
+    """A mean with its standard deviation and number."""
+    spread = "" if summary.standard_deviation is None else f" ± {summary.standard_deviation:.2f}"
+    return f"{figure(summary.mean)}{spread} over {summary.count}"
+
+
 # --- before sending ---
 
 
@@ -173,6 +213,9 @@ def plan_paragraphs(plan: Plan) -> tuple[Paragraph, ...]:
     if plan.budget_left is not None:
         lines.append(Paragraph(f"{plan.budget_left:,} tokens are left of the session's budget"))
     lines += [Paragraph(visible(note), "error") for note in plan.notes]
+    if plan.problem:
+        lines += [Paragraph(visible(plan.problem), "error"), Paragraph(visible(plan.hint))]
+        lines.append(Paragraph("Nothing can be sent before that; everything else works.", "dim"))
     return tuple(lines)
 
 

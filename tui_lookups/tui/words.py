@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from tui_lookups import results
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
-from tui_lookups.tui.asks import Asks, explain_error
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.asks import explain_error
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
+    from tui_lookups.tui.asks import Asks
+    from tui_lookups.tui.door import Door
 
 Pair = tuple[NeuronId, HeadId]
 Task = Literal["explain", "score"]
@@ -85,6 +89,10 @@ class HeadWords:
 
         self._asks.ask("words", lambda: self._door.explaining.explained(neuron, head), done, failed)
 
+    def forget(self) -> None:
+        """What is known may have become more elsewhere: it is looked up again when it is next needed."""
+        self._known.clear()
+
     def _with_last_score(self, entry: Explained) -> Explained:
         """The score as it was just answered says what it took this time, and whether it was cached."""
         last, about = self._last_score, entry.explanation
@@ -104,7 +112,9 @@ class HeadWords:
         pair = (explanation.neuron, explanation.head)
         known = self._known.get(pair, ())
         same = next((e for e in known if _same_words(e.explanation, explanation)), None)
-        entry = Explained(explanation, None) if same is None else replace(same, explanation=explanation)
+        entry = results.Explained(explanation, None)
+        if same is not None:
+            entry = replace(same, explanation=explanation)
         self._known[pair] = (entry, *(e for e in known if e is not same))
         self._errors.pop(pair, None)
         self._changed()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import AblatedPrompt, AblationMethod, AblationPositions, HeadAblation
+from tui_lookups.results import HeadAblation
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.asking import AskingDialog
 from tui_lookups.tui.shading import level
 from tui_lookups.tui.text_layout import fit
@@ -20,6 +18,11 @@ from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.wording import Paragraph, ablation_paragraphs
 from tui_lookups.visible import visible, visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import AblatedPrompt, AblationMethod, AblationPositions
+    from tui_lookups.tui.door import Door
 
 _NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
 _WHAT: dict[AblationMethod, str] = {

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from textual import on
 from textual.screen import ModalScreen, Screen
 
 from tui_lookups.tui.asks import Answered, Asks
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.widgets.hints import Hints
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.door import Door
 
 R = TypeVar("R")
 
 
-class AskingScreen(Screen[R]):
+class AskingScreen(LeavesOnce, Screen[R]):
     """A screen over the whole terminal. Escape gives up what was asked and goes back."""
 
     def __init__(self, door: Door) -> None:
@@ -35,7 +38,7 @@ class AskingScreen(Screen[R]):
         self.query_one(Hints).say(text)
 
 
-class AskingDialog(ModalScreen[R]):
+class AskingDialog(LeavesOnce, ModalScreen[R]):
     """A dialog over the screen below."""
 
     def __init__(self, door: Door) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import on
@@ -11,16 +11,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron
+from tui_lookups.results import AtlasNeuron
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.asking import AskingScreen
-from tui_lookups.tui.shading import bar
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible, visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Atlas, AtlasLayer
+    from tui_lookups.tui.door import Door
 
 PER_LAYER = 100
 
@@ -63,7 +65,7 @@ class LayerRows(RowList):
         return [
             Segment(f" L{layer.layer:<4}", palette.strong),
             Segment(count, palette.plain),
-            Segment(bar(layer.best_of_tokens, top, max(0, width - 6 - len(count))), palette.bar),
+            Segment(palette.bar_text(layer.best_of_tokens, top, max(0, width - 6 - len(count))), palette.bar),
         ]
 
 
@@ -98,7 +100,7 @@ class AtlasRows(RowList):
         used = len(left) + bar_width + 1
         return [
             Segment(left, palette.plain),
-            Segment(bar(abs(found.top_congruence), best, bar_width) + " ", palette.bar),
+            Segment(palette.bar_text(abs(found.top_congruence), best, bar_width) + " ", palette.bar),
             Segment(fit(visible_token(found.top_token.text), max(0, width - used)), palette.strong),
         ]
 

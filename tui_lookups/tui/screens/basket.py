@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.app import ComposeResult
@@ -12,10 +12,13 @@ from textual.screen import ModalScreen
 
 from tui_lookups.results import SelectedHead, SelectedNeuron, Selection
 from tui_lookups.tui import basket
-from tui_lookups.tui.basket import Item
+from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.basket import Item
 
 
 class BasketRows(RowList):
@@ -53,7 +56,7 @@ def describe(item: Item) -> tuple[str, str]:
     return "prompt", f"corpus prompt {item.prompt_id} of {item.neuron}"
 
 
-class BasketScreen(ModalScreen[Selection]):
+class BasketScreen(LeavesOnce, ModalScreen[Selection]):
     """Returns the basket as it is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -1,8 +1,9 @@
-"""Everything explained so far: a list to search, the row under the cursor in full below it."""
+"""Everything explained so far, or of it what is in the basket: a list to search, and a row in full."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import events, on
@@ -11,17 +12,21 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.results import Explained, ExplainedList, Explanation
+from tui_lookups.results import ExplainedList, Explanation
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.asking import AskingScreen
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.wording import explained_paragraphs, figure
 from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Explained, Selection
+    from tui_lookups.tui.door import Door
 
 _SEARCH_SECONDS = 0.2
 
@@ -72,22 +77,54 @@ class ExplainedRows(RowList):
             self.app.copy_to_clipboard(self.under_cursor.explanation.explanation)
 
 
+def in_basket(
+    explained: tuple[Explained, ...], selection: Selection, model: str | None
+) -> tuple[Explained, ...]:
+    """Explanations of marked heads, and of all heads of marked neurons, of the model so fingerprinted."""
+    heads = {(marked.neuron, marked.head) for marked in selection.heads}
+    neurons = {marked.neuron for marked in selection.neurons}
+    return tuple(
+        entry
+        for entry in explained
+        if entry.explanation.provenance.model.fingerprint == model
+        and (
+            entry.explanation.neuron in neurons or (entry.explanation.neuron, entry.explanation.head) in heads
+        )
+    )
+
+
+def _why_empty(marked_only: bool, searched: bool) -> str:
+    if searched:
+        scope = "of what is in the basket " if marked_only else ""
+        further = ", a shows all" if marked_only else ""
+        return f"Nothing {scope}has all these words.\nEscape gives the search up{further}."
+    if marked_only:
+        return "No neuron or head in the basket is explained.\na shows everything explained so far."
+    return "Nothing is explained yet.\ne on a head asks for words, E writes your own."
+
+
 class ExplainedScreen(AskingScreen[Explanation]):
     """Returns the explanation that was opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "search", id="explained.search", tooltip="Search by words"),
+        Binding(
+            "a", "scope", "all/basket", id="explained.scope", tooltip="All, or only what is in the basket"
+        ),
         Binding("escape", "close", "back", id="explained.close", tooltip="Back to the walk as it was"),
     ]
     AUTO_FOCUS = "#explained"
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, selection: Callable[[], Selection]) -> None:
         super().__init__(door)
+        self._selection = selection
+        self._marked_only = False
+        self._found = ExplainedList("", ())
         self._pause: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="explained-title", classes="title")
-        yield Input(placeholder="every word must be in it", id="search", compact=True)
+        yield TypedLine(placeholder="every word must be in it", id="search", compact=True)
         yield ExplainedRows(id="explained")
         yield Paragraphs(id="explained-words")
         yield Hints(id="hints")
@@ -101,15 +138,32 @@ class ExplainedScreen(AskingScreen[Explanation]):
         self.asks.ask("explanations", lambda: self.door.explanations(query), self._done, self._failed)
 
     def _done(self, found: ExplainedList) -> None:
-        rows = self.query_one(ExplainedRows)
-        count = len(found.explained)
+        self._found = found
+        self._show()
+
+    def _show(self) -> None:
+        """What was found, of it only what is in the basket where that is the scope."""
+        rows, found = self.query_one(ExplainedRows), self._found
+        listed = found.explained
+        model = self.door.status().model
+        if self._marked_only:
+            fingerprint = None if model is None else model.fingerprint
+            listed = in_basket(listed, self._selection(), fingerprint)
+        scope = " of what is in the basket" if self._marked_only else " so far"
         asked = f" with {visible(found.query)}" if found.query else ""
-        title = (Segment(f" Explained so far{asked}: {count}"),)
+        title = (Segment(f" Explained{scope}{asked}: {len(listed)}"),)
         self.query_one("#explained-title", TextLines).show_lines(title)
-        nothing = "Nothing is explained yet.\ne on a head asks for words, E writes your own."
-        rows.say_empty("Nothing has all these words.\nEscape shows everything." if found.query else nothing)
-        rows.show_explained(found.explained)
+        rows.say_empty(_why_empty(self._marked_only, bool(found.query)))
+        rows.show_explained(listed)
         self._show_words()
+
+    def action_scope(self) -> None:
+        self._marked_only = not self._marked_only
+        self._show()
+
+    def on_screen_resume(self) -> None:
+        if self._marked_only:  # the basket may have been changed meanwhile
+            self._show()
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.widgets import Input
 
-from tui_lookups.results import Selection
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.path_dialog import PathDialog
 from tui_lookups.visible import SPACE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui_lookups.results import Selection
+    from tui_lookups.tui.door import Door
 
 
 def default_name(subject: str) -> str:
@@ -33,10 +37,9 @@ class ExportScreen(PathDialog[str]):
     def _typed(self) -> None:
         self._replace = None
 
-    def submit(self, path: str) -> None:
-        target = Path(path).expanduser()
-        if target.exists() and target != self._replace:
-            self._replace = target
+    def submit(self, path: Path) -> None:
+        if path.exists() and path != self._replace:
+            self._replace = path
             self.say("That file exists. Enter again replaces it; or type another name.")
             return
         self.say("Writing…")
@@ -45,4 +48,4 @@ class ExportScreen(PathDialog[str]):
         def done(written: Path) -> None:
             self.dismiss(f"Exported to {written.absolute()}")
 
-        self.asks.ask("export", lambda: self.door.export(selection, target), done, self.failed)
+        self.asks.ask("export", lambda: self.door.export(selection, path), done, self.failed)

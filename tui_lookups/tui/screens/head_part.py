@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
-from tui_lookups.results import HeadAblation
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.trail import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
-from tui_lookups.tui.words import Pair
 
 if TYPE_CHECKING:
-    from tui_lookups.results import Explanation
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import Explanation, HeadAblation
+    from tui_lookups.tui.words import Pair
 
 
 class HeadPart(WalkBase):
@@ -32,9 +33,9 @@ class HeadPart(WalkBase):
         self.take_head()
         walk = self.walk
         if walk.neuron is None:
-            self.say("Open a neuron first (enter), then a head (h).")
+            self.say(f"Open a neuron first (enter), then a head ({self.owner.key_of('walk.heads')}).")
         elif walk.head is None or (walk.heads is None and walk.overview is None):
-            self.say("Choose a head first: h shows the heads behind the neuron.")
+            self.say(f"Choose a head first: {self.owner.key_of('walk.heads')} shows those behind the neuron.")
         elif walk.head.layer > walk.neuron.layer:
             self.say(f"{walk.head} does not reach {walk.neuron}: it writes after the neuron has read.")
         else:
@@ -44,6 +45,9 @@ class HeadPart(WalkBase):
     def _chosen_for_request(self) -> Pair | None:
         """As `_chosen`, where no request is under way."""
         job = self.words.job
+        if self.head_run.running:
+            self.say(f"One run at a time: all heads of {self.head_run.neuron} are asked about; W shows it.")
+            return None
         if job is not None:
             self.say(
                 f"One request at a time: {job.head} of {job.neuron} is being asked about; escape stops it."
@@ -108,6 +112,33 @@ class HeadPart(WalkBase):
             SendScreen(self.door, title, lambda: self.door.head_scores.plan(neuron, head, explanation=text)),
             agreed,
         )
+
+    def action_all_heads(self) -> None:
+        neuron = self.walk.neuron
+        if neuron is None:
+            self.say("Open a neuron first (enter).")
+            return
+        from tui_lookups.tui.screens.head_run import HeadRunScreen
+
+        run = self.head_run
+        run.open(neuron)
+
+        def closed(head: HeadId | None) -> None:
+            if head is not None and run.neuron is not None:
+                self.open_place(Place(self.walk.token, run.neuron, head=head, pane="detail"))
+                self.look_at_words()
+
+        self.app.push_screen(HeadRunScreen(self.door, run), closed)
+
+    def say_anywhere(self, text: str) -> None:
+        """A short message on whatever screen is open."""
+        self.owner.say(text)
+
+    def look_at_words(self) -> None:
+        """More may be known of the heads than was: look again."""
+        self.words.forget()
+        if self.walk.neuron is not None and self.walk.head is not None:
+            self.words.look_up(self.walk.neuron, self.walk.head)
 
     def action_write(self) -> None:
         chosen = self._chosen()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tui_lookups.ids import HeadId
-from tui_lookups.results import SourceToken
 from tui_lookups.tui.decomposing import decomposition, find_mean, head_facts, overview_facts
-from tui_lookups.tui.walk import Part
+from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.widgets.head_detail import HeadDetail
-from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.one_line import PackedText
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
@@ -18,7 +16,10 @@ from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.wording import head_words, total_effect
 
 if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import SourceToken
     from tui_lookups.tui.screens.walk import WalkScreen
+    from tui_lookups.tui.walk import Part
 
 
 class HeadsView:
@@ -34,9 +35,22 @@ class HeadsView:
         source = walk.overview if walk.over_all else walk.heads
         cells: dict[HeadId, Cell] = {}
         if walk.over_all and walk.overview is not None:
-            cells = {m.head: Cell(m.mean_attribution, m.worth_explaining) for m in walk.overview.heads}
+            cells = {
+                m.head: Cell(
+                    m.mean_attribution,
+                    m.worth_explaining,
+                    f"active on {m.active_fraction:.0%} of the prompts",
+                )
+                for m in walk.overview.heads
+            }
         elif not walk.over_all and walk.heads is not None:
-            cells = {s.head: Cell(walk.score(s), s.active) for s in walk.heads.heads}
+            whole = walk.heads.target.value
+            cells = {
+                s.head: Cell(
+                    walk.score(s), s.active, f"{walk.score(s) / whole:.0%} of {whole:.2f}" if whole else ""
+                )
+                for s in walk.heads.heads
+            }
         if source is not None:
             model = source.provenance.model
             grid.show_heads(model.n_layers, model.n_heads, cells)

@@ -11,7 +11,9 @@ from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.widgets.hints import unique
 from tui_lookups.tui.widgets.row_list import RowList
 
 _WHERE = {
@@ -23,6 +25,7 @@ _WHERE = {
     "atlas": "Atlas",
     "playground": "Playground",
     "explained": "Explanations",
+    "all-heads": "All heads in words",
     "token": "Token box",
     "list": "Lists",
     "walk": "Anywhere on the walk",
@@ -30,12 +33,16 @@ _WHERE = {
 }
 
 
-class KeyRows(RowList):
-    """Keys, what they do, grouped by where they work."""
+_NAME = 20  # cells of the widest action's name, and one
 
-    def __init__(self, rows: tuple[tuple[str, str], ...], *, id: str) -> None:
+
+class KeyRows(RowList):
+    """Keys, what they do and the name of the action, grouped by where they work."""
+
+    def __init__(self, rows: tuple[tuple[str, str], ...], names: tuple[str, ...], *, id: str) -> None:
         super().__init__(id=id)
         self._rows = rows
+        self._names = names
 
     def on_mount(self) -> None:
         self.rows_changed(0)
@@ -47,50 +54,56 @@ class KeyRows(RowList):
         keys, what = self._rows[index]
         if not keys:
             return [Segment(fit(what, width), self.palette.accent)]
+        name = self._names[index]
         return [
             Segment(fit("  " + keys, 20), self.palette.strong),
-            Segment(fit(what, max(0, width - 20)), self.palette.plain),
+            Segment(fit(what, max(0, width - 20 - _NAME)), self.palette.plain),
+            Segment(fit(name, _NAME), self.palette.dim),
         ]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(LeavesOnce, ModalScreen[None]):
     """Every key that works where the focus was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark", "dismiss", "close", id="help.close", tooltip="Back to the walk"),
     ]
 
-    def __init__(self, bindings: list[ActiveBinding]) -> None:
+    def __init__(self, bindings: dict[str, ActiveBinding]) -> None:
         super().__init__()
-        self._bindings_shown = bindings
+        self._active = bindings
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Keys"
-            dialog.border_subtitle = "escape closes"
-            yield KeyRows(self.rows(), id="keys")
+            dialog.border_subtitle = "escape closes; names on the right are for [keys] in config.toml"
+            rows = self._named_rows()
+            yield KeyRows(self.rows(), tuple(name for _, _, name in rows), id="keys")
 
     def rows(self) -> tuple[tuple[str, str], ...]:
         """(keys, what they do); a row without keys begins a group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for active in self._bindings_shown:
+        return tuple((keys, what) for keys, what, _ in self._named_rows())
+
+    def _named_rows(self) -> tuple[tuple[str, str, str], ...]:
+        groups: dict[str, list[tuple[str, str, str]]] = {}
+        for active in unique(self._active):
             binding = active.binding
             if not binding.id or not binding.tooltip:
                 continue
             where = binding.id.partition(".")[0]
-            keys = self._keys(active)
-            groups.setdefault(_WHERE.get(where, where), []).append((keys, binding.tooltip))
-        rows: list[tuple[str, str]] = []
+            row = (self._keys(active), binding.tooltip, binding.id)
+            groups.setdefault(_WHERE.get(where, where), []).append(row)
+        rows: list[tuple[str, str, str]] = []
         for title, entries in groups.items():
-            rows.append(("", title))
+            rows.append(("", title, ""))
             rows.extend(entries)
         return tuple(rows)
 
     def _keys(self, active: ActiveBinding) -> str:
-        """Every key of the binding, as the node that holds it has them."""
+        """Every key that leads to the binding where the focus was."""
         same = [
-            self.app.get_key_display(replace(binding, key_display=None))
-            for _, binding in active.node._bindings
-            if binding.id == active.binding.id
+            self.app.get_key_display(replace(other.binding, key_display=None))
+            for other in self._active.values()
+            if other.binding.id == active.binding.id
         ]
-        return " ".join(dict.fromkeys(same)) or self.app.get_key_display(active.binding)
+        return " ".join(dict.fromkeys(same))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tui_lookups.results import ExportDocument, Selection
-from tui_lookups.tui.door import Door
+from tui_lookups.results import Selection
 from tui_lookups.tui.screens.path_dialog import PathDialog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui_lookups.results import ExportDocument
+    from tui_lookups.tui.door import Door
 
 
 class OpenExportScreen(PathDialog[Selection]):
@@ -15,11 +20,10 @@ class OpenExportScreen(PathDialog[Selection]):
     def __init__(self, door: Door) -> None:
         super().__init__(door, "Open an export", "Mark what this export holds", "lookups-export-")
 
-    def submit(self, path: str) -> None:
-        source = Path(path).expanduser()
+    def submit(self, path: Path) -> None:
         self.say("Reading…")
 
         def done(document: ExportDocument) -> None:
             self.dismiss(document.selection())
 
-        self.asks.ask("open", lambda: self.door.open_export(source), done, self.failed)
+        self.asks.ask("open", lambda: self.door.open_export(path), done, self.failed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,14 +13,18 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui_lookups.tui.asks import Answered, Asks, explain_error
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.door import Door
 
 R = TypeVar("R")
 
 
-class PathDialog(ModalScreen[R]):
+class PathDialog(LeavesOnce, ModalScreen[R]):
     """An input and a message; subclasses say what enter does in `submit`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,7 +43,7 @@ class PathDialog(ModalScreen[R]):
             dialog.border_title = self._title
             dialog.border_subtitle = "enter go on   escape close"
             yield WrappedText(id="note", classes="note")
-            yield Input(self._path, id="path", compact=True, select_on_focus=False)
+            yield TypedLine(self._path, id="path", compact=True, select_on_focus=False)
             yield WrappedText(id="problem", classes="problem")
 
     def on_mount(self) -> None:
@@ -53,11 +58,18 @@ class PathDialog(ModalScreen[R]):
     @on(Input.Submitted, "#path")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value.strip():
-            self.submit(event.value.strip())
+        if not event.value.strip():
+            return
+        try:
+            path = Path(event.value.strip()).expanduser()
+            path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # no such user's home, a name too long
+            self.say(f"That path does not work: {error}")
+            return
+        self.submit(path)
 
-    def submit(self, path: str) -> None:
-        """Enter on a path that is not empty."""
+    def submit(self, path: Path) -> None:
+        """Enter on a path that can be looked at."""
         raise NotImplementedError
 
     def say(self, text: str) -> None:

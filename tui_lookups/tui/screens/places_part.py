@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from tui_lookups import results
 from tui_lookups.errors import LookupsError
-from tui_lookups.results import AtlasNeuron, Explanation, SessionState
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.layouts import Pane
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
 
 if TYPE_CHECKING:
+    from tui_lookups.results import AtlasNeuron, Explanation, SessionState
+    from tui_lookups.tui.layouts import Pane
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.playground import PlaygroundScreen
 
@@ -71,7 +72,7 @@ class PlacesPart(WalkBase):
             if about is not None:
                 self.open_place(Place(self.walk.token, about.neuron, head=about.head, pane="detail"))
 
-        self.app.push_screen(ExplainedScreen(self.door), closed)
+        self.app.push_screen(ExplainedScreen(self.door, lambda: self.owner.selection), closed)
 
     # --- the last session ---
 
@@ -80,7 +81,7 @@ class PlacesPart(WalkBase):
         here, marked = self.here(), self.owner.selection
         if not self.touched and not len(marked):
             return None
-        return SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
+        return results.SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
 
     def save_session(self) -> str:
         """Keep the session, on the way out; returns what went wrong, in a sentence, or nothing."""

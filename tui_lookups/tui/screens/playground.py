@@ -3,11 +3,13 @@
 1. What is typed is asked about once the keys have been still for a moment; a later text supersedes.
 2. Enter attributes the peak of the text to the heads; the head under the cursor shows what it reads.
 3. A text can be pinned, to stay under the next ones.
+4. Keys for a head that need prompts of the corpus say so.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import on
@@ -17,31 +19,53 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Activations, HeadAttributions
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.decomposing import decomposition, head_facts
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.screens.asking import AskingScreen
 from tui_lookups.tui.widgets.head_detail import HeadDetail
-from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.head_grid import HeadGrid
+from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.widgets.variant_list import VariantList
 from tui_lookups.visible import visible, visible_token
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import Activations, HeadAttributions
+    from tui_lookups.tui.door import Door
+
 _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
-_OF_THE_WALK = frozenset({"ablate", "explain", "score", "write"})
+_OF_THE_WALK = "Works on the neuron's prompts, not on a typed text"
+_NOT_HERE = {
+    "all": "There is one text here: means over all prompts are on the walk (escape).",
+    "context": "A typed text is attributed whole: there is no trim.",
+    "direction": "Here every direction is read at once; on the walk (escape) one at a time.",
+}
+"""Why a view of the heads that exists on the walk does not exist here."""
 
 
-class TextInput(Input):
+def _of_the_walk(bindings: Iterable[BindingType]) -> tuple[Binding, ...]:
+    """The same keys, which here only say why nothing happens: not on the bottom line."""
+    return tuple(
+        replace(binding, show=False, tooltip=_OF_THE_WALK)
+        for binding in bindings
+        if isinstance(binding, Binding)
+    )
+
+
+class TextInput(TypedLine):
     """The line the text is typed on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
         Binding(
-            "ctrl+s,f2",
+            "ctrl+n,f2",
             "screen.pin",
             "pin",
             id="playground.pin",
@@ -57,18 +81,24 @@ class TextInput(Input):
 class TextHeads(HeadGrid):
     """Heads of one text: there are no other prompts to compare with, and nothing to trim."""
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return (
-            False if action in ("all", "context", "direction") else super().check_action(action, parameters)
-        )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *_of_the_walk(head_keys()),
+        *_of_the_walk(b for b in HeadGrid.BINDINGS if isinstance(b, Binding) and b.action in _NOT_HERE),
+    ]
+
+
+class TextDetail(HeadDetail):
+    """What a head reads in the text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*_of_the_walk(head_keys())]
 
 
 class PlaygroundScreen(AskingScreen[None]):
     """One neuron, any text. `text` and `pinned` may be read, to go on later where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
-        Binding("ctrl+l,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
+        Binding("ctrl+n,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
+        Binding("ctrl+r,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
         Binding("escape", "close", "back", id="playground.close", tooltip="Back to the walk as it was"),
         Binding("tab", "step(1)", "next", id="playground.next", tooltip="Text, figures, heads", show=False),
         Binding("shift+tab", "step(-1)", "back", id="playground.back", tooltip="The other way", show=False),
@@ -99,7 +129,7 @@ class PlaygroundScreen(AskingScreen[None]):
                 yield PackedText(id="playground-sum")
             with Vertical(id="playground-detail"):
                 yield PackedText(id="playground-facts", bold_first=True)
-                yield HeadDetail(id="detail")
+                yield TextDetail(id="detail")
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
@@ -109,9 +139,6 @@ class PlaygroundScreen(AskingScreen[None]):
         self._show()
         if self.text:
             self._ask_activations()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if action in _OF_THE_WALK else super().check_action(action, parameters)
 
     # --- the text ---
 
@@ -230,6 +257,30 @@ class PlaygroundScreen(AskingScreen[None]):
     def _sources_came(self, sources: HeadAttributions) -> None:
         if sources.source_head == self.query_one(TextHeads).head:
             self.query_one(HeadDetail).show_sources(sources.sources)
+
+    # --- what there is on the walk only ---
+
+    @on(HeadGrid.Wanted)
+    def _view_wanted(self, event: HeadGrid.Wanted) -> None:
+        self.say(_NOT_HERE[event.what])
+
+    def action_ablate(self) -> None:
+        self.say("Heads are taken out on the neuron's prompts: escape goes back to them.")
+
+    def action_explain(self) -> None:
+        self._say_words_elsewhere()
+
+    def action_score(self) -> None:
+        self._say_words_elsewhere()
+
+    def action_write(self) -> None:
+        self._say_words_elsewhere()
+
+    def action_all_heads(self) -> None:
+        self._say_words_elsewhere()
+
+    def _say_words_elsewhere(self) -> None:
+        self.say("Explanations are about the neuron's prompts: escape goes back to them.")
 
     # --- showing ---
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
-from tui_lookups.results import Plan
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.asking import AskingDialog
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.wording import Paragraph, plan_paragraphs
 from tui_lookups.visible import visible
 
+if TYPE_CHECKING:
+    from tui_lookups.results import Plan
+    from tui_lookups.tui.door import Door
+
 
 class SendScreen(AskingDialog[bool]):
-    """Returns whether to send. Where the cache answers everything there is nothing to ask about."""
+    """Returns whether to send. Where the cache answers everything there is nothing to ask about.
+
+    Where nothing can be sent (no key) it says what to set, and enter sends nothing.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "send", "send", id="send.send", tooltip="Send it"),
@@ -51,6 +56,8 @@ class SendScreen(AskingDialog[bool]):
         if plan.calls == 0:
             self.dismiss(True)
         else:
+            if plan.problem:
+                self.query_one(".dialog").border_subtitle = "escape close"
             self._show(*plan_paragraphs(plan))
 
     def _failed(self, error: BaseException) -> None:
@@ -58,7 +65,7 @@ class SendScreen(AskingDialog[bool]):
         self._show(Paragraph(visible(message), "error"), Paragraph(visible(hint), "dim"))
 
     def action_send(self) -> None:
-        if self.plan is not None:
+        if self.plan is not None and not self.plan.problem:
             self.dismiss(True)
 
     def action_give_up(self) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import on
 from textual.widgets import Input
 
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.candidates import WITH_SPACE, Candidate, Candidates, find_candidates
+from tui_lookups.tui.candidates import WITH_SPACE, Candidates, find_candidates
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.trail import Place
 from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.tui.candidates import Candidate
 
 
 class TokenPart(WalkBase):
-    """Takes what is typed to a token or a neuron."""
+    """Takes what is typed to a token, a neuron or a head."""
 
     first_token: str | None = None
     """A token given on the command line, until it has been looked up."""
@@ -81,8 +88,25 @@ class TokenPart(WalkBase):
         if candidate.neuron is not None:
             self.open_neuron(candidate.neuron)
             self.go("prompts")
+        elif candidate.head is not None:
+            self._open_head(candidate.head)
         elif candidate.token is not None:
             self.open_token(candidate.token)
+
+    def _open_head(self, head: HeadId) -> None:
+        """Show a head behind the open neuron, on the open prompt; says why where that cannot be."""
+        walk, model = self.walk, self.door.status().model
+        self.go_back_to_pane()
+        if walk.neuron is None:
+            self.say("Open a neuron first (enter on one, or type its name): heads are behind one.")
+        elif model is not None and (head.layer >= model.n_layers or head.index >= model.n_heads):
+            self.say(
+                f"{head} does not exist: the model has {model.n_layers} layers of {model.n_heads} heads."
+            )
+        elif head.layer > walk.neuron.layer:
+            self.say(f"{head} does not reach {walk.neuron}: it writes after the neuron has read.")
+        else:
+            self.open_place(Place(walk.token, walk.neuron, walk.prompt_id, head, "detail"))
 
     @on(TokenInput.Stepped)
     def _stepped(self, event: TokenInput.Stepped) -> None:

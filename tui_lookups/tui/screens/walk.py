@@ -5,52 +5,60 @@ The screen owns the walk (state and questions) and the focus; `walk_view` puts t
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
+from textual.containers import Horizontal
 from textual.geometry import Size
 from textual.reactive import reactive
-from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import Token
 from tui_lookups.tui import basket
 from tui_lookups.tui.asks import Answered, Asks
-from tui_lookups.tui.door import Door
-from tui_lookups.tui.layouts import PANES, Layout, layout_for, pages
-from tui_lookups.tui.layouts import Pane as PaneName
+from tui_lookups.tui.head_run import HeadRun
+from tui_lookups.tui.layouts import PANES, layout_for, pages
 from tui_lookups.tui.screens.head_part import HeadPart
+from tui_lookups.tui.screens.neurons_part import NeuronsPart
 from tui_lookups.tui.screens.places_part import PlacesPart
+from tui_lookups.tui.screens.prompts_part import PromptsPart
 from tui_lookups.tui.screens.token_part import TokenPart
-from tui_lookups.tui.screens.walk_view import WalkView
+from tui_lookups.tui.screens.tour_part import TourPart
+from tui_lookups.tui.screens.walk_view import LOW_SECONDS, WalkView
 from tui_lookups.tui.trail import Place, Trail
-from tui_lookups.tui.walk import Part, Walk
+from tui_lookups.tui.walk import Walk
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
-from tui_lookups.tui.widgets.pane import Pane
+from tui_lookups.tui.widgets.pane import Pane, Room
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.status_line import StatusLine
 from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.words import HeadWords
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import Token
+    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.layouts import Layout
+    from tui_lookups.tui.layouts import Pane as PaneName
+    from tui_lookups.tui.walk import Part
 
 _STATUS_SECONDS = 0.25
 _PROMPTS_SECONDS = 1.0
-_REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
 
-class WalkScreen(TokenPart, HeadPart, PlacesPart):
+class WalkScreen(TokenPart, NeuronsPart, PromptsPart, HeadPart, PlacesPart, TourPart):
     """From a token to the heads behind the neurons that promote it."""
 
     AUTO_FOCUS = "#neurons"
+    BLANK = True  # the widgets cover every cell
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads behind the neuron"),
         Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
@@ -84,6 +92,9 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
             tooltip="Forward again",
         ),
         Binding("y", "copy", "copy", id="walk.copy", tooltip="Copy what is under the cursor", show=False),
+        Binding(
+            "Y", "copy_pane", "copy pane", id="walk.copy-pane", tooltip="Copy the pane as text", show=False
+        ),
     ]
 
     focused_pane: reactive[PaneName] = reactive("neurons", repaint=False)
@@ -97,12 +108,12 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         self.door = door
         self.first_token = token
         self.asks = Asks(door, self.post_message)
-        self.walk = Walk(door, self.asks, self._changed)
+        self.walk = Walk(door, self.asks, self._changed, self.call_after_refresh)
         self.words = HeadWords(door, self.asks, self._words_changed, self.say)
+        self.head_run = HeadRun(door, self.asks, self.say_anywhere, self.look_at_words)
         self.view = WalkView(self)
         self.trail = Trail()
         self.touched = False
-        self._rest: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
@@ -113,16 +124,21 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         yield WrappedText(id="notice")
         yield TextLines(id="tabs")
         on = dict.fromkeys(pages(self.size_class, "neurons"), "pane -on")
-        with Container(id="panes"):
+        with Room(id="panes"):
             with Pane(1, "Neurons", id="neurons-pane", classes=on.get("neurons", "pane")):
                 yield NeuronsTable(id="neurons")
-                yield Input(placeholder="filter: neuron or top token", id="filter", compact=True)
+                yield TypedLine(placeholder="filter: neuron or top token", id="filter", compact=True)
             with Pane(2, "Prompts", id="prompts-pane", classes=on.get("prompts", "pane")):
                 yield TextLines(id="prompt-facts")
                 yield PromptList(id="prompts")
                 yield TextLines(id="token-under")
+                yield TextLines(id="predictions")
                 yield TextLines(id="peak-figures")
-            with Container(id="lower", classes="-on" if "heads" in on else None):
+                with Horizontal(id="find-line"):
+                    yield TextLines(id="find-label")
+                    yield TypedLine(placeholder="text in the prompts", id="find", compact=True)
+                    yield TextLines(id="find-count")
+            with Room(id="lower", classes="-on" if "heads" in on else None):
                 with Pane(3, "Heads", id="heads-pane", classes=on.get("heads", "pane")):
                     yield HeadGrid(id="heads")
                     yield PackedText(id="decomposition")
@@ -135,9 +151,11 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         yield CandidateList(id="candidates")
 
     def on_mount(self) -> None:
-        self.query_one("#filter", Input).cursor_blink = False
+        for box in self.query("#filter, #find").results(Input):
+            box.cursor_blink = False
         self.set_interval(_STATUS_SECONDS, self.poll_status)
-        self.set_interval(_PROMPTS_SECONDS, self.walk.poll)
+        low = self.owner.options.low_bandwidth or self.owner.plain
+        self.set_interval(LOW_SECONDS if low else _PROMPTS_SECONDS, self.walk.poll)
         # After the first frame: the questions start threads that import, and would hold it up.
         self.call_after_refresh(self._begin)
         self.view.show_all()
@@ -158,10 +176,15 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
 
     def poll_status(self) -> None:
         """Take the explorer's snapshot; widgets repaint only where it differs."""
-        self.view.show_status(self.door.status())
+        status = self.door.status()
+        self.view.show_status(status)
+        self.owner.heed(self.door, status)
 
     def _changed(self, part: Part) -> None:
         self.view.show(part)
+        self.tour_sees(part)
+        if self.walk.ranking is not None or self.walk.errors:
+            self.owner.begin_loading_soon()
         if part == "prompts" and "heads" in pages(self.size_class, self.focused_pane):
             self.walk.open_heads()
         if part == "heads" and self.walk.heads is not None and not self.walk.over_all:
@@ -199,8 +222,25 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         self.view.show_focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.size_class = layout_for(event.size.width, event.size.height)
+        was, self.size_class = self.size_class, self._layout(event.size)
         self.view.arrange()
+        if was == "small" and self.size_class != "small" and self.is_current:
+            self.go_back_to_pane()  # what is not displayed loses the focus
+
+    def _layout(self, size: Size) -> Layout:
+        """Plain text is one pane at a time, whatever the size."""
+        layout = layout_for(size.width, size.height)
+        return "narrow" if self.owner.plain and layout != "small" else layout
+
+    @property
+    def shows_heads(self) -> bool:
+        return "heads" in pages(self.size_class, self.focused_pane)
+
+    def show_token_under(self) -> None:
+        self.view.show_token_under()
+
+    def show_neurons(self) -> None:
+        self.view.show("neurons")
 
     def action_pane(self, number: int) -> None:
         self.go(PANES[number])
@@ -214,6 +254,11 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
     def action_back(self) -> None:
         if self.words.cancel():
             self.say("The request was stopped.")
+            return
+        if self.leave_tour():
+            return
+        if self.focused_pane == "prompts" and self.query_one(PromptList).found.needle:
+            self.leave_find()
             return
         self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 
@@ -260,6 +305,9 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         if place.neuron is not None:
             self.walk.open_neuron(place.neuron, prompt_id=place.prompt_id, head=place.head)
         self.go(place.pane)
+        if place.head is not None and place.head == self.walk.head:
+            self.query_one(HeadGrid).go_to(place.head)
+            self._look_at_head()  # where the heads are shown already, no answer brings this about
 
     def action_history(self, by: int) -> None:
         place = self.trail.back(self.here()) if by < 0 else self.trail.forward(self.here())
@@ -269,41 +317,7 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         self.walk.forget_story()
         self._arrive(place)
 
-    # --- neurons ---
-
-    @on(RowList.Opened, "#neurons")
-    def _neuron_opened(self) -> None:
-        score = self.query_one(NeuronsTable).under_cursor
-        if score is not None:
-            self.open_neuron(score.neuron)
-            self.go("prompts")
-
-    @on(NeuronsTable.Filter)
-    def _neurons_filtered(self, event: NeuronsTable.Filter) -> None:
-        walk = self.walk
-        model = self.door.status().model
-        layer = walk.layer
-        if event.layer_step and model is not None:
-            choices: list[int | None] = [None, *range(model.n_layers)]
-            layer = choices[(choices.index(layer) + event.layer_step) % len(choices)]
-        own = walk.own_only != event.toggle_own
-        walk.filter_neurons(layer=layer, own_only=own)
-
-    def action_filter(self) -> None:
-        self.go("neurons")
-        box = self.query_one("#filter", Input)
-        box.add_class("-shown")
-        box.focus()
-
-    @on(Input.Changed, "#filter")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        self.query_one(NeuronsTable).sift(event.value)
-        self.view.show("neurons")
-
-    @on(Input.Submitted, "#filter")
-    def _filter_done(self) -> None:
-        self.query_one("#filter").set_class(bool(self.query_one(NeuronsTable).needle), "-shown")
-        self.go("neurons")
+    # --- lines that are typed on ---
 
     def on_key(self, event: events.Key) -> None:
         box = self.query_one("#filter", Input)
@@ -312,36 +326,22 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
             box.value = ""
             box.remove_class("-shown")
             self.go("neurons")
+        elif event.key == "escape" and self.query_one("#find").has_focus:
+            event.stop()
+            self.leave_find()
 
     # --- prompts and heads ---
-
-    @on(PromptList.Moved)
-    def _prompt_moved(self, event: PromptList.Moved) -> None:
-        if event.other_prompt:
-            self.walk.choose_prompt(event.prompt.prompt_id)
-        self.view.show_token_under()
-        if event.other_prompt and "heads" in pages(self.size_class, self.focused_pane):
-            self._when_at_rest(self.walk.open_heads)
-
-    @on(PromptList.Opened)
-    def _prompt_opened(self, event: PromptList.Opened) -> None:
-        self.walk.choose_prompt(event.prompt.prompt_id)
-        self.go("heads")
 
     @on(HeadGrid.Moved)
     def _head_moved(self, event: HeadGrid.Moved) -> None:
         self.walk.choose_head(event.head)
-        self._when_at_rest(self._look_at_head)
+        self.when_at_rest(self._look_at_head)
 
     @on(HeadGrid.Opened)
     def _head_opened(self) -> None:
         self._look_at_head()
         self.walk.open_overview()
         self.go("detail")
-
-    @on(PromptList.KindWanted)
-    def _kind_wanted(self) -> None:
-        self.walk.cycle_kind()
 
     @on(HeadGrid.Wanted)
     def _heads_wanted(self, event: HeadGrid.Wanted) -> None:
@@ -369,12 +369,6 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
         if self.walk.neuron is not None and self.walk.head is not None:
             self.words.look_up(self.walk.neuron, self.walk.head)
 
-    def _when_at_rest(self, action: object) -> None:
-        """Do something once the cursor has not moved for a moment."""
-        if self._rest is not None:
-            self._rest.stop()
-        self._rest = self.set_timer(_REST_SECONDS, cast("events.Callback", action))  # type: ignore[arg-type]
-
     # --- what the app's actions need ---
 
     def action_mark(self) -> None:
@@ -395,3 +389,19 @@ class WalkScreen(TokenPart, HeadPart, PlacesPart):
             self.owner.copy_to_clipboard(text)
         else:
             self.say("Nothing to copy here yet.")
+
+    def action_copy_pane(self) -> None:
+        lines = self.body(self.focused_pane).plain_lines()
+        if lines:
+            self.owner.copy_to_clipboard("\n".join(lines))
+        else:
+            self.say("Nothing to copy here yet.")
+
+    # --- plain text ---
+
+    def plain_changed(self) -> None:
+        """Plain text was switched on or off."""
+        self.size_class = self._layout(self.size)
+        for pane in PANES:
+            self.body(pane).plain_changed()
+        self.view.show_again()

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import Token
-from tui_lookups.tui.asks import Asks
-from tui_lookups.tui.door import Door
-from tui_lookups.tui.layouts import Pane
-from tui_lookups.tui.trail import Place
-from tui_lookups.tui.walk import Walk
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.words import HeadWords
 
 if TYPE_CHECKING:
+    from textual.reactive import reactive
+
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import Token
     from tui_lookups.tui.app import LookupsApp
+    from tui_lookups.tui.asks import Asks
+    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.head_run import HeadRun
+    from tui_lookups.tui.layouts import Pane
+    from tui_lookups.tui.trail import Place
+    from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.words import HeadWords
 
 
 class WalkBase(Screen[None]):
@@ -27,6 +30,8 @@ class WalkBase(Screen[None]):
     asks: Asks
     walk: Walk
     words: HeadWords
+    head_run: HeadRun
+    focused_pane: reactive[Pane]
     touched: bool
     """Whether the person went anywhere: only then is there something to save."""
 
@@ -41,6 +46,19 @@ class WalkBase(Screen[None]):
 
     def go(self, pane: Pane) -> None:
         """Show a pane and give it the focus."""
+        raise NotImplementedError
+
+    @property
+    def shows_heads(self) -> bool:
+        """Whether the heads are on screen."""
+        raise NotImplementedError
+
+    def show_token_under(self) -> None:
+        """Say what is under the token cursor."""
+        raise NotImplementedError
+
+    def show_neurons(self) -> None:
+        """Show the neurons that pass the filters."""
         raise NotImplementedError
 
     def go_back_to_pane(self) -> None:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.widgets import Input
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import NeuronStats, PromptFigures, PromptKind, SelectedHead, Status, TokenCongruence
-from tui_lookups.tui.basket import Item
+from tui_lookups.results import SelectedHead
 from tui_lookups.tui.crumbs import crumbs
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
+from tui_lookups.tui.prompt_facts import peak_line, predictions_line, stats_line, token_line
 from tui_lookups.tui.screens.heads_view import HeadsView
-from tui_lookups.tui.shading import sparkline
-from tui_lookups.tui.walk import Part
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import TextLines, WrappedText
+from tui_lookups.tui.widgets.painting import palette_of
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import (
+        PromptKind,
+        Status,
+    )
+    from tui_lookups.tui.basket import Item
     from tui_lookups.tui.screens.walk import WalkScreen
+    from tui_lookups.tui.walk import Part
 
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
-_SHOWN_TOKENS = 8
-_SPARK = 20
+LOW_SECONDS = 5.0
+"""Least time between two live updates where every byte counts."""
 _KINDS: dict[PromptKind, str] = {
     "top": "Prompts that fire",
     "random": "Random prompts of",
@@ -45,6 +51,8 @@ class WalkView:
     def __init__(self, screen: WalkScreen) -> None:
         self._screen = screen
         self._status: Status | None = None
+        self._due_at = 0.0
+        self.clock = time.monotonic
         self.heads = HeadsView(screen, self._nothing)
 
     # --- everything ---
@@ -66,6 +74,8 @@ class WalkView:
             self._screen.query_one("#heads-pane", Pane).say(self.heads.title())  # the rank may be another
         elif part == "figures":
             self._show_figures()
+        elif part == "predictions":
+            self._show_predictions()
         elif part in ("heads", "overview"):
             self.heads.show_heads()
         else:
@@ -77,7 +87,7 @@ class WalkView:
     def show_all(self) -> None:
         """Show everything, as on the first paint."""
         self._screen.query_one("#token-prompt", TextLines).show_lines((Segment(" Token ", _DIM),))
-        small = f"The terminal is too small. lookups needs {MIN_WIDTH} x {MIN_HEIGHT} cells or more; q quits."
+        small = f"The terminal is too small. lookups needs {MIN_WIDTH} x {MIN_HEIGHT} cells or more."
         self._screen.query_one("#too-small", WrappedText).show_text(small)
         self.show("neurons")
         self.show("neuron")
@@ -85,14 +95,37 @@ class WalkView:
 
     def show_status(self, status: Status) -> None:
         """A snapshot of the explorer's work."""
-        self._screen.query_one(StatusLine).show_status(status)
-        if self._status != status:
-            before, self._status = self._status, status
-            if before is None or (before.stage, before.model) != (status.stage, status.model):
+        due, before = self._due(status), self._status
+        if due:
+            words = self._screen.owner.plain
+            self._screen.query_one(StatusLine).show_status(status, words=words)
+        if before != status:
+            self._status = status
+            loading = due and status.stage in ("starting", "loading")  # empty panes say how far it is
+            news = before is None or (before.stage, before.model) != (status.stage, status.model)
+            if news or (loading and before is not None and before.message != status.message):
                 self._show_notice()
                 self._show_neurons()
                 self._show_prompts()
                 self.heads.show_heads()
+
+    def _due(self, status: Status) -> bool:
+        """Whether the status line is to follow: at once, but where every byte counts only now and then."""
+        now, last = self.clock(), self._status
+        stepped = last is None or last.scan is None or status.scan is None
+        stepped = stepped or (last.stage, last.scan.state) != (status.stage, status.scan.state)  # type: ignore[union-attr]
+        options = self._screen.owner.options
+        if stepped or not (options.low_bandwidth or self._screen.owner.plain) or now >= self._due_at:
+            self._due_at = now + LOW_SECONDS
+            return True
+        return False
+
+    def show_again(self) -> None:
+        """Everything anew: what is shown is the same, how is not."""
+        if self._status is not None:
+            self._screen.query_one(StatusLine).show_status(self._status, words=self._screen.owner.plain)
+        self.arrange()
+        self.show_all()
 
     def _show_notice(self) -> None:
         notice = self._screen.query_one("#notice", WrappedText)
@@ -102,6 +135,8 @@ class WalkView:
             text = self._status.message
         elif "story" in walk.errors:
             failed, text = True, " ".join(walk.errors["story"])
+        elif self._screen.tour_text:
+            text = self._screen.tour_text
         elif self._screen.focused_pane == "neurons" or self._screen.size_class in ("wide", "tall"):
             text = walk.story
         else:
@@ -159,6 +194,12 @@ class WalkView:
             "detail": "Head" if walk.head is None else str(walk.head),
         }
         line: list[Segment] = []
+        if self._screen.owner.plain:
+            name = self._screen.focused_pane
+            said = f"Pane {PANES.index(name) + 1} of {len(PANES)}: "
+            said += self._screen.query_one(f"#{name}-pane", Pane).words
+            self._screen.query_one("#tabs", TextLines).show_lines((Segment(said),))
+            return
         for number, name in enumerate(PANES, 1):
             here = name == self._screen.focused_pane
             style = Style(bold=True, reverse=True) if here else _DIM
@@ -172,7 +213,11 @@ class WalkView:
         ranking = walk.ranking
         table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
         nothing = "No neuron passes the filters.\nl layer, o own token, / text"
-        otherwise = nothing if ranking is not None else "Press t and type a token."
+        otherwise = (
+            nothing
+            if ranking is not None
+            else f"Press {self._screen.owner.key_of('walk.token')} and type a token."
+        )
         table.say_empty(self._nothing("neurons", otherwise))
         words = "Neurons"
         if walk.token is not None:
@@ -230,12 +275,14 @@ class WalkView:
         lines: list[tuple[Segment, ...]] = []
         promoted = walk.promoted
         if promoted is not None:
-            lines.append(_token_line("promotes   ", promoted.tokens))
-            lines.append(_token_line("suppresses ", promoted.suppressed))
+            lines.append(token_line("promotes   ", promoted.tokens))
+            lines.append(token_line("suppresses ", promoted.suppressed))
         elif "promoted" in walk.errors:
             lines.append((Segment(visible(walk.errors["promoted"][0]), _BOLD),))
         if walk.prompts is not None and walk.prompts.stats.prompts:
-            lines.append((Segment(stats_line(walk.prompts.stats)),))
+            lines.append(
+                (Segment(stats_line(walk.prompts.stats, picture=not palette_of(self._screen.app).few_bytes)),)
+            )
         facts = self._screen.query_one("#prompt-facts", TextLines)
         facts.show_lines(*lines)
         facts.display = bool(lines)
@@ -252,7 +299,22 @@ class WalkView:
             text = f"  #{token.id}  position {position}  activation {value:.2f}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))
         self._screen.query_one("#token-under", TextLines).show_lines(line)
+        self._show_predictions()
         self._show_figures()
+
+    def _show_predictions(self) -> None:
+        """What the model expects after the token under the cursor."""
+        walk, facts = self._screen.walk, self._screen.query_one("#predictions", TextLines)
+        found = walk.predictions(self._screen.query_one(PromptList).position)
+        line: tuple[Segment, ...] = ()
+        if found is not None:
+            line = predictions_line(found)
+        elif "predictions" in walk.errors:
+            line = (Segment(visible(walk.errors["predictions"][0]), _DIM),)
+        elif walk.waiting("predictions"):
+            line = (Segment("expects: running the model…", _DIM),)
+        facts.show_lines(line)
+        facts.display = bool(line)
 
     def _show_figures(self) -> None:
         """What the neuron comes to at the open prompt's peak."""
@@ -291,37 +353,3 @@ class WalkView:
         heads = frozenset(h.head for h in selection.heads if (h.neuron, h.prompt_id) == (walk.neuron, here))
         self._screen.query_one(HeadGrid).mark(heads)
         self._show_token()
-
-
-def _token_line(label: str, tokens: tuple[TokenCongruence, ...]) -> tuple[Segment, ...]:
-    segments = [Segment(label, _DIM)]
-    for token in tokens[:_SHOWN_TOKENS]:
-        segments += [Segment(visible_token(token.text), _BOLD), Segment(f" {token.congruence:.1f}  ", _DIM)]
-    return tuple(segments)
-
-
-def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
-    """Logit contribution to the neuron's token, its probability, and that of what really follows."""
-    line = [
-        Segment("at the peak ", _DIM),
-        Segment(f"{figures.logit_contribution:+.2f} logit", _BOLD),
-        Segment(" direct to ", _DIM),
-        Segment(visible_token(figures.token.text), _BOLD),
-        Segment(f" p {figures.probability:.1%}", _DIM),
-    ]
-    if figures.next_token is not None and figures.next_probability is not None:
-        line += [
-            Segment("  next ", _DIM),
-            Segment(visible_token(figures.next_token.text), _BOLD),
-            Segment(f" p {figures.next_probability:.1%}", _DIM),
-        ]
-    return tuple(line)
-
-
-def stats_line(stats: NeuronStats) -> str:
-    """A neuron in figures, and the histogram of phi over prompts."""
-    edges = stats.histogram.edges
-    spark = sparkline(stats.histogram.counts, _SPARK)
-    span = f"phi {edges[0]:.1f} {spark} {edges[-1]:.1f}  " if edges else ""
-    figures = f"mean {stats.mean:.3f}  above zero {stats.fraction_positive:.1%}  max {stats.maximum:.2f}"
-    return f"{span}{figures}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,13 +10,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Explanation
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.door import Door
 from tui_lookups.tui.screens.asking import AskingDialog
 from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.tui.door import Door
 
 
 class WriteScreen(AskingDialog[Explanation]):
@@ -35,7 +38,7 @@ class WriteScreen(AskingDialog[Explanation]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = f"When is {self._head} of {self._neuron} active?"
             dialog.border_subtitle = "enter keep   escape close"
-            yield Input(self._text, id="words", compact=True, select_on_focus=False)
+            yield TypedLine(self._text, id="words", compact=True, select_on_focus=False)
             yield WrappedText(id="problem", classes="problem")
 
     def on_mount(self) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from tui_lookups.results import SourceToken
-from tui_lookups.tui.shading import bar, glyphs, level
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.shading import glyphs, level
+from tui_lookups.tui.text_layout import fit, quoted
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import SourceToken
 
 
 class HeadDetail(RowList):
@@ -49,6 +51,13 @@ class HeadDetail(RowList):
     def row_count(self) -> int:
         return len(self._sources)
 
+    def plain_row(self, index: int) -> str:
+        source = self._sources[index]
+        return (
+            f"attribution {source.attribution:+.2f} from token {quoted(source.token.text)}"
+            f" at position {source.position}"
+        )
+
     def row(self, index: int, width: int) -> list[Segment]:
         palette = self.palette
         source = self._sources[index]
@@ -59,5 +68,7 @@ class HeadDetail(RowList):
             Segment(f" {source.position:4d} {source.attribution:+7.2f} ", palette.plain),
             Segment(f"{glyphs(source.attribution, top):<3} ", palette.dim),
             Segment(fit(text, max(1, min(16, width - 20))), palette.plain + shade),
-            Segment(" " + bar(abs(source.attribution), top, max(0, min(8, width - 36))), palette.bar),
+            Segment(
+                " " + palette.bar_text(abs(source.attribution), top, max(0, min(8, width - 36))), palette.bar
+            ),
         ]

@@ -1,35 +1,34 @@
-"""The heads behind a neuron: a grid of layers and heads with labels that stay and a cell cursor."""
+"""The heads behind a neuron: a grid of layers and heads with labels that stay, or a list by size.
+
+One cursor, on a head, whichever of the two is shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui.shading import glyphs, level
+from tui_lookups.tui import head_rows
+from tui_lookups.tui.head_rows import CELL as CELL
+from tui_lookups.tui.head_rows import WIDE_CELL as WIDE_CELL
+from tui_lookups.tui.shading import level
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
+if TYPE_CHECKING:
+    from tui_lookups.tui.head_rows import Cell
+
 LABEL = 5
-CELL, WIDE_CELL = 6, 12
-"""Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What a cell of the grid shows: a figure, and whether the head counts as active."""
-
-    value: float
-    active: bool
 
 
 class HeadGrid(Canvas):
@@ -58,6 +57,7 @@ class HeadGrid(Canvas):
         Binding(
             "g", "direction", "gate/up", id="heads.direction", tooltip="Gated MLPs: read by gate, up or both"
         ),
+        Binding("v", "view", "list", id="heads.view", tooltip="The grid, or a list by size"),
         Binding("home", "edge(0)", "first", id="heads.first", tooltip="The first head", show=False),
         Binding("end", "edge(1)", "last", id="heads.last", tooltip="The last head", show=False),
     ]
@@ -92,7 +92,9 @@ class HeadGrid(Canvas):
         self._marked: frozenset[HeadId] = frozenset()
         self._maximum = 0.0
         self._head = HeadId(0, 0)
+        self._order: tuple[HeadId, ...] = ()
         self.cell = CELL
+        self.as_list = False
 
     # --- data ---
 
@@ -100,11 +102,34 @@ class HeadGrid(Canvas):
         """Show figures for a model of `n_layers` x `n_heads`; no cells: the message for empty panes."""
         self._n_layers, self._n_heads, self._cells = n_layers, n_heads, cells
         self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
+        self._order = head_rows.by_size(cells)
+        self._measure()
+
+    def _measure(self) -> None:
         self._fit_cells()
-        shown = (max((head.layer for head in cells), default=-1) + 1) if cells else 0
-        self.virtual_size = Size(LABEL + self.cell * n_heads if cells else 0, shown + 1 if cells else 0)
+        if not self._cells:
+            self.virtual_size = Size(0, 0)
+        elif self.listed:
+            self.virtual_size = Size(0, len(self._order) + self._top)
+        else:
+            self.virtual_size = Size(LABEL + self.cell * self._n_heads, self._layers + 1)
         self.forget()
         self._show_cursor()
+
+    @property
+    def listed(self) -> bool:
+        """Whether heads stand in a list; plain text has no grid."""
+        return self.as_list or self.plain
+
+    @property
+    def _layers(self) -> int:
+        """Rows of the grid: layers up to the last that reaches the neuron."""
+        return max((head.layer for head in self._cells), default=-1) + 1
+
+    @property
+    def _top(self) -> int:
+        """Lines that stay above the list or the grid."""
+        return 0 if self.plain else 1
 
     def _fit_cells(self) -> None:
         room = self.size.width - LABEL - 1
@@ -141,23 +166,52 @@ class HeadGrid(Canvas):
     # --- painting ---
 
     def render_line(self, y: int) -> Strip:
-        region = self.scrollable_content_region
-        width = region.width
+        width = self.scrollable_content_region.width
         if not self._cells:
             return self.message_strips(self.empty, width, y)
+        return self._list_line(y, width) if self.listed else self._grid_line(y, width)
+
+    def _list_line(self, y: int, width: int) -> Strip:
+        if y < self._top:
+            return self.strip([Segment(head_rows.list_heading(width), self.palette.heading)], width)
+        index = self.scroll_offset.y + y - self._top
+        if index >= len(self._order):
+            return self.strip([], width)
+        head = self._order[index]
+        at_cursor = head == self._head
+        key = ("list", index, width, at_cursor, at_cursor and self.has_focus)
+        strip = self._strips.get(key)
+        if strip is None:
+            cell, marked = self._cells[head], head in self._marked
+            if self.plain:
+                text = head_rows.plain_row(index + 1, head, cell) + (", marked" if marked else "")
+                strip = self.plain_strip(text, width, at_cursor=at_cursor)
+            else:
+                row = head_rows.list_row(
+                    index + 1, head, cell, self._maximum, width, self.palette, marked=marked
+                )
+                if at_cursor:
+                    over = self.palette.cursor if self.has_focus else self.palette.cursor_idle
+                    row = [Segment(text, (style or Style()) + over) for text, style, _ in row]
+                strip = self.strip(row, width)
+            self._strips[key] = strip
+        return strip
+
+    def _grid_line(self, y: int, width: int) -> Strip:
         left = self.scroll_offset.x
         layer = self.scroll_offset.y + y - 1
-        rows = self.virtual_size.height - 1
         at_cursor = layer == self._head.layer
-        cursor = self._head.index if y == 0 else self._head.index if at_cursor else None
+        cursor = self._head.index if y == 0 or at_cursor else None
         key = (y == 0, layer, left, width, cursor, at_cursor and self.has_focus)
         strip = self._strips.get(key)
         if strip is None:
             if y == 0:
                 label, cells = Segment(" " * LABEL), self._labels()
-            elif layer < rows:
+            elif layer < self._layers:
                 style = self.palette.strong if at_cursor else self.palette.heading
                 label, cells = Segment(f"L{layer}".ljust(LABEL), style), self._row(layer)
+            elif layer == self._layers + 1:  # there is room left: say what the colours mean
+                return self.strip(head_rows.legend(self._maximum, self.palette, width), width)
             else:
                 return self.strip([], width)
             body = Strip(cells).crop(left, left + max(0, width - LABEL))
@@ -181,9 +235,7 @@ class HeadGrid(Canvas):
             right, style = " ", Style()
             text = " " * (self.cell - 2)
             if cell is not None:
-                figure = f" {cell.value:+5.2f}".replace("-0.00", "+0.00") if self.cell == WIDE_CELL else ""
-                active = "*" if cell.active else " "
-                text = f"{glyphs(cell.value, self._maximum):^3}{figure}{active}"
+                text = head_rows.cell_text(cell, self._maximum, self.cell)
                 style = palette.plain + palette.shade(level(cell.value, self._maximum))
             if head == self._head:
                 style = palette.cursor if self.has_focus else palette.cursor_idle
@@ -191,43 +243,73 @@ class HeadGrid(Canvas):
             segments += [Segment(left, palette.strong), Segment(text, style), Segment(right, palette.strong)]
         return segments
 
+    # --- as text ---
+
+    def plain_lines(self) -> tuple[str, ...]:
+        """Every head in words, largest first."""
+        return tuple(
+            head_rows.plain_row(place, head, self._cells[head]) for place, head in enumerate(self._order, 1)
+        )
+
     # --- cursor ---
 
     def _move_to(self, head: HeadId) -> None:
         if not self._cells or head == self._head:
             return
         old, self._head = self._head, head
-        for layer in {old.layer, head.layer}:
-            y = layer + 1 - self.scroll_offset.y
-            if 1 <= y < self.size.height:
+        for line in {self._line(old), self._line(head)}:
+            y = line + self._top - self.scroll_offset.y
+            if self._top <= y < self.size.height:
                 self.repaint_row(y)
-        if old.index != head.index:
+        if old.index != head.index and not self.listed:
             self.repaint_row(0)
         self._show_cursor()
         self.post_message(self.Moved(head))
 
+    def _line(self, head: HeadId) -> int:
+        """The row of a head in the list or the grid; the list's first for one that is not in it."""
+        if not self.listed:
+            return head.layer
+        return self._order.index(head) if head in self._cells else 0
+
     def _show_cursor(self) -> None:
         region = self.scrollable_content_region
-        x, y = self._head.index * self.cell, self._head.layer
+        x, y = (0 if self.listed else self._head.index * self.cell), self._line(self._head)
         left, top = self.scroll_offset
-        width, height = max(1, region.width - LABEL), max(1, region.height - 1)
+        width, height = max(1, region.width - LABEL), max(1, region.height - self._top)
         new_left = min(left, x) if x < left else max(left, x + self.cell - width)
         new_top = min(top, y) if y < top else max(top, y - height + 1)
         if (new_left, new_top) != (left, top):
             self.scroll_to(new_left, new_top, animate=False, immediate=True, force=True)
+        if self.has_focus:
+            self.point_at(y + self._top - self.scroll_offset.y)
 
     def action_move(self, down: int, right: int) -> None:
-        rows = max(1, self.virtual_size.height - 1)
-        layer = max(0, min(self._head.layer + down, rows - 1))
+        if self.listed:
+            self._step_in_list(down or right)
+            return
+        layer = max(0, min(self._head.layer + down, self._layers - 1))
         index = max(0, min(self._head.index + right, self._n_heads - 1))
         self._move_to(HeadId(layer, index))
 
+    def _step_in_list(self, by: int) -> None:
+        if self._order:
+            at = self._order.index(self._head) + by if self._head in self._cells else 0
+            self._move_to(self._order[max(0, min(at, len(self._order) - 1))])
+
+    def action_view(self) -> None:
+        self.as_list = not self.as_list
+        self._measure()
+
     def action_edge(self, last: int) -> None:
+        if self.listed:
+            self._step_in_list(len(self._order) if last else -len(self._order))
+            return
         self._move_to(HeadId(self._head.layer, self._n_heads - 1 if last else 0))
 
     def action_strongest(self, step: int) -> None:
         """Walk the heads by size of attribution; from elsewhere, start at the strongest."""
-        order = sorted(self._cells, key=lambda head: -abs(self._cells[head].value))
+        order = self._order
         if order:
             at = order.index(self._head) if self._head in self._cells else -step
             self._move_to(order[(at + step) % len(order)])
@@ -253,15 +335,28 @@ class HeadGrid(Canvas):
 
     def on_resize(self) -> None:
         super().on_resize()
-        self.show_heads(self._n_layers, self._n_heads, self._cells)
+        self._measure()
 
     def on_click(self, event: events.Click) -> None:
-        offset = event.get_content_offset(self)
-        if offset is None or not self._cells or offset.y < 1 or offset.x < LABEL:
-            return
-        index = (offset.x - LABEL + self.scroll_offset.x) // self.cell
-        layer = offset.y - 1 + self.scroll_offset.y
-        if index < self._n_heads and layer < self.virtual_size.height - 1:
-            self._move_to(HeadId(layer, index))
+        head = self._head_at(event)
+        if head is not None:
+            self._move_to(head)
             if event.chain > 1:
                 self.action_open()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        head = self._head_at(event)
+        words = None if head is None else head_rows.head_words(head, self._cells.get(head), self._maximum)
+        self.tooltip = None if words is None else Content(words)
+
+    def _head_at(self, event: events.MouseEvent) -> HeadId | None:
+        """The head a pointer is on."""
+        offset = event.get_content_offset(self)
+        if offset is None or not self._cells or offset.y < self._top:
+            return None
+        line = offset.y - self._top + self.scroll_offset.y
+        if self.listed:
+            return self._order[line] if line < len(self._order) else None
+        index = (offset.x - LABEL + self.scroll_offset.x) // self.cell
+        inside = offset.x >= LABEL and index < self._n_heads and line < self._layers
+        return HeadId(line, index) if inside else None

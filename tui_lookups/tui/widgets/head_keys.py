@@ -12,6 +12,7 @@ def head_keys(*, namespace: str = "screen.", show: bool = True) -> tuple[Binding
         ("e", "explain", "explain", "Ask a language model when the head is active"),
         ("s", "score", "score", "Score the explanation on prompts its author never saw"),
         ("E", "write", "write", "Write an explanation of your own"),
+        ("W", "all_heads", "all heads", "Explain and score every head worth explaining; the table of scores"),
     )
     return tuple(
         Binding(key, namespace + action, words, id=f"head.{action}", tooltip=tip, show=show)

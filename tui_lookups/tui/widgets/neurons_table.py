@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import NeuronScore, SelectedNeuron, Token
-from tui_lookups.tui.shading import bar
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.results import SelectedNeuron
+from tui_lookups.tui.text_layout import fit, quoted
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import NeuronScore, Token
 
 
 class NeuronsTable(RowList):
@@ -140,10 +142,19 @@ class NeuronsTable(RowList):
             Segment(f"{mark}{here} ", palette.accent),
             Segment(fit(str(score.neuron), 9), name_style),
             Segment(left, palette.plain),
-            Segment(bar(abs(score.congruence), best, wide), palette.bar),
+            Segment(palette.bar_text(abs(score.congruence), best, wide), palette.bar),
             Segment(right, palette.plain),
             Segment(fit(top, max(0, width - used)), palette.strong if own else palette.dim),
         ]
+
+    def plain_row(self, index: int) -> str:
+        score = self._rows[index]
+        marked = ", marked" if score.neuron in self._marked else ""
+        opened = ", open" if score.neuron == self._open else ""
+        return (
+            f"{score.neuron}, congruence {score.congruence:.2f}, cosine {score.cosine:.2f},"
+            f" rank {score.token_rank}, top token {quoted(score.top_token.text)}{opened}{marked}"
+        )
 
     def action_layer(self, step: int) -> None:
         self.post_message(self.Filter(layer_step=step))

@@ -39,7 +39,10 @@ class TextLines(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         line = self._lines[y] if y < len(self._lines) else ()
-        return Strip(line).adjust_cell_length(width).apply_style(self.rich_style)
+        strip = Strip(line)
+        if strip.cell_length > width > 0:  # say that there is more
+            strip = Strip([*strip.crop(0, width - 1).adjust_cell_length(width - 1), Segment("…")])
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
 
 class PackedText(Widget):

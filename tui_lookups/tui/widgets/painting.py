@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING, cast
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_lookups.tui.shading import Palette
-
 if TYPE_CHECKING:
     from tui_lookups.tui.app import LookupsApp
+    from tui_lookups.tui.shading import Palette
+from tui_lookups.tui.text_layout import fit
 
 
 def palette_of(app: object) -> Palette:
     """The styles of the theme that is on."""
     return cast("LookupsApp", app).palette
+
+
+def is_plain(app: object) -> bool:
+    """Whether panes are lines of plain text, for a screen reader."""
+    return palette_of(app).depth == "words"
 
 
 class Canvas(ScrollView, can_focus=True):
@@ -41,6 +46,30 @@ class Canvas(ScrollView, can_focus=True):
     def palette(self) -> Palette:
         """The styles of the theme that is on."""
         return palette_of(self.app)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is to be lines of plain text."""
+        return is_plain(self.app)
+
+    def plain_lines(self) -> tuple[str, ...]:
+        """Everything that is shown, in words, top to bottom."""
+        return ()
+
+    def plain_changed(self) -> None:
+        """Plain text was switched on or off."""
+        self.forget()
+
+    def plain_strip(self, text: str, width: int, *, at_cursor: bool) -> Strip:
+        """A line of plain text; a character, not a colour, says that the cursor is on it."""
+        mark = ">" if at_cursor and self.has_focus else " "
+        return self.strip([Segment(fit(f"{mark} {text}", width))], width)
+
+    def point_at(self, y: int) -> None:
+        """Plain text: the terminal's own cursor on line `y`, for a screen reader follows it."""
+        if self.plain and self.has_focus:
+            region = self.content_region
+            self.app.cursor_position = Offset(region.x, region.y + y)
 
     def forget(self) -> None:
         """Drop every painted line and paint anew."""

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from textual.containers import Vertical
+from typing import TYPE_CHECKING
+
+from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.geometry import Region
+
+if TYPE_CHECKING:
+    from textual.strip import Strip
+
+
+class Room(Container):
+    """A container that its children cover entirely: its own lines cost nothing."""
+
+    BLANK = True
 
 
 class Pane(Vertical):
@@ -26,6 +38,14 @@ class Pane(Vertical):
         self.words = title
         self._active = False
         self._title()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """All lines between the first and the last are alike, so one of them is rendered."""
+        width, height = self.outer_size
+        if crop != Region(0, 0, width, height) or height < 4:
+            return super().render_lines(crop)
+        first, between = super().render_lines(Region(0, 0, width, 2))
+        return [first, *[between] * (height - 2), *super().render_lines(Region(0, height - 1, width, 1))]
 
     def say(self, title: str) -> None:
         """Another title; it must be visible text."""

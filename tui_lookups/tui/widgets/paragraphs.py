@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.segment import Segment
 from textual.geometry import Size
 from textual.strip import Strip
@@ -9,7 +11,9 @@ from textual.widget import Widget
 
 from tui_lookups.tui.text_layout import fit, wrap_tokens
 from tui_lookups.tui.widgets.painting import palette_of
-from tui_lookups.tui.wording import Paragraph, Tone
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.wording import Paragraph, Tone
 
 
 class Paragraphs(Widget):

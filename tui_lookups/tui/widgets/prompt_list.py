@@ -10,69 +10,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import Prompt, SelectedPrompt
+from tui_lookups.results import SelectedPrompt
 from tui_lookups.tui import prompt_lines
+from tui_lookups.tui.prompt_layouts import PromptLayouts
 from tui_lookups.tui.prompt_lines import Look
-from tui_lookups.tui.text_layout import Line, Span, wrap_tokens
+from tui_lookups.tui.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
+from tui_lookups.tui.widgets.prompt_keys import PROMPT_KEYS
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import Prompt
+    from tui_lookups.tui.text_layout import Line
 
 _INDENT = 4
-_KEPT_LAYOUTS = 64
 
 
 class PromptList(Canvas):
     """Prompts best first, with a cursor on a prompt and on one of its tokens."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "heads", id="prompts.open", tooltip="The heads behind this prompt's peak"),
-        Binding(
-            "down,j,n",
-            "prompt(1)",
-            "prompt",
-            id="prompts.next",
-            key_display="↑↓",
-            tooltip="The next prompt",
-        ),
-        Binding(
-            "up,k,p", "prompt(-1)", "back", id="prompts.previous", tooltip="The prompt before", show=False
-        ),
-        Binding(
-            "right,l",
-            "token(1)",
-            "token",
-            id="prompts.token-right",
-            key_display="←→",
-            tooltip="The next token",
-        ),
-        Binding(
-            "left,h", "token(-1)", "token ←", id="prompts.token-left", tooltip="The token before", show=False
-        ),
-        Binding("m", "peak", "to peak", id="prompts.peak", tooltip="The token cursor back to the peak"),
-        Binding("z", "more", "more text", id="prompts.more", tooltip="One line or four a closed prompt"),
-        Binding(
-            "K",
-            "kind",
-            "kind",
-            id="prompts.kind",
-            tooltip="The highest prompts, random ones, or one of each decile",
-        ),
-        Binding(
-            "pagedown", "prompt(10)", "+10", id="prompts.page-down", tooltip="Ten prompts on", show=False
-        ),
-        Binding("pageup", "prompt(-10)", "-10", id="prompts.page-up", tooltip="Ten prompts back", show=False),
-        Binding("home", "edge(0)", "first", id="prompts.first", tooltip="The first prompt", show=False),
-        Binding("end", "edge(-1)", "last", id="prompts.last", tooltip="The last prompt", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*PROMPT_KEYS]
 
     class Moved(Message):
         """The prompt or token cursor stands elsewhere."""
@@ -105,8 +71,8 @@ class PromptList(Canvas):
         self._marked: frozenset[int] = frozenset()
         self._sources: Mapping[int, float] | None = None
         self._sources_title = ""
-        self._layouts: dict[tuple[int, int], tuple[Line, ...]] = {}
-        self._texts: dict[int, tuple[str, ...]] = {}
+        self._layouts = PromptLayouts()
+        self.found = Found()
 
     # --- data ---
 
@@ -119,8 +85,8 @@ class PromptList(Canvas):
         scroll = self.scroll_offset.y
         self.prompts, self._neuron = prompts, neuron
         self._maximum = max((abs(p.peak.activation) for p in prompts), default=0.0)
-        self._layouts.clear()
-        self._texts.clear()
+        self._layouts.forget()
+        self.found = find_text(prompts, self.found.needle)
         index = 0
         if same and current is not None:
             index = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
@@ -172,30 +138,39 @@ class PromptList(Canvas):
         """What `y` copies here: the prompt's text."""
         return None if self.current is None else "".join(token.text for token in self.current.tokens)
 
+    def plain_lines(self) -> tuple[str, ...]:
+        """Every prompt in words, each followed by its text."""
+        lines: list[str] = []
+        for index, prompt in enumerate(self.prompts):
+            title = self._sources_title if index == self.index else ""
+            lines.append(prompt_lines.in_words(prompt, self._marked, title))
+            lines.append("".join(self._layouts.texts(prompt)))
+        return tuple(lines)
+
+    # --- search ---
+
+    def search(self, needle: str) -> Found:
+        """Mark every place of `needle`; an empty one marks none. The cursor stays."""
+        self.found = find_text(self.prompts, needle)
+        self.forget()
+        return self.found
+
+    def action_match(self, by: int) -> None:
+        """The next place of what was searched for; without a search, the next prompt."""
+        match = self.found.step(self.index, self.position, by)
+        if match is not None:
+            self._move_to(match.index, match.first)
+        elif not self.found.needle:
+            self._move_to(self.index + by)
+
     # --- geometry ---
 
     @property
     def _width(self) -> int:
         return max(prompt_lines.GUTTER + 4, self.scrollable_content_region.width)
 
-    def _text(self, prompt: Prompt) -> tuple[str, ...]:
-        texts = self._texts.get(prompt.prompt_id)
-        if texts is None:
-            if len(self._texts) > _KEPT_LAYOUTS:
-                self._texts.clear()
-            texts = self._texts[prompt.prompt_id] = prompt_lines.texts_of(prompt)
-        return texts
-
     def _layout_of(self, prompt: Prompt) -> tuple[Line, ...]:
-        key = (prompt.prompt_id, self._width)
-        lines = self._layouts.get(key)
-        if lines is None:
-            if len(self._layouts) > _KEPT_LAYOUTS:
-                self._layouts.clear()
-            texts = list(self._text(prompt))
-            lines = wrap_tokens(texts, self._width - _INDENT - 2)
-            lines = self._layouts[key] = tuple(_with_divider(line, prompt) for line in lines)
-        return lines
+        return self._layouts.lines(prompt, self._width - _INDENT - 2)
 
     def _open_height(self) -> int:
         return 2 + len(self._layout_of(self.current)) if self.current is not None else 0
@@ -217,9 +192,10 @@ class PromptList(Canvas):
 
     # --- painting ---
 
-    def _look(self, *, current: bool) -> Look:
-        sources = self._sources if current else None
-        return Look(self.palette, self._maximum, self._marked, sources, self._sources_title)
+    def _look(self, index: int) -> Look:
+        sources = self._sources if index == self.index else None
+        found = self.found.tokens(index)
+        return Look(self.palette, self._maximum, self._marked, sources, self._sources_title, found)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
@@ -233,12 +209,17 @@ class PromptList(Canvas):
         key = (prompt.prompt_id, index, sub, width, current, current and (self.position, self.has_focus))
         strip = self._strips.get(key)
         if strip is None:
-            segments = self._open_line(prompt, sub) if current else self._closed_line(prompt, sub)
-            strip = self._strips[key] = self.strip(segments, width)
+            if self.plain and sub == 0:
+                text = prompt_lines.in_words(prompt, self._marked, self._sources_title if current else "")
+                strip = self.plain_strip(text, width, at_cursor=current)
+            else:
+                line = self._open_line if current else self._closed_line
+                strip = self.strip(line(index, prompt, sub), width)
+            self._strips[key] = strip
         return strip
 
-    def _open_line(self, prompt: Prompt, sub: int) -> list[Segment]:
-        look, palette = self._look(current=True), self.palette
+    def _open_line(self, index: int, prompt: Prompt, sub: int) -> list[Segment]:
+        look, palette = self._look(index), self.palette
         lines = self._layout_of(prompt)
         if sub == 0:
             head = prompt_lines.heading(prompt, self._width, look)
@@ -246,15 +227,18 @@ class PromptList(Canvas):
             return [Segment(text, (old + style) if old else style) for text, old, _ in head]
         if sub > len(lines):
             return []
-        edge = Segment(" " * (_INDENT - 2) + "▏ ", palette.strong if self.has_focus else palette.dim)
+        edge = Segment(
+            " " * (_INDENT - 2) + ("  " if self.palette.few_bytes else "▏ "),
+            palette.strong if self.has_focus else palette.dim,
+        )
         cursor = palette.cursor if self.has_focus else palette.cursor_idle
         shown = self.position if self.has_focus else None
         return [edge, *prompt_lines.paint(prompt, lines[sub - 1], look, shown, cursor)]
 
-    def _closed_line(self, prompt: Prompt, sub: int) -> list[Segment]:
-        look = self._look(current=False)
+    def _closed_line(self, index: int, prompt: Prompt, sub: int) -> list[Segment]:
+        look = self._look(index)
         if self._closed_height == 1:
-            return prompt_lines.one_line(prompt, self._text(prompt), self._width, look)
+            return prompt_lines.one_line(prompt, self._layouts.texts(prompt), self._width, look)
         if sub == 0:
             return prompt_lines.heading(prompt, self._width, look)
         lines = self._layout_of(prompt)
@@ -333,6 +317,7 @@ class PromptList(Canvas):
                 wanted = head
         if wanted != top:
             self._scroll(wanted)
+        self.point_at(lines[0] - self.scroll_offset.y)
 
     def action_prompt(self, by: int) -> None:
         self._move_to(self.index + by)
@@ -362,7 +347,7 @@ class PromptList(Canvas):
 
     def on_resize(self) -> None:
         super().on_resize()
-        self._layouts.clear()
+        self._layouts.forget()
         self._measure()
         self._show_cursor()
 
@@ -391,12 +376,3 @@ class PromptList(Canvas):
                 if 0 <= cell < span.width and span.token >= 0:
                     self._move_to(index, span.token)
                 cell -= span.width
-
-
-def _with_divider(line: Line, prompt: Prompt) -> Line:
-    """The line with a divider after the last piece of the peak, if that is on it."""
-    last = max((i for i, span in enumerate(line) if span.token == prompt.peak.position), default=None)
-    if last is None:
-        return line
-    divider = Span(-1, prompt_lines.DIVIDER, 1)
-    return (*line[: last + 1], divider, *line[last + 1 :])

@@ -14,6 +14,9 @@ from textual.strip import Strip
 
 from tui_lookups.tui.widgets.painting import Canvas
 
+_PLAIN_WIDTH = 400
+_ORNAMENTS = str.maketrans(dict.fromkeys("█▏▎▍▌▋▊▉▸▾●", " "))
+
 
 class RowList(Canvas):
     """Rows painted on demand: only what is on screen costs anything.
@@ -76,6 +79,17 @@ class RowList(Canvas):
         """The segments of the line that stays on top, or None."""
         return None
 
+    def plain_row(self, index: int) -> str:
+        """One row in words. By default what is painted, without its bars and marks."""
+        text = "".join(segment.text for segment in self.row(index, _PLAIN_WIDTH))
+        return " ".join(text.translate(_ORNAMENTS).split())
+
+    def plain_lines(self) -> tuple[str, ...]:
+        return tuple(self.plain_row(index) for index in range(self.row_count()))
+
+    def plain_changed(self) -> None:
+        self.rows_changed()
+
     # --- rows ---
 
     def rows_changed(self, cursor: int | None = None) -> None:
@@ -96,7 +110,7 @@ class RowList(Canvas):
 
     @property
     def _top(self) -> int:
-        return 0 if self.heading(80) is None else 1
+        return 0 if self.plain or self.heading(80) is None else 1
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
@@ -111,6 +125,8 @@ class RowList(Canvas):
         at_cursor = index == self.cursor
         key = (index, width, at_cursor, at_cursor and self.has_focus)
         strip = self._strips.get(key)
+        if strip is None and self.plain:
+            strip = self._strips[key] = self.plain_strip(self.plain_row(index), width, at_cursor=at_cursor)
         if strip is None:
             strip = self.strip(self.row(index, width), width)
             if at_cursor:
@@ -142,6 +158,7 @@ class RowList(Canvas):
             self.scroll_to(y=self.cursor, animate=False, immediate=True, force=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True, force=True)
+        self.point_at(self.cursor - self.scroll_offset.y + self._top)
 
     def on_resize(self) -> None:
         super().on_resize()
@@ -149,6 +166,7 @@ class RowList(Canvas):
 
     def on_focus(self) -> None:
         self._repaint_index(self.cursor)
+        self.point_at(self.cursor - self.scroll_offset.y + self._top)
 
     def on_blur(self) -> None:
         self._repaint_index(self.cursor)

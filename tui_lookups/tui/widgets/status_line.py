@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
-from textual.content import Content
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.results import ScanProgress, Status
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.visible import visible
+
+if TYPE_CHECKING:
+    from tui_lookups.results import ScanProgress, Status
 
 _BAR = 10
 
@@ -22,19 +28,20 @@ class StatusLine(Widget):
         super().__init__(id=id)
         self._said: tuple[tuple[str, ...], str] = (("lookups",), "starting")
 
-    def show_status(self, status: Status) -> None:
-        """Take over a snapshot."""
-        said = (places(status), scan_text(status))
+    def show_status(self, status: Status, *, words: bool = False) -> None:
+        """Take over a snapshot; in `words` without a bar."""
+        said = (places(status), scan_text(status, words=words))
         if said != self._said:
             self._said = said
             self.refresh()
 
-    def render(self) -> Content:
+    def render_line(self, y: int) -> Strip:
         choices, right = self._said
         width = self.size.width
-        room = max(0, width - len(right) - 4)
+        room = max(0, width - cell_len(right) - 4)
         left = next((choice for choice in choices if cell_len(choice) <= room), choices[-1])
-        return Content.styled(f" {fit(left, room)}  {right} ", "bold")
+        line = fit(f" {fit(left, room)}  {right} ", width)
+        return Strip([Segment(line, Style(bold=True))], width).apply_style(self.rich_style)
 
 
 def places(status: Status) -> tuple[str, ...]:
@@ -56,21 +63,24 @@ def places(status: Status) -> tuple[str, ...]:
     )
 
 
-def scan_text(status: Status) -> str:
+def scan_text(status: Status, *, words: bool = False) -> str:
     """How far the work in the background is."""
     if status.stage == "failed":
         return "failed"
     if status.stage in ("starting", "loading"):
         return f"{status.stage} {visible(status.message)}".strip()
-    return "" if status.scan is None else _scan(status.scan)
+    return visible(status.message) if status.scan is None else _scan(status.scan, words)
 
 
-def _scan(scan: ScanProgress) -> str:
+def _scan(scan: ScanProgress, words: bool) -> str:
     if scan.state == "done":
         return "scan done"
     if scan.state in ("failed", "stopped"):
         return f"scan {scan.state} {visible(scan.message)}".strip()
     share = scan.prompts / scan.total_prompts if scan.total_prompts else 0.0
+    if words:
+        after = "" if scan.seconds_left is None else f", {scan.seconds_left:.0f} seconds left"
+        return f"scan {share:.0%}{after}"
     full = int(share * _BAR)
     left = "" if scan.seconds_left is None else f"  {_clock(scan.seconds_left)}"
     return f"scan {'#' * full}{'-' * (_BAR - full)} {share:.0%}{left}"

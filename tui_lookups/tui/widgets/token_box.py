@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import Input
 
-from tui_lookups.tui.candidates import Candidate, Candidates
+from tui_lookups.tui.candidates import Candidates
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible, visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.candidates import Candidate
 
 _MOST_ROWS = 10
 
 
-class TokenInput(Input):
+class TokenInput(TypedLine):
     """The line a token is typed on. Its arrows move in the rows below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -46,7 +49,7 @@ class TokenInput(Input):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(
-            placeholder='a token, " in quotes", #id, or a neuron like 5.371',
+            placeholder='a token, " in quotes", #id, a neuron like 5.371, a head like L3.H2',
             id=id,
             compact=True,
             select_on_focus=True,
@@ -113,7 +116,7 @@ class CandidateList(RowList):
         if candidate.token is not None:
             name, number = visible_token(candidate.token.text), f"#{candidate.token.id}"
         else:
-            name, number = str(candidate.neuron), ""
+            name, number = str(candidate.neuron or candidate.head), ""
         mark = "▸" if index == self.cursor and self._armed else " "
         return [
             Segment(f" {mark} ", palette.accent),

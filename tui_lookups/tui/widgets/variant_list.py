@@ -7,16 +7,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.geometry import Size
 from textual.strip import Strip
 
-from tui_lookups.results import Activations
 from tui_lookups.tui.shading import level
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import Activations
 
 _FIGURE = 6
 _INDENT = 2

@@ -1,0 +1,98 @@
+"""How heads are painted: cells of a grid, rows of a list, and the legend of both. Pure.
+
+A cell shades and spells sign and size, so that colour is never the only carrier; a row of the list has the
+figure, a bar and what is known besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+
+from tui_lookups.tui.shading import LEVELS, glyphs, level
+from tui_lookups.tui.text_layout import fit
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.tui.shading import Palette
+
+CELL, WIDE_CELL = 6, 12
+"""Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is known of a head: a figure, whether it counts as active, and `note` in words."""
+
+    value: float
+    active: bool
+    note: str = ""
+
+
+def signed(value: float) -> str:
+    """Two decimals and a sign; what rounds to zero is +0.00."""
+    return f"{value:+.2f}".replace("-0.00", "+0.00")
+
+
+def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
+    """The heads, largest figure first whichever its sign."""
+    return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))
+
+
+def cell_text(cell: Cell, maximum: float, width: int) -> str:
+    """Sign and size, the figure where the cell is wide, and a star on an active head."""
+    figure = f" {signed(cell.value):>5}" if width == WIDE_CELL else ""
+    return f"{glyphs(cell.value, maximum):^3}{figure}{'*' if cell.active else ' '}"
+
+
+def list_row(
+    place: int, head: HeadId, cell: Cell, maximum: float, width: int, palette: Palette, *, marked: bool
+) -> list[Segment]:
+    """One head of the list."""
+    style = palette.plain + palette.shade(level(cell.value, maximum))
+    left = f"{place:4d} {head!s:<9}"
+    state = "* " if cell.active else "  "
+    room = max(0, min(16, width - 48))
+    return [
+        Segment("●" if marked else " ", palette.strong),
+        Segment(left, palette.plain),
+        Segment(f"{signed(cell.value):>7} {glyphs(cell.value, maximum):<3}", style),
+        Segment(state, palette.strong),
+        Segment(palette.bar_text(abs(cell.value), maximum, room) + " " * bool(room), palette.bar),
+        Segment(fit(cell.note, max(0, width - 28 - room)), palette.dim),
+    ]
+
+
+def list_heading(width: int) -> str:
+    """Above the list."""
+    return fit("   # head    attrib.", width)
+
+
+def plain_row(place: int, head: HeadId, cell: Cell) -> str:
+    """One head in words."""
+    state = "active" if cell.active else "not active"
+    note = f", {cell.note}" if cell.note else ""
+    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{note}"
+
+
+def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
+    """The scale from most negative to most positive, in the colours and glyphs of the cells."""
+    segments = [Segment(" lowers ", palette.dim)]
+    for size in (-LEVELS, -5, -2, 0, 2, 5, LEVELS):
+        value = size / LEVELS * maximum
+        style = palette.plain + palette.shade(level(value, maximum))
+        segments.append(Segment(f"{glyphs(value, maximum):^5}", style))
+    words = f" raises  +++ near {maximum:.2f}  * active"
+    return [*segments, Segment(fit(words, max(0, width - 43)), palette.dim)]
+
+
+def head_words(head: HeadId, cell: Cell | None, maximum: float) -> str:
+    """What a pointer resting on a cell is told."""
+    if cell is None:
+        return f"{head} does not reach the neuron"
+    state = "active" if cell.active else "not active"
+    note = f"\n{cell.note}" if cell.note else ""
+    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{note}"

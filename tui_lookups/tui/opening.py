@@ -1,0 +1,24 @@
+"""What the app was opened on, and the way to open it on something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui_lookups.tui.door import Door
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Model and corpus as they were asked for.
+
+    Attributes:
+        open: makes the door of another model and corpus, at once; raises SettingsError.
+    """
+
+    model: str
+    corpus: str
+    open: Callable[[str, str], Door]

@@ -1,0 +1,33 @@
+"""How the app is to behave, apart from what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_lookups.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What flags and settings say about the app.
+
+    Attributes:
+        theme: a theme's name; None chooses by the terminal's colours.
+        keys: keys of the person's own by action id (`keymap.checked_keymap`).
+        plain: the panes as lines of plain text from the start, for a screen reader.
+        low_bandwidth: as few bytes as possible: ASCII frames, no bars, few shades, rare updates.
+    """
+
+    theme: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    plain: bool = False
+    low_bandwidth: bool = False
+
+
+def options_of(settings: Settings) -> Options:
+    """The app's part of the settings."""
+    theme = None if settings.theme == "auto" else settings.theme
+    return Options(theme, dict(settings.keys), settings.plain, settings.low_bandwidth)

@@ -1,0 +1,68 @@
+"""The lines above and below the prompts: what a neuron promotes, its figures, what a token leads to. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+
+from tui_lookups.tui.shading import sparkline
+from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import NeuronStats, PositionPredictions, PromptFigures, TokenCongruence
+
+_BOLD = Style(bold=True)
+_DIM = Style(dim=True)
+_SHOWN_TOKENS = 8
+_SPARK = 20
+
+
+def token_line(label: str, tokens: tuple[TokenCongruence, ...]) -> tuple[Segment, ...]:
+    """The first tokens a neuron promotes or suppresses."""
+    segments = [Segment(label, _DIM)]
+    for token in tokens[:_SHOWN_TOKENS]:
+        segments += [Segment(visible_token(token.text), _BOLD), Segment(f" {token.congruence:.1f}  ", _DIM)]
+    return tuple(segments)
+
+
+def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
+    """Logit contribution to the neuron's token, its probability, and that of what really follows."""
+    line = [
+        Segment("at the peak ", _DIM),
+        Segment(f"{figures.logit_contribution:+.2f} logit", _BOLD),
+        Segment(" direct to ", _DIM),
+        Segment(visible_token(figures.token.text), _BOLD),
+        Segment(f" p {figures.probability:.1%}", _DIM),
+    ]
+    if figures.next_token is not None and figures.next_probability is not None:
+        line += [
+            Segment("  next ", _DIM),
+            Segment(visible_token(figures.next_token.text), _BOLD),
+            Segment(f" p {figures.next_probability:.1%}", _DIM),
+        ]
+    return tuple(line)
+
+
+def predictions_line(found: PositionPredictions) -> tuple[Segment, ...]:
+    """The most probable next tokens, and where what really follows stands among them."""
+    line = [Segment("expects ", _DIM)]
+    for guess in found.top:
+        true = found.next_token is not None and guess.token.id == found.next_token.id
+        mark = Style(bold=True, underline=True) if true else _BOLD
+        line += [Segment(visible_token(guess.token.text), mark), Segment(f" {guess.probability:.1%}  ", _DIM)]
+    if found.next_token is not None and found.next_probability is not None:
+        line.append(
+            Segment(f"then {visible_token(found.next_token.text)} {found.next_probability:.1%}", _DIM)
+        )
+    return tuple(line)
+
+
+def stats_line(stats: NeuronStats, *, picture: bool = True) -> str:
+    """A neuron in figures, and the histogram of phi over prompts; without `picture` only where it ends."""
+    edges = stats.histogram.edges
+    spark = sparkline(stats.histogram.counts, _SPARK) if picture else "to"
+    span = f"phi {edges[0]:.1f} {spark} {edges[-1]:.1f}  " if edges else ""
+    figures = f"mean {stats.mean:.3f}  above zero {stats.fraction_positive:.1%}  max {stats.maximum:.2f}"
+    return f"{span}{figures}"

@@ -1,0 +1,30 @@
+"""Leaving a screen once, however many keys were typed ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+
+class LeavesOnce:
+    """A mixin for screens, before Textual's class.
+
+    Textual's `dismiss` takes whatever screen is on top off the stack. A second enter that was typed before
+    the screen had gone would so close the screen below, or raise where there is none.
+    """
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """End this screen with `result`, unless it is not the one on top (any more)."""
+        screen = cast("Screen[Any]", self)
+        if screen.app.screen_stack[-1] is not screen:
+            return cast("AwaitComplete", AwaitComplete.nothing())  # type: ignore[no-untyped-call]
+        return cast("AwaitComplete", super().dismiss(result))  # type: ignore[misc]
+
+
+class Palette(LeavesOnce, CommandPalette):
+    """Textual's command palette."""

@@ -1,0 +1,48 @@
+"""The part of the walk screen about the neurons: opening one, filtering by layer, own token and text."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.widgets import Input
+
+from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.widgets.neurons_table import NeuronsTable
+from tui_lookups.tui.widgets.row_list import RowList
+
+
+class NeuronsPart(WalkBase):
+    """The layer and own-token filters ask anew; the text filter sifts what is there."""
+
+    @on(RowList.Opened, "#neurons")
+    def _neuron_opened(self) -> None:
+        score = self.query_one(NeuronsTable).under_cursor
+        if score is not None:
+            self.open_neuron(score.neuron)
+            self.go("prompts")
+
+    @on(NeuronsTable.Filter)
+    def _neurons_filtered(self, event: NeuronsTable.Filter) -> None:
+        walk = self.walk
+        model = self.door.status().model
+        layer = walk.layer
+        if event.layer_step and model is not None:
+            choices: list[int | None] = [None, *range(model.n_layers)]
+            layer = choices[(choices.index(layer) + event.layer_step) % len(choices)]
+        own = walk.own_only != event.toggle_own
+        walk.filter_neurons(layer=layer, own_only=own)
+
+    def action_filter(self) -> None:
+        self.go("neurons")
+        box = self.query_one("#filter", Input)
+        box.add_class("-shown")
+        box.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.query_one(NeuronsTable).sift(event.value)
+        self.show_neurons()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one("#filter").set_class(bool(self.query_one(NeuronsTable).needle), "-shown")
+        self.go("neurons")

@@ -1,0 +1,69 @@
+"""The part of the walk screen that gives the tour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.tour import STEPS, tour_step
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.screens.walk_view import WalkView
+    from tui_lookups.tui.walk import Part
+
+
+class TourPart(WalkBase):
+    """`tour_number` is the step that is shown, 0 when there is no tour."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("T", "tour", "tour", id="walk.tour", show=False, tooltip="A tour in five steps; T goes on"),
+    ]
+
+    tour_number = 0
+    view: WalkView
+
+    def action_tour(self) -> None:
+        """The next step of the tour; after the last one, none."""
+        self.tour_number = (self.tour_number + 1) % (len(STEPS) + 1)
+        if self.tour_number:
+            self.open_for_tour(self.tour_number)
+            self.go(tour_step(self.tour_number, self.walk).pane)
+        self.tour_changed()
+
+    def open_for_tour(self, number: int) -> None:
+        """Open what a step speaks of, where the person has not: the first prompt, the strongest head."""
+        prompts = self.walk.prompts
+        if number >= 3 and self.walk.prompt is None and prompts is not None and prompts.prompts:
+            self.walk.choose_prompt(prompts.prompts[0].prompt_id)
+        if number == len(STEPS):
+            self.walk.open_sources()
+
+    def leave_tour(self) -> bool:
+        """End the tour; whether there was one."""
+        was_on = self.tour_number > 0
+        self.tour_number = 0
+        if was_on:
+            self.tour_changed()
+        return was_on
+
+    def tour_sees(self, part: Part) -> None:
+        """Word the step anew when what it speaks of changed; begin unasked where nobody saw the tour."""
+        if part == "story" and self.walk.tour_offered:
+            self.walk.tour_offered = False
+            if self.tour_number == 0:
+                self.action_tour()
+        elif self.tour_number:
+            if self.tour_number == len(STEPS) and part == "heads":
+                self.walk.open_sources()
+            self.tour_changed()
+
+    @property
+    def tour_text(self) -> str:
+        """The sentence of the step that is shown, empty without a tour."""
+        return tour_step(self.tour_number, self.walk).text if self.tour_number else ""
+
+    def tour_changed(self) -> None:
+        """Show the sentence anew."""
+        self.view.show("story")

@@ -1,0 +1,96 @@
+"""The tour: five sentences that walk once from a token to the token a head looked up.
+
+1. Each step names a pane and says, with the figures on screen, what stands there; the step's pane is shown.
+2. A step whose figures are still on their way says so, and is worded again when they arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.results import HeadAttributions, SourceToken
+    from tui_lookups.tui.layouts import Pane
+    from tui_lookups.tui.walk import Walk
+
+STEPS: tuple[Pane, ...] = ("neurons", "neurons", "prompts", "heads", "detail")
+
+
+@dataclass(frozen=True, slots=True)
+class TourStep:
+    """What one step shows: its pane and its sentence, counted from 1."""
+
+    number: int
+    pane: Pane
+    text: str
+
+
+def tour_step(number: int, walk: Walk) -> TourStep:
+    """The step's sentence about the walk as it is; `number` is 1 to 5."""
+    told = (_token, _neuron, _prompt, _heads, _source)[number - 1](walk)
+    following = "T next" if number < len(STEPS) else "T ends the tour"
+    return TourStep(
+        number, STEPS[number - 1], f"Tour {number}/{len(STEPS)}: {told} [{following}, esc leaves]"
+    )
+
+
+def _token(walk: Walk) -> str:
+    if walk.token is None:
+        return "everything starts at a token. Press t and type one."
+    word = _quoted(walk.token.text)
+    return f"everything starts at a token, here {word}. Below: the neurons that write towards it. t: another."
+
+
+def _neuron(walk: Walk) -> str:
+    if walk.neuron is None or walk.token is None:
+        return "enter opens a neuron of the list."
+    rows = () if walk.ranking is None else walk.ranking.neurons
+    row = next((row for row in rows if row.neuron == walk.neuron), None)
+    score = "" if row is None else f" (congruence {row.congruence:.2f}, cosine {row.cosine:.2f})"
+    return (
+        f"when neuron {walk.neuron} fires, it raises {_quoted(walk.token.text)}{score}. What makes it fire?"
+    )
+
+
+def _prompt(walk: Walk) -> str:
+    prompt = walk.prompt
+    if prompt is None:
+        return "the text that fires the neuron hardest; the scan is still finding it."
+    peak = prompt.peak
+    follows = "" if peak.next_token is None else f", and {_quoted(peak.next_token.text)} comes next"
+    return (
+        f"the text that fires {walk.neuron} hardest. Shading is activation: "
+        f"{peak.activation:.2f} at {_quoted(peak.token.text)}{follows}."
+    )
+
+
+def _heads(walk: Walk) -> str:
+    if walk.heads is None or not walk.heads.heads:
+        return "the attention heads behind that peak; they are still being worked out."
+    top = max(walk.heads.heads, key=lambda score: score.attribution)
+    return (
+        f"a neuron reads what attention heads wrote. {top.head} brings {top.attribution:+.2f} of "
+        f"{walk.heads.target.value:.2f} here. Arrows move, enter opens a head."
+    )
+
+
+def _source(walk: Walk) -> str:
+    source = None if walk.sources is None else _strongest(walk.sources)
+    if source is None or walk.sources is None:
+        return "where the head looked it up: open a head with enter."
+    return (
+        f"{walk.sources.source_head} looked that up at {_quoted(source.token.text)} "
+        f"({source.attribution:+.2f}). "
+        "e explains the head in words, x exports, ? lists keys."
+    )
+
+
+def _strongest(heads: HeadAttributions) -> SourceToken | None:
+    return max(heads.sources, key=lambda source: source.attribution, default=None)
+
+
+def _quoted(text: str) -> str:
+    return f"“{visible_token(text)}”"

@@ -1,0 +1,24 @@
+"""A line that is typed on, harmless whatever is on it."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widgets import Input
+
+from tui_lookups.visible import visible
+
+
+class TypedLine(Input):
+    """An `Input` whose value may hold anything: a hostile token, or what was pasted.
+
+    Textual sends the characters of an input to the terminal as they are, escape sequences included. Here
+    the value stays exact and only what is painted is made visible; a control character takes a cell then,
+    and what no longer fits is cut at the right.
+    """
+
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        if not all(segment.text.isprintable() for segment in strip):
+            strip = Strip([Segment(visible(text), style) for text, style, _ in strip])
+        return strip.adjust_cell_length(self.size.width, self.rich_style)
