@@ -16,7 +16,7 @@ from benchmarks import report
 from benchmarks.app_rows import painted, time_to_paint
 from benchmarks.keys import first_writes
 from benchmarks.measuring import Pairs, interleave, peak_memory, quantile
-from benchmarks.registry import REGISTRY, Bar, Figure, Registry, RowResult
+from benchmarks.registry import REGISTRY, Bar, Figure, NotHere, Registry, RowResult
 from benchmarks.workbench import Bench
 
 GOOD = Figure("scan", "forward", 1.5, "x", Bar("at least", 1.0), 3000.0, 2000.0, "tokens/s", (1.4, 1.6))
@@ -120,6 +120,20 @@ def test_a_row_that_fails_becomes_a_result(tmp_path: Path) -> None:
     assert (result.figures, result.error, result.falls_short) == ((), "RuntimeError: no demo", True)
 
 
+def test_a_row_for_another_machine_is_skipped_by_name(tmp_path: Path) -> None:
+    registry = Registry()
+
+    @registry.row("gpu")
+    def gpu(bench: Bench) -> list[Figure]:
+        raise NotHere("there is no CUDA device")
+
+    result = registry.run("gpu", Bench("demo", tmp_path))
+    assert (result.error, result.skipped, result.falls_short) == ("", "there is no CUDA device", False)
+    assert report.table([result], {}).splitlines()[-1] == "- gpu skipped: there is no CUDA device"
+    assert json.loads(report.document([result], {}))["rows"][0]["skipped"] == "there is no CUDA device"
+    assert report.marks([result]) == 0
+
+
 def test_the_command_runs_the_rows_asked_for_and_writes_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,8 +161,8 @@ def test_the_command_runs_the_rows_asked_for_and_writes_json(
 
 def test_every_row_of_the_design_is_there() -> None:
     assert set(REGISTRY.rows) == {
-        "scan_forward", "scan_hooks", "atlas_memory", "attribution", "attribution_memory", "ranking",
-        "scan_memory", "first_paint", "cached_neurons", "keys", "reopen",
+        "scan_forward", "scan_gpu", "scan_hooks", "atlas_memory", "attribution", "attribution_memory",
+        "ranking", "scan_memory", "first_paint", "cached_neurons", "keys", "reopen",
     }  # fmt: skip
 
 

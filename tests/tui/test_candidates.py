@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import VOCABULARY, CannedExplorer
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.candidates import Candidates, find_candidates, spellings
 
 
@@ -88,3 +88,15 @@ def test_every_token_can_be_named(typed: str) -> None:
     found = find(f'"{typed}"')
     assert found.exact == 1
     assert texts(found)[0] == typed
+
+
+@pytest.mark.parametrize("text", ["L4.H4", "4.h4", "(L4, H4)", "l4.h4 "])
+def test_a_heads_name_is_a_head(text: str) -> None:
+    found = find(text)
+    assert found.exact == 1
+    assert (found.rows[0].head, found.rows[0].neuron, found.rows[0].token) == (HeadId(4, 4), None, None)
+
+
+def test_numbers_alone_are_a_neuron() -> None:
+    found = find("4.4")
+    assert (found.rows[0].neuron, found.rows[0].head) == (NeuronId(4, 4), None)

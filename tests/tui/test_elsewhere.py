@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CannedExplorer
 from tests.tui.test_app import LARGE, SIZES, SMALL, hints, line, press, rest, running, settle, type_text
@@ -14,6 +15,9 @@ from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
 from tui_lookups.tui.widgets.head_detail import HeadDetail
+from tui_lookups.tui.widgets.head_grid import HeadGrid
+from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.variant_list import VariantList
 
@@ -148,10 +152,10 @@ async def test_the_playground_follows_what_is_typed(size: tuple[int, int]) -> No
         variants = screen.query_one(VariantList)
         assert [token.text for token in variants.variants[0].tokens][1:] == ["not", " so"]
 
-        await press(pilot, "ctrl+s")
+        await press(pilot, "ctrl+n")
         await type_and_wait(pilot, " but")
         assert [v.text for v in variants.variants] == ["not so but", "not so"]
-        await press(pilot, "ctrl+s", "ctrl+s")
+        await press(pilot, "ctrl+n", "ctrl+n")
         assert "pinned already" in hints(app)
 
         await press(pilot, "enter")
@@ -277,3 +281,118 @@ async def test_a_session_whose_prompt_is_gone_opens_the_first() -> None:
         assert app.walk_screen.walk.neuron == NeuronId(2, 2)
         assert app.walk_screen.walk.prompt_id == 1000
         assert app.walk_screen.walk.wanted_prompt is None
+
+
+async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(pilot, "not")
+        await press(pilot, "enter")
+        screen = app.screen
+        shown = hints(app)
+        assert not [word for word in ("ablate", "explain", "score", "trim") if word in shown]
+        for key, why in (
+            ("d", "Heads are taken out on the neuron's prompts: escape goes back to them."),
+            ("e", "Explanations are about the neuron's prompts: escape goes back to them."),
+            ("s", "Explanations are about"),
+            ("E", "Explanations are about"),
+            ("W", "Explanations are about"),
+            ("a", "means over all prompts are on the walk"),
+            ("c", "there is no trim"),
+            ("g", "Here every direction is read at once"),
+        ):
+            screen.query_one(Hints).say("")
+            await press(pilot, key)
+            assert app.screen is screen
+            assert hints(app).startswith(why) or why in hints(app), key
+            assert len(hints(app)) < SMALL[0], "the whole sentence is seen"
+        await press(pilot, "tab")
+        assert app.focused is screen.query_one(HeadDetail)
+        await press(pilot, "a", "d")
+        assert "Heads are taken out" in hints(app)
+
+
+# --- a typed head ---
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_a_typed_head_is_shown_on_the_open_prompt(size: tuple[int, int]) -> None:
+    async with running(CannedExplorer(), size) as (app, pilot):
+        walk = app.walk_screen.walk
+        await press(pilot, "2", "j")
+        prompt = walk.prompt_id
+        await press(pilot, "t")
+        await type_text(pilot, "L4.H4")
+        await press(pilot, "enter")
+        await rest(pilot)
+        assert (walk.neuron, walk.prompt_id, walk.head) == (NeuronId(5, 371), prompt, HeadId(4, 4))
+        assert app.focused is app.walk_screen.query_one(HeadDetail)
+        assert walk.sources is not None
+        assert walk.sources.source_head == HeadId(4, 4)
+        assert app.walk_screen.query_one(HeadGrid).head == HeadId(4, 4)
+
+
+async def test_a_typed_head_that_cannot_be_shown_says_why() -> None:
+    explorer = CannedExplorer()
+    explorer.fail["first_view"] = LookupsError("No.", "")
+    async with running(explorer, SMALL) as (app, pilot):
+        for typed, why in (
+            ("L4.H4", "Open a neuron first"),
+            ("5.371", ""),
+            ("L9.H1", "L9.H1 does not exist: the model has 6 layers of 6 heads."),
+            ("1.17", ""),
+            ("L4.H4", "L4.H4 does not reach L1.N17"),
+        ):
+            await press(pilot, "t")
+            await type_text(pilot, typed)
+            await press(pilot, "enter")
+            assert hints(app).startswith(why) if why else app.walk_screen.walk.neuron is not None
+        assert app.walk_screen.walk.neuron == NeuronId(1, 17)
+        assert app.walk_screen.focused_pane == "prompts"
+
+
+# --- keys typed ahead ---
+
+
+@pytest.mark.parametrize(
+    "keys", [("O", "escape"), ("b", "escape"), ("question_mark", "escape"), ("3", "d", "escape")]
+)
+async def test_a_screen_that_is_left_twice_takes_no_other_with_it(keys: tuple[str, ...]) -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "A")
+        below = app.screen
+        await press(pilot, "escape")
+        below.dismiss(None)
+        assert app.screen is app.walk_screen
+        await press(pilot, *keys[:-1])
+        dialog = app.screen
+        assert dialog is not app.walk_screen
+        dialog.dismiss(None)
+        dialog.dismiss(None)
+        await settle(pilot)
+        assert app.screen is app.walk_screen
+
+
+async def test_the_palette_is_left_once() -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "P", "ctrl+p")
+        palette = app.screen
+        palette.dismiss(None)
+        palette.dismiss(None)
+        await settle(pilot)
+        assert isinstance(app.screen, PlaygroundScreen)
+
+
+# --- paths ---
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.json", "x" * 300])
+@pytest.mark.parametrize("key", ["x", "O"])
+async def test_a_path_that_cannot_be_is_said_in_the_dialog(key: str, path: str) -> None:
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "space", key)
+        app.screen.query_one("#path", Input).value = path
+        await press(pilot, "enter")
+        problem = app.screen.query_one("#problem", WrappedText).text
+        assert problem.startswith("That path does not work: ")

@@ -7,8 +7,9 @@ from textual.app import App, ComposeResult
 
 from tests.tui.canned import noise
 from tui_lookups.ids import HeadId
+from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.shading import plain_palette
-from tui_lookups.tui.widgets.head_grid import Cell, HeadGrid
+from tui_lookups.tui.widgets.head_grid import LABEL, HeadGrid
 
 
 class Shell(App[None]):
@@ -55,3 +56,55 @@ async def test_heads_that_do_not_reach_the_neuron_are_blank() -> None:
         await pilot.pause()
         rows = [" ".join(line.split()) for line in lines(grid)[:4]]
         assert rows == ["H0 H1", "L0 [+++ +1.00 ]", "L1 --- -1.00", ""]
+
+
+async def test_the_list_has_every_head_by_size_and_the_same_cursor() -> None:
+    async with Shell().run_test(size=(80, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        cells = {
+            HeadId(layer, index): Cell(noise(layer, index) - 0.5, index == 3, "a note")
+            for layer in range(48)
+            for index in range(25)
+        }
+        cells[HeadId(40, 20)] = Cell(-9.0, True, "the largest")
+        grid.show_heads(48, 25, cells)
+        grid.focus()
+        await pilot.press("v", "home")
+        shown = lines(grid)
+        assert shown[0].split()[:3] == ["#", "head", "attrib."]
+        assert shown[1].split()[:4] == ["1", "L40.H20", "-9.00", "---*"]
+        assert "the largest" in shown[1]
+        assert grid.virtual_size.height == len(cells) + 1
+        await pilot.press("down", "down")
+        third = sorted(cells, key=lambda head: -abs(cells[head].value))[2]
+        assert grid.head == third
+        await pilot.press("end")
+        assert lines(grid)[-1].split()[0] == str(len(cells))
+        await pilot.press("home", "v")
+        assert grid.head == HeadId(40, 20)
+        assert any(line.startswith("L40 ") and "[---*]" in line for line in lines(grid)), (
+            "scrolled back to it"
+        )
+
+
+async def test_a_legend_says_what_glyphs_mean_where_there_is_room() -> None:
+    async with Shell().run_test(size=(80, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        grid.show_heads(3, 2, {HeadId(0, 0): Cell(1.5, False), HeadId(2, 1): Cell(-1.0, False)})
+        await pilot.pause()
+        legend = next(line for line in lines(grid) if "raises" in line)
+        assert legend.split()[:8] == ["lowers", "---", "--", "-", ".", "+", "++", "+++"]
+        assert "+++ near 1.50" in legend
+
+
+async def test_a_pointer_is_told_what_it_rests_on() -> None:
+    async with Shell().run_test(size=(80, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        grid.show_heads(3, 2, {HeadId(0, 0): Cell(1.5, True, "38% of 4.00"), HeadId(2, 1): Cell(-1.0, False)})
+        await pilot.pause()
+        await pilot.hover(HeadGrid, offset=(LABEL + 2, 1))
+        assert str(grid.tooltip) == "L0.H0  +1.50  +++\nactive\n38% of 4.00"
+        await pilot.hover(HeadGrid, offset=(LABEL + 2, 2))
+        assert str(grid.tooltip) == "L1.H0 does not reach the neuron"
+        await pilot.hover(HeadGrid, offset=(1, 15))
+        assert grid.tooltip is None

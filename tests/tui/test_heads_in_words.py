@@ -10,7 +10,6 @@ from tests.tui.test_app import LARGE, SIZES, SMALL, hints, press, rest, running,
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
-from tui_lookups.tui.screens.explained import ExplainedRows, ExplainedScreen
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -256,38 +255,23 @@ async def test_what_was_explained_before_is_there_when_the_head_is_looked_at() -
         assert panel(app) == ""
 
 
-# --- the list ---
+# --- nothing to send with ---
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
-async def test_the_list_of_explanations_is_searched_and_opened(size: tuple[int, int]) -> None:
+async def test_without_a_key_the_dialog_says_what_to_set_and_sends_nothing() -> None:
     explorer = CannedExplorer()
-    explorer.words.write(NeuronId(2, 9), HeadId(1, 1), "begins a [red]sentence")
-    explorer.words.write(NeuronId(3, 3), HeadId(2, 2), "after a reason")
-    async with running(explorer, size) as (app, pilot):
-        await press(pilot, "i")
-        assert isinstance(app.screen, ExplainedScreen)
-        rows = app.screen.query_one(ExplainedRows)
-        assert rows.row_count() == 2
-        assert "after a reason\nwritten by hand" in dialog(app)
-        await press(pilot, "slash")
-        await type_text(pilot, "sentence begins")
-        await pilot.pause(0.4)
-        assert asked(explorer, "explanations") == ["", "sentence begins"]
-        assert rows.row_count() == 1
-        await press(pilot, "escape")
-        await pilot.pause(0.4)
-        assert rows.row_count() == 2
-        await press(pilot, "down", "enter")
-        await rest(pilot)
-        assert app.walk_screen.walk.neuron == NeuronId(2, 9)
-        assert app.walk_screen.walk.head == HeadId(1, 1)
-        assert "[red]sentence" in panel(app)
-
-
-async def test_an_empty_list_says_how_to_fill_it() -> None:
-    async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "i")
-        assert app.screen.query_one(ExplainedRows).empty.startswith("Nothing is explained yet.")
-        await press(pilot, "enter", "y", "escape")
-        assert app.screen is app.walk_screen
+    explorer.words.problem = ("OPENAI_API_KEY is not set.", "Set it, or --base-url.")
+    async with running(explorer, SMALL) as (app, pilot):
+        for key in ("e", "s"):
+            await press(pilot, "3", key, "enter")
+            assert isinstance(app.screen, SendScreen)
+            assert dialog(app).endswith(
+                "OPENAI_API_KEY is not set.\nSet it, or --base-url.\n"
+                "Nothing can be sent before that; everything else works."
+            )
+            assert str(app.screen.query_one(".dialog").border_subtitle) == "escape close"
+            await press(pilot, "escape")
+        assert not asked(explorer, "explain")
+        assert not asked(explorer, "score_explanation")
+        await press(pilot, "2", "j", "enter")
+        assert app.walk_screen.walk.heads is not None, "everything else works"

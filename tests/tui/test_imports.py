@@ -24,6 +24,17 @@ def test_the_app_is_light() -> None:
         assert f"tui_lookups.tui.screens.{late}" not in modules
 
 
+def test_the_app_needs_few_results_and_no_subcommand_before_its_first_paint() -> None:
+    modules = loaded("import tui_lookups.cli, tui_lookups.commands.opening, tui_lookups.tui.running")
+    late = {f"tui_lookups.results.{name}" for name in ("explanation", "attribution", "prompts", "exported")}
+    assert not modules & late
+    assert not modules & {"tui_lookups.commands.walk", "tui_lookups.commands.analysis", "tui_lookups.storage"}
+
+
+def test_a_tokens_neurons_from_the_cache_need_nothing_heavy() -> None:
+    assert not loaded("import tui_lookups.explorer") & {*HEAVY, "tui_lookups.corpus", "http.client"}
+
+
 def test_the_package_alone_brings_no_textual() -> None:
     assert "textual" not in loaded("import tui_lookups.tui")
 

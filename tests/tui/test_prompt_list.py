@@ -10,9 +10,8 @@ from textual.app import App, ComposeResult
 from tests.tui.canned import CannedExplorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt
-from tui_lookups.tui import prompt_lines
+from tui_lookups.tui import prompt_layouts, prompt_lines
 from tui_lookups.tui.shading import ansi_palette
-from tui_lookups.tui.widgets import prompt_list
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 NEURON = NeuronId(5, 371)
@@ -36,8 +35,8 @@ def many(count: int, length: int) -> tuple[Prompt, ...]:
 async def test_ten_thousand_long_prompts_cost_what_is_on_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     wrapped: list[int] = []
     cleaned: list[int] = []
-    wrap, texts_of = prompt_list.wrap_tokens, prompt_lines.texts_of
-    monkeypatch.setattr(prompt_list, "wrap_tokens", lambda t, w: (wrapped.append(len(t)), wrap(t, w))[1])
+    wrap, texts_of = prompt_layouts.wrap_tokens, prompt_lines.texts_of
+    monkeypatch.setattr(prompt_layouts, "wrap_tokens", lambda t, w: (wrapped.append(len(t)), wrap(t, w))[1])
     monkeypatch.setattr(prompt_lines, "texts_of", lambda p: (cleaned.append(p.prompt_id), texts_of(p))[1])
     async with Shell().run_test(size=(80, 24)) as pilot:
         prompts = pilot.app.query_one(PromptList)
