@@ -269,6 +269,7 @@ async def test_heads_are_those_of_the_open_prompt_while_ranks_move() -> None:
     explorer = CannedExplorer(scanned=253)
     async with running(explorer) as (app, pilot):
         wanted = app.walk_screen.walk.prompt_id
+        app.screen.query_one(PromptList).hold()
         app.walk_screen.walk.heads = None
         explorer.scanned = 506  # rank 1 is another prompt now, which the list does not know yet
         app.walk_screen.walk.open_heads()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CannedExplorer
 from tests.tui.test_app import LARGE, SIZES, SMALL, hints, line, press, rest, running, settle, type_text
@@ -17,7 +16,6 @@ from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.variant_list import VariantList
 
@@ -350,49 +348,3 @@ async def test_a_typed_head_that_cannot_be_shown_says_why() -> None:
             assert hints(app).startswith(why) if why else app.walk_screen.walk.neuron is not None
         assert app.walk_screen.walk.neuron == NeuronId(1, 17)
         assert app.walk_screen.focused_pane == "prompts"
-
-
-# --- keys typed ahead ---
-
-
-@pytest.mark.parametrize(
-    "keys", [("O", "escape"), ("b", "escape"), ("question_mark", "escape"), ("3", "d", "escape")]
-)
-async def test_a_screen_that_is_left_twice_takes_no_other_with_it(keys: tuple[str, ...]) -> None:
-    async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "A")
-        below = app.screen
-        await press(pilot, "escape")
-        below.dismiss(None)
-        assert app.screen is app.walk_screen
-        await press(pilot, *keys[:-1])
-        dialog = app.screen
-        assert dialog is not app.walk_screen
-        dialog.dismiss(None)
-        dialog.dismiss(None)
-        await settle(pilot)
-        assert app.screen is app.walk_screen
-
-
-async def test_the_palette_is_left_once() -> None:
-    async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "P", "ctrl+p")
-        palette = app.screen
-        palette.dismiss(None)
-        palette.dismiss(None)
-        await settle(pilot)
-        assert isinstance(app.screen, PlaygroundScreen)
-
-
-# --- paths ---
-
-
-@pytest.mark.parametrize("path", ["~nobody-of-that-name/x.json", "x" * 300])
-@pytest.mark.parametrize("key", ["x", "O"])
-async def test_a_path_that_cannot_be_is_said_in_the_dialog(key: str, path: str) -> None:
-    async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "space", key)
-        app.screen.query_one("#path", Input).value = path
-        await press(pilot, "enter")
-        problem = app.screen.query_one("#problem", WrappedText).text
-        assert problem.startswith("That path does not work: ")

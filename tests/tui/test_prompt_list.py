@@ -105,3 +105,20 @@ async def test_the_peak_is_marked_without_colour() -> None:
         text = "\n".join("".join(s.text for s in prompts.render_line(y)) for y in range(24))
         assert text.count(" but│ because") == len([row for row in text.splitlines() if "│" in row])
         assert " but│ because" in text
+
+
+async def test_an_untouched_list_follows_its_first_prompt_and_a_held_one_keeps_its_own() -> None:
+    class Empty(Shell):
+        AUTO_FOCUS = None
+
+    old, better = many(3, 20), many(4, 20)[::-1]  # prompt 3 is new and now first, prompt 0 is last
+    async with Empty().run_test(size=(80, 24)) as pilot:
+        prompts = pilot.app.query_one(PromptList)
+        for held, expected in ((False, 3), (True, 0)):
+            prompts.show_prompts(None, ())
+            prompts.show_prompts(NEURON, old)
+            if held:
+                prompts.hold()
+            prompts.show_prompts(NEURON, better)
+            assert prompts.current is not None
+            assert prompts.current.prompt_id == expected

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 
 PAGES = click.Group("pages")
@@ -14,28 +16,50 @@ PAGES = click.Group("pages")
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
 
-def pages() -> dict[str, Path]:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A documentation page; `text` is Markdown, None in a list of pages."""
+
+    name: str
+    title: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageList:
+    """The pages there are."""
+
+    pages: tuple[Page, ...]
+
+
+def read_pages() -> dict[str, Page]:
     """The pages by name, in alphabetical order."""
-    return {path.stem.lower(): path for path in sorted(FOLDER.glob("*.md"), key=lambda p: p.stem.lower())}
+    found = {}
+    for path in sorted(FOLDER.glob("*.md"), key=lambda path: path.stem.lower()):
+        text = path.read_text(encoding="utf-8")
+        name = path.stem.lower()
+        found[name] = Page(name, text.splitlines()[0].lstrip("# "), text)
+    return found
 
 
-@PAGES.command()
+@command(PAGES)
 @click.argument("page", required=False)
-def docs(page: str | None) -> None:
+def docs(invocation: Invocation, page: str | None) -> None:
     """The documentation: a page by its name, or the list of pages."""
-    found = pages()
+    found = read_pages()
     if page is None:
-        for name, path in found.items():
-            title = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-            click.echo(f"{name:20} {title}")
+        listed = tuple(Page(each.name, each.title, None) for each in found.values())
+        invocation.emit(PageList(listed), rows=[(each.name, each.title) for each in listed])
         return
-    if page.lower() not in found:
+    chosen = found.get(page.lower())
+    if chosen is None or chosen.text is None:
         raise LookupsError(f"There is no page {page!r}.", f"The pages: {', '.join(found)}.")
-    from rich.console import Console
-    from rich.markdown import Markdown
+    if invocation.json:
+        invocation.emit(chosen, rows=[])
+    elif click.get_text_stream("stdout").isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
 
-    text = found[page.lower()].read_text(encoding="utf-8")
-    if Console().is_terminal:
-        Console().print(Markdown(text))
+        Console().print(Markdown(chosen.text))
     else:
-        click.echo(text, nl=False)
+        invocation.emit_bytes(chosen.text.encode("utf-8"))

@@ -24,6 +24,7 @@ from tui_lookups.tui.screens.walk import WalkScreen
 from tui_lookups.tui.shading import ansi_palette
 from tui_lookups.tui.thrift import Sent, Thrifty
 from tui_lookups.tui.widgets.hints import Hints, unique
+from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class LookupsApp(App[None]):
         Binding(
             "C", "next_theme", "colours", id="app.theme", tooltip="Dark, light, the terminal's", show=False
         ),
+        *WORD_KEYS,
         Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
         Binding(
             "V",
@@ -254,6 +256,11 @@ class LookupsApp(App[None]):
         """Paint everything anew: something else wrote on the terminal."""
         self._sent.forget()
         self.screen.refresh(layout=True)
+
+    def action_move_words(self, by: int) -> None:
+        """Through the first text on screen that is longer than its place."""
+        if not any(text.move(by) for text in self.screen.query(Paragraphs) if text.region.height):
+            self.say("All of the text is on screen." if by > 0 else "This is where the text begins.")
 
     # --- plain text ---
 

@@ -79,6 +79,8 @@ def _heads(walk: Walk) -> str:
 
 def _source(walk: Walk) -> str:
     source = None if walk.sources is None else _strongest(walk.sources)
+    if source is None and walk.waiting("sources"):
+        return "where the head looked it up; that is being worked out."
     if source is None or walk.sources is None:
         return "where the head looked it up: open a head with enter."
     return (

@@ -9,6 +9,7 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui_lookups.tui.screens.leaving import LeavesOnce
@@ -76,7 +77,9 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Keys"
-            dialog.border_subtitle = "escape closes; names on the right are for [keys] in config.toml"
+            dialog.border_subtitle = Content(
+                "escape closes; names on the right are for [keys] in config.toml"
+            )
             rows = self._named_rows()
             yield KeyRows(self.rows(), tuple(name for _, _, name in rows), id="keys")
 

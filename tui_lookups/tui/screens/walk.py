@@ -209,6 +209,8 @@ class WalkScreen(TokenPart, NeuronsPart, PromptsPart, HeadPart, PlacesPart, Tour
     def watch_focused_pane(self, pane: PaneName) -> None:
         self.view.arrange()
         self.view.show("story")
+        if pane != "neurons":
+            self.query_one(PromptList).hold()
         if pane in ("heads", "detail"):
             self.walk.open_heads()
 

@@ -295,7 +295,8 @@ class WalkView:
         if prompt is not None and position < len(prompt.tokens):
             token, value = prompt.tokens[position], prompt.activations[position]
             where = "  the peak" if position == prompt.peak.position else ""
-            share = f"  {value / prompt.peak.activation:.0%} of the peak" if not where else ""
+            peak = prompt.peak.activation  # zero where a random prompt does not move the neuron
+            share = f"  {value / peak:.0%} of the peak" if peak and not where else ""
             text = f"  #{token.id}  position {position}  activation {value:.2f}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))
         self._screen.query_one("#token-under", TextLines).show_lines(line)

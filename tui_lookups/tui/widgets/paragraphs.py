@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
+from textual.binding import Binding
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -15,9 +16,29 @@ from tui_lookups.tui.widgets.painting import palette_of
 if TYPE_CHECKING:
     from tui_lookups.tui.wording import Paragraph, Tone
 
+WORD_KEYS = (
+    Binding(
+        "greater_than_sign",
+        "move_words(1)",
+        "more",
+        id="app.words-down",
+        tooltip="Further in an explanation that is longer than its place",
+        show=False,
+    ),
+    Binding(
+        "less_than_sign",
+        "move_words(-1)",
+        "less",
+        id="app.words-up",
+        tooltip="Back in an explanation that is longer than its place",
+        show=False,
+    ),
+)
+"""The app's keys for `Paragraphs.move`."""
+
 
 class Paragraphs(Widget):
-    """As high as its text; what does not fit its place is cut at the bottom."""
+    """As high as its text; where its place is lower, `move` goes through it and the last line says so."""
 
     DEFAULT_CSS = "Paragraphs { height: auto; width: 1fr; }"
     ALLOW_SELECT = False
@@ -25,6 +46,7 @@ class Paragraphs(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.paragraphs: tuple[Paragraph, ...] = ()
+        self._first = 0
         self._wrapped: tuple[int, list[tuple[str, Tone]]] | None = None
         self.display = False
 
@@ -32,6 +54,7 @@ class Paragraphs(Widget):
         """Show these; none hides the widget."""
         if paragraphs != self.paragraphs:
             self.paragraphs = paragraphs
+            self._first = 0
             self._wrapped = None
             self.display = bool(paragraphs)
             self.refresh(layout=True)
@@ -51,13 +74,31 @@ class Paragraphs(Widget):
             self._wrapped = (width, lines)
         return self._wrapped[1]
 
+    def move(self, by: int) -> bool:
+        """Go `by` screens down the text (up: negative); whether there was anywhere to go."""
+        height = self.size.height
+        last = max(0, len(self._lines(self.size.width)) - height)
+        first = max(0, min(self._first + by * max(1, height - 1), last))
+        moved = first != self._first
+        self._first = first
+        if moved:
+            self.refresh()
+        return moved
+
+    def on_resize(self) -> None:
+        self._first = 0
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return max(1, len(self._lines(width)))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         lines = self._lines(width)
-        text, tone = lines[y] if y < len(lines) else ("", "plain")
+        line = self._first + y
+        text, tone = lines[line] if line < len(lines) else ("", "plain")
+        below = len(lines) - self._first - self.size.height
+        if below > 0 and y == self.size.height - 1:
+            text, tone = f"… {below + 1} more lines: > and < move in them", "dim"
         palette = palette_of(self.app)
         return Strip([Segment(fit(text, width), getattr(palette, tone))]).apply_style(self.rich_style)
 

@@ -66,6 +66,7 @@ class PromptList(Canvas):
         self.position = 0
         self.empty = ""
         self._neuron: NeuronId | None = None
+        self._held = False
         self._closed_height = 1
         self._maximum = 0.0
         self._marked: frozenset[int] = frozenset()
@@ -77,8 +78,13 @@ class PromptList(Canvas):
     # --- data ---
 
     def show_prompts(self, neuron: NeuronId | None, prompts: tuple[Prompt, ...]) -> None:
-        """Show `prompts`; for the neuron shown already, the cursor stays on its prompt and token."""
+        """Show `prompts`; for the neuron shown already, the cursor stays on its prompt and token.
+
+        Until somebody went there (`hold`) it follows the first prompt of a list that is still improving.
+        """
         same = neuron == self._neuron
+        if not same:
+            self._held = self.has_focus
         if same and prompts == self.prompts:
             return
         current = self.current
@@ -87,11 +93,12 @@ class PromptList(Canvas):
         self._maximum = max((abs(p.peak.activation) for p in prompts), default=0.0)
         self._layouts.forget()
         self.found = find_text(prompts, self.found.needle)
-        index = 0
+        index, kept = 0, False
         if same and current is not None:
-            index = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
-        if index <= 0 and not (same and current is not None and index == 0):
-            index = 0
+            found = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
+            kept = found == 0 or (found > 0 and self._held)
+            index = found if kept else 0
+        if not kept:
             self.position = prompts[0].peak.position if prompts else 0
             self._sources = None
         moved = index - self.index if same else 0
@@ -251,6 +258,10 @@ class PromptList(Canvas):
 
     # --- cursor ---
 
+    def hold(self) -> None:
+        """From now on the cursor stays on its prompt, whatever rank that has."""
+        self._held = True
+
     def go_to(self, prompt_id: int, position: int | None = None) -> None:
         """Put the cursor on a prompt, and on one of its tokens."""
         index = next((i for i, p in enumerate(self.prompts) if p.prompt_id == prompt_id), None)
@@ -260,6 +271,7 @@ class PromptList(Canvas):
     def _move_to(self, index: int, position: int | None = None) -> None:
         if not self.prompts:
             return
+        self._held = True
         index = max(0, min(index, len(self.prompts) - 1))
         prompt = self.prompts[index]
         other = index != self.index

@@ -1,0 +1,70 @@
+"""Every screen at every size and in every theme, held to what `measuring` says.
+
+The default run measures each screen where its picture is taken (test_snapshots) and in one more theme and
+size; here all of them are.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color as Shade
+
+from tests.tui.canned import CannedExplorer
+from tests.tui.measuring import (
+    BLACK,
+    DIM,
+    LARGE,
+    SMALL,
+    TEXT,
+    WHITE,
+    change,
+    check_everything,
+    check_far_too_small,
+    contrast,
+    legibility,
+)
+from tests.tui.views import VIEWS, shown
+from tui_lookups.tui.app import LookupsApp
+
+THEMES = ("lookups-dark", "lookups-light", "ansi-dark")
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast(BLACK, WHITE) == pytest.approx(21)
+    assert contrast(Shade.parse("#767676"), WHITE) == pytest.approx(4.54, abs=0.01)
+    assert contrast(Shade.parse("#777777"), WHITE) < TEXT
+
+
+@pytest.mark.parametrize(
+    ("style", "readable"),
+    [
+        ("#d8dde3 on #12161b", True),
+        ("#555555 on #12161b", False),
+        ("reverse #d8dde3 on #12161b", True),
+        ("black on yellow", True),
+        ("white on yellow", False),
+        ("red", True),
+        ("blue on black", False),
+        ("", True),
+    ],
+)
+def test_what_is_readable(style: str, readable: bool) -> None:
+    app = LookupsApp(CannedExplorer(), theme="ansi-dark")
+    ratio, wanted = legibility(Segment("text", Style.parse(style)), app)
+    assert (ratio >= wanted) is readable
+    assert wanted in (TEXT, DIM)
+    assert legibility(Segment("───", Style.parse(style)), app)[1] == 0, "a frame is not read"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VIEWS)
+async def test_a_screen_can_be_read_at_every_size_and_colour(name: str) -> None:
+    async with shown(name, SMALL) as (app, pilot):
+        for theme, size in product(THEMES, (SMALL, LARGE)):
+            await change(app, pilot, theme, size)
+            check_everything(app, name)
+        await check_far_too_small(app, pilot)

@@ -1,0 +1,175 @@
+"""Every screen of the app on a canned explorer: the keys that lead to it, for pictures and measurements.
+
+No figure here comes from a model, no text from this machine and no time from a clock, so that what is shown
+is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from textual.geometry import Region
+from textual.pilot import Pilot
+from textual.screen import ModalScreen
+from textual.strip import Strip
+
+from tests.tui.canned import CannedExplorer
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.door import Door
+from tui_lookups.tui.opening import Opening
+from tui_lookups.tui.options import Options
+from tui_lookups.tui.widgets.hints import Hints
+
+REST = "rest"
+"""In place of a key: wait until the cursor counts as at rest and what was typed as typed."""
+
+_QUIET, _PATIENCE = 2, 60
+
+
+def _plain_text() -> CannedExplorer:
+    return CannedExplorer(hostile=False)
+
+
+def _hostile() -> CannedExplorer:
+    return CannedExplorer(hostile=True)
+
+
+def _scanning() -> CannedExplorer:
+    return CannedExplorer(scanned=310, hostile=False)
+
+
+def _loading() -> CannedExplorer:
+    return CannedExplorer(hold=True)
+
+
+def _failing() -> CannedExplorer:
+    explorer = CannedExplorer(hold=True)
+    explorer.failure = ("There is no model at 'x'.", "Give demo, or a folder.")
+    return explorer
+
+
+def _refusing() -> CannedExplorer:
+    explorer = _plain_text()
+    explorer.fail["activations"] = LookupsError("The text is too long.", "Cut it to 256 tokens.")
+    return explorer
+
+
+def _explained() -> CannedExplorer:
+    explorer = _plain_text()
+    explorer.words.write(NeuronId(5, 371), HeadId(3, 2), "After a reason was asked for.")
+    explorer.words.write(NeuronId(2, 17), HeadId(1, 1), "At the end of a clause; [brackets] are text.")
+    return explorer
+
+
+_DARK = Options(theme="lookups-dark")
+
+
+@dataclass(frozen=True)
+class View:
+    """Keys pressed on a new app, and the class of the screen they end on."""
+
+    screen: str
+    keys: tuple[str, ...] = ()
+    explorer: Callable[[], CannedExplorer] = _plain_text
+    options: Options = _DARK
+
+
+_TEXT = (*"not", "space", *"so", REST)
+
+VIEWS: dict[str, View] = {
+    "neurons": View("WalkScreen"),
+    "loading": View("WalkScreen", (), _loading),
+    "filter": View("WalkScreen", ("slash", "t", "i")),
+    "tokens": View("WalkScreen", ("t", *"time")),
+    "pieces": View("WalkScreen", ("t", *"becausewhile")),
+    "prompts": View("WalkScreen", ("2", "j", "right", REST)),
+    "scanning": View("WalkScreen", ("2",), _scanning),
+    "statistics": View("WalkScreen", ("2", "K", REST)),
+    "hostile": View("WalkScreen", ("2", "z", REST), _hostile),
+    "find": View("WalkScreen", ("2", "slash", *"but", REST)),
+    "heads": View("WalkScreen", ("3", REST)),
+    "heads-list": View("WalkScreen", ("3", "v", REST)),
+    "overview": View("WalkScreen", ("3", "a", REST)),
+    "detail": View("WalkScreen", ("3", REST, "enter", REST)),
+    "explanation": View("WalkScreen", ("3", REST, "e", "enter", "s", "enter", REST)),
+    "plain": View("WalkScreen", ("2",), _plain_text, Options(theme="lookups-dark", plain=True)),
+    "low": View("WalkScreen", ("3", REST), _plain_text, Options(theme="lookups-dark", low_bandwidth=True)),
+    "atlas": View("AtlasScreen", ("A", "down", "down", "enter", "down")),
+    "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
+    "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
+    "basket": View("BasketScreen", ("space", "2", "space", "3", REST, "space", "b")),
+    "explained": View("ExplainedScreen", ("i",), _explained),
+    "all-heads": View("HeadRunScreen", ("3", REST, "W", "s", "enter", "down", REST)),
+    "ablation": View("AblationScreen", ("3", REST, "d", REST)),
+    "send": View("SendScreen", ("3", REST, "e", REST)),
+    "write": View("WriteScreen", ("3", REST, "E", *"why")),
+    "help": View("HelpScreen", ("2", "question_mark")),
+    "export": View("ExportScreen", ("space", "x")),
+    "open-export": View("OpenExportScreen", ("O", *"x.json", "enter", REST)),
+    "load-problem": View("LoadProblemScreen", (), _failing),
+}
+
+
+@asynccontextmanager
+async def shown(name: str, size: tuple[int, int]) -> AsyncIterator[tuple[LookupsApp, Pilot[None]]]:
+    """The app on a view, at rest, with the keys on its bottom line."""
+    view = VIEWS[name]
+    opening = Opening("x", "demo", lambda _model, _corpus: cast("Door", CannedExplorer()))
+    app = LookupsApp(view.explorer(), options=view.options, opening=opening)
+    async with app.run_test(size=size) as pilot:
+        await still(app, pilot)
+        for key in view.keys:
+            await (pilot.pause(0.35) if key == REST else pilot.press(_named(key)))
+            if key == REST:
+                await still(app, pilot)
+        await still(app, pilot)
+        await without_message(app, pilot)
+        assert type(app.screen).__name__ == view.screen, f"{name}: the keys end on {app.screen}"
+        yield app, pilot
+
+
+def _named(key: str) -> str:
+    return {".": "full_stop", " ": "space", "/": "slash"}.get(key, key)
+
+
+async def still(app: LookupsApp, pilot: Pilot[None]) -> None:
+    """Until nothing changes on the screen any more."""
+    before, same = None, 0
+    for _ in range(_PATIENCE):
+        await pilot.pause()
+        now = texts(app)
+        same = same + 1 if now == before else 0
+        if same >= _QUIET:
+            return
+        before = now
+    raise AssertionError("the screen does not come to rest")
+
+
+async def without_message(app: LookupsApp, pilot: Pilot[None]) -> None:
+    """The bottom line says its keys: messages go by the clock."""
+    for screen in app.screen_stack:
+        for hints in screen.query(Hints):
+            hints.say("")
+    await pilot.pause()
+
+
+def strips(app: LookupsApp) -> list[Strip]:
+    """Every line of the top screen as it is composed."""
+    return list(app.screen._compositor.render_strips())
+
+
+def texts(app: LookupsApp) -> list[str]:
+    """What is on the top screen, line by line."""
+    return ["".join(segment.text for segment in strip) for strip in strips(app)]
+
+
+def own_region(app: LookupsApp) -> Region:
+    """The part of the terminal that belongs to the top screen: a dialog's frame, or everything."""
+    if isinstance(app.screen, ModalScreen):
+        return app.screen.query_one(".dialog").region.intersection(app.screen.region)
+    return app.screen.region
