@@ -52,15 +52,11 @@ def explorer(cache_dir: Path, walk_server: ChatServer) -> Iterator[Explorer]:
 @pytest.fixture(scope="module")
 def subject(explorer: Explorer) -> tuple[NeuronId, HeadId]:
     """A neuron of the demo and a head worth explaining for it, with both classes in both parts."""
-    for row in explorer.neurons(" time", top=10).neurons:
-        heads = [
-            mean.head
-            for mean in explorer.heads_overview(row.neuron, trimmed=True).heads
-            if mean.worth_explaining and explorer.head_scores.plan(row.neuron, mean.head).calls > 1
-        ]
-        if len(heads) > 1:  # scoring one leaves something to ask for in a run over all
-            return row.neuron, heads[0]
-    raise AssertionError("the demo has no neuron with two heads worth explaining")
+    for row in explorer.neurons(explorer.first_view().token.id, top=10).neurons:
+        for mean in explorer.heads_overview(row.neuron, trimmed=True).heads:
+            if mean.worth_explaining and explorer.head_scores.plan(row.neuron, mean.head).calls > 1:
+                return row.neuron, mean.head
+    raise AssertionError("the demo has no head worth explaining")
 
 
 def test_examples_are_those_of_their_part_with_the_labels_of_the_heads(
@@ -195,10 +191,23 @@ def test_the_walk_and_no_trace_of_the_key(
     assert all(is_scoring(message) or "ACTIVE" in message for message in walk_server.messages)
 
 
+@pytest.fixture
+def not_asked_yet(cache_dir: Path, walk_server: ChatServer) -> Iterator[Explorer]:
+    """The same model and corpus, and an explainer of which nothing is cached."""
+    settings = load_settings(
+        cache_dir=cache_dir, threads=1, device="cpu", base_url=walk_server.base_url,
+        explainer_model="gpt-4o", explainer_retries=0, explainer_timeout=20.0,
+    )  # fmt: skip
+    made = Explorer(settings)
+    yield made
+    made.close()
+
+
 async def test_no_picture_of_the_app_shows_the_key(
-    explorer: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
+    not_asked_yet: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
 ) -> None:
     """Explained and scored in the app; the last explanation is refused with the key repeated."""
+    explorer = not_asked_yet
     neuron, head = subject
     explorer.explain(neuron, head)
     app = LookupsApp(explorer, theme="lookups-dark")
