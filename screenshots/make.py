@@ -46,6 +46,7 @@ SCENES: dict[str, Scene] = {
         ("P", *("space" if c == " " else c for c in "for the first")), NARROW, patience=4.0
     ),
     "help-80x24-dark": Scene(("2", "question_mark"), NARROW),
+    "tour-160x45-dark": Scene(("T", "T", "T", "T", "T"), patience=2.0),
     "export-80x24-dark": Scene(("space", "x"), NARROW),
 }
 
@@ -86,6 +87,7 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as cache:
         first = Explorer(load_settings(cache_dir=Path(cache), device="cpu"))
         first.scan()
+        first.offer_tour()  # claimed here, so that only the scene that asks for it shows it
         first.close()
         for name in names or SCENES:
             explorer = Explorer(load_settings(cache_dir=Path(cache), device="cpu"))
