@@ -125,7 +125,7 @@ def progress(cache: Path, corpus: Path) -> int:
     return int(json.loads(done.stdout)["resumed_from"])
 
 
-@pytest.mark.parametrize("how", ["q", "SIGHUP", "SIGTERM"])
+@pytest.mark.parametrize("how", ["q", "SIGHUP", pytest.param("SIGTERM", marks=pytest.mark.slow)])
 def test_leaving_during_the_scan_keeps_its_work(how: str, tmp_path: Path) -> None:
     """The only checkpoint is the one written on leaving: the interval is set beyond the test's end."""
     corpus = tmp_path / "more.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def docs(invocation: Invocation, page: str | None) -> None:
         raise LookupsError(f"There is no page {page!r}.", f"The pages: {', '.join(found)}.")
     if invocation.json:
         invocation.emit(chosen, rows=[])
-    elif click.get_text_stream("stdout").isatty():
+    elif sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown
 
