@@ -38,7 +38,7 @@ def test_the_pull_moves_rare_rows_to_the_mean_and_leaves_frequent_ones() -> None
     counts[[0, 4]] = 0
     counts[7] = training._RARE
     settings = training.Settings(
-        seconds=1, vocab=12, layers=1, heads=2, width=8, context=8, batch=1, lr=0.0, adam_lr=0.1,
+        steps=1, vocab=12, layers=1, heads=2, width=8, context=8, batch=1, lr=0.0, adam_lr=0.1,
         sparsity=0.0, seed=0, compile=False,
     )  # fmt: skip
     for parameter in model.parameters():
@@ -62,7 +62,7 @@ def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(training, "_LOG_EVERY", 5)
     settings = training.Settings(
-        seconds=1.5, vocab=300, layers=1, heads=2, width=16, context=16, batch=4,
+        steps=40, vocab=300, layers=1, heads=2, width=16, context=16, batch=4,
         lr=0.02, adam_lr=0.01, sparsity=1e-4, seed=0, compile=False,
     )  # fmt: skip
     out = tmp_path / "out"
@@ -72,8 +72,8 @@ def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
     assert sum(json.loads((out / "counts.json").read_text())["tokens"]) == first["corpus_tokens"]
     assert GPT2LMHeadModel.from_pretrained(out).config.n_embd == 16
 
-    longer = training.Settings(**{**first["settings"], "seconds": 2.5})
+    longer = training.Settings(**{**first["settings"], "steps": 60})
     training.train(books, out, None, None, longer)
     second = json.loads((out / "training.json").read_text())
-    assert second["tokens_seen"] > first["tokens_seen"]
+    assert (first["tokens_seen"], second["tokens_seen"]) == (40 * 4 * 16, 60 * 4 * 16)
     assert second["log"][0] == first["log"][0]

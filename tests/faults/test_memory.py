@@ -39,10 +39,11 @@ def heavy_model(folder: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("megabytes", [8, 80, 160])
+@pytest.mark.parametrize("megabytes", [8, 80, 120])
 def test_a_model_that_does_not_fit(
     tiny_folder: Callable[[str], Path], tmp_path: Path, megabytes: int
 ) -> None:
+    # The file is mapped and its weights are copied once: 128 MB, which no memory freed before can serve.
     folder = heavy_model(tiny_folder("gpt2"), tmp_path / "m")
     load_model(tiny_folder("gpt2"), name="m", source="", fingerprint="", device="cpu")  # libraries in place
 
