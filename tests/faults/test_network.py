@@ -41,8 +41,15 @@ except LookupsError as error:
 """
 
 
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 class Hub(ThreadingHTTPServer):
-    """Serves one model folder; `cut` names a file and after how many bytes its connection breaks."""
+    """Serves one model folder.
+
+    `cut` names a file and after how many bytes its connection breaks; `endless` one that never ends.
+    """
 
     daemon_threads = True
 
@@ -50,6 +57,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
         self.cut: dict[str, int] = {}
+        self.endless = ""
         self.down = False
 
     @property
@@ -80,11 +88,16 @@ class Handler(BaseHTTPRequestHandler):
             return
         path = unquote(urlsplit(self.path).path)
         if path.startswith("/api/models/someone/tiny"):
-            siblings = [{"rfilename": name} for name in self.server.files]
-            tree = [
-                {"type": "file", "path": n, "size": len(d), "oid": "0" * 40}
+            sizes = {n: self.size(n, d) for n, d in self.server.files.items()}
+            siblings = [
+                {
+                    "rfilename": n,
+                    "size": sizes[n],
+                    "lfs": {"sha256": sha256(d), "size": sizes[n], "pointerSize": 1},
+                }
                 for n, d in self.server.files.items()
             ]
+            tree = [{"type": "file", "path": n, "size": sizes[n], "oid": "0" * 40} for n in sizes]
             info = {"id": "someone/tiny", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
             self.send(json.dumps(tree if "/tree/" in path else info).encode(), "application/json", body=body)
             return
@@ -94,12 +107,15 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send(self.server.files[name], "application/octet-stream", body=body, name=name)
 
+    def size(self, name: str, data: bytes) -> int:
+        return 10**10 if name and name == self.server.endless else len(data)
+
     def send(self, data: bytes, kind: str, *, body: bool, status: int = 200, name: str = "") -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
+        self.send_header("content-length", str(self.size(name, data)))
         if name:
-            self.send_header("etag", f'"{hashlib.sha256(data).hexdigest()}"')
+            self.send_header("etag", f'"{sha256(data)}"')
             self.send_header("x-repo-commit", COMMIT)
         self.end_headers()
         if not body:
@@ -107,11 +123,23 @@ class Handler(BaseHTTPRequestHandler):
         end = self.server.cut.get(name)
         if end is not None:
             time.sleep(1.0)  # the other files, fetched at the same time, arrive first
+        if name and name == self.server.endless:
+            self.go_on()
+            return
         self.wfile.write(data[:end])
         if end is not None:
             self.wfile.flush()
             self.close_connection = True
             self.connection.close()
+
+    def go_on(self) -> None:
+        """Ten megabytes a second until the client hangs up."""
+        try:
+            while True:
+                self.wfile.write(bytes(1 << 20))
+                time.sleep(0.1)
+        except OSError:
+            return
 
 
 @contextmanager
@@ -125,7 +153,7 @@ def hub_of(folder: Path) -> Iterator[Hub]:
         hub.server_close()
 
 
-def ask(hub: Hub, tmp_path: Path) -> list[str]:
+def ask(hub: Hub, tmp_path: Path, child: str = CHILD) -> list[str]:
     """`--model someone/tiny` in a process of its own, against this hub."""
     clean = {
         k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.endswith("_OFFLINE")
@@ -135,7 +163,7 @@ def ask(hub: Hub, tmp_path: Path) -> list[str]:
         "HF_HUB_DOWNLOAD_TIMEOUT": "20", "HF_HUB_ETAG_TIMEOUT": "20", "NO_PROXY": "*",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path / "cache")],
+        [sys.executable, "-c", child, str(tmp_path / "cache")],
         capture_output=True, text=True, env=environment, timeout=120, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr

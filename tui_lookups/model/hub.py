@@ -1,46 +1,68 @@
-"""Models of the Hugging Face hub as folders of its local cache; every way this can fail as one sentence."""
+"""Models of the Hugging Face hub as folders of its local cache; every way this can fail as one sentence.
+
+A fetch goes on in a thread, while the caller's thread tells how much of it has arrived and may give it up:
+
+1. The hub is asked which files there are, how large each is, and the name of its blob in the local cache.
+2. The hub's own client fetches them; what has arrived is the size of those blobs on the disk, whole or not.
+3. A large file's blob is named by its SHA-256, against which `require_whole` holds the file itself.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from tui_lookups.errors import ModelLoadError
+from tui_lookups.errors import LookupsError, ModelLoadError
 
 _HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3")
+_SHA256_NAME = re.compile(r"[0-9a-f]{64}")
+_TELL_SECONDS = 0.2
 
 
 def hub_folder(
-    name: str, patterns: Sequence[str], other_weights: Sequence[str], *, local_only: bool
+    name: str,
+    patterns: Sequence[str],
+    other_weights: Sequence[str],
+    *,
+    local_only: bool,
+    say: Callable[[str], None] = lambda _: None,
+    poll: Callable[[], None] = lambda: None,
 ) -> Path | None:
     """The snapshot folder of a hub model; None when it is not in the local cache (`local_only`).
 
     Args:
         patterns: the files wanted.
         other_weights: wanted too where the model has no safetensors.
+        say: told how far a fetch is.
+        poll: called several times a second during a fetch; raises Cancelled to stop it.
     Raises:
         ModelLoadError: no such model, gated, or the hub cannot be reached.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
         RepositoryNotFoundError,
     )
 
-    wanted = list(patterns)
     try:
         with _quiet():
-            if not local_only:
-                _require_name_service(name)
-                if not any(file.endswith(".safetensors") for file in HfApi().list_repo_files(name)):
-                    wanted += other_weights
-            return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=local_only))
+            if local_only:
+                return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=True))
+            _require_name_service(name)
+            return _fetch(name, patterns, other_weights, say, poll)
+    except LookupsError:
+        raise
     except GatedRepoError as error:
         raise ModelLoadError(
             f"{name} is gated: the hub wants to know who asks.",
@@ -55,12 +77,103 @@ def hub_folder(
         raise ModelLoadError(
             f"{name!r} is not a hub name.", "Write it like gpt2 or EleutherAI/pythia-160m."
         ) from error
+    except ValueError as error:  # such as a file too large for the client without its extension
+        raise ModelLoadError(
+            f"The hub's client cannot fetch {name}: {str(error).strip().splitlines()[0]}",
+            "Or fetch it by other means, and point --model at its folder.",
+        ) from error
     except Exception as error:
         if not _is_about_the_network(error):
             raise
         if local_only:
             return None
         raise _unreachable(name) from error
+
+
+def require_whole(files: Sequence[Path], digest: Callable[[Path], str]) -> None:
+    """Hold files of a snapshot against the SHA-256 that the hub gave for each (it gives it for large ones).
+
+    Raises ModelLoadError: a file is not what the hub has.
+    """
+    for path in files:
+        blob = path.resolve()
+        if blob.parent.name == "blobs" and _SHA256_NAME.fullmatch(blob.name) and digest(path) != blob.name:
+            raise ModelLoadError(
+                f"{path.name} in the hub's local cache is not what the hub has (its SHA-256 differs).",
+                f"Delete {blob}, and it is fetched anew.",
+            )
+
+
+def _fetch(
+    name: str,
+    patterns: Sequence[str],
+    other_weights: Sequence[str],
+    say: Callable[[str], None],
+    poll: Callable[[], None],
+) -> Path:
+    """Fetch the files and tell how far it is; one that is given up ends with the next piece that arrives."""
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub.utils.tqdm import tqdm as hub_bar
+
+    files = HfApi().model_info(name, files_metadata=True).siblings or []
+    wanted = list(patterns)
+    if not any(file.rfilename.endswith(".safetensors") for file in files):
+        wanted += other_weights
+    blobs = {
+        (file.lfs.sha256 if file.lfs else file.blob_id) or "": file.size or 0
+        for file in files
+        if any(fnmatch(file.rfilename, pattern) for pattern in wanted)
+    }
+    given_up = threading.Event()
+
+    class Stoppable(hub_bar):  # the client has no other way of being stopped
+        def update(self, n: float | None = 1) -> Any:
+            if given_up.is_set():
+                raise InterruptedError("given up")
+            return super().update(n)
+
+    where = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
+    answer: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(snapshot_download(name, allow_patterns=wanted, tqdm_class=Stoppable))
+        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="hub-fetch", daemon=True).start()
+    try:
+        while True:
+            poll()
+            say(_so_far(name, blobs, where))
+            try:
+                return Path(answer.result(timeout=_TELL_SECONDS))
+            except TimeoutError:
+                if answer.done():
+                    raise
+    finally:
+        given_up.set()
+
+
+def _so_far(name: str, blobs: Mapping[str, int], where: Path) -> str:
+    """How much of the blobs, of these sizes in bytes (0: not known), lies in the folder `where`."""
+    total = sum(blobs.values())
+    if not total:
+        return f"fetching {name} from the hub"
+    done = sum(min(size, _arrived(where, blob)) for blob, size in blobs.items())
+    return f"fetching {name} from the hub: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({done / total:.0%})"
+
+
+def _arrived(where: Path, blob: str) -> int:
+    """Bytes of a blob on the disk; the client adds to the name of one that is not whole yet."""
+    sizes = [0]
+    for path in where.glob(f"{blob}*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue  # renamed meanwhile; the next look counts it
+    return max(sizes)
 
 
 def _is_about_the_network(error: Exception) -> bool:

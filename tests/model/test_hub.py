@@ -1,0 +1,64 @@
+"""A fetch from the hub: told in bytes, given up at once, held against the hub's checksums."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.test_network import CHILD, ask, hub_of
+
+TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
+    "try:", "said = []\ntry:"
+).replace("found.fingerprint]", "found.fingerprint, *said]")  # fmt: skip
+GIVEN_UP = """
+import json, sys
+from pathlib import Path
+from tui_lookups.errors import Cancelled
+from tui_lookups.model.sources import find_model
+from tui_lookups.storage.files import file_digest
+said = []
+def poll():
+    if said and "hub: " in said[-1] and float(said[-1].split("hub: ")[1].split()[0]) > 5:
+        raise Cancelled()
+try:
+    find_model("someone/tiny", cache_dir=Path(sys.argv[1]), digest=file_digest, say=said.append, poll=poll)
+except Cancelled:
+    print(json.dumps(["cancelled", said[-1]]))
+"""
+
+
+def test_a_fetch_tells_its_bytes_and_a_file_that_is_not_the_hubs_is_named(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with hub_of(tiny_folder("gpt2")) as server:
+        total = sum(len(data) for data in server.files.values()) / 1e6
+        kind, found, _, *said = ask(server, tmp_path, TOLD)
+        assert kind == "found", found
+        assert said[0] == "fetching someone/tiny from the hub"
+        told = [
+            re.fullmatch(rf"{said[0]}: ([0-9.]+) of {total:.1f} MB \(([0-9]+)%\)", each) for each in said[1:]
+        ]
+        assert told
+        shares = [int(each[2]) if each else -1 for each in told]
+        assert shares == sorted(shares)
+        assert 0 <= shares[0] < 100  # the descriptions are fetched first, and count
+
+        blob = (Path(found) / "model.safetensors").resolve()
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        kind, message, hint = ask(server, tmp_path)
+        assert (kind, "model.safetensors" in message) == ("ModelLoadError", True), message
+        assert str(blob) in hint
+        blob.unlink()  # as the hint says
+        assert ask(server, tmp_path)[:2] == ["found", found]
+        assert blob.read_bytes() == whole
+
+
+def test_given_up_it_ends_though_the_file_goes_on(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    """The program ends: no thread of the client waits for the rest."""
+    with hub_of(tiny_folder("gpt2")) as server:
+        server.endless = "model.safetensors"
+        kind, said = ask(server, tmp_path, GIVEN_UP)
+    assert kind == "cancelled"
+    assert "of " in said
