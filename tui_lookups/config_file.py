@@ -13,6 +13,7 @@ from typing import Any
 import platformdirs
 
 from tui_lookups.errors import SettingsError
+from tui_lookups.home import expanded
 
 APP = "lookups-tui"
 PREFIX = "LOOKUPS_"
@@ -23,7 +24,7 @@ def config_path() -> Path:
     """Where config.toml is looked for; whether it exists is another matter."""
     chosen = os.environ.get(CONFIG_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return platformdirs.user_config_path(APP, appauthor=False) / "config.toml"
 
 

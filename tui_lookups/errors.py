@@ -6,6 +6,10 @@ exits 1, the app shows them in place. Anything else that escapes is a defect.
 
 from __future__ import annotations
 
+import logging
+
+_log = logging.getLogger(__name__)
+
 
 class LookupsError(Exception):
     """What went wrong, in one sentence (`message`), and what the person can do (`hint`)."""
@@ -43,6 +47,10 @@ class CacheError(LookupsError):
     """The cache folder cannot be created, read or written."""
 
 
+class UnavailableError(LookupsError):
+    """Files of the cache that cannot be read now: no damage is known of, so they are not dropped."""
+
+
 class SettingsError(LookupsError):
     """A setting with a value outside what is allowed."""
 
@@ -61,3 +69,39 @@ class NumericalError(LookupsError):
 
 class Cancelled(Exception):
     """Raised inside a job whose answer nobody waits for any more."""
+
+
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "bad_alloc",
+)
+"""What torch says in a plain RuntimeError, and the system in an OSError, when memory runs out."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out (torch's own by its name: torch is not imported here)."""
+    of_torch = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    if of_torch or isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def in_words(error: BaseException) -> LookupsError:
+    """Any error as a sentence and a hint: one of ours as it is, want of memory, or a defect (logged)."""
+    if isinstance(error, LookupsError):
+        return error
+    if is_out_of_memory(error):
+        return LookupsError(
+            "There is not enough memory for this.",
+            "Try a smaller model, --dtype bfloat16, a shorter --window or a smaller LOOKUPS_BATCH_TOKENS.",
+        )
+    first = (str(error).splitlines() or [""])[0]
+    _log.error("a defect", exc_info=error)
+    return LookupsError(
+        f"internal error: {type(error).__name__}: {first}".rstrip(": "),
+        "This is a defect of lookups-tui; its log (--log FILE) shows where.",
+    )

@@ -29,7 +29,7 @@ from tui_lookups.config_file import APP, PREFIX
 from tui_lookups.config_file import config_path as config_path
 from tui_lookups.config_file import config_text as config_text
 from tui_lookups.errors import FlagError, SettingsError
-from tui_lookups.results.base import ActivityRule, Dtype, Preset, ScanEngine, SignSetting
+from tui_lookups.results.base import ActivityRule, DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 from tui_lookups.settings_values import (
     Above0,
     Amount,
@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "demo"
     device: Annotated[DeviceName, word("Where the model runs.", "auto, cpu, cuda, cuda:N, mps")] = "auto"
+    device_map: Annotated[
+        DeviceMap,
+        choice("Blocks of a model larger than one GPU: on all GPUs (auto), or not spread.", DeviceMap),
+    ] = "none"
     dtype: Annotated[Dtype, choice("Number format of weights and activations.", Dtype)] = "float32"
     layers: Annotated[LayerNumbers | None, layer_list("Layers whose neurons are ranked.")] = None
     preset: Annotated[
@@ -152,6 +156,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             none="auto",
         ),
     ] = None
+    gpus_per_worker: Annotated[
+        From1, number("GPUs of each worker of Ray; a model is spread over several.", "a number from 1")
+    ] = 1
     compile: Annotated[
         bool, switch("Have torch compile the attention of the scan's forward pass; needs a C++ compiler.")
     ] = False

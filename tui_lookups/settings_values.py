@@ -8,13 +8,14 @@ how a text from a flag, a variable or config.toml becomes that type.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args
 
 from msgspec import Meta
+
+from tui_lookups.home import expanded, expanded_text
 
 MOST_LAYERS = 10_000
 
@@ -177,12 +178,12 @@ def _as_is(value: object) -> object:
 
 def _home(value: object) -> object:
     """ "~/models" as a shell would read it; also in the file and in the environment."""
-    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value
+    return expanded_text(value) if isinstance(value, str) and value.startswith("~") else value
 
 
 def _read_path(value: object) -> object:
     if isinstance(value, str | Path) and str(value):
-        return Path(value).expanduser()
+        return expanded(value)
     return value
 
 

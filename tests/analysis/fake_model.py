@@ -26,7 +26,8 @@ class FakeModel:
         self.by_token = random.integers(-6, 7, (N_LAYERS, VOCABULARY, D_MLP)) / 2
         self.by_position = random.integers(-2, 3, (N_LAYERS, WINDOW, D_MLP)) / 2
         self.dtype, self.device, self.basis = dtype, torch.device("cpu"), "folded"
-        self.forward_path = "plain"
+        self.devices = (self.device,)
+        self.forward_path, self.forms_patterns = "plain", False
         self.architecture = SimpleNamespace(gated=gated)
         self.info = ModelInfo(
             "fake",

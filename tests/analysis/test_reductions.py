@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +10,11 @@ import torch
 
 from tests.analysis.fake_model import FakeModel, random_corpus
 from tests.analysis.test_scan import digests, new_scan
+from tests.faults import processes
 from tui_lookups.analysis import reductions
 from tui_lookups.analysis.reductions import pad, reduce_activations
 from tui_lookups.analysis.scan import run_scan
+from tui_lookups.model.lookup_model import no_poll
 
 LENGTHS = [2, 4, 4, 4, 9, 9]
 
@@ -65,37 +64,25 @@ def test_what_running_out_of_memory_looks_like(error: Exception, expected: bool)
     assert reductions.is_out_of_memory(error) is expected
 
 
-STARVED = """
-import resource, sys
-from pathlib import Path
-import torch
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.test_scan import new_scan
-from tui_lookups.analysis.scan import run_scan
-
 class Hungry(FakeModel):
-    "Takes 8 MB a token."
-    def mlp_activations(self, tokens, layers, consume, *, poll=lambda: None):
+    """Takes 8 MB a token."""
+
+    def mlp_activations(self, tokens, layers, consume, *, poll=no_poll) -> None:
         held = torch.empty(tokens.numel() << 23, dtype=torch.uint8)
         super().mlp_activations(tokens, layers, consume, poll=poll)
-
-size = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmSize"))
-limit = (int(size.split()[1]) << 10) + (200 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-manifest = run_scan(new_scan(Hungry(gated=True), random_corpus(50), Path(sys.argv[1]))).manifest
-print(manifest.cut_to)
-"""
+        del held
 
 
+@processes.needs_fork
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
 def test_memory_that_really_runs_out_cuts_the_batch(tmp_path: Path) -> None:
     """The allocator's own error, in a process whose address space ends."""
-    done = subprocess.run(
-        [sys.executable, "-c", STARVED, str(tmp_path / "starved")],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert 0 < int(done.stdout) < 40
+
+    def work() -> int:
+        processes.limit_memory(200 << 20)
+        scan = new_scan(Hungry(gated=True), random_corpus(50), tmp_path / "starved")
+        return run_scan(scan).manifest.cut_to
+
+    assert 0 < processes.answer_of(work, tmp_path / "child") < 40
     run_scan(new_scan(FakeModel(gated=True), random_corpus(50), tmp_path / "roomy"))
     assert digests(tmp_path / "starved") == digests(tmp_path / "roomy")

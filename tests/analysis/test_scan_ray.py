@@ -159,8 +159,8 @@ def test_nan_on_a_worker_is_named_and_never_saved(tmp_path: Path, corpus) -> Non
 
 
 def test_shards_grow_where_they_are_quick_and_shrink_at_the_end(tmp_path: Path) -> None:
-    corpus = random_corpus(3000)
-    workers = MemoryWorkers(RoughModel(gated=True), 2)
+    corpus = random_corpus(1000)
+    workers = MemoryWorkers(RoughModel(), 2)
     run_scan(new_ray_scan(workers, corpus, tmp_path, batch_tokens=20))
     sizes = [end - first for first, end in workers.submitted]
     assert sizes[0] == BLOCK_BATCHES

@@ -6,32 +6,20 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from tests.analysis.fake_model import FakeModel, random_corpus
 from tests.analysis.test_scan import digests, new_scan
+from tests.faults import processes
 from tui_lookups.analysis.scan import run_scan
 from tui_lookups.errors import Cancelled
 from tui_lookups.storage.index import ScanIndex
 
 PROMPTS = 120
-
-CHILD = """
-import sys
-from pathlib import Path
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.test_scan import new_scan
-from tui_lookups.analysis.scan import run_scan
-scan = new_scan(FakeModel(gated=True), random_corpus({prompts}), Path(sys.argv[1]), checkpoint_seconds=0)
-print("resumed", scan.resume(), flush=True)
-run_scan(scan, progress=lambda p: print(p.prompts, flush=True))
-print("finished", flush=True)
-"""
 
 
 def partly_scanned(folder: Path, batches: int) -> int:
@@ -45,37 +33,44 @@ def partly_scanned(folder: Path, batches: int) -> int:
     return scan.progress().prompts
 
 
-def start_child(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(prompts=PROMPTS), str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
+def start_child(folder: Path) -> tuple[int, IO[str]]:
+    """A scan in a process of its own, and its words: a line when it has resumed, one a batch, one at last."""
+    said, says = os.pipe()
+
+    def work() -> None:
+        os.close(said)
+        with os.fdopen(says, "w", buffering=1) as out:
+            model, corpus = FakeModel(gated=True), random_corpus(PROMPTS)
+            scan = new_scan(model, corpus, folder, checkpoint_seconds=0)
+            print(scan.resume(), file=out)
+            run_scan(scan, progress=lambda progress: print(progress.prompts, file=out))
+            print("finished", file=out)
+
+    child = processes.start(work)
+    os.close(says)
+    return child, os.fdopen(said)
 
 
 def kill_and_resume(folder: Path, kills: int, seed: int) -> list[int]:
     """Kill the scan again and again, at a random moment after a random batch; prompts found each time."""
     rng, resumed = random.Random(seed), []
     while True:
-        child = start_child(folder)
-        assert child.stdout is not None
-        resumed.append(int(child.stdout.readline().split()[1]))
-        if kills == 0:
-            assert child.stdout.read().endswith("finished\n")
-            assert child.wait() == 0
-            return resumed
-        kills -= 1
-        for _ in range(rng.randint(1, 4)):
-            child.stdout.readline()
-        time.sleep(rng.random() * 0.01)  # somewhere within the next batch or its commit
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+        child, said = start_child(folder)
+        with said:
+            resumed.append(int(said.readline()))
+            if kills == 0:
+                assert said.read().endswith("finished\n")
+                assert processes.finished(child)
+                return resumed
+            kills -= 1
+            for _ in range(rng.randint(1, 4)):
+                said.readline()
+            time.sleep(rng.random() * 0.01)  # somewhere within the next batch or its commit
+            os.kill(child, signal.SIGKILL)
+            assert not processes.finished(child)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@processes.needs_fork
 def test_kill_minus_nine_and_resume_give_identical_bytes(tmp_path: Path) -> None:
     run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
     resumed = kill_and_resume(tmp_path / "killed", kills=2, seed=0)
@@ -85,7 +80,7 @@ def test_kill_minus_nine_and_resume_give_identical_bytes(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@processes.needs_fork
 @pytest.mark.parametrize("seed", range(5))
 def test_kill_minus_nine_many_times(tmp_path: Path, seed: int) -> None:
     run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))

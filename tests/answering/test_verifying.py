@@ -60,7 +60,7 @@ def test_nothing_that_was_cached_is_believed(bench: Bench, monkeypatch: pytest.M
     assert (found.tolerance, found.path) == (TOLERANCE, str(bench.path))
     assert found.fingerprints.model == bench.document.provenance.model.fingerprint
     assert len(asked) == 1
-    assert Path(asked[0]).name.startswith("verifying-")
+    assert Path(asked[0]).parent.name.startswith(".lookups-verifying-")
     assert not Path(asked[0]).exists()
     assert {
         path for path in bench.explorer._engine.cache.directory.rglob("*") if "verifying" in str(path)

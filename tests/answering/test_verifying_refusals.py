@@ -73,7 +73,7 @@ def test_exports_that_name_what_cannot_be_opened(bench: Bench, where: str, value
         verify(bench, bench.tampered(where, value))
     assert isinstance(refused.value, ExportError | ModelLoadError | LookupsError)
     assert refused.value.hint
-    assert not list((bench.folder / "cache").glob("verifying-*"))
+    assert not list((bench.folder / "cache").glob(".lookups-verifying-*"))
 
 
 def test_a_top_beyond_reason_reserves_no_memory(bench: Bench) -> None:
@@ -153,7 +153,7 @@ def test_the_command(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(str(bench.path), "--dtype", "bfloat16")[0] == 2
     assert run(str(bench.path), "--tolerance", "-1")[0] == 2
     assert run(str(bench.folder / "missing.json"))[0] == 1
-    assert not list((bench.folder / "cache").glob("verifying-*"))
+    assert not list((bench.folder / "cache").glob(".lookups-verifying-*"))
 
 
 def test_the_table(bench: Bench) -> None:

@@ -11,9 +11,12 @@ import random
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,10 @@ LONGEST = 240
 """Seconds after which a child that hangs is ended (SIGALRM), which fails its test."""
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+needs_steps = pytest.mark.skipif(
+    sys.gettrace() is not None or sys.implementation.name != "cpython",
+    reason="steps are told by the profiling hook of CPython",
+)
 
 
 def start(work: Work, result: Path | None = None) -> int:
@@ -95,6 +102,49 @@ def kill_at_moments(
             assert misses < 10 * kills + 20, "the work is over before it can be killed"
 
 
+STEPS = frozenset(
+    ("open", "write", "writelines", "seek", "truncate", "flush", "fsync", "close", "execute", "executemany")
+) | {"replace", "rename", "link", "unlink", "remove", "mkdir", "rmdir", "chmod"}
+"""Functions of the interpreter after each of which a file, a folder or the database may be half done."""
+
+
+def _die_after(step: int) -> None:
+    """From now on each return of one of STEPS counts, in all threads; at number `step` this process dies."""
+    steps = count(1)
+
+    def watch(frame: object, event: str, called: object) -> None:
+        if event == "c_return" and getattr(called, "__name__", "") in STEPS and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+
+
+def kill_at_every_step(
+    work: Callable[[Callable[[], None]], object], check: Callable[[], None], prepare: Callable[[], None]
+) -> int:
+    """Kill `work` after each of its STEPS, each in a new child; how many there were.
+
+    What moments at random meet by luck, such as a file that is opened and not yet written, is met here.
+    `work` is given a function that it calls where steps begin to count; `prepare` comes before each child,
+    and `check` looks at what the kill left.
+    """
+    step = 1
+
+    def doomed() -> None:
+        try:
+            work(lambda: _die_after(step))
+        finally:
+            sys.setprofile(None)
+
+    prepare()
+    while not finished(start(doomed)):
+        check()
+        prepare()
+        step += 1
+    return step - 1
+
+
 def answer_of(work: Work, folder: Path) -> Any:
     """What `work` answers in a child."""
     return together([work], folder)[0]
@@ -112,9 +162,34 @@ def limit_memory(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + more, resource.RLIM_INFINITY))
 
 
+_BALLAST: list[bytearray] = []
+
+
+def leave_memory(size: int) -> None:
+    """From now on this process can allocate `size` bytes: what was freed before is taken up first.
+
+    Call it on the thread that is to run short: each has its own stock of freed memory, and of address space
+    that no limit to mappings counts.
+    """
+
+    def limit(more: int) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY)
+        )
+
+    limit(4 << 20)
+    for piece in (1 << 20, 1 << 14):
+        with suppress(MemoryError):
+            while True:
+                _BALLAST.append(bytearray(piece))
+    limit(size)
+
+
 def unlimited() -> None:
     """Take the limits back."""
-    for each in (resource.RLIMIT_FSIZE, resource.RLIMIT_AS):
+    _BALLAST.clear()
+    for each in (resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_DATA):
         resource.setrlimit(each, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 

@@ -17,7 +17,11 @@ from tests.faults.scene import Scene
 from tests.faults.tally import Row, tried
 from tui_lookups import cli
 from tui_lookups.commands import invocation
+from tui_lookups.corpus.readers import open_source
+from tui_lookups.errors import CorpusError, ModelLoadError
 from tui_lookups.explorer import Explorer
+from tui_lookups.model.sources import find_model
+from tui_lookups.storage.files import file_digest
 
 ODD = [
     "",
@@ -63,6 +67,7 @@ ODD = [
     "[/bold]",
     "~",
     "~nobody/x",
+    "~no\x00body",
     "..",
     "../../x",
     "/",
@@ -109,24 +114,43 @@ def commands(
 COMMANDS = sorted(commands(cli.app), key=lambda pair: pair[0])
 
 
+KNOWN = st.sampled_from(["the", "cat", "#5", "L1.N3", "L0.N0", "L2.N1", "L0.H1"])
+
+
+def values_of(parameter: click.Parameter) -> st.SearchStrategy[str]:
+    """What is given for a parameter: every other time what click lets through, to reach the command."""
+    if isinstance(parameter.type, click.Choice):
+        return st.sampled_from([*map(str, parameter.type.choices), "", "none"])
+    if isinstance(parameter.type, click.types.IntParamType):
+        return st.sampled_from(["1", "2", "3", "8", "999999999", "0", "-1", "9" * 5000, "x"])
+    if isinstance(parameter.type, click.types.FloatParamType):
+        return st.sampled_from(["0", "1e-5", "0.5", "1e400", "nan", "-1", "x"])
+    return st.one_of(KNOWN, values) if isinstance(parameter, click.Argument) else values
+
+
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
-    """A command, most of its arguments, some of its options and the common ones, in any order of options."""
+    """A command, its arguments, and up to three options, the common ones among them."""
     path, command = draw(st.sampled_from(COMMANDS))
-    options: list[str] = []
     positional: list[str] = []
+    required, optional = [], []
     for parameter in command.params:
         if isinstance(parameter, click.Argument):
-            positional += draw(st.lists(values, max_size=3)) if parameter.nargs < 0 else [draw(values)]
+            several = st.lists(values_of(parameter), min_size=1, max_size=3)
+            positional += draw(several) if parameter.nargs < 0 else [draw(values_of(parameter))]
         elif isinstance(parameter, click.Option):
-            wanted = 0.8 if parameter.required else 0.25
-            if draw(st.floats(0, 1)) < wanted:
-                options.append(draw(st.sampled_from([*parameter.opts, *parameter.secondary_opts])))
-                if not parameter.is_flag:
-                    options.append(draw(values))
-    if draw(st.integers(0, 9)) == 0:
+            (required if parameter.required else optional).append(parameter)
+    options: list[str] = []
+    for option in [*required, *draw(st.lists(st.sampled_from(optional), max_size=3, unique=True))]:
+        options.append(draw(st.sampled_from([*option.opts, *option.secondary_opts])))
+        if not option.is_flag:
+            options.append(draw(values_of(option)))
+    how = draw(st.integers(0, 19))
+    if how == 0:
         positional += draw(st.lists(values, max_size=2))
-    guarded = ["--", *positional] if draw(st.booleans()) else positional
+    elif how == 1:
+        del positional[:1], options[:1]
+    guarded = ["--", *positional] if draw(st.integers(0, 3)) else positional
     return [*path, *options, *guarded]
 
 
@@ -195,3 +219,24 @@ def test_odd_tokens_and_names(shared: Explorer, capfd: pytest.CaptureFixture[str
     for arguments in (["neurons", "--", value], ["tokens", "--", value], ["heads", "--", value]):
         with tried(Row.ARGUMENTS):
             check(arguments, capfd)
+
+
+@pytest.mark.parametrize(
+    "value", ["\0", "a\0b/c", "x" * 300, "~nobody/x", "~no\0body", "\ud800", "/dev/null/x"]
+)
+def test_paths_that_cannot_be(
+    shared: Explorer, tmp_path: Path, capfd: pytest.CaptureFixture[str], value: str
+) -> None:
+    """Each place where a path is named: refused in a sentence, whatever the system's functions raise."""
+    for arguments in (
+        ["export", "L1.N3", "-o", value], ["export", "L1.N3", "--force", "-o", value], ["verify", value],
+        ["atlas", "--reject-file", value], ["neurons", "the", "--log", value],
+    ):  # fmt: skip
+        with tried(Row.ARGUMENTS):
+            check(arguments, capfd)
+            assert not list(tmp_path.glob("home/*.json"))
+    with tried(Row.ARGUMENTS, 2):
+        with pytest.raises(CorpusError):
+            open_source(value)
+        with pytest.raises(ModelLoadError):
+            find_model(value, cache_dir=tmp_path, digest=file_digest, offline=True)

@@ -21,7 +21,7 @@ from tests.faults.tally import Row, tried
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 
-SHORT, LONG = 48, 1000
+SHORT, LONG = 24, 1000
 
 
 def files_of(cache: Path) -> list[Path]:

@@ -74,8 +74,9 @@ def test_a_scan_on_a_full_disk(scene: Scene, disk: Path, once_loaded: None) -> N
 
 
 def test_a_corpus_on_a_full_disk(scene: Scene, disk: Path, once_loaded: None) -> None:
-    disks.fill(disk, leave=0)
     with tried(Row.FULL), opened(scene, disk / "cache") as explorer:
+        explorer.activations(NEURON, "the cat sat")  # the database is there, so that it is the arrays' turn
+        disks.fill(disk, leave=0)
         with pytest.raises(LookupsError) as caught:
             explorer.corpus_info()
         says_full(caught.value)

@@ -15,15 +15,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.scene import NEURON, Scene
+from tests.faults.scene import NEURON, Scene, ask_until_right, questions
 from tests.faults.tally import Row, tried
 from tests.storage.test_hostile_cache import Bomb
 from tui_lookups.answering.sessions import load_session, save_session, session_path
-from tui_lookups.errors import ExportError, LookupsError, SettingsError
+from tui_lookups.errors import CacheError, ExportError, LookupsError, SettingsError
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import find_model
 from tui_lookups.results import SelectedNeuron, SelectedPrompt, Selection, SessionState, Token
 from tui_lookups.settings import load_settings
+from tui_lookups.storage import arrays
 from tui_lookups.storage.export import read_export
 from tui_lookups.storage.files import file_digest
 
@@ -116,6 +117,9 @@ def test_sessions_changed(tmp_path: Path, examples: int) -> None:
     """With the checksum (it does not match any more) and without (held to its fields): never a traceback."""
     whole = json.loads(save_session(tmp_path, a_session(), model=MODEL, corpus=None).read_bytes())
 
+    def framed(text: str) -> bytes:
+        return f'{{"sha256":"{whole["sha256"]}","session":{text}}}\n'.encode()
+
     @settings(quick, max_examples=examples)
     @given(st.data())
     def every(data: st.DataObject) -> None:
@@ -123,10 +127,13 @@ def test_sessions_changed(tmp_path: Path, examples: int) -> None:
         with tried(Row.FILES, 2):
             text = json.dumps(new)
             open_session(tmp_path, text.encode())
-            framed = f'{{"sha256":"{whole["sha256"]}","session":{text}}}\n'.encode()
-            assert text == json.dumps(whole["session"]) or open_session(tmp_path, framed) is None
+            assert text == json.dumps(whole["session"]) or open_session(tmp_path, framed(text)) is None
 
     every()
+    fitting = json.dumps({**whole["session"], "prompt_id": 13})
+    with tried(Row.FILES, 2):
+        assert open_session(tmp_path, fitting.encode()) is not None
+        assert open_session(tmp_path, framed(fitting)) is None
 
 
 # --- exports ---
@@ -318,29 +325,26 @@ def test_code_in_a_model_folder_is_not_run(
 # --- paths ---
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "..", "a/../../b", "a\0b", "~/x", "", ".", "x" * 300, "c:\\x"]
-)
-def test_names_in_manifests_lead_nowhere_else(
-    scene: Scene, tmp_path: Path, name: str, once_loaded: None
-) -> None:
-    """An index whose manifest, checksum and all, names a file elsewhere: refused and scanned again."""
-    from tui_lookups.storage import arrays
+NAMES = ["../outside", "/etc/passwd", "..", "a/../../b", "a\0b", "~/x", "", ".", "x" * 300, "c:\\x"]
 
+
+def test_names_in_manifests_lead_nowhere_else(scene: Scene, tmp_path: Path, once_loaded: None) -> None:
+    """An index whose manifest, checksum and all, names a file elsewhere: refused and scanned again."""
     cache = scene.copied(tmp_path / "cache")
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
-    for manifest in cache.glob("indexes/*/manifest.json"):
-        body = json.loads(manifest.read_bytes())
-        body.pop("checksum")
-        for block in body["arrays"].values():
-            next(iter(block.values()))["file"] = name
-        body["checksum"] = arrays._body_checksum(body)
-        manifest.write_text(json.dumps(body))
+    for name in reversed(NAMES):
+        for manifest in cache.glob("indexes/*/manifest.json"):
+            body = json.loads(manifest.read_bytes())
+            body.pop("checksum")
+            for block in body["arrays"].values():
+                next(iter(block.values()))["file"] = name
+            body["checksum"] = arrays._body_checksum(body)
+            manifest.write_text(json.dumps(body))
+            with tried(Row.PATHS), pytest.raises(CacheError, match="damaged"):
+                arrays.ArrayFolder(manifest.parent).manifest()
     explorer = scene.explorer(cache)
     try:
-        from tests.faults.scene import ask_until_right, questions
-
         with tried(Row.PATHS):
             ask_until_right("uncached", questions(explorer)["uncached"], scene.answers["uncached"])
             explorer.cache_clear()

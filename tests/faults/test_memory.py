@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +16,16 @@ from tests.faults import processes
 from tests.faults import scene as scenes
 from tests.faults.scene import NEURON, Scene
 from tests.faults.tally import Row, tried
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, UnavailableError
+from tui_lookups.ids import NeuronId
 from tui_lookups.model.loading import load_model
+from tui_lookups.storage import arrays
 
 pytestmark = processes.needs_fork
 
 MEGABYTE = 1 << 20
+LITTLE = 24 * MEGABYTE
+UNASKED = NeuronId(0, 5)
 
 
 def heavy_model(folder: Path, target: Path) -> Path:
@@ -66,24 +73,51 @@ def test_batches_that_do_not_fit_are_cut(scene: Scene, tmp_path: Path, once_load
     corpus = scenes.write_corpus(tmp_path / "texts.txt", 4000)
     small = Scene(scene.model, corpus, tmp_path / "cache", {})
 
-    def prompts(cache: Path, batch: int, memory: int | None) -> Callable[[], list[int]]:
-        def work() -> list[int]:
+    def prompts(cache: Path, batch: int, memory: int | None) -> Callable[[], list[Any]]:
+        def work() -> list[Any]:
             explorer = small.explorer(cache, batch_tokens=batch)
             explorer.corpus_info()
             explorer.activations(NEURON, "the cat")
             if memory is not None:
-                processes.limit_memory(memory)
+                explorer._engine.on_model(lambda *_: processes.leave_memory(memory))
             try:
                 found = explorer.prompts(NEURON, top=scenes.TOP)
             finally:
                 processes.unlimited()
                 explorer.close()
-            return [prompt.prompt_id for prompt in found.prompts]
+            index = explorer._scan.index()
+            assert index is not None
+            return [[prompt.prompt_id for prompt in found.prompts], index.manifest.cut_to]
 
         return work
 
-    right = processes.answer_of(prompts(tmp_path / "a", 2048, None), tmp_path / "child")
+    right, cut_to = processes.answer_of(prompts(tmp_path / "a", 2048, None), tmp_path / "child")
+    assert cut_to == 0
     with tried(Row.MEMORY):
-        assert (
-            processes.answer_of(prompts(tmp_path / "b", 60_000, 48 * MEGABYTE), tmp_path / "child") == right
-        )
+        found, cut_to = processes.answer_of(prompts(tmp_path / "b", 60_000, LITTLE), tmp_path / "child")
+        assert found == right
+        assert 0 < cut_to < 60_000, "the memory was enough"
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.EACCES], ids=errno.errorcode.get)
+def test_an_index_that_cannot_be_mapped_now_is_not_dropped(
+    scene: Scene, tmp_path: Path, once_loaded: None, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Want of memory, of files or of permission is no damage: hours of scanning stay where they are."""
+    cache = scene.copied(tmp_path / "cache")
+    before = sorted(cache.glob("indexes/*/*")), sorted(cache.glob("corpora/*/*"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    explorer = scene.explorer(cache)
+    try:
+        with monkeypatch.context() as patch, tried(Row.MEMORY):
+            patch.setattr(arrays.np, "load", refuse)
+            with pytest.raises(UnavailableError, match="could not be read"):
+                explorer.prompts(UNASKED, top=2)
+        assert (sorted(cache.glob("indexes/*/*")), sorted(cache.glob("corpora/*/*"))) == before
+        assert len(explorer.prompts(UNASKED, top=2).prompts) == 2
+        assert sorted(cache.glob("indexes/*/*")) == before[0], "it was scanned again"
+    finally:
+        explorer.close()

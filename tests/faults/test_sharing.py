@@ -119,8 +119,38 @@ def test_a_clock_that_goes_backwards(
             for name in ("prompts", "heads", "atlas", "activations", "random"):
                 with tried(Row.CLOCK):
                     assert scenes.plain(scenes.questions(explorer)[name]()) == scene.answers[name]
+            progress = explorer._scan.progress
+            assert progress is not None
+            assert progress.seconds >= 0, "the scan measures with a clock that can be set"
         finally:
             explorer.close()
+
+
+@processes.needs_fork
+def test_a_locked_database_and_a_clock_that_goes_backwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for another process ends: a deadline of the wall clock would never come."""
+    cache = ResultCache(tmp_path)
+    cache.put("kind", cache.key("kind", n=1), b"kept")
+    cache.close()
+    with closing(sqlite3.connect(tmp_path / "results" / "cache.db")) as other:
+        other.execute("DELETE FROM Settings WHERE key = 'cull_limit'")  # so that opening has to write
+        other.commit()
+
+    def work() -> str:
+        monkeypatch.setattr(bytes_disk, "TIMEOUT_SECONDS", 0.05)
+        clock = Clock()
+        monkeypatch.setattr(time, "time", clock.seconds)
+        monkeypatch.setattr(time, "time_ns", clock.ns)
+        try:
+            return str(ResultCache(tmp_path).get("kind", cache.key("kind", n=1)))
+        except CacheError as error:
+            return error.message
+
+    monkeypatch.setattr(processes, "LONGEST", 20)
+    with tried(Row.CLOCK), held(tmp_path, readers_too=False):
+        assert "another process holds it" in processes.answer_of(work, tmp_path / "child")
 
 
 @pytest.mark.parametrize("offset", [-50 * 365 * 86400, 0, 50 * 365 * 86400], ids=["1976", "now", "2076"])

@@ -190,7 +190,7 @@ def test_damaged_gguf_files_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ModelLoadError, match="GGUF"):
         find(str(path), tmp_path)
     assert not list((tmp_path / "models").glob("*")) or not any(
-        child.name.startswith(".deq") for child in (tmp_path / "models").iterdir()
+        child.name.startswith(".lookups-") for child in (tmp_path / "models").iterdir()
     )
 
 

@@ -24,7 +24,7 @@ import torch
 
 from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.analysis.top_k import EMPTY, encode_keys
-from tui_lookups.errors import CacheError
+from tui_lookups.errors import CacheError, UnavailableError
 from tui_lookups.storage.index import ScanIndex, ScanManifest
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class EarlierIndexes:
         for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
             try:
                 index = ScanIndex.find(folder)
-            except CacheError as error:
+            except (CacheError, UnavailableError) as error:
                 _log.info("%s is no index to go on from: %s", folder, error)
                 continue
             prompts = index.manifest.prompts if index is not None else 0

@@ -1,14 +1,16 @@
 """Ray, started for one scan or joined, and left without a trace.
 
-1. With an address, this process joins that cluster; without one, Ray is started here, on the loopback
-   interface, with as many processors as the workers need, and ends with this process.
+1. With an address, this process joins that cluster, if what listens there speaks HTTP/2, as Ray does: Ray
+   itself would try for minutes. Without one, Ray is started here, on the loopback interface, with as many
+   processors as the workers need, and ends with this process.
 2. A thread of its own starts Ray and stays until the end: on Linux, what Ray starts is killed by the
    system when the thread that started it ends, also when this process is killed.
 3. Nothing of Ray's reaches the terminal: no dashboard, no statistics sent out, no forwarded output, its logs
    in a private temporary folder (a short path: Unix sockets lie in it). A reaper removes it, and what is
    left of Ray, also when this process is killed (ray_reaper.py).
 4. API keys in the environment are kept from the processes that Ray starts; a token of this run's own keeps
-   other users of the machine out.
+   other users of the machine out. Token and loopback are set up when Ray is imported, so a notebook that has
+   imported it before has chosen for itself.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +39,16 @@ _PREFIX = "lookups-ray-"
 _LONGEST_TEMP = 40
 """Characters of the temporary folder: Ray appends 60, and a Unix socket's path has room for 107."""
 
-_JOINING_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+"""How long whoever listens at an address may take to say the first word."""
+
+_JOINING_SECONDS = 60.0
+"""How long it may take to join a cluster that has said it."""
+
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a client of HTTP/2 begins (RFC 9113, 3.4): the preface, and a SETTINGS frame that sets nothing."""
+
+_FRAME_HEADER, _FRAME_TYPE, _SETTINGS = 9, 3, 4
 
 _KEYS = re.compile(r"\w*_API_KEY", re.ASCII)
 
@@ -54,9 +66,12 @@ def import_ray(*, joining: bool) -> Any:
         joining: a cluster that runs has its own token; a Ray started here gets one of this run.
     """
     # All of this is read by Ray when it is imported.
-    if not joining and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if not joining and "ray" not in sys.modules:
+        # Without this it takes 127.0.0.1 for the machine's own address, and listens on every interface.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ["RAY_AUTH_MODE"] = "token"
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -97,8 +112,12 @@ class RayCluster:
     def open(self, poll: Poll) -> Any:
         """Connect, polling meanwhile; the ray module. Raises RayError."""
         self._thread.start()
+        deadline = time.monotonic() + _ANSWER_SECONDS + _JOINING_SECONDS
         while not self._ready.wait(0.1):
             poll()
+            if self.address is not None and time.monotonic() > deadline:
+                self.close()
+                raise _unreachable(self.address, f"it has not let us join in {_JOINING_SECONDS:.0f} s")
         if self._error is not None:
             raise self._error
         return self._ray
@@ -118,14 +137,13 @@ class RayCluster:
         except LookupsError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds; a thread's boundary
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            what = "be started" if self.address is None else f"be reached at {self.address}"
-            hint = (
-                "Run with --log FILE to see more."
-                if self.address is None
-                else "Start it with `ray start --head`, or leave --ray-address out for workers of your own."
-            )
-            self._error = RayError(f"Ray could not {what}: {first[:300].rstrip('.')}.", hint)
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            if self.address is not None:
+                self._error = _unreachable(self.address, first)
+            else:
+                self._error = RayError(
+                    f"Ray could not be started: {first}.", "Run with --log FILE to see more."
+                )
             self._error.__cause__ = error
         self._ready.set()
         try:
@@ -142,7 +160,7 @@ class RayCluster:
             "log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR,
         }  # fmt: skip
         if self.address is not None:
-            _require_listening(self.address)
+            _require_answer(self.address)
             ray.init(address=self.address, namespace=f"lookups-{os.getpid()}", **quiet)
             return
         _sweep()
@@ -160,11 +178,35 @@ class RayCluster:
             )
 
 
-def _require_listening(address: str) -> None:
-    """Raise OSError unless something listens at HOST:PORT; Ray itself would try for minutes."""
+def _unreachable(address: str, why: str) -> RayError:
+    return RayError(
+        f"Ray could not be reached at {address}: {why}.",
+        "Start it with `ray start --head`, or leave --ray-address out for workers of your own.",
+    )
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError unless what listens at HOST:PORT answers as servers of HTTP/2 do, gRPC's among them.
+
+    Not looked at: an address without a port, and a cluster that wants TLS, which says nothing before it.
+    """
     host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if separator and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_JOINING_SECONDS).close()
+    if not separator or not port.isdigit():
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return
+        connection.sendall(_HELLO)
+        answer = b""
+        try:
+            while len(answer) < _FRAME_HEADER and (more := connection.recv(_FRAME_HEADER - len(answer))):
+                answer += more
+        except TimeoutError as error:
+            raise OSError(
+                f"something listens there and has said nothing in {_ANSWER_SECONDS:.0f} s"
+            ) from error
+    if len(answer) < _FRAME_HEADER or answer[_FRAME_TYPE] != _SETTINGS:
+        raise OSError("something else listens there")
 
 
 @contextmanager

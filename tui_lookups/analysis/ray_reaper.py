@@ -3,7 +3,9 @@
 1. Its stdin is a pipe whose other end the owner alone holds: it ends when the owner does, however that is.
 2. Every process that Ray started carries the folder of this Ray in its environment. The system kills those
    that the owner started itself; helpers of theirs would wait a minute for them, and are killed here.
-3. The folder is removed.
+3. It is over when many looks in a row have found none, not one: a process that was forked before its
+   parent was killed shows an empty environment while its program is put in place.
+4. The folder is removed.
 
 Standard library only, and nothing of this package: it starts at once and stays small.
 """
@@ -20,7 +22,11 @@ from pathlib import Path
 MARK = "LOOKUPS_RAY_FOLDER"
 """Variable that holds the folder in the environment of Ray's processes."""
 
-_MOST_SECONDS = 10.0
+_MOST_SECONDS = 60.0
+"""How long this may take: a busy machine needs a while to end a process that holds much memory."""
+
+_QUIET_LOOKS, _BETWEEN_SECONDS = 10, 0.05
+"""So many looks in a row must find nothing."""
 
 
 def marked(folder: str) -> list[int]:
@@ -38,14 +44,16 @@ def marked(folder: str) -> list[int]:
 
 def reap(folder: str) -> None:
     """Kill the processes that carry the folder, and remove it."""
-    deadline = time.monotonic() + _MOST_SECONDS
-    while (left := marked(folder)) and time.monotonic() < deadline:
+    deadline, quiet = time.monotonic() + _MOST_SECONDS, 0
+    while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
+        left = marked(folder)
+        quiet = 0 if left else quiet + 1
         for process in left:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        time.sleep(0.05)
+        time.sleep(_BETWEEN_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
 
 

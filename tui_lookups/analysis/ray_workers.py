@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from tui_lookups.analysis.batch_size import Room
 from tui_lookups.analysis.ray_cluster import RayCluster, RayError
 from tui_lookups.analysis.scan_ledger import ScannedModel
 from tui_lookups.analysis.scan_shards import Shard, ShardResult, scan_shard
@@ -42,9 +43,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker holds, and where it runs."""
+    """What a worker holds, where it runs, and the room it has."""
 
     scanned: ScannedModel
+    room: Room
     versions: tuple[str, ...]
     host: str
     process: int
@@ -64,10 +66,14 @@ class WorkerReport:
 
 
 class ShardWorker:
-    """What an actor holds: a model, loaded when it is first needed."""
+    """What an actor holds: a model, loaded when it is first needed.
 
-    def __init__(self, load: Load) -> None:
-        self._load = load
+    Args:
+        sharing: workers that share the memory of this machine.
+    """
+
+    def __init__(self, load: Load, sharing: int = 1) -> None:
+        self._load, self._sharing = load, sharing
         self._model: LookupModel | None = None
         self._report: WorkerReport | None = None
         self._fits = 0
@@ -78,7 +84,8 @@ class ShardWorker:
             self._model = self._load()
             versions = tuple(f"{name} {_version(name)}" for name in _VERSIONS)
             scanned = ScannedModel.of(self._model)
-            self._report = WorkerReport(scanned, versions, platform.node(), os.getpid())
+            room = Room.of(self._model, self._sharing)
+            self._report = WorkerReport(scanned, room, versions, platform.node(), os.getpid())
         return self._report
 
     def scan(self, expected: WorkerReport, shard: Shard, layers: Sequence[int], top: int) -> ShardResult:
@@ -113,9 +120,10 @@ class RayWorkers:
 
     Args:
         cluster: not opened yet.
-        count: how many workers; None is one a GPU, or without GPUs one for every four processors.
+        count: how many workers; None is as many as there are GPUs for, or without GPUs one for every four
+            processors.
         processors: CPUs of each; None divides what there is.
-        on_gpu: whether each is to have a GPU of its own, where there are any.
+        gpus_each: how many each is to have, where there are any; 0 for none.
         fingerprint: of the model as this process knows it; "" when it does not.
     """
 
@@ -126,12 +134,12 @@ class RayWorkers:
         *,
         count: int | None,
         processors: int | None,
-        on_gpu: bool,
+        gpus_each: int,
         fingerprint: str = "",
     ) -> None:
         self._fingerprint = fingerprint
         self._cluster, self._load = cluster, load
-        self._count, self._processors, self._on_gpu = count, processors, on_gpu
+        self._count, self._processors, self._gpus_each = count, processors, gpus_each
         self._ray: Any = None
         self._loading: dict[Any, Any] = {}  # reference of the report: actor
         self._queues: dict[Any, list[Any]] = {}  # actor: references of the shards before it
@@ -156,23 +164,27 @@ class RayWorkers:
         """
         self._ray = self._cluster.open(poll)
         resources = self._ray.cluster_resources()
-        processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0)) * self._on_gpu
-        count = self._count or gpus or max(1, processors // 4)
-        most = gpus or processors
-        if count > most:
-            raise RayError(
-                f"The cluster has {most} {'GPUs' if gpus else 'processors'}, not {count}.",
-                f"Ask for at most {most} with --ray-workers.",
-            )
+        processors, each = int(resources.get("CPU", 1)), self._gpus_each
+        gpus = int(resources.get("GPU", 0)) if each else 0
+        if each > 1 and not gpus:
+            raise RayError("The cluster has no GPUs for its workers.", "Leave --gpus-per-worker out.")
+        room = gpus // each if gpus else processors
+        count = self._count or max(1, room if gpus else processors // 4)
+        if count > room:
+            has = f"{gpus} GPUs, not {count * each}" if gpus else f"{processors} processors, not {count}"
+            hint = f"Ask for at most {room} with --ray-workers."
+            fewer = f"Give each worker at most {gpus} with --gpus-per-worker."
+            raise RayError(f"The cluster has {has}.", hint if room else fewer)
         actor = self._ray.remote(
             num_cpus=self._processors or max(1, processors // count if not gpus else 1),
-            num_gpus=int(bool(gpus)),
+            num_gpus=each if gpus else 0,
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
         )(ShardWorker)
+        nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
         for _ in range(count):
-            made = actor.remote(self._load)
+            made = actor.remote(self._load, -(-count // max(1, nodes)))
             self._loading[made.report.remote()] = made
         while self._expected is None:
             poll()

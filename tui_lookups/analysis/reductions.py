@@ -4,9 +4,11 @@
    length - 1, so neither position 0 nor padding is ever looked at, and nothing is masked or copied.
 2. On a CPU a run of rows is cut into pieces that stay in the processor's cache for all reductions.
 3. A batch that does not fit into memory is cut in two, again and again; the pieces merge to the same.
-4. Where an extreme is attained is found on a CPU by comparing with it and taking the largest of weights
+4. A layer is reduced on the device where its block is; what is left of it, a row a prompt, goes to the one
+   where the scan's state is, that of the first block.
+5. Where an extreme is attained is found on a CPU by comparing with it and taking the largest of weights
    that fall along the positions: three vectorised passes, five times as fast as torch's max with indices.
-5. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
+6. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
    in float64 over prompts.
 """
 
@@ -22,9 +24,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, is_out_of_memory
 from tui_lookups.model.lookup_model import LookupModel, Poll
-from tui_lookups.model.memory import is_out_of_memory
 
 Window = npt.NDArray[np.int64]
 
@@ -52,6 +53,13 @@ class LayerReduction:
     min_positions: Tensor | None
     sums: Tensor
     positive: Tensor
+
+    def to(self, device: torch.device) -> LayerReduction:
+        """The same on another device."""
+        places = None if self.min_positions is None else self.min_positions.to(device)
+        others = (self.maxima, self.max_positions, self.minima, self.sums, self.positive)
+        maxima, max_positions, minima, sums, positive = (tensor.to(device) for tensor in others)
+        return LayerReduction(maxima, max_positions, minima, places, sums, positive)
 
 
 def reduce_activations(activation: Tensor, lengths: Sequence[int], *, both_signs: bool) -> LayerReduction:
@@ -189,7 +197,8 @@ class BatchReducer:
         found: list[LayerReduction] = []
 
         def consume(_: int, activation: Tensor) -> None:
-            found.append(reduce_activations(activation, lengths, both_signs=self._both_signs))
+            reduced = reduce_activations(activation, lengths, both_signs=self._both_signs)
+            found.append(reduced.to(state_device(self._model.device)))
 
         tokens = pad(windows).to(self._model.device)
         self._model.mlp_activations(tokens, self._layers, consume, poll=poll)

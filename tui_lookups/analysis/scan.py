@@ -12,14 +12,13 @@ Many workers do the same through scan_ray.py.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
-from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.analysis.reductions import BatchReducer, state_device
 from tui_lookups.analysis.scan_ledger import ScanBusyError as ScanBusyError
-from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel
+from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions
 from tui_lookups.analysis.scan_ledger import Windows as Windows
 from tui_lookups.analysis.scan_state import merge_batch
 from tui_lookups.errors import Cancelled
@@ -35,34 +34,10 @@ class Scan(ScanLedger):
     """
 
     def __init__(
-        self,
-        model: LookupModel,
-        corpus: Windows,
-        folder: Path,
-        *,
-        layers: Sequence[int],
-        top: int = 20,
-        batch_tokens: int = 4096,
-        checkpoint_seconds: float = 60.0,
-        seed: int = 0,
-        sample: int = 40,
-        clock: Callable[[], float] = time.monotonic,
-        earlier: EarlierIndexes | None = None,
+        self, model: LookupModel, corpus: Windows, folder: Path, **options: Unpack[ScanOptions]
     ) -> None:
-        super().__init__(
-            ScannedModel.of(model),
-            corpus,
-            folder,
-            state_on=state_device(model.device),
-            layers=layers,
-            top=top,
-            batch_tokens=batch_tokens,
-            checkpoint_seconds=checkpoint_seconds,
-            seed=seed,
-            sample=sample,
-            clock=clock,
-            earlier=earlier,
-        )
+        state_on = state_device(model.device)
+        super().__init__(ScannedModel.of(model), corpus, folder, state_on=state_on, **options)
         self._reducer = BatchReducer(
             model,
             corpus.window_tokens,

@@ -30,6 +30,7 @@ from tui_lookups.analysis.extension import EarlierIndexes, state_of
 from tui_lookups.analysis.scan_state import ScanState, histogram_edges
 from tui_lookups.analysis.scan_subject import ScanBusyError as ScanBusyError
 from tui_lookups.analysis.scan_subject import ScannedModel as ScannedModel
+from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
 from tui_lookups.analysis.scan_subject import Windows as Windows
 from tui_lookups.analysis.scan_subject import first_manifest
 from tui_lookups.analysis.top_k import MAX_PROMPTS
@@ -60,13 +61,7 @@ class ScanLedger:
         scanned: the model that runs, here or elsewhere.
         state_on: where the state lives.
         folder: where checkpoints and then the index go; for this model, corpus and settings alone.
-        layers: the layers asked for.
-        top: prompts kept per neuron, sign and part of the corpus.
-        batch_tokens: padded tokens in a batch. A checkpoint's own value is kept when one is resumed.
-        checkpoint_seconds: time between checkpoints.
-        seed: of the order of batches and of the random sample; a checkpoint's own is kept.
-        sample: size of the uniform random sample of prompts.
-        earlier: where indexes of earlier corpora are, which this scan may go on from (extension.py).
+        The others: `ScanOptions`.
 
     `resume` comes first, then `step` until it returns False, then `finish`; `close` gives the folder up.
     """

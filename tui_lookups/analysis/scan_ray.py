@@ -15,16 +15,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import torch
 
 from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
-from tui_lookups.analysis.extension import EarlierIndexes
-from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, Windows
+from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions, Windows
 from tui_lookups.analysis.scan_shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
 from tui_lookups.model.lookup_model import Poll, no_poll
 
@@ -72,30 +70,9 @@ class RayScan(ScanLedger):
         scanned: ScannedModel,
         corpus: Windows,
         folder: Path,
-        *,
-        layers: Sequence[int],
-        top: int = 20,
-        batch_tokens: int = 4096,
-        checkpoint_seconds: float = 60.0,
-        seed: int = 0,
-        sample: int = 40,
-        clock: Callable[[], float] = time.monotonic,
-        earlier: EarlierIndexes | None = None,
+        **options: Unpack[ScanOptions],
     ) -> None:
-        super().__init__(
-            scanned,
-            corpus,
-            folder,
-            state_on=torch.device("cpu"),
-            layers=layers,
-            top=top,
-            batch_tokens=batch_tokens,
-            checkpoint_seconds=checkpoint_seconds,
-            seed=seed,
-            sample=sample,
-            clock=clock,
-            earlier=earlier,
-        )
+        super().__init__(scanned, corpus, folder, state_on=torch.device("cpu"), **options)
         self._workers = workers
         self._handed_out = 0
         self._under_way: dict[int, Ints] = {}  # first batch of a shard: its prompts of the sample

@@ -87,6 +87,11 @@ class ScanState:
             broken=torch.zeros(n_layers, dtype=torch.bool, device=device),
         )
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes."""
+        return sum(getattr(self, f.name).nbytes for f in fields(self))
+
     def merge(
         self,
         place: int,

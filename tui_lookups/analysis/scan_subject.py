@@ -1,14 +1,15 @@
-"""What is scanned: the prompts, the model, and what a manifest says of both before the first batch."""
+"""What is scanned, and how: prompts, model, options, and what a manifest says before the first batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Required, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.errors import CacheError
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Basis, CorpusInfo, ModelInfo
@@ -26,6 +27,30 @@ class Windows(Protocol):
     def parts(self) -> npt.NDArray[np.uint8]: ...
 
     def window_tokens(self, prompt_id: int) -> npt.NDArray[np.int64]: ...
+
+
+class ScanOptions(TypedDict, total=False):
+    """What may be said of any scan; defaults are those of `ScanLedger`.
+
+    Attributes:
+        layers: the layers asked for.
+        top: prompts kept per neuron, sign and part of the corpus.
+        batch_tokens: padded tokens in a batch. A checkpoint's own value is kept when one is resumed.
+        checkpoint_seconds: time between checkpoints.
+        seed: of the order of batches and of the random sample; a checkpoint's own is kept.
+        sample: size of the uniform random sample of prompts.
+        clock: seconds, from any beginning.
+        earlier: where indexes of earlier corpora are, which this scan may go on from (extension.py).
+    """
+
+    layers: Required[Sequence[int]]
+    top: int
+    batch_tokens: int
+    checkpoint_seconds: float
+    seed: int
+    sample: int
+    clock: Callable[[], float]
+    earlier: EarlierIndexes | None
 
 
 class ScanBusyError(CacheError):

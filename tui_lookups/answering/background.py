@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
-from tui_lookups.errors import Cancelled, LookupsError
+from tui_lookups.errors import Cancelled, in_words
 from tui_lookups.model_thread import CancelToken
 
 T = TypeVar("T")
@@ -56,11 +56,7 @@ def begin(engine: Engine, work: Callable[[], None]) -> None:
             work()
         except Cancelled:
             return
-        except LookupsError as error:
-            engine.error = error
         except Exception as error:  # noqa: BLE001 - a thread's boundary: said in the status
-            engine.error = LookupsError(
-                f"internal error: {type(error).__name__}: {error}.", "Run it again with --debug."
-            )
+            engine.error = in_words(error)
 
     threading.Thread(target=guarded, name="lookups-start", daemon=True).start()

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tui_lookups.answering import loads
 from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.sources import LocalModel, find_model
+from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Poll, Priority
 from tui_lookups.results import Basis, ModelInfo, Provenance
@@ -90,14 +91,7 @@ class Engine:
             return self._local
 
     def _find_model(self) -> LocalModel:
-        return find_model(
-            self.settings.model,
-            cache_dir=self.settings.cache_dir,
-            digest=self._digest,
-            offline=self.settings.offline,
-            say=self.say,
-            poll=self.poll,
-        )
+        return loads.find(self.settings, self._digest, say=self.say, poll=self.poll)
 
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
@@ -260,39 +254,24 @@ class Engine:
         self.say("importing torch")
         import torch
 
-        from tui_lookups.analysis.self_check import require_closure
-        from tui_lookups.model.loading import load_model
-
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         poll()
-        model = load_model(
-            local.folder,
-            name=local.name,
-            source=local.source,
-            fingerprint=local.fingerprint,
-            device=self.settings.device,
-            dtype=self.settings.dtype,
-            folded=not self.settings.raw_weights,
-            trust_remote_code=self.settings.trust_remote_code,
-            say=self.say,
+        model = loads.load(
+            self.settings, local, say=self.say, poll=poll, once_read=lambda: self._require_unchanged(local)
         )
-        if self._find_model().fingerprint != local.fingerprint:
-            # Answers would be kept under the name of files that were not what was loaded.
-            raise ModelLoadError(
-                f"The files of {local.name} changed while they were loaded.",
-                "Start again once they are all in place.",
-            )
-        if self.settings.compile:
-            self.say("compiling the forward pass")
-            model.compile_forward()
-        if model.basis == "folded":
-            self.say("checking that its decomposition closes")
-            require_closure(model, poll=poll)
         self.cache.put_result("model_info", self._info_key(local), model.info)
         self.device = str(model.device)
         self._info = model.info
         return model
+
+    def _require_unchanged(self, local: LocalModel) -> None:
+        """Answers would be kept under the name of files that were not what was loaded."""
+        if self._find_model().fingerprint != local.fingerprint:
+            raise ModelLoadError(
+                f"The files of {local.name} changed while they were loaded.",
+                "Start again once they are all in place.",
+            )
 
     # --- the end ---
 

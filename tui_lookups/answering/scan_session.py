@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.answering.worker_pool import WorkerPool
-from tui_lookups.errors import CacheError, Cancelled, LookupsError
+from tui_lookups.errors import CacheError, Cancelled, LookupsError, in_words
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll, Priority
 from tui_lookups.results import ScanProgress
@@ -25,12 +25,10 @@ from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex
 
 if TYPE_CHECKING:
+    from tui_lookups.analysis.batch_size import Room
     from tui_lookups.analysis.scan_ledger import ScanLedger
+    from tui_lookups.analysis.scan_subject import ScannedModel, ScanOptions
     from tui_lookups.model.lookup_model import LookupModel
-
-MOST_BATCH_TOKENS = 4096
-_CPU_WORK = 1.4e11
-"""Parameters times tokens of a batch on a CPU: seconds, which a question may have to wait for."""
 
 _LOOK_AGAIN_SECONDS = 1.0
 _LEAVING_SECONDS, _ENDING_SECONDS = 0.5, 10.0
@@ -138,8 +136,7 @@ class ScanSession:
                         report.scanned,
                         corpus,
                         self.engine.cache.folder("indexes") / self.key(),
-                        layers=self.engine.layers(),
-                        **self._choices(report.scanned.device, report.scanned.info.parameters),
+                        **self._options(report.scanned, report.room),
                     )
                 )
 
@@ -148,26 +145,35 @@ class ScanSession:
     def _begin(self, model: LookupModel) -> None:
         if self._scan is not None or self._ended.is_set():
             return
+        from tui_lookups.analysis.batch_size import Room
         from tui_lookups.analysis.scan import Scan
+        from tui_lookups.analysis.scan_subject import ScannedModel
 
         self._run(
             Scan(
                 model,
                 self.engine.corpus(),
                 self.engine.cache.folder("indexes") / self.key(),
-                layers=self.engine.layers(),
-                **self._choices(model.device.type, model.info.parameters),
+                **self._options(ScannedModel.of(model), Room.of(model)),
             )
         )
 
-    def _choices(self, device: str, parameters: int) -> dict[str, Any]:
-        """What the settings say of a scan, and where it may find the beginning of its corpus scanned."""
+    def _options(self, scanned: ScannedModel, room: Room) -> ScanOptions:
+        """What the settings say of a scan, and where it may find the beginning of its corpus scanned.
+
+        Args:
+            room: of the process that scans, for the size of its batches.
+        """
+        from tui_lookups.analysis.batch_size import automatic_batch_tokens
         from tui_lookups.analysis.extension import EarlierIndexes
 
-        settings = self.engine.settings
+        settings, layers = self.engine.settings, self.engine.layers()
+        window = min(settings.window, scanned.info.n_ctx)
         return {
+            "layers": layers,
             "top": self.top,
-            "batch_tokens": settings.batch_tokens or automatic_batch_tokens(device, parameters),
+            "batch_tokens": settings.batch_tokens
+            or automatic_batch_tokens(scanned, room, layers=layers, top=self.top, window=window),
             "checkpoint_seconds": settings.checkpoint_seconds,
             "seed": settings.seed,
             "earlier": EarlierIndexes(self.engine.cache.folder("indexes"), self.engine.corpus()),
@@ -237,12 +243,7 @@ class ScanSession:
         _log.error("the scan stopped", exc_info=error)
         if self._scan is not None:
             self._scan.close()
-        if isinstance(error, LookupsError):
-            self._error = error
-        else:
-            self._error = LookupsError(
-                f"The scan stopped: {type(error).__name__}: {error}.", "Run with --debug for the traceback."
-            )
+        self._error = in_words(error)
         self._scan = None
         if self.progress is not None:
             self.progress = replace(
@@ -288,10 +289,3 @@ class ScanSession:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
             self._scan.checkpoint()
-
-
-def automatic_batch_tokens(device: str, parameters: int) -> int:
-    """Padded tokens in a batch of the scan where the setting says "auto"."""
-    if device != "cpu":
-        return MOST_BATCH_TOKENS
-    return min(MOST_BATCH_TOKENS, max(256, int(_CPU_WORK / parameters)))

@@ -14,10 +14,8 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +52,7 @@ from tui_lookups.results import (
 from tui_lookups.settings import Settings, load_settings
 from tui_lookups.storage.codec import to_plain
 from tui_lookups.storage.files import make_private_directory, reason
+from tui_lookups.storage.leftovers import working_folder
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -158,16 +157,15 @@ def settings_for(
 def fresh_folder(cache_dir: Path) -> Iterator[Path]:
     """A folder for a cache of its own, beside the person's, removed at the end. Raises CacheError."""
     make_private_directory(cache_dir, tighten=False)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="verifying-", dir=cache_dir))
-    except OSError as error:
-        raise ExportError(
-            f"{cache_dir} cannot be written: {reason(error)}.", "Name another cache folder with --cache-dir."
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(working_folder(cache_dir, "verifying"))
+        except OSError as error:
+            raise ExportError(
+                f"{cache_dir} cannot be written: {reason(error)}.",
+                "Name another cache folder with --cache-dir.",
+            ) from error
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- the whole ---

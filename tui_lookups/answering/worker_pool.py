@@ -14,8 +14,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering import loads
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
-from tui_lookups.model.sources import find_model
 from tui_lookups.settings import Settings
 from tui_lookups.storage.files import file_digest
 
@@ -42,6 +42,7 @@ class LoadRequest:
         kept = Settings(
             model=os.path.abspath(model) if os.path.exists(model) else model,
             device="cuda" if settings.device.startswith("cuda") else settings.device,
+            device_map="auto" if settings.gpus_per_worker > 1 else settings.device_map,
             dtype=settings.dtype,
             raw_weights=settings.raw_weights,
             trust_remote_code=settings.trust_remote_code,
@@ -64,34 +65,9 @@ class LoadRequest:
             os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         import torch
 
-        from tui_lookups.analysis.self_check import require_closure
-        from tui_lookups.model.loading import load_model
-
-        local = find_model(
-            settings.model,
-            cache_dir=settings.cache_dir,
-            digest=file_digest,
-            offline=settings.offline,
-            say=_log.info,
-            poll=lambda: None,
-        )
+        local = loads.find(settings, file_digest, say=_log.info, poll=lambda: None)
         torch.set_num_threads(settings.threads or int(os.environ.get("OMP_NUM_THREADS", "1")))
-        model = load_model(
-            local.folder,
-            name=local.name,
-            source=local.source,
-            fingerprint=local.fingerprint,
-            device=settings.device,
-            dtype=settings.dtype,
-            folded=not settings.raw_weights,
-            trust_remote_code=settings.trust_remote_code,
-            say=_log.info,
-        )
-        if settings.compile:
-            model.compile_forward()
-        if model.basis == "folded":
-            require_closure(model)
-        return model
+        return loads.load(settings, local, say=_log.info)
 
 
 class WorkerPool:
@@ -136,7 +112,7 @@ class WorkerPool:
             LoadRequest.of(settings),
             count=settings.ray_workers,
             processors=settings.threads,
-            on_gpu=settings.device == "auto" or settings.device.startswith("cuda"),
+            gpus_each=settings.gpus_per_worker * (settings.device.startswith(("auto", "cuda"))),
             fingerprint=local.fingerprint,
         )
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command
+from tui_lookups.commands.invocation import FilePath, Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
@@ -32,7 +32,7 @@ ANALYSIS = click.Group("analysis")
 @click.option("--reject", multiple=True, metavar="TOKEN", help='A token to leave out; "#640" is a token id.')
 @click.option(
     "--reject-file",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Tokens to leave out, one a line, spaces as in the vocabulary.",
 )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command, top_option
+from tui_lookups.commands.invocation import FilePath, Invocation, command, top_option
 from tui_lookups.errors import BadIdError, ExportError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.storage.files import reason
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -70,7 +71,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
 
 @command(EXPORTING)
 @click.argument("names", nargs=-1, required=True, metavar="TOKEN_OR_NEURON...")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file to write.")
+@click.option("-o", "--output", required=True, type=FilePath(), help="The file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @top_option(EXPORT_NEURONS, "How many neurons a token brings.")
 def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: bool, top: int) -> None:
@@ -78,9 +79,13 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
 
     A token brings its first neurons; what reads as a neuron is one, and "#640" is a token id."""
     # before minutes of scanning, not after them
-    if output.exists() and not force:
+    try:
+        exists, has_folder = output.exists(), output.absolute().parent.is_dir()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise ExportError(f"{output} cannot be written: {reason(error)}.", "Choose another file.") from error
+    if exists and not force:
         raise ExportError(f"{output} exists already.", "Choose another file, or overwrite it with --force.")
-    if not output.absolute().parent.is_dir():
+    if not has_folder:
         raise ExportError(f"The folder of {output} does not exist.", "Make it first, or choose another file.")
 
     def ask(explorer: Explorer, narrator: Narrator) -> Exported:

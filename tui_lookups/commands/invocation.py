@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
-from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError
-from tui_lookups.results import Dtype, Preset, ScanEngine, SignSetting
+from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, in_words
+from tui_lookups.results import DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -44,6 +44,19 @@ _TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 
 FAILED, WRONG_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 NAME = "lookups-tui"
+
+
+class FilePath(click.Path):
+    """A path as a person types it. Wrong usage is one at which the system's functions raise ValueError."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except ValueError:  # a NUL, or half of a character
+            self.fail("there can be no such path.", param, ctx)
 
 
 class ReaderLeft(Exception):
@@ -164,9 +177,9 @@ def _log_to(path: Path | None, debug: bool) -> None:
     if path is not None:
         try:
             handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise SettingsError(
-                f"The log {path} cannot be written: {error.strerror or error}.",
+                f"The log {path} cannot be written: {getattr(error, 'strerror', None) or error}.",
                 "Choose another file with --log.",
             ) from error
     handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -207,6 +220,7 @@ def common_flags() -> list[click.Option]:
         ),
         _flag("--max-documents", type=int, metavar="N", help="Most documents taken of the corpus."),
         _flag("--device", metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
+        _flag("--device-map", type=_choice(DeviceMap), help="Spread a large model over all GPUs."),
         _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),
         _flag("--layers", metavar="LAYERS", help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7."),
         _flag("--preset", type=_choice(Preset), help="paper: the conventions of the authors' code."),
@@ -218,6 +232,7 @@ def common_flags() -> list[click.Option]:
         _flag("--engine", type=_choice(ScanEngine), help="Who scans: this process, or workers of Ray."),
         _flag("--ray-address", metavar="ADDRESS", help="A Ray cluster that runs; RAY_ADDRESS by default."),
         _flag("--ray-workers", type=int, metavar="N", help="Workers of Ray; one a GPU by default."),
+        _flag("--gpus-per-worker", type=int, metavar="N", help="GPUs of each worker of Ray."),
         _flag("--compile/--no-compile", help="Have torch compile the scan's attention."),
         _flag("--explainer-model", metavar="NAME", help="Model that explains heads and scores explanations."),
         _flag("--base-url", metavar="URL", help="Where the explainer is: any OpenAI-compatible server."),
@@ -286,7 +301,7 @@ def run(app: click.Group, arguments: list[str]) -> int:
         return error.code if isinstance(error.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - the boundary: everything ends in a sentence and a status
         _debug(invocation)
-        return _failed(error, invocation.debug)
+        return _failed(error)
 
 
 def _debug(invocation: Invocation) -> None:
@@ -308,31 +323,15 @@ def _show_usage(error: click.ClickException) -> None:
     _print_visible(text.getvalue())
 
 
-def _failed(error: Exception, debug: bool) -> int:
+def _failed(error: Exception) -> int:
     """Say what went wrong in one sentence and one hint; the exit status."""
     from tui_lookups.visible import visible
 
-    status = FAILED
-    if isinstance(error, LookupsError):
-        message, hint = error.message, error.hint
-        status = WRONG_USAGE if isinstance(error, FlagError) else FAILED
-    elif _is_out_of_memory(error):
-        message = "There is not enough memory for this."
-        hint = "Try a smaller model, --dtype bfloat16, a shorter --window or a smaller LOOKUPS_BATCH_TOKENS."
-    else:
-        first = (str(error).splitlines() or [""])[0]
-        message = f"internal error: {type(error).__name__}: {first}".rstrip(": ")
-        hint = "Please report the traceback above." if debug else "Run it again with --debug to see where."
-    print(f"Error: {visible(message)}", file=sys.stderr)
-    if hint:
-        print(f"Hint: {visible(hint)}", file=sys.stderr)
-    return status
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """MemoryError, or torch's own errors, told by name because torch is not imported here."""
-    by_name = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return isinstance(error, MemoryError) or by_name or "can't allocate memory" in str(error)
+    said = in_words(error)
+    print(f"Error: {visible(said.message)}", file=sys.stderr)
+    if said.hint:
+        print(f"Hint: {visible(said.hint)}", file=sys.stderr)
+    return WRONG_USAGE if isinstance(error, FlagError) else FAILED
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command
+from tui_lookups.commands.invocation import FilePath, Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import Verification
 
@@ -23,7 +23,7 @@ _EXPORTS = ("dtype", "layers", "preset", "raw_weights", "sign", "window")
 
 
 @command(VERIFICATION)
-@click.argument("export", type=click.Path(path_type=Path))
+@click.argument("export", type=FilePath())
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),

@@ -25,6 +25,7 @@ from tui_lookups.corpus.lines import read_jsonl, read_txt
 from tui_lookups.corpus.source import Count, Document, Source, unreadable
 from tui_lookups.corpus.tables import read_arrow, read_parquet
 from tui_lookups.errors import CorpusError
+from tui_lookups.home import expanded
 from tui_lookups.storage.files import file_digest
 
 DEMO = "demo"
@@ -122,7 +123,7 @@ def open_source(spec: str, *, offline: bool = False, revisions: RevisionStore | 
         return FileSource(DEMO, DEMO, (path,))
     if spec.startswith(HUB_PREFIX):
         return HubSource(spec, offline=offline, revisions=revisions)
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     try:
         resolved = path.resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, a loop of links

@@ -24,11 +24,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
+from tui_lookups.errors import (
+    LookupsError,
+    ModelLoadError,
+    NumericalError,
+    UnsupportedModelError,
+    is_out_of_memory,
+)
 from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.model.memory import is_out_of_memory
+from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 from tui_lookups.results import ModelInfo
@@ -132,6 +138,7 @@ def load_model(
     dtype: DTypeName = "float32",
     folded: bool = True,
     trust_remote_code: bool = False,
+    spread: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> LookupModel:
     """Load a local Hugging Face folder.
@@ -140,6 +147,7 @@ def load_model(
         folder: config.json, weights (safetensors) and tokenizer.
         name, source, fingerprint: travel into `ModelInfo`.
         folded: compatibility mode; False gives the raw basis, for congruence only.
+        spread: the blocks on all GPUs (placement.py), instead of all on `device`.
         say: told each stage in a few words.
     Raises:
         ModelLoadError: missing or damaged files, no such device, not enough memory.
@@ -149,10 +157,11 @@ def load_model(
     config = read_config(folder, name)
     refuse_unsupported(config, name)
     target = choose_device(device)
+    placing = over_gpus(device) if spread else {}
     say(f"loading weights of {name}")
     try:
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
-            hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code)
+            hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code, placing)
             _check_finite(hf_model, name)
             _own_weights(hf_model)
             if dtype == "float64":
@@ -160,7 +169,8 @@ def load_model(
             vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model))
             parameters = sum(values.numel() for values in hf_model.parameters())
             say(f"wrapping {name}")
-            hf_model = hf_model.to(target)
+            if not is_spread(hf_model):
+                hf_model = hf_model.to(target)
             plain = _skeleton_or_reason(hf_model)
             bridge = _wrap(hf_model, folder, target, getattr(torch, dtype))
             architecture = describe(bridge, str(config["model_type"]), name)
@@ -207,7 +217,9 @@ def _choose_forward(model: LookupModel, plain: nn.Module | NoPlainForward, bridg
         _log.info("%s: the scan runs the slower bridge: %s", model.info.name, model.forward_note)
 
 
-def _load_weights(folder: Path, name: str, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+def _load_weights(
+    folder: Path, name: str, dtype: torch.dtype, trust_remote_code: bool, placing: dict[str, Any]
+) -> Any:
     from transformers import AutoModelForCausalLM
 
     # transformers fills tensors that the files lack, or hold in another shape, with random numbers.
@@ -218,7 +230,10 @@ def _load_weights(folder: Path, name: str, dtype: torch.dtype, trust_remote_code
         trust_remote_code=trust_remote_code,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
+        **placing,
     )
+    if placing:
+        require_on_gpus(model, name)
     mismatched = sorted(entry[0] for entry in report["mismatched_keys"])
     if mismatched:
         raise ModelLoadError(

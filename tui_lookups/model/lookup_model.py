@@ -49,7 +49,10 @@ _CHECK_ROWS, _CHECK_LENGTH = 2, 32
 
 
 class LookupModel:
-    """One model on one device.
+    """One model, on one device or with its blocks on several.
+
+    Weights, and what hooks see, are always on `device`, that of the first block; `mlp_activations` alone
+    hands activations out where they are, since they are large and all of them are reduced.
 
     Args:
         bridge: a TransformerBridge, in compatibility mode when `basis` is "folded".
@@ -67,7 +70,10 @@ class LookupModel:
         self.architecture = architecture
         self.basis: Basis = basis
         self.dtype: torch.dtype = bridge.blocks[0].mlp.W_out.dtype
-        self.device: torch.device = bridge.blocks[0].mlp.W_out.device
+        of_blocks: list[torch.device] = [block.mlp.W_out.device for block in bridge.blocks]
+        self.device = of_blocks[0]
+        self.devices = tuple(dict.fromkeys(of_blocks))
+        """Where its blocks are, the first one's device first."""
         # Figures are computed in at least single precision, whatever the weights are stored in.
         self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
         self._plain: PlainForward | None = None
@@ -82,7 +88,7 @@ class LookupModel:
 
         A norm after the MLP applies its weight to it, and a residual multiplier scales it (METHOD 2).
         """
-        weight: Tensor = self._bridge.blocks[layer].mlp.W_out
+        weight: Tensor = self._bridge.blocks[layer].mlp.W_out.to(self.device)
         post = self.post_norm_weight(layer, "ln2_post")
         if post is not None:
             weight = weight.to(self.compute_dtype) * post
@@ -91,12 +97,12 @@ class LookupModel:
 
     def W_in(self, layer: int, index: int) -> Tensor:
         """The direction neuron `index` reads (through W_in): [d_model], in compute_dtype."""
-        direction: Tensor = self._bridge.blocks[layer].mlp.W_in[:, index].to(self.compute_dtype)
+        direction: Tensor = self._at_home(self._bridge.blocks[layer].mlp.W_in[:, index])
         return direction
 
     def W_gate(self, layer: int, index: int) -> Tensor:
         """The direction the gate of neuron `index` reads: [d_model]. Gated MLPs only."""
-        direction: Tensor = self._bridge.blocks[layer].mlp.W_gate[:, index].to(self.compute_dtype)
+        direction: Tensor = self._at_home(self._bridge.blocks[layer].mlp.W_gate[:, index])
         return direction
 
     def b_in(self, layer: int, index: int) -> float:
@@ -107,13 +113,12 @@ class LookupModel:
 
     def W_O(self, layer: int) -> Tensor:
         """[n_heads, d_head, d_model], in compute_dtype."""
-        weight: Tensor = self._bridge.blocks[layer].attn.W_O.to(self.compute_dtype)
-        return weight
+        return self._at_home(self._bridge.blocks[layer].attn.W_O)
 
     def b_O(self, layer: int) -> Tensor | None:
         """What attention writes whatever it attends to: [d_model], value biases folded in."""
         bias = self._bridge.blocks[layer].attn.b_O
-        return None if bias is None else bias.to(self.compute_dtype)
+        return None if bias is None else self._at_home(bias)
 
     @cached_property
     def W_U(self) -> Tensor:
@@ -121,11 +126,11 @@ class LookupModel:
 
         TransformerLens does not fold that weight where it folds no norm at all (OLMo 2), so it is done here.
         """
-        unembedding: Tensor = self._bridge.W_U
+        unembedding: Tensor = self._bridge.W_U.to(self.device)
         weight = getattr(self._bridge.ln_final.original_component, "weight", None)
         if self.basis == "raw" or weight is None:
             return unembedding
-        factor = weight.to(self.compute_dtype) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
+        factor = self._at_home(weight) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
         if bool((factor == 1.0).all()):
             return unembedding
         folded: Tensor = (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
@@ -136,8 +141,11 @@ class LookupModel:
         block = self._bridge.blocks[layer]
         if name not in block.submodules:
             return None
-        weight: Tensor = getattr(block, name).original_component.weight.to(self.compute_dtype)
+        weight = self._at_home(getattr(block, name).original_component.weight)
         return 1.0 + weight if self._bridge.cfg.rmsnorm_uses_offset else weight
+
+    def _at_home(self, weight: Tensor) -> Tensor:
+        return weight.to(self.device, self.compute_dtype)
 
     def activation_function(self) -> Callable[[Tensor], Tensor]:
         from transformers.activations import ACT2FN
@@ -182,6 +190,12 @@ class LookupModel:
             stop_after: the last block that is run; n_layers - 1 runs all, without the unembedding.
             poll: called before each block.
         """
+        there = {name: _moved(hook, self.device) for name, hook in hooks.items()}
+        self._run(tokens, there, stop_after=stop_after, poll=poll)
+
+    @torch.inference_mode()
+    def _run(self, tokens: Tensor, hooks: Mapping[str, Hook], *, stop_after: int, poll: Poll) -> None:
+        """As `run`, but hooks see activations on the device of their block."""
         wrapped = self._wrapped(hooks, tokens.shape, stop_after + 1, poll)
         if stop_after + 1 < self.info.n_layers:
             self._bridge.run_with_hooks(
@@ -195,8 +209,8 @@ class LookupModel:
     ) -> None:
         """Hand every neuron's activation (hook_post) to `consume(layer, [batch, pos, d_mlp])`.
 
-        Nothing is kept here; layers above the last one asked for are not run. `forward_path` says what
-        runs them.
+        On the device of the layer. Nothing is kept here; layers above the last one asked for are not run.
+        `forward_path` says what runs them.
         """
         if self._plain is None:
             self._bridge_activations(tokens, layers, consume, poll=poll)
@@ -214,7 +228,7 @@ class LookupModel:
 
         wanted = sorted(layers)
         names = {f"blocks.{layer}.mlp.hook_post": hook_for(layer) for layer in wanted}
-        self.run(tokens, names, stop_after=wanted[-1], poll=poll)
+        self._run(tokens, names, stop_after=wanted[-1], poll=poll)
 
     def compile_forward(self) -> None:
         """Have torch compile the plain module's attention, and hold the result to the bridge.
@@ -241,6 +255,11 @@ class LookupModel:
         Both agree within `PLAIN_TOLERANCE`; an index says which one made it.
         """
         return "bridge" if self._plain is None else "compiled" if self._compiled else "plain"
+
+    @property
+    def forms_patterns(self) -> bool:
+        """Whether `mlp_activations` writes attention patterns out, [n_heads, pos, pos] a row."""
+        return self._plain is None or self._plain.attention == "eager"
 
     def use_plain_forward(self, plain: PlainForward) -> None:
         """Compute MLP activations with the plain module from now on, if it agrees with the bridge.
@@ -276,7 +295,7 @@ class LookupModel:
         kept: list[Tensor] = []
 
         def keep(_: int, activation: Tensor) -> None:
-            kept.append(activation[..., neuron.index].to(self.compute_dtype))
+            kept.append(self._at_home(activation[..., neuron.index]))
 
         self.mlp_activations(tokens, [neuron.layer], keep, poll=poll)
         return kept[0]
@@ -302,10 +321,11 @@ class LookupModel:
         def select(residual: Tensor) -> Tensor:
             return residual[rows, at]
 
-        wrapped = self._wrapped(hooks or {}, tokens.shape, self.info.n_layers, poll)
-        wrapped.append(("unembed.hook_in", _as_bridge_hook(select)))
+        there = {name: _moved(hook, self.device) for name, hook in (hooks or {}).items()}
+        wrapped = self._wrapped(there, tokens.shape, self.info.n_layers, poll)
+        wrapped.append(("unembed.hook_in", _as_bridge_hook(_moved(select, self.device))))
         logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=wrapped)
-        found: Tensor = logits.to(self.compute_dtype).log_softmax(-1)
+        found = self._at_home(logits).log_softmax(-1)
         return found if positions.dim() == 2 else found[:, 0]
 
     @staticmethod
@@ -321,6 +341,16 @@ class LookupModel:
 
 def _entry(bias: Tensor | None, index: int) -> float:
     return 0.0 if bias is None else float(bias[index])
+
+
+def _moved(hook: Hook, home: torch.device) -> Hook:
+    """The hook, seeing activations on `home` wherever their block is; what it returns goes back there."""
+
+    def moved(activation: Tensor) -> Tensor | None:
+        edited = hook(activation.to(home))
+        return None if edited is None else edited.to(activation.device)
+
+    return moved
 
 
 def _unflattened(hook: Hook, shape: torch.Size) -> Hook:

@@ -30,6 +30,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tui_lookups.model.placement import follow, is_spread, without_hooks
+
 Poll = Callable[[], None]
 
 
@@ -111,7 +113,9 @@ def skeleton(hf_model: Any) -> nn.Module:
         for values in base.parameters()
     }
     memo.update({id(values): values for values in base.buffers()})
-    return copy.deepcopy(base, memo).eval()
+    # Hooks refer to weights, and the copy has no use for them.
+    memo.update({id(part._hf_hook): part._hf_hook for part in base.modules() if hasattr(part, "_hf_hook")})
+    return without_hooks(copy.deepcopy(base, memo)).eval()
 
 
 def attach(module: nn.Module, bridge: Any, family: str) -> PlainForward:
@@ -144,6 +148,8 @@ def attach(module: nn.Module, bridge: Any, family: str) -> PlainForward:
         if found is None:
             raise NoPlainForward(f"layer {layer} has no module of its own for the down-projection")
         down.append(found)
+    if is_spread(wrapped):
+        follow(module, wrapped.hf_device_map, prefix)
     return PlainForward(module, tuple(down), str(config._attn_implementation))
 
 

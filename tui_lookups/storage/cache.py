@@ -1,11 +1,12 @@
 """The result cache: answers on disk, for several processes and threads; it may miss, it is never wrong.
 
-1. A key is SHA-256 over canonical JSON of what was asked: the kind, every part (model and corpus
-   fingerprints, parameters) and the format version.
+1. A key is a hash of what was asked (keys.py).
 2. A value is bytes in an envelope (`envelope.py`) inside a diskcache database that knows no pickle
    (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss.
 3. A database that is damaged as a whole, or was written by someone else, is reported and started afresh.
-4. A write that fails (disk full, locked, over the size limit) is reported, and the answer still stands; a
+4. What processes that were killed have left in the folder is removed when the database is opened
+   (leftovers.py).
+5. A write that fails (disk full, locked, over the size limit) is reported, and the answer still stands; a
    cache that cannot be opened or read at all raises CacheError.
 
 Beside the database (`results/`) lie the folders `indexes/`, `corpora/` and `models/`, one sub-folder a key,
@@ -14,11 +15,7 @@ whose content belongs to the code that writes it; `info`, `verify` and `clear` c
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
-import shutil
 import sqlite3
 import threading
 import time
@@ -30,7 +27,15 @@ from typing import Any, Literal, TypeVar
 from tui_lookups.errors import CacheError
 from tui_lookups.results import CacheInfo
 from tui_lookups.storage import codec, envelope
-from tui_lookups.storage.files import folder_lock, make_private_directory, reason, tree_size
+from tui_lookups.storage.files import (
+    empty_folder,
+    folder_lock,
+    make_private_directory,
+    reason,
+    subfolders,
+    tree_size,
+)
+from tui_lookups.storage.keys import check_kind, make_key
 from tui_lookups.storage.sqlite_errors import is_damage, translated
 
 T = TypeVar("T")
@@ -39,7 +44,6 @@ Folder = Literal["indexes", "corpora", "models"]
 FOLDERS: tuple[Folder, ...] = ("indexes", "corpora", "models")
 SIZE_LIMIT_SETTING = "cache_size_limit"
 _DATABASE_FILES = ("cache.db", "cache.db-wal", "cache.db-shm")
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _MOST_PROBLEMS = 200
 _MEASURE_AGAIN_SECONDS = 30.0
 
@@ -73,10 +77,7 @@ class ResultCache:
 
         Raises TypeError or ValueError for a part that JSON would spell ambiguously or not at all.
         """
-        _check_kind(kind)
-        _check_plain(parts)
-        text = json.dumps([envelope.FORMAT_VERSION, kind, parts], sort_keys=True, allow_nan=False)
-        return f"{kind}:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
+        return make_key(kind, parts)
 
     # --- values ---
 
@@ -104,7 +105,7 @@ class ResultCache:
 
     def put(self, kind: str, key: str, payload: bytes) -> None:
         """Keep `payload` under `key`. What prevents it is added to `problems`, not raised."""
-        _check_kind(kind)
+        check_kind(kind)
         sealed = envelope.seal(kind, key, payload)
         try:
             self.refuse_if_full(len(sealed), f"a result of kind {kind}")
@@ -129,7 +130,7 @@ class ResultCache:
 
     def keys(self, kind: str) -> list[str]:
         """The keys of every entry of this kind, in no particular order. Raises CacheError as `get` does."""
-        _check_kind(kind)
+        check_kind(kind)
         rows = self._rows(
             "SELECT key FROM Cache WHERE typeof(key) = 'text' AND substr(key, 1, ?) = ?",
             (len(kind) + 1, f"{kind}:"),
@@ -184,7 +185,7 @@ class ResultCache:
             if (self.directory / name).is_dir():
                 sizes[name] = tree_size(self.directory / name)
         total = self._database_bytes() + sum(sizes.get(name, 0) for name in FOLDERS)
-        indexes = len(_subfolders(self.directory / "indexes"))
+        indexes = len(subfolders(self.directory / "indexes"))
         return CacheInfo(str(self.directory), entries, total, sizes, indexes, self.problems)
 
     def stale(self) -> tuple[str, ...]:
@@ -196,7 +197,7 @@ class ResultCache:
 
         there = (self._results / "cache.db").exists()
         ((entries,),) = self._rows(*stale.COUNT_ENTRIES) if there else [(0,)]
-        folders = {name: _subfolders(self.directory / name) for name in ("indexes", "corpora")}
+        folders = {name: subfolders(self.directory / name) for name in ("indexes", "corpora")}
         return stale.sentences(int(entries), folders)
 
     def clear(self) -> CacheInfo:
@@ -226,7 +227,7 @@ class ResultCache:
         if (self._results / "cache.db").exists():
             found += self._verify_database()
         for name in FOLDERS:
-            for folder in _subfolders(self.directory / name):
+            for folder in subfolders(self.directory / name):
                 found += verify_folder(folder)
         for sentence in found:
             self._report(sentence)
@@ -271,8 +272,12 @@ class ResultCache:
             return self._database
 
     def _make_directories(self) -> None:
+        from tui_lookups.storage.leftovers import sweep
+
         make_private_directory(self.directory, tighten=False)
         make_private_directory(self._results)
+        for folder in (self.directory, self.directory / "models"):
+            sweep(folder)
 
     def _open_or_start_afresh(self) -> Any:
         from tui_lookups.storage.bytes_disk import open_database
@@ -391,11 +396,7 @@ class ResultCache:
         if not folder.is_dir():
             return
         try:
-            for child in folder.iterdir():
-                if child.is_dir() and not child.is_symlink():
-                    shutil.rmtree(child)  # removes links inside, never what they point to
-                else:
-                    child.unlink()
+            empty_folder(folder)
         except OSError as error:
             self._report(f"{folder} could not be emptied: {reason(error)}.")
 
@@ -405,29 +406,3 @@ class ResultCache:
                 return
             self._problems[sentence] = None
         _log.warning("%s", sentence)
-
-
-def _check_kind(kind: str) -> None:
-    if _KIND.fullmatch(kind) is None:
-        raise ValueError(f"{kind!r} is not the name of a kind of result")
-
-
-def _check_plain(value: object) -> None:
-    """Raise TypeError unless JSON spells `value` in one way: mapping keys that are not text would merge."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if type(key) is not str:
-                raise TypeError(f"a part of a cache key has the mapping key {key!r}, which is not text")
-            _check_plain(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            _check_plain(part)
-    elif value is not None and type(value) not in (str, int, float, bool):
-        raise TypeError(f"a part of a cache key is a {type(value).__name__}, which is not plain JSON")
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """The real (not linked) sub-folders of `folder`, sorted; none when it is no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tui_lookups.errors import ExportError
+from tui_lookups.home import expanded
 from tui_lookups.results import SCHEMA_VERSION, ExportDocument
 from tui_lookups.storage import codec
 from tui_lookups.storage.files import reason, write_atomically
+from tui_lookups.storage.leftovers import sweep
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -60,7 +62,7 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
     Raises ExportError when the document does not fit the schema, the place cannot be written, or the file
     exists and `overwrite` is False; NumericalError for a NaN or infinite number.
     """
-    path = path.expanduser()
+    path = expanded(path)
     plain = codec.to_plain(document)
     problem = _first_problem(plain)
     if problem is not None:
@@ -73,6 +75,7 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
         # Of a link, the file it names is replaced, not the link.
         target = path.resolve() if path.is_symlink() else path
         write_atomically(target, data, overwrite=overwrite)
+        sweep(target.parent)  # what an export that was killed has left there
     except FileExistsError as error:
         raise ExportError(f"{path} exists already.", "Name another file, or ask to overwrite it.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -93,7 +96,7 @@ def _check_place(path: Path) -> None:
 
 def read_export(path: Path) -> ExportDocument:
     """Open an exported document. Raises ExportError for a file that is missing, too large or no export."""
-    path = path.expanduser()
+    path = expanded(path)
     plain, data = _read_json(path)
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is int and version > SCHEMA_VERSION:

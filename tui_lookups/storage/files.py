@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from tui_lookups.errors import CacheError
+from tui_lookups.home import expanded
 
 _CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000  # file systems stamp files in steps of up to two seconds (FAT)
@@ -174,7 +176,7 @@ def filesystem_type(path: Path) -> str | None:
         )
     except OSError:
         return None
-    target = path.expanduser().resolve()
+    target = expanded(path).resolve()
     best, best_depth = None, -1
     for line in lines:
         mount, separator, tail = line.partition(" - ")
@@ -196,6 +198,22 @@ def _unescape_mount(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The real (not linked) sub-folders of `folder`, sorted; none when it is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder: links themselves, never what they point to. Raises OSError."""
+    for child in folder.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
 
 
 def tree_size(folder: Path) -> int:

@@ -1,0 +1,78 @@
+"""The one way a model is loaded with, in this process and in a worker of Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tui_lookups.answering import loads
+from tui_lookups.answering.worker_pool import LoadRequest
+from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.sources import LocalModel
+from tui_lookups.settings import load_settings
+
+LOCAL = LocalModel("tiny", "source", Path("folder"), "f" * 8)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the loader is asked for, and what is done with the model it gives."""
+    asked: dict[str, Any] = {"then": []}
+
+    def load_model(folder: Path, **named: Any) -> SimpleNamespace:
+        asked.update(named, folder=folder)
+        basis = "folded" if named["folded"] else "raw"
+        return SimpleNamespace(basis=basis, compile_forward=lambda: asked["then"].append("compile"))
+
+    monkeypatch.setattr("tui_lookups.model.loading.load_model", load_model)
+    monkeypatch.setattr(
+        "tui_lookups.analysis.self_check.require_closure",
+        lambda model, poll: asked["then"].append("closure"),
+    )
+    return asked
+
+
+def load(settings: Any, **changes: Any) -> Any:
+    return loads.load(settings, LOCAL, say=lambda _: None, **changes)
+
+
+def test_the_settings_decide_what_is_loaded(asked: dict[str, Any]) -> None:
+    load(load_settings(device="cuda:1", dtype="bfloat16", compile=True))
+    assert (asked["folder"], asked["name"], asked["fingerprint"]) == (Path("folder"), "tiny", "f" * 8)
+    assert (asked["device"], asked["dtype"], asked["folded"]) == ("cuda:1", "bfloat16", True)
+    assert asked["spread"] is False
+    assert asked["then"] == ["compile", "closure"]
+
+
+def test_the_raw_basis_has_no_decomposition_to_close(asked: dict[str, Any]) -> None:
+    load(load_settings(raw_weights=True, device_map="auto"))
+    assert (asked["folded"], asked["spread"], asked["then"]) == (False, True, [])
+
+
+def test_nothing_is_computed_with_weights_that_are_refused(asked: dict[str, Any]) -> None:
+    def refuse() -> None:
+        raise ModelLoadError("The files changed.", "Start again.")
+
+    with pytest.raises(ModelLoadError, match="changed"):
+        load(load_settings(compile=True), once_read=refuse)
+    assert asked["then"] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "device", "device_map"),
+    [
+        ({}, "auto", "none"),
+        ({"device": "cuda:3"}, "cuda", "none"),
+        ({"device_map": "auto"}, "auto", "auto"),
+        ({"gpus_per_worker": 2}, "auto", "auto"),
+    ],
+)
+def test_a_worker_spreads_its_model_over_the_gpus_it_is_given(
+    flags: dict[str, Any], device: str, device_map: str
+) -> None:
+    request = LoadRequest.of(load_settings(dtype="float16", **flags))
+    kept = request.settings
+    assert (kept.device, kept.device_map, kept.dtype) == (device, device_map, "float16")

@@ -1,0 +1,43 @@
+"""Any error as a sentence and a hint."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tui_lookups.errors import BadIdError, in_words, is_out_of_memory
+
+
+def test_one_of_ours_stays_as_it_is() -> None:
+    error = BadIdError("No such neuron.", "Name another.")
+    assert in_words(error) is error
+
+
+def test_every_way_of_running_out_of_memory() -> None:
+    import torch
+
+    with pytest.raises(RuntimeError) as too_large:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    ways = [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        OSError(12, "Cannot allocate memory"),
+        too_large.value,
+    ]
+    for error in ways:
+        assert in_words(error).message == "There is not enough memory for this."
+        assert "--dtype" in in_words(error).hint
+    assert not is_out_of_memory(ValueError("not enough memory"))  # a text, from who knows where
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+def test_anything_else_is_a_defect_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        said = in_words(ZeroDivisionError("by zero\nsecond line"))
+    assert said.message == "internal error: ZeroDivisionError: by zero"
+    assert "--log" in said.hint
+    (record,) = caplog.records
+    assert record.exc_info
+    assert record.exc_info[0] is ZeroDivisionError
