@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,6 +134,7 @@ MODEL = ModelInfo(
 CORPUS = CorpusInfo("demo passages", "demo", "1" * 16, 506, 506, 60_000, 128)
 
 
+@cache
 def noise(*key: object) -> float:
     """A fixed number in [0, 1) for a key."""
     state = 2166136261

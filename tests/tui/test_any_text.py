@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -51,7 +52,7 @@ from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
-from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
 from tui_lookups.tui.widgets.token_box import CandidateList
@@ -98,6 +99,7 @@ class OneOfEach(App[None]):
     Screen { layout: grid; grid-size: 4; grid-rows: 8; }
     Screen > * { height: 8; max-height: 8; min-height: 8; display: block; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [*WORD_KEYS]
     palette = ansi_palette()
 
     def __init__(self) -> None:

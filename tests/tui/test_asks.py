@@ -86,7 +86,7 @@ def test_failures_are_answers() -> None:
 def test_errors_as_two_sentences() -> None:
     assert explain_error(BadIdError("No.", "Try 1.2.")) == ("No.", "Try 1.2.")
     message, hint = explain_error(ZeroDivisionError("[red]"))
-    assert message == "ZeroDivisionError: [red]"
+    assert message == "internal error: ZeroDivisionError: [red]"
     assert "defect" in hint
 
 

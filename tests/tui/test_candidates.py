@@ -10,7 +10,7 @@ from tui_lookups.tui.candidates import Candidates, find_candidates, spellings
 
 
 def find(text: str) -> Candidates:
-    return find_candidates(CannedExplorer(), text)
+    return find_candidates(CannedExplorer(), text, enter="enter")
 
 
 def texts(found: Candidates) -> list[str]:

@@ -58,7 +58,7 @@ async def test_the_atlas_can_be_given_up_while_it_is_worked_out() -> None:
     explorer = CannedExplorer(hold=True)
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "A")
-        assert "escape stops it" in app.screen.query_one(LayerRows).empty
+        assert "esc stops it" in app.screen.query_one(LayerRows).empty
         await press(pilot, "escape")
         assert app.screen is app.walk_screen
         explorer.release()
@@ -291,8 +291,8 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
         shown = hints(app)
         assert not [word for word in ("ablate", "explain", "score", "trim") if word in shown]
         for key, why in (
-            ("d", "Heads are taken out on the neuron's prompts: escape goes back to them."),
-            ("e", "Explanations are about the neuron's prompts: escape goes back to them."),
+            ("d", "Heads are taken out on the neuron's prompts: esc goes back to them."),
+            ("e", "Explanations are about the neuron's prompts: esc goes back to them."),
             ("s", "Explanations are about"),
             ("E", "Explanations are about"),
             ("W", "Explanations are about"),

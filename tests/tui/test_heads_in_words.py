@@ -67,7 +67,7 @@ async def test_an_ablation_under_way_is_stopped_by_escape() -> None:
         await press(pilot, "3")
         explorer.held = []
         await press(pilot, "d")
-        assert "escape stops" in dialog(app)
+        assert "esc stops" in dialog(app)
         await press(pilot, "escape")
         explorer.release()
         await settle(pilot)
@@ -178,7 +178,7 @@ async def test_text_streams_into_the_panel_and_escape_stops_it() -> None:
         explorer.held = []
         await press(pilot, "enter")
         assert app.walk_screen.words.job is not None
-        assert "escape stops it" in panel(app)
+        assert "esc stops it" in panel(app)
         await press(pilot, "s")
         assert "One request at a time" in hints(app)
         await press(pilot, "2", "j")
@@ -269,7 +269,7 @@ async def test_without_a_key_the_dialog_says_what_to_set_and_sends_nothing() -> 
                 "OPENAI_API_KEY is not set.\nSet it, or --base-url.\n"
                 "Nothing can be sent before that; everything else works."
             )
-            assert str(app.screen.query_one(".dialog").border_subtitle) == "escape close"
+            assert str(app.screen.query_one(".dialog").border_subtitle) == "esc close"
             await press(pilot, "escape")
         assert not asked(explorer, "explain")
         assert not asked(explorer, "score_explanation")

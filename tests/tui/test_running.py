@@ -127,7 +127,7 @@ def test_signals_close_the_explorer_and_leave(number: signal.Signals) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, None])
 def test_where_the_person_was_is_saved_before_the_explorer_closes(number: signal.Signals | None) -> None:
     session = Session()
-    session.read(b"because")
+    session.read(b"L0.N20")
     os.write(session.terminal, b"\x1b[B\r")  # down, enter: the second neuron
     session.read(None)
     if number is None:

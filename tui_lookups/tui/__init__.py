@@ -1,4 +1,8 @@
-"""The terminal application. `run_app` opens it; nothing heavy is imported before."""
+"""The terminal application. `run_app` opens it; nothing heavy is imported before.
+
+What the first paint has to import is kept small: values are NamedTuples, for making a frozen dataclass takes
+eight times as long, and what only a key needs is imported by its action.
+"""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -18,12 +18,13 @@ from textual.screen import Screen
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui import themes
-from tui_lookups.tui.clipboard import osc52
+from tui_lookups.tui.keys_in_turn import KeysInTurn
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens.walk import WalkScreen
 from tui_lookups.tui.shading import ansi_palette
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.thrift import Sent, Thrifty
-from tui_lookups.tui.widgets.hints import Hints, unique
+from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.visible import visible_token
 
@@ -107,6 +108,8 @@ class LookupsApp(App[None]):
         self.palette: Palette = ansi_palette()
         self._token = token
         self._sent = Sent()
+        self._shown_keys: dict[str, str] = {}
+        self._keys = KeysInTurn(self, super().on_event)
         self.animation_level = "none"
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
@@ -238,19 +241,20 @@ class LookupsApp(App[None]):
         else:
             super()._display(screen, renderable)
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._keys.take(event)
+        else:
+            await super().on_event(event)
+
     def on_resize(self) -> None:
         self._sent.forget()
 
     def key_of(self, action: str) -> str:
-        """The key an action of the walk or the app is on, as it is shown."""
-        for bindings in (self._bindings, self.walk_screen._bindings):
-            for binding in (b for found in bindings.key_to_bindings.values() for b in found):
-                if binding.id == action:
-                    own = self._keymap.get(action)
-                    if own is not None:
-                        binding = binding.with_key(key=own.partition(",")[0], key_display=None)
-                    return self.get_key_display(binding)
-        raise KeyError(action)
+        """The key an action of what is open is on, as it is shown."""
+        if action not in self._shown_keys:  # they stay what they were at the start
+            self._shown_keys[action] = key_of(self, action)
+        return self._shown_keys[action]
 
     def action_redraw(self) -> None:
         """Paint everything anew: something else wrote on the terminal."""
@@ -356,30 +360,18 @@ class LookupsApp(App[None]):
 
     def action_help_quit(self) -> None:
         """ctrl+c: people expect it to leave; say how instead of leaving by accident."""
-        self.say(f"{self.key_of('app.quit')} quits; in a line you type on, escape first.")
+        self.say(f"{self.key_of('app.quit')} quits; a line you type on, leave first.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that has a key on `screen`, for the palette."""
-        for active in unique(screen.active_bindings):
-            binding = active.binding
-            if not binding.id or not binding.tooltip or binding.id == "app.palette":
-                continue
-            title = f"{binding.description} ({self.get_key_display(binding)})"
-            action, node = binding.action, active.node
+        from tui_lookups.tui.palette_commands import palette_commands
 
-            async def run(action: str = action, node: object = node) -> None:
-                await self.run_action(action, node)  # type: ignore[arg-type]
-
-            yield SystemCommand(title, binding.tooltip, run)
-        if self.opening is not None:
-            yield SystemCommand(
-                "Open another model", "Or another corpus; this one is closed", self.open_another
-            )
-        for name in themes.CYCLE:
-            yield SystemCommand(f"Theme {name}", "Change the colours", partial(setattr, self, "theme", name))
+        return palette_commands(self, screen)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy by OSC 52, also through tmux; says what was copied or why not."""
+        from tui_lookups.tui.clipboard import osc52
+
         try:
             sequence = osc52(text, tmux=bool(os.environ.get("TMUX")))
         except LookupsError as error:

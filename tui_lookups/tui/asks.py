@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import in_words
 
 if TYPE_CHECKING:
     from tui_lookups.tui.door import Cancellable, Door
@@ -112,9 +112,5 @@ class Asks:
 
 def explain_error(error: BaseException) -> tuple[str, str]:
     """An error as one sentence and one hint for the screen."""
-    if isinstance(error, LookupsError):
-        return error.message, error.hint
-    return (
-        f"{type(error).__name__}: {error}",
-        "This is a defect of lookups-tui; `lookups-tui --debug` prints the traceback.",
-    )
+    said = in_words(error)
+    return said.message, said.hint

@@ -10,8 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 WITH_SPACE = "with a space"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One row under the token box: a token, a neuron or a head, and why it is offered."""
 
     token: Token | None
@@ -33,8 +31,7 @@ class Candidate:
     head: HeadId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(NamedTuple):
     """Rows for a typed text; the first `exact` of them are what was typed. `note` says what to do."""
 
     text: str
@@ -52,8 +49,8 @@ def spellings(typed: str) -> tuple[str, ...]:
     return (" " + typed, typed)
 
 
-def find_candidates(door: Door, typed: str, limit: int = 20) -> Candidates:
-    """Blocking: look `typed` up in the vocabulary."""
+def find_candidates(door: Door, typed: str, limit: int = 20, *, enter: str) -> Candidates:
+    """Blocking: look `typed` up in the vocabulary; `enter` is the key that opens what is found."""
     named = _named(typed)
     texts = tuple(text for text in spellings(typed) if text)
     matches: list[TokenMatch] = []
@@ -67,7 +64,7 @@ def find_candidates(door: Door, typed: str, limit: int = 20) -> Candidates:
     for text in texts:
         if not text.startswith("#"):
             completions.extend(door.complete_token(text, limit))
-    return arrange(typed, named, tuple(matches), tuple(completions), problem)
+    return arrange(typed, named, tuple(matches), tuple(completions), problem, enter=enter)
 
 
 def arrange(
@@ -76,6 +73,8 @@ def arrange(
     matches: tuple[TokenMatch, ...],
     completions: tuple[Token, ...],
     problem: UnknownTokenError | None = None,
+    *,
+    enter: str,
 ) -> Candidates:
     """Order what was found, the neuron or head of that name first; each token once."""
     rows: list[Candidate] = []
@@ -95,7 +94,9 @@ def arrange(
     for token in completions:
         offer(token, "begins so")
     if exact:
-        note = "enter opens the marked row" if exact == 1 else "both exist and differ: choose with ↑ ↓, enter"
+        note = (
+            f"{enter} opens the marked row" if exact == 1 else f"both exist and differ: choose, then {enter}"
+        )
         return Candidates(typed, tuple(rows), exact, note)
     as_typed = next((m for m in reversed(matches) if m.pieces), None)
     if as_typed is not None and len(as_typed.pieces) > 1:

@@ -19,7 +19,7 @@ def osc52(text: str, *, tmux: bool) -> str:
     if len(payload) > MAX_BASE64:
         raise LookupsError(
             f"The text is too long to copy through a terminal ({len(text):,} characters).",
-            "Mark it with space and export it with x.",
+            "Mark it and export what is marked.",
         )
     sequence = f"\x1b]52;c;{payload}\x07"
     # tmux passes on what stands between ESC P tmux; and ESC \, with every ESC inside doubled

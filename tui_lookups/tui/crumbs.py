@@ -18,10 +18,13 @@ _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
 
 
-def crumbs(walk: Walk, more: tuple[Segment, ...], width: int) -> tuple[Segment, ...]:
-    """The path in at most `width` cells, with `more` behind it; the path gives way from its end."""
+def crumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> tuple[Segment, ...]:
+    """The path in at most `width` cells, with `more` behind it; the path gives way from its end.
+
+    `key` is the one that begins a path.
+    """
     if walk.token is None:
-        first = [Segment("t: type a token", _DIM)]
+        first = [Segment(f"{key}: type a token", _DIM)]
     else:
         first = [Segment(visible_token(walk.token.text), _STRONG), Segment(f"  #{walk.token.id}", _DIM)]
     steps: list[str] = []

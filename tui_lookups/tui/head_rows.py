@@ -7,8 +7,7 @@ figure, a bar and what is known besides.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 
@@ -23,8 +22,7 @@ CELL, WIDE_CELL = 6, 12
 """Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """What is known of a head: a figure, whether it counts as active, and `note` in words."""
 
     value: float

@@ -17,6 +17,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
+from types import ModuleType
 from typing import TypeAlias
 
 from textual.binding import Binding, BindingsMap
@@ -29,6 +30,7 @@ from textual.widgets import Input
 from tui_lookups.errors import SettingsError
 
 Chain: TypeAlias = tuple[type[DOMNode], ...]
+_OURS = "tui_lookups."
 
 EATEN: Mapping[str, str] = {
     "ctrl+s": "stops the output of many terminals",
@@ -123,7 +125,7 @@ def default_keys() -> Iterator[tuple[str, str]]:
 def places() -> tuple[Chain, ...]:
     """Where the focus can be: a widget, its screen and, unless it is a dialog, the app.
 
-    A screen's widgets are those its module knows of. Imports every screen.
+    A screen's widgets are those its module knows of, and those of its parts. Imports every screen.
     """
     from tui_lookups.tui import screens
     from tui_lookups.tui.app import LookupsApp
@@ -131,16 +133,28 @@ def places() -> tuple[Chain, ...]:
     chains: list[Chain] = []
     for found in pkgutil.iter_modules(screens.__path__):
         module = importlib.import_module(f"{screens.__name__}.{found.name}")
-        classes = [kind for kind in vars(module).values() if isinstance(kind, type)]
-        widgets = [kind for kind in classes if issubclass(kind, Widget) and not issubclass(kind, Screen)]
-        focusable = [
-            kind for kind in widgets if kind.__module__.startswith("tui_lookups.") and kind.can_focus
-        ]
-        for screen in classes:
+        for screen in _classes(module):
             if issubclass(screen, Screen) and screen.__module__ == module.__name__:
                 above: Chain = (screen,) if issubclass(screen, ModalScreen) else (screen, LookupsApp)
-                chains += [(widget, *above) for widget in focusable] or [above]
+                chains += [(widget, *above) for widget in _focusable(screen)] or [above]
     return tuple(chains)
+
+
+def _classes(module: ModuleType) -> list[type]:
+    return [kind for kind in vars(module).values() if isinstance(kind, type)]
+
+
+def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
+    """The widgets of this package that a screen's module, or that of a part of it, knows of."""
+    modules = dict.fromkeys(part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS))
+    modules |= dict.fromkeys(getattr(screen, "LATER_WIDGETS", ()))
+    known = dict.fromkeys(kind for name in modules for kind in _classes(importlib.import_module(name)))
+    return [
+        kind
+        for kind in known
+        if issubclass(kind, Widget) and not issubclass(kind, Screen)
+        if kind.__module__.startswith(_OURS) and kind.can_focus
+    ]
 
 
 # --- one key ---

@@ -6,8 +6,7 @@ Pure functions from a prompt and a `Look` to segments; widths are terminal cells
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -28,8 +27,7 @@ GUTTER = 14
 """Cells before the text: mark, rank and phi."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """How prompts are painted: `maximum` is the activation of full colour; `sources`, where given, are
     the figures to shade instead, by position, with `sources_title` saying what they are; `found` are the
     positions of what was searched for."""

@@ -6,15 +6,14 @@ Pure functions over texts that are already visible (`tui_lookups.visible`). Widt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from tui_lookups.visible import visible
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A piece of token number `token` (-1: no token, an ornament) on one line, `width` cells wide."""
 
     token: int

@@ -6,21 +6,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import HeadAttributions, SourceToken
     from tui_lookups.tui.layouts import Pane
+    from tui_lookups.tui.shown_keys import KeyOf
     from tui_lookups.tui.walk import Walk
 
 STEPS: tuple[Pane, ...] = ("neurons", "neurons", "prompts", "heads", "detail")
 
 
-@dataclass(frozen=True, slots=True)
-class TourStep:
+class TourStep(NamedTuple):
     """What one step shows: its pane and its sentence, counted from 1."""
 
     number: int
@@ -28,25 +27,24 @@ class TourStep:
     text: str
 
 
-def tour_step(number: int, walk: Walk) -> TourStep:
+def tour_step(number: int, walk: Walk, key: KeyOf) -> TourStep:
     """The step's sentence about the walk as it is; `number` is 1 to 5."""
-    told = (_token, _neuron, _prompt, _heads, _source)[number - 1](walk)
-    following = "T next" if number < len(STEPS) else "T ends the tour"
-    return TourStep(
-        number, STEPS[number - 1], f"Tour {number}/{len(STEPS)}: {told} [{following}, esc leaves]"
-    )
+    told = (_token, _neuron, _prompt, _heads, _source)[number - 1](walk, key)
+    following = "next" if number < len(STEPS) else "ends the tour"
+    keys = f"[{key('walk.tour')} {following}, {key('walk.back')} leaves]"
+    return TourStep(number, STEPS[number - 1], f"Tour {number}/{len(STEPS)}: {told} {keys}")
 
 
-def _token(walk: Walk) -> str:
+def _token(walk: Walk, key: KeyOf) -> str:
     if walk.token is None:
-        return "everything starts at a token. Press t and type one."
-    word = _quoted(walk.token.text)
-    return f"everything starts at a token, here {word}. Below: the neurons that write towards it. t: another."
+        return f"everything starts at a token. Press {key('walk.token')} and type one."
+    word, another = _quoted(walk.token.text), f"{key('walk.token')}: another."
+    return f"everything starts at a token, here {word}. Below: the neurons that write towards it. {another}"
 
 
-def _neuron(walk: Walk) -> str:
+def _neuron(walk: Walk, key: KeyOf) -> str:
     if walk.neuron is None or walk.token is None:
-        return "enter opens a neuron of the list."
+        return f"{key('neurons.open')} opens a neuron of the list."
     rows = () if walk.ranking is None else walk.ranking.neurons
     row = next((row for row in rows if row.neuron == walk.neuron), None)
     score = "" if row is None else f" (congruence {row.congruence:.2f}, cosine {row.cosine:.2f})"
@@ -55,7 +53,7 @@ def _neuron(walk: Walk) -> str:
     )
 
 
-def _prompt(walk: Walk) -> str:
+def _prompt(walk: Walk, key: KeyOf) -> str:
     prompt = walk.prompt
     if prompt is None:
         return "the text that fires the neuron hardest; the scan is still finding it."
@@ -67,26 +65,27 @@ def _prompt(walk: Walk) -> str:
     )
 
 
-def _heads(walk: Walk) -> str:
+def _heads(walk: Walk, key: KeyOf) -> str:
     if walk.heads is None or not walk.heads.heads:
         return "the attention heads behind that peak; they are still being worked out."
     top = max(walk.heads.heads, key=lambda score: score.attribution)
     return (
         f"a neuron reads what attention heads wrote. {top.head} brings {top.attribution:+.2f} of "
-        f"{walk.heads.target.value:.2f} here. Arrows move, enter opens a head."
+        f"{walk.heads.target.value:.2f} here. Move to a head; {key('heads.open')} opens it."
     )
 
 
-def _source(walk: Walk) -> str:
+def _source(walk: Walk, key: KeyOf) -> str:
     source = None if walk.sources is None else _strongest(walk.sources)
     if source is None and walk.waiting("sources"):
         return "where the head looked it up; that is being worked out."
     if source is None or walk.sources is None:
-        return "where the head looked it up: open a head with enter."
+        return f"where the head looked it up: open a head with {key('heads.open')}."
     return (
         f"{walk.sources.source_head} looked that up at {_quoted(source.token.text)} "
         f"({source.attribution:+.2f}). "
-        "e explains the head in words, x exports, ? lists keys."
+        f"{key('head.explain')} explains the head in words, {key('app.export')} exports, "
+        f"{key('app.help')} lists keys."
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 _MOST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What was open, and the pane that had the focus."""
 
     token: Token | None

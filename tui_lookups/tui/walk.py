@@ -5,133 +5,40 @@ Knows no widget: it asks through `Asks`, keeps the answers, and tells its listen
 1. Opening a thing forgets everything further down the path and cancels what was asked for it.
 2. While the scan runs, the prompts of the open neuron are asked for again; a list that did not change
    tells nobody.
-3. A head question names its prompt by its number in the corpus; an answer for another prompt than the open
-   one is dropped.
-4. A place that is gone back to names its prompt and head before they are there: they are opened when they
+3. A place that is gone back to names its prompt and head before they are there: they are opened when they
    are (`wanted_prompt`, `head`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
-from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.walk_heads import WalkHeads
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
-        Direction,
         FirstView,
-        HeadAttributions,
-        HeadOverview,
-        HeadScore,
         NeuronPrompts,
         NeuronTokens,
         PeakFigures,
         PositionPredictions,
-        Prompt,
-        PromptFigures,
         PromptKind,
         PromptPredictions,
         Token,
         TokenNeurons,
     )
-    from tui_lookups.tui.asks import Asks
-    from tui_lookups.tui.door import Door
-
-T = TypeVar("T")
-Part = Literal[
-    "story",
-    "neurons",
-    "neuron",
-    "promoted",
-    "prompts",
-    "heads",
-    "overview",
-    "sources",
-    "figures",
-    "predictions",
-]
 
 TOP_NEURONS = 200
 TOP_PROMPTS = 20
 TOP_TOKENS = 12
 _KEPT_PREDICTIONS = 200
 
-_NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
 _NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles", "deciles": "top"}
 
 
-class Walk:
-    """Where the person is. Every attribute may be read; only the methods change them."""
-
-    def __init__(
-        self,
-        door: Door,
-        asks: Asks,
-        changed: Callable[[Part], None],
-        later: Callable[[Callable[[], None]], object],
-    ) -> None:
-        self._door = door
-        self._asks = asks
-        self._changed = changed
-        self._later = later
-        """Does something once what changed is painted: it may load the model, which holds up a paint."""
-        self.story = ""
-        self.tour_offered = False
-        self.token: Token | None = None
-        self.layer: int | None = None
-        self.own_only = False
-        self._open_best = False
-        self._open_next: NeuronId | None = None
-        self.ranking: TokenNeurons | None = None
-        self.neuron: NeuronId | None = None
-        self.promoted: NeuronTokens | None = None
-        self.prompts: NeuronPrompts | None = None
-        self.kind: PromptKind = "top"
-        self.figures: PeakFigures | None = None
-        self.prompt_id: int | None = None
-        self.wanted_prompt: int | None = None
-        self.heads: HeadAttributions | None = None
-        self.overview: HeadOverview | None = None
-        self.over_all = False
-        self.trimmed: bool | None = None  # None: as the settings say
-        self.direction: Direction = "both"
-        self.head: HeadId | None = None
-        self.sources: HeadAttributions | None = None
-        self._predicted: dict[int, list[PromptPredictions]] = {}
-        self.errors: dict[Part, tuple[str, str]] = {}
-
-    @property
-    def prompt(self) -> Prompt | None:
-        """The open prompt, with the rank it has now."""
-        if self.prompts is None:
-            return None
-        return next((p for p in self.prompts.prompts if p.prompt_id == self.prompt_id), None)
-
-    @property
-    def prompt_figures(self) -> PromptFigures | None:
-        """What the neuron comes to at the open prompt's peak, where that is known."""
-        rows = () if self.figures is None else self.figures.prompts
-        return next((row for row in rows if row.prompt_id == self.prompt_id), None)
-
-    @property
-    def gated(self) -> bool:
-        """Whether the head attributions come with their gate and up shares."""
-        return self.heads is not None and self.heads.provenance.model.gated
-
-    def score(self, head: HeadScore) -> float:
-        """A head's attribution through the read direction that is chosen."""
-        if self.direction == "gate" and head.gate is not None:
-            return head.gate
-        if self.direction == "up" and head.up is not None:
-            return head.up
-        return head.attribution
-
-    def waiting(self, part: Part) -> bool:
-        """Whether an answer for this part is under way."""
-        return self._asks.waiting(part)
+class Walk(WalkHeads):
+    """The walk from a token over a neuron to its prompts, and by way of its base to the heads."""
 
     # --- token and neurons ---
 
@@ -312,104 +219,3 @@ class Walk:
 
         self._ask("predictions", lambda: self._door.predictions(prompt_id, position), done)
         self._changed("predictions")
-
-    # --- heads ---
-
-    def open_heads(self) -> None:
-        """Attribute the open prompt's peak to the heads, unless that is known already."""
-        neuron, prompt = self.neuron, self.prompt
-        if neuron is None or prompt is None:
-            return
-        if self.heads is not None and self.heads.prompt_id == prompt.prompt_id:
-            return
-        if self.waiting("heads"):
-            return
-        trimmed = self.trimmed
-
-        def done(heads: HeadAttributions) -> None:
-            if heads.prompt_id != self.prompt_id:
-                return
-            self.heads = heads
-            self._changed("heads")
-            if self.head is not None:
-                self._ask_sources(self.head)
-
-        self._ask(
-            "heads", lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
-        )
-        self._changed("heads")
-
-    def open_overview(self) -> None:
-        """Ask for the heads over all the neuron's prompts, once."""
-        neuron, trimmed = self.neuron, self.trimmed
-        if neuron is None or self.overview is not None or self.waiting("overview"):
-            return
-
-        def done(overview: HeadOverview) -> None:
-            self.overview = overview
-            self._changed("overview")
-
-        self._ask("overview", lambda: self._door.heads_overview(neuron, trimmed=trimmed, wait=False), done)
-
-    def toggle_over_all(self) -> None:
-        """Switch between one prompt and all prompts."""
-        self.over_all = not self.over_all
-        if self.over_all:
-            self.open_overview()
-        self._changed("heads")
-
-    def toggle_trimmed(self) -> None:
-        """Switch between the full window and the trimmed prompt as the text that is attributed."""
-        self.trimmed = self.heads is None or self.heads.context != "trimmed"
-        self._asks.cancel("heads", "overview", "sources")
-        self.heads = self.overview = self.sources = None
-        self.open_heads()
-        if self.over_all:
-            self.open_overview()
-
-    def cycle_direction(self) -> None:
-        """Gated MLPs: both read directions, the gate's, or W_in's."""
-        self.direction = _NEXT_DIRECTION[self.direction]
-        self._changed("heads")
-
-    def choose_head(self, head: HeadId) -> None:
-        """Put the cursor on a head; `open_sources` asks for what it reads."""
-        if head != self.head:
-            self.head = head
-            self.sources = None
-            self._asks.cancel("sources")
-            self._changed("sources")
-
-    def open_sources(self) -> None:
-        """Ask which tokens the chosen head reads from, on the open prompt."""
-        if self.head is not None and self.heads is not None and self.sources is None:
-            self._ask_sources(self.head)
-
-    def _ask_sources(self, head: HeadId) -> None:
-        neuron, prompt, trimmed = self.neuron, self.prompt, self.trimmed
-        reachable = self.heads is not None and any(score.head == head for score in self.heads.heads)
-        if neuron is None or prompt is None or not reachable:
-            return
-
-        def done(sources: HeadAttributions) -> None:
-            if sources.prompt_id == self.prompt_id and sources.source_head == self.head:
-                self.sources = sources
-                self._changed("sources")
-
-        self._ask(
-            "sources",
-            lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
-            done,
-        )
-
-    def _ask(self, part: Part, question: Callable[[], T], done: Callable[[T], None]) -> None:
-        def answered(result: T) -> None:
-            self.errors.pop(part, None)
-            done(result)
-
-        def failed(error: BaseException) -> None:
-            self.errors[part] = explain_error(error)
-            self._changed(part)
-
-        self.errors.pop(part, None)
-        self._asks.ask(part, question, answered, failed)

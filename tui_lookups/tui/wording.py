@@ -6,8 +6,7 @@ What a model or a person wrote is hostile text: it leaves here visible.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tui_lookups.visible import visible
 
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
         Usage,
     )
     from tui_lookups.tui.head_run import HeadRun
+    from tui_lookups.tui.shown_keys import KeyOf
     from tui_lookups.tui.words import HeadWords, Job
 
 Tone = Literal["plain", "strong", "dim", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
+class Paragraph(NamedTuple):
     """One visible text and how it is painted."""
 
     text: str
@@ -43,29 +42,33 @@ class Paragraph:
 # --- a head's panel ---
 
 
-def head_words(words: HeadWords, neuron: NeuronId, head: HeadId) -> tuple[Paragraph, ...]:
-    """What the panel of a head says: the request under way, else what went wrong, else what is known."""
+def head_words(words: HeadWords, neuron: NeuronId, head: HeadId, stop: str) -> tuple[Paragraph, ...]:
+    """What the panel of a head says: the request under way, else what went wrong, else what is known.
+
+    `stop` is the key that stops a request.
+    """
     job = words.job_for(neuron, head)
     known = words.newest(neuron, head)
     error = words.error(neuron, head)
     lines: list[Paragraph] = []
     if job is not None and job.task == "explain":
-        return (Paragraph(visible(job.text) + "…"), Paragraph("the explainer writes; escape stops it", "dim"))
+        writes = f"the explainer writes; {stop} stops it"
+        return (Paragraph(visible(job.text) + "…"), Paragraph(writes, "dim"))
     if error is not None:
         lines.append(Paragraph(visible(error[0]), "error"))
         lines.append(Paragraph(visible(error[1]), "dim"))
     if known is not None:
         lines.extend(explained_paragraphs(known))
     if job is not None:
-        lines.append(Paragraph(job_text(job), "strong"))
+        lines.append(Paragraph(job_text(job, stop), "strong"))
     return tuple(lines)
 
 
-def job_text(job: Job) -> str:
-    """How far a request is, in one line."""
+def job_text(job: Job, stop: str) -> str:
+    """How far a request is, in one line, and the key that stops it."""
     if job.task == "explain":
-        return f"explaining {job.head} of {job.neuron}; escape stops it"
-    return f"scoring {job.head} of {job.neuron}{_progress(job.progress)}; escape stops it"
+        return f"explaining {job.head} of {job.neuron}; {stop} stops it"
+    return f"scoring {job.head} of {job.neuron}{_progress(job.progress)}; {stop} stops it"
 
 
 def _progress(progress: RequestProgress | None) -> str:
@@ -161,12 +164,14 @@ def usage(used: Usage) -> str:
 # --- all heads of a neuron ---
 
 
-def run_paragraphs(run: HeadRun) -> tuple[Paragraph, ...]:
+def run_paragraphs(run: HeadRun, key: KeyOf) -> tuple[Paragraph, ...]:
     """How far a run is, or what came of it; and the means over the heads that are scored."""
     lines: list[Paragraph] = []
     if run.task is not None:
         what = "explaining" if run.task == "explain" else "explaining and scoring"
-        lines.append(Paragraph(f"{what}{_progress(run.progress)}; c stops it", "strong"))
+        lines.append(
+            Paragraph(f"{what}{_progress(run.progress)}; {key('all-heads.stop')} stops it", "strong")
+        )
     if run.error is not None:
         lines += [Paragraph(visible(run.error[0]), "error"), Paragraph(visible(run.error[1]), "dim")]
     if run.table is not None:
@@ -181,8 +186,9 @@ def run_paragraphs(run: HeadRun) -> tuple[Paragraph, ...]:
         ]
         if report.head_explanation_score.count:
             lines.append(Paragraph("; ".join(means), "strong"))
-        elif run.task is None:
-            lines.append(Paragraph("Nothing is scored yet: e explains them all, s scores them all.", "dim"))
+        elif run.task is None and run.table.heads:
+            keys = f"{key('all-heads.explain')} explains them all, {key('all-heads.score')} scores them all"
+            lines.append(Paragraph(f"Nothing is scored yet: {keys}.", "dim"))
     if run.used is not None:
         lines.append(Paragraph(f"this time {usage(run.used)}, {run.used.cached} cached", "dim"))
     return tuple(lines)

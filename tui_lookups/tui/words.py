@@ -7,8 +7,8 @@ head wherever the cursor is by then.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tui_lookups import results
 from tui_lookups.ids import HeadId, NeuronId
@@ -23,8 +23,7 @@ Pair = tuple[NeuronId, HeadId]
 Task = Literal["explain", "score"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A request under way: the text so far (explaining), or how far it is (scoring)."""
 
     neuron: NeuronId
@@ -129,7 +128,7 @@ class HeadWords:
 
         def heard(text: str) -> None:
             if self.job is not None:
-                self.job = replace(self.job, text=text)
+                self.job = self.job._replace(text=text)
                 self._changed()
 
         def done(explanation: Explanation) -> None:
@@ -150,7 +149,7 @@ class HeadWords:
 
         def heard(progress: RequestProgress) -> None:
             if self.job is not None:
-                self.job = replace(self.job, progress=progress)
+                self.job = self.job._replace(progress=progress)
                 self._changed()
 
         def done(score: ExplanationScore) -> None:

@@ -8,11 +8,13 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 
 from tui_lookups.results import HeadAblation
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.asking import AskingDialog
 from tui_lookups.tui.shading import level
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
@@ -91,7 +93,9 @@ class AblationScreen(AskingDialog[HeadAblation]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = f"{self._neuron} without {self._head}: the total effect"
-            dialog.border_subtitle = "m method   p positions   escape close"
+            keys = (("method", "method"), ("positions", "positions"), ("close", "close"))
+            shown = (f"{key_of(self.app, f'ablation.{name}')} {what}" for name, what in keys)
+            dialog.border_subtitle = Content("   ".join(shown))
             yield Paragraphs(id="summary")
             yield AblatedRows(id="ablated")
 
@@ -105,7 +109,7 @@ class AblationScreen(AskingDialog[HeadAblation]):
         place = "" if positions is None else f", {_WHERE[positions]}"
         self._show(
             Paragraph(f"{method}: {_WHAT[method]}{place}", "strong"),
-            Paragraph("running the prompts without it… escape stops", "dim"),
+            Paragraph(f"running the prompts without it… {key_of(self.app, 'ablation.close')} stops", "dim"),
         )
         self.asks.ask(
             "ablate",

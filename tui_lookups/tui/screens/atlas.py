@@ -14,6 +14,7 @@ from textual.containers import Horizontal
 from tui_lookups.results import AtlasNeuron
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.asking import AskingScreen
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
@@ -128,7 +129,8 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
 
     def on_mount(self) -> None:
         self._title("Atlas")
-        self.query_one(LayerRows).say_empty("Reading every layer\nagainst the vocabulary…\nescape stops it")
+        stop = key_of(self.app, "atlas.close")
+        self.query_one(LayerRows).say_empty(f"Reading every layer\nagainst the vocabulary…\n{stop} stops it")
         self.asks.ask("atlas", lambda: self.door.atlas(per_layer=PER_LAYER), self._done, self._failed)
 
     def _title(self, *parts: str) -> None:

@@ -8,11 +8,13 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui_lookups.results import SelectedHead, SelectedNeuron, Selection
 from tui_lookups.tui import basket
 from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
@@ -72,7 +74,11 @@ class BasketScreen(LeavesOnce, ModalScreen[Selection]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Marked"
-            dialog.border_subtitle = "d remove   x export   escape close"
+            dialog.border_subtitle = Content(
+                "   ".join(
+                    f"{key_of(self.app, f'basket.{what}')} {what}" for what in ("remove", "export", "close")
+                )
+            )
             yield BasketRows(self._selection, id="basket-rows")
 
     def action_close(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
@@ -15,18 +16,20 @@ from textual.widgets import Input
 from tui_lookups.results import ExplainedList, Explanation
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.asking import AskingScreen
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
-from tui_lookups.tui.widgets.typed_line import TypedLine
+from tui_lookups.tui.widgets.typed_line import SearchLine
 from tui_lookups.tui.wording import explained_paragraphs, figure
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.results import Explained, Selection
     from tui_lookups.tui.door import Door
+    from tui_lookups.tui.shown_keys import KeyOf
 
 _SEARCH_SECONDS = 0.2
 
@@ -93,14 +96,16 @@ def in_basket(
     )
 
 
-def _why_empty(marked_only: bool, searched: bool) -> str:
+def _why_empty(marked_only: bool, searched: bool, key: KeyOf) -> str:
     if searched:
         scope = "of what is in the basket " if marked_only else ""
-        further = ", a shows all" if marked_only else ""
-        return f"Nothing {scope}has all these words.\nEscape gives the search up{further}."
+        further = f", {key('explained.scope')} shows all" if marked_only else ""
+        return f"Nothing {scope}has all these words.\n{key('explained.close')} gives the search up{further}."
     if marked_only:
-        return "No neuron or head in the basket is explained.\na shows everything explained so far."
-    return "Nothing is explained yet.\ne on a head asks for words, E writes your own."
+        further = f"{key('explained.scope')} shows everything explained so far"
+        return f"No neuron or head in the basket is explained.\n{further}."
+    keys = f"{key('head.explain')} on a head asks for words, {key('head.write')} writes your own"
+    return f"Nothing is explained yet.\n{keys}."
 
 
 class ExplainedScreen(AskingScreen[Explanation]):
@@ -124,7 +129,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="explained-title", classes="title")
-        yield TypedLine(placeholder="every word must be in it", id="search", compact=True)
+        yield SearchLine(placeholder="every word must be in it", id="search", compact=True)
         yield ExplainedRows(id="explained")
         yield Paragraphs(id="explained-words")
         yield Hints(id="hints")
@@ -153,7 +158,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
         asked = f" with {visible(found.query)}" if found.query else ""
         title = (Segment(f" Explained{scope}{asked}: {len(listed)}"),)
         self.query_one("#explained-title", TextLines).show_lines(title)
-        rows.say_empty(_why_empty(self._marked_only, bool(found.query)))
+        rows.say_empty(_why_empty(self._marked_only, bool(found.query), partial(key_of, self.app)))
         rows.show_explained(listed)
         self._show_words()
 
@@ -209,14 +214,15 @@ class ExplainedScreen(AskingScreen[Explanation]):
     def _search_done(self) -> None:
         self.query_one(ExplainedRows).focus()
 
-    def on_key(self, event: events.Key) -> None:
+    def action_leave_line(self) -> None:
+        """Everything is listed again."""
         box = self.query_one("#search", Input)
-        if event.key == "escape" and (box.has_focus or box.value):
-            event.stop()
-            event.prevent_default()
-            box.value = ""
-            box.remove_class("-shown")
-            self.query_one(ExplainedRows).focus()
+        box.value = ""
+        box.remove_class("-shown")
+        self.query_one(ExplainedRows).focus()
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        if self.query_one("#search", Input).value:
+            self.action_leave_line()  # what was searched for goes first
+        else:
+            self.dismiss(None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class HeadPart(WalkBase):
     """Each action works on the head under the cursor, or says why it cannot."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*head_keys(namespace="", show=False)]
+    KEYS: ClassVar[list[BindingType]] = [*head_keys(namespace="", show=False)]
 
     def take_head(self) -> None:
         """The head under the cursor is the chosen one, though its message may still be on its way."""
@@ -33,9 +33,11 @@ class HeadPart(WalkBase):
         self.take_head()
         walk = self.walk
         if walk.neuron is None:
-            self.say(f"Open a neuron first (enter), then a head ({self.owner.key_of('walk.heads')}).")
+            self.say(
+                f"Open a neuron first ({self.key('neurons.open')}), then a head ({self.key('walk.heads')})."
+            )
         elif walk.head is None or (walk.heads is None and walk.overview is None):
-            self.say(f"Choose a head first: {self.owner.key_of('walk.heads')} shows those behind the neuron.")
+            self.say(f"Choose a head first: {self.key('walk.heads')} shows those behind the neuron.")
         elif walk.head.layer > walk.neuron.layer:
             self.say(f"{walk.head} does not reach {walk.neuron}: it writes after the neuron has read.")
         else:
@@ -46,12 +48,12 @@ class HeadPart(WalkBase):
         """As `_chosen`, where no request is under way."""
         job = self.words.job
         if self.head_run.running:
-            self.say(f"One run at a time: all heads of {self.head_run.neuron} are asked about; W shows it.")
+            about = f"all heads of {self.head_run.neuron} are asked about"
+            self.say(f"One run at a time: {about}; {self.key('head.all_heads')} shows it.")
             return None
         if job is not None:
-            self.say(
-                f"One request at a time: {job.head} of {job.neuron} is being asked about; escape stops it."
-            )
+            about = f"{job.head} of {job.neuron} is being asked about"
+            self.say(f"One request at a time: {about}; {self.key('walk.back')} stops it.")
             return None
         return self._chosen()
 
@@ -116,7 +118,7 @@ class HeadPart(WalkBase):
     def action_all_heads(self) -> None:
         neuron = self.walk.neuron
         if neuron is None:
-            self.say("Open a neuron first (enter).")
+            self.say(f"Open a neuron first ({self.key('neurons.open')}).")
             return
         from tui_lookups.tui.screens.head_run import HeadRunScreen
 
@@ -153,7 +155,7 @@ class HeadPart(WalkBase):
             if explanation is not None:
                 self.words.keep_explanation(explanation)
                 self.go("detail")
-                self.say("Kept; s scores it.")
+                self.say(f"Kept; {self.key('head.score')} scores it.")
 
         text = "" if known is None else known.explanation.explanation
         self.app.push_screen(WriteScreen(self.door, neuron, head, text), written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -13,6 +14,7 @@ from textual.screen import Screen
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.screens.send import SendScreen
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
@@ -152,7 +154,9 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
             rows.show_heads(table.heads)
             title += f": {len(table.heads)}"
         self.query_one("#all-heads-title", TextLines).show_lines((Segment(title),))
-        self.query_one("#all-heads-summary", Paragraphs).show_paragraphs(run_paragraphs(run))
+        self.query_one("#all-heads-summary", Paragraphs).show_paragraphs(
+            run_paragraphs(run, partial(key_of, self.app))
+        )
         self._show_words()
 
     def _show_words(self) -> None:
@@ -178,7 +182,7 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     def action_run(self, task: RunTask) -> None:
         run = self._run
         if run.running:
-            self._say("One run at a time: c stops this one.")
+            self._say(f"One run at a time: {key_of(self.app, 'all-heads.stop')} stops this one.")
             return
         if run.table is None or not run.table.heads:
             self._say("There is no head to ask about.")
@@ -194,7 +198,9 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
 
     def action_stop(self) -> None:
         stopped = self._run.stop()
-        self._say("Stopped; e or s goes on from here." if stopped else "Nothing is being asked.")
+        explain, score = key_of(self.app, "all-heads.explain"), key_of(self.app, "all-heads.score")
+        went_on = f"Stopped; {explain} or {score} goes on from here."
+        self._say(went_on if stopped else "Nothing is being asked.")
 
     def _say(self, text: str) -> None:
         self.query_one(Hints).say(text)

@@ -13,13 +13,13 @@ from tui_lookups.tui.widgets.one_line import PackedText
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
-from tui_lookups.tui.wording import head_words, total_effect
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import SourceToken
     from tui_lookups.tui.screens.walk import WalkScreen
-    from tui_lookups.tui.walk import Part
+    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.wording import Paragraph
 
 
 class HeadsView:
@@ -56,7 +56,7 @@ class HeadsView:
             grid.show_heads(model.n_layers, model.n_heads, cells)
         else:
             grid.show_heads(0, 0, {})
-        otherwise = "Enter on a prompt\nshows the heads behind its peak."
+        otherwise = f"{self._screen.key('prompts.open')} on a prompt\nshows the heads behind its peak."
         grid.say_empty(self._nothing("overview" if walk.over_all else "heads", otherwise))
         self._screen.query_one("#heads-pane", Pane).say(self.title())
         parts: tuple[str, ...] = ()
@@ -107,15 +107,18 @@ class HeadsView:
             facts = head_facts(head, walk.heads, walk.overview)
             sources = read
         if head is not None and walk.neuron is not None and facts:
+            from tui_lookups.tui.wording import total_effect
+
             ablation = self._screen.words.ablations.get((walk.neuron, head))
             only = None if walk.over_all or walk.prompt_id is None else (walk.prompt_id,)
             effect = total_effect(ablation, only)
             facts = facts if effect is None else (facts[0], effect, *facts[1:])
         self._screen.query_one("#head-facts", PackedText).show_parts(facts)
         detail.show_sources(sources)
-        empty = (
-            "Enter on a head\nshows which tokens it reads." if not walk.over_all else "\na: one prompt again"
-        )
+        key = self._screen.key
+        empty = f"{key('heads.open')} on a head\nshows which tokens it reads."
+        if walk.over_all:
+            empty = f"\n{key('heads.all')}: one prompt again"
         detail.say_empty(self._nothing("sources", empty))
         self._screen.query_one("#detail-pane", Pane).say("Head" if head is None else f"Head {head}")
         self.show_words()
@@ -124,11 +127,11 @@ class HeadsView:
     def show_words(self) -> None:
         """What has been said of the head, and what is being asked."""
         walk = self._screen.walk
-        said = (
-            ()
-            if walk.neuron is None or walk.head is None
-            else head_words(self._screen.words, walk.neuron, walk.head)
-        )
+        said: tuple[Paragraph, ...] = ()
+        if walk.neuron is not None and walk.head is not None:
+            from tui_lookups.tui.wording import head_words
+
+            said = head_words(self._screen.words, walk.neuron, walk.head, self._screen.key("walk.back"))
         self._screen.query_one("#head-words", Paragraphs).show_paragraphs(said)
         self._screen.query_one("#detail-pane", Pane).set_class(bool(said), "-words")
 

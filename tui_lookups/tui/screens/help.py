@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import unique
 from tui_lookups.tui.widgets.row_list import RowList
@@ -77,8 +78,9 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Keys"
+            close = key_of(self.app, "help.close")
             dialog.border_subtitle = Content(
-                "escape closes; names on the right are for [keys] in config.toml"
+                f"{close} closes; names on the right are for [keys] in config.toml"
             )
             rows = self._named_rows()
             yield KeyRows(self.rows(), tuple(name for _, _, name in rows), id="keys")

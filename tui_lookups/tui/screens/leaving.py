@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 
 if TYPE_CHECKING:
+    from textual._path import CSSPathType
     from textual.screen import Screen
 
 
 class LeavesOnce:
-    """A mixin for screens, before Textual's class.
+    """A mixin for the screens over the walk, before Textual's class.
 
     Textual's `dismiss` takes whatever screen is on top off the stack. A second enter that was typed before
     the screen had gone would so close the screen below, or raise where there is none.
     """
+
+    CSS_PATH: ClassVar[CSSPathType | None] = "later.tcss"
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """End this screen with `result`, unless it is not the one on top (any more)."""

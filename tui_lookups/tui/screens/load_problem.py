@@ -12,10 +12,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.row_list import RowList
@@ -88,7 +90,6 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
         with Vertical(classes="dialog") as dialog:
             failed = bool(self._problem)
             dialog.border_title = "This could not be opened" if failed else "Open another model"
-            dialog.border_subtitle = "enter choose   tab the lines below   escape close"
             yield WrappedText(id="problem", classes="problem")
             yield Ways(
                 tuple((visible(title), visible(note), choice) for title, note, choice in rows), id="ways"
@@ -100,6 +101,9 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
 
     def on_mount(self) -> None:
         self.say(self._problem)
+        keys = (("list.open", "choose"), ("problem.next", "the lines below"), ("problem.stay", "close"))
+        shown = (f"{key_of(self.app, action)} {what}" for action, what in keys)
+        self.query_one(".dialog").border_subtitle = Content("   ".join(shown))
         ways = self.query_one(Ways)
         ways.styles.height = ways.row_count()
         model_note = "Another model: a hub name, a folder with config.json, or a .gguf file; enter opens it"

@@ -32,6 +32,7 @@ class NeuronsPart(WalkBase):
         walk.filter_neurons(layer=layer, own_only=own)
 
     def action_filter(self) -> None:
+        self.furnish()
         self.go("neurons")
         box = self.query_one("#filter", Input)
         box.add_class("-shown")
@@ -45,4 +46,11 @@ class NeuronsPart(WalkBase):
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
         self.query_one("#filter").set_class(bool(self.query_one(NeuronsTable).needle), "-shown")
+        self.go("neurons")
+
+    def leave_filter(self) -> None:
+        """Every neuron is shown again."""
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.remove_class("-shown")
         self.go("neurons")

@@ -9,11 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui_lookups.tui.asks import Answered, Asks, explain_error
 from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
@@ -41,7 +43,7 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self._title
-            dialog.border_subtitle = "enter go on   escape close"
+            dialog.border_subtitle = Content(f"enter go on   {key_of(self.app, 'path.close')} close")
             yield WrappedText(id="note", classes="note")
             yield TypedLine(self._path, id="path", compact=True, select_on_focus=False)
             yield WrappedText(id="problem", classes="problem")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class PlacesPart(WalkBase):
     """Each screen is as it was left when it is opened again."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
+    KEYS: ClassVar[list[BindingType]] = [
         Binding("A", "atlas", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"),
         Binding(
             "P", "playground", "playground", id="walk.playground", tooltip="The neuron on any text you type"
@@ -102,7 +102,7 @@ class PlacesPart(WalkBase):
             self.owner.selection = session.basket
             pane: Pane = "prompts" if session.neuron is not None else "neurons"
             self.open_place(Place(session.token, session.neuron, session.prompt_id, session.head, pane))
-            self.say("This is where the last session was left; [ goes back.")
+            self.say(f"This is where the last session was left; {self.key('walk.before')} goes back.")
 
         def failed(error: BaseException) -> None:
             self.say(" ".join(explain_error(error)))

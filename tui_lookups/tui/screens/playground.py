@@ -23,6 +23,7 @@ from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.decomposing import decomposition, head_facts
 from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.screens.asking import AskingScreen
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
@@ -43,9 +44,9 @@ _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
 _OF_THE_WALK = "Works on the neuron's prompts, not on a typed text"
 _NOT_HERE = {
-    "all": "There is one text here: means over all prompts are on the walk (escape).",
+    "all": "There is one text here: means over all prompts are on the walk ({key}).",
     "context": "A typed text is attributed whole: there is no trim.",
-    "direction": "Here every direction is read at once; on the walk (escape) one at a time.",
+    "direction": "Here every direction is read at once; on the walk ({key}) one at a time.",
 }
 """Why a view of the heads that exists on the walk does not exist here."""
 
@@ -262,10 +263,10 @@ class PlaygroundScreen(AskingScreen[None]):
 
     @on(HeadGrid.Wanted)
     def _view_wanted(self, event: HeadGrid.Wanted) -> None:
-        self.say(_NOT_HERE[event.what])
+        self.say(_NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
     def action_ablate(self) -> None:
-        self.say("Heads are taken out on the neuron's prompts: escape goes back to them.")
+        self._say_on_the_walk("Heads are taken out on the neuron's prompts")
 
     def action_explain(self) -> None:
         self._say_words_elsewhere()
@@ -280,7 +281,10 @@ class PlaygroundScreen(AskingScreen[None]):
         self._say_words_elsewhere()
 
     def _say_words_elsewhere(self) -> None:
-        self.say("Explanations are about the neuron's prompts: escape goes back to them.")
+        self._say_on_the_walk("Explanations are about the neuron's prompts")
+
+    def _say_on_the_walk(self, what: str) -> None:
+        self.say(f"{what}: {key_of(self.app, 'playground.close')} goes back to them.")
 
     # --- showing ---
 
@@ -288,7 +292,7 @@ class PlaygroundScreen(AskingScreen[None]):
         self._say("Type a text: the neuron's activation\nstands under every token.")
         self._show_variants()
         grid, heads = self.query_one(TextHeads), self.heads
-        grid.say_empty("Enter shows the heads\nbehind the text's peak.")
+        grid.say_empty(f"{key_of(self.app, 'playground.heads')} shows the heads\nbehind the text's peak.")
         parts: tuple[str, ...] = ()
         if heads is None:
             grid.show_heads(0, 0, {})

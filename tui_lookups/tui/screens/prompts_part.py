@@ -58,8 +58,9 @@ class PromptsPart(WalkBase):
 
     def action_search_prompts(self) -> None:
         if not self.query_one(PromptList).prompts:
-            self.say("No prompts to search yet: enter on a neuron shows them.")
+            self.say(f"No prompts to search yet: {self.key('neurons.open')} on a neuron shows them.")
             return
+        self.furnish()
         self.query_one("#find-label", TextLines).show_lines((Segment(" find ", Style(bold=True)),))
         self._show_count(self.query_one(PromptList).found)
         self.query_one("#find-line").add_class("-shown")
@@ -80,13 +81,15 @@ class PromptsPart(WalkBase):
         self.query_one("#find-line").set_class(bool(found.needle), "-shown")
         self.go("prompts")
         if found.needle:
-            self.say(f"{found.words(len(prompts.prompts))}: n next, N before, escape ends it.")
+            after, before = self.key("prompts.match"), self.key("prompts.match-back")
+            keys = f"{after} next, {before} before, {self.key('walk.back')} ends it"
+            self.say(f"{found.words(len(prompts.prompts))}: {keys}.")
             here = found.tokens(prompts.index)
             if prompts.position not in here:
                 prompts.action_match(1)
 
     def leave_find(self) -> None:
-        """Escape in the line: nothing is searched for any more."""
+        """Nothing is searched for any more."""
         self.query_one("#find", Input).value = ""
         self.query_one("#find-line").remove_class("-shown")
         self.go("prompts")

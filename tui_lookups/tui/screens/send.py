@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.wording import Paragraph, plan_paragraphs
 from tui_lookups.visible import visible
@@ -40,7 +42,8 @@ class SendScreen(AskingDialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = self._title
-            dialog.border_subtitle = "enter send   escape close"
+            send = key_of(self.app, "send.send")
+            dialog.border_subtitle = Content(f"{send} send   {key_of(self.app, 'send.close')} close")
             yield Paragraphs(id="plan")
 
     def on_mount(self) -> None:
@@ -57,10 +60,15 @@ class SendScreen(AskingDialog[bool]):
             self.dismiss(True)
         else:
             if plan.problem:
-                self.query_one(".dialog").border_subtitle = "escape close"
+                self._only_close()
             self._show(*plan_paragraphs(plan))
 
+    def _only_close(self) -> None:
+        """There is nothing to send: no key says so."""
+        self.query_one(".dialog").border_subtitle = Content(f"{key_of(self.app, 'send.close')} close")
+
     def _failed(self, error: BaseException) -> None:
+        self._only_close()
         message, hint = explain_error(error)
         self._show(Paragraph(visible(message), "error"), Paragraph(visible(hint), "dim"))
 

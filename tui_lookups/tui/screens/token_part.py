@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.widgets import Input
 
 from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.candidates import WITH_SPACE, Candidates, find_candidates
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
-from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
-    from tui_lookups.tui.candidates import Candidate
+    from tui_lookups.tui.candidates import Candidate, Candidates
+    from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
 
 class TokenPart(WalkBase):
@@ -25,9 +24,18 @@ class TokenPart(WalkBase):
     """A token given on the command line, until it has been looked up."""
     _enter_waits = False
 
+    @property
+    def _token_input(self) -> TokenInput:
+        return cast("TokenInput", self.query_one("#token-input"))
+
+    @property
+    def _candidates(self) -> CandidateList:
+        return cast("CandidateList", self.query_one("#candidates"))
+
     def action_type_token(self) -> None:
+        self.furnish()
         self.set_class(True, "-typing")
-        box = self.query_one(TokenInput)
+        box = self._token_input
         box.value = "" if self.walk.token is None else f'"{self.walk.token.text}"'
         box.focus()
 
@@ -35,16 +43,18 @@ class TokenPart(WalkBase):
         self.asks.cancel("candidates")
         self._enter_waits = False
         self.set_class(False, "-typing")
-        self.query_one(CandidateList).show(Candidates("", (), 0, ""))
+        self._candidates.close()
 
     @on(Input.Changed, "#token-input")
     def _typed(self, event: Input.Changed) -> None:
         self._enter_waits = False
-        if self.has_class("-typing") and event.value.strip() and self.query_one(TokenInput).has_focus:
+        if self.has_class("-typing") and event.value.strip() and self._token_input.has_focus:
             self.look_up(event.value, accept=False)
 
     def look_up(self, text: str, *, accept: bool) -> None:
         """Look a typed text up; with `accept`, open it at once if it is one thing."""
+        from tui_lookups.tui.candidates import WITH_SPACE, Candidates, find_candidates
+
         self._enter_waits = accept
 
         def done(found: Candidates) -> None:
@@ -55,19 +65,20 @@ class TokenPart(WalkBase):
                     self._accept(next((row for row in exact if row.why != WITH_SPACE), exact[0]))
                     return
                 self.action_type_token()
-                self.query_one(TokenInput).value = text
-            self.query_one(CandidateList).show(found)
+                self._token_input.value = text
+            self._candidates.show(found)
             if self._enter_waits:
                 self._enter_waits = False
                 self._enter()
 
         def failed(error: BaseException) -> None:
             message, hint = explain_error(error)
-            self.query_one(CandidateList).show(Candidates(text, (), 0, f"{message} {hint}"))
+            self._candidates.show(Candidates(text, (), 0, f"{message} {hint}"))
 
-        self.asks.ask("candidates", lambda: find_candidates(self.door, text), done, failed)
+        enter = self.key("token.enter")
+        self.asks.ask("candidates", lambda: find_candidates(self.door, text, enter=enter), done, failed)
         if self.asks.waiting("candidates") and self.has_class("-typing"):
-            rows = self.query_one(CandidateList)
+            rows = self._candidates
             if not rows.found.rows:
                 rows.show(Candidates(text, (), 0, "looking it up…"))
 
@@ -79,7 +90,7 @@ class TokenPart(WalkBase):
             self._enter()
 
     def _enter(self) -> None:
-        candidate = self.query_one(CandidateList).accept()
+        candidate = self._candidates.accept()
         if candidate is not None:
             self._accept(candidate)
 
@@ -98,7 +109,8 @@ class TokenPart(WalkBase):
         walk, model = self.walk, self.door.status().model
         self.go_back_to_pane()
         if walk.neuron is None:
-            self.say("Open a neuron first (enter on one, or type its name): heads are behind one.")
+            enter = self.key("neurons.open")
+            self.say(f"Open a neuron first ({enter} on one, or type its name): heads are behind one.")
         elif model is not None and (head.layer >= model.n_layers or head.index >= model.n_heads):
             self.say(
                 f"{head} does not exist: the model has {model.n_layers} layers of {model.n_heads} heads."
@@ -108,11 +120,9 @@ class TokenPart(WalkBase):
         else:
             self.open_place(Place(walk.token, walk.neuron, walk.prompt_id, head, "detail"))
 
-    @on(TokenInput.Stepped)
-    def _stepped(self, event: TokenInput.Stepped) -> None:
-        self.query_one(CandidateList).step(event.by)
+    def on_token_input_stepped(self, event: TokenInput.Stepped) -> None:
+        self._candidates.step(event.by)
 
-    @on(TokenInput.Left)
-    def _left(self) -> None:
+    def on_token_input_left(self) -> None:
         self._leave_token_box()
         self.go_back_to_pane()

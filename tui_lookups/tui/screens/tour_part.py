@@ -7,33 +7,41 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from tui_lookups.tui.screens.walk_base import WalkBase
-from tui_lookups.tui.tour import STEPS, tour_step
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.screens.walk_view import WalkView
-    from tui_lookups.tui.walk import Part
+    from tui_lookups.tui.walk_state import Part
 
 
 class TourPart(WalkBase):
     """`tour_number` is the step that is shown, 0 when there is no tour."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("T", "tour", "tour", id="walk.tour", show=False, tooltip="A tour in five steps; T goes on"),
+    KEYS: ClassVar[list[BindingType]] = [
+        Binding(
+            "T",
+            "tour",
+            "tour",
+            id="walk.tour",
+            show=False,
+            tooltip="A tour in five steps; again for the next",
+        ),
     ]
 
     tour_number = 0
-    view: WalkView
 
     def action_tour(self) -> None:
         """The next step of the tour; after the last one, none."""
+        from tui_lookups.tui.tour import STEPS
+
         self.tour_number = (self.tour_number + 1) % (len(STEPS) + 1)
         if self.tour_number:
             self.open_for_tour(self.tour_number)
-            self.go(tour_step(self.tour_number, self.walk).pane)
+            self.go(STEPS[self.tour_number - 1])
         self.tour_changed()
 
     def open_for_tour(self, number: int) -> None:
         """Open what a step speaks of, where the person has not: the first prompt, the strongest head."""
+        from tui_lookups.tui.tour import STEPS
+
         prompts = self.walk.prompts
         if number >= 3 and self.walk.prompt is None and prompts is not None and prompts.prompts:
             self.walk.choose_prompt(prompts.prompts[0].prompt_id)
@@ -55,14 +63,18 @@ class TourPart(WalkBase):
             if self.tour_number == 0:
                 self.action_tour()
         elif self.tour_number:
-            if self.tour_number == len(STEPS) and part == "heads":
-                self.walk.open_sources()
+            if part == "heads":
+                self.open_for_tour(self.tour_number)
             self.tour_changed()
 
     @property
     def tour_text(self) -> str:
         """The sentence of the step that is shown, empty without a tour."""
-        return tour_step(self.tour_number, self.walk).text if self.tour_number else ""
+        if not self.tour_number:
+            return ""
+        from tui_lookups.tui.tour import tour_step
+
+        return tour_step(self.tour_number, self.walk, self.key).text
 
     def tour_changed(self) -> None:
         """Show the sentence anew."""

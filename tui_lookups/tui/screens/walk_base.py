@@ -17,21 +17,35 @@ if TYPE_CHECKING:
     from tui_lookups.tui.asks import Asks
     from tui_lookups.tui.door import Door
     from tui_lookups.tui.head_run import HeadRun
-    from tui_lookups.tui.layouts import Pane
+    from tui_lookups.tui.layouts import Layout, Pane
+    from tui_lookups.tui.screens.walk_view import WalkView
     from tui_lookups.tui.trail import Place
     from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.widgets.head_grid import HeadGrid
+    from tui_lookups.tui.widgets.prompt_list import PromptList
+    from tui_lookups.tui.widgets.row_list import RowList
     from tui_lookups.tui.words import HeadWords
 
 
-class WalkBase(Screen[None]):
-    """State every part reads; `WalkScreen` makes it."""
+if TYPE_CHECKING:
+    Part = Screen[None]
+else:
+
+    class Part(metaclass=type(Screen)):
+        """Textual's metaclass finds the handlers of a part; as a screen it would hold up the first paint."""
+
+
+class WalkBase(Part):
+    """State every part reads; `WalkScreen`, which is the screen, makes it."""
 
     door: Door
     asks: Asks
     walk: Walk
     words: HeadWords
     head_run: HeadRun
+    view: WalkView
     focused_pane: reactive[Pane]
+    size_class: reactive[Layout]
     touched: bool
     """Whether the person went anywhere: only then is there something to save."""
 
@@ -40,9 +54,29 @@ class WalkBase(Screen[None]):
         """The app, typed."""
         return cast("LookupsApp", self.app)
 
+    def key(self, action: str) -> str:
+        """The key an action is on, as it is shown."""
+        return self.owner.key_of(action)
+
     def say(self, text: str) -> None:
         """A short message on the bottom line."""
         self.query_one(Hints).say(text)
+
+    def furnish(self) -> None:
+        """Mount the lines that are typed on, unless they are."""
+        raise NotImplementedError
+
+    def body(self, pane: Pane) -> RowList | PromptList | HeadGrid:
+        """The widget that takes the keys in a pane."""
+        raise NotImplementedError
+
+    def when_at_rest(self, action: object) -> None:
+        """Do something once the cursor has not moved for a moment."""
+        raise NotImplementedError
+
+    def look_at_head(self) -> None:
+        """Ask what the head under the cursor reads, and what has been said of it."""
+        raise NotImplementedError
 
     def go(self, pane: Pane) -> None:
         """Show a pane and give it the focus."""

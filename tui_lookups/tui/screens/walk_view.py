@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.widgets import Input
 
 from tui_lookups.results import SelectedHead
 from tui_lookups.tui.crumbs import crumbs
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     )
     from tui_lookups.tui.basket import Item
     from tui_lookups.tui.screens.walk import WalkScreen
-    from tui_lookups.tui.walk import Part
+    from tui_lookups.tui.walk_state import Part
 
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
@@ -89,6 +88,7 @@ class WalkView:
         self._screen.query_one("#token-prompt", TextLines).show_lines((Segment(" Token ", _DIM),))
         small = f"The terminal is too small. lookups needs {MIN_WIDTH} x {MIN_HEIGHT} cells or more."
         self._screen.query_one("#too-small", WrappedText).show_text(small)
+        self.show("story")
         self.show("neurons")
         self.show("neuron")
         self.show_marks()
@@ -102,8 +102,10 @@ class WalkView:
         if before != status:
             self._status = status
             loading = due and status.stage in ("starting", "loading")  # empty panes say how far it is
-            news = before is None or (before.stage, before.model) != (status.stage, status.model)
-            if news or (loading and before is not None and before.message != status.message):
+            if before is None:
+                return  # nothing is shown yet: `show_all` comes next
+            news = (before.stage, before.model) != (status.stage, status.model)
+            if news or (loading and before.message != status.message):
                 self._show_notice()
                 self._show_neurons()
                 self._show_prompts()
@@ -212,11 +214,12 @@ class WalkView:
         walk, table = self._screen.walk, self._screen.query_one(NeuronsTable)
         ranking = walk.ranking
         table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
-        nothing = "No neuron passes the filters.\nl layer, o own token, / text"
+        key = self._screen.key
+        keys = f"{key('neurons.layer')} layer, {key('neurons.own')} own token, {key('walk.filter')} text"
         otherwise = (
-            nothing
+            f"No neuron passes the filters.\n{keys}"
             if ranking is not None
-            else f"Press {self._screen.owner.key_of('walk.token')} and type a token."
+            else f"Press {key('walk.token')} and type a token."
         )
         table.say_empty(self._nothing("neurons", otherwise))
         words = "Neurons"
@@ -235,7 +238,7 @@ class WalkView:
             more.append(Segment(f"   layers {'all' if walk.layer is None else walk.layer}"))
         if walk.own_only:
             more.append(Segment("   own token only"))
-        needle = self._screen.query_one("#filter", Input).value
+        needle = self._screen.query_one(NeuronsTable).needle
         if needle:
             more.append(Segment(f"   filter {visible_token(needle)}"))
         if walk.ranking is not None:
@@ -244,7 +247,9 @@ class WalkView:
         if count:
             more.append(Segment(f"   [{count} marked]", _BOLD))
         facts = self._screen.query_one("#token-facts", TextLines)
-        facts.show_lines(crumbs(walk, tuple(more), self._screen.size.width - 8))
+        facts.show_lines(
+            crumbs(walk, tuple(more), self._screen.size.width - 8, self._screen.key("walk.token"))
+        )
 
     # --- prompts ---
 
@@ -252,7 +257,8 @@ class WalkView:
         walk, prompts = self._screen.walk, self._screen.query_one(PromptList)
         found = walk.prompts
         if walk.neuron is None:
-            words, otherwise = "Prompts", "Enter on a neuron\nshows the text that fires it."
+            words = "Prompts"
+            otherwise = f"{self._screen.key('neurons.open')} on a neuron\nshows the text that fires it."
         else:
             words = f"{_KINDS[walk.kind]} {walk.neuron}"
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."

@@ -8,11 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input
 
 from tui_lookups.results import Explanation
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
@@ -37,7 +39,7 @@ class WriteScreen(AskingDialog[Explanation]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = f"When is {self._head} of {self._neuron} active?"
-            dialog.border_subtitle = "enter keep   escape close"
+            dialog.border_subtitle = Content(f"enter keep   {key_of(self.app, 'write.close')} close")
             yield TypedLine(self._text, id="words", compact=True, select_on_focus=False)
             yield WrappedText(id="problem", classes="problem")
 

@@ -1,7 +1,10 @@
-"""The bottom line: the keys of the focused pane, made from its bindings; or a short message."""
+"""The bottom line: the keys of the focused pane, made from its bindings; or a short message.
+
+The last keys stay beside a message that leaves room for them: the way to all others is always on screen."""
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import ActiveBinding, Binding
@@ -70,13 +73,17 @@ class Hints(Widget):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        if self._message:
-            line = Segment(fit(" " + self._message, width), Style(bold=True))
-            return Strip([line], width).apply_style(self.rich_style)
         tail = " ".join(f" {key} {what}" for key, what in self._tail)
         room = width - len(tail) - 1
         segments: list[Segment] = []
-        for key, what in self._keys:
+        if self._message:
+            message = " " + self._message
+            if cell_len(message) > room:  # all of it before the keys
+                return Strip([Segment(fit(message, width), Style(bold=True))], width).apply_style(
+                    self.rich_style
+                )
+            segments, room = [Segment(message, Style(bold=True))], room - cell_len(message)
+        for key, what in () if self._message else self._keys:
             size = len(key) + len(what) + 3
             if size > room:
                 break

@@ -89,8 +89,16 @@ class Canvas(ScrollView, can_focus=True):
 
     def strip(self, segments: list[Segment], width: int, style: Style | None = None) -> Strip:
         """A line of exactly `width` cells on this widget's own background."""
-        base = self.rich_style
-        return Strip(segments).adjust_cell_length(width, style).apply_style(base)
+        if not segments and style is None:
+            return self._blank(width)
+        return Strip(segments).adjust_cell_length(width, style).apply_style(self.rich_style)
+
+    def _blank(self, width: int) -> Strip:
+        """An empty line: many are alike, and a style takes longer to work out than to apply."""
+        blank = self._strips.get(("blank", width))
+        if blank is None:
+            blank = self._strips["blank", width] = Strip.blank(width).apply_style(self.rich_style)
+        return blank
 
     def message_strips(self, text: str, width: int, y: int) -> Strip:
         """Line `y` of a centred message for an empty pane; lines of `text` are separated by newlines."""

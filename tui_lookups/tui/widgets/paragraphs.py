@@ -10,6 +10,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit, wrap_tokens
 from tui_lookups.tui.widgets.painting import palette_of
 
@@ -98,7 +99,8 @@ class Paragraphs(Widget):
         text, tone = lines[line] if line < len(lines) else ("", "plain")
         below = len(lines) - self._first - self.size.height
         if below > 0 and y == self.size.height - 1:
-            text, tone = f"… {below + 1} more lines: > and < move in them", "dim"
+            keys = f"{key_of(self.app, 'app.words-down')} and {key_of(self.app, 'app.words-up')}"
+            text, tone = f"… {below + 1} more lines: {keys} move in them", "dim"
         palette = palette_of(self.app)
         return Strip([Segment(fit(text, width), getattr(palette, tone))]).apply_style(self.rich_style)
 

@@ -88,6 +88,10 @@ class CandidateList(RowList):
         self.styles.height = 1 + min(_MOST_ROWS, len(found.rows))
         self.rows_changed(0)
 
+    def close(self) -> None:
+        """Nothing is typed any more."""
+        self.show(Candidates("", (), 0, ""))
+
     def step(self, by: int) -> None:
         """An arrow key."""
         if self._armed or self.found.exact:

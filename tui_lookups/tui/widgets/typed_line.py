@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.segment import Segment
+from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -22,3 +25,14 @@ class TypedLine(Input):
         if not all(segment.text.isprintable() for segment in strip):
             strip = Strip([Segment(visible(text), style) for text, style, _ in strip])
         return strip.adjust_cell_length(self.size.width, self.rich_style)
+
+
+class SearchLine(TypedLine):
+    """A line whose text sifts or finds while it is typed. The screen has `action_leave_line`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "keep", id="line.enter", tooltip="Keep what is found and go to it"),
+        Binding(
+            "escape", "screen.leave_line", "give up", id="line.leave", tooltip="Forget the text and go back"
+        ),
+    ]

@@ -1,0 +1,69 @@
+"""Keys that arrive all at once do what they do one by one."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.keys import _character_to_key
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.tui.canned import CannedExplorer
+from tests.tui.test_app import SMALL, press, rest, running
+from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.screens.basket import BasketScreen
+from tui_lookups.tui.screens.export import ExportScreen
+from tui_lookups.tui.screens.help import HelpScreen
+from tui_lookups.tui.widgets.neurons_table import NeuronsTable
+
+
+async def at_once(app: LookupsApp, pilot: Pilot[None], text: str) -> None:
+    """As one packet: nothing runs between two keys."""
+    for character in text:
+        key = {"\r": "enter", "\x1b": "escape"}.get(character) or _character_to_key(character)
+        app.post_message(events.Key(key, character))
+    await rest(pilot)
+
+
+async def test_what_is_typed_behind_the_key_of_a_line_is_on_the_line() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await at_once(app, pilot, "t because")
+        assert app.screen.query_one("#token-input", Input).value == " because"
+        assert not len(app.selection), "the space is no mark"
+        await at_once(app, pilot, "\r")
+        assert app.walk_screen.walk.token is not None
+        assert app.walk_screen.walk.token.text == " because"
+        await at_once(app, pilot, "/L5\r")
+        assert app.walk_screen.query_one(NeuronsTable).needle == "L5"
+        assert isinstance(app.focused, NeuronsTable)
+
+
+async def test_what_is_typed_behind_the_key_of_a_dialog_is_in_the_dialog() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await at_once(app, pilot, " xqb")
+        assert isinstance(app.screen, ExportScreen)
+        assert app.screen.query_one("#path", Input).value.endswith("qb")
+        await press(pilot, "escape")
+        await at_once(app, pilot, "b\x1b?")
+        assert isinstance(app.screen, HelpScreen)
+        await at_once(app, pilot, "\x1bb")
+        assert isinstance(app.screen, BasketScreen)
+
+
+@pytest.mark.parametrize("many", [200])
+async def test_a_key_that_is_held_down_does_not_fall_behind(many: int) -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await at_once(app, pilot, "j" * many)
+        for _ in range(100):
+            table = app.screen.query_one(NeuronsTable)
+            if table.cursor == min(many, table.row_count() - 1):
+                break
+            await pilot.pause(0.05)
+        assert table.cursor == min(many, table.row_count() - 1)
+
+
+async def test_a_widget_that_goes_while_it_has_a_key_keeps_no_other_waiting() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "b")
+        await at_once(app, pilot, "\x1b\x1b\x1bt")
+        assert isinstance(app.focused, Input)

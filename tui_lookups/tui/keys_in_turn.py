@@ -1,0 +1,80 @@
+"""Keys that arrive together - typed ahead, or in one packet of a slow link - each find what the last one did.
+
+Textual hands every key to the widget that has the focus when it arrives. What the key does comes later: it
+climbs from the widget to the app, where its action moves the focus or opens a screen. Of "t because" in one
+packet the letters would so be keys of the list that had the focus, and mark, export or quit.
+
+1. A key is handed on when the one before has had its effect; until then it waits.
+2. The effect is there when a callback has gone the way the key goes, from the widget to the app, behind it,
+   and the app has moved the focus, which it does two callbacks later; and when a screen that was opened is
+   mounted, with its focus.
+3. A widget that is removed on the way loses the callback: after a moment the next key goes on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.events import Event, Key
+    from textual.message_pump import MessagePump
+
+_AFTER_AN_ACTION = 2
+_LOST_SECONDS = 0.5
+_SCREEN_SECONDS = 0.01
+
+
+class KeysInTurn:
+    """Hands the keys of `app` to `hand_on`, one after the other."""
+
+    def __init__(self, app: App[None], hand_on: Callable[[Event], Awaitable[None]]) -> None:
+        self._app = app
+        self._hand_on = hand_on
+        self._waiting: deque[Key] = deque()
+        self._turn = 0
+        self._lost: asyncio.TimerHandle | None = None
+        """Ends the turn of a key whose callback was lost; None while no key has its turn."""
+
+    async def take(self, key: Key) -> None:
+        """A key from the terminal."""
+        self._waiting.append(key)
+        if self._lost is None:
+            await self._next()
+
+    async def _next(self) -> None:
+        self._turn += 1
+        turn = self._turn
+        at: MessagePump = self._app.focused or self._app.screen
+        self._lost = asyncio.get_running_loop().call_later(
+            _LOST_SECONDS, self._app.call_later, self._done, turn
+        )
+        await self._hand_on(self._waiting.popleft())
+        self._climb(at, turn)
+
+    def _climb(self, at: MessagePump | None, turn: int) -> None:
+        while at is not None and at is not self._app:
+            above = at._parent
+            if at.call_later(self._climb, above, turn):
+                return
+            at = above  # it is closing
+        self._settle(turn, _AFTER_AN_ACTION)
+
+    def _settle(self, turn: int, callbacks: int) -> None:
+        if callbacks:
+            self._app.call_later(self._settle, turn, callbacks - 1)
+        elif self._waiting and not self._app.screen.is_mounted:
+            self._app.set_timer(_SCREEN_SECONDS, lambda: self._settle(turn, 0))
+        else:
+            self._app.call_later(self._done, turn)
+
+    async def _done(self, turn: int) -> None:
+        if turn != self._turn or self._lost is None:
+            return
+        self._lost.cancel()
+        self._lost = None
+        if self._waiting:
+            await self._next()
