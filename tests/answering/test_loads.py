@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from tui_lookups.answering import loads
 from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.explorer import Explorer
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.settings import load_settings
 
@@ -76,3 +79,32 @@ def test_a_worker_spreads_its_model_over_the_gpus_it_is_given(
     request = LoadRequest.of(load_settings(dtype="float16", **flags))
     kept = request.settings
     assert (kept.device, kept.device_map, kept.dtype) == (device, device_map, "float16")
+
+
+def test_a_question_given_up_during_the_load_does_not_lose_it(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typing another token while a large model loads must not load it once more."""
+    times, under_way, given_up = [], threading.Event(), threading.Event()
+    load_now = loads.load
+
+    def load_slowly(*given: Any, once_read: Callable[[], None], **named: Any) -> Any:
+        def read() -> None:
+            once_read()
+            times.append(1)
+            under_way.set()
+            assert given_up.wait(60)
+
+        return load_now(*given, once_read=read, **named)
+
+    monkeypatch.setattr(loads, "load", load_slowly)
+    explorer = Explorer(load_settings(model=str(tiny_folder("gpt2")), cache_dir=tmp_path, device="cpu"))
+    try:
+        question = explorer.ask(lambda: explorer.neurons("#5"), lambda _: None, lambda _: None)
+        assert under_way.wait(60)
+        question.cancel()
+        given_up.set()
+        assert explorer.neurons("#6").token.id == 6
+    finally:
+        explorer.close()
+    assert len(times) == 1

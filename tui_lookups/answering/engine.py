@@ -257,8 +257,13 @@ class Engine:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         poll()
+        # From here on only closing stops it: a question that is given up must not take the model with it.
         model = loads.load(
-            self.settings, local, say=self.say, poll=poll, once_read=lambda: self._require_unchanged(local)
+            self.settings,
+            local,
+            say=self.say,
+            poll=self.poll,
+            once_read=lambda: self._require_unchanged(local),
         )
         self.cache.put_result("model_info", self._info_key(local), model.info)
         self.device = str(model.device)

@@ -158,7 +158,7 @@ def load_model(
     refuse_unsupported(config, name)
     target = choose_device(device)
     placing = over_gpus(device) if spread else {}
-    say(f"loading weights of {name}")
+    say(f"reading the weights of {name}")
     try:
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
             hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code, placing)
