@@ -29,6 +29,9 @@ from tui_lookups.tui.widgets.token_box import CandidateList
 
 SMALL, LARGE = (80, 24), (160, 45)
 SIZES = pytest.mark.parametrize("size", [SMALL, (120, 26), (100, 50), LARGE])
+"""One of each layout."""
+FEW_SIZES = pytest.mark.parametrize("size", [SMALL, LARGE])
+"""One page at a time, and everything at once: for what does not depend on the layout further."""
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import BECAUSE, CannedExplorer
-from tests.tui.test_app import LARGE, SIZES, SMALL, hints, line, press, rest, running, settle, type_text
+from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle, type_text
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedNeuron, Selection, SessionState
@@ -22,7 +22,7 @@ from tui_lookups.tui.widgets.variant_list import VariantList
 # --- atlas ---
 
 
-@SIZES
+@FEW_SIZES
 async def test_the_atlas_opens_a_neuron_and_its_token(size: tuple[int, int]) -> None:
     async with running(CannedExplorer(), size) as (app, pilot):
         await press(pilot, "A", "down", "down", "enter", "down")

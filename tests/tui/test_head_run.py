@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import WORTH
-from tests.tui.test_app import LARGE, SIZES, SMALL, hints, press, rest, running, settle
+from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.head_run import HeadRunRows, HeadRunScreen
@@ -30,7 +30,7 @@ def summary(app: object) -> str:
     return app.screen.query_one("#all-heads-summary", Paragraphs).text  # type: ignore[attr-defined, no-any-return]
 
 
-@SIZES
+@FEW_SIZES
 async def test_all_heads_are_explained_and_scored(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     async with running(explorer, size) as (app, pilot):

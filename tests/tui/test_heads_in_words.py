@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import TEXT
-from tests.tui.test_app import LARGE, SIZES, SMALL, hints, press, rest, running, settle, type_text
+from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
@@ -34,7 +34,7 @@ def asked(explorer: CannedExplorer, what: str) -> list[object]:
 # --- ablation ---
 
 
-@SIZES
+@FEW_SIZES
 async def test_a_head_is_taken_out(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     async with running(explorer, size) as (app, pilot):
@@ -122,7 +122,7 @@ async def test_one_group_of_prompts_may_be_empty() -> None:
 # --- explanations ---
 
 
-@SIZES
+@FEW_SIZES
 async def test_explain_then_score(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     async with running(explorer, size) as (app, pilot):

@@ -125,6 +125,15 @@ async def test_nor_while_there_is_nothing_to_show() -> None:
         await check(app, "then a head (J)")
 
 
+async def test_a_key_of_what_is_not_open_can_be_named_too() -> None:
+    app = LookupsApp(CannedExplorer(), options=Options(keys={"playground.pin": "f9"}))
+    async with app.run_test(size=(80, 24)):
+        assert app.key_of("playground.heads") == "enter"
+        assert app.key_of("playground.pin") == "f9"
+        with pytest.raises(KeyError):
+            app.key_of("playground.nothing")
+
+
 # --- in the sources ---
 
 _KEY_WORDS = re.compile(r"\b(?:enter|escape|esc|[Pp]ress [a-zA-Z?/])\b")

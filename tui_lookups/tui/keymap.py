@@ -113,6 +113,16 @@ def actions() -> dict[str, str]:
     return found
 
 
+def binding_of(action: str) -> Binding:
+    """The first binding of an action, as it is by default. Raises KeyError."""
+    for chain in places():
+        for node in chain:
+            for binding in _own(node):
+                if binding.id == action:
+                    return binding
+    raise KeyError(action)
+
+
 def default_keys() -> Iterator[tuple[str, str]]:
     """(action id, key) of every binding there is."""
     for node in dict.fromkeys(node for chain in places() for node in chain):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.binding import Binding
     from textual.dom import DOMNode
 
 KeyOf: TypeAlias = Callable[[str], str]
@@ -14,19 +15,26 @@ KeyOf: TypeAlias = Callable[[str], str]
 
 
 def key_of(app: App[None], action: str) -> str:
-    """The first key of an action of the app, of a screen that is open or of a widget on one.
+    """The first key of an action. Raises KeyError for one that does not exist."""
+    binding = _open_binding(app, action)
+    if binding is None:  # of something that is not open, or no longer
+        from tui_lookups.tui.keymap import binding_of
 
-    Raises KeyError where nothing that is open has the action.
-    """
+        binding = binding_of(action)
+    own = app._keymap.get(action)
+    if own is not None:
+        binding = binding.with_key(key=own.partition(",")[0], key_display=None)
+    return app.get_key_display(binding)
+
+
+def _open_binding(app: App[None], action: str) -> Binding | None:
+    """As the app, a screen that is open or a widget on one has it."""
     for node in _nodes(app):
         for bindings in node._bindings.key_to_bindings.values():
             for binding in bindings:
                 if binding.id == action:
-                    own = app._keymap.get(action)
-                    if own is not None:
-                        binding = binding.with_key(key=own.partition(",")[0], key_display=None)
-                    return app.get_key_display(binding)
-    raise KeyError(action)
+                    return binding
+    return None
 
 
 def _nodes(app: App[None]) -> Iterator[DOMNode]:
