@@ -13,10 +13,13 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.drivers.headless_driver import HeadlessDriver
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
 
 STEPS: tuple[tuple[str, str], ...] = (
     ("first screen", ""),
@@ -134,6 +137,16 @@ async def _scanning(size: tuple[int, int], *, low: bool) -> float:
             app.exit()
             await running
             explorer.close()
+            await _until_stopped(explorer)
+
+
+async def _until_stopped(explorer: Explorer) -> None:
+    """Until the scan has left its folder, which is about to go; closing an explorer does not wait for it."""
+    end = time.monotonic() + _LONGEST_SECONDS
+    while (scan := explorer.status().scan) is not None and scan.state == "running":
+        if time.monotonic() > end:
+            raise RuntimeError("the scan did not stop")
+        await asyncio.sleep(0.05)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,15 @@ def test_python_objects_are_not_written(tmp_path: Path) -> None:
         with pytest.raises(TypeError):
             writer.appender("block", "array", object)
     assert npy_files(made) == []
+
+
+def test_a_folder_that_was_removed_meanwhile_ends_without_complaint(tmp_path: Path) -> None:
+    """As by `cache clear` in another process: there is nothing left to tidy up."""
+    made = ArrayFolder(tmp_path / "folder")
+    with made.writing() as writer:
+        assert writer is not None
+        shutil.rmtree(made.path)
+    assert not made.path.exists()
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

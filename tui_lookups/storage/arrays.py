@@ -197,6 +197,8 @@ class ArrayWriter:
 
     def _remove_leftovers(self) -> None:
         listed = {entry.file for entries in self._committed.values() for entry in entries.values()}
+        if not self._path.is_dir():
+            return  # cleared by another process, with everything in it
         for path in self._path.iterdir():
             ours = _FILE.fullmatch(path.name) or (path.name.startswith(".lookups-") and path.suffix == ".tmp")
             if ours and path.name not in listed:
