@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import events
 from textual.drivers.headless_driver import HeadlessDriver
-
-if TYPE_CHECKING:
-    from tui_lookups.explorer import Explorer
 
 STEPS: tuple[tuple[str, str], ...] = (
     ("first screen", ""),
@@ -106,47 +104,42 @@ async def _steps(size: tuple[int, int], cache_dir: Path, *, low: bool) -> list[i
 
 
 async def _scanning(size: tuple[int, int], *, low: bool) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return await _rate(size, Path(folder), low=low)
+        finally:
+            gc.collect()  # a scan that was left gives its folder back when it is collected: before it goes
+
+
+async def _rate(size: tuple[int, int], folder: Path, *, low: bool) -> float:
     from tui_lookups.explorer import Explorer
     from tui_lookups.settings import load_settings
     from tui_lookups.tui.app import LookupsApp
     from tui_lookups.tui.options import Options
 
-    with tempfile.TemporaryDirectory() as folder:
-        explorer = Explorer(
-            load_settings(model="demo", corpus="demo", cache_dir=Path(folder), batch_tokens=512)
-        )
-        app = LookupsApp(explorer, options=Options(low_bandwidth=low))
-        app.driver_class = CountingDriver
-        running = asyncio.create_task(app.run_async(size=size))
-        try:
-            end = time.monotonic() + _LONGEST_SECONDS
-            while (scan := explorer.status().scan) is None or scan.prompts < scan.total_prompts // 10:
-                if time.monotonic() > end:
-                    raise RuntimeError("the scan did not begin")
-                await asyncio.sleep(0.05)
-            driver = app._driver
-            assert isinstance(driver, CountingDriver)
-            driver.count, start = 0, time.monotonic()
-            while time.monotonic() - start < _SCAN_SECONDS:
-                scan = explorer.status().scan
-                if scan is None or scan.state != "running":
-                    break
-                await asyncio.sleep(0.05)
-            return driver.count / (time.monotonic() - start)
-        finally:
-            app.exit()
-            await running
-            explorer.close()
-            await _until_stopped(explorer)
-
-
-async def _until_stopped(explorer: Explorer) -> None:
-    """Until the scan has left its folder, which is about to go; closing an explorer does not wait for it."""
-    end = time.monotonic() + _LONGEST_SECONDS
-    while (scan := explorer.status().scan) is not None and scan.state == "running":
-        if time.monotonic() > end:
-            raise RuntimeError("the scan did not stop")
-        await asyncio.sleep(0.05)
+    explorer = Explorer(load_settings(model="demo", corpus="demo", cache_dir=folder, batch_tokens=512))
+    app = LookupsApp(explorer, options=Options(low_bandwidth=low))
+    app.driver_class = CountingDriver
+    running = asyncio.create_task(app.run_async(size=size))
+    try:
+        end = time.monotonic() + _LONGEST_SECONDS
+        while (scan := explorer.status().scan) is None or scan.prompts < scan.total_prompts // 10:
+            if time.monotonic() > end:
+                raise RuntimeError("the scan did not begin")
+            await asyncio.sleep(0.05)
+        driver = app._driver
+        assert isinstance(driver, CountingDriver)
+        driver.count, start = 0, time.monotonic()
+        while time.monotonic() - start < _SCAN_SECONDS:
+            scan = explorer.status().scan
+            if scan is None or scan.state != "running":
+                break
+            await asyncio.sleep(0.05)
+        return driver.count / (time.monotonic() - start)
+    finally:
+        app.exit()
+        await running
+        explorer.close()
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ NAME = f"lookups_tui-{__version__}"
 SHIPPED = (
     "py.typed", "storage/export.schema.json", "config.schema.json", "demo/passages.jsonl",
     "demo/model/config.json", "demo/model/model.safetensors", "demo/model/tokenizer.json",
-    "demo/model/tokenizer_config.json", "tui/app.tcss",
+    "demo/model/tokenizer_config.json", "tui/app.tcss", "tui/screens/later.tcss",
 )  # fmt: skip
 
 
