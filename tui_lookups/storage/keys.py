@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from tui_lookups.storage.envelope import FORMAT_VERSION
+from tui_lookups.storage import envelope
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
@@ -23,7 +23,7 @@ def make_key(kind: str, parts: Mapping[str, object]) -> str:
     """
     check_kind(kind)
     _check_plain(parts)
-    text = json.dumps([FORMAT_VERSION, kind, parts], sort_keys=True, allow_nan=False)
+    text = json.dumps([envelope.FORMAT_VERSION, kind, parts], sort_keys=True, allow_nan=False)
     return f"{kind}:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
 
 

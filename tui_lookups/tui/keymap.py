@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
@@ -156,9 +157,13 @@ def _classes(module: ModuleType) -> list[type]:
 
 def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
     """The widgets of this package that a screen's module, or that of a part of it, knows of."""
-    modules = dict.fromkeys(part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS))
-    modules |= dict.fromkeys(getattr(screen, "LATER_WIDGETS", ()))
-    known = dict.fromkeys(kind for name in modules for kind in _classes(importlib.import_module(name)))
+    from tui_lookups.tui.screens.walk_widgets import WalkWidgets
+
+    names = dict.fromkeys(part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS))
+    modules = [sys.modules[name] for name in names]
+    if issubclass(screen, WalkWidgets):
+        modules += screen.later_widgets()
+    known = dict.fromkeys(kind for module in modules for kind in _classes(module))
     return [
         kind
         for kind in known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -25,9 +26,14 @@ _LATER_STYLES = Path(__file__).with_name("later.tcss")
 class WalkWidgets(WalkBase):
     """The panes with their titles, what is loading and the keys; then the lines that are typed on."""
 
-    LATER_WIDGETS = ("tui_lookups.tui.widgets.token_box", "tui_lookups.tui.widgets.typed_line")
-    """Modules of widgets that `furnish` mounts, besides those imported here."""
     _furnished = False
+
+    @staticmethod
+    def later_widgets() -> tuple[ModuleType, ...]:
+        """Modules of widgets that `furnish` mounts, besides those imported here."""
+        from tui_lookups.tui.widgets import token_box, typed_line
+
+        return token_box, typed_line
 
     def compose(self) -> ComposeResult:
         if self.owner.plain or self.owner.options.low_bandwidth:
