@@ -29,7 +29,7 @@ from tui_lookups.results import ActivityRule, HeadScore, OtherComponents, Preset
 
 _FEW_HEADS = 12
 _ACTIVE_TOP = 3
-_BATCH_TOKENS = {"cpu": 1024}
+_BATCH_TOKENS = {"cpu": 768}
 _BATCH_TOKENS_ELSEWHERE = 8192
 """Most padded tokens of one forward pass, by device: it bounds the memory beyond the weights."""
 
