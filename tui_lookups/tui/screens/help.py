@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
@@ -36,6 +37,7 @@ _WHERE = {
 
 
 _NAME = 20  # cells of the widest action's name, and one
+_MOST_KEYS = 20
 
 
 class KeyRows(RowList):
@@ -45,6 +47,8 @@ class KeyRows(RowList):
         super().__init__(id=id)
         self._rows = rows
         self._names = names
+        widest = max((cell_len(keys) for keys, _ in rows), default=0)
+        self._keys_width = min(_MOST_KEYS, widest + 3)  # two cells of indentation, and one between
 
     def on_mount(self) -> None:
         self.rows_changed(0)
@@ -58,8 +62,8 @@ class KeyRows(RowList):
             return [Segment(fit(what, width), self.palette.accent)]
         name = self._names[index]
         return [
-            Segment(fit("  " + keys, 20), self.palette.strong),
-            Segment(fit(what, max(0, width - 20 - _NAME)), self.palette.plain),
+            Segment(fit("  " + keys, self._keys_width), self.palette.strong),
+            Segment(fit(what, max(0, width - self._keys_width - _NAME)), self.palette.plain),
             Segment(fit(name, _NAME), self.palette.dim),
         ]
 
