@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from tui_lookups.errors import BadIdError, in_words, is_out_of_memory
+from tui_lookups.errors import BadIdError, as_lookups_error, is_out_of_memory
 
 
 def test_one_of_ours_stays_as_it_is() -> None:
     error = BadIdError("No such neuron.", "Name another.")
-    assert in_words(error) is error
+    assert as_lookups_error(error) is error
 
 
 def test_every_way_of_running_out_of_memory() -> None:
@@ -27,15 +27,15 @@ def test_every_way_of_running_out_of_memory() -> None:
         too_large.value,
     ]
     for error in ways:
-        assert in_words(error).message == "There is not enough memory for this."
-        assert "--dtype" in in_words(error).hint
+        assert as_lookups_error(error).message == "There is not enough memory for this."
+        assert "--dtype" in as_lookups_error(error).hint
     assert not is_out_of_memory(ValueError("not enough memory"))  # a text, from who knows where
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
 def test_anything_else_is_a_defect_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        said = in_words(ZeroDivisionError("by zero\nsecond line"))
+        said = as_lookups_error(ZeroDivisionError("by zero\nsecond line"))
     assert said.message == "internal error: ZeroDivisionError: by zero"
     assert "--log" in said.hint
     (record,) = caplog.records

@@ -90,7 +90,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def in_words(error: BaseException) -> LookupsError:
+def as_lookups_error(error: BaseException) -> LookupsError:
     """Any error as a sentence and a hint: one of ours as it is, want of memory, or a defect (logged)."""
     if isinstance(error, LookupsError):
         return error

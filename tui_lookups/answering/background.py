@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
-from tui_lookups.errors import Cancelled, in_words
+from tui_lookups.errors import Cancelled, as_lookups_error
 from tui_lookups.model_thread import CancelToken
 
 T = TypeVar("T")
@@ -57,6 +57,6 @@ def begin(engine: Engine, work: Callable[[], None]) -> None:
         except Cancelled:
             return
         except Exception as error:  # noqa: BLE001 - a thread's boundary: said in the status
-            engine.error = in_words(error)
+            engine.error = as_lookups_error(error)
 
     threading.Thread(target=guarded, name="lookups-start", daemon=True).start()

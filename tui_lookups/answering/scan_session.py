@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.answering.worker_pool import WorkerPool
-from tui_lookups.errors import CacheError, Cancelled, LookupsError, in_words
+from tui_lookups.errors import CacheError, Cancelled, LookupsError, as_lookups_error
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll, Priority
 from tui_lookups.results import ScanProgress
@@ -243,7 +243,7 @@ class ScanSession:
         _log.error("the scan stopped", exc_info=error)
         if self._scan is not None:
             self._scan.close()
-        self._error = in_words(error)
+        self._error = as_lookups_error(error)
         self._scan = None
         if self.progress is not None:
             self.progress = replace(

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
-from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, in_words
+from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, as_lookups_error
 from tui_lookups.results import DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ def _failed(error: Exception) -> int:
     """Say what went wrong in one sentence and one hint; the exit status."""
     from tui_lookups.visible import visible
 
-    said = in_words(error)
+    said = as_lookups_error(error)
     print(f"Error: {visible(said.message)}", file=sys.stderr)
     if said.hint:
         print(f"Hint: {visible(said.hint)}", file=sys.stderr)

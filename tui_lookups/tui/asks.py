@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
-from tui_lookups.errors import in_words
+from tui_lookups.errors import as_lookups_error
 
 if TYPE_CHECKING:
     from tui_lookups.tui.door import Cancellable, Door
@@ -112,5 +112,5 @@ class Asks:
 
 def explain_error(error: BaseException) -> tuple[str, str]:
     """An error as one sentence and one hint for the screen."""
-    said = in_words(error)
+    said = as_lookups_error(error)
     return said.message, said.hint

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tui_lookups.errors import Cancelled, in_words
+from tui_lookups.errors import Cancelled, as_lookups_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ class LateDoor:
     def _fail(self, error: Exception) -> None:
         from dataclasses import replace
 
-        self._status = replace(self._status, stage="failed", message=str(in_words(error)))
+        self._status = replace(self._status, stage="failed", message=str(as_lookups_error(error)))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("explaining", "head_scores"):  # asked for, and called, within a question
