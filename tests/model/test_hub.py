@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.test_network import CHILD, ask, hub_of
+from tests.hub_server import CHILD, ask, hub_of
 
 TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
     "try:", "said = []\ntry:"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import CannedExplorer
+from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
 from tests.tui.test_app import LARGE, SMALL, press, rest, running, type_text
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
@@ -12,21 +13,6 @@ from tui_lookups.tui import basket
 from tui_lookups.tui.screens.explained import ExplainedRows, ExplainedScreen, in_basket
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
-from tui_lookups.tui.widgets.paragraphs import Paragraphs
-
-NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
-
-
-def panel(app: object) -> str:
-    return app.walk_screen.query_one("#head-words", Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def dialog(app: object) -> str:
-    return app.screen.query_one(Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def asked(explorer: CannedExplorer, what: str) -> list[object]:
-    return [argument for name, argument in explorer.calls if name == what]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import WORTH
+from tests.tui.head_words import NEURON, asked, dialog, panel
 from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.head_run import HeadRunRows, HeadRunScreen
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
-
-NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
-
-
-def panel(app: object) -> str:
-    return app.walk_screen.query_one("#head-words", Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def dialog(app: object) -> str:
-    return app.screen.query_one(Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def asked(explorer: CannedExplorer, what: str) -> list[object]:
-    return [argument for name, argument in explorer.calls if name == what]
 
 
 def summary(app: object) -> str:

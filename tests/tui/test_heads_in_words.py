@@ -6,30 +6,15 @@ import pytest
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import TEXT
+from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
 from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import NeuronId
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.one_line import PackedText, WrappedText
-from tui_lookups.tui.widgets.paragraphs import Paragraphs
-
-NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
-
-
-def panel(app: object) -> str:
-    return app.walk_screen.query_one("#head-words", Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def dialog(app: object) -> str:
-    return app.screen.query_one(Paragraphs).text  # type: ignore[attr-defined, no-any-return]
-
-
-def asked(explorer: CannedExplorer, what: str) -> list[object]:
-    return [argument for name, argument in explorer.calls if name == what]
-
 
 # --- ablation ---
 
