@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
+from tui_lookups.commands.invocation import leave
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
@@ -136,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threads=asked.threads,
     )
     print(json.dumps(_WORK[asked.what](bench, asked)))
+    # The model's thread may still be inside a batch, on which an ordinary exit aborts.
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from tests.tiny_tokenizers import WORDS, byte_level_tokenizer, save_tokenizer, s
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 
-BYTES = Vocabulary(byte_level_tokenizer().to_str(), 0)
-PIECES = Vocabulary(sentencepiece_tokenizer().to_str(), 1)
+BYTES = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0)
+PIECES = Vocabulary.from_json(sentencepiece_tokenizer().to_str(), 1)
 BOTH = pytest.mark.parametrize("vocabulary", [BYTES, PIECES], ids=["byte-level", "sentencepiece"])
 HOSTILE = [
     "", " ", "   ", "\n", "\t", "\x00", "\x1b[31m", "[/INST]", "[bold]", "\\", "\u202e", "\ufeff", "\u0300",
@@ -90,7 +90,7 @@ def test_sentencepiece_texts() -> None:
 
 
 def test_rows_of_the_unembedding_without_an_entry_are_named() -> None:
-    padded = Vocabulary(byte_level_tokenizer().to_str(), 0, size=400)
+    padded = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0, size=400)
     assert len(padded) == 400
     assert padded.token(399).text == "<unused 399>"
     assert padded.find("<unused 399>").id == 399
@@ -225,12 +225,12 @@ class TestReading:
         tokenizer = byte_level_tokenizer()
         tokenizer.enable_truncation(3)
         tokenizer.enable_padding(length=9)
-        vocabulary = Vocabulary(tokenizer.to_str(), 0)
+        vocabulary = Vocabulary.from_json(tokenizer.to_str(), 0)
         assert len(vocabulary.encode("abcdefgh")) == 8
         assert [len(ids) for ids in vocabulary.encode_batch(["a", "abcdefgh"])] == [1, 8]
 
     def test_the_fingerprint_tells_tokenizers_apart(self) -> None:
-        same = Vocabulary(BYTES.json, 0)
+        same = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0)
         assert same.fingerprint == BYTES.fingerprint
-        assert Vocabulary(BYTES.json, None).fingerprint != BYTES.fingerprint
+        assert Vocabulary.from_json(byte_level_tokenizer().to_str(), None).fingerprint != BYTES.fingerprint
         assert PIECES.fingerprint != BYTES.fingerprint

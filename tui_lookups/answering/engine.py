@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.answering import loads
+from tui_lookups.answering.known_vocabulary import known_vocabulary
 from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
-from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Poll, Priority
 from tui_lookups.results import Basis, ModelInfo, Provenance
 from tui_lookups.settings import Settings
@@ -96,7 +97,7 @@ class Engine:
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
             if self._vocabulary is None:
-                self._vocabulary = read_vocabulary(self.local().folder)
+                self._vocabulary = known_vocabulary(self.local(), self.cache)
             return self._vocabulary
 
     def model_info(self) -> ModelInfo:

@@ -14,6 +14,8 @@ import hashlib
 import json
 import re
 from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,54 +89,75 @@ def _component_types(part: Any) -> set[str]:
     return set()
 
 
+@dataclass(frozen=True, slots=True)
+class VocabularyHead:
+    """What keys and windows need of a vocabulary, without its texts.
+
+    `fingerprint` is sha256 of the tokenizer and its begin-of-text; `size` counts ids, named or not.
+    """
+
+    fingerprint: str
+    bos_id: int | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What the ids stand for, [size] texts, and which of them are special."""
+
+    texts: tuple[str, ...]
+    special_ids: tuple[int, ...]
+
+
 class Vocabulary:
     """Token texts, look-ups and encoding for one tokenizer.
 
     Args:
-        tokenizer_json: the content of a tokenizer.json file.
-        bos_id: the id of begin-of-text, None where the tokenizer defines none.
-        size: number of rows of the unembedding; rows without an entry are named "<unused 50300>".
+        head: known at once.
+        entries, tokenizer: called when a text is asked for, or one is encoded; each at most once. What they
+            raise is raised to who asked.
     """
 
-    def __init__(self, tokenizer_json: str, bos_id: int | None, size: int | None = None) -> None:
-        from tokenizers import Tokenizer
+    def __init__(
+        self, head: VocabularyHead, entries: Callable[[], Entries], tokenizer: Callable[[], Tokenizer]
+    ) -> None:
+        self.head = head
+        self.fingerprint = head.fingerprint
+        self.bos_id = head.bos_id
+        self._read_entries = entries
+        self._read_tokenizer = tokenizer
 
-        try:
-            self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
-        except Exception as error:
-            raise ModelLoadError(
-                f"The tokenizer cannot be read: {error}.", "Fetch the model's tokenizer.json again."
-            ) from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self.json = tokenizer_json
-        self.bos_id = bos_id
-        description = json.loads(tokenizer_json)
-        byte_level = "ByteLevel" in _component_types(
-            [description.get("decoder"), description.get("pre_tokenizer")]
-        )
-        entries: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
-        special = {int(i) for i, t in self._tokenizer.get_added_tokens_decoder().items() if t.special}
-        length = max([size or 0, *(i + 1 for i in entries.values())])
-        if length > _MOST_ENTRIES:
-            raise ModelLoadError(
-                f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
-                "Fetch the model's tokenizer.json again.",
-            )
-        self.texts: list[str] = [f"<unused {i}>" for i in range(length)]
-        for entry, token_id in entries.items():
-            if token_id in special:
-                self.texts[token_id] = entry
-            elif byte_level:
-                self.texts[token_id] = _byte_level_text(entry)
-            else:
-                self.texts[token_id] = entry.replace(_SPACE_MARK, " ")
-        self.special_ids = frozenset(special)
+    @classmethod
+    def from_json(cls, tokenizer_json: str, bos_id: int | None, size: int | None = None) -> Vocabulary:
+        """Of the content of a tokenizer.json file, read to its end now.
+
+        Args:
+            bos_id: the id of begin-of-text, None where the tokenizer defines none.
+            size: number of rows of the unembedding; rows without an entry are named "<unused 50300>".
+        Raises:
+            ModelLoadError: it is damaged.
+        """
+        tokenizer = _tokenizer_from(tokenizer_json)
+        return _built(tokenizer, tokenizer_json, json.loads(tokenizer_json), bos_id, size)
 
     @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of the tokenizer and its begin-of-text."""
-        return hashlib.sha256(f"{self.bos_id}\n{self.json}".encode()).hexdigest()
+    def entries(self) -> Entries:
+        """The texts of all ids, and the special ones."""
+        return self._read_entries()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Without truncation and padding."""
+        return self._read_tokenizer()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """[size] what each id stands for."""
+        return self.entries.texts
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        return frozenset(self.entries.special_ids)
 
     @cached_property
     def _id_of(self) -> dict[str, int]:
@@ -149,13 +172,13 @@ class Vocabulary:
         return sorted((text.strip().casefold(), token_id) for token_id, text in enumerate(self.texts))
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return self.head.size
 
     def token(self, token_id: int) -> Token:
         """The token with this id. Raises UnknownTokenError outside the vocabulary."""
-        if not 0 <= token_id < len(self.texts):
+        if not 0 <= token_id < len(self):
             raise UnknownTokenError(
-                f"There is no token #{token_id}.", f"Ids of this model run from 0 to {len(self.texts) - 1}."
+                f"There is no token #{token_id}.", f"Ids of this model run from 0 to {len(self) - 1}."
             )
         return Token(token_id, self.texts[token_id])
 
@@ -166,27 +189,15 @@ class Vocabulary:
     def bos(self) -> Token | None:
         return None if self.bos_id is None else self.token(self.bos_id)
 
-    def entry_id(self, entry: str) -> int:
-        """The id of an entry as tokenizer.json writes it. Raises ModelLoadError when there is none."""
-        token_id: int | None = self._tokenizer.token_to_id(entry)
-        if token_id is None:
-            raise ModelLoadError(
-                f"The tokenizer names {entry!r} as begin-of-text, but its vocabulary has no such entry.",
-                "Fetch tokenizer.json and tokenizer_config.json again.",
-            )
-        return token_id
-
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, no special token added."""
-        return list(self._tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids)
+        return list(self.tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids)
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of several texts, no special tokens added."""
         return [
             list(e.ids)
-            for e in self._tokenizer.encode_batch(
-                [_valid_unicode(t) for t in texts], add_special_tokens=False
-            )
+            for e in self.tokenizer.encode_batch([_valid_unicode(t) for t in texts], add_special_tokens=False)
         ]
 
     def match(self, text: str) -> TokenMatch:
@@ -257,40 +268,112 @@ class Vocabulary:
 def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
     """The vocabulary of a local Hugging Face folder.
 
-    Reads tokenizer.json and tokenizer_config.json when both are there and name begin-of-text; otherwise
-    asks transformers, which knows each tokenizer class's defaults (slower: it imports more).
+    Reads tokenizer.json and tokenizer_config.json where they say all; otherwise asks transformers, which
+    knows each tokenizer class's defaults (slower: it imports more).
     Raises ModelLoadError when the folder has no tokenizer that can be read.
     """
-    tokenizer_file, config_file = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    if tokenizer_file.is_file() and config_file.is_file():
-        config = _read_object(config_file)
-        if "bos_token" in config:
-            _read_object(tokenizer_file)
-            vocabulary = Vocabulary(tokenizer_file.read_text(encoding="utf-8"), None, size)
-            entry = config["bos_token"]
-            content = entry.get("content") if isinstance(entry, dict) else entry
-            vocabulary.bos_id = None if content is None else vocabulary.entry_id(str(content))
-            return vocabulary
+    if says_all(folder):
+        text, description = _read_object(folder / "tokenizer.json")
+        tokenizer = _tokenizer_from(text)
+        _, config = _read_object(folder / "tokenizer_config.json")
+        entry = config["bos_token"]
+        content = entry.get("content") if isinstance(entry, dict) else entry
+        bos_id = None if content is None else _entry_id(tokenizer, str(content))
+        return _built(tokenizer, text, description, bos_id, size)
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        text = tokenizer.backend_tokenizer.to_str()
+        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        text = found.backend_tokenizer.to_str()
     except Exception as error:  # transformers raises many kinds here
         raise ModelLoadError(
             f"No tokenizer can be read in {folder}: {str(error).splitlines()[0] if str(error) else error!r}.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         ) from error
-    return Vocabulary(text, tokenizer.bos_token_id, size)
+    return Vocabulary.from_json(text, found.bos_token_id, size)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def says_all(folder: Path) -> bool:
+    """Whether the vocabulary follows from the folder's files alone: both are there and name begin-of-text."""
+    config = folder / "tokenizer_config.json"
+    if not (folder / "tokenizer.json").is_file() or not config.is_file():
+        return False
+    return "bos_token" in _read_object(config)[1]
+
+
+def _tokenizer_from(tokenizer_json: str) -> Tokenizer:
+    from tokenizers import Tokenizer
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # the library raises Exception itself
+        raise ModelLoadError(
+            f"The tokenizer cannot be read: {error}.", "Fetch the model's tokenizer.json again."
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _built(
+    tokenizer: Tokenizer,
+    tokenizer_json: str,
+    description: dict[str, Any],
+    bos_id: int | None,
+    size: int | None,
+) -> Vocabulary:
+    byte_level = "ByteLevel" in _component_types(
+        [description.get("decoder"), description.get("pre_tokenizer")]
+    )
+    ids: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    special = {int(i) for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
+    length = max([size or 0, *(i + 1 for i in ids.values())])
+    if length > _MOST_ENTRIES:
+        raise ModelLoadError(
+            f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
+            "Fetch the model's tokenizer.json again.",
+        )
+    texts = [f"<unused {i}>" for i in range(length)]
+    for entry, token_id in ids.items():
+        if token_id in special:
+            texts[token_id] = entry
+        elif byte_level:
+            texts[token_id] = _byte_level_text(entry)
+        else:
+            texts[token_id] = entry.replace(_SPACE_MARK, " ")
+    fingerprint = hashlib.sha256(f"{bos_id}\n{tokenizer_json}".encode()).hexdigest()
+    entries = Entries(tuple(texts), tuple(sorted(special)))
+    return Vocabulary(VocabularyHead(fingerprint, bos_id, length), lambda: entries, lambda: tokenizer)
+
+
+def _entry_id(tokenizer: Tokenizer, entry: str) -> int:
+    token_id: int | None = tokenizer.token_to_id(entry)
+    if token_id is None:
+        raise ModelLoadError(
+            f"The tokenizer names {entry!r} as begin-of-text, but its vocabulary has no such entry.",
+            "Fetch tokenizer.json and tokenizer_config.json again.",
+        )
+    return token_id
+
+
+def _read_object(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a file, and the JSON object that it is."""
+    text = _read_text(path)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ModelLoadError(
             f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
         ) from error
     if not isinstance(content, dict):
         raise ModelLoadError(f"{path} is not a JSON object.", "Fetch the model's tokenizer again.")
-    return content
+    return text, content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(
+            f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
+        ) from error
