@@ -39,7 +39,7 @@ def test_the_pull_moves_rare_rows_to_the_mean_and_leaves_frequent_ones() -> None
     counts[7] = training._RARE
     settings = training.Settings(
         steps=1, vocab=12, layers=1, heads=2, width=8, context=8, batch=1, lr=0.0, adam_lr=0.1,
-        sparsity=0.0, seed=0, compile=False,
+        sparsity=0.0, untied=False, seed=0, compile=False,
     )  # fmt: skip
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -50,6 +50,25 @@ def test_the_pull_moves_rare_rows_to_the_mean_and_leaves_frequent_ones() -> None
     np.testing.assert_allclose(moved[[0, 4]], 0.1 * to_mean[[0, 4]], rtol=1e-4)
     np.testing.assert_allclose(moved[7], 0.05 * to_mean[7], rtol=1e-4)
     np.testing.assert_allclose(moved[[1, 2, 3, 5, 6, 8]], 0, atol=1e-6)
+
+
+def test_a_grown_model_says_the_same_where_it_said_something() -> None:
+    torch.manual_seed(0)
+    small = GPT2LMHeadModel(GPT2Config(vocab_size=12, n_positions=8, n_embd=8, n_layer=1, n_head=2)).eval()
+    settings = training.Settings(
+        steps=1, vocab=12, layers=1, heads=2, width=8, context=13, batch=1, lr=0.0, adam_lr=0.1,
+        sparsity=0.0, untied=True, seed=0, compile=False,
+    )  # fmt: skip
+    large = training.grown(small, settings).eval()
+    ids = torch.tensor([[0, 3, 11, 5, 5, 1, 2, 4]])
+    with torch.no_grad():
+        torch.testing.assert_close(large(ids).logits, small(ids).logits)
+    assert large.config.n_positions == 13
+    assert torch.equal(large.transformer.wpe.weight[8:], small.transformer.wpe.weight[-1:].expand(5, -1))
+    assert large.lm_head.weight is not large.transformer.wte.weight
+    with torch.no_grad():
+        large.lm_head.weight.zero_()
+    assert large.transformer.wte.weight.any()
 
 
 def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
@@ -63,7 +82,7 @@ def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
     monkeypatch.setattr(training, "_LOG_EVERY", 5)
     settings = training.Settings(
         steps=40, vocab=300, layers=1, heads=2, width=16, context=16, batch=4,
-        lr=0.02, adam_lr=0.01, sparsity=1e-4, seed=0, compile=False,
+        lr=0.02, adam_lr=0.01, sparsity=1e-4, untied=False, seed=0, compile=False,
     )  # fmt: skip
     out = tmp_path / "out"
     training.train(books, out, None, None, settings)
