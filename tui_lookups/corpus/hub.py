@@ -39,6 +39,8 @@ _SPEC = re.compile(
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ROWS_AT_ONCE = 64
+_READS = 4
+"""Times a file is opened, or read from, before its connection counts as lost: some two minutes."""
 _TIMEOUT_SECONDS = 20.0
 _LIBRARIES = ("huggingface_hub", "datasets", "fsspec", "httpx", "urllib3")
 _NETWORK_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
@@ -149,7 +151,7 @@ class HubSource:
             raise _offline_error(self.hub.repo)
         number = 0
         self.bytes_read = 0
-        with _hub_errors(self.hub.repo), _quiet():
+        with _hub_errors(self.hub.repo), _quiet(), _bounded_retries():
             for text in stream_texts(self.hub.repo, self.hub.first, self.hub.second, revision):
                 self.bytes_read += len(text)
                 for part in cut_text(text):
@@ -291,6 +293,19 @@ def _hub_errors(repo: str) -> Iterator[None]:
             f"The data set {repo} cannot be read ({first.rstrip('.')}).",
             "It may need code of its own, which is never run: point --corpus at .parquet files of it.",
         ) from cause
+
+
+@contextmanager
+def _bounded_retries() -> Iterator[None]:
+    """Keep `datasets` from trying twenty times: with the hub client's own attempts, over nine minutes."""
+    from datasets import config
+
+    before = config.STREAMING_OPEN_MAX_RETRIES, config.STREAMING_READ_MAX_RETRIES
+    config.STREAMING_OPEN_MAX_RETRIES = config.STREAMING_READ_MAX_RETRIES = _READS
+    try:
+        yield
+    finally:
+        config.STREAMING_OPEN_MAX_RETRIES, config.STREAMING_READ_MAX_RETRIES = before
 
 
 @contextmanager
