@@ -6,6 +6,9 @@
    refuses. What must agree is everything that decides a bit of the index.
 3. `RayWorkers` starts the actors, gives shards to those that have loaded the model, and hands results on. A
    worker that dies is started again by Ray, and its shard with it, a few times.
+4. What Ray cannot start again in time, with a machine that is gone before Ray has noticed, is lost to the
+   others: its shards are given to them, and it is asked every few seconds whether it is back. A shard has one
+   reference whose result is taken; what a lost worker may still say of it is dropped.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +37,13 @@ QUEUED = 2
 """Shards before a worker: the second is sent while it scans the first."""
 
 RETRIES = 3
-"""Times a shard is scanned again after the death of its worker."""
+"""Times a shard is scanned again by Ray after the death of its worker, and then by this process elsewhere."""
+
+_BACK_SECONDS = 5.0
+"""Between two questions whether a lost worker is back."""
+
+_PATIENCE_SECONDS = 120.0
+"""How long nobody may be there to scan: Ray needs half a minute to see that a machine is gone."""
 
 _VERSIONS = ("lookups-tui", "torch", "transformers", "transformer_lens")
 _LOOK_SECONDS = 0.2
@@ -115,6 +125,22 @@ def _version(package: str) -> str:
         return "unknown"
 
 
+class _LostError(RayError):
+    """A worker does not answer, and Ray has given up on it."""
+
+
+@dataclass(slots=True)
+class _Task:
+    """A shard that was handed out. `reference` is None while no worker is there to take it."""
+
+    shard: Shard
+    layers: tuple[int, ...]
+    top: int
+    worker: Any = None
+    reference: Any = None
+    losses: int = 0
+
+
 class RayWorkers:
     """Actors of one scan. Every method but `close` on one thread at a time.
 
@@ -143,7 +169,10 @@ class RayWorkers:
         self._ray: Any = None
         self._loading: dict[Any, Any] = {}  # reference of the report: actor
         self._queues: dict[Any, list[Any]] = {}  # actor: references of the shards before it
-        self._shards: dict[int, Any] = {}  # first batch: reference of its result
+        self._tasks: dict[int, _Task] = {}  # by their first batch
+        self._lost: dict[Any, float] = {}  # actor: when to ask it again
+        self._coming_back: set[Any] = set()  # those of `_loading` that were lost
+        self._last_seen = 0.0
         self._expected: WorkerReport | None = None
         self._closed = False
 
@@ -155,7 +184,7 @@ class RayWorkers:
     @property
     def count(self) -> int:
         """Workers that were started."""
-        return len(self._queues) + len(self._loading)
+        return len(self._queues) + len(self._loading) + len(self._lost)
 
     def open(self, poll: Poll) -> WorkerReport:
         """Start Ray and the workers, and wait for the first to have loaded the model.
@@ -193,11 +222,20 @@ class RayWorkers:
 
     def _welcome(self, seconds: float) -> None:
         """Take in the workers that have loaded the model within so many seconds."""
+        self._ask_the_lost()
         if not self._loading:
             return
         there, _ = self._ray.wait(list(self._loading), num_returns=1, timeout=seconds)
         for reference in there:
-            report: WorkerReport = self._get(reference, "A worker died while it loaded the model")
+            worker = self._loading[reference]
+            try:
+                report: WorkerReport = self._get(reference, "A worker died while it loaded the model")
+            except _LostError:
+                if worker not in self._coming_back:
+                    raise
+                del self._loading[reference]
+                self._lost[worker] = time.monotonic() + _BACK_SECONDS
+                continue
             if self._expected is None:
                 self._expected = report
             difference = report.differs_from(self._expected)
@@ -206,7 +244,19 @@ class RayWorkers:
             if difference:
                 raise refusal(report, difference)
             _log.info("a worker is ready: %s, process %d", report.host, report.process)
-            self._queues[self._loading.pop(reference)] = []
+            del self._loading[reference]
+            self._coming_back.discard(worker)
+            self._queues[worker] = []
+        for task in self._tasks.values():
+            if task.reference is None and self._queues:
+                self._give(task)
+
+    def _ask_the_lost(self) -> None:
+        now = time.monotonic()
+        for worker in [worker for worker, moment in self._lost.items() if moment <= now]:
+            del self._lost[worker]
+            self._coming_back.add(worker)
+            self._loading[worker.report.remote()] = worker
 
     # --- Workers ---
 
@@ -226,22 +276,50 @@ class RayWorkers:
 
     def submit(self, shard: Shard, layers: Sequence[int], top: int) -> None:
         """Put a shard before the worker that has fewest."""
-        worker, queue = min(self._queues.items(), key=lambda item: len(item[1]))
-        reference = worker.scan.remote(self._expected, shard, tuple(layers), top)
-        queue.append(reference)
-        self._shards[shard.first] = reference
+        task = self._tasks[shard.first] = _Task(shard, tuple(layers), top)
+        self._give(task)
+
+    def _give(self, task: _Task) -> None:
+        task.worker, queue = min(self._queues.items(), key=lambda item: len(item[1]))
+        task.reference = task.worker.scan.remote(self._expected, task.shard, task.layers, task.top)
+        queue.append(task.reference)
 
     def take(self, first: int, seconds: float) -> ShardResult | None:
         """The result of the shard that begins with batch `first`, if it comes within so many seconds."""
-        reference = self._shards.get(first)
-        if reference is None:
+        if self._queues:
+            self._last_seen = time.monotonic()
+        elif self._tasks and time.monotonic() - self._last_seen > _PATIENCE_SECONDS:
+            raise RayError(
+                f"All workers are lost, for {_PATIENCE_SECONDS:.0f} s.",
+                "See whether the machines of the cluster are there, and scan again: it goes on.",
+            )
+        task = self._tasks.get(first)
+        if task is None or task.reference is None:
             return None
-        there, _ = self._ray.wait([reference], timeout=seconds)
+        there, _ = self._ray.wait([task.reference], timeout=seconds)
         if not there:
             return None
-        result: ShardResult = self._get(reference, f"The shard at batch {first} lost its worker")
-        del self._shards[first]
+        try:
+            result: ShardResult = self._get(task.reference, f"The shard at batch {first} lost its worker")
+        except _LostError:
+            task.losses += 1
+            if task.losses > RETRIES:
+                raise
+            self._lose(task.worker)
+            return None
+        del self._tasks[first]
         return result
+
+    def _lose(self, worker: Any) -> None:
+        """Give what lies before a worker that does not answer to the others, and ask it again later."""
+        _log.warning("a worker is lost; its shards go to the others")
+        if self._queues.pop(worker, None) is not None:
+            self._lost[worker] = time.monotonic() + _BACK_SECONDS
+        for task in self._tasks.values():
+            if task.worker is worker:
+                task.worker = task.reference = None
+                if self._queues:
+                    self._give(task)
 
     def _get(self, reference: Any, lost: str) -> Any:
         """What a task returned. Raises LookupsError."""
@@ -254,7 +332,7 @@ class RayWorkers:
             kind, first = type(error.cause).__name__, (str(error.cause).splitlines() or [""])[0]
             raise RayError(f"A worker failed: {kind}: {first}.", "Run with --debug for the rest.") from error
         except errors.RayError as error:
-            raise RayError(
+            raise _LostError(
                 f"{lost}, {RETRIES + 1} times.",
                 "It may have run out of memory: try fewer --ray-workers or a smaller LOOKUPS_BATCH_TOKENS.",
             ) from error
@@ -263,7 +341,7 @@ class RayWorkers:
         """Stop the workers and let go of Ray; what is under way is dropped. Safe from any thread."""
         if not self._closed and self._ray is not None and self._ray.is_initialized():
             # On a cluster that others use, too, the actors would outlive this process for a while.
-            for worker in [*self._queues, *self._loading.values()]:
+            for worker in [*self._queues, *self._loading.values(), *self._lost]:
                 with suppress(self._ray.exceptions.RayError, ValueError):
                     self._ray.kill(worker)
         self._closed = True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -242,6 +243,9 @@ class ScanSession:
         """A step raised `error` (called on the model thread): said in the status, told to who waits."""
         _log.error("the scan stopped", exc_info=error)
         if self._scan is not None:
+            if isinstance(error, LookupsError):  # workers were lost, say: what was merged before is whole
+                with suppress(LookupsError, OSError):
+                    self._scan.checkpoint()
             self._scan.close()
         self._error = as_lookups_error(error)
         self._scan = None
