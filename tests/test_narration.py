@@ -28,6 +28,17 @@ def test_clock(seconds: float, text: str) -> None:
         (READY, progress(253), "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left"),
         (READY, replace(progress(0), seconds_left=None), "scanning: 0 of 506 prompts (0%), 1,234 tokens/s"),
         (READY, replace(progress(0), total_prompts=0), "scanning: 0 of 0 prompts, 1,234 tokens/s, 0:07 left"),
+        (
+            READY,
+            replace(progress(253), message="no worker\x1b answers"),
+            "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left; no worker␛ answers",
+        ),
+        (
+            READY,
+            replace(progress(253), state="waiting", message="another\x1b scans"),
+            "another␛ scans: 253 of 506 prompts (50%), 0:07 left",
+        ),
+        (READY, replace(progress(0), state="waiting"), ""),
         (replace(READY, stage="loading", message="reading\x1b weights"), None, "reading␛ weights"),
         (replace(READY, stage="starting"), None, "loading the model"),
     ],

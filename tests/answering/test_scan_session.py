@@ -1,7 +1,10 @@
-"""A scan that fails on its way: what it had done is kept."""
+"""A scan that fails on its way keeps what it had done; one of another process is followed."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from tui_lookups.analysis.scan import Scan
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
+from tui_lookups.results import ScanProgress
 from tui_lookups.settings import load_settings
 
 
@@ -42,3 +46,52 @@ def test_what_was_scanned_before_an_error_is_kept_but_not_before_a_defect(
         assert (again.scan().resumed_from > 0) is kept
     finally:
         again.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_scan_of_another_process_is_followed_from_checkpoint_to_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=0.01
+    )
+    step, may_go_on, steps = Scan.step, threading.Event(), []
+
+    def stops_after_four(scan: Scan, *given, **more) -> bool:
+        steps.append(1)
+        if len(steps) == 5:
+            assert may_go_on.wait(60)
+        return step(scan, *given, **more)
+
+    monkeypatch.setattr(Scan, "step", stops_after_four)
+    first, second = Explorer(settings), Explorer(settings)
+
+    def seen(explorer: Explorer) -> ScanProgress:
+        found = explorer.status().scan
+        return found or ScanProgress("waiting", 0, 0, 0, 0, 0.0, None, 0.0)
+
+    try:
+        first.start()
+        until(lambda: len(steps) == 5)
+        second.start()
+        until(lambda: seen(second).prompts > 0)
+        followed = seen(second)
+        assert followed.state == "waiting"
+        assert followed.message == "another lookups-tui is scanning this corpus"
+        assert 0 < followed.prompts == seen(first).prompts < followed.total_prompts
+        assert followed.tokens == seen(first).tokens
+        assert followed.seconds_left is not None
+        may_go_on.set()
+        until(lambda: seen(second).state == "done" or second._scan._ended.is_set())
+        assert second.scan().prompts == first.scan().prompts
+        assert len(steps) < 100  # and did not scan it again
+    finally:
+        may_go_on.set()
+        first.close()
+        second.close()

@@ -42,8 +42,9 @@ RETRIES = 3
 _BACK_SECONDS = 5.0
 """Between two questions whether a lost worker is back."""
 
-_PATIENCE_SECONDS = 120.0
-"""How long nobody may be there to scan: Ray needs half a minute to see that a machine is gone."""
+_PATIENCE_SECONDS, _LOADING_SECONDS = 120.0, 900.0
+"""How long nobody may be there to scan: Ray needs half a minute to see that a machine is gone. The second
+while one that was lost is being started again, with its model."""
 
 _VERSIONS = ("lookups-tui", "torch", "transformers", "transformer_lens")
 _LOOK_SECONDS = 0.2
@@ -286,13 +287,7 @@ class RayWorkers:
 
     def take(self, first: int, seconds: float) -> ShardResult | None:
         """The result of the shard that begins with batch `first`, if it comes within so many seconds."""
-        if self._queues:
-            self._last_seen = time.monotonic()
-        elif self._tasks and time.monotonic() - self._last_seen > _PATIENCE_SECONDS:
-            raise RayError(
-                f"All workers are lost, for {_PATIENCE_SECONDS:.0f} s.",
-                "See whether the machines of the cluster are there, and scan again: it goes on.",
-            )
+        self._require_somebody()
         task = self._tasks.get(first)
         if task is None or task.reference is None:
             return None
@@ -309,6 +304,18 @@ class RayWorkers:
             return None
         del self._tasks[first]
         return result
+
+    def _require_somebody(self) -> None:
+        now = time.monotonic()
+        if self._queues:
+            self._last_seen = now
+            return
+        patience = _LOADING_SECONDS if self._loading else _PATIENCE_SECONDS
+        if self._tasks and now - self._last_seen > patience:
+            raise RayError(
+                f"All workers are lost, for {patience:.0f} s.",
+                "See whether the machines of the cluster are there, and scan again: it goes on.",
+            )
 
     def _lose(self, worker: Any) -> None:
         """Give what lies before a worker that does not answer to the others, and ask it again later."""

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
@@ -25,6 +26,7 @@ from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
 from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions, Windows
 from tui_lookups.analysis.scan_shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
 from tui_lookups.model.lookup_model import Poll, no_poll
+from tui_lookups.results import ScanProgress
 
 _STEP_SECONDS = 0.05
 """How long a step waits for a result: so long a question may have to wait."""
@@ -126,6 +128,13 @@ class RayScan(ScanLedger):
             self._under_way[first] = shard.sample
             self._handed_out = end
             room -= 1
+
+    def progress(self) -> ScanProgress:
+        """See `ScanLedger.progress`; says so while no worker answers."""
+        found = super().progress()
+        if found.state == "done" or self._workers.ready():
+            return found
+        return replace(found, seconds_left=None, message="no worker answers; waiting for one")
 
     def close(self) -> None:
         """See `ScanLedger.close`; the workers stop, too."""

@@ -23,7 +23,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll, Priority
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.arrays import ArrayFolder
-from tui_lookups.storage.index import NeuronRecord, ScanIndex
+from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
 if TYPE_CHECKING:
     from tui_lookups.analysis.batch_size import Room
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
 _LOOK_AGAIN_SECONDS = 1.0
+_ELSEWHERE = "another lookups-tui is scanning this corpus"
 _LEAVING_SECONDS, _ENDING_SECONDS = 0.5, 10.0
 """How long Ray may take to end when the program is left, and when a scan is done."""
 
@@ -105,7 +106,7 @@ class ScanSession:
         if self._scan is None:
             waiting = self.progress.message if self.progress is not None else "the scan has not begun"
             raise self._error or LookupsError(
-                f"{waiting[:1].upper()}{waiting[1:]}.", "Ask again in a moment."
+                f"{waiting[:1].upper()}{waiting[1:]}.", "Its results appear when it is done."
             )
         return self._scan.peek(neuron)
 
@@ -188,7 +189,7 @@ class ScanSession:
             self.resumed_from = scan.resume()
         except ScanBusyError:
             scan.close()
-            self._await_other_process()
+            self._follow(scan.folder)
             return
         for problem in scan.problems:
             _log.warning("%s", problem)
@@ -196,11 +197,9 @@ class ScanSession:
         self.progress = scan.progress()
         self.engine.thread.set_background(self._step)
 
-    def _await_other_process(self) -> None:
+    def _follow(self, folder: Path) -> None:
         """Another process scans the very same thing: wait for its index, or take over if it ends without."""
-        info = self.engine.corpus().info
-        message = "another lookups-tui is scanning this corpus; its results appear when it is done"
-        self.progress = ScanProgress("waiting", 0, info.prompts, 0, info.tokens, 0.0, None, 0.0, message)
+        self.progress = self._progress_elsewhere(folder)
         if self._watching:
             return
         self._watching = True
@@ -218,6 +217,22 @@ class ScanSession:
             self._watching = False
 
         threading.Thread(target=watch, name="lookups-watch", daemon=True).start()
+
+    def _progress_elsewhere(self, folder: Path) -> ScanProgress:
+        """How far the process that holds a scan's folder was at its last checkpoint."""
+        info = self.engine.corpus().info
+        try:
+            committed = ArrayFolder(folder).manifest()
+            found = None if committed is None else ScanManifest.from_plain(committed.description)
+        except CacheError:  # whoever scans there finds out, and says so
+            found = None
+        prompts, tokens, seconds = (found.prompts, found.tokens, found.seconds) if found else (0, 0, 0.0)
+        # What was taken over from an earlier index took no time.
+        speed = tokens / seconds if found and seconds and not found.extended_from else 0.0
+        left = (info.tokens - tokens) / speed if speed else None
+        return ScanProgress(
+            "waiting", prompts, info.prompts, tokens, info.tokens, seconds, left, speed, _ELSEWHERE
+        )
 
     def _step(self, poll: Poll) -> bool:
         scan = self._scan

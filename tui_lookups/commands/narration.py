@@ -34,13 +34,14 @@ def clock_text(seconds: float) -> str:
 
 def sentence(status: Status, scan: ScanProgress | None) -> str:
     """What there is to say now; "" when the answer is being put together and nothing takes long."""
-    if scan is not None and scan.state == "running":
+    if scan is not None and (scan.state == "running" or (scan.state == "waiting" and scan.message)):
         share = f" ({scan.prompts / scan.total_prompts:.0%})" if scan.total_prompts else ""
         left = "" if scan.seconds_left is None else f", {clock_text(scan.seconds_left)} left"
-        return (
-            f"scanning: {scan.prompts:,} of {scan.total_prompts:,} prompts{share}, "
-            f"{scan.tokens_per_second:,.0f} tokens/s{left}"
-        )
+        far = f"{scan.prompts:,} of {scan.total_prompts:,} prompts{share}"
+        if scan.state == "waiting":
+            return f"{visible(scan.message)}: {far}{left}"
+        trouble = f"; {visible(scan.message)}" if scan.message else ""
+        return f"scanning: {far}, {scan.tokens_per_second:,.0f} tokens/s{left}{trouble}"
     if status.stage in ("starting", "loading"):
         return visible(status.message) or "loading the model"
     return visible(status.message) if status.stage == "ready" else ""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tui_lookups.results import ScanProgress, Status
 
 _BAR = 10
+_MESSAGE = 48
+"""Cells of a message in place of the bar: beside it there is room for the model's name at 80 columns."""
 
 
 class StatusLine(Widget):
@@ -78,11 +80,14 @@ def _scan(scan: ScanProgress, words: bool) -> str:
     if scan.state in ("failed", "stopped"):
         return f"scan {scan.state} {visible(scan.message)}".strip()
     share = scan.prompts / scan.total_prompts if scan.total_prompts else 0.0
+    message = visible(scan.message)
     if words:
         after = "" if scan.seconds_left is None else f", {scan.seconds_left:.0f} seconds left"
-        return f"scan {share:.0%}{after}"
-    full = int(share * _BAR)
+        return f"scan {share:.0%}{after}" + (f": {message}" if message else "")
     left = "" if scan.seconds_left is None else f"  {_clock(scan.seconds_left)}"
+    if message:
+        return f"scan {share:.0%}{left}  {fit(message, _MESSAGE).rstrip()}"
+    full = int(share * _BAR)
     return f"scan {'#' * full}{'-' * (_BAR - full)} {share:.0%}{left}"
 
 
