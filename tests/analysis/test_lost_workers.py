@@ -167,6 +167,7 @@ def test_workers_that_stay_away_end_the_scan_and_a_later_one_goes_on(
 ) -> None:
     monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
     monkeypatch.setattr(ray_workers, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(ray_workers, "_LOADING_SECONDS", 0.2)
     workers, scan = opened(ray, tmp_path / "shared")
     for _ in range(6):
         scan.step()
