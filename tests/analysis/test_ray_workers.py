@@ -362,6 +362,30 @@ def test_the_reaper_ends_what_carries_the_folder_and_nothing_else(tmp_path: Path
         other.wait()
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="there is no /proc")
+def test_the_reaper_knows_by_its_log_what_wrote_its_title_over_the_mark(tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    folder.mkdir()
+
+    def holding(title: str, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("w") as file:
+            return subprocess.Popen(
+                [title, "-S", "-c", "import time; time.sleep(60)"], executable=sys.executable, stdout=file
+            )
+
+    titled = holding("ray::DashboardAgent", folder / "agent.log")
+    others = [holding("less", folder / "other.log"), holding("ray::DashboardAgent", tmp_path / "another.log")]
+    try:
+        reaper = ray_cluster._start_reaper(folder)
+        reaper.communicate(timeout=30)
+        assert titled.wait(30) == -signal.SIGKILL
+        assert [other.poll() for other in others] == [None, None]
+    finally:
+        for process in (titled, *others):
+            process.kill()
+            process.wait()
+
+
 def test_the_reaper_looks_again_for_what_one_look_cannot_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

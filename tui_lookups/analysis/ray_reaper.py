@@ -2,7 +2,9 @@
 
 1. Its stdin is a pipe whose other end the owner alone holds: it ends when the owner does, however that is.
 2. Every process that Ray started carries the folder of this Ray in its environment. The system kills those
-   that the owner started itself; helpers of theirs would wait a minute for them, and are killed here.
+   that the owner started itself; helpers of theirs would wait a minute for them, and are killed here. One
+   that has given itself a title ("ray::DashboardAgent") may have written it over that very variable: it is
+   known by a file of the folder, its log, that it holds open.
 3. It is over when many looks in a row have found none, not one: a process that was forked before its
    parent was killed shows an empty environment while its program is put in place.
 4. The folder is removed.
@@ -35,11 +37,17 @@ def marked(folder: str) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes()
+            if wanted in environment.split(b"\0") or _is_titled_and_holds(entry, folder):
+                found.append(int(entry.name))
         except OSError:  # it has ended, or is another user's
             continue
-        if wanted in environment.split(b"\0"):
-            found.append(int(entry.name))
     return found
+
+
+def _is_titled_and_holds(entry: Path, folder: str) -> bool:
+    if not (entry / "cmdline").read_bytes().startswith(b"ray::"):
+        return False
+    return any(os.readlink(file).startswith(f"{folder}/") for file in (entry / "fd").iterdir())
 
 
 def reap(folder: str) -> None:
