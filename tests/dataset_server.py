@@ -5,31 +5,26 @@ from __future__ import annotations
 import io
 import json
 import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow
 from pyarrow import parquet
 
-from tests.hub_server import COMMIT, sha256
+from tests.hub_server import COMMIT, LoopbackHandler, LoopbackServer, serving, sha256
 
 REPO = "someone/texts"
 _API, _FILES = f"/api/datasets/{REPO}", f"/datasets/{REPO}/resolve/"
 
 
-class DatasetHub(ThreadingHTTPServer):
+class DatasetHub(LoopbackServer):
     """Serves the files of a data set.
 
     `asked` are the paths of all requests, `tokens` what came as authorisation; with `cut_at` no more bytes of
     a file are sent than lie before it.
     """
-
-    daemon_threads = True
 
     def __init__(self, shards: Sequence[Sequence[str]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,10 +35,6 @@ class DatasetHub(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.tokens: set[str] = set()
         self.cut_at: int | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def environment(self, home: Path) -> dict[str, str]:
         """That of a process for which this is the hub."""
@@ -57,9 +48,6 @@ class DatasetHub(ThreadingHTTPServer):
             "NO_PROXY": "*",
         }
 
-    def handle_error(self, *_: Any) -> None:
-        """A client that leaves is no news."""
-
 
 def _parquet(texts: Sequence[str]) -> bytes:
     file = io.BytesIO()
@@ -67,18 +55,8 @@ def _parquet(texts: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Handler(LoopbackHandler):
     server: DatasetHub
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing on stderr."""
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
 
     def answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -130,12 +108,5 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
 
-@contextmanager
-def dataset_hub(*shards: Sequence[str]) -> Iterator[DatasetHub]:
-    hub = DatasetHub(shards)
-    threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield hub
-    finally:
-        hub.shutdown()
-        hub.server_close()
+def dataset_hub(*shards: Sequence[str]) -> AbstractContextManager[DatasetHub]:
+    return serving(DatasetHub(shards))

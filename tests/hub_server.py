@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "a" * 40
@@ -36,21 +36,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class Hub(ThreadingHTTPServer):
-    """Serves one model folder.
-
-    `cut` names a file and after how many bytes its connection breaks; `endless` one that never ends.
-    """
+class LoopbackServer(ThreadingHTTPServer):
+    """A server of these tests, on a port of its own."""
 
     daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-        self.cut: dict[str, int] = {}
-        self.broken: set[str] = set()
-        self.endless = ""
-        self.down = False
 
     @property
     def url(self) -> str:
@@ -60,9 +49,10 @@ class Hub(ThreadingHTTPServer):
         """A client that leaves is no news."""
 
 
-class Handler(BaseHTTPRequestHandler):
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """Answers HEAD and GET alike, the first without a body."""
+
     protocol_version = "HTTP/1.1"
-    server: Hub
 
     def log_message(self, *_: Any) -> None:
         """Nothing on stderr."""
@@ -72,6 +62,41 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        raise NotImplementedError
+
+
+ServerT = TypeVar("ServerT", bound=LoopbackServer)
+
+
+@contextmanager
+def serving(server: ServerT) -> Iterator[ServerT]:
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Hub(LoopbackServer):
+    """Serves one model folder.
+
+    `cut` names a file and after how many bytes its connection breaks; `endless` one that never ends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        self.cut: dict[str, int] = {}
+        self.broken: set[str] = set()
+        self.endless = ""
+        self.down = False
+
+
+class Handler(LoopbackHandler):
+    server: Hub
 
     def answer(self, *, body: bool) -> None:
         if self.server.down:
@@ -136,15 +161,8 @@ class Handler(BaseHTTPRequestHandler):
             return
 
 
-@contextmanager
-def hub_of(folder: Path) -> Iterator[Hub]:
-    hub = Hub(folder)
-    threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield hub
-    finally:
-        hub.shutdown()
-        hub.server_close()
+def hub_of(folder: Path) -> AbstractContextManager[Hub]:
+    return serving(Hub(folder))
 
 
 def ask(hub: Hub, tmp_path: Path, child: str = CHILD) -> list[str]:

@@ -102,7 +102,9 @@ class MadeUpRay:
 
 
 @pytest.fixture
-def ray() -> MadeUpRay:
+def ray(monkeypatch: pytest.MonkeyPatch) -> MadeUpRay:
+    """Lost workers are asked again at once."""
+    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
     return MadeUpRay()
 
 
@@ -136,10 +138,7 @@ def away(first: int, last: int) -> Callable[[], bool]:
     return answers
 
 
-def test_a_worker_that_is_back_gets_shards_again(
-    ray: MadeUpRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
+def test_a_worker_that_is_back_gets_shards_again(ray: MadeUpRay, tmp_path: Path) -> None:
     _, scan = opened(ray, tmp_path / "shared")
     while len(ray.actors) < 2 or not ray.actors[1].given:
         scan.step()
@@ -150,10 +149,7 @@ def test_a_worker_that_is_back_gets_shards_again(
     assert digests(tmp_path / "shared") == expected(tmp_path / "alone")
 
 
-def test_with_all_workers_away_the_scan_waits_for_one(
-    ray: MadeUpRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
+def test_with_all_workers_away_the_scan_waits_for_one(ray: MadeUpRay, tmp_path: Path) -> None:
     _, scan = opened(ray, tmp_path / "shared")
     scan.step()
     for actor in ray.actors:
@@ -165,7 +161,6 @@ def test_with_all_workers_away_the_scan_waits_for_one(
 def test_workers_that_stay_away_end_the_scan_and_a_later_one_goes_on(
     ray: MadeUpRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
     monkeypatch.setattr(ray_workers, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(ray_workers, "_LOADING_SECONDS", 0.2)
     workers, scan = opened(ray, tmp_path / "shared")
@@ -189,7 +184,6 @@ def test_workers_that_stay_away_end_the_scan_and_a_later_one_goes_on(
 def test_a_shard_that_every_worker_is_lost_with_ends_the_scan(
     ray: MadeUpRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
     _, scan = opened(ray, tmp_path / "shared")
     get, lost = ray.get, []
 
