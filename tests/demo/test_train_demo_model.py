@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,8 +93,24 @@ def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
     assert sum(json.loads((out / "counts.json").read_text())["tokens"]) == first["corpus_tokens"]
     assert GPT2LMHeadModel.from_pretrained(out).config.n_embd == 16
 
-    longer = training.Settings(**{**first["settings"], "steps": 60})
+    longer = training.Settings(**{**first["parts"][0]["settings"], "steps": 60, "batch": 8})
+    sample, drawn = training.sample_rows, 0
+
+    def interrupted(*given: Any) -> Any:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 3:
+            signal.raise_signal(signal.SIGINT)
+        return sample(*given)
+
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 10**6)
+    monkeypatch.setattr(training, "sample_rows", interrupted)
+    with pytest.raises(SystemExit, match="after 43 steps"):
+        training.train(books, out, None, None, longer)
+    assert json.loads((out / "training.json").read_text()) == first
     training.train(books, out, None, None, longer)
+    assert drawn == 20
     second = json.loads((out / "training.json").read_text())
-    assert (first["tokens_seen"], second["tokens_seen"]) == (40 * 4 * 16, 60 * 4 * 16)
+    assert (first["tokens_seen"], second["tokens_seen"]) == (40 * 4 * 16, 40 * 4 * 16 + 20 * 8 * 16)
     assert second["log"][0] == first["log"][0]
+    assert [(part["from_step"], part["settings"]["batch"]) for part in second["parts"]] == [(0, 4), (40, 8)]

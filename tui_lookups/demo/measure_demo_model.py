@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.places import top_entries
 from tui_lookups.demo.books import Counts, encode, held_out_rows, read_books
 from tui_lookups.demo.measurements import MEASURED
 from tui_lookups.explorer import Explorer
@@ -36,6 +38,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model.sources import demo_folder
 from tui_lookups.results import Token
 from tui_lookups.settings import load_settings
+from tui_lookups.storage.index import ScanIndex
 
 PER_LAYER = 20
 LAST_LAYERS = 3
@@ -92,13 +95,24 @@ def frequent_words(folder: Path, whole_words: Counts) -> list[Token]:
     return [Token(i, tokenizer.decode([i])) for i in sorted(words)]
 
 
-def precision(explorer: Explorer, neuron: NeuronId, word: Token) -> float:
-    """The share of a neuron's first prompts whose peak is followed by the word."""
-    prompts = explorer.prompts(neuron, top=FIRST_PROMPTS).prompts
-    return mean(float(p.peak.next_token is not None and p.peak.next_token.id == word.id) for p in prompts)
+class Peaks:
+    """What follows the peaks of neurons' first prompts, from the index alone: no forward pass is needed."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._index = ScanIndex.open(Path(explorer.scan().index_path))
+        self._corpus = Engine(explorer.settings).corpus(arrays=True)
+
+    def precision(self, neuron: NeuronId, word: Token) -> float:
+        """The share of a neuron's first prompts whose peak is followed by the word."""
+        entries = top_entries(self._index.record(neuron), FIRST_PROMPTS, "+")
+        return mean(float(self._next(e.prompt_id, e.position) == word.id) for e in entries)
+
+    def _next(self, prompt_id: int, position: int) -> int | None:
+        tokens = self._corpus.window_tokens(prompt_id)
+        return int(tokens[position + 1]) if position + 1 < len(tokens) else None
 
 
-def word_table(explorer: Explorer, words: Sequence[Token]) -> list[dict[str, Any]]:
+def word_table(explorer: Explorer, peaks: Peaks, words: Sequence[Token]) -> list[dict[str, Any]]:
     """Each word with its best neuron by congruence and that neuron's precision."""
     table = []
     for word in words:
@@ -110,13 +124,13 @@ def word_table(explorer: Explorer, words: Sequence[Token]) -> list[dict[str, Any
                 "neuron": str(best.neuron),
                 "cosine": round(best.cosine, 4),
                 "own": best.top_token.id == word.id,
-                "precision": precision(explorer, best.neuron, word),
+                "precision": peaks.precision(best.neuron, word),
             }
         )
     return table
 
 
-def samples(explorer: Explorer, table: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+def samples(explorer: Explorer, peaks: Peaks, table: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
     """Mean precision over the words of each draw, and over random neurons in their neurons' place."""
     info = explorer.model_info()
     drawn = []
@@ -126,7 +140,7 @@ def samples(explorer: Explorer, table: Sequence[dict[str, Any]]) -> list[dict[st
         controls = []
         for row in rows:
             neuron = NeuronId(rng.randrange(info.n_layers), rng.randrange(info.d_mlp))
-            controls.append(precision(explorer, neuron, Token(row["token_id"], row["word"])))
+            controls.append(peaks.precision(neuron, Token(row["token_id"], row["word"])))
         drawn.append(
             {
                 "seed": seed,
@@ -147,8 +161,9 @@ def measure(model: str, counts_folder: Path, books_folder: Path | None) -> dict[
         try:
             info, corpus = explorer.model_info(), explorer.corpus_info()
             atlas = whole_word_share(explorer, whole_words)
-            table = word_table(explorer, frequent_words(counts_folder, whole_words))
-            drawn = samples(explorer, table)
+            peaks = Peaks(explorer)
+            table = word_table(explorer, peaks, frequent_words(counts_folder, whole_words))
+            drawn = samples(explorer, peaks, table)
         finally:
             explorer.close()
     best = [sample["best"] for sample in drawn]
