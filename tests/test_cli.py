@@ -339,13 +339,31 @@ def test_every_end_has_its_status_and_closes_the_explorer(
     assert shell.explorer.closed
 
 
-def test_debug_shows_the_traceback(shell: Shell) -> None:
+@pytest.mark.parametrize("with_log", [False, True])
+def test_debug_shows_the_traceback_once(shell: Shell, tmp_path: Path, with_log: bool) -> None:
     shell.raises = ZeroDivisionError("by zero")
-    status, _, err = shell("scan", "--debug")
+    log = tmp_path / "log.txt"
+    status, _, err = shell("scan", "--debug", *(("--log", str(log)) if with_log else ()))
     assert status == 1
-    assert "Traceback" in err
+    assert err.count("Traceback") == 1
+    assert not with_log or log.read_text().count("Traceback") == 1
     assert "ZeroDivisionError: by zero" in err
     assert "--debug" not in err
+
+
+def test_a_defect_before_the_settings_are_read_shows_no_traceback() -> None:
+    """In a process of its own: pytest's log handlers would take what logging's own writes to stderr."""
+    lines = (
+        "import sys",
+        "from tui_lookups import cli",
+        "from tui_lookups.commands import invocation",
+        "cli.app.main = lambda **_: 1 / 0",
+        "sys.exit(invocation.run(cli.app, []))",
+    )
+    ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: internal error: ZeroDivisionError")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_app_refuses_to_open_without_a_terminal(shell: Shell) -> None:

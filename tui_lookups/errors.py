@@ -90,6 +90,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+def is_defect(error: BaseException) -> bool:
+    """Whether an error is nobody's but ours: not one of ours with a hint, and not want of memory."""
+    return not isinstance(error, LookupsError) and not is_out_of_memory(error)
+
+
 def as_lookups_error(error: BaseException) -> LookupsError:
     """Any error as a sentence and a hint: one of ours as it is, want of memory, or a defect (logged)."""
     if isinstance(error, LookupsError):

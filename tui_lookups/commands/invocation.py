@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
-from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, as_lookups_error
+from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, as_lookups_error, is_defect
 from tui_lookups.results import DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Invocation:
     flags: dict[str, Any] = field(default_factory=dict)
     json: bool = False
     debug: bool = False
+    logs_to_stderr: bool = False
 
     def settings(self) -> Settings:
         """The settings, applied to this process. Raises SettingsError."""
@@ -79,6 +81,7 @@ class Invocation:
         if settings.offline:
             os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         _log_to(settings.log, self.debug)
+        self.logs_to_stderr = self.debug and settings.log is None
         return settings
 
     @contextmanager
@@ -163,8 +166,6 @@ def _write(data: bytes) -> None:
 
 def _log_to(path: Path | None, debug: bool) -> None:
     """Send what the libraries log and warn of to the log file; to stderr only with --debug."""
-    import logging
-
     from tui_lookups.visible import visible
 
     class VisibleFormatter(logging.Formatter):
@@ -284,6 +285,7 @@ def run(app: click.Group, arguments: list[str]) -> int:
     pipe left, which is nothing to complain of).
     """
     invocation = Invocation()
+    logging.basicConfig(handlers=[logging.NullHandler()])  # without one, logging's own writes to stderr
     try:
         with _termination():
             result = app.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=invocation)
@@ -292,7 +294,7 @@ def run(app: click.Group, arguments: list[str]) -> int:
         _show_usage(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, Cancelled):
-        _debug(invocation)
+        _show_traceback(invocation)
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except (ReaderLeft, BrokenPipeError):
@@ -300,11 +302,12 @@ def run(app: click.Group, arguments: list[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - the boundary: everything ends in a sentence and a status
-        _debug(invocation)
+        if not (invocation.logs_to_stderr and is_defect(error)):  # `_failed` logs defects
+            _show_traceback(invocation)
         return _failed(error)
 
 
-def _debug(invocation: Invocation) -> None:
+def _show_traceback(invocation: Invocation) -> None:
     if invocation.debug:
         _print_visible(traceback.format_exc())
 
@@ -356,8 +359,6 @@ def _termination() -> Iterator[None]:
 
 def leave(status: int) -> NoReturn:
     """End the process at once: daemon threads may be inside torch, where a normal exit can hang."""
-    import logging
-
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         try:
