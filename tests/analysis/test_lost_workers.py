@@ -71,6 +71,7 @@ class MadeUpRay:
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []
+        self.unable = 0  # so many of the first actors never answer
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
@@ -86,8 +87,11 @@ class MadeUpRay:
 
     def remote(self, **_: object) -> Any:
         def make(load: Callable[[], FakeModel], sharing: int) -> Actor:
-            self.actors.append(Actor(load))
-            return self.actors[-1]
+            actor = Actor(load)
+            if self.unable > len(self.actors):
+                actor.answers = lambda: False
+            self.actors.append(actor)
+            return actor
 
         return lambda kind: SimpleNamespace(remote=make)
 
@@ -108,9 +112,13 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> MadeUpRay:
     return MadeUpRay()
 
 
-def opened(ray: MadeUpRay, folder: Path) -> tuple[RayWorkers, RayScan]:
+def two_workers(ray: MadeUpRay) -> RayWorkers:
     cluster: Any = SimpleNamespace(open=lambda poll: ray, close=lambda seconds: None)
-    workers = RayWorkers(cluster, lambda: RoughModel(gated=True), count=2, processors=1, gpus_each=0)
+    return RayWorkers(cluster, lambda: RoughModel(gated=True), count=2, processors=1, gpus_each=0)
+
+
+def opened(ray: MadeUpRay, folder: Path) -> tuple[RayWorkers, RayScan]:
+    workers = two_workers(ray)
     report = workers.open(lambda: None)
     scan = RayScan(
         workers, report.scanned, random_corpus(800), folder,
@@ -199,3 +207,20 @@ def test_a_shard_that_every_worker_is_lost_with_ends_the_scan(
         run_scan(scan)
     assert len(lost) == RETRIES + 1
     assert len(set(map(id, lost))) == 2
+
+
+def test_a_worker_that_cannot_load_is_left_out_and_the_last_one_ends_the_scan(
+    ray: MadeUpRay, tmp_path: Path
+) -> None:
+    ray.unable = 1
+    workers, scan = opened(ray, tmp_path / "shared")
+    assert (workers.count, len(ray.actors)) == (1, 1)
+    run_scan(scan)
+    assert digests(tmp_path / "shared") == expected(tmp_path / "alone")
+    none = MadeUpRay()
+    none.unable = 2
+    workers = two_workers(none)
+    with pytest.raises(RayError, match="died while it loaded the model"):
+        workers.open(lambda: None)
+    workers.close()
+    assert not none.actors

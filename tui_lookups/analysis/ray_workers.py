@@ -8,7 +8,8 @@
    worker that dies is started again by Ray, and its shard with it, a few times.
 4. What Ray cannot start again in time, with a machine that is gone before Ray has noticed, is lost to the
    others: its shards are given to them, and it is asked every few seconds whether it is back. A shard has one
-   reference whose result is taken; what a lost worker may still say of it is dropped.
+   reference whose result is taken; what a lost worker may still say of it is dropped. A worker that dies
+   again and again while it first loads the model is left out, if there is another.
 """
 
 from __future__ import annotations
@@ -231,11 +232,16 @@ class RayWorkers:
             worker = self._loading[reference]
             try:
                 report: WorkerReport = self._get(reference, "A worker died while it loaded the model")
-            except _LostError:
-                if worker not in self._coming_back:
+            except _LostError as error:
+                again = worker in self._coming_back
+                if not again and not self._queues and len(self._loading) == 1:
                     raise
                 del self._loading[reference]
-                self._lost[worker] = time.monotonic() + _BACK_SECONDS
+                if again:
+                    self._lost[worker] = time.monotonic() + _BACK_SECONDS
+                else:
+                    _log.warning("%s It is left out. %s", error.message, error.hint)
+                    self._kill(worker)
                 continue
             if self._expected is None:
                 self._expected = report
@@ -344,12 +350,15 @@ class RayWorkers:
                 "It may have run out of memory: try fewer --ray-workers or a smaller LOOKUPS_BATCH_TOKENS.",
             ) from error
 
+    def _kill(self, worker: Any) -> None:
+        with suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(worker)
+
     def close(self, seconds: float = 0.0) -> None:
         """Stop the workers and let go of Ray; what is under way is dropped. Safe from any thread."""
         if not self._closed and self._ray is not None and self._ray.is_initialized():
             # On a cluster that others use, too, the actors would outlive this process for a while.
             for worker in [*self._queues, *self._loading.values(), *self._lost]:
-                with suppress(self._ray.exceptions.RayError, ValueError):
-                    self._ray.kill(worker)
+                self._kill(worker)
         self._closed = True
         self._cluster.close(seconds)
