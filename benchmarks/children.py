@@ -16,6 +16,7 @@ import torch
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
 from tui_lookups.commands.invocation import leave
+from tui_lookups.ids import NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
@@ -99,6 +100,27 @@ def atlas_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object
     return {"extra": peak_memory() - before}
 
 
+def answers(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """A scan of a corpus in an empty cache, and the heads behind the first prompts of some neurons."""
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.settings import load_settings
+
+    explorer = Explorer(
+        load_settings(
+            model=bench.model_name, corpus=arguments.corpus, cache_dir=bench.cache_dir, device=bench.device,
+            dtype=arguments.dtype, threads=bench.threads, batch_tokens=bench.batch_tokens, offline=True,
+        )
+    )  # fmt: skip
+    index = explorer.scan().index_path
+    attributions = []
+    for name in arguments.neurons.split(","):
+        for rank in range(1, arguments.prompts + 1):
+            found = explorer.heads(NeuronId.parse(name), prompt=rank)
+            heads = {str(score.head): score.attribution for score in found.heads}
+            attributions.append([name, found.prompt_id, found.position, heads])
+    return {"index": index, "attributions": attributions}
+
+
 def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Latency of keys while a scan runs, and when it is done."""
     from benchmarks.keys import measure_keys
@@ -108,6 +130,7 @@ def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
 
 _WORK: dict[str, Callable[[Bench, argparse.Namespace], dict[str, object]]] = {
     "scan": scan_peak,
+    "answers": answers,
     "atlas": atlas_extra,
     "attribution": attribution_extra,
     "keys": keys,
@@ -127,6 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--way", choices=("ours", "batch", "single"), default="ours")
     parser.add_argument("--presses", type=int, default=40)
+    parser.add_argument("--corpus", default="demo")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--neurons", default="0.0")
+    parser.add_argument("--prompts", type=int, default=1)
     asked = parser.parse_args(arguments)
     bench = Bench(
         asked.model,
