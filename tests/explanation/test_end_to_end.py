@@ -271,8 +271,23 @@ def test_wrong_usage_and_no_key(
     monkeypatch.delenv("OPENAI_API_KEY")
     code, out, err = run("explain", *names, *common)
     assert (code, out) == (1, "")
-    assert "Error: Explanations need an API key, and OPENAI_API_KEY is not set." in err
+    missing = "Explanations need an API key, and OPENAI_API_KEY is not set."
+    assert err.startswith(f"{missing} Only what is in the cache can be answered.\n"), "before all work"
+    assert f"Error: {missing}" in err
     assert "Hint: Set OPENAI_API_KEY" in err
+
+
+def test_without_a_key_a_fresh_answer_is_refused_before_the_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    for command in ("explain", "score"):
+        code, out, err = run(
+            command, "L5.N1", "L4.H1", "--fresh", "--cache-dir", str(tmp_path), "--device", "cpu"
+        )
+        assert (code, out) == (1, "")
+        assert err.startswith("Error: Explanations need an API key")
+    assert not list(tmp_path.glob("indexes/*"))
 
 
 def test_a_question_in_the_background_can_be_cancelled(

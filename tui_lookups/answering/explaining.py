@@ -80,6 +80,10 @@ class Explaining:
             )
         return explain_request(active, inactive), len(active), len(inactive)
 
+    def obstacle(self) -> tuple[str, str]:
+        """Why nothing can be sent to the explainer, and what to do; empty where it can. Scans nothing."""
+        return self._desk.obstacle()
+
     def plan(self, neuron: NeuronId, head: HeadId, *, fresh: bool = False) -> Plan:
         """What `explain` would send."""
         return self._desk.plan([self.request(neuron, head)[0]], fresh)

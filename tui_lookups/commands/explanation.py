@@ -47,14 +47,23 @@ def _planned(
     plan_of: Callable[[Explorer], Plan],
     ask: Callable[[Explorer, Narrator], object],
     *,
+    fresh: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Say what would be sent, ask a person whether to, then ask the question and print its answer."""
+    """Say what would be sent, ask a person whether to, then ask the question and print its answer.
+
+    What stands in the way of sending is said before the scan that a plan may need, not after it.
+    """
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.visible import visible
 
     with invocation.exploring() as explorer:
+        problem, hint = explorer.explaining.obstacle()
+        if problem and not dry_run:
+            if fresh:
+                raise LookupsError(problem, hint)
+            print(visible(f"{problem} Only what is in the cache can be answered."), file=sys.stderr)
         with Narrator(explorer.status, sys.stderr):
             plan = plan_of(explorer)
         if dry_run:
@@ -129,7 +138,7 @@ def explain(
             return explorer.explaining.explain_all(name, fresh=fresh, progress=narrator.hear_asking)
         return explorer.explain(name, chosen, fresh=fresh)
 
-    _planned(invocation, plan, ask, dry_run=dry_run, yes=yes)
+    _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command(EXPLANATION)
@@ -169,7 +178,7 @@ def score(
             name, chosen, explanation=explanation, control=control, fresh=fresh, progress=hear
         )
 
-    _planned(invocation, plan, ask, dry_run=dry_run, yes=yes)
+    _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command(EXPLANATION)

@@ -132,7 +132,7 @@ class RequestDesk:
         left = self._budget.left
         if left is not None and there + back > left:
             notes.append("This is more than the session's budget has left; nothing would be sent.")
-        problem, hint = self._obstacle() if sending else ("", "")
+        problem, hint = self.obstacle() if sending else ("", "")
         return Plan(
             model=endpoint.model,
             endpoint=endpoint.base_url,
@@ -148,7 +148,7 @@ class RequestDesk:
             hint=hint,
         )
 
-    def _obstacle(self) -> tuple[str, str]:
+    def obstacle(self) -> tuple[str, str]:
         """Why nothing can be sent with the key of the environment, and what to do; empty where it can."""
         try:
             self._require_sendable(None)
