@@ -114,3 +114,9 @@ def test_a_run_learns_resumes_and_leaves_a_model_that_loads(
     assert (first["tokens_seen"], second["tokens_seen"]) == (40 * 4 * 16, 40 * 4 * 16 + 20 * 8 * 16)
     assert second["log"][0] == first["log"][0]
     assert [(part["from_step"], part["settings"]["batch"]) for part in second["parts"]] == [(0, 4), (40, 8)]
+
+    again = training.Settings(**{**first["parts"][0]["settings"], "steps": 2})
+    training.train(books, tmp_path / "third", out, out, again)
+    third = json.loads((tmp_path / "third" / "training.json").read_text())
+    assert (first["started_from"], third["started_from"]) == (None, second)
+    assert third["log"][-1]["held_out_loss"] < first["log"][0]["held_out_loss"]
