@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from textual import events
 from textual.keys import _character_to_key
@@ -10,11 +12,13 @@ from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.test_app import SMALL, press, rest, running
+from tui_lookups.errors import ExportError
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.basket import BasketScreen
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
+from tui_lookups.tui.widgets.one_line import WrappedText
 
 
 async def at_once(app: LookupsApp, pilot: Pilot[None], text: str) -> None:
@@ -48,6 +52,39 @@ async def test_what_is_typed_behind_the_key_of_a_dialog_is_in_the_dialog() -> No
         assert isinstance(app.screen, HelpScreen)
         await at_once(app, pilot, "\x1bb")
         assert isinstance(app.screen, BasketScreen)
+
+
+async def test_what_is_typed_while_a_dialog_works_changes_nothing(tmp_path: Path) -> None:
+    explorer = CannedExplorer(hostile=False)
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "space", "x")
+        line = app.screen.query_one("#path", Input)
+        line.value = given = str(tmp_path / "a.json")
+        explorer.held, explorer.fail["export"] = [], ExportError("The disk is full.", "Make room.")
+        for key in ("enter", "z", "enter", "backspace"):
+            await pilot.press(key)
+        assert len(explorer.held) == 1
+        explorer.release()
+        await rest(pilot)
+        assert line.value == given
+        assert "The disk is full" in app.screen.query_one("#problem", WrappedText).text
+        del explorer.fail["export"]
+        await press(pilot, "end", "backspace", "enter")
+        assert list(explorer.written) == [Path(given[:-1])]
+        assert not isinstance(app.screen, ExportScreen)
+
+
+async def test_a_dialog_that_works_can_be_left(tmp_path: Path) -> None:
+    explorer = CannedExplorer(hostile=False)
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "space", "x")
+        app.screen.query_one("#path", Input).value = str(tmp_path / "a.json")
+        explorer.held = []
+        await press(pilot, "enter", "escape")
+        assert not isinstance(app.screen, ExportScreen)
+        explorer.release()
+        await rest(pilot)
+        assert app.is_running
 
 
 @pytest.mark.parametrize("many", [200])

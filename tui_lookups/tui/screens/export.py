@@ -42,7 +42,7 @@ class ExportScreen(PathDialog[str]):
             self._replace = path
             self.say("That file exists. Enter again replaces it; or type another name.")
             return
-        self.say("Writing…")
+        self.working("Writing…")
         selection = self._selection
 
         def done(written: Path) -> None:

@@ -21,7 +21,7 @@ class OpenExportScreen(PathDialog[Selection]):
         super().__init__(door, "Open an export", "Mark what this export holds", "lookups-export-")
 
     def submit(self, path: Path) -> None:
-        self.say("Reading…")
+        self.working("Reading…")
 
         def done(document: ExportDocument) -> None:
             self.dismiss(document.selection())

@@ -78,9 +78,15 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
         """A message below the path."""
         self.query_one("#problem", WrappedText).show_text(visible(text))
 
+    def working(self, text: str) -> None:
+        """Say what is being done with the path, which cannot be changed until it is done or `failed`."""
+        self.say(text)
+        self.query_one(TypedLine).hold()
+
     def failed(self, error: BaseException) -> None:
         """Show an error; the dialog stays open."""
         self.say(" ".join(explain_error(error)).strip())
+        self.query_one(TypedLine).give_back()
 
     def action_give_up(self) -> None:
         self.asks.cancel_all()

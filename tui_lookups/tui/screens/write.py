@@ -51,6 +51,7 @@ class WriteScreen(AskingDialog[Explanation]):
         event.stop()
         text = event.value
         self.query_one("#problem", WrappedText).show_text("Keeping it…")
+        self.query_one(TypedLine).hold()
         self.asks.ask(
             "write",
             lambda: self.door.explaining.write(self._neuron, self._head, text),
@@ -63,6 +64,7 @@ class WriteScreen(AskingDialog[Explanation]):
 
     def _failed(self, error: BaseException) -> None:
         self.query_one("#problem", WrappedText).show_text(visible(" ".join(explain_error(error))))
+        self.query_one(TypedLine).give_back()
 
     def action_give_up(self) -> None:
         self.dismiss(None)

@@ -26,6 +26,15 @@ class TypedLine(Input):
             strip = Strip([Segment(visible(text), style) for text, style, _ in strip])
         return strip.adjust_cell_length(self.size.width, self.rich_style)
 
+    def hold(self) -> None:
+        """Take no keys while what was entered is being done: they would change it, or enter it twice."""
+        self.disabled = True
+
+    def give_back(self) -> None:
+        """Take keys again: it failed, or something is missing."""
+        self.disabled = False
+        self.focus()
+
 
 class SearchLine(TypedLine):
     """A line whose text sifts or finds while it is typed. The screen has `action_leave_line`."""
