@@ -21,17 +21,17 @@ Command = tuple[str, ...]
 
 SHORT: tuple[Command, ...] = (
     ("neurons", " because", "--top", "5"),
-    ("heads", "L5.N109", "--sources", "L4.H5"),
+    ("heads", "L5.N710", "--sources", "L4.H5"),
 )
 LONG: tuple[Command, ...] = (
     *SHORT,
-    ("prompts", "L5.N109", "--top", "5"),
+    ("prompts", "L5.N710", "--top", "5"),
     ("scan",),
-    ("tokens", "L5.N109"),
-    ("prompts", "L5.N109", "--kind", "random"),
-    ("heads", "L5.N109", "--all-prompts"),
-    ("ablate", "L5.N109", "L4.H5", "--method", "resample"),
-    ("activations", "L5.N109", "--text", "He went, not because he was asked, but"),
+    ("tokens", "L5.N710"),
+    ("prompts", "L5.N710", "--kind", "random"),
+    ("heads", "L5.N710", "--all-prompts"),
+    ("ablate", "L5.N710", "L4.H5", "--method", "resample"),
+    ("activations", "L5.N710", "--text", "He went, not because he was asked, but"),
     ("export", " because", "--top", "1", "--force", "-o", "x.json"),
     ("verify", "x.json"),
 )
