@@ -43,7 +43,7 @@ SCENES: dict[str, Scene] = {
     "overview-160x45-dark": Scene(("2", "enter", "a")),
     "atlas-160x45-dark": Scene(("A",), patience=20.0),
     "playground-80x24-dark": Scene(
-        ("P", *("space" if c == " " else c for c in "for the first")), NARROW, patience=4.0
+        ("P", *("space" if c == " " else c for c in "How long do")), NARROW, patience=4.0
     ),
     "help-80x24-dark": Scene(("2", "question_mark"), NARROW),
     "tour-160x45-dark": Scene(("T", "T", "T", "T", "T"), patience=2.0),

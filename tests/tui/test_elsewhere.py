@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.tui.canned import BECAUSE, CannedExplorer
@@ -13,6 +15,7 @@ from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
+from tui_lookups.tui.shading import LEVELS
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
@@ -135,6 +138,26 @@ async def type_and_wait(pilot: object, text: str) -> None:
     await type_text(pilot, text)  # type: ignore[arg-type]
     await pilot.pause(0.4)  # type: ignore[attr-defined]
     await settle(pilot)  # type: ignore[arg-type]
+
+
+async def test_a_text_that_hardly_fires_the_neuron_is_hardly_shaded() -> None:
+    explorer = CannedExplorer()
+    faint = replace(explorer.activations(NeuronId(5, 371), "a"), activations=(0.0, 0.04))
+    explorer.activations = lambda neuron, text: faint  # type: ignore[method-assign]
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(pilot, "a")
+        variants = app.screen.query_one(VariantList)
+
+        def shade() -> object:
+            line = variants.render_line(1)
+            return next(each.style.bgcolor for each in line if each.style and each.text.strip() == "a")
+
+        assert variants.variants == (faint,)
+        strongest = app.palette.shade(LEVELS).bgcolor
+        assert shade() != strongest
+        variants.show_variants(faint, ())
+        assert shade() == strongest, "with nothing to compare with"
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

@@ -8,7 +8,7 @@ from textual.app import App, ComposeResult
 from tests.tui.canned import noise
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.head_rows import Cell
-from tui_lookups.tui.shading import plain_palette
+from tui_lookups.tui.shading import full_palette, level, plain_palette
 from tui_lookups.tui.widgets.head_grid import LABEL, HeadGrid
 
 
@@ -56,6 +56,28 @@ async def test_heads_that_do_not_reach_the_neuron_are_blank() -> None:
         await pilot.pause()
         rows = [" ".join(line.split()) for line in lines(grid)[:4]]
         assert rows == ["H0 H1", "L0 [+++ +1.00 ]", "L1 --- -1.00", ""]
+
+
+async def test_the_cursor_stands_round_a_cell_and_leaves_it_its_colour() -> None:
+    class Colourful(Shell):
+        palette = full_palette("#dddddd", "#111111", "#e69f00", "#56b4e9", "#56b4e9", "#ff0000")
+
+    app = Colourful()
+    async with app.run_test(size=(80, 20)) as pilot:
+        grid = app.query_one(HeadGrid)
+        grid.show_heads(2, 2, {HeadId(0, 0): Cell(1.0, False), HeadId(1, 1): Cell(-1.0, False)})
+        grid.focus()
+        await pilot.pause()
+        for head, value in ((HeadId(0, 0), 1.0), (HeadId(1, 1), -1.0)):
+            grid.go_to(head)
+            await pilot.pause()
+            segments = list(grid.render_line(head.layer + 1))
+            at = [segment.text for segment in segments].index("[")
+            frame, cell, end = (segments[at + n].style for n in range(3))
+            assert frame == end
+            assert frame.bgcolor == app.palette.cursor.bgcolor
+            assert cell.bgcolor == app.palette.shade(level(value, 1.0)).bgcolor
+            assert cell.bold
 
 
 async def test_the_list_has_every_head_by_size_and_the_same_cursor() -> None:

@@ -62,7 +62,11 @@ class PlacesPart(WalkBase):
 
         last = self._playground
         pinned = last.pinned if last is not None and last.neuron == neuron else ()
-        self._playground = PlaygroundScreen(self.door, neuron, "" if last is None else last.text, pinned)
+        stats = None if self.walk.prompts is None else self.walk.prompts.stats
+        known = 0.0 if stats is None else max(abs(stats.maximum), abs(stats.minimum))
+        known = known if known > 0 else 0.0  # NaN as long as nothing is scanned
+        text = "" if last is None else last.text
+        self._playground = PlaygroundScreen(self.door, neuron, text, pinned, known_maximum=known)
         self.app.push_screen(self._playground)
 
     def action_explained(self) -> None:

@@ -107,9 +107,17 @@ class PlaygroundScreen(AskingScreen[None]):
     AUTO_FOCUS = "#text"
 
     def __init__(
-        self, door: Door, neuron: NeuronId, text: str = "", pinned: tuple[Activations, ...] = ()
+        self,
+        door: Door,
+        neuron: NeuronId,
+        text: str = "",
+        pinned: tuple[Activations, ...] = (),
+        *,
+        known_maximum: float = 0.0,
     ) -> None:
+        """`known_maximum`: the neuron's largest |activation| on the corpus, where it is known."""
         super().__init__(door)
+        self._known_maximum = known_maximum
         self.neuron = neuron
         self.text = text
         self.pinned = pinned
@@ -307,7 +315,7 @@ class PlaygroundScreen(AskingScreen[None]):
         self._show_head()
 
     def _show_variants(self) -> None:
-        self.query_one(VariantList).show_variants(self.current, self.pinned)
+        self.query_one(VariantList).show_variants(self.current, self.pinned, self._known_maximum)
 
     def _show_head(self) -> None:
         head = self.query_one(TextHeads).head

@@ -232,15 +232,18 @@ class HeadGrid(Canvas):
             head = HeadId(layer, n)
             cell = self._cells.get(head)
             left = "●" if head in self._marked else " "
-            right, style = " ", Style()
+            right, style, frame = " ", Style(), palette.strong
             text = " " * (self.cell - 2)
             if cell is not None:
                 text = head_rows.cell_text(cell, self._maximum, self.cell)
                 style = palette.plain + palette.shade(level(cell.value, self._maximum))
             if head == self._head:
-                style = palette.cursor if self.has_focus else palette.cursor_idle
+                # Round the cell, not over it: what the cursor stands on must not lose its colour, or take
+                # on that of the other sign.
+                frame = palette.cursor if self.has_focus else palette.cursor_idle
+                style += Style(bold=True)
                 left, right = ("●" if left == "●" else "["), "]"
-            segments += [Segment(left, palette.strong), Segment(text, style), Segment(right, palette.strong)]
+            segments += [Segment(left, frame), Segment(text, style), Segment(right, frame)]
         return segments
 
     # --- as text ---

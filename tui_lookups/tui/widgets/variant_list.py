@@ -34,10 +34,18 @@ class VariantList(Canvas):
         self.variants: tuple[Activations, ...] = ()
         self.typed = False
         self.empty = ""
+        self._known_maximum = 0.0
         self._lines: list[list[Segment]] = []
 
-    def show_variants(self, current: Activations | None, pinned: tuple[Activations, ...]) -> None:
-        """Show the typed text's activations (None: there are none) and the pinned variants."""
+    def show_variants(
+        self, current: Activations | None, pinned: tuple[Activations, ...], known_maximum: float = 0.0
+    ) -> None:
+        """Show the typed text's activations (None: there are none) and the pinned variants.
+
+        The strongest shade stands for the largest |activation| here, or for `known_maximum` where that is
+        larger: a text that hardly fires the neuron is hardly shaded.
+        """
+        self._known_maximum = known_maximum
         self.typed = current is not None
         self.variants = pinned if current is None else (current, *pinned)
         self._measure()
@@ -50,7 +58,8 @@ class VariantList(Canvas):
 
     def _measure(self) -> None:
         width = max(_INDENT + _FIGURE, self.scrollable_content_region.width)
-        top = max((abs(v) for variant in self.variants for v in variant.activations), default=0.0)
+        found = (abs(v) for variant in self.variants for v in variant.activations)
+        top = max(self._known_maximum, *found, 0.0)
         self._lines = []
         for number, variant in enumerate(self.variants):
             name = "typed" if self.typed and number == 0 else f"pinned {number + (not self.typed)}"
