@@ -218,7 +218,7 @@ def test_bad_questions_are_refused_in_a_sentence(explorer: Explorer) -> None:
         explorer.prompts(NeuronId(5, 0), top=21)
     with pytest.raises(LookupsError, match="empty"):
         explorer.activations(NeuronId(5, 0), "")
-    with pytest.raises(LookupsError, match="at most 128"):
+    with pytest.raises(LookupsError, match="at most 256"):
         explorer.activations(NeuronId(5, 0), "word " * 500)
 
 
