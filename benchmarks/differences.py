@@ -27,17 +27,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.demo.measurements import MEASURED
+from tui_lookups.demo.measurements import PASSAGES
 from tui_lookups.storage.index import ScanIndex
 
 SMALL = 0.1
 """Peaks no larger than this are left out: relative to next to nothing, everything is far off."""
 BATCH_TOKENS = 1024
 PROMPTS = 3
-_PASSAGES = MEASURED.parent / "passages.jsonl"
-_AT_HAND = (
-    "import torch; print('cuda' * torch.cuda.is_available(), 'mps' * torch.backends.mps.is_available())"
-)
 
 Array = npt.NDArray[Any]
 
@@ -140,15 +136,17 @@ def see(way: Way, corpus: Path, model: str, neurons: str) -> Seen:
 
 def at_hand() -> tuple[Way, ...]:
     """Devices of this machine other than its CPU, in float32."""
-    said = subprocess.run([sys.executable, "-c", _AT_HAND], capture_output=True, text=True, check=True)
-    return tuple(Way(f"{device} for the CPU", {"--device": device}) for device in said.stdout.split())
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(Way(f"{name} for the CPU", {"--device": name}) for name, found in there.items() if found)
 
 
 def compare(model: str, passages: int, neurons: str, ways: Sequence[Way]) -> list[Difference]:
     """The differences of all ways from the base."""
     with tempfile.TemporaryDirectory(prefix="differences-") as folder:
         corpus = Path(folder) / "passages.jsonl"
-        lines = _PASSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = PASSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
         corpus.write_text("".join(lines[:passages]), encoding="utf-8")
         base = see(BASE, corpus, model, neurons)
         found = []

@@ -32,7 +32,7 @@ from tokenizers import Tokenizer
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.places import top_entries
 from tui_lookups.demo.books import Counts, encode, held_out_rows, read_books
-from tui_lookups.demo.measurements import MEASURED
+from tui_lookups.demo.measurements import MEASURED, PASSAGES
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.sources import demo_folder
@@ -47,8 +47,6 @@ FIRST_PROMPTS = 10
 WORDS = 30
 SEEDS = (0, 1, 2)
 IN_PASSAGES = 20
-
-PASSAGES = MEASURED.parent / "passages.jsonl"
 
 
 def held_out(model_folder: Path, books_folder: Path) -> dict[str, float]:

@@ -13,6 +13,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.visible import visible_token
 
 MEASURED = Path(__file__).resolve().parent / "measured.json"
+PASSAGES = MEASURED.parent / "passages.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

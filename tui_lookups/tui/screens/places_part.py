@@ -63,8 +63,8 @@ class PlacesPart(WalkBase):
         last = self._playground
         pinned = last.pinned if last is not None and last.neuron == neuron else ()
         stats = None if self.walk.prompts is None else self.walk.prompts.stats
-        known = 0.0 if stats is None else max(abs(stats.maximum), abs(stats.minimum))
-        known = known if known > 0 else 0.0  # NaN as long as nothing is scanned
+        # Before anything is scanned, maximum and minimum are infinite.
+        known = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
         text = "" if last is None else last.text
         self._playground = PlaygroundScreen(self.door, neuron, text, pinned, known_maximum=known)
         self.app.push_screen(self._playground)

@@ -115,7 +115,7 @@ class PlaygroundScreen(AskingScreen[None]):
         *,
         known_maximum: float = 0.0,
     ) -> None:
-        """`known_maximum`: the neuron's largest |activation| on the corpus, where it is known."""
+        """`known_maximum`: the neuron's largest |activation| in the corpus so far; 0 where unknown."""
         super().__init__(door)
         self._known_maximum = known_maximum
         self.neuron = neuron

@@ -31,7 +31,7 @@ class TypedLine(Input):
         self.disabled = True
 
     def give_back(self) -> None:
-        """Take keys again: it failed, or something is missing."""
+        """Take keys again, after it failed."""
         self.disabled = False
         self.focus()
 
