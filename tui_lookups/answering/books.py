@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class Books:
-    """One of each, for one Explorer. `sign` and `overview` are the Explorer's own answers."""
+    """One of each, for one Explorer, which says by `sign` what sign of firing counts."""
 
-    def __init__(
-        self, engine: Engine, *, sign: Callable[[], Sign], overview: Callable[[NeuronId], HeadOverview]
-    ) -> None:
+    def __init__(self, engine: Engine, *, sign: Callable[[], Sign]) -> None:
+        def overview(neuron: NeuronId) -> HeadOverview:
+            return self.heads.overview(neuron, trimmed=True, sign=sign(), wait=True)
+
         self.scan = ScanSession(engine)
         self.prompts = PromptBook(engine, self.scan)
         self.heads = HeadBook(engine, self.scan, self.prompts)

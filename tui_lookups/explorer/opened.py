@@ -1,0 +1,178 @@
+"""What every part of the Explorer stands on: the engine, the books of answers, and what never blocks.
+
+1. Nothing is opened or imported when an Explorer is made; `_books` is made at the first question that is not
+   about congruence.
+2. `status`, `start`, `ask` and `close` never wait for the model.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from tui_lookups import results
+from tui_lookups.answering.atlas_book import AtlasBook
+from tui_lookups.answering.background import Question, ask, begin
+from tui_lookups.answering.congruence_book import CongruenceBook
+from tui_lookups.answering.engine import Engine
+from tui_lookups.settings import Settings
+
+if TYPE_CHECKING:
+    from tui_lookups.answering.books import Books
+    from tui_lookups.answering.head_book import HeadBook
+    from tui_lookups.answering.prediction_book import PredictionBook
+    from tui_lookups.answering.prompt_book import PromptBook
+    from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.results import (
+        CacheInfo,
+        CorpusInfo,
+        FirstView,
+        ModelInfo,
+        Sign,
+        Status,
+        Token,
+        TokenMatch,
+    )
+
+T = TypeVar("T")
+
+
+class Opened:
+    """A model, a corpus and a cache by their settings; nothing is read before it is asked for."""
+
+    def __init__(self, settings: Settings, *, results: Path | None = None) -> None:
+        """`results`: a folder for everything that is worked out, in place of the cache folder's own."""
+        self.settings = settings
+        self._engine = Engine(settings, results)
+        self._atlas = AtlasBook(self._engine)
+        self._congruence = CongruenceBook(self._engine, self._atlas)
+        self._books_lock = threading.Lock()
+        self._made_books: Books | None = None
+
+    @property
+    def _books(self) -> Books:
+        """What is not about congruence: made, and imported, when it is first needed.
+
+        A token's neurons come from the cache within a second of the launch; NumPy alone would take a good
+        part of it.
+        """
+        with self._books_lock:
+            if self._made_books is None:
+                from tui_lookups.answering.books import Books
+
+                self._made_books = Books(self._engine, sign=lambda: self._sign(None))
+            return self._made_books
+
+    @property
+    def _scan(self) -> ScanSession:
+        return self._books.scan
+
+    @property
+    def _prompts(self) -> PromptBook:
+        return self._books.prompts
+
+    @property
+    def _heads(self) -> HeadBook:
+        return self._books.heads
+
+    @property
+    def _predictions(self) -> PredictionBook:
+        return self._books.predictions
+
+    # --- not blocking ---
+
+    def status(self) -> Status:
+        """What is being done, for a header: never blocks, never computes."""
+        engine = self._engine
+        info, corpus, loaded = engine.known()
+        scan = None if self._made_books is None else self._made_books.scan.progress
+        stage: Literal["loading", "ready", "failed"] = "failed" if engine.error else "loading"
+        if stage == "loading" and (loaded or (scan is not None and scan.state == "done")):
+            stage = "ready"
+        busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
+        message = str(engine.error) if engine.error else engine.message if busy else ""
+        known = None if corpus is None else corpus.info
+        return results.Status(stage, message, engine.device, self.settings.dtype, info, known, scan)
+
+    def start(self) -> None:
+        """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
+
+        def work() -> None:
+            self._scan.start()
+            self._engine.on_model(lambda model, poll: None, loading=True)
+
+        begin(self._engine, work)
+
+    def ask(
+        self, question: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
+    ) -> Question:
+        """Run a blocking question on a thread of its own; one of the callbacks is called on that thread.
+
+        After `Question.cancel()` neither is, model work for it that waits is dropped, and a forward pass
+        for it is interrupted between blocks.
+        """
+        return ask(question, done, failed)
+
+    def close(self) -> None:
+        """Checkpoint the scan, stop all work and close the cache, in well under a second."""
+        books = self._made_books
+        self._engine.close(books.scan.checkpoint if books is not None and books.scan.unsaved else None)
+        if books is not None:
+            books.scan.close()
+
+    # --- model, corpus, vocabulary ---
+
+    def model_info(self) -> ModelInfo:
+        return self._engine.model_info()
+
+    def model_fingerprint(self) -> str:
+        """Content hash of the model's files; loads no weights."""
+        return self._engine.local().fingerprint
+
+    def corpus_info(self) -> CorpusInfo:
+        return self._engine.corpus().info
+
+    def resolve_token(self, text: str) -> TokenMatch:
+        """What a typed text is in the vocabulary; "#123" is a token id."""
+        return self._engine.vocabulary().match(text)
+
+    def complete_token(self, text: str, limit: int = 20) -> tuple[Token, ...]:
+        """Tokens that begin with `text`."""
+        return self._engine.vocabulary().complete(text, limit)
+
+    def first_view(self) -> FirstView:
+        """The token and neuron to open with when nothing was asked for (the rule: answers.first_view)."""
+        return self._congruence.first_view()
+
+    # --- cache ---
+
+    def cache_info(self) -> CacheInfo:
+        return self._engine.cache.info()
+
+    def cache_stale(self) -> tuple[str, ...]:
+        """Sentences about what the cache holds in a format that this version does not read."""
+        return self._engine.cache.stale()
+
+    def cache_verify(self) -> tuple[str, ...]:
+        """Hold every cached entry to its checksum; sentences about what was damaged and dropped."""
+        return self._engine.cache.verify()
+
+    def cache_clear(self) -> CacheInfo:
+        """Empty the cache and say what it held."""
+        return self._engine.cache.clear()
+
+    # --- helpers ---
+
+    def _ranking_sign(self, sign: Sign | None) -> Sign:
+        """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
+        return sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
+
+    def _sign(self, sign: Sign | None) -> Sign:
+        """The sign of firing that counts."""
+        if sign is not None:
+            return sign
+        if self.settings.sign != "auto":
+            return self.settings.sign
+        return "both" if self._engine.model_info().gated else "+"
