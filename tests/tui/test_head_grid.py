@@ -58,10 +58,11 @@ async def test_heads_that_do_not_reach_the_neuron_are_blank() -> None:
         assert rows == ["H0 H1", "L0 [+++ +1.00 ]", "L1 --- -1.00", ""]
 
 
-async def test_the_cursor_stands_round_a_cell_and_leaves_it_its_colour() -> None:
-    class Colourful(Shell):
-        palette = full_palette("#dddddd", "#111111", "#e69f00", "#56b4e9", "#56b4e9", "#ff0000")
+class Colourful(Shell):
+    palette = full_palette("#dddddd", "#111111", "#e69f00", "#56b4e9", "#56b4e9", "#ff0000")
 
+
+async def test_the_cursor_stands_round_a_cell_and_leaves_it_its_colour() -> None:
     app = Colourful()
     async with app.run_test(size=(80, 20)) as pilot:
         grid = app.query_one(HeadGrid)
@@ -107,6 +108,25 @@ async def test_the_list_has_every_head_by_size_and_the_same_cursor() -> None:
         assert any(line.startswith("L40 ") and "[---*]" in line for line in lines(grid)), (
             "scrolled back to it"
         )
+
+
+async def test_in_the_list_shade_and_bar_keep_their_colours_under_the_cursor() -> None:
+    app = Colourful()
+    async with app.run_test(size=(80, 20)) as pilot:
+        grid = app.query_one(HeadGrid)
+        cells = {HeadId(0, 0): Cell(-1.0, False, "a note"), HeadId(1, 1): Cell(0.5, False, "a note")}
+        grid.show_heads(2, 2, cells)
+        grid.focus()
+        await pilot.press("v")
+        for place, value in ((1, -1.0), (2, 0.5)):
+            styles = {segment.text.strip(): segment.style for segment in grid.render_line(place)}
+            figure = next(style for text, style in styles.items() if text.startswith(f"{value:+.2f}"))
+            bar = next(style for text, style in styles.items() if "█" in text)
+            assert figure.bgcolor == app.palette.shade(level(value, 1.0)).bgcolor
+            assert bar.color == app.palette.bar.color
+            assert bar.bgcolor != app.palette.cursor.bgcolor
+            assert styles["a note"].bgcolor == app.palette.cursor.bgcolor
+            await pilot.press("down")
 
 
 async def test_a_legend_says_what_glyphs_mean_where_there_is_room() -> None:

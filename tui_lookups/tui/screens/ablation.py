@@ -51,21 +51,22 @@ class AblatedRows(RowList):
         return len(self._prompts)
 
     def heading(self, width: int) -> list[Segment]:
-        text = " rank    direct   before   after   total    p before  p after  token"
+        text = "rank   direct  before   after    total  p before p after  token"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, prompt = self.palette, self._prompts[index]
         top = max(abs(p.activation_change) for p in self._prompts)
         active = "*" if prompt.active else " "
-        left = f" {prompt.rank:4d}{active}  {prompt.attribution:+7.2f}  {prompt.activation_before:7.2f} "
+        left = f"{prompt.rank:4d}{active} {prompt.attribution:+7.2f} {prompt.activation_before:7.2f} "
+        after = f"{prompt.activation_after:7.2f}  "
         change = f"{prompt.activation_change:+7.2f}"
         shade = palette.shade(level(prompt.activation_change, top))
-        right = f"   {prompt.probability_before:7.2%}  {prompt.probability_after:7.2%}  "
-        used = len(left) + 8 + 1 + 7 + len(right)
+        right = f"   {prompt.probability_before:7.2%} {prompt.probability_after:7.2%}  "
+        used = sum(map(len, (left, after, change, right)))
         return [
             Segment(left, palette.plain),
-            Segment(f"{prompt.activation_after:7.2f}  ", palette.plain),
+            Segment(after, palette.plain),
             Segment(change, palette.plain + shade),
             Segment(right, palette.plain),
             Segment(fit(visible_token(prompt.token.text), max(0, width - used)), palette.strong),

@@ -190,10 +190,7 @@ class HeadGrid(Canvas):
                 row = head_rows.list_row(
                     index + 1, head, cell, self._maximum, width, self.palette, marked=marked
                 )
-                if at_cursor:
-                    over = self.palette.cursor if self.has_focus else self.palette.cursor_idle
-                    row = [Segment(text, (style or Style()) + over) for text, style, _ in row]
-                strip = self.strip(row, width)
+                strip = self.strip_under_cursor(row, width) if at_cursor else self.strip(row, width)
             self._strips[key] = strip
         return strip
 
@@ -240,7 +237,7 @@ class HeadGrid(Canvas):
             if head == self._head:
                 # Round the cell, not over it: what the cursor stands on must not lose its colour, or take
                 # on that of the other sign.
-                frame = palette.cursor if self.has_focus else palette.cursor_idle
+                frame = self.cursor_style
                 style += Style(bold=True)
                 left, right = ("●" if left == "●" else "["), "]"
             segments += [Segment(left, frame), Segment(text, style), Segment(right, frame)]

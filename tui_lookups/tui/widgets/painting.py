@@ -93,6 +93,22 @@ class Canvas(ScrollView, can_focus=True):
             return self._blank(width)
         return Strip(segments).adjust_cell_length(width, style).apply_style(self.rich_style)
 
+    @property
+    def cursor_style(self) -> Style:
+        """What stands under the cursor, or would if this had the focus."""
+        return self.palette.cursor if self.has_focus else self.palette.cursor_idle
+
+    def strip_under_cursor(self, segments: list[Segment], width: int) -> Strip:
+        """A line in the cursor's colours, except where a shade or a bar says how large a figure is."""
+        cursor, bar = self.cursor_style, self.palette.bar
+
+        def marked(segment: Segment) -> Segment:
+            style = segment.style or Style()
+            sized = style.bgcolor or (bar and style == bar)
+            return segment if sized else Segment(segment.text, style + cursor)
+
+        return self.strip([marked(segment) for segment in segments], width, cursor)
+
     def _blank(self, width: int) -> Strip:
         """An empty line: many are alike, and a style takes longer to work out than to apply."""
         blank = self._strips.get(("blank", width))

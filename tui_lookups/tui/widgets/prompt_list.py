@@ -230,7 +230,7 @@ class PromptList(Canvas):
         lines = self._layout_of(prompt)
         if sub == 0:
             head = prompt_lines.heading(prompt, self._width, look)
-            style = palette.cursor if self.has_focus else palette.cursor_idle
+            style = self.cursor_style
             return [Segment(text, (old + style) if old else style) for text, old, _ in head]
         if sub > len(lines):
             return []
@@ -238,7 +238,7 @@ class PromptList(Canvas):
             " " * (_INDENT - 2) + ("  " if self.palette.few_bytes else "▏ "),
             palette.strong if self.has_focus else palette.dim,
         )
-        cursor = palette.cursor if self.has_focus else palette.cursor_idle
+        cursor = self.cursor_style
         shown = self.position if self.has_focus else None
         return [edge, *prompt_lines.paint(prompt, lines[sub - 1], look, shown, cursor)]
 

@@ -128,12 +128,8 @@ class RowList(Canvas):
         if strip is None and self.plain:
             strip = self._strips[key] = self.plain_strip(self.plain_row(index), width, at_cursor=at_cursor)
         if strip is None:
-            strip = self.strip(self.row(index, width), width)
-            if at_cursor:
-                style = self.palette.cursor if self.has_focus else self.palette.cursor_idle
-                strip = Strip(
-                    [Segment(text, (old + style) if old else style) for text, old, _ in strip], width
-                )
+            row = self.row(index, width)
+            strip = self.strip_under_cursor(row, width) if at_cursor else self.strip(row, width)
             self._strips[key] = strip
         return strip
 
