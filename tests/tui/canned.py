@@ -566,8 +566,10 @@ class CannedExplorer:
 
     # --- export ---
 
-    def export(self, selection: Selection, path: Path) -> Path:
+    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
         self._called("export", path)
+        if path.exists() and not overwrite:
+            raise ExportError(f"{path} exists already.", "Name another file, or ask to overwrite it.")
         self.written[path] = selection
         path.write_text(json.dumps({"things": len(selection)}), encoding="utf-8")
         return path

@@ -105,8 +105,8 @@ def keep_exports(explorer: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     """Whatever path is typed, write into `folder`."""
     export = explorer.export
 
-    def into_folder(selection: Selection, path: Path) -> Path:
-        return cast("Path", export(selection, folder / (path.name[:40] or "unnamed")))
+    def into_folder(selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
+        return cast("Path", export(selection, folder / (path.name[:40] or "unnamed"), overwrite=overwrite))
 
     monkeypatch.setattr(explorer, "export", into_folder)
 

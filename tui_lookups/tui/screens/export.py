@@ -43,9 +43,12 @@ class ExportScreen(PathDialog[str]):
             self.say("That file exists. Enter again replaces it; or type another name.")
             return
         self.working("Writing…")
-        selection = self._selection
+        selection, overwrite = self._selection, path == self._replace
 
         def done(written: Path) -> None:
             self.dismiss(f"Exported to {written.absolute()}")
 
-        self.asks.ask("export", lambda: self.door.export(selection, path), done, self.failed)
+        def question() -> Path:
+            return self.door.export(selection, path, overwrite=overwrite)
+
+        self.asks.ask("export", question, done, self.failed)
