@@ -7,11 +7,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tui_lookups.demo import train_demo_model as training
+from tui_lookups.demo.optimizer import Optimizer
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero() -> None:
@@ -38,6 +40,39 @@ def test_a_grown_model_says_the_same_where_it_said_something() -> None:
     with torch.no_grad():
         large.lm_head.weight.zero_()
     assert large.transformer.wte.weight.any()
+
+
+def tiny_training(seed: int) -> tuple[Any, Optimizer]:
+    torch.manual_seed(seed)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=12, n_positions=8, n_embd=8, n_layer=1, n_head=2))
+    return model, Optimizer(model, np.arange(12), lr=0.02, adam_lr=0.01)
+
+
+def one_step(model: Any, optimizer: Optimizer, seed: int) -> None:
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step(1.0)
+
+
+def test_a_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "training.checkpoint"
+    model, optimizer = tiny_training(0)
+    course = training.Course(step=2, tokens_seen=64, seconds=1.5, log=[{"held_out_loss": 2.5}])
+    for seed in (1, 2):
+        one_step(model, optimizer, seed)
+    checkpoint.write_bytes(b"an older one")
+    course.keep(checkpoint, model, optimizer)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+
+    again, its_optimizer = tiny_training(5)
+    assert training.Course.resumed(checkpoint, again, its_optimizer) == course
+    for trained, its in ((model, optimizer), (again, its_optimizer)):
+        one_step(trained, its, 3)
+    assert again.lm_head.weight is again.transformer.wte.weight
+    found = dict(again.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert torch.equal(found[name], parameter), name
 
 
 def test_a_run_learns_resumes_and_leaves_a_model_that_loads(

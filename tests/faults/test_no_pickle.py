@@ -1,8 +1,8 @@
 """No code of ours can run what a file holds: held for every module of the package, by its syntax tree.
 
 1. No import of a module that unpickles, or that evaluates YAML tags.
-2. No call of eval, exec, compile or __import__; no `.load(...)` of torch without weights_only=True, of NumPy
-   with allow_pickle anything but False; no trust_remote_code=True written down.
+2. No call of eval, exec, compile or __import__; no torch.save; no `.load(...)` of torch without
+   weights_only=True, of NumPy with allow_pickle anything but False; no trust_remote_code=True written down.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def _calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"import of {asked.value}"
             elif not isinstance(asked, ast.Constant) and not _is_below_a_package(asked):
                 yield node.lineno, f"import of a name that is worked out: {name}"
+        if name == "torch.save":
+            yield node.lineno, "torch.save, which writes pickle"
         if name == "torch.load" and not _is_constant(given.get("weights_only"), True):
             yield node.lineno, "torch.load without weights_only=True"
         if name.endswith(
@@ -122,6 +124,7 @@ def test_no_module_can_run_what_a_file_holds() -> None:
         "import torch\ntorch.load(path)",
         "torch.load(path, weights_only=False)",
         "torch.load(path, weights_only=flag)",
+        "torch.save(state, path)",
         "np.load(path)",
         "numpy.load(path, allow_pickle=True)",
         "np.load(path, allow_pickle=given)",

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,9 +75,22 @@ class Optimizer:
             update = torch.cat([orthogonalised(part) for part in nesterov.chunk(n_parts, dim=1)], dim=1)
             matrix.mul_(1 - 0.01 * lr).add_(update, alpha=-lr)
 
-    def state(self) -> dict[str, Any]:
-        return {"adam": self._adam.state_dict(), "momentum": self._momentum}
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a resumed training needs beside the parameters, by name.
 
-    def load(self, state: dict[str, Any]) -> None:
-        self._adam.load_state_dict(state["adam"])
-        self._momentum = state["momentum"]
+        Learning rates are not in it: each step sets them.
+        """
+        state = {f"momentum.{i}": momentum for i, momentum in enumerate(self._momentum)}
+        for i, kept in self._adam.state_dict()["state"].items():
+            state |= {f"adam.{i}.{name}": tensor for name, tensor in kept.items()}
+        return state
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` returned."""
+        self._momentum = [state[f"momentum.{i}"] for i in range(len(self._matrices))]
+        adam: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in state.items():
+            kind, i, *entry = name.split(".")
+            if kind == "adam":
+                adam.setdefault(int(i), {})[entry[0]] = tensor
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": adam})
