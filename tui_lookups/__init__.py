@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.version import __version__
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer as Explorer
 
 __all__ = ["Explorer", "__version__"]
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read by the hub's library once, when it is imported
 
 
 def __getattr__(name: str) -> Any:

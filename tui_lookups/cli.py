@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 QUIET_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
     "TEXTUAL_ANIMATIONS": "none",
@@ -100,7 +99,7 @@ def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth
     gc.enable()
     for name, given in (("--token", token), ("--plain", plain), ("--low-bandwidth", low_bandwidth)):
         if given is not None:
-            raise click.UsageError(f"{name} is about the app; it does not go with a subcommand.", ctx)
+            raise click.UsageError(f"{name} only applies to the app and cannot be combined with a subcommand.", ctx)
     return None
 
 
@@ -110,7 +109,7 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
         if not stream.isatty():
             raise LookupsError(
-                f"The app needs a terminal, and {name} is none.",
+                f"The app needs a terminal, but {name} is not a terminal.",
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     settings = invocation.settings()

@@ -59,7 +59,7 @@ class LoadRequest:
         Files are hashed anew: what the cache remembers lies in a database that several machines must not
         open on a network file system.
         """
-        os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
+        os.environ.update(TQDM_DISABLE="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
         settings = self.settings
         if settings.offline:
             os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
