@@ -102,8 +102,9 @@ class FakeExplorer:
     def status(self) -> Status:
         return Status("ready", "", "cpu", "float32", MODEL, CORPUS, None)
 
-    def close(self) -> None:
+    def close(self) -> str:
         self.closed = True
+        return ""
 
     def neurons(self, token: str, *, top: int = 50, next_token_only: bool = False) -> TokenNeurons:
         self._asked("neurons", token=token, top=top, next_token_only=next_token_only)
@@ -124,16 +125,16 @@ class FakeExplorer:
         self._asked("scan", progress=progress)
         return ScanSummary(506, 9000, 4608, 3.25, 2769.0, 0, "/c/index", PROVENANCE)
 
-    def prompts(self, neuron: NeuronId, *, top: int = 20) -> NeuronPrompts:
+    def prompts(self, neuron: NeuronId, *, top: int | None = None) -> NeuronPrompts:
         self._asked("prompts", neuron=neuron, top=top)
-        found = tuple(prompt(rank) for rank in range(1, min(top, 4) + 1))
+        found = tuple(prompt(rank) for rank in range(1, min(top or 20, 4) + 1))
         return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE)
 
     def prompts_with_figures(
-        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int = 20
+        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int | None = None
     ) -> PromptsWithFigures:
         self._asked("prompts_with_figures", neuron=neuron, kind=kind, top=top)
-        shown = tuple(prompt(rank) for rank in range(1, min(top, 4) + 1))
+        shown = tuple(prompt(rank) for rank in range(1, min(top or 20, 4) + 1))
         figures = tuple(
             PromptFigures(
                 p.rank, p.prompt_id, 1, HOSTILE, 4.25, 6.125, 3.5, 7.4375, 0.25, p.peak.next_token, 0.5

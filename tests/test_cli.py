@@ -134,7 +134,7 @@ def test_names_and_tokens_in_json(shell: Shell) -> None:
             {"token": "#5", "top": 20, "next_token_only": True},
         ),
         (["tokens", "(9, 1)", "--top", "7"], "tokens", {"neuron": NeuronId(9, 1), "top": 7}),
-        (["prompts", "5.371"], "prompts_with_figures", {"neuron": NEURON, "kind": "top", "top": 20}),
+        (["prompts", "5.371"], "prompts_with_figures", {"neuron": NEURON, "kind": "top", "top": None}),
         (
             ["prompts", "5.371", "--top", "2", "--kind", "random"],
             "prompts_with_figures",
@@ -171,10 +171,15 @@ def test_what_the_explorer_is_asked(
     assert shell.explorer.calls == [(question, parameters)]
 
 
-def test_asking_for_more_prompts_than_are_kept_says_so_on_stderr(shell: Shell) -> None:
-    status, _, err = shell("prompts", "5.371", "--top", "99")
-    assert status == 0
-    assert "keeps 20 prompts" in err
+def test_asking_for_more_prompts_than_are_kept_is_refused_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By the explorer, before it loads or scans anything; the command adds nothing to what it says."""
+    asked = ["prompts", "5.371", "--top", "99", "--cache-dir", str(tmp_path)]
+    assert invocation.run(cli.app, asked) == 1
+    said = capsys.readouterr().err
+    assert said.count("99") == 1, said
+    assert said.count("LOOKUPS_TOP") == 1, said
 
 
 def test_hostile_text_reaches_no_terminal(shell: Shell) -> None:

@@ -236,8 +236,9 @@ class CannedExplorer:
         for work in held:
             work()
 
-    def close(self) -> None:
+    def close(self) -> str:
         self.closed += 1
+        return ""
 
     # --- vocabulary ---
 
@@ -309,7 +310,7 @@ class CannedExplorer:
             self.provenance(),
         )
 
-    def prompts(self, neuron: NeuronId, *, top: int = 20, wait: bool = True) -> NeuronPrompts:
+    def prompts(self, neuron: NeuronId, *, top: int | None = None, wait: bool = True) -> NeuronPrompts:
         self._called("prompts", neuron)
         if neuron.layer >= LAYERS or neuron.index >= NEURONS:
             raise BadIdError(f"{neuron} does not exist.", f"The model has {LAYERS} layers of {NEURONS}.")
@@ -481,7 +482,7 @@ class CannedExplorer:
         prompts = self.prompts(neuron).prompts
         return canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
 
-    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts:
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
         self._called("sampled_prompts", (neuron, kind))
         found = self.prompts(neuron)
         kept = found.prompts[5:15] if kind == "deciles" else found.prompts[3:]
@@ -493,7 +494,7 @@ class CannedExplorer:
         token: Token | None = None,
         *,
         kind: PromptKind = "top",
-        top: int = 20,
+        top: int | None = None,
         sign: Sign | None = None,
     ) -> PeakFigures:
         self._called("peak_figures", (neuron, kind))

@@ -45,9 +45,10 @@ def _is_neuron(text: str) -> bool:
 def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Selection:
     """The basket for tokens and neurons by name, each thing once, in the order it is met.
 
-    A token brings its `top` neurons; every neuron brings its first prompts, and of the first prompt the
-    heads of largest absolute attribution.
+    A token brings its `top` neurons; every neuron brings its first prompts, as far as they are kept, and of
+    the first prompt the heads of largest absolute attribution.
     """
+    most = min(EXPORT_PROMPTS, explorer.settings.top)
     chosen: dict[NeuronId, SelectedNeuron] = {}
     for name in names:
         if _is_neuron(name):
@@ -60,7 +61,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     prompts: list[SelectedPrompt] = []
     heads: list[SelectedHead] = []
     for neuron in chosen:
-        found = explorer.prompts(neuron, top=EXPORT_PROMPTS).prompts
+        found = explorer.prompts(neuron, top=most).prompts
         prompts += (SelectedPrompt(neuron, prompt.prompt_id) for prompt in found)
         if found:
             scores = explorer.heads(neuron, prompt=1).heads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -66,13 +65,7 @@ def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKi
     With what it comes to at each peak. Scans the corpus first when that has not been done."""
     name = NeuronId.parse(neuron)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> object:
-        kept = explorer.settings.top
-        if kind == "top" and top is not None and top > kept:
-            print(f"The index keeps {kept} prompts a neuron; LOOKUPS_TOP={top} keeps more.", file=sys.stderr)
-        return explorer.prompts_with_figures(name, kind=kind, top=top or kept)
-
-    invocation.answer(ask)
+    invocation.answer(lambda explorer, _: explorer.prompts_with_figures(name, kind=kind, top=top))
 
 
 @command(WALK)

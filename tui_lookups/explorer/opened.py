@@ -94,7 +94,10 @@ class Opened:
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
         message = str(engine.error) if engine.error else engine.message if busy else ""
         known = None if corpus is None else corpus.info
-        return results.Status(stage, message, engine.device, self.settings.dtype, info, known, scan)
+        settings = self.settings
+        return results.Status(
+            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers
+        )
 
     def start(self) -> None:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
@@ -115,12 +118,17 @@ class Opened:
         """
         return ask(question, done, failed)
 
-    def close(self) -> None:
-        """Checkpoint the scan, stop all work and close the cache, in well under a second."""
+    def close(self) -> str:
+        """Checkpoint the scan, stop all work, let go of model and cache, in well under a second.
+
+        Returns:
+            What of the scan's work could not be kept, in a sentence; empty where nothing was lost.
+        """
         books = self._made_books
-        self._engine.close(books.scan.checkpoint if books is not None and books.scan.unsaved else None)
+        lost = self._engine.close(books.scan.checkpoint if books is not None and books.scan.unsaved else None)
         if books is not None:
             books.scan.close()
+        return lost
 
     # --- model, corpus, vocabulary ---
 

@@ -124,23 +124,26 @@ class Walk(Opened):
         )
 
     def prompts(
-        self, neuron: NeuronId, *, top: int = 20, sign: Sign | None = None, wait: bool = True
+        self, neuron: NeuronId, *, top: int | None = None, sign: Sign | None = None, wait: bool = True
     ) -> NeuronPrompts:
         """A neuron's highest-activating prompts, with every token's activation and the trimmed context.
 
         Args:
-            top: number of prompts, at most the number the index keeps (setting `top`).
+            top: number of prompts, at most the number the index keeps: the setting `top`, and the default.
             sign: "+" by activation, "-" by its negative, "both" by the larger of the two; "+" for plain and
                 "both" for gated MLPs by default (METHOD 2, Sign).
             wait: scan to the end first; otherwise answer with what the running scan has so far.
         """
-        return self._prompts.prompts(neuron, top=top, sign=self._sign(sign), wait=wait)
+        return self._prompts.prompts(neuron, top=self._kept(top), sign=self._sign(sign), wait=wait)
 
-    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts:
-        """What the neuron does when it is not at its maximum: "random" prompts, or one of each "deciles"."""
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
+        """What the neuron does when it is not at its maximum: "random" prompts, or one of each "deciles".
+
+        `top` of them, by default as many as the setting says.
+        """
         if kind == "top":
             return self.prompts(neuron, top=top)
-        return self._prompts.sampled(neuron, kind, top=top)
+        return self._prompts.sampled(neuron, kind, top=self._kept(top))
 
     def peak_figures(
         self,
@@ -148,7 +151,7 @@ class Walk(Opened):
         token: Token | None = None,
         *,
         kind: PromptKind = "top",
-        top: int = 20,
+        top: int | None = None,
         sign: Sign | None = None,
     ) -> PeakFigures:
         """At the peak of each of the neuron's prompts: logit contribution, what follows, probabilities.
@@ -162,15 +165,21 @@ class Walk(Opened):
         return self._prompts.figures(self._listed(neuron, kind, top, sign), kind, token)
 
     def prompts_with_figures(
-        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int = 20, sign: Sign | None = None
+        self, neuron: NeuronId, *, kind: PromptKind = "top", top: int | None = None, sign: Sign | None = None
     ) -> PromptsWithFigures:
         """Prompts and their figures in one answer; in the raw basis a note stands in for the figures."""
         return self._prompts.with_figures(self._listed(neuron, kind, top, sign), kind)
 
-    def _listed(self, neuron: NeuronId, kind: PromptKind, top: int, sign: Sign | None) -> NeuronPrompts:
+    def _listed(
+        self, neuron: NeuronId, kind: PromptKind, top: int | None, sign: Sign | None
+    ) -> NeuronPrompts:
         if kind == "top":
             return self.prompts(neuron, top=top, sign=sign)
         return self.sampled_prompts(neuron, kind, top=top)
+
+    def _kept(self, top: int | None) -> int:
+        """How many prompts are asked for: all that the index keeps, unless it is said."""
+        return self.settings.top if top is None else top
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""

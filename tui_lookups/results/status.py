@@ -13,7 +13,7 @@ from tui_lookups.results.base import CorpusInfo, ModelInfo, Provenance, Token
 class ScanProgress:
     """How far the background scan is; `seconds_left` is None before the first batch."""
 
-    state: Literal["waiting", "running", "done", "stopped", "failed"]
+    state: Literal["waiting", "running", "done", "failed"]
     prompts: int
     total_prompts: int
     tokens: int
@@ -54,6 +54,8 @@ class Status:
     model: ModelInfo | None
     corpus: CorpusInfo | None
     scan: ScanProgress | None
+    layers: tuple[int, ...] | None = None
+    """The layers that are ranked and scanned; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Door(Protocol):
         failed: Callable[[BaseException], None],
     ) -> Cancellable: ...
 
-    def close(self) -> None: ...
+    def close(self) -> str: ...
 
     def resolve_token(self, text: str) -> TokenMatch: ...
 
@@ -123,7 +123,7 @@ class Door(Protocol):
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens: ...
 
-    def prompts(self, neuron: NeuronId, *, top: int = 20, wait: bool = True) -> NeuronPrompts: ...
+    def prompts(self, neuron: NeuronId, *, top: int | None = None, wait: bool = True) -> NeuronPrompts: ...
 
     def heads(
         self,
@@ -144,7 +144,9 @@ class Door(Protocol):
         self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None
     ) -> Atlas: ...
 
-    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int = 20) -> NeuronPrompts: ...
+    def sampled_prompts(
+        self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None
+    ) -> NeuronPrompts: ...
 
     def peak_figures(
         self,
@@ -152,7 +154,7 @@ class Door(Protocol):
         token: Token | None = None,
         *,
         kind: PromptKind = "top",
-        top: int = 20,
+        top: int | None = None,
         sign: Sign | None = None,
     ) -> PeakFigures: ...
 

@@ -5,8 +5,8 @@ Knows no widget: it asks through `Asks`, keeps the answers, and tells its listen
 1. Opening a thing forgets everything further down the path and cancels what was asked for it.
 2. While the scan runs, the prompts of the open neuron are asked for again; a list that did not change
    tells nobody.
-3. A place that is gone back to names its prompt and head before they are there: they are opened when they
-   are (`wanted_prompt`, `head`).
+3. Going back to a place names its prompt and head before their answers have come: they are opened when these
+   arrive (`wanted_prompt`, `head`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     )
 
 TOP_NEURONS = 200
-TOP_PROMPTS = 20
 TOP_TOKENS = 12
 _KEPT_PREDICTIONS = 200
 
@@ -168,8 +167,8 @@ class Walk(WalkHeads):
 
         def question() -> NeuronPrompts:
             if kind == "top":
-                return self._door.prompts(neuron, top=TOP_PROMPTS, wait=False)
-            return self._door.sampled_prompts(neuron, kind, top=TOP_PROMPTS)
+                return self._door.prompts(neuron, wait=False)
+            return self._door.sampled_prompts(neuron, kind)
 
         self._ask("prompts", question, done)
 
@@ -178,7 +177,7 @@ class Walk(WalkHeads):
             self.figures = figures
             self._changed("figures")
 
-        self._ask("figures", lambda: self._door.peak_figures(neuron, kind=kind, top=TOP_PROMPTS), done)
+        self._ask("figures", lambda: self._door.peak_figures(neuron, kind=kind), done)
 
     def cycle_kind(self) -> None:
         """The highest prompts, random ones, one of each decile, and round again."""

@@ -23,11 +23,14 @@ class NeuronsPart(WalkBase):
     @on(NeuronsTable.Filter)
     def _neurons_filtered(self, event: NeuronsTable.Filter) -> None:
         walk = self.walk
-        model = self.door.status().model
+        status = self.door.status()
         layer = walk.layer
-        if event.layer_step and model is not None:
-            choices: list[int | None] = [None, *range(model.n_layers)]
-            layer = choices[(choices.index(layer) + event.layer_step) % len(choices)]
+        if event.layer_step and status.model is not None:
+            # a neuron of a layer that is not scanned has no prompts to go on to
+            scanned = range(status.model.n_layers) if status.layers is None else status.layers
+            choices: list[int | None] = [None, *scanned]
+            now = choices.index(layer) if layer in choices else 0
+            layer = choices[(now + event.layer_step) % len(choices)]
         own = walk.own_only != event.toggle_own
         walk.filter_neurons(layer=layer, own_only=own)
 
