@@ -57,7 +57,7 @@ def without_times(value: Any) -> Any:
 
 def start(folder: Path, corpus: Path, commands: tuple[Command, ...]) -> subprocess.Popen[str]:
     """A new process that runs every command twice, with a cache of its own in `folder`."""
-    common = ["--json", "--corpus", str(corpus), "--device", "cpu", "--threads", "1"]
+    common = ["--json", "--corpus", str(corpus), "--threads", "1"]
     folder.mkdir()
     environment = {
         **os.environ,

@@ -34,7 +34,7 @@ from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
 from tui_lookups.analysis.scan_subject import Windows as Windows
 from tui_lookups.analysis.scan_subject import first_manifest
 from tui_lookups.analysis.top_k import MAX_PROMPTS
-from tui_lookups.errors import BadIdError, CacheError, CorpusError
+from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import Poll, no_poll
 from tui_lookups.results import ScanProgress
@@ -316,8 +316,10 @@ class ScanLedger:
 
     @contextmanager
     def _writing(self) -> Iterator[ArrayWriter]:
-        if self._writer is None or self._closed.is_set():
-            raise RuntimeError("resume() comes first, close() last")
+        if self._closed.is_set():
+            raise Cancelled  # closed from another thread, in the midst of a step
+        if self._writer is None:
+            raise RuntimeError("resume() comes first")
         try:
             with self._committing:
                 yield self._writer

@@ -63,6 +63,7 @@ class Engine:
         self.message = "starting"
         self.tokenising = False
         self.error: LookupsError | None = None
+        """What the start in the background stumbled over, for the status."""
         self.closing = False
         self._digest = FingerprintMemory(self.cache)
         self._files_lock = threading.RLock()  # finding the model, reading its vocabulary
@@ -72,6 +73,7 @@ class Engine:
         self._info: ModelInfo | None = None
         self._corpus: Corpus | None = None
         self._model: LookupModel | None = None  # used on the model thread only
+        self._load_error: LookupsError | None = None
 
     def say(self, message: str) -> None:
         """What is being done, for the status."""
@@ -108,15 +110,28 @@ class Engine:
             if remembered is not None:
                 # The same content may have been known under another name: say the one asked for.
                 self._info = replace(remembered, name=local.name, source=local.source)
+                ran_on = self.cache.get("model_device", self._device_key(local))
+                if ran_on is not None and self._model is None:
+                    self.device = ran_on.decode("ascii")
         return self._info or self.describe()
 
     def learn(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
         local = self.local()
-        self.cache.put_result("model_info", self._info_key(local), info)
+        self._remember(local, info, device)
         self._info = replace(info, name=local.name, source=local.source)
         if self._model is None:
             self.device = device
+
+    def _remember(self, local: LocalModel, info: ModelInfo, device: str) -> None:
+        self.cache.put_result("model_info", self._info_key(local), info)
+        self.cache.put("model_device", self._device_key(local), device.encode("ascii"))
+
+    def _device_key(self, local: LocalModel) -> str:
+        """Where "auto" was, the last time the model was loaded: what is answered from the cache says so."""
+        return self.cache.key(
+            "model_device", model=local.fingerprint, asked=self.settings.device, version=ANSWER_VERSION
+        )
 
     def _info_key(self, local: LocalModel) -> str:
         return self.cache.key("model_info", model=local.fingerprint, version=ANSWER_VERSION)
@@ -242,14 +257,21 @@ class Engine:
     def _loaded(self, poll: Poll) -> LookupModel:
         if self._model is not None:
             return self._model
-        if self.error is not None:
-            raise self.error
+        if self._load_error is not None:
+            raise self._load_error
         try:
-            self._model = self._load(self.local(), poll)
+            model = self._load(self.local(), poll)
         except LookupsError as error:
-            self.error = error
+            self.error = self._load_error = error
             raise
-        return self._model
+        self.poll()  # closed meanwhile: nothing holds on to the weights
+        self._model = model
+        return model
+
+    @property
+    def loadable(self) -> bool:
+        """Whether loading the model has not failed so far."""
+        return self._load_error is None
 
     def _load(self, local: LocalModel, poll: Poll) -> LookupModel:
         self.say("importing torch")
@@ -266,8 +288,8 @@ class Engine:
             poll=self.poll,
             once_read=lambda: self._require_unchanged(local),
         )
-        self.cache.put_result("model_info", self._info_key(local), model.info)
         self.device = str(model.device)
+        self._remember(local, model.info, self.device)
         self._info = model.info
         return model
 
@@ -281,12 +303,16 @@ class Engine:
 
     # --- the end ---
 
-    def close(self, last: Callable[[], None] | None, timeout: float = 0.8) -> None:
-        """Run `last`, if any, on the model thread, stop it and close the cache, within about `timeout`.
+    def close(self, last: Callable[[], None] | None, timeout: float = 0.8) -> str:
+        """Run `last`, if any, on the model thread, stop it, let go of the model and close the cache.
 
-        A forward pass is interrupted between two blocks; work inside native code, such as an import or a
-        load, is left behind: without `last` there is nothing to wait for.
+        Takes about `timeout`. A forward pass is interrupted between two blocks; work inside native code,
+        such as an import or a load, is left behind: without `last` there is nothing to wait for.
+
+        Returns:
+            What `last` could not do, in a sentence; empty where nothing was lost.
         """
+        lost = ""
         self.closing = True
         deadline = time.monotonic() + timeout
         self.thread.set_background(None)
@@ -298,8 +324,11 @@ class Engine:
                 _log.info("closed inside a batch: the last checkpoint stands")
             except (LookupsError, OSError) as error:
                 _log.warning("the last checkpoint could not be written: %s", error)
+                lost = f"What was scanned since the last checkpoint is lost: {error}"
         self.thread.close(max(0.05, deadline - time.monotonic()) if last is not None else 0.05)
+        self._model = None  # who keeps a closed Explorer, as a notebook may, does not keep its weights
         self.cache.close()
+        return lost
 
 
 def _log_error(error: BaseException) -> None:

@@ -48,7 +48,7 @@ class ScanSession:
         self.progress: ScanProgress | None = None
         self.resumed_from = 0
         self._index: ScanIndex | None = None
-        self._scan: ScanLedger | None = None  # used on the model thread only
+        self._scan: ScanLedger | None = None  # its steps run on the model thread only
         self._ended = threading.Event()
         self._error: LookupsError | None = None
         self._key: str | None = None
@@ -73,7 +73,7 @@ class ScanSession:
             try:
                 self._index = ScanIndex.find(folder)
             except CacheError as error:
-                self._drop_damaged(folder, error)
+                self._forget_damaged(folder, error)
         if self._index is not None and (self.progress is None or self.progress.state == "waiting"):
             info = self.engine.corpus().info
             self.progress = ScanProgress(
@@ -81,10 +81,12 @@ class ScanSession:
             )
         return self._index
 
-    def _drop_damaged(self, folder: Path, error: CacheError) -> None:
+    def _forget_damaged(self, folder: Path, error: CacheError) -> None:
+        """Forget the index, and drop its folder unless another process is making it again already."""
         _log.warning("the index is damaged and is made again: %s", error)
         self.engine.say("the index was damaged; scanning again")
-        ArrayFolder(folder).drop()
+        if _holds_an_index(folder) and not ArrayFolder(folder).drop():
+            _log.info("another process is scanning into %s already", folder)
         self._index = None
         self.progress = None
         self._ended.clear()
@@ -98,7 +100,7 @@ class ScanSession:
             try:
                 return self._index.record(neuron)
             except CacheError as error:
-                self._drop_damaged(self._index.folder, error)
+                self._forget_damaged(self._index.folder, error)
                 raise CacheError(
                     "The index of this corpus is damaged and was dropped.",
                     "Ask again: the corpus is scanned anew.",
@@ -205,16 +207,23 @@ class ScanSession:
         self._watching = True
 
         def watch() -> None:
-            while (
-                self._scan is None and not self._ended.wait(_LOOK_AGAIN_SECONDS) and not self.engine.closing
-            ):
-                try:
-                    self.start()
-                except Cancelled:
-                    break
-                except LookupsError as error:
-                    self.failed(error)
-            self._watching = False
+            try:
+                while (
+                    self._scan is None
+                    and not self._ended.wait(_LOOK_AGAIN_SECONDS)
+                    and not self.engine.closing
+                ):
+                    # Before a scan is planned anew, which for a large corpus takes the model thread's time.
+                    if ArrayFolder(folder).held():
+                        self.progress = self._progress_elsewhere(folder)
+                    else:
+                        self.start()
+            except Cancelled:
+                pass
+            except Exception as error:  # noqa: BLE001 - a thread's boundary: told to who waits
+                self.failed(error)
+            finally:
+                self._watching = False
 
         threading.Thread(target=watch, name="lookups-watch", daemon=True).start()
 
@@ -255,15 +264,15 @@ class ScanSession:
         return False
 
     def failed(self, error: BaseException) -> None:
-        """A step raised `error` (called on the model thread): said in the status, told to who waits."""
+        """The scan ended with `error`: the status shows it, and who waits is told. From any thread."""
         _log.error("the scan stopped", exc_info=error)
-        if self._scan is not None:
+        scan, self._scan = self._scan, None
+        if scan is not None:
             if isinstance(error, LookupsError):  # workers were lost, say: what was merged before is whole
-                with suppress(LookupsError, OSError):
-                    self._scan.checkpoint()
-            self._scan.close()
+                with suppress(LookupsError, OSError, Cancelled):
+                    scan.checkpoint()
+            scan.close()
         self._error = as_lookups_error(error)
-        self._scan = None
         if self.progress is not None:
             self.progress = replace(
                 self.progress, state="failed", seconds_left=None, message=str(self._error)
@@ -287,6 +296,8 @@ class ScanSession:
             raise self._error
         self._workers.close(_ENDING_SECONDS)
         index = self.index()
+        if self.engine.loadable:  # what once stood in the scan's way is mended
+            self.engine.error = None
         if index is None:
             raise CacheError(
                 "The finished index cannot be opened.", "Run `lookups-tui cache clear` and scan again."
@@ -301,10 +312,21 @@ class ScanSession:
         return self._scan is not None
 
     def close(self) -> None:
-        """Let go of the workers of Ray, if there are any; what they have not handed in is lost."""
+        """Let go of the scan's folder, and of Ray's workers: what they have not handed in is lost."""
+        scan, self._scan = self._scan, None
+        if scan is not None:
+            scan.close()
         self._workers.close(_LEAVING_SECONDS)
 
     def checkpoint(self) -> None:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
             self._scan.checkpoint()
+
+
+def _holds_an_index(folder: Path) -> bool:
+    """Whether a finished index lies there, sound or not, rather than a scan's checkpoint or nothing."""
+    try:
+        return ScanIndex.find(folder) is not None
+    except CacheError:
+        return True

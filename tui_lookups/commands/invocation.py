@@ -91,7 +91,9 @@ class Invocation:
         try:
             yield explorer
         finally:
-            explorer.close()
+            lost = explorer.close()
+            if lost:
+                print(lost, file=sys.stderr)
 
     def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
         """Ask one question, narrating on stderr, and print the dataclass it answers with."""

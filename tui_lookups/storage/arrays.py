@@ -131,13 +131,31 @@ class ArrayFolder:
                 "Make room, or name another folder with --cache-dir.",
             ) from error
 
-    def drop(self) -> None:
-        """Remove the folder and what is in it. Raises CacheError."""
+    def held(self) -> bool:
+        """Whether another process or thread is writing to the folder now."""
+        if not self.path.is_dir():
+            return False
         try:
-            # The manifest goes first: a crash half-way leaves a folder that says it holds nothing.
-            (self.path / MANIFEST).unlink(missing_ok=True)
-            if self.path.exists():
+            with folder_lock(self.path) as free:
+                return not free
+        except OSError:  # it may have been removed since; who writes there finds out why not
+            return False
+
+    def drop(self) -> bool:
+        """Remove the folder and what is in it, unless somebody is writing there: then False.
+
+        Raises CacheError.
+        """
+        try:
+            if not self.path.exists():
+                return True
+            with folder_lock(self.path) as free:
+                if not free:
+                    return False
+                # The manifest goes first: a crash half-way leaves a folder that says it holds nothing.
+                (self.path / MANIFEST).unlink(missing_ok=True)
                 shutil.rmtree(self.path)
+                return True
         except OSError as error:
             raise CacheError(f"{self.path} could not be removed: {reason(error)}.") from error
 
@@ -154,6 +172,7 @@ class ArrayWriter:
 
     def write(self, block: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write a block of arrays whole, in place of the block of that name. Raises OSError."""
+        make_private_directory(self._path)  # somebody may have removed it by hand
         entries: dict[str, ArrayFile] = {}
         for key, array in arrays.items():
             _check_dtype(array.dtype)

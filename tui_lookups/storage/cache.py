@@ -203,7 +203,8 @@ class ResultCache:
     def clear(self) -> CacheInfo:
         """Remove every result and everything in the three folders; answers what is left.
 
-        Links are not followed: a folder that is one is left alone and reported.
+        Links are not followed: a folder that is one is left alone and reported, like one that another
+        process is writing to.
         """
         with self._lock:
             self._problems.clear()
@@ -305,7 +306,8 @@ class ResultCache:
         except OSError as error:
             self._report(why)
             raise translated(error, self._results, "started afresh") from error
-        self._report(f"{why} It was dropped; results are computed again.")
+        fate = "It was dropped" if held else "Another process is dropping it"
+        self._report(f"{why} {fate}; results are computed again.")
 
     def _start_afresh_if_damaged(self, error: Exception) -> bool:
         """Whether `error` says that the database is damaged; it is then dropped."""
@@ -396,7 +398,8 @@ class ResultCache:
         if not folder.is_dir():
             return
         try:
-            empty_folder(folder)
+            for held in empty_folder(folder):
+                self._report(f"{held} was left alone: another process is writing there.")
         except OSError as error:
             self._report(f"{folder} could not be emptied: {reason(error)}.")
 

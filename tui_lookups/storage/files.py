@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -19,6 +20,7 @@ from tui_lookups.home import expanded
 
 _CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000  # file systems stamp files in steps of up to two seconds (FAT)
+_NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
 _NETWORK_FILESYSTEMS = frozenset(
     # kernel file systems, then what FUSE mounts
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "pvfs2", "glusterfs")
@@ -61,9 +63,15 @@ def _rename_without_replacing(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            path.unlink(missing_ok=True)  # the empty file that kept the name
+            raise
 
 
 def sync_directory(directory: Path) -> None:
@@ -207,13 +215,23 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
 
 
-def empty_folder(folder: Path) -> None:
-    """Remove everything in a folder: links themselves, never what they point to. Raises OSError."""
+def empty_folder(folder: Path) -> list[Path]:
+    """Remove everything in a folder: links themselves, never what they point to. Raises OSError.
+
+    Returns:
+        The sub-folders that were left alone, since somebody holds their lock and writes there.
+    """
+    held = []
     for child in folder.iterdir():
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        else:
+        if child.is_symlink() or not child.is_dir():
             child.unlink()
+            continue
+        with folder_lock(child) as free:
+            if free:
+                shutil.rmtree(child)
+            else:
+                held.append(child)
+    return held
 
 
 def tree_size(folder: Path) -> int:

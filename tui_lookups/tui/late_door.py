@@ -116,12 +116,11 @@ class LateDoor:
         threading.Thread(target=work, name="lookups-door", daemon=True).start()
         return waiting
 
-    def close(self) -> None:
+    def close(self) -> str:
         with self._guard:
             self._closed = True
             made = self._made
-        if made is not None:
-            made.close()
+        return "" if made is None else made.close()
 
     def _fail(self, error: Exception) -> None:
         from dataclasses import replace

@@ -38,9 +38,9 @@ def run(explorer: Door, token: str | None, options: Options | None, opening: Ope
     try:
         app.run()
     finally:
-        app.explorer.close()  # the person may have opened another
-    if app.farewell:
-        print(app.farewell, file=sys.stderr)
+        lost = app.explorer.close()  # the person may have opened another
+    for sentence in filter(None, (app.farewell, lost)):
+        print(sentence, file=sys.stderr)
     return app.return_code or 0
 
 
@@ -51,8 +51,8 @@ class SignalledApp(LookupsApp):
     """What could not be done on the way out: said once the terminal is given back."""
 
     async def _on_signal(self, number: int) -> None:
-        self.farewell = self.walk_screen.save_session()
-        self.explorer.close()
+        said = (self.walk_screen.save_session(), self.explorer.close())
+        self.farewell = "\n".join(filter(None, said))
         self.exit(return_code=128 + number)
 
     def on_mount(self) -> None:
