@@ -155,7 +155,7 @@ def test_a_small_change_of_a_figure_is_caught_with_its_size(bench: Bench) -> Non
         ("/neurons/0/token/id", 10**6, "no token"),
         ("/neurons/1/neuron", "L99.N1", "has no neuron L99.N1"),
         ("/neurons/1/neuron", "L0.N999999", "has no neuron"),
-        ("/prompts/0/prompt/prompt_id", 10**9, "no longer among the top prompts"),
+        ("/prompts/0/prompt/prompt_id", 10**9, "not among the top prompts"),
         ("/heads/0/prompt_id", 10**9, ""),
         ("/heads/1/head", "L99.H0", "does not reach"),
         ("/heads/1/head", "L5.H0", ""),

@@ -34,10 +34,10 @@ from tui_lookups.results import (
     ExportedPrompt,
     FirstView,
     HeadAblation,
+    HeadAttribution,
     HeadAttributions,
     HeadMean,
     HeadOverview,
-    HeadScore,
     Histogram,
     ModelInfo,
     NeuronPrompts,
@@ -185,6 +185,8 @@ class CannedExplorer:
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
         self.written: dict[Path, Selection] = {}
+        self.of_export: Provenance | None = None
+        """Of what model and corpus the exports are; these by default."""
         self.session: SessionState | None = None
         self.words = CannedWords(self)
         self.explaining = self.words
@@ -239,6 +241,12 @@ class CannedExplorer:
     def close(self) -> str:
         self.closed += 1
         return ""
+
+    def model_info(self) -> ModelInfo:
+        return self.model
+
+    def corpus_info(self) -> CorpusInfo:
+        return CORPUS
 
     # --- vocabulary ---
 
@@ -400,7 +408,7 @@ class CannedExplorer:
                 value = 2.2 * (noise("head", neuron, found.prompt_id, layer, index) - 0.42) ** 3
                 value = 1.92 if (layer, index) == (3, 2) else value
                 both = (value * 0.6, value * 0.4) if self.model.gated else (None, None)
-                scores.append(HeadScore(HeadId(layer, index), layer, index, value, value > 0.6, *both))
+                scores.append(HeadAttribution(HeadId(layer, index), layer, index, value, value > 0.6, *both))
         other = OtherComponents(0.1, 0.9, 0.02, 0.2)
         total = sum(s.attribution for s in scores) + 0.1 + 0.9 + 0.02 + 0.2
         position = found.peak.position
@@ -585,7 +593,7 @@ class CannedExplorer:
             1,
             "canned",
             "2026-01-01T00:00:00Z",
-            self.provenance(),
+            self.of_export or self.provenance(),
             tuple(
                 ExportedNeuron(n.neuron, n.token, None, None, None, (), (), None) for n in selection.neurons
             ),

@@ -75,8 +75,8 @@ def find_prompt(prompts: NeuronPrompts, prompt_id: int) -> Prompt:
         if prompt.prompt_id == prompt_id:
             return prompt
     raise LookupsError(
-        f"Prompt #{prompt_id} is no longer among the top prompts of {prompts.neuron}.",
-        "The scan found stronger ones; unmark it in the basket.",
+        f"Prompt #{prompt_id} is not among the top prompts of {prompts.neuron}.",
+        "Stronger ones were found since, or it was marked in a random sample; unmark it in the basket.",
     )
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import Status
     from tui_lookups.tui.door import Door
     from tui_lookups.tui.opening import Opening
+    from tui_lookups.tui.reopened import Reopened
     from tui_lookups.tui.screens.basket import BasketScreen
     from tui_lookups.tui.screens.load_problem import Choice
     from tui_lookups.tui.shading import Palette
@@ -328,12 +329,11 @@ class LookupsApp(App[None]):
         from tui_lookups.tui.basket import merge
         from tui_lookups.tui.screens.open_export import OpenExportScreen
 
-        def opened(selection: Selection | None) -> None:
-            if selection is not None:
-                self.selection = merge(self.selection, selection)
-                self.say(
-                    f"{len(selection)} things marked from the export; {self.key_of('app.basket')} lists them."
-                )
+        def opened(found: Reopened | None) -> None:
+            if found is not None:
+                self.selection = merge(self.selection, found.selection)
+                marked = f"{len(found.selection)} things marked from the export"
+                self.say(f"{found.note} {marked}; {self.key_of('app.basket')} lists them.".lstrip())
 
         self.push_screen(OpenExportScreen(self.explorer), opened)
 
@@ -360,7 +360,7 @@ class LookupsApp(App[None]):
 
     def action_help_quit(self) -> None:
         """ctrl+c: people expect it to leave; say how instead of leaving by accident."""
-        self.say(f"{self.key_of('app.quit')} quits; a line you type on, leave first.")
+        self.say(f"{self.key_of('app.quit')} quits. If you are typing, press escape first.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that has a key on `screen`, for the palette."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         AblationPositions,
         Activations,
         Atlas,
+        CorpusInfo,
         Explained,
         ExplainedList,
         Explanation,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         HeadAblation,
         HeadAttributions,
         HeadOverview,
+        ModelInfo,
         NeuronExplanations,
         NeuronPrompts,
         NeuronTokens,
@@ -104,6 +106,10 @@ class Door(Protocol):
     ) -> Cancellable: ...
 
     def close(self) -> str: ...
+
+    def model_info(self) -> ModelInfo: ...
+
+    def corpus_info(self) -> CorpusInfo: ...
 
     def resolve_token(self, text: str) -> TokenMatch: ...
 

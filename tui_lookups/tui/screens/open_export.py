@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.results import Selection
+from tui_lookups.tui.reopened import Reopened, reopened
 from tui_lookups.tui.screens.path_dialog import PathDialog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tui_lookups.results import ExportDocument
     from tui_lookups.tui.door import Door
 
 
-class OpenExportScreen(PathDialog[Selection]):
-    """Returns the selection of the document."""
+class OpenExportScreen(PathDialog[Reopened]):
+    """Returns what the document marks on the model and corpus that are open."""
 
     def __init__(self, door: Door) -> None:
         super().__init__(door, "Open an export", "Mark what this export holds", "lookups-export-")
@@ -23,7 +22,10 @@ class OpenExportScreen(PathDialog[Selection]):
     def submit(self, path: Path) -> None:
         self.working("Reading…")
 
-        def done(document: ExportDocument) -> None:
-            self.dismiss(document.selection())
+        def done(found: Reopened) -> None:
+            self.dismiss(found)
 
-        self.asks.ask("open", lambda: self.door.open_export(path), done, self.failed)
+        def question() -> Reopened:
+            return reopened(self.door.open_export(path), self.door.model_info(), self.door.corpus_info())
+
+        self.asks.ask("open", question, done, self.failed)

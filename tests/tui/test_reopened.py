@@ -1,0 +1,94 @@
+"""An export marks only what means the same on the model and corpus that are open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from tests.tui.canned import BECAUSE, CORPUS, MODEL, CannedExplorer
+from tests.tui.test_app import hints, press, running
+from tui_lookups.errors import ExportError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import ExportDocument, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.tui.reopened import reopened
+from tui_lookups.tui.screens.open_export import OpenExportScreen
+from tui_lookups.tui.widgets.one_line import WrappedText
+
+NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
+NEURONS = (SelectedNeuron(NEURON, BECAUSE),)
+MARKED = Selection(
+    NEURONS,
+    (SelectedPrompt(NEURON, 1000), SelectedPrompt(NEURON, 1001)),
+    (SelectedHead(NEURON, HEAD, 1000), SelectedHead(NEURON, HEAD, 1001), SelectedHead(NEURON, HEAD)),
+)
+ELSEWHERE = replace(CORPUS, name="news", fingerprint="2" * 16)
+
+
+def document(marked: Selection) -> ExportDocument:
+    explorer, path = CannedExplorer(), Path("of-this-test.json")
+    explorer.written[path] = marked
+    return explorer.open_export(path)
+
+
+def test_the_same_model_and_corpus_mark_everything() -> None:
+    again = reopened(document(MARKED), replace(MODEL, name="renamed"), replace(CORPUS, name="renamed"))
+    assert (again.selection, again.note) == (MARKED, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "given"),
+    [
+        ("gpt2", "hub:openai/gpt2", "openai/gpt2"),
+        ("small", "/models/small", "/models/small"),
+        ("demo", "packaged demo model", "demo"),
+        ("smollm2", "hub:HuggingFaceTB/SmolLM2-135M-Instruct", "smollm2"),
+    ],
+)
+def test_another_model_marks_nothing(name: str, source: str, given: str) -> None:
+    theirs = document(MARKED)
+    other = replace(MODEL, name=name, source=source, fingerprint="9" * 64)
+    theirs = replace(theirs, provenance=replace(theirs.provenance, model=other))
+    with pytest.raises(ExportError) as refused:
+        reopened(theirs, replace(MODEL, name="pythia"), CORPUS)
+    assert f"the model {name}, but pythia is open" in refused.value.message
+    assert refused.value.hint == f"Start lookups-tui with --model {given} to open it."
+    with pytest.raises(ExportError) as refused:  # another model of the same name
+        reopened(theirs, replace(MODEL, name=name), CORPUS)
+    assert f"{name} (99999999…), but {name} (00000000…) is open" in refused.value.message
+
+
+def test_another_corpus_marks_no_prompts() -> None:
+    again = reopened(document(MARKED), MODEL, ELSEWHERE)
+    assert again.selection == Selection(NEURONS, (), (SelectedHead(NEURON, HEAD),))
+    assert again.note == "Prompts left out: they are of another corpus (demo passages)."
+    without = Selection(NEURONS, (), (SelectedHead(NEURON, HEAD),))
+    again = reopened(document(without), MODEL, ELSEWHERE)
+    assert (again.selection, again.note) == (without, "")
+
+
+@pytest.mark.parametrize("what", ["model", "corpus"])
+async def test_the_app_says_what_it_did_not_take(what: str) -> None:
+    path = Path("of-this-test.json").absolute()
+    explorer = CannedExplorer()
+    explorer.written[path] = MARKED
+    known = explorer.open_export(path).provenance
+    explorer.of_export = (
+        replace(known, model=replace(MODEL, name="gpt2", source="hub:gpt2", fingerprint="9" * 64))
+        if what == "model"
+        else replace(known, corpus=ELSEWHERE)
+    )
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "O")
+        app.screen.query_one("#path", Input).value = str(path)
+        await press(pilot, "enter")
+        if what == "model":
+            assert isinstance(app.screen, OpenExportScreen)
+            assert "--model gpt2" in app.screen.query_one("#problem", WrappedText).text
+            assert not app.selection
+        else:
+            assert app.selection.prompts == ()
+            assert app.selection.neurons == NEURONS
+            assert hints(app).startswith("Prompts left out: they are of another corpus (news). 2 things")
