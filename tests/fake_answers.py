@@ -21,10 +21,10 @@ from tui_lookups.results import (
     CacheInfo,
     CorpusInfo,
     HeadAblation,
+    HeadAttribution,
     HeadAttributions,
     HeadMean,
     HeadOverview,
-    HeadScore,
     Histogram,
     KolmogorovSmirnov,
     ModelInfo,
@@ -75,9 +75,9 @@ def prompt(rank: int) -> Prompt:
     )  # fmt: skip
 
 
-def head_scores() -> tuple[HeadScore, ...]:
+def head_rows() -> tuple[HeadAttribution, ...]:
     values = {HeadId(0, 0): 0.1, HeadId(0, 1): -2.5, HeadId(3, 0): 0.2, HeadId(3, 1): 1.92}
-    return tuple(HeadScore(head, head.layer, head.index, value, value > 1) for head, value in values.items())
+    return tuple(HeadAttribution(h, h.layer, h.index, value, value > 1) for h, value in values.items())
 
 
 def progress(prompts: int) -> ScanProgress:
@@ -197,13 +197,13 @@ class FakeExplorer:
         read = (SourceToken(2, HOSTILE, 1.125), SourceToken(0, TOKENS[0], -0.5)) if sources else ()
         return HeadAttributions(
             neuron, None if text else 101, prompt, "text" if text else "full", TOKENS, 3, 4.25, 4.25,
-            Target("pre_activation", 4.25), head_scores(), OtherComponents(0.1, 4.0, 0.2, 0.23), 4.25, 0.0,
+            Target("pre_activation", 4.25), head_rows(), OtherComponents(0.1, 4.0, 0.2, 0.23), 4.25, 0.0,
             "2sd", 1.0, sources, read, PROVENANCE,
         )  # fmt: skip
 
     def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
         self._asked("heads_overview", neuron=neuron, trimmed=trimmed)
-        means = tuple(HeadMean(s.head, s.layer, s.index, s.attribution, 0.5, s.active) for s in head_scores())
+        means = tuple(HeadMean(s.head, s.layer, s.index, s.attribution, 0.5, s.active) for s in head_rows())
         return HeadOverview(neuron, 20, "full", "2sd", means, PROVENANCE)
 
     def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fake_answers import BECAUSE, HOSTILE, NEURON, TOKENS, FakeExplorer, head_scores
+from tests.fake_answers import BECAUSE, HOSTILE, NEURON, TOKENS, FakeExplorer, head_rows
 from tui_lookups.commands import tables
 from tui_lookups.ids import HeadId
 from tui_lookups.results import Token
@@ -55,14 +55,14 @@ def test_heads_come_by_size_with_the_sum_and_nothing_else_hidden(explorer: FakeE
 
 
 def test_gated_heads_show_gate_and_up(explorer: FakeExplorer) -> None:
-    gated = tuple(replace(score, gate=0.5, up=score.attribution - 0.5) for score in head_scores())
+    gated = tuple(replace(score, gate=0.5, up=score.attribution - 0.5) for score in head_rows())
     table = text_of(replace(explorer.heads(NEURON, prompt=1), heads=gated))
     assert "gate" in table
     assert "+0.500" in table
 
 
 def test_many_heads_are_cut_and_the_cut_is_said(explorer: FakeExplorer) -> None:
-    scores = tuple(replace(head_scores()[0], head=HeadId(0, i), index=i) for i in range(30))
+    scores = tuple(replace(head_rows()[0], head=HeadId(0, i), index=i) for i in range(30))
     table = text_of(replace(explorer.heads(NEURON, prompt=1), heads=scores))
     assert "10 more heads; --json has them all." in table
     assert table.count("L0.H") == 20

@@ -66,6 +66,14 @@ class ExportError(LookupsError):
 class NumericalError(LookupsError):
     """NaN or infinite values where numbers were expected, located by layer."""
 
+    @classmethod
+    def of_layer(cls, layer: int) -> NumericalError:
+        """That of a layer's activations."""
+        return cls(
+            f"Activations of layer {layer} are NaN or infinite.",
+            "Try --dtype float32; if it stays, the weights of that layer are damaged.",
+        )
+
 
 class Cancelled(Exception):
     """Raised inside a job whose answer nobody waits for any more."""
@@ -91,12 +99,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_defect(error: BaseException) -> bool:
-    """Whether an error is nobody's but ours: not one of ours with a hint, and not want of memory."""
+    """Whether an error is a defect: neither a LookupsError nor out of memory."""
     return not isinstance(error, LookupsError) and not is_out_of_memory(error)
 
 
 def as_lookups_error(error: BaseException) -> LookupsError:
-    """Any error as a sentence and a hint: one of ours as it is, want of memory, or a defect (logged)."""
+    """Any error as a sentence and a hint: a LookupsError as it is, out of memory, or a defect (logged)."""
     if isinstance(error, LookupsError):
         return error
     if is_out_of_memory(error):

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.errors import BadIdError
+from tui_lookups.errors import BadIdError, LookupsError
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
@@ -87,3 +87,12 @@ class HeadId:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
         return _as_text(cls)
+
+
+def out_of_reach(head: HeadId, neuron: NeuronId, last_layer: int) -> LookupsError:
+    """What is said of a head that writes after a neuron has read.
+
+    `last_layer` is the last one whose heads reach it, -1 where there is none.
+    """
+    hint = f"Heads reach it up to layer {last_layer}." if last_layer >= 0 else "No head reaches it."
+    return LookupsError(f"{head} does not reach {neuron}: it writes after the neuron has read.", hint)

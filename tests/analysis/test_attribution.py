@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.reference_raw import RawGPT2, RawLlama, RawParts
 from tests.tiny_models import N_HEADS, RECIPES
 from tui_lookups.analysis import attribution
-from tui_lookups.analysis.attribution import Decomposition, active_heads, decompose, head_scores
+from tui_lookups.analysis.attribution import Decomposition, active_heads, attributions_of_heads, decompose
 from tui_lookups.errors import BadIdError, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 
@@ -290,7 +290,7 @@ class TestActiveHeads:
     def test_rows_are_in_layer_then_head_order(self, tiny_model) -> None:
         model = tiny_model("llama")
         found = decompose(model, NeuronId(2, 1), [random_row(10, 10)], [9])[0]
-        rows, threshold = head_scores(found, "2sd")
+        rows, threshold = attributions_of_heads(found, "2sd")
         assert [row.head for row in rows] == [HeadId(layer, h) for layer in range(3) for h in range(N_HEADS)]
         for row in rows:
             assert row.attribution == found.heads[row.layer, row.index]
@@ -299,7 +299,7 @@ class TestActiveHeads:
 
     def test_a_neuron_that_fires_negatively_has_the_heads_that_drive_it_there(self, tiny_model) -> None:
         found = decompose(tiny_model("llama"), NeuronId(0, 1), [random_row(10, 10)], [9])[0]
-        rows, _ = head_scores(found, "top3", sign=-1)
+        rows, _ = attributions_of_heads(found, "top3", sign=-1)
         lowest = sorted(rows, key=lambda row: row.attribution)[:3]
         assert {row.head for row in rows if row.active} == {row.head for row in lowest}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, random_corpus
 from tests.analysis.scan_helpers import RoughModel
 from tui_lookups.analysis import batch_plan
-from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan, plan_batches, sample_prompts
+from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan, plan_batches, sample_ids
 from tui_lookups.analysis.reductions import BatchReducer
 from tui_lookups.analysis.scan_shards import make_shard, merge_shard, scan_shard, shard_end
 from tui_lookups.analysis.scan_state import ScanState, merge_batch
@@ -24,7 +24,7 @@ TOP, LAYERS = 4, range(N_LAYERS)
 
 def plan_of(corpus, batch_tokens: int = 25) -> tuple[BatchPlan, np.ndarray]:
     plan = plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=batch_tokens, seed=0)
-    return plan, sample_prompts(plan, 12, 0)
+    return plan, sample_ids(np.sort(plan.order), 12, 0)
 
 
 def empty_state(model: FakeModel, sample: int) -> ScanState:

@@ -22,9 +22,9 @@ from tui_lookups.results import (
     ExportedNeuron,
     ExportedPrompt,
     Figures,
+    HeadAttribution,
     HeadAttributions,
     HeadMean,
-    HeadScore,
     Histogram,
     ModelInfo,
     NeuronScore,
@@ -122,7 +122,10 @@ def export_document() -> ExportDocument:
     stats = NeuronStats(0.1, 0.2, 0.3, 4.31, -0.17, 60_000, 520, Histogram((0.0, 1.0, 2.0), (500, 20)))
     tokens = (BOS, Token(7, "He[/INST]\x1b[31m"), TOKEN)
     prompt = Prompt(1, 12, 1, tokens, (0.0, -0.1, 4.31), Peak(2, TOKEN, 4.31, None), Trim(1, 4.0, True, ""))
-    heads = (HeadScore(HEAD, 3, 2, 1.92, True), HeadScore(HeadId(3, 3), 3, 3, -0.5, False, 0.25, -0.75))
+    heads = (
+        HeadAttribution(HEAD, 3, 2, 1.92, True),
+        HeadAttribution(HeadId(3, 3), 3, 3, -0.5, False, 0.25, -0.75),
+    )
     attributions = HeadAttributions(
         NEURON,
         12,

@@ -23,9 +23,9 @@ from textual import events
 from textual.keys import _character_to_key, key_to_character
 from textual.pilot import Pilot
 
+from tests.tui.bound_keys import default_keys
 from tests.tui.canned import CannedExplorer
 from tests.tui.test_hostile import check_widgets
-from tui_lookups.tui import keymap
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.opening import Opening
 
@@ -51,7 +51,7 @@ def stays_and_writes_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def every_key() -> tuple[str, ...]:
     """What the app binds, what can be typed, and what moves, in proportion."""
-    bound = {part for _, key in keymap.default_keys() for part in key.split(",")}
+    bound = {part for _, key in default_keys() for part in key.split(",")}
     typed = {_character_to_key(character) for character in string.printable[:95]}
     moving = {"home", "end", "pageup", "pagedown", "backspace", "delete", "ctrl+c", "ctrl+u", "shift+tab"}
     once = sorted(bound | typed | moving)

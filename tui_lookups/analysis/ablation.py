@@ -31,7 +31,7 @@ from tui_lookups.analysis.attribution import active_heads, decompose
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
 from tui_lookups.results import (
     AblatedPrompt,
@@ -128,10 +128,7 @@ def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Pr
     model.check_head(head)
     last = model.architecture.last_head_layer(neuron.layer)
     if head.layer > last:
-        raise LookupsError(
-            f"{head} does not reach {neuron}: it writes after the neuron has read.",
-            f"Heads reach it up to layer {last}." if last >= 0 else "No head reaches a neuron of layer 0.",
-        )
+        raise out_of_reach(head, neuron, last)
     if preset == "paper" and head.layer == neuron.layer:
         raise LookupsError(
             f"Preset paper leaves out the heads of {neuron}'s own layer, {head} among them.",

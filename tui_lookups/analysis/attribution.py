@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import LookupsError, UnsupportedModelError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
-from tui_lookups.results import ActivityRule, HeadScore, OtherComponents, Preset
+from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
 
 _FEW_HEADS = 12
 _ACTIVE_TOP = 3
@@ -171,11 +171,9 @@ def decompose(
         )
     if source_head is not None:
         model.check_head(source_head)
-        if source_head.layer > model.architecture.last_head_layer(neuron.layer):
-            raise LookupsError(
-                f"{source_head} does not reach {neuron}: it writes after the neuron has read.",
-                f"Heads reach it up to layer {model.architecture.last_head_layer(neuron.layer)}.",
-            )
+        last = model.architecture.last_head_layer(neuron.layer)
+        if source_head.layer > last:
+            raise out_of_reach(source_head, neuron, last)
     results: list[Decomposition] = []
     most = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_ELSEWHERE)
     for start, end in _batches([len(row) for row in rows], most):
@@ -361,19 +359,19 @@ def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarr
     return attributions > threshold, threshold
 
 
-def head_scores(
+def attributions_of_heads(
     decomposition: Decomposition, rule: ActivityRule, sign: int = 1
-) -> tuple[tuple[HeadScore, ...], float]:
+) -> tuple[tuple[HeadAttribution, ...], float]:
     """Every head that reaches the neuron, in layer then head order, and the activity threshold.
 
     `sign` is -1 where the neuron fires negatively: a head is active when it drives it that way.
     """
     heads = decomposition.heads
     mask, threshold = active_heads(sign * heads.ravel(), rule)
-    scores = []
+    rows = []
     for place, value in enumerate(heads.ravel()):
         head = HeadId(*divmod(place, heads.shape[1]))
         gate = None if decomposition.gate is None else float(decomposition.gate.ravel()[place])
         up = None if decomposition.up is None else float(decomposition.up.ravel()[place])
-        scores.append(HeadScore(head, head.layer, head.index, float(value), bool(mask[place]), gate, up))
-    return tuple(scores), sign * threshold
+        rows.append(HeadAttribution(head, head.layer, head.index, float(value), bool(mask[place]), gate, up))
+    return tuple(rows), sign * threshold

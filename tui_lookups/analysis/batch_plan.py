@@ -93,11 +93,6 @@ def _pack(ids: Ints, lengths: Ints, batch_tokens: int) -> list[Ints]:
     return runs
 
 
-def sample_prompts(plan: BatchPlan, size: int, seed: int) -> Ints:
-    """Prompt ids of a uniform random sample of at most `size` of the plan's prompts, ascending."""
-    return sample_ids(np.sort(plan.order), size, seed)
-
-
 def sample_ids(ids: Ints, size: int, seed: int) -> Ints:
     """Those of at most `size` of the (ascending) prompt ids with the smallest hashes, ascending.
 

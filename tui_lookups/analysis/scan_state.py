@@ -162,10 +162,7 @@ class ScanState:
         """Raise NumericalError naming the first layer with NaN or infinite activations."""
         for layer, broken in zip(layers, self.broken.tolist(), strict=True):
             if broken:
-                raise NumericalError(
-                    f"Activations of layer {layer} are NaN or infinite.",
-                    "Try --dtype float32; if it stays, the weights of that layer are damaged.",
-                )
+                raise NumericalError.of_layer(layer)
 
     # --- checkpoints ---
 

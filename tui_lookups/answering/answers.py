@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.analysis.ablation import Case, ablate_head, mean_z, summarise
-from tui_lookups.analysis.attribution import Decomposition, active_heads, decompose, head_scores
+from tui_lookups.analysis.attribution import Decomposition, active_heads, attributions_of_heads, decompose
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import dropped_by_paper, trim_prompts
@@ -122,7 +122,7 @@ def head_attributions(
     found = decompose(
         model, neuron, [place.ids], [place.position], source_head=sources, preset=preset, poll=poll
     )[0]
-    heads, threshold = head_scores(found, rule, place.sign)
+    heads, threshold = attributions_of_heads(found, rule, place.sign)
     tokens = model.vocabulary.tokens(list(place.ids))
     return HeadAttributions(
         neuron=neuron,
@@ -282,25 +282,19 @@ def examples(
 
     Text and activity are those of the trimmed prompt. Preset "paper" leaves long trimmed prompts out.
     """
-    kept = [
-        prompt
-        for prompt in prompts
-        if preset != "paper"
-        or prompt.trimmed is None
-        or not dropped_by_paper(prompt.trimmed, prompt.peak.position)
-    ]
+    kept = counted_prompts(prompts, preset)
     places = [place_of(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
     )
     heads, made = 0, []
     for prompt, place, decomposition in zip(kept, places, found, strict=True):
-        scores, _ = head_scores(decomposition, rule, place.sign)
-        heads = len(scores)
+        attributed, _ = attributions_of_heads(decomposition, rule, place.sign)
+        heads = len(attributed)
         shown = [i for i in place.ids[: place.position + 1] if i not in model.vocabulary.special_ids]
         text = "".join(token.text for token in model.vocabulary.tokens(shown))
         follows = None if prompt.peak.next_token is None else prompt.peak.next_token.text
-        active = tuple(score.head for score in scores if score.active)
+        active = tuple(row.head for row in attributed if row.active)
         made.append(Example(prompt.prompt_id, text, follows, active))
     return heads, tuple(made)
 

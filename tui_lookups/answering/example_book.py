@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.places import top_entries
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ class ExampleBook:
         Scans the corpus to its end first.
         """
         self._engine.check_neuron(neuron)
-        self._scan.wait()
         sign, settings = self._sign(), self._engine.settings
+        check_firing_sign(sign, gated=self._engine.model_info().gated)
+        self._scan.wait()
         provenance = self.provenance()
 
         def work(model: LookupModel, poll: Poll) -> NeuronExamples:
@@ -99,11 +101,9 @@ class ExampleBook:
                 f"{neuron} has no prompts in the {part} half of the corpus.",
                 "Explanations need a corpus of several documents.",
             )
-        if head.layer >= found.heads // self._engine.model_info().n_heads:
-            raise LookupsError(
-                f"{head} does not reach {neuron}: it writes after the neuron has read.",
-                "Choose a head of an earlier layer.",
-            )
+        reaching = found.heads // self._engine.model_info().n_heads
+        if head.layer >= reaching:
+            raise out_of_reach(head, neuron, reaching - 1)
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from tui_lookups.commands.tables import facts, render
+from tui_lookups.commands.tables import facts, render, table_of
 from tui_lookups.results import (
     ExplainedList,
     Explanation,
@@ -52,14 +51,6 @@ def _words(text: str, style: str = "") -> Text:
 
 def _by(model: str | None, cached: bool) -> str:
     return (model or "a person") + (" (cached)" if cached else "")
-
-
-def _table(*columns: str, right: Iterable[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    numbers = set(right)
-    for column in columns:
-        table.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
-    return table
 
 
 @render.register
@@ -109,7 +100,7 @@ def _figures(name: str, score: Figures) -> list[str]:
 @render.register
 def _(result: ExplanationScore) -> RenderableType:
     names = ("score", "F1", "precision", "recall", "AUC", "tp", "fp", "tn", "fn", "unanswered")
-    table = _table("", *names, right=names)
+    table = table_of("", *names, numbers=names)
     table.add_row(*map(_words, _figures("this explanation", result.score)))
     if result.control is not None:
         table.add_row(*map(_words, _figures(f"control: {result.control.origin}", result.control.score)))
@@ -143,7 +134,7 @@ def _left_out(left_out: Iterable[LeftOut]) -> list[RenderableType]:
 
 @render.register
 def _(result: NeuronExplanations) -> RenderableType:
-    table = _table("head", "by", "active when")
+    table = table_of("head", "by", "active when")
     for each in result.explanations:
         table.add_row(*map(_words, (str(each.head), _by(each.model, each.cached), each.explanation)))
     return Group(
@@ -164,7 +155,7 @@ def _summary(summary: Summary) -> str:
 @render.register
 def _(result: ScoreReport) -> RenderableType:
     numbers = ("score", "F1", "AUC", "control", "unanswered")
-    table = _table("neuron", "head", *numbers, "explanation", right=numbers)
+    table = table_of("neuron", "head", *numbers, "explanation", numbers=numbers)
     for each in result.scores:
         control = None if each.control is None else each.control.score.head_explanation_score
         figures = map(figure, (each.score.head_explanation_score, each.score.f1, each.score.roc_auc, control))
@@ -189,7 +180,7 @@ def _(result: ScoreReport) -> RenderableType:
 
 @render.register
 def _(result: ExplainedList) -> RenderableType:
-    table = _table("model", "neuron", "head", "score", "by", "active when", right=("score",))
+    table = table_of("model", "neuron", "head", "score", "by", "active when", numbers=("score",))
     for entry in result.explained:
         about, score = entry.explanation, entry.score
         table.add_row(

@@ -376,7 +376,4 @@ def _as_bridge_hook(hook: Hook) -> Callable[..., Tensor | None]:
 def require_finite(values: Tensor, layer: int) -> None:
     """Raise NumericalError, naming the layer, when an activation is NaN or infinite."""
     if not bool(torch.isfinite(values).all()):
-        raise NumericalError(
-            f"Activations of layer {layer} are NaN or infinite.",
-            "Try --dtype float32; if it stays, the weights of that layer are damaged.",
-        )
+        raise NumericalError.of_layer(layer)

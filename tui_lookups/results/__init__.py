@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from tui_lookups.results.atlas import Atlas as Atlas
     from tui_lookups.results.atlas import AtlasLayer as AtlasLayer
     from tui_lookups.results.atlas import AtlasNeuron as AtlasNeuron
+    from tui_lookups.results.attribution import HeadAttribution as HeadAttribution
     from tui_lookups.results.attribution import HeadAttributions as HeadAttributions
     from tui_lookups.results.attribution import HeadMean as HeadMean
     from tui_lookups.results.attribution import HeadOverview as HeadOverview
-    from tui_lookups.results.attribution import HeadScore as HeadScore
     from tui_lookups.results.attribution import OtherComponents as OtherComponents
     from tui_lookups.results.attribution import SourceToken as SourceToken
     from tui_lookups.results.attribution import Target as Target
@@ -117,7 +117,9 @@ _NAMES = {
         "KolmogorovSmirnov PairComparison"
     ),
     "atlas": "Atlas AtlasLayer AtlasNeuron",
-    "attribution": "HeadAttributions HeadMean HeadOverview HeadScore OtherComponents SourceToken Target",
+    "attribution": (
+        "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
+    ),
     "base": (
         "SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo Preset Provenance "
         "ScanEngine Sign SignSetting Token"

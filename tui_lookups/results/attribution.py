@@ -10,7 +10,7 @@ from tui_lookups.results.base import ActivityRule, Provenance, Token
 
 
 @dataclass(frozen=True, slots=True)
-class HeadScore:
+class HeadAttribution:
     """A head's direct attribution; for gated MLPs also its share through the gate and through W_in.
 
     `gate` is rho/2 * g_c * u, `up` is rho/2 * g * u_c; they sum to `attribution`. None for plain MLPs.
@@ -69,7 +69,7 @@ class HeadAttributions:
     activation: float
     pre_activation: float
     target: Target
-    heads: tuple[HeadScore, ...]
+    heads: tuple[HeadAttribution, ...]
     other: OtherComponents
     sum: float
     remainder: float

@@ -16,7 +16,7 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 from typing import TypeAlias
@@ -124,14 +124,6 @@ def binding_of(action: str) -> Binding:
     raise KeyError(action)
 
 
-def default_keys() -> Iterator[tuple[str, str]]:
-    """(action id, key) of every binding there is."""
-    for node in dict.fromkeys(node for chain in places() for node in chain):
-        for binding in _own(node):
-            if binding.id:
-                yield binding.id, binding.key
-
-
 @cache
 def places() -> tuple[Chain, ...]:
     """Where the focus can be: a widget, its screen and, unless it is a dialog, the app.
@@ -197,7 +189,7 @@ def _key(action: str, written: str) -> str:
         )
     if key not in _key_names():
         raise SettingsError(
-            f"keys: {action} cannot be on {written!r}, which is no key.",
+            f"keys: {action} cannot be on {written!r}, which is not a valid key.",
             "Write a character, ctrl+ and a letter, or a name like f5, space, escape or pagedown.",
         )
     return key

@@ -12,7 +12,7 @@ from tui_lookups.tui.walk_state import WalkState
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
-    from tui_lookups.results import Direction, HeadAttributions, HeadOverview, HeadScore
+    from tui_lookups.results import Direction, HeadAttribution, HeadAttributions, HeadOverview
 
 _NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
 
@@ -25,7 +25,7 @@ class WalkHeads(WalkState):
         """Whether the head attributions come with their gate and up shares."""
         return self.heads is not None and self.heads.provenance.model.gated
 
-    def score(self, head: HeadScore) -> float:
+    def score(self, head: HeadAttribution) -> float:
         """A head's attribution through the read direction that is chosen."""
         if self.direction == "gate" and head.gate is not None:
             return head.gate

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.widgets import Input
 
+from tui_lookups.ids import out_of_reach
 from tui_lookups.tui.asks import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
@@ -116,7 +117,7 @@ class TokenPart(WalkBase):
                 f"{head} does not exist: the model has {model.n_layers} layers of {model.n_heads} heads."
             )
         elif head.layer > walk.neuron.layer:
-            self.say(f"{head} does not reach {walk.neuron}: it writes after the neuron has read.")
+            self.say(out_of_reach(head, walk.neuron, walk.neuron.layer).message)
         else:
             self.open_place(Place(walk.token, walk.neuron, walk.prompt_id, head, "detail"))
 

@@ -77,8 +77,8 @@ def scan_text(status: Status, *, words: bool = False) -> str:
 def _scan(scan: ScanProgress, words: bool) -> str:
     if scan.state == "done":
         return "scan done"
-    if scan.state in ("failed", "stopped"):
-        return f"scan {scan.state} {visible(scan.message)}".strip()
+    if scan.state == "failed":
+        return f"scan failed {visible(scan.message)}".strip()
     share = scan.prompts / scan.total_prompts if scan.total_prompts else 0.0
     message = visible(scan.message)
     if words:
