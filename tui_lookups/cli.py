@@ -99,7 +99,9 @@ def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth
     gc.enable()
     for name, given in (("--token", token), ("--plain", plain), ("--low-bandwidth", low_bandwidth)):
         if given is not None:
-            raise click.UsageError(f"{name} only applies to the app and cannot be combined with a subcommand.", ctx)
+            raise click.UsageError(
+                f"{name} only applies to the app and cannot be combined with a subcommand.", ctx
+            )
     return None
 
 

@@ -58,7 +58,7 @@ from tui_lookups.settings_values import parse_layers as parse_layers
 from tui_lookups.settings_values import parse_size as parse_size
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"trimmed": True}}
-"""What a preset puts in place of the defaults; what is said by flag, environment or file outranks it."""
+"""What a preset puts in place of the defaults; what is set by flag, environment or file outranks it."""
 
 _NOT_IN_FILE = frozenset({"trust_remote_code"})  # a file copied from elsewhere must not run code
 
@@ -68,7 +68,7 @@ def _default_cache_dir() -> Path:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. What the functions in the annotations mean is said in settings_values.py."""
+    """All settings. The functions in the annotations are explained in settings_values.py."""
 
     model: Annotated[Text, text("The model.", "demo, smollm2, a hub name, a folder or a .gguf file")] = "demo"
     corpus: Annotated[

@@ -129,7 +129,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
             raise ValueError(f"{part!r} is neither a layer nor a range of layers")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first or last >= MOST_LAYERS:
-            raise ValueError(f"{part!r} is no range of layers")
+            raise ValueError(f"{part!r} is not a valid range of layers")
         layers.update(range(first, last + 1))
     return tuple(sorted(layers))
 
@@ -153,7 +153,7 @@ def parse_keys(text: str) -> dict[str, str]:
     for part in text.split():
         action, equals, key = part.partition("=")
         if not (action and equals and key):
-            raise ValueError(f"{part!r} is no action=key")
+            raise ValueError(f"{part!r} is not a valid action=key")
         keys[action] = key
     return keys
 
@@ -167,7 +167,7 @@ def parse_size(text: str) -> int:
     """Bytes in "20GB" (powers of ten), "20GiB" (powers of two) or "1000". Raises ValueError otherwise."""
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise ValueError(f"{text!r} is no size")
+        raise ValueError(f"{text!r} is not a valid size")
     unit = match[2].upper()
     return int(float(match[1]) * (_BINARY_UNITS[unit] if match[3] else _UNITS[unit]))
 

@@ -60,7 +60,7 @@ def test_a_corpus_that_has_moved_is_found_where_the_person_says(bench: Bench) ->
         ("/provenance/model/source", "/nowhere/model", "no model at"),
         ("/provenance/corpus/source", "hub:nobody/has-this@abc", "not fetched unasked"),
         ("/provenance/corpus/source", "few.jsonl", "does not say where its corpus lies"),
-        ("/provenance/corpus/source", "/etc/passwd", "no kind of corpus"),
+        ("/provenance/corpus/source", "/etc/passwd", "not a supported corpus format"),
         ("/provenance/corpus", None, "names no corpus"),
         ("/provenance/dtype", "float1", "dtype cannot be 'float1'"),
         ("/provenance/parameters/top", "many", "top cannot be 'many'"),
@@ -114,7 +114,7 @@ def test_files_that_are_no_exports(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("tolerance", [float("nan"), float("inf"), -1.0])
 def test_a_tolerance_that_is_none(bench: Bench, tolerance: float) -> None:
-    with pytest.raises(LookupsError, match="is no tolerance"):
+    with pytest.raises(LookupsError, match="is not a valid tolerance"):
         verify(bench, bench.path, tolerance=tolerance)
 
 

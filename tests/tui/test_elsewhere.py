@@ -278,9 +278,9 @@ async def test_a_session_that_is_not_there_or_damaged_is_said() -> None:
     async with running(explorer) as (app, pilot):
         await press(pilot, "R")
         assert "No session" in hints(app)
-        explorer.fail["load_session"] = LookupsError("The saved session is damaged.", "It is left out.")
+        explorer.fail["load_session"] = LookupsError("The saved session is damaged.", "It is ignored.")
         await press(pilot, "R")
-        assert hints(app) == "The saved session is damaged. It is left out."
+        assert hints(app) == "The saved session is damaged. It is ignored."
 
 
 async def test_a_session_that_cannot_be_saved_is_told() -> None:
@@ -319,9 +319,9 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
             ("s", "Explanations are about"),
             ("E", "Explanations are about"),
             ("W", "Explanations are about"),
-            ("a", "means over all prompts are on the walk"),
-            ("c", "there is no trim"),
-            ("g", "Here every direction is read at once"),
+            ("a", "the mean over all prompts is on the main screen"),
+            ("c", "always attributed as a whole"),
+            ("g", "Both directions are read at once here"),
         ):
             screen.query_one(Hints).say("")
             await press(pilot, key)

@@ -88,7 +88,7 @@ def terminal(environment: Mapping[str, str], is_terminal: bool) -> Iterator[Find
     """What colours and what copying the app will have here."""
     term, depth = environment.get("TERM", ""), environment.get("COLORTERM", "")
     if not is_terminal:
-        yield Finding("terminal", "note", "stdout is no terminal: subcommands work, the app does not open")
+        yield Finding("terminal", "note", "stdout is not a terminal: subcommands work, the app does not open")
     elif term in ("", "dumb"):
         yield Finding(
             "terminal", "problem", f"TERM is {term!r}: the app cannot draw", "Set TERM, e.g. xterm-256color."

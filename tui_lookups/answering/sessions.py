@@ -64,7 +64,7 @@ def load_session(cache_dir: Path, *, model: str, corpus: str | None) -> SessionS
     Raises LookupsError, with what is wrong with the file, when it cannot be used.
     """
     path = session_path(cache_dir, model)
-    hint = f"It is left out; leaving the app writes {path} anew."
+    hint = f"It is ignored; quitting the app overwrites {path}."
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -73,7 +73,7 @@ def load_session(cache_dir: Path, *, model: str, corpus: str | None) -> SessionS
     except OSError as error:
         raise LookupsError(f"The saved session cannot be read: {reason(error)}.", hint) from error
     if len(data) > _MOST_BYTES:
-        raise LookupsError("The saved session is far too long to be one.", hint)
+        raise LookupsError("The saved session is too large to be a session file.", hint)
     try:
         session = from_json_bytes(SessionState, _checked(data))
     except DecodeError as error:

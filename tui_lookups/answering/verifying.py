@@ -190,7 +190,7 @@ def verify(
         shelf: everything explained so far, for what is not asked again.
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise LookupsError(f"{tolerance} is no tolerance.", "Give a number from 0, such as 1e-5.")
+        raise LookupsError(f"{tolerance} is not a valid tolerance.", "Give a number from 0, such as 1e-5.")
     settings, notes = settings_for(document, base, model, corpus)
     claimed = document.provenance
     prompts = 0 if claimed.corpus is None else claimed.corpus.prompts

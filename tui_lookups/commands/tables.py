@@ -5,7 +5,7 @@
    `rich.text.Text`, so that neither markup nor an escape sequence in it is ever interpreted.
 3. `to_text` lays it out for a stream: as wide as the terminal, or unwrapped and uncoloured for a pipe.
 
-Only `tui_lookups.cli` imports this module, and only when a table is printed.
+The modules of commands/ import it, and only when a table is printed.
 """
 
 from __future__ import annotations

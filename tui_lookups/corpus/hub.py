@@ -270,8 +270,8 @@ def _hub_errors(repo: str) -> Iterator[None]:
         raise
     except GatedRepoError as error:
         raise CorpusError(
-            f"The data set {repo} is gated: the hub wants to know who asks.",
-            "Accept its terms on the hub and set HF_TOKEN.",
+            f"The data set {repo} is gated: its terms must be accepted on the hub.",
+            "Accept them there and set HF_TOKEN.",
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise CorpusError(

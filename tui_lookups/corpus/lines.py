@@ -87,7 +87,7 @@ def _text_field(path: Path, number: int, line: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise CorpusError(
-            f"{path}, line {number}: the text holds half of a surrogate pair, which is no character.",
+            f"{path}, line {number}: the text holds half of a surrogate pair, which is not a character.",
             "Write the text as UTF-8, or both halves of the pair.",
         ) from error
     return text

@@ -133,7 +133,8 @@ def open_source(spec: str, *, offline: bool = False, revisions: RevisionStore | 
     _check_file(resolved)
     if _ending(resolved) not in READERS:
         raise CorpusError(
-            f"{spec} ends in {_ending(resolved)!r}, which is no kind of corpus.", f"Name {_ALLOWED}."
+            f"{spec} ends in {_ending(resolved)!r}, which is not a supported corpus format.",
+            f"Name {_ALLOWED}.",
         )
     return FileSource(resolved.name, str(resolved), (resolved,))
 

@@ -150,7 +150,10 @@ class TokenBudget:
             self._reserved += tokens
 
     def settle(self, reserved: int, used: int) -> None:
-        """A reserved request has ended, having used so many tokens (0 when it failed)."""
+        """A reserved request has ended, having used so many tokens.
+
+        `used` is 0 where the endpoint cannot be asked, and `reserved` where it is not known.
+        """
         with self._lock:
             self._reserved -= reserved
             self._spent += used

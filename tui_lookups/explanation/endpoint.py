@@ -61,7 +61,7 @@ def find_endpoint(base_url: str | None, model: str) -> Endpoint:
         sound = False
     if not sound:
         raise ExplainerError(
-            "The base URL of the explainer is no http or https URL.",
+            "The base URL of the explainer is not a valid http or https URL.",
             "Write it like http://127.0.0.1:8000/v1.",
         )
     if parts.username or parts.password or parts.query or parts.fragment:

@@ -65,8 +65,8 @@ def hub_folder(
         raise
     except GatedRepoError as error:
         raise ModelLoadError(
-            f"{name} is gated: the hub wants to know who asks.",
-            "Accept its terms on the hub and set HF_TOKEN.",
+            f"{name} is gated: its terms must be accepted on the hub.",
+            "Accept them there and set HF_TOKEN.",
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelLoadError(

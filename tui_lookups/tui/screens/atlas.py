@@ -91,7 +91,7 @@ class AtlasRows(RowList):
         return len(self.neurons)
 
     def heading(self, width: int) -> list[Segment]:
-        return [Segment(fit("    #  neuron          s", width), self.palette.heading)]
+        return [Segment(fit("    #  neuron  top congr.", width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, found = self.palette, self.neurons[index]

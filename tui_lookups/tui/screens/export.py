@@ -40,7 +40,7 @@ class ExportScreen(PathDialog[str]):
     def submit(self, path: Path) -> None:
         if path.exists() and path != self._replace:
             self._replace = path
-            self.say("That file exists. Enter again replaces it; or type another name.")
+            self.say("That file exists. Press enter again to replace it, or type another name.")
             return
         self.working("Writing…")
         selection, overwrite = self._selection, path == self._replace

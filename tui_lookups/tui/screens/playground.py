@@ -44,9 +44,9 @@ _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
 _OF_THE_WALK = "Works on the neuron's prompts, not on a typed text"
 _NOT_HERE = {
-    "all": "There is one text here: means over all prompts are on the walk ({key}).",
-    "context": "A typed text is attributed whole: there is no trim.",
-    "direction": "Here every direction is read at once; on the walk ({key}) one at a time.",
+    "all": "Only one text is shown; the mean over all prompts is on the main screen ({key}).",
+    "context": "A typed text is always attributed as a whole.",
+    "direction": "Both directions are read at once here; one at a time on the main screen ({key}).",
 }
 """Why a view of the heads that exists on the walk does not exist here."""
 

@@ -61,7 +61,7 @@ class RoutePart(WalkBase):
     def action_history(self, by: int) -> None:
         place = self.trail.back(self.here()) if by < 0 else self.trail.forward(self.here())
         if place is None:
-            self.say("This is where the walk began." if by < 0 else "Nothing was gone back from.")
+            self.say("This is where the walk began." if by < 0 else "There is nothing to go forward to.")
             return
         self.walk.forget_story()
         self._arrive(place)

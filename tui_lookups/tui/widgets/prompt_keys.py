@@ -21,7 +21,7 @@ PROMPT_KEYS: tuple[Binding, ...] = (
     Binding("slash", "screen.search_prompts", "find", id="prompts.find", tooltip="Find text in the prompts"),
     _hidden("n", "match(1)", "next match", "match", "The next place the text is found; else the next prompt"),
     _hidden("N", "match(-1)", "match back", "match-back", "The place before; else the prompt before"),
-    Binding("z", "more", "more text", id="prompts.more", tooltip="One line or four a closed prompt"),
+    Binding("z", "more", "more text", id="prompts.more", tooltip="Closed prompts: one or four lines"),
     Binding(
         "K",
         "kind",

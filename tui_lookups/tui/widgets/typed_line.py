@@ -40,7 +40,7 @@ class SearchLine(TypedLine):
     """A line whose text sifts or finds while it is typed. The screen has `action_leave_line`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "keep", id="line.enter", tooltip="Keep what is found and go to it"),
+        Binding("enter", "submit", "keep", id="line.enter", tooltip="Keep the filter and go to the list"),
         Binding(
             "escape", "screen.leave_line", "give up", id="line.leave", tooltip="Forget the text and go back"
         ),
