@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.checks import check_prompt_id
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import PositionPredictions, Prediction, PromptPredictions
@@ -34,10 +35,11 @@ class PredictionBook:
     def predictions(self, prompt_id: int, position: int, *, top: int) -> PromptPredictions:
         """Predictions after `position` of a prompt of the corpus, and after those in its stretch.
 
-        Raises LookupsError where the prompt has no such position.
+        Raises LookupsError where there is no such prompt, or it has no such position.
         """
         engine = self._engine
         corpus = engine.corpus(arrays=True)
+        check_prompt_id(prompt_id, corpus.info.prompts)
         row = corpus.window_tokens(prompt_id).tolist()
         if not 0 <= position < len(row):
             raise LookupsError(

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.places import Entry, sampled_ids, top_entries
 from tui_lookups.answering.scan_session import ScanSession
@@ -53,6 +54,7 @@ class PromptBook:
     def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
         """The top prompts; with `wait` the corpus is scanned to its end first."""
         self._check(neuron, top)
+        check_firing_sign(sign, gated=self._engine.model_info().gated)
         if not wait and self._scan.index() is None:
             self._scan.start()
             return self._show(self._build(neuron, top, sign, trim=False))

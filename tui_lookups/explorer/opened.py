@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tui_lookups import results
+from tui_lookups.answering import checks
 from tui_lookups.answering.atlas_book import AtlasBook
 from tui_lookups.answering.background import Question, ask, begin
 from tui_lookups.answering.congruence_book import CongruenceBook
@@ -175,10 +176,12 @@ class Opened:
 
     def _ranking_sign(self, sign: Sign | None) -> Sign:
         """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
+        checks.check_sign(sign)
         return sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
 
     def _sign(self, sign: Sign | None) -> Sign:
         """The sign of firing that counts."""
+        checks.check_sign(sign)
         if sign is not None:
             return sign
         if self.settings.sign != "auto":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tui_lookups import results
+from tui_lookups.answering import checks
 from tui_lookups.answering.atlas_book import read_tokens
 from tui_lookups.explorer.opened import Opened
 from tui_lookups.ids import HeadId, NeuronId
@@ -64,16 +65,23 @@ class Walk(Opened):
         Raises:
             UnknownTokenError: not one token of the vocabulary; close ones are named.
         """
+        checks.check_count("top", top)
+        by = self._ranking_sign(sign)
         vocabulary = self._engine.vocabulary()
         found = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
-        chosen = self._engine.layers() if layers is None else layers
-        by = self._ranking_sign(sign)
+        if layers is None:
+            chosen = self._engine.layers()
+        else:
+            info = self.model_info()
+            checks.check_layers(layers, info.n_layers, info.name)
+            chosen = tuple(layers)
         return self._congruence.neurons(
             found, top=top, layers=chosen, sign=by, next_token_only=next_token_only
         )
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         """The tokens a neuron promotes and suppresses most."""
+        checks.check_count("top", top)
         return self._congruence.tokens(neuron, top)
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
@@ -96,10 +104,12 @@ class Walk(Opened):
         Raises:
             UnknownTokenError: a rejected text is not one token.
         """
+        checks.check_count("per_layer", per_layer)
+        by = self._ranking_sign(sign)
         if reject is None:
             listed = self.settings.atlas_reject
             reject = () if listed is None else read_tokens(listed)
-        return self._atlas.atlas(per_layer, reject, self._ranking_sign(sign))
+        return self._atlas.atlas(per_layer, reject, by)
 
     # --- highest-activating prompts (METHOD 3) ---
 
@@ -141,6 +151,7 @@ class Walk(Opened):
 
         `top` of them, by default as many as the setting says.
         """
+        checks.check_kind(kind)
         if kind == "top":
             return self.prompts(neuron, top=top)
         return self._prompts.sampled(neuron, kind, top=self._kept(top))
@@ -173,12 +184,14 @@ class Walk(Opened):
     def _listed(
         self, neuron: NeuronId, kind: PromptKind, top: int | None, sign: Sign | None
     ) -> NeuronPrompts:
+        checks.check_sign(sign)
         if kind == "top":
             return self.prompts(neuron, top=top, sign=sign)
         return self.sampled_prompts(neuron, kind, top=top)
 
     def _kept(self, top: int | None) -> int:
         """How many prompts are asked for: all that the index keeps, unless it is said."""
+        checks.check_count("top", top)
         return self.settings.top if top is None else top
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
@@ -205,8 +218,9 @@ class Walk(Opened):
             prompt_id: the prompt by its number in the corpus.
             top: tokens a position.
         Raises:
-            LookupsError: the prompt has no such position.
+            LookupsError: the corpus has no such prompt, or the prompt no such position.
         """
+        checks.check_count("top", top)
         return self._predictions.predictions(prompt_id, position, top=top)
 
     # --- head attribution (METHOD 4) ---
@@ -268,6 +282,7 @@ class Walk(Opened):
             LookupsError: the head does not reach the neuron.
             UnsupportedModelError: the raw basis, in which no attribution says where a head is active.
         """
+        checks.check_ablation(method, positions)
         cut = self.settings.trimmed if trimmed is None else trimmed
         sign = self._sign(None)
         return self._heads.ablate(neuron, head, method=method, positions=positions, trimmed=cut, sign=sign)
