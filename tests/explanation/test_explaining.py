@@ -116,8 +116,28 @@ def test_an_answer_without_words_is_not_kept(bench: Bench, server: ChatServer) -
     server.reply = lambda message: ("<think>hm</think>", None)
     with pytest.raises(AnswerError, match="ended with no text"):
         bench.explaining.explain(NEURON, HEAD)
+    server.reply = lambda message: ("<think>Okay, the pieces", None)
+    with pytest.raises(AnswerError, match="ended with no text"):
+        bench.explaining.explain(NEURON, HEAD)
     server.reply = lambda message: ("Words.", None)
     assert bench.explaining.explain(NEURON, HEAD).explanation == "Words."
+
+
+def test_an_answer_that_was_kept_though_it_never_left_its_thoughts(
+    bench: Bench, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions did: it is refused, and costs the other heads nothing."""
+    server.reply = lambda message: ("<think>Okay, the pieces", None)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("tui_lookups.answering.explaining.read_explanation", str.strip)
+        bench.explaining.explain(NEURON, HEAD)
+    server.reply = lambda message: ("Words.", None)
+    with pytest.raises(AnswerError, match="ended with no text"):
+        bench.explaining.explain(NEURON, HEAD)
+    found = bench.explaining.explain_all(NEURON)
+    assert HEAD in [left.head for left in found.left_out]
+    assert all(each.explanation == "Words." for each in found.explanations)
+    assert bench.explaining.explain(NEURON, HEAD, fresh=True).explanation == "Words."
 
 
 # --- the index of what has been explained ---

@@ -87,6 +87,10 @@ def test_answers(text: str, answer: str | None) -> None:
 def test_thoughts_are_no_explanation() -> None:
     assert read_explanation("<think>hm\nhm</think>\n After not. ") == "After not."
     assert read_explanation("After <think>.") == "After <think>."
+    # cut inside its thoughts: it never came to an explanation
+    assert read_explanation("<think>Okay, the pieces\nall seem") == ""
+    assert read_explanation("\n <think>") == ""
+    assert read_yes_no("<think>No") is None
 
 
 def test_probability_of_yes_adds_spellings_up() -> None:

@@ -121,10 +121,14 @@ class Explaining:
     def _kept(
         self, neuron: NeuronId, head: HeadId, request: ChatRequest, asked: Asked, active: int, inactive: int
     ) -> Explanation:
-        """An answer as an explanation, in the index of explanations from now on."""
+        """An answer as an explanation, in the index of explanations from now on.
+
+        Raises AnswerError where there is none, or it explains nothing.
+        """
         answer = asked.answer
         if answer is None:
             raise AnswerError(asked.problem or "There is no answer.", "Ask again.")
+        _has_text(answer)  # earlier versions kept what was cut inside a model's thoughts
         cut = answer.finish_reason == "length"
         made = Explanation(
             neuron=neuron,
@@ -217,10 +221,10 @@ class Explaining:
         )
         found = []
         for (head, request, active, inactive), each in zip(asking, asked, strict=True):
-            if each.answer is None:
-                left_out.append(LeftOut(neuron, head, each.problem or "There is no answer."))
-            else:
+            try:
                 found.append(self._kept(neuron, head, request, each, active, inactive))
+            except AnswerError as error:
+                left_out.append(LeftOut(neuron, head, error.message))
         return NeuronExplanations(
             neuron=neuron,
             explanations=tuple(found),

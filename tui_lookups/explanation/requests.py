@@ -65,7 +65,9 @@ Judging by the description alone, is the head active on this piece? Answer with 
 
 _NONE = "(none)"
 _MARK = " >>>"
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<think>.*?</think>|\A\s*<think>.*", re.DOTALL)
+"""A reasoning model's thoughts: closed ones, or all of an answer that was cut inside them."""
+
 _YES_OR_NO = re.compile(r"\W*(?:answer\W+)?(yes|no)\b(?!\s*(?:or|/)\s*(?:yes|no)\b)", re.IGNORECASE)
 
 
@@ -122,7 +124,10 @@ def score_request(explanation: str, example: Example) -> ChatRequest:
 
 
 def read_explanation(text: str) -> str:
-    """The explanation in an answer: a reasoning model's closed thoughts and outer spaces taken off."""
+    """The explanation in an answer: a reasoning model's thoughts and outer spaces taken off.
+
+    Empty where the answer was cut inside its thoughts.
+    """
     return _THOUGHT.sub("", text, count=1).strip()
 
 
