@@ -18,6 +18,10 @@ from tui_lookups.ids import HeadId
         (["atlas"], {"layers", "basis", "sign", "tokens", "per_layer", "rejected", "provenance"}),
         (["ablate", "5.371", "3.1"], {"neuron", "head", "method", "positions", "prompts", "summary", "seed"}),
         (
+            ["ablate-pairs", "5.371"],
+            {"pairs", "left_out", "mean_drop_active", "mean_drop_inactive", "distance", "provenance"},
+        ),
+        (
             ["reproduce", "gpt2", "--model", "agreeing"],
             {"model", "tolerance", "figures", "agrees", "skipped"},
         ),
@@ -92,9 +96,25 @@ def test_what_the_explorer_is_asked(
     assert shell.explorer.calls == [(question, parameters)]
 
 
+def test_the_pairs_are_the_heads_worth_explaining(shell: Shell) -> None:  # noqa: F811
+    found = shell.document("ablate-pairs", "5.371", "L5.N371", "--method", "mean", "--positions", "all")
+    assert [(pair["neuron"], pair["head"]) for pair in found["pairs"]] == [("L5.N371", "L3.H1")]
+    assert shell.explorer is not None
+    assert [call for call in shell.explorer.calls if call[0] == "ablate"] == [
+        (
+            "ablate",
+            {"neuron": NEURON, "head": HeadId(3, 1), "method": "mean", "positions": "all", "trimmed": None},
+        )
+    ]
+    table = shell("ablate-pairs", "5.371")[1]
+    assert "zero at peak" in table
+    assert "Kolmogorov-Smirnov distance 1.000" in table
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["ablate-pairs"],
         ["atlas", "--per-layer", "0"],
         ["atlas", " because"],
         ["ablate", "5.371"],

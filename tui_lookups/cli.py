@@ -67,11 +67,12 @@ def _subcommands() -> Iterator[click.Command]:
     from tui_lookups.commands.exporting import EXPORTING
     from tui_lookups.commands.keeping import KEEPING
     from tui_lookups.commands.pages import PAGES
+    from tui_lookups.commands.pairs import PAIRS
     from tui_lookups.commands.upkeep import UPKEEP
     from tui_lookups.commands.verification import VERIFICATION
     from tui_lookups.commands.walk import WALK
 
-    for group in (WALK, ANALYSIS, EXPLANATION, EXPORTING, KEEPING, PAGES, UPKEEP, VERIFICATION):
+    for group in (WALK, ANALYSIS, PAIRS, EXPLANATION, EXPORTING, KEEPING, PAGES, UPKEEP, VERIFICATION):
         yield from group.commands.values()
 
 

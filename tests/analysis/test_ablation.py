@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from tui_lookups.analysis.ablation import (
     Case,
     ablate_head,
     aligned,
-    compare_pairs,
     draw_donors,
-    ks_distance,
     mean_z,
     summarise,
 )
@@ -334,28 +331,3 @@ def test_summary_on_a_hand_made_example() -> None:
     one_sided = summarise(rows[:2])
     assert one_sided.probability_distance is None
     assert one_sided.inactive.mean_probability_drop is None
-
-
-def test_distance_by_hand_and_by_scipy() -> None:
-    first, second = [0.0, 1.0, 2.0, 3.0], [1.5, 2.5, 3.5]
-    found = ks_distance(first, second)
-    grid = sorted(first + second)
-    by_hand = max(abs(np.mean([v <= x for v in first]) - np.mean([v <= x for v in second])) for x in grid)
-    assert found is not None
-    assert found.statistic == pytest.approx(by_hand) == pytest.approx(0.5)
-    assert found.p_value == pytest.approx(stats.ks_2samp(first, second).pvalue)
-    assert ks_distance([1.0, 2.0], [1.0, 2.0]).statistic == 0.0
-    assert ks_distance([], [1.0]) is None
-
-
-def test_pairs_compare_the_two_sets_of_means() -> None:
-    strong = [row(True, (1, 0), (0.5, 0.1)), row(True, (1, 0), (0.5, 0.3)), row(False, (1, 1), (0.5, 0.5))]
-    weak = [row(True, (1, 0), (0.5, 0.4)), row(False, (1, 1), (0.5, 0.45))]
-    never_inactive = [row(True, (1, 0), (0.9, 0.1))]
-    found = compare_pairs([strong, weak, never_inactive])
-    assert (found.pairs, found.left_out) == (2, 1)
-    assert found.mean_drop_active == pytest.approx((0.3 + 0.1) / 2)
-    assert found.mean_drop_inactive == pytest.approx((0.0 + 0.05) / 2)
-    assert found.distance.statistic == 1.0
-    with pytest.raises(LookupsError, match="No head"):
-        compare_pairs([never_inactive])

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from tui_lookups.analysis.attribution import active_heads, decompose
 from tui_lookups.analysis.batch_plan import hash_ids
+from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId, out_of_reach
@@ -40,8 +41,6 @@ from tui_lookups.results import (
     AblationPositions,
     AblationSummary,
     ActivityRule,
-    KolmogorovSmirnov,
-    PairComparison,
     Preset,
 )
 
@@ -288,43 +287,4 @@ def _mean(prompts: Sequence[AblatedPrompt]) -> AblationMean:
         len(prompts),
         float(np.mean([prompt.activation_change for prompt in prompts])),
         float(np.mean([prompt.probability_drop for prompt in prompts])),
-    )
-
-
-def ks_distance(first: Sequence[float], second: Sequence[float]) -> KolmogorovSmirnov | None:
-    """The two-sample Kolmogorov-Smirnov distance; None where one sample is empty."""
-    if not first or not second:
-        return None
-    from scipy.stats import ks_2samp  # takes half a second to import
-
-    found = ks_2samp(first, second)
-    return KolmogorovSmirnov(float(found.statistic), float(found.pvalue))
-
-
-def compare_pairs(results: Sequence[Sequence[AblatedPrompt]]) -> PairComparison:
-    """The paper's figure over (neuron, head) pairs: the set of mean probability drops on active prompts
-    against the set of those on inactive ones. Pairs without both kinds of prompts are left out.
-
-    Args:
-        results: per (neuron, head), its ablated prompts.
-    Raises LookupsError where no pair has both kinds.
-    """
-    active, inactive = [], []
-    for prompts in results:
-        summary = summarise(prompts)
-        drop, other = summary.active.mean_probability_drop, summary.inactive.mean_probability_drop
-        if drop is not None and other is not None:
-            active.append(drop)
-            inactive.append(other)
-    distance = ks_distance(active, inactive)
-    if distance is None:
-        raise LookupsError(
-            "No head is active on some prompts of its neuron and inactive on others.", "Ablate more heads."
-        )
-    return PairComparison(
-        pairs=len(active),
-        left_out=len(results) - len(active),
-        mean_drop_active=float(np.mean(active)),
-        mean_drop_inactive=float(np.mean(inactive)),
-        distance=distance,
     )

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tui_lookups.results.ablation import AblatedPair as AblatedPair
     from tui_lookups.results.ablation import AblatedPrompt as AblatedPrompt
     from tui_lookups.results.ablation import AblationMean as AblationMean
     from tui_lookups.results.ablation import AblationMethod as AblationMethod
@@ -113,8 +114,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "ablation": (
-        "AblatedPrompt AblationMean AblationMethod AblationPositions AblationSummary HeadAblation "
-        "KolmogorovSmirnov PairComparison"
+        "AblatedPair AblatedPrompt AblationMean AblationMethod AblationPositions AblationSummary "
+        "HeadAblation KolmogorovSmirnov PairComparison"
     ),
     "atlas": "Atlas AtlasLayer AtlasNeuron",
     "attribution": (

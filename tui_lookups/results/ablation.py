@@ -99,14 +99,27 @@ class HeadAblation:
 
 
 @dataclass(frozen=True, slots=True)
+class AblatedPair:
+    """A head ablated on a neuron's prompts: mean drops in the probability of the neuron's token."""
+
+    neuron: NeuronId
+    head: HeadId
+    drop_active: float
+    drop_inactive: float
+
+
+@dataclass(frozen=True, slots=True)
 class PairComparison:
     """The paper's comparison over (neuron, head) pairs: mean drops on active against inactive prompts.
 
-    `pairs` have prompts of both kinds; `left_out` have not.
+    `pairs` have prompts of both kinds; so many others, `left_out`, have not.
     """
 
-    pairs: int
+    method: AblationMethod
+    positions: AblationPositions
+    pairs: tuple[AblatedPair, ...]
     left_out: int
     mean_drop_active: float
     mean_drop_inactive: float
     distance: KolmogorovSmirnov
+    provenance: Provenance

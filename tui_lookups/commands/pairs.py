@@ -1,0 +1,62 @@
+"""The subcommand that ablates many heads: the paper's comparison over (neuron, head) pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from tui_lookups.commands.invocation import Invocation, command
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import AblationMethod, AblationPositions, PairComparison
+
+if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
+    from tui_lookups.explorer import Explorer
+
+PAIRS = click.Group("pairs")
+"""Holds the command below until it is put on the app."""
+
+
+@command(PAIRS)
+@click.argument("neurons", nargs=-1, required=True, metavar="NEURON...")
+@click.option(
+    "--method",
+    type=click.Choice(get_args(AblationMethod)),
+    default="zero",
+    show_default=True,
+    help="What is put in place of a head's z.",
+)
+@click.option(
+    "--positions",
+    type=click.Choice(get_args(AblationPositions)),
+    help="Where (at the peak, by default; preset paper: at all positions).",
+)
+@click.option("--trimmed/--full", default=None, help="Run the trimmed prompts.")
+def ablate_pairs(
+    invocation: Invocation,
+    neurons: tuple[str, ...],
+    method: AblationMethod,
+    positions: AblationPositions | None,
+    trimmed: bool | None,
+) -> None:
+    """Every head worth explaining of each NEURON, ablated.
+
+    Mean drops in the probability of the neuron's token where the head is active, against those where it is
+    not, with the Kolmogorov-Smirnov distance between the two sets."""
+    names = [NeuronId.parse(neuron) for neuron in neurons]
+
+    def ask(explorer: Explorer, narrator: Narrator) -> PairComparison:
+        from tui_lookups.analysis.pairs import compare_pairs
+        from tui_lookups.commands import tables_pairs  # noqa: F401 - registers its renderer
+
+        return compare_pairs(
+            [
+                explorer.ablate(name, mean.head, method=method, positions=positions, trimmed=trimmed)
+                for name in dict.fromkeys(names)
+                for mean in explorer.heads_overview(name, trimmed=trimmed).heads
+                if mean.worth_explaining
+            ]
+        )
+
+    invocation.answer(ask)
