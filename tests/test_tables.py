@@ -74,6 +74,12 @@ def test_a_layer_without_heads_and_a_neuron_without_prompts_say_so(explorer: Fak
     assert "No neuron fits." in text_of(replace(explorer.neurons(" because"), neurons=()))
 
 
+def test_worth_explaining_says_on_which_texts(explorer: FakeExplorer) -> None:
+    found = explorer.heads_overview(NEURON)
+    assert "of these full windows; explanations go by the trimmed prompts" in text_of(found)
+    assert "of these trimmed prompts, which explanations" in text_of(replace(found, context="trimmed"))
+
+
 def test_all_zero_activations_draw_no_bar(explorer: FakeExplorer) -> None:
     flat = replace(explorer.activations(NEURON, "x"), activations=(0.0,) * 5)
     assert "+" not in text_of(flat)

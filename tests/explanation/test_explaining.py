@@ -105,7 +105,7 @@ def test_a_persons_own_words(bench: Bench, server: ChatServer) -> None:
 
 
 def test_heads_that_cannot_be_explained(bench: Bench, server: ChatServer) -> None:
-    with pytest.raises(LookupsError, match=r"L0\.H0 is active on none of the 8 explaining prompts"):
+    with pytest.raises(LookupsError, match=r"L0\.H0 is active on none of the 8 explaining prompts.*\bW\b"):
         bench.explaining.explain(NEURON, NEVER)
     with pytest.raises(LookupsError, match="does not reach"):
         bench.explaining.explain(NEURON, HeadId(9, 0))
@@ -121,6 +121,14 @@ def test_an_answer_without_words_is_not_kept(bench: Bench, server: ChatServer) -
         bench.explaining.explain(NEURON, HEAD)
     server.reply = lambda message: ("Words.", None)
     assert bench.explaining.explain(NEURON, HEAD).explanation == "Words."
+
+
+def test_an_answer_that_the_cache_cannot_keep_says_so(
+    bench: Bench, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any("could not keep" in note for note in bench.explaining.explain(NEURON, HEAD).notes)
+    monkeypatch.setattr(bench.cache, "_size_limit", 1)
+    assert any("could not keep" in note for note in bench.explaining.explain(OTHER, SECOND).notes)
 
 
 def test_an_answer_that_was_kept_though_it_never_left_its_thoughts(

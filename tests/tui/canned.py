@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tests.tui import canned_heads
 from tests.tui.canned_words import CannedScores, CannedWords
@@ -184,6 +184,7 @@ class CannedExplorer:
         self.started = 0
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
+        self.problems: tuple[str, ...] = ()
         self.written: dict[Path, Selection] = {}
         self.of_export: Provenance | None = None
         """Of what model and corpus the exports are; these by default."""
@@ -202,7 +203,7 @@ class CannedExplorer:
         state = "done" if self.scanned >= CORPUS.prompts else "running"
         left = None if state == "done" else 7.0
         scan = ScanProgress(state, self.scanned, CORPUS.prompts, 0, 0, 11.0, left, 5000.0)
-        return Status("ready", "", "cpu", "float32", self.model, CORPUS, scan)
+        return Status("ready", "", "cpu", "float32", self.model, CORPUS, scan, problems=self.problems)
 
     def start(self) -> None:
         self.started += 1
@@ -469,7 +470,8 @@ class CannedExplorer:
             for layer in range(neuron.layer + 1)
             for index in range(HEADS)
         )
-        return HeadOverview(neuron, 20, "full", "2sd", heads, self.provenance())
+        context: Literal["full", "trimmed"] = "trimmed" if trimmed else "full"
+        return HeadOverview(neuron, 20, context, "2sd", heads, self.provenance())
 
     # --- atlas, ablation, other prompts, texts ---
 
@@ -488,7 +490,8 @@ class CannedExplorer:
     ) -> HeadAblation:
         self._called("ablate", (neuron, head, method, positions))
         prompts = self.prompts(neuron).prompts
-        return canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
+        found = canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
+        return replace(found, context="trimmed") if trimmed else found
 
     def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
         self._called("sampled_prompts", (neuron, kind))

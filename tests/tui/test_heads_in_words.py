@@ -41,7 +41,9 @@ async def test_a_head_is_taken_out(size: tuple[int, int]) -> None:
         await press(pilot, "escape")
         parts = app.screen.query_one("#head-facts", PackedText).parts
         assert parts[0].endswith("direct")
-        assert parts[1] == "-2.15 without it, total effect (resample ablation at all positions)"
+        assert parts[1:3] == (
+            "-2.15 without it, total effect", "(resample ablation at all positions, full window)",
+        )  # fmt: skip
         await press(pilot, "d")
         assert "resample" in dialog(app), "the last one is where it goes on"
 

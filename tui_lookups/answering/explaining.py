@@ -76,7 +76,9 @@ class Explaining:
         if not active:
             raise LookupsError(
                 f"{head} is active on none of the {len(examples)} explaining prompts of {neuron}.",
-                "Choose a head that is active on some; the overview of all prompts shows which.",
+                # Not the overview of all prompts: that goes by the strongest of both halves, in full windows.
+                f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that are "
+                "active on 25 % to 75 % of its trimmed prompts.",
             )
         return explain_request(active, inactive), len(active), len(inactive)
 
@@ -129,7 +131,11 @@ class Explaining:
         if answer is None:
             raise AnswerError(asked.problem or "There is no answer.", "Ask again.")
         _has_text(answer)  # earlier versions kept what was cut inside a model's thoughts
-        cut = answer.finish_reason == "length"
+        notes = answer.notes
+        if answer.finish_reason == "length":
+            notes += (f"It was cut at {request.max_tokens} tokens.",)
+        if not asked.cached and self._desk.known(request) is None:
+            notes += ("The cache could not keep the answer: asking again sends it again.",)
         made = Explanation(
             neuron=neuron,
             head=head,
@@ -143,7 +149,7 @@ class Explaining:
             cached=False,
             active=active,
             inactive=inactive,
-            notes=answer.notes + ((f"It was cut at {request.max_tokens} tokens.",) if cut else ()),
+            notes=notes,
             usage=self._desk.usage([request], [asked], whole=True),
             provenance=self._examples.provenance(),
         )

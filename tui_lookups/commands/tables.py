@@ -283,10 +283,16 @@ def _(result: HeadOverview) -> RenderableType:
         table.add_row(
             *cells_of(str(head.head), f"{head.mean_attribution:+.3f}", f"{head.active_fraction:.0%}", worth)
         )
+    note = "Worth explaining: active on 25 to 75 % of "
+    if result.context == "full":
+        note += "these full windows; explanations go by the trimmed prompts (--trimmed)."
+    else:
+        note += "these trimmed prompts, which explanations go by."
     return Group(
         title,
         table if heads else Text("No head reaches this neuron."),
         *_left_out(len(heads), len(result.heads), "heads"),
+        *([Text(note)] if heads else []),
     )
 
 

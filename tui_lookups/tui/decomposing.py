@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
-    from tui_lookups.results import HeadAttributions, HeadMean, HeadOverview, HeadScore
+    from tui_lookups.results import HeadAttribution, HeadAttributions, HeadMean, HeadOverview
 
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
 
@@ -15,7 +15,7 @@ def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
     """Every component, then their sum, the target and what is left: it closes (METHOD 4)."""
     other = heads.other
     parts = [
-        ("heads", sum(score.attribution for score in heads.heads)),
+        ("heads", sum(row.attribution for row in heads.heads)),
         ("mlps", other.mlps),
         ("embed", other.embedding),
         ("attn-bias", other.attention_biases),
@@ -40,15 +40,15 @@ def _plain(value: float) -> str:
 
 def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | None) -> tuple[str, ...]:
     """Lines about one head on one prompt, and over the neuron's prompts where that is known."""
-    score = find_score(head, heads)
-    if score is None:
+    found = find_head(head, heads)
+    if found is None:
         return (f"{head} does not reach {heads.neuron}", "It runs after the neuron's MLP.")
-    share = f" ({score.attribution / heads.target.value:.0%})" if heads.target.value else ""
-    lines = [f"{_signed(score.attribution)} of {heads.target.value:.2f}{share}, direct"]
-    if score.gate is not None and score.up is not None:
-        lines.append(f"by gate {_signed(score.gate)}, by up {_signed(score.up)}")
+    share = f" ({found.attribution / heads.target.value:.0%})" if heads.target.value else ""
+    lines = [f"{_signed(found.attribution)} of {heads.target.value:.2f}{share}, direct"]
+    if found.gate is not None and found.up is not None:
+        lines.append(f"by gate {_signed(found.gate)}, by up {_signed(found.up)}")
     rule = "2 sd above the mean" if heads.activity_rule == "2sd" else "among the top 3"
-    state = "active" if score.active else "not active"
+    state = "active" if found.active else "not active"
     lines.append(f"{state} ({rule}: {heads.activity_threshold:+.2f})")
     mean = find_mean(head, overview)
     if mean is not None and overview is not None:
@@ -61,24 +61,44 @@ def overview_facts(head: HeadId, overview: HeadOverview) -> tuple[str, ...]:
     mean = find_mean(head, overview)
     if mean is None:
         return (f"{head} does not reach {overview.neuron}", "It runs after the neuron's MLP.")
-    return (f"mean {_signed(mean.mean_attribution)}, direct", *_mean_facts(mean, overview)[:1], _worth(mean))
+    return (
+        f"mean {_signed(mean.mean_attribution)}, direct",
+        _active_in(mean, overview),
+        *_worth(mean, overview.context),
+    )
 
 
 def _mean_facts(mean: HeadMean, overview: HeadOverview) -> list[str]:
-    active = round(mean.active_fraction * overview.prompts)
-    facts = [f"active in {active} of {overview.prompts} (mean {_signed(mean.mean_attribution)})"]
+    facts = [f"{_active_in(mean, overview)}, mean over all {_signed(mean.mean_attribution)}"]
     if mean.worth_explaining:
-        facts.append(_worth(mean))
+        facts.extend(_worth(mean, overview.context))
     return facts
 
 
-def _worth(mean: HeadMean) -> str:
-    return "worth explaining" if mean.worth_explaining else "not worth explaining (active on <25 % or >75 %)"
+def _active_in(mean: HeadMean, overview: HeadOverview) -> str:
+    return f"active in {round(mean.active_fraction * overview.prompts)} of {overview.prompts}"
 
 
-def find_score(head: HeadId, heads: HeadAttributions) -> HeadScore | None:
+def _worth(mean: HeadMean, context: str) -> tuple[str, ...]:
+    """Whether it is, and by which texts: full windows and trimmed prompts make other heads active."""
+    if mean.worth_explaining:
+        return (f"worth explaining, on {texts_of(context)}",)
+    return f"not worth explaining, on {texts_of(context)}", "(active on <25 % or >75 %)"
+
+
+def text_of(context: str) -> str:
+    """The text that was run for one prompt, by the context that a result carries."""
+    return {"full": "full window", "trimmed": "trimmed prompt"}.get(context, "text given by hand")
+
+
+def texts_of(context: str) -> str:
+    """As `text_of`, of all of a neuron's prompts."""
+    return text_of(context) + "s"
+
+
+def find_head(head: HeadId, heads: HeadAttributions) -> HeadAttribution | None:
     """The head's entry, None where it does not reach the neuron."""
-    return next((score for score in heads.heads if score.head == head), None)
+    return next((row for row in heads.heads if row.head == head), None)
 
 
 def find_mean(head: HeadId, overview: HeadOverview | None) -> HeadMean | None:

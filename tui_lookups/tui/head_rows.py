@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from tui_lookups.tui.shading import LEVELS, glyphs, level
@@ -23,10 +24,10 @@ CELL, WIDE_CELL = 6, 12
 
 
 class Cell(NamedTuple):
-    """What is known of a head: a figure, whether it counts as active, and `note` in words."""
+    """What is known of a head: a figure, whether it has a star, and `note` in words."""
 
     value: float
-    active: bool
+    starred: bool
     note: str = ""
 
 
@@ -41,9 +42,9 @@ def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
 
 
 def cell_text(cell: Cell, maximum: float, width: int) -> str:
-    """Sign and size, the figure where the cell is wide, and a star on an active head."""
+    """Sign and size, the figure where the cell is wide, and the star."""
     figure = f" {signed(cell.value):>5}" if width == WIDE_CELL else ""
-    return f"{glyphs(cell.value, maximum):^3}{figure}{'*' if cell.active else ' '}"
+    return f"{glyphs(cell.value, maximum):^3}{figure}{'*' if cell.starred else ' '}"
 
 
 def list_row(
@@ -52,7 +53,7 @@ def list_row(
     """One head of the list."""
     style = palette.plain + palette.shade(level(cell.value, maximum))
     left = f"{place:4d} {head!s:<9}"
-    state = "* " if cell.active else "  "
+    state = "* " if cell.starred else "  "
     room = max(0, min(16, width - 48))
     return [
         Segment("●" if marked else " ", palette.strong),
@@ -69,28 +70,30 @@ def list_heading(width: int) -> str:
     return fit("   # head    attrib.", width)
 
 
-def plain_row(place: int, head: HeadId, cell: Cell) -> str:
-    """One head in words."""
-    state = "active" if cell.active else "not active"
+def plain_row(place: int, head: HeadId, cell: Cell, star: str) -> str:
+    """One head in words; `star` is what a star says of a head."""
+    state = star if cell.starred else f"not {star}"
     note = f", {cell.note}" if cell.note else ""
     return f"{place}. {head}, attribution {signed(cell.value)}, {state}{note}"
 
 
-def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
-    """The scale from most negative to most positive, in the colours and glyphs of the cells."""
+def legend(maximum: float, palette: Palette, width: int, star: str) -> list[Segment]:
+    """The scale from most negative to most positive, in the colours and glyphs of the cells, and the star."""
     segments = [Segment(" lowers ", palette.dim)]
     for size in (-LEVELS, -5, -2, 0, 2, 5, LEVELS):
         value = size / LEVELS * maximum
         style = palette.plain + palette.shade(level(value, maximum))
         segments.append(Segment(f"{glyphs(value, maximum):^5}", style))
-    words = f" raises  +++ near {maximum:.2f}  * active"
-    return [*segments, Segment(fit(words, max(0, width - 43)), palette.dim)]
+    words, room = f" raises  +++ near {maximum:.2f}", max(0, width - 43)
+    if cell_len(f"{words}  * {star}") <= room:  # else the line below the grid says it
+        words += f"  * {star}"
+    return [*segments, Segment(fit(words, room), palette.dim)]
 
 
-def head_words(head: HeadId, cell: Cell | None, maximum: float) -> str:
+def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> str:
     """What a pointer resting on a cell is told."""
     if cell is None:
         return f"{head} does not reach the neuron"
-    state = "active" if cell.active else "not active"
+    state = star if cell.starred else f"not {star}"
     note = f"\n{cell.note}" if cell.note else ""
     return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{note}"

@@ -34,7 +34,10 @@ class WalkHeads(WalkState):
         return head.attribution
 
     def open_heads(self) -> None:
-        """Attribute the open prompt's peak to the heads, unless that is known already."""
+        """Attribute the open prompt's peak to the heads, unless that is known; over all prompts where these
+        are shown."""
+        if self.over_all:
+            self.open_overview()
         neuron, prompt = self.neuron, self.prompt
         if neuron is None or prompt is None:
             return

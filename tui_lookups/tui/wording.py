@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tui_lookups.tui.decomposing import text_of, texts_of
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def head_words(words: HeadWords, neuron: NeuronId, head: HeadId, stop: str) -> t
     error = words.error(neuron, head)
     lines: list[Paragraph] = []
     if job is not None and job.task == "explain":
-        writes = f"the explainer writes; {stop} stops it"
+        writes = f"the explainer is writing; {stop} stops it"
         return (Paragraph(visible(job.text) + "…"), Paragraph(writes, "dim"))
     if error is not None:
         lines.append(Paragraph(visible(error[0]), "error"))
@@ -262,19 +263,20 @@ def _distance(distance: KolmogorovSmirnov) -> str:
     return f"{distance.statistic:.2f} (p {distance.p_value:.2g})"
 
 
-def how(ablation: HeadAblation) -> str:
+def how(ablation: HeadAblation, text: str) -> str:
     """Method, positions and text of an ablation."""
     where = "at the peak" if ablation.positions == "peak" else "at all positions"
-    return f"{ablation.method} ablation {where}"
+    return f"({ablation.method} ablation {where}, {text})"
 
 
-def total_effect(ablation: HeadAblation | None, prompt_ids: Iterable[int] | None) -> str | None:
-    """The total effect beside the direct one: on one prompt, or (None) the mean over all."""
+def total_effect(ablation: HeadAblation | None, prompt_ids: Iterable[int] | None) -> tuple[str, ...]:
+    """The total effect beside the direct one, on one prompt or (None) the mean over all; how it was taken."""
     if ablation is None:
-        return None
+        return ()
     wanted = None if prompt_ids is None else set(prompt_ids)
     rows = [p for p in ablation.prompts if wanted is None or p.prompt_id in wanted]
     if not rows:
-        return None
+        return ()
     change = sum(row.activation_change for row in rows) / len(rows)
-    return f"{change:+.2f} without it, total effect ({how(ablation)})"
+    text = texts_of(ablation.context) if wanted is None else text_of(ablation.context)
+    return f"{change:+.2f} without it, total effect", how(ablation, text)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.door import Door
 
 Pair = tuple[NeuronId, HeadId]
+Context = Literal["full", "trimmed"]
 Task = Literal["explain", "score"]
 
 
@@ -52,7 +53,7 @@ class HeadWords:
         self._changed = changed
         self._say = say
         self.job: Job | None = None
-        self.ablations: dict[Pair, HeadAblation] = {}
+        self._ablations: dict[Pair, dict[Context, HeadAblation]] = {}
         self._known: dict[Pair, tuple[Explained, ...]] = {}
         self._errors: dict[Pair, tuple[str, str]] = {}
         self._last_score: ExplanationScore | None = None
@@ -102,9 +103,20 @@ class HeadWords:
         return replace(entry, score=last)
 
     def keep_ablation(self, ablation: HeadAblation) -> None:
-        """The last total effect that was worked out for a head."""
-        self.ablations[ablation.neuron, ablation.head] = ablation
+        """The last total effect that was worked out for a head on full windows, or on trimmed prompts."""
+        known = self._ablations.setdefault((ablation.neuron, ablation.head), {})
+        known.pop(ablation.context, None)
+        known[ablation.context] = ablation  # at the end: the last one
         self._changed()
+
+    def ablation(self, neuron: NeuronId, head: HeadId, context: str) -> HeadAblation | None:
+        """The total effect that was worked out for a head on these texts: beside no other heads it stands."""
+        known = self._ablations.get((neuron, head), {})
+        return next((found for found in known.values() if found.context == context), None)
+
+    def last_ablation(self, neuron: NeuronId, head: HeadId) -> HeadAblation | None:
+        """The last one of a head, on whichever texts: its method is where the next one begins."""
+        return next(reversed(self._ablations.get((neuron, head), {}).values()), None)
 
     def keep_explanation(self, explanation: Explanation) -> None:
         """Put an explanation first for its head, with the score it has."""

@@ -35,13 +35,17 @@ class GridPart(WalkBase):
     @on(HeadGrid.Wanted)
     def _heads_wanted(self, event: HeadGrid.Wanted) -> None:
         if event.what == "all":
-            self.walk.toggle_over_all()
+            self.action_all_prompts()
         elif event.what == "context":
             self.walk.toggle_trimmed()
         elif self.walk.gated:
             self.walk.cycle_direction()
         else:
             self.say("This model's MLPs are not gated: there is one read direction.")
+
+    def action_all_prompts(self) -> None:
+        """One prompt, or the mean over all prompts."""
+        self.walk.toggle_over_all()
 
     @on(RowList.Opened, "#detail")
     def _source_opened(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
+from tui_lookups.ids import out_of_reach
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -39,7 +40,7 @@ class HeadPart(WalkBase):
         elif walk.head is None or (walk.heads is None and walk.overview is None):
             self.say(f"Choose a head first: {self.key('walk.heads')} shows those behind the neuron.")
         elif walk.head.layer > walk.neuron.layer:
-            self.say(f"{walk.head} does not reach {walk.neuron}: it writes after the neuron has read.")
+            self.say(out_of_reach(walk.head, walk.neuron, walk.neuron.layer).message)
         else:
             return walk.neuron, walk.head
         return None
@@ -69,7 +70,7 @@ class HeadPart(WalkBase):
             if ablation is not None:
                 self.words.keep_ablation(ablation)
 
-        known = self.words.ablations.get(chosen)
+        known = self.words.last_ablation(neuron, head)
         self.app.push_screen(AblationScreen(self.door, neuron, head, self.walk.trimmed, known), closed)
 
     def action_explain(self) -> None:

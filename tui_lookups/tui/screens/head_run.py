@@ -144,13 +144,13 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     def _show(self) -> None:
         run, rows = self._run, self.query_one(HeadRunRows)
         table = run.table
-        title = f" Heads worth explaining for {run.neuron}"
+        title = f" Heads worth explaining for {run.neuron}, on its trimmed prompts"
         if table is None:
             rows.say_empty(
-                "No table." if run.error else "Looking for the heads active on 25 to 75 % of its prompts…"
+                "No table." if run.error else "Looking for the heads active on 25 to 75 % of them…"
             )
         else:
-            rows.say_empty("No head is active on 25 to 75 % of its prompts.")
+            rows.say_empty("No head is active on 25 to 75 % of its trimmed prompts.")
             rows.show_heads(table.heads)
             title += f": {len(table.heads)}"
         self.query_one("#all-heads-title", TextLines).show_lines((Segment(title),))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.decomposing import decomposition, find_mean, head_facts, overview_facts
+from tui_lookups.tui.decomposing import (
+    decomposition,
+    find_mean,
+    head_facts,
+    overview_facts,
+    text_of,
+    texts_of,
+)
 from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -53,7 +60,8 @@ class HeadsView:
             }
         if source is not None:
             model = source.provenance.model
-            grid.show_heads(model.n_layers, model.n_heads, cells)
+            star = "worth explaining" if walk.over_all else "active"
+            grid.show_heads(model.n_layers, model.n_heads, cells, star)
         else:
             grid.show_heads(0, 0, {})
         otherwise = f"{self._screen.key('prompts.open')} on a prompt\nshows the heads behind its peak."
@@ -63,9 +71,32 @@ class HeadsView:
         if walk.heads is not None and not walk.over_all:
             parts = (*decomposition(walk.heads), "* active")
         elif walk.over_all and walk.overview is not None:
-            parts = ("mean direct attribution", "* worth explaining: active on 25 % to 75 % of the prompts")
+            parts = ("mean direct attribution", *self._worth(walk.overview.context))
         self._screen.query_one("#decomposition", PackedText).show_parts(parts)
         self.show_detail()
+
+    def _worth(self, context: str) -> tuple[str, ...]:
+        """What the star means over all prompts: by which texts, which need not be those of explanations."""
+        share = "(active on 25 % to 75 %)"
+        if context == "trimmed":
+            return "* worth explaining, on the trimmed prompts that explanations use", share
+        all_heads, explain = self._screen.key("head.all_heads"), self._screen.key("head.explain")
+        others = f"{all_heads} and {explain} go by the trimmed ones"
+        return f"* worth explaining, on {texts_of(context)} {share}", others
+
+    def tab(self) -> str:
+        """As `title`, in as few words as a tab has room for; the full window is not named."""
+        walk = self._screen.walk
+        words, shown = ["Heads"], walk.overview if walk.over_all else walk.heads
+        if walk.over_all:
+            words = ["Heads,", "all prompts" if walk.overview is None else f"all {walk.overview.prompts}"]
+        elif walk.prompt is not None:
+            words = ["Heads,", f"prompt {walk.prompt.rank}"]
+        if shown is not None and shown.context == "trimmed":
+            words.append("trimmed")
+        if walk.gated and walk.direction != "both" and not walk.over_all:
+            words.append(walk.direction)
+        return " ".join(words)
 
     def title(self) -> str:
         """What the pane of heads is about."""
@@ -74,12 +105,15 @@ class HeadsView:
             return "Heads"
         words = f"Heads that fire {walk.neuron}"
         if walk.over_all:
-            count = "" if walk.overview is None else f"{walk.overview.prompts} "
-            return f"{words} over its {count}prompts, direct"
+            if walk.overview is None:
+                return f"{words} over its prompts, direct"
+            return (
+                f"{words} over its {walk.overview.prompts} prompts, direct, {texts_of(walk.overview.context)}"
+            )
         prompt = walk.prompt
         words += f" on prompt {prompt.rank}" if prompt is not None else ""
         if walk.heads is not None:
-            words += ", direct, " + ("full window" if walk.heads.context == "full" else walk.heads.context)
+            words += f", direct, {text_of(walk.heads.context)}"
         if walk.gated and walk.direction != "both":
             words += f", by {walk.direction}"
         return words
@@ -87,12 +121,23 @@ class HeadsView:
     def rest_on_strongest_head(self) -> None:
         """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
         walk = self._screen.walk
-        if walk.heads is None or not walk.heads.heads:
+        strongest = self.strongest()
+        if strongest is None:
             return
-        if walk.head is None or all(score.head != walk.head for score in walk.heads.heads):
-            walk.choose_head(max(walk.heads.heads, key=lambda score: abs(score.attribution)).head)
+        if walk.head is None or not self.reaches(walk.head):
+            walk.choose_head(strongest)
         if walk.head is not None:
             self._screen.query_one(HeadGrid).go_to(walk.head)
+
+    def strongest(self) -> HeadId | None:
+        """The largest of the heads that are shown, whichever its sign; None where none is."""
+        walk = self._screen.walk
+        sizes: dict[HeadId, float] = {}
+        if walk.over_all and walk.overview is not None:
+            sizes = {mean.head: abs(mean.mean_attribution) for mean in walk.overview.heads}
+        elif not walk.over_all and walk.heads is not None:
+            sizes = {row.head: abs(row.attribution) for row in walk.heads.heads}
+        return max(sizes, key=lambda head: sizes[head], default=None)
 
     def show_detail(self) -> None:
         """One head: figures, words, the tokens it reads."""
@@ -109,10 +154,12 @@ class HeadsView:
         if head is not None and walk.neuron is not None and facts:
             from tui_lookups.tui.wording import total_effect
 
-            ablation = self._screen.words.ablations.get((walk.neuron, head))
+            shown = walk.overview if walk.over_all else walk.heads
+            context = "" if shown is None else shown.context
+            ablation = self._screen.words.ablation(walk.neuron, head, context)
             only = None if walk.over_all or walk.prompt_id is None else (walk.prompt_id,)
             effect = total_effect(ablation, only)
-            facts = facts if effect is None else (facts[0], effect, *facts[1:])
+            facts = (facts[0], *effect, *facts[1:])
         self._screen.query_one("#head-facts", PackedText).show_parts(facts)
         detail.show_sources(sources)
         key = self._screen.key

@@ -54,6 +54,8 @@ class PanesPart(WalkBase):
         self.view.arrange()
         if was == "small" and self.size_class != "small" and self.is_current:
             self.go_back_to_pane()  # what is not displayed loses the focus
+        if self.shows_heads:
+            self.walk.open_heads()  # a terminal that grew may show them only now
 
     def _layout(self, size: Size) -> Layout:
         """Plain text is one pane at a time, whatever the size."""

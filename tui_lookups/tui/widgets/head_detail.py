@@ -23,6 +23,13 @@ class HeadDetail(RowList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "to the token", id="detail.open", tooltip="Show the token in its prompt"),
         *head_keys(),
+        Binding(
+            "a",
+            "screen.all_prompts",
+            "all prompts",
+            id="heads.all",
+            tooltip="One prompt, or the mean over all prompts",
+        ),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -33,8 +40,14 @@ class HeadDetail(RowList):
         """Show what a head reads, strongest first."""
         ordered = tuple(sorted(sources, key=lambda s: -abs(s.attribution)))
         if ordered != self._sources:
-            self._sources = ordered
+            had, self._sources = bool(self._sources), ordered
             self.rows_changed(0)
+            if had != bool(ordered):
+                self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a token to go to only where there is a row."""
+        return action != "open" or bool(self._sources)
 
     @property
     def source(self) -> SourceToken | None:

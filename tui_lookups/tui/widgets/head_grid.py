@@ -91,6 +91,7 @@ class HeadGrid(Canvas):
         self._cells: Mapping[HeadId, Cell] = {}
         self._marked: frozenset[HeadId] = frozenset()
         self._maximum = 0.0
+        self._star = "active"
         self._head = HeadId(0, 0)
         self._order: tuple[HeadId, ...] = ()
         self.cell = CELL
@@ -98,9 +99,14 @@ class HeadGrid(Canvas):
 
     # --- data ---
 
-    def show_heads(self, n_layers: int, n_heads: int, cells: Mapping[HeadId, Cell]) -> None:
-        """Show figures for a model of `n_layers` x `n_heads`; no cells: the message for empty panes."""
-        self._n_layers, self._n_heads, self._cells = n_layers, n_heads, cells
+    def show_heads(
+        self, n_layers: int, n_heads: int, cells: Mapping[HeadId, Cell], star: str = "active"
+    ) -> None:
+        """Show figures for a model of `n_layers` x `n_heads`; no cells: the message for empty panes.
+
+        `star` is what a star says of a head.
+        """
+        self._n_layers, self._n_heads, self._cells, self._star = n_layers, n_heads, cells, star
         self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
         self._order = head_rows.by_size(cells)
         self._measure()
@@ -184,7 +190,7 @@ class HeadGrid(Canvas):
         if strip is None:
             cell, marked = self._cells[head], head in self._marked
             if self.plain:
-                text = head_rows.plain_row(index + 1, head, cell) + (", marked" if marked else "")
+                text = head_rows.plain_row(index + 1, head, cell, self._star) + (", marked" if marked else "")
                 strip = self.plain_strip(text, width, at_cursor=at_cursor)
             else:
                 row = head_rows.list_row(
@@ -208,7 +214,7 @@ class HeadGrid(Canvas):
                 style = self.palette.strong if at_cursor else self.palette.heading
                 label, cells = Segment(f"L{layer}".ljust(LABEL), style), self._row(layer)
             elif layer == self._layers + 1:  # there is room left: say what the colours mean
-                return self.strip(head_rows.legend(self._maximum, self.palette, width), width)
+                return self.strip(head_rows.legend(self._maximum, self.palette, width, self._star), width)
             else:
                 return self.strip([], width)
             body = Strip(cells).crop(left, left + max(0, width - LABEL))
@@ -248,7 +254,8 @@ class HeadGrid(Canvas):
     def plain_lines(self) -> tuple[str, ...]:
         """Every head in words, largest first."""
         return tuple(
-            head_rows.plain_row(place, head, self._cells[head]) for place, head in enumerate(self._order, 1)
+            head_rows.plain_row(place, head, self._cells[head], self._star)
+            for place, head in enumerate(self._order, 1)
         )
 
     # --- cursor ---
@@ -346,8 +353,11 @@ class HeadGrid(Canvas):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         head = self._head_at(event)
-        words = None if head is None else head_rows.head_words(head, self._cells.get(head), self._maximum)
-        self.tooltip = None if words is None else Content(words)
+        if head is None:
+            self.tooltip = None
+            return
+        cell = self._cells.get(head)
+        self.tooltip = Content(head_rows.head_words(head, cell, self._maximum, self._star))
 
     def _head_at(self, event: events.MouseEvent) -> HeadId | None:
         """The head a pointer is on."""
