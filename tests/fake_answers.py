@@ -87,6 +87,8 @@ def progress(prompts: int) -> ScanProgress:
 class FakeExplorer:
     """Answers at once; `calls` records what was asked, `raises` is raised by the next question."""
 
+    problems: tuple[str, ...] = ()
+
     def __init__(self, settings: Settings, raises: BaseException | None = None) -> None:
         self.settings = settings
         self.raises = raises

@@ -20,7 +20,7 @@ from tui_lookups import __version__, cli
 from tui_lookups.commands import invocation
 from tui_lookups.errors import Cancelled, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
+from tui_lookups.results import CacheInfo, SelectedHead, SelectedNeuron, SelectedPrompt
 from tui_lookups.settings import Settings
 
 HEAVY = ("torch", "numpy", "textual", "transformers", "transformer_lens", "pydantic", "rich", "openai")
@@ -169,6 +169,23 @@ def test_what_the_explorer_is_asked(
     shell(*arguments)
     assert shell.explorer is not None
     assert shell.explorer.calls == [(question, parameters)]
+
+
+def test_what_the_cache_could_not_keep_is_said_at_the_end(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "A result was not kept: the disk is full \x1b[31m."
+    monkeypatch.setattr(FakeExplorer, "problems", (lost,))
+    status, out, err = shell("neurons", " because", "--json")
+    assert status == 0
+    assert json.loads(out)
+    assert "A result was not kept: the disk is full" in err
+    assert "\x1b" not in err
+    found = CacheInfo("/c", 0, 0, {}, 0, (lost,))
+    monkeypatch.setattr(FakeExplorer, "cache_info", lambda self: found)
+    status, out, err = shell("cache", "info", "--json")
+    assert json.loads(out)["problems"] == [lost]
+    assert "not kept" not in err, "what is in the answer is not said beside it"
 
 
 def test_asking_for_more_prompts_than_are_kept_is_refused_once(

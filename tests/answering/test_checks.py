@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,8 @@ def explorer(home: Path, tiny_folder: Callable[[str], Path]) -> Iterator[Make]:
 
     def make(name: str = "gpt2", **settings: Any) -> Explorer:
         flags = {"model": str(tiny_folder(name)), "corpus": str(home / "texts.txt"), "device": "cpu"}
-        made.append(
-            Explorer(load_settings(**flags, cache_dir=str(home / "cache"), window=24, threads=1, **settings))
-        )
+        shared = {"cache_dir": str(home / "cache"), "window": 24, "threads": 1}
+        made.append(Explorer(load_settings(**{**flags, **shared, **settings})))
         return made[-1]
 
     yield make
@@ -111,6 +111,21 @@ def test_negative_firing_of_a_plain_mlp_is_refused_before_the_scan(
 ) -> None:
     with pytest.raises(LookupsError, match="most negative activation"):
         question(explorer(sign=sign))
+
+
+def test_what_the_cache_could_not_keep_is_told(explorer: Make, tmp_path: Path) -> None:
+    """One sentence for all of its kind, and by the status once a question has met with it."""
+    full = explorer(cache_dir=str(tmp_path), cache_size_limit=1)
+    full.tokens(NEURON)
+    full.tokens(NeuronId(1, 4))
+    (problem,) = full.problems
+    assert problem.startswith("A result was not kept: ")
+    assert "cache_size_limit" in problem
+    assert full.status().problems == ()
+    answered = threading.Event()
+    full.ask(lambda: full.tokens(NEURON), lambda _: answered.set(), lambda _: answered.set())
+    assert answered.wait(60)
+    assert full.status().problems == (problem,)
 
 
 def test_what_can_be_meant_passes() -> None:

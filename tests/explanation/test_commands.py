@@ -29,6 +29,8 @@ NAMES = (str(NEURON), str(HEAD))
 class BenchExplorer:
     """An Explorer that knows of explanations only."""
 
+    problems: tuple[str, ...] = ()
+
     def __init__(self, bench: Bench) -> None:
         self.settings = bench.settings
         self.explaining = bench.explaining

@@ -92,6 +92,7 @@ class Hostile:
 
     def __init__(self, payload: str, *, fails: bool) -> None:
         self.payload, self.fails = payload, fails
+        self.problems = (payload,)
 
     def status(self) -> Status:
         return Status("loading", f"tokenising {self.payload}", "cpu", "float32", None, None, None)

@@ -72,6 +72,8 @@ class Invocation:
     json: bool = False
     debug: bool = False
     logs_to_stderr: bool = False
+    answered: tuple[str, ...] = ()
+    """Problems of the cache that are part of the answer, and need not be said beside it."""
 
     def settings(self) -> Settings:
         """The settings, applied to this process. Raises SettingsError."""
@@ -92,8 +94,9 @@ class Invocation:
             yield explorer
         finally:
             lost = explorer.close()
-            if lost:
-                print(lost, file=sys.stderr)
+            for sentence in (lost, *explorer.problems):
+                if sentence and sentence not in self.answered:
+                    _print_visible(sentence)
 
     def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
         """Ask one question, narrating on stderr, and print the dataclass it answers with."""
@@ -102,6 +105,8 @@ class Invocation:
         with self.exploring() as explorer:
             with Narrator(explorer.status, sys.stderr) as narrator:
                 result = ask(explorer, narrator)
+            problems = getattr(result, "problems", ())
+            self.answered = problems if isinstance(problems, tuple) else ()
             self.emit(result, None if rows is None else rows(result))
 
     def emit(self, result: object, rows: Rows | None = None) -> None:

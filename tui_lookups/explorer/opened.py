@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def in_brief(problems: Sequence[str]) -> tuple[str, ...]:
+    """The first of the sentences that begin alike, up to a colon: a full cache keeps none of many results."""
+    first: dict[str, str] = {}
+    for problem in problems:
+        first.setdefault(problem.partition(":")[0], problem)
+    return tuple(first.values())
+
+
 class Opened:
     """A model, a corpus and a cache by their settings; nothing is read before it is asked for."""
 
@@ -51,6 +59,7 @@ class Opened:
         self._congruence = CongruenceBook(self._engine, self._atlas)
         self._books_lock = threading.Lock()
         self._made_books: Books | None = None
+        self._met: tuple[str, ...] = ()
 
     @property
     def _books(self) -> Books:
@@ -97,8 +106,16 @@ class Opened:
         known = None if corpus is None else corpus.info
         settings = self.settings
         return results.Status(
-            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers
+            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, self._met
         )
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the cache refused, dropped or could not keep so far: the first sentence of each kind.
+
+        May wait while the cache is opened; `status` has what was known when the last `ask` was answered.
+        """
+        return in_brief(self._engine.cache.problems)
 
     def start(self) -> None:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
@@ -117,7 +134,14 @@ class Opened:
         After `Question.cancel()` neither is, model work for it that waits is dropped, and a forward pass
         for it is interrupted between blocks.
         """
-        return ask(question, done, failed)
+
+        def heeding() -> T:
+            try:
+                return question()
+            finally:
+                self._met = self.problems
+
+        return ask(heeding, done, failed)
 
     def close(self) -> str:
         """Checkpoint the scan, stop all work, let go of model and cache, in well under a second.

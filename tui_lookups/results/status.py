@@ -56,6 +56,8 @@ class Status:
     scan: ScanProgress | None
     layers: tuple[int, ...] | None = None
     """The layers that are ranked and scanned; None: all of them."""
+    problems: tuple[str, ...] = ()
+    """What the cache could not keep or had to drop, as far as questions have met with it."""
 
 
 @dataclass(frozen=True, slots=True)

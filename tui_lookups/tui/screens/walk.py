@@ -15,6 +15,7 @@ from textual.screen import Screen
 from tui_lookups.tui.asks import Answered, Asks
 from tui_lookups.tui.head_run import HeadRun
 from tui_lookups.tui.layouts import PANES, layout_for, pages
+from tui_lookups.tui.problems import Problems
 from tui_lookups.tui.screens.grid_part import GridPart
 from tui_lookups.tui.screens.head_part import HeadPart
 from tui_lookups.tui.screens.neurons_part import NeuronsPart
@@ -117,6 +118,7 @@ class WalkScreen(
         self.words = HeadWords(door, self.asks, self._words_changed, self.say)
         self.head_run = HeadRun(door, self.asks, self.say_anywhere, self.look_at_words)
         self.view = WalkView(self)
+        self.problems = Problems()
         self.trail = Trail()
         self.touched = False
 
@@ -151,18 +153,24 @@ class WalkScreen(
         """Take the explorer's snapshot; widgets repaint only where it differs."""
         status = self.door.status()
         self.view.show_status(status)
+        problem = self.problems.to_tell(status.problems)
+        if problem is not None:
+            self.owner.say(problem)
         self.owner.heed(self.door, status)
 
     def _changed(self, part: Part) -> None:
         self.view.show(part)
+        if part in ("neuron", "prompts"):
+            self.show_count()
         self.tour_sees(part)
         if self.walk.ranking is not None or self.walk.errors:
             self.owner.begin_loading_soon()
         if part == "prompts" and "heads" in pages(self.size_class, self.focused_pane):
             self.walk.open_heads()
-        if part == "heads" and self.walk.heads is not None and not self.walk.over_all:
+        if part in ("heads", "overview"):
             self.view.heads.rest_on_strongest_head()
-            self.look_at_head()
+            if part == "heads" and self.walk.heads is not None and not self.walk.over_all:
+                self.look_at_head()
 
     def action_leave_line(self) -> None:
         """Give up the text of the line that is typed on."""
@@ -179,6 +187,8 @@ class WalkScreen(
             return
         if self.focused_pane == "prompts" and self.query_one(PromptList).found.needle:
             self.leave_find()
+            return
+        if self.focused_pane == "neurons" and self.end_filter():
             return
         self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 

@@ -1,0 +1,31 @@
+"""What the cache could not keep is said in the app, once."""
+
+from __future__ import annotations
+
+from tests.tui.canned import CannedExplorer
+from tests.tui.test_app import hints, running, settle
+from tui_lookups.tui.problems import Problems
+
+
+def test_each_is_told_once_and_stays_a_while() -> None:
+    now = [0.0]
+    problems = Problems(lambda: now[0])
+    assert problems.to_tell(()) is None
+    assert problems.to_tell(("a", "b")) == "a"
+    assert problems.to_tell(("a", "b")) is None
+    now[0] = 6.0
+    assert problems.to_tell(("a", "b")) == "b"
+    now[0] = 12.0
+    assert problems.to_tell(("a", "b")) is None
+
+
+async def test_the_app_says_what_was_not_kept() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer) as (app, pilot):
+        explorer.problems = ("A result was not kept: the disk is full [red].",)
+        await pilot.pause(0.4)
+        await settle(pilot)
+        assert hints(app) == explorer.problems[0]
+        app.say("Something else.")
+        await pilot.pause(0.4)
+        assert hints(app) == "Something else."
