@@ -1,6 +1,7 @@
 """The tour: five sentences that walk once from a token to the token a head looked up.
 
 1. Each step names a pane and says, with the figures on screen, what stands there; the step's pane is shown.
+   Where the person moved there themselves, it speaks of what they chose.
 2. A step whose figures are still on their way says so, and is worded again when they arrive.
 """
 
@@ -47,10 +48,15 @@ def _neuron(walk: Walk, key: KeyOf) -> str:
         return f"{key('neurons.open')} opens a neuron of the list."
     rows = () if walk.ranking is None else walk.ranking.neurons
     row = next((row for row in rows if row.neuron == walk.neuron), None)
-    score = "" if row is None else f" (congruence {row.congruence:.2f}, cosine {row.cosine:.2f})"
-    return (
-        f"when neuron {walk.neuron} fires, it raises {_quoted(walk.token.text)}{score}. What makes it fire?"
-    )
+    if row is not None:
+        does = f"{_verb(row.congruence)} {_quoted(walk.token.text)}"
+        score = f" (congruence {row.congruence:.2f}, cosine {row.cosine:.2f})"
+        return f"when neuron {walk.neuron} fires, it {does}{score}. What makes it fire?"
+    # Opened by its name, or of another token: what it does to this one is not on screen.
+    if walk.promoted is None or not walk.promoted.tokens:
+        return f"here neuron {walk.neuron} is open. What makes it fire?"
+    best = _quoted(walk.promoted.tokens[0].text)
+    return f"when neuron {walk.neuron} fires, it raises {best} most. What makes it fire?"
 
 
 def _prompt(walk: Walk, key: KeyOf) -> str:
@@ -68,29 +74,43 @@ def _prompt(walk: Walk, key: KeyOf) -> str:
 def _heads(walk: Walk, key: KeyOf) -> str:
     if walk.heads is None or not walk.heads.heads:
         return "the attention heads behind that peak; they are still being worked out."
-    top = max(walk.heads.heads, key=lambda score: score.attribution)
+    if walk.over_all:
+        return _means(walk, key)
+    top = max(walk.heads.heads, key=lambda row: abs(row.attribution))
+    size, whole = f"{top.attribution:+.2f}", f"{walk.heads.target.value:.2f}"
+    does = f"brings {size} of {whole}" if top.attribution > 0 else f"takes {size} from {whole}"
     return (
-        f"a neuron reads what attention heads wrote. {top.head} brings {top.attribution:+.2f} of "
-        f"{walk.heads.target.value:.2f} here. Move to a head; {key('heads.open')} opens it."
+        f"a neuron reads what attention heads wrote. {top.head} {does} here. "
+        f"Move to a head; {key('heads.open')} opens it."
     )
 
 
+def _means(walk: Walk, key: KeyOf) -> str:
+    return f"here are the heads over all prompts of {walk.neuron}; {key('heads.all')}: one prompt again."
+
+
 def _source(walk: Walk, key: KeyOf) -> str:
+    if walk.over_all:
+        return _means(walk, key)
     source = None if walk.sources is None else _strongest(walk.sources)
     if source is None and walk.waiting("sources"):
         return "where the head looked it up; that is being worked out."
     if source is None or walk.sources is None:
         return f"where the head looked it up: open a head with {key('heads.open')}."
     return (
-        f"{walk.sources.source_head} looked that up at {_quoted(source.token.text)} "
-        f"({source.attribution:+.2f}). "
+        f"{walk.sources.source_head} reads {_quoted(source.token.text)} most, which "
+        f"{_verb(source.attribution)} the neuron ({source.attribution:+.2f}): that is what it looked up. "
         f"{key('head.explain')} explains the head in words, {key('app.export')} exports, "
         f"{key('app.help')} lists keys."
     )
 
 
 def _strongest(heads: HeadAttributions) -> SourceToken | None:
-    return max(heads.sources, key=lambda source: source.attribution, default=None)
+    return max(heads.sources, key=lambda source: abs(source.attribution), default=None)
+
+
+def _verb(value: float) -> str:
+    return "raises" if value > 0 else "lowers"
 
 
 def _quoted(text: str) -> str:

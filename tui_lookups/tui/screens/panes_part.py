@@ -34,6 +34,7 @@ class PanesPart(WalkBase):
 
     def watch_focused_pane(self, pane: PaneName) -> None:
         self.view.arrange()
+        self.tour_follows(pane)
         self.view.show("story")
         if pane != "neurons":
             self.query_one(PromptList).hold()

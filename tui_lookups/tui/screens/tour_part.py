@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.widgets.head_grid import HeadGrid
 
 if TYPE_CHECKING:
+    from tui_lookups.tui.layouts import Pane
     from tui_lookups.tui.walk_state import Part
 
 
@@ -27,24 +29,47 @@ class TourPart(WalkBase):
     ]
 
     tour_number = 0
+    _to_strongest = False
+    """Whether the step was just begun and the head cursor still has to go where its sentence is about."""
 
     def action_tour(self) -> None:
         """The next step of the tour; after the last one, none."""
         from tui_lookups.tui.tour import STEPS
 
         self.tour_number = (self.tour_number + 1) % (len(STEPS) + 1)
+        self._to_strongest = self.tour_number > 0 and STEPS[self.tour_number - 1] in ("heads", "detail")
         if self.tour_number:
+            if self._to_strongest and self.walk.over_all:
+                self.walk.toggle_over_all()  # the step is about one prompt
             self.open_for_tour(self.tour_number)
             self.go(STEPS[self.tour_number - 1])
         self.tour_changed()
 
+    def tour_follows(self, pane: Pane) -> None:
+        """The person went to a pane on their own: the tour goes on from there."""
+        if not self.tour_number:
+            return  # before anything is imported: the first paint comes by here
+        from tui_lookups.tui.tour import STEPS
+
+        if STEPS[self.tour_number - 1] != pane:
+            self.tour_number = max(n for n, shown in enumerate(STEPS, 1) if shown == pane)
+            self._to_strongest = False
+            self.tour_changed()
+
     def open_for_tour(self, number: int) -> None:
-        """Open what a step speaks of, where the person has not: the first prompt, the strongest head."""
+        """Open what a step speaks of: the first prompt where none is, its heads, the strongest of these."""
         from tui_lookups.tui.tour import STEPS
 
         prompts = self.walk.prompts
         if number >= 3 and self.walk.prompt is None and prompts is not None and prompts.prompts:
             self.walk.choose_prompt(prompts.prompts[0].prompt_id)
+        if self._to_strongest:
+            self.walk.open_heads()
+            strongest = self.view.heads.strongest()
+            if strongest is not None:
+                self._to_strongest = False  # once: from here on the cursor is the person's
+                self.walk.choose_head(strongest)
+                self.query_one(HeadGrid).go_to(strongest)
         if number == len(STEPS):
             self.walk.open_sources()
 
