@@ -1,4 +1,4 @@
-"""Each step of the tour speaks of what is on screen, wherever the person has been before or goes meanwhile."""
+"""Each step of the tour speaks of what is on screen, wherever the person was before or goes meanwhile."""
 
 from __future__ import annotations
 

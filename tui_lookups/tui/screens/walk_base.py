@@ -78,6 +78,10 @@ class WalkBase(Part):
         """Ask what the head under the cursor reads, and what has been said of it."""
         raise NotImplementedError
 
+    def tour_follows(self, pane: Pane) -> None:
+        """The person went to a pane: where a tour is on, it goes on from there."""
+        raise NotImplementedError
+
     def go(self, pane: Pane) -> None:
         """Show a pane and give it the focus."""
         raise NotImplementedError
@@ -109,6 +113,14 @@ class WalkBase(Part):
 
     def open_token(self, token: Token) -> None:
         """Rank a token's neurons and go there."""
+        raise NotImplementedError
+
+    def missing(self, neuron: NeuronId) -> str:
+        """Why a neuron cannot be opened, or nothing."""
+        raise NotImplementedError
+
+    def open_named(self, neuron: NeuronId) -> None:
+        """Open a neuron that was typed by name; says why where there is none."""
         raise NotImplementedError
 
     def open_neuron(self, neuron: NeuronId) -> None:
