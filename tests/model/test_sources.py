@@ -48,6 +48,57 @@ def test_a_folder_is_known_by_its_content_not_its_place(
     assert find(str(first), tmp_path).fingerprint != find(str(second), tmp_path).fingerprint
 
 
+def test_code_counts_only_where_it_is_trusted(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
+    folder = tmp_path / "a"
+    shutil.copytree(tiny_folder("gpt2"), folder)
+
+    def known_by(trusted: bool) -> str:
+        return find_model(
+            str(folder), cache_dir=tmp_path, digest=file_digest, trust_remote_code=trusted
+        ).fingerprint
+
+    without = known_by(False)
+    assert known_by(True) == without
+    for text in ("a = 1\n", "a = 2\n"):
+        before = known_by(True)
+        (folder / "modeling.py").write_text(text)
+        assert known_by(True) != before
+        assert known_by(False) == without
+
+
+def test_code_is_fetched_only_where_it_is_trusted(
+    tmp_path: Path, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also into a snapshot that was fetched whole while nobody trusted it."""
+    folder = tmp_path / "snapshot"
+    shutil.copytree(tiny_folder("gpt2"), folder)
+    described = json.loads((folder / "config.json").read_text())
+    mapped = {"AutoModelForCausalLM": "modeling.Own", "AutoConfig": "someone/else--configuring.Other"}
+    (folder / "config.json").write_text(json.dumps({**described, "auto_map": mapped}))
+    fetched: list[tuple[str, ...]] = []
+
+    def hub_folder(name: str, patterns: tuple[str, ...], *_: object, local_only: bool, **__: object) -> Path:
+        if not local_only:
+            fetched.append(patterns)
+            if "*.py" in patterns:
+                (folder / "modeling.py").write_text("class Own: pass\n")
+        return folder
+
+    monkeypatch.setattr("tui_lookups.model.hub.hub_folder", hub_folder)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+
+    def find_trusted(trusted: bool) -> None:
+        find_model("someone/tiny", cache_dir=tmp_path, digest=file_digest, trust_remote_code=trusted)
+
+    find_trusted(False)
+    assert not fetched
+    find_trusted(True)
+    assert all("*.py" in patterns for patterns in fetched)
+    assert len(fetched) == 2
+    find_trusted(True)
+    assert len(fetched) == 2, "what is there is not fetched again"
+
+
 def test_another_tokenizer_is_another_model(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
     folder = tmp_path / "a"
     shutil.copytree(tiny_folder("gpt2"), folder)

