@@ -173,10 +173,10 @@ async def test_a_neuron_by_name() -> None:
 
 
 async def test_a_neuron_that_does_not_exist_is_said_in_place() -> None:
+    """Where it was opened before the model was known: what is typed later is refused."""
     async with running(CannedExplorer()) as (app, pilot):
-        await press(pilot, "t")
-        await type_text(pilot, "99.1")
-        await press(pilot, "enter")
+        app.walk_screen.open_neuron(NeuronId(99, 1))
+        await settle(pilot)
         assert app.screen.query_one(PromptList).empty.startswith("L99.N1 does not exist.")
 
 

@@ -19,6 +19,7 @@ from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.prompt_list import PromptList
 
 
 async def at_once(app: LookupsApp, pilot: Pilot[None], text: str) -> None:
@@ -104,3 +105,61 @@ async def test_a_widget_that_goes_while_it_has_a_key_keeps_no_other_waiting() ->
         await press(pilot, "b")
         await at_once(app, pilot, "\x1b\x1b\x1bt")
         assert isinstance(app.focused, Input)
+
+
+async def test_a_key_behind_enter_finds_what_enter_did() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        table = app.walk_screen.query_one(NeuronsTable)
+        await at_once(app, pilot, "/L\rj")
+        assert (table.needle, table.cursor) == ("L", 1)
+        await at_once(app, pilot, "2/but\rn")
+        prompts = app.walk_screen.query_one(PromptList)
+        assert prompts.found.needle == "but"
+        assert app.walk_screen.query_one("#find", Input).value == "but"
+        await at_once(app, pilot, "1t river\ro")
+        walk = app.walk_screen.walk
+        assert walk.token is not None
+        assert walk.token.text == " river"
+        assert walk.own_only
+
+
+async def test_keys_behind_enter_wait_for_what_is_looked_up() -> None:
+    explorer = CannedExplorer(hostile=False, threads=True)
+    async with running(explorer, SMALL) as (app, pilot):
+        await rest(pilot)
+        line, walk = app.walk_screen.query_one("#token-input", Input), app.walk_screen.walk
+        explorer.held = []
+        await at_once(app, pilot, "t river\ro")
+        assert line.value == " river", "the key is no letter of the token"
+        await at_once(app, pilot, "l")
+        assert line.value == " river"
+        explorer.release()
+        await rest(pilot)
+        assert walk.token is not None
+        assert walk.token.text == " river"
+        assert (walk.own_only, walk.layer) == (True, 0)
+
+
+async def test_escape_gives_up_what_is_looked_up_for_ever() -> None:
+    explorer = CannedExplorer(hostile=False)
+    async with running(explorer, SMALL) as (app, pilot):
+        token = app.walk_screen.walk.token
+        explorer.held = []
+        await at_once(app, pilot, "t river\r")
+        await at_once(app, pilot, "\x1b")
+        assert isinstance(app.focused, NeuronsTable)
+        await at_once(app, pilot, "j")
+        assert app.walk_screen.query_one(NeuronsTable).cursor == 1
+        explorer.release()
+        await rest(pilot)
+        assert app.walk_screen.walk.token == token
+
+
+async def test_an_enter_from_before_the_terminal_was_ours_is_an_enter() -> None:
+    """Until the app takes the terminal over, that makes a line feed of it: ctrl+j."""
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await at_once(app, pilot, "t river")
+        await pilot.press("ctrl+j")
+        await rest(pilot)
+        assert app.walk_screen.walk.token is not None
+        assert app.walk_screen.walk.token.text == " river"

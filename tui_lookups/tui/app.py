@@ -110,7 +110,7 @@ class LookupsApp(App[None]):
         self._token = token
         self._sent = Sent()
         self._shown_keys: dict[str, str] = {}
-        self._keys = KeysInTurn(self, super().on_event)
+        self.keys_in_turn = KeysInTurn(self, super().on_event)
         self.animation_level = "none"
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
@@ -244,7 +244,8 @@ class LookupsApp(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
-            await self._keys.take(event)
+            # an enter from before the terminal was the app's arrives as a line feed
+            await self.keys_in_turn.take(events.Key("enter", "\r") if event.key == "ctrl+j" else event)
         else:
             await super().on_event(event)
 

@@ -5,10 +5,13 @@ climbs from the widget to the app, where its action moves the focus or opens a s
 packet the letters would so be keys of the list that had the focus, and mark, export or quit.
 
 1. A key is handed on when the one before has had its effect; until then it waits.
-2. The effect is there when a callback has gone the way the key goes, from the widget to the app, behind it,
-   and the app has moved the focus, which it does two callbacks later; and when a screen that was opened is
-   mounted, with its focus.
+2. The effect is there when a callback has gone the way the key goes, from the widget to the app, behind it;
+   when a second one has gone that way behind the message an action may have sent - the enter of a line, the
+   row that was opened -; when the app has moved the focus, which it does two callbacks later; and when a
+   screen that was opened is mounted, with its focus.
 3. A widget that is removed on the way loses the callback: after a moment the next key goes on without it.
+4. A key may have to wait longer, for an answer (`wait_while`). Escape ends that: the keys so far are handed
+   on as they are, and then escape itself.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +27,10 @@ if TYPE_CHECKING:
     from textual.events import Event, Key
     from textual.message_pump import MessagePump
 
+_TIMES = 2
 _AFTER_AN_ACTION = 2
 _LOST_SECONDS = 0.5
-_SCREEN_SECONDS = 0.01
+_LOOK_SECONDS = 0.01
 
 
 class KeysInTurn:
@@ -36,12 +41,19 @@ class KeysInTurn:
         self._hand_on = hand_on
         self._waiting: deque[Key] = deque()
         self._turn = 0
+        self._unanswered: Callable[[], bool] | None = None
         self._lost: asyncio.TimerHandle | None = None
         """Ends the turn of a key whose callback was lost; None while no key has its turn."""
+
+    def wait_while(self, unanswered: Callable[[], bool]) -> None:
+        """No key has its turn before `unanswered` is over: what was asked for decides where it goes."""
+        self._unanswered = unanswered
 
     async def take(self, key: Key) -> None:
         """A key from the terminal."""
         self._waiting.append(key)
+        if key.key == "escape":
+            self._unanswered = None
         if self._lost is None:
             await self._next()
 
@@ -53,21 +65,24 @@ class KeysInTurn:
             _LOST_SECONDS, self._app.call_later, self._done, turn
         )
         await self._hand_on(self._waiting.popleft())
-        self._climb(at, turn)
+        self._climb(at, at, turn, _TIMES)
 
-    def _climb(self, at: MessagePump | None, turn: int) -> None:
+    def _climb(self, first: MessagePump, at: MessagePump | None, turn: int, times: int) -> None:
         while at is not None and at is not self._app:
             above = at._parent
-            if at.call_later(self._climb, above, turn):
+            if at.call_later(self._climb, first, above, turn, times):
                 return
             at = above  # it is closing
-        self._settle(turn, _AFTER_AN_ACTION)
+        if times > 1:
+            self._climb(first, first, turn, times - 1)
+        else:
+            self._settle(turn, _AFTER_AN_ACTION)
 
     def _settle(self, turn: int, callbacks: int) -> None:
         if callbacks:
             self._app.call_later(self._settle, turn, callbacks - 1)
         elif self._waiting and not self._app.screen.is_mounted:
-            self._app.set_timer(_SCREEN_SECONDS, lambda: self._settle(turn, 0))
+            self._app.set_timer(_LOOK_SECONDS, lambda: self._settle(turn, 0))
         else:
             self._app.call_later(self._done, turn)
 
@@ -75,6 +90,13 @@ class KeysInTurn:
         if turn != self._turn or self._lost is None:
             return
         self._lost.cancel()
+        if self._unanswered is not None:
+            if self._unanswered():
+                self._app.set_timer(_LOOK_SECONDS, partial(self._done, turn))
+            else:  # what the answer did may have moved the focus
+                self._unanswered = None
+                self._settle(turn, _AFTER_AN_ACTION)
+            return
         self._lost = None
         if self._waiting:
             await self._next()

@@ -28,10 +28,20 @@ if TYPE_CHECKING:
         Token,
         TokenNeurons,
     )
+    from tui_lookups.tui.walk_state import Part
 
 TOP_NEURONS = 200
 TOP_TOKENS = 12
 _KEPT_PREDICTIONS = 200
+_OF_NEURON: tuple[Part, ...] = (
+    "promoted",
+    "prompts",
+    "figures",
+    "overview",
+    "heads",
+    "sources",
+    "predictions",
+)
 
 _NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles", "deciles": "top"}
 
@@ -61,7 +71,10 @@ class Walk(WalkHeads):
         self._changed("story")
 
     def open_token(self, token: Token, *, best: bool = False) -> None:
-        """Rank the neurons that promote `token`; with `best` open the first of them once they are known."""
+        """Rank the neurons that promote `token`; with `best` open the first of them once they are known.
+
+        Where the filters leave none, no neuron is open until they do or the person opens one.
+        """
         self.token = token
         self._open_best = best
         self._open_next = None
@@ -88,10 +101,12 @@ class Walk(WalkHeads):
 
         def done(ranking: TokenNeurons) -> None:
             self.ranking = ranking
+            if self._open_best and not ranking.neurons:
+                self.close_neuron()  # that of another token says nothing of this one
             self._changed("neurons")
             if self._open_best and ranking.neurons:
                 self._open_next = ranking.neurons[0].neuron
-            self._open_best = False
+                self._open_best = False
             self._later(self._go_on)
 
         self._ask(
@@ -107,7 +122,7 @@ class Walk(WalkHeads):
         self, neuron: NeuronId, *, prompt_id: int | None = None, head: HeadId | None = None
     ) -> None:
         """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known."""
-        self._open_next = None
+        self._open_next, self._open_best = None, False
         if neuron == self.neuron and "prompts" not in self.errors:
             if head is not None:
                 self.choose_head(head)
@@ -115,13 +130,8 @@ class Walk(WalkHeads):
                 self.wanted_prompt = prompt_id
                 self._changed("prompts")
             return
-        self._asks.cancel("heads", "overview", "sources", "figures")
-        self.neuron, self.wanted_prompt = neuron, prompt_id
-        self.promoted = self.prompts = self.prompt_id = None
-        self.heads = self.overview = self.sources = self.figures = None
-        self.head, self.kind = head, "top"
-        for part in ("prompts", "figures", "overview", "heads"):
-            self.errors.pop(part, None)
+        self._forget_neuron()
+        self.neuron, self.wanted_prompt, self.head = neuron, prompt_id, head
 
         def promoted(tokens: NeuronTokens) -> None:
             self.promoted = tokens
@@ -130,6 +140,22 @@ class Walk(WalkHeads):
         self._ask("promoted", lambda: self._door.tokens(neuron, top=TOP_TOKENS), promoted)
         self._ask_prompts(neuron)
         self._changed("neuron")
+
+    def close_neuron(self) -> None:
+        """No neuron is open: nor are prompts and heads."""
+        if self.neuron is not None:
+            self._forget_neuron()
+            self._changed("neuron")
+            self._changed("promoted")
+
+    def _forget_neuron(self) -> None:
+        self._asks.cancel("promoted", "prompts", "predictions", "heads", "overview", "sources", "figures")
+        self.neuron = self.wanted_prompt = self.head = None
+        self.promoted = self.prompts = self.prompt_id = None
+        self.heads = self.overview = self.sources = self.figures = None
+        self.kind = "top"
+        for part in _OF_NEURON:
+            self.errors.pop(part, None)
 
     def take_wanted_prompt(self) -> int | None:
         """The prompt a place was left at, once it is in the list; told once."""

@@ -48,12 +48,31 @@ class NeuronsPart(WalkBase):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
+        neuron = self.query_one(NeuronsTable).unlisted
+        if neuron is not None and self.missing(neuron):
+            self.say(self.missing(neuron))
+            return
+        if neuron is not None:
+            self.leave_filter()
+            self.open_named(neuron)
+            return
         self.query_one("#filter").set_class(bool(self.query_one(NeuronsTable).needle), "-shown")
         self.go("neurons")
 
     def leave_filter(self) -> None:
-        """Every neuron is shown again."""
+        """Whatever text they have, neurons are shown again."""
         box = self.query_one("#filter", Input)
         box.value = ""
         box.remove_class("-shown")
         self.go("neurons")
+
+    def end_filter(self) -> bool:
+        """Escape in the neurons: the text filter goes, else filters that leave nothing; whether one went."""
+        table, walk = self.query_one(NeuronsTable), self.walk
+        if table.needle:
+            self.leave_filter()
+        elif walk.ranking is not None and not table.total and (walk.layer is not None or walk.own_only):
+            walk.filter_neurons(layer=None, own_only=False)
+        else:
+            return False
+        return True

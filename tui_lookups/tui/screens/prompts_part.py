@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -13,9 +13,6 @@ from textual.widgets import Input
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.prompt_list import PromptList
-
-if TYPE_CHECKING:
-    from tui_lookups.tui.prompt_search import Found
 
 REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
@@ -62,17 +59,21 @@ class PromptsPart(WalkBase):
             return
         self.furnish()
         self.query_one("#find-label", TextLines).show_lines((Segment(" find ", Style(bold=True)),))
-        self._show_count(self.query_one(PromptList).found)
+        self.show_count()
         self.query_one("#find-line").add_class("-shown")
         self.query_one("#find", Input).focus()
 
-    def _show_count(self, found: Found) -> None:
-        words = found.words(len(self.query_one(PromptList).prompts))
-        self.query_one("#find-count", TextLines).show_lines((Segment(words),))
+    def show_count(self) -> None:
+        """Say how often the prompts that are shown have what is searched for."""
+        prompts = self.query_one(PromptList)
+        words = prompts.found.words(len(prompts.prompts)) if prompts.prompts else ""
+        for count in self.query("#find-count").results(TextLines):  # it is there once it was asked for
+            count.show_lines((Segment(words),))
 
     @on(Input.Changed, "#find")
     def _find_typed(self, event: Input.Changed) -> None:
-        self._show_count(self.query_one(PromptList).search(event.value))
+        self.query_one(PromptList).search(event.value)
+        self.show_count()
 
     @on(Input.Submitted, "#find")
     def _find_done(self) -> None:

@@ -49,8 +49,8 @@ class RoutePart(WalkBase):
         self._arrive(place)
 
     def _arrive(self, place: Place) -> None:
-        if place.token is not None and place.token != self.walk.token:
-            self.walk.open_token(place.token)
+        if place.token is not None and (place.token != self.walk.token or place.neuron is None):
+            self.walk.open_token(place.token, best=place.neuron is None)
         if place.neuron is not None:
             self.walk.open_neuron(place.neuron, prompt_id=place.prompt_id, head=place.head)
         self.go(place.pane)

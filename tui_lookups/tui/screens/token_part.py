@@ -13,7 +13,7 @@ from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.trail import Place
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.tui.candidates import Candidate, Candidates
     from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
@@ -49,7 +49,10 @@ class TokenPart(WalkBase):
     @on(Input.Changed, "#token-input")
     def _typed(self, event: Input.Changed) -> None:
         self._enter_waits = False
-        if self.has_class("-typing") and event.value.strip() and self._token_input.has_focus:
+        if not event.value.strip():
+            self.asks.cancel("candidates")
+            self._candidates.close()  # enter would open a row of what was typed before
+        elif self.has_class("-typing") and self._token_input.has_focus:
             self.look_up(event.value, accept=False)
 
     def look_up(self, text: str, *, accept: bool) -> None:
@@ -87,8 +90,13 @@ class TokenPart(WalkBase):
     def _submitted(self) -> None:
         if self.asks.waiting("candidates"):
             self._enter_waits = True
+            self.owner.keys_in_turn.wait_while(self._looks_up_for_enter)
         else:
             self._enter()
+
+    def _looks_up_for_enter(self) -> bool:
+        """Keys that are typed behind enter are for what it opens."""
+        return self._enter_waits and self.asks.waiting("candidates") and self.is_attached
 
     def _enter(self) -> None:
         candidate = self._candidates.accept()
@@ -98,12 +106,28 @@ class TokenPart(WalkBase):
     def _accept(self, candidate: Candidate) -> None:
         self._leave_token_box()
         if candidate.neuron is not None:
-            self.open_neuron(candidate.neuron)
-            self.go("prompts")
+            self.open_named(candidate.neuron)
         elif candidate.head is not None:
             self._open_head(candidate.head)
         elif candidate.token is not None:
             self.open_token(candidate.token)
+
+    def missing(self, neuron: NeuronId) -> str:
+        """Why a neuron cannot be opened; empty where it can, or where the model is not known yet."""
+        model = self.door.status().model
+        if model is None or (neuron.layer < model.n_layers and neuron.index < model.d_mlp):
+            return ""
+        return f"{neuron} does not exist: the model has {model.n_layers} layers of {model.d_mlp} neurons."
+
+    def open_named(self, neuron: NeuronId) -> None:
+        """Open a neuron that was typed by name; says why where there is none."""
+        missing = self.missing(neuron)
+        if missing:
+            self.go_back_to_pane()
+            self.say(missing)
+        else:
+            self.open_neuron(neuron)
+            self.go("prompts")
 
     def _open_head(self, head: HeadId) -> None:
         """Show a head behind the open neuron, on the open prompt; says why where that cannot be."""

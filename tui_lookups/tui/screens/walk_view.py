@@ -10,6 +10,7 @@ from rich.style import Style
 
 from tui_lookups.results import SelectedHead
 from tui_lookups.tui.crumbs import crumbs
+from tui_lookups.tui.filter_words import why_no_neuron, why_no_row
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
 from tui_lookups.tui.prompt_facts import peak_line, predictions_line, stats_line, token_line
 from tui_lookups.tui.screens.heads_view import HeadsView
@@ -188,13 +189,14 @@ class WalkView:
 
     def _show_tabs(self) -> None:
         walk = self._screen.walk
-        prompt = walk.prompt
         places = {
             "neurons": "Neurons",
             "prompts": "Prompts" if walk.neuron is None else f"{_SHORT_KINDS[walk.kind]} of {walk.neuron}",
-            "heads": "Heads" if prompt is None else f"Heads, prompt {prompt.rank}",
+            "heads": self.heads.tab(),
             "detail": "Head" if walk.head is None else str(walk.head),
         }
+        if sum(len(words) + 5 for words in places.values()) > self._screen.size.width:
+            places["prompts"] = _SHORT_KINDS[walk.kind]  # the line above names the neuron, too
         line: list[Segment] = []
         if self._screen.owner.plain:
             name = self._screen.focused_pane
@@ -215,12 +217,11 @@ class WalkView:
         ranking = walk.ranking
         table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
         key = self._screen.key
-        keys = f"{key('neurons.layer')} layer, {key('neurons.own')} own token, {key('walk.filter')} text"
-        otherwise = (
-            f"No neuron passes the filters.\n{keys}"
-            if ranking is not None
-            else f"Press {key('walk.token')} and type a token."
-        )
+        if ranking is None:
+            otherwise = f"Press {key('walk.token')} and type a token."
+        else:
+            missing = table.unlisted is not None and bool(self._screen.missing(table.unlisted))
+            otherwise = why_no_row(walk, table, key, missing=missing)
         table.say_empty(self._nothing("neurons", otherwise))
         words = "Neurons"
         if walk.token is not None:
@@ -258,7 +259,7 @@ class WalkView:
         found = walk.prompts
         if walk.neuron is None:
             words = "Prompts"
-            otherwise = f"{self._screen.key('neurons.open')} on a neuron\nshows the text that fires it."
+            otherwise = why_no_neuron(walk, self._screen.key)
         else:
             words = f"{_KINDS[walk.kind]} {walk.neuron}"
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."

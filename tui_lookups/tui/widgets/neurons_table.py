@@ -8,13 +8,14 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from tui_lookups.errors import BadIdError
+from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
 from tui_lookups.tui.text_layout import fit, quoted
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import NeuronId
     from tui_lookups.results import NeuronScore, Token
 
 
@@ -87,6 +88,16 @@ class NeuronsTable(RowList):
     def needle(self) -> str:
         """The text filter that is on."""
         return self._needle
+
+    @property
+    def unlisted(self) -> NeuronId | None:
+        """The neuron whose whole name is the text filter, where no row passes it."""
+        if self._rows or not self._needle:
+            return None
+        try:
+            return NeuronId.parse(self._needle)
+        except BadIdError:
+            return None  # most texts are no such name
 
     @property
     def total(self) -> int:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tui_lookups.tui.candidates import Candidates
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.text_layout import fit, wrap_tokens
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible, visible_token
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.candidates import Candidate
 
 _MOST_ROWS = 10
+_WIDTH = 52
+"""As in the style below."""
 
 
 class TokenInput(TypedLine):
@@ -85,8 +87,11 @@ class CandidateList(RowList):
         self.found = found
         self._armed = found.exact == 1
         self.display = bool(found.rows or found.note)
-        self.styles.height = 1 + min(_MOST_ROWS, len(found.rows))
+        note = () if found.rows else wrap_tokens((visible(found.note),), _WIDTH - 4)
+        self.styles.height = 1 + min(_MOST_ROWS, len(found.rows)) if found.rows else max(1, len(note))
         self.rows_changed(0)
+        # the note is the heading of the rows; where there are none it is all there is
+        self.say_empty("\n".join("".join(span.text for span in line).rstrip() for line in note))
 
     def close(self) -> None:
         """Nothing is typed any more."""
