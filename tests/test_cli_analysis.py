@@ -152,7 +152,7 @@ def test_the_tables_say_what_was_done(shell: Shell) -> None:  # noqa: F811
     assert "1 rejected by hand" in atlas
     assert "1,234" in atlas
     figures = shell("prompts", "5.371", "--kind", "deciles")[1]
-    assert "one of each decile" in figures
+    assert "One prompt of each decile" in figures
     assert "+3.500" in figures
     assert "[/INST]␛[31m" in figures and HOSTILE.text not in figures  # noqa: PT018
 

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, TOKENS, FakeExplorer, head_rows
 from tui_lookups.commands import tables
 from tui_lookups.ids import HeadId
-from tui_lookups.results import Token
+from tui_lookups.results import PromptKind, Token
 from tui_lookups.settings import Settings
 
 
@@ -78,6 +78,21 @@ def test_worth_explaining_says_on_which_texts(explorer: FakeExplorer) -> None:
     found = explorer.heads_overview(NEURON)
     assert "of these full windows; explanations go by the trimmed prompts" in text_of(found)
     assert "of these trimmed prompts, which explanations" in text_of(replace(found, context="trimmed"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("top", f"Prompts that fire {NEURON}  "),
+        ("random", f"Random prompts of {NEURON}  "),
+        ("deciles", f"One prompt of each decile of {NEURON}, lowest first  "),
+    ],
+)
+def test_prompts_are_called_what_they_are(explorer: FakeExplorer, kind: PromptKind, title: str) -> None:
+    """With the figures at their peaks and without."""
+    found = explorer.prompts_with_figures(NEURON, kind=kind)
+    for shown in (found, replace(found, figures=(), figures_note="raw weights")):
+        assert text_of(shown).startswith(title)
 
 
 def test_all_zero_activations_draw_no_bar(explorer: FakeExplorer) -> None:

@@ -26,6 +26,8 @@ from tui_lookups.results import (
     NeuronPrompts,
     NeuronTokens,
     Prompt,
+    PromptKind,
+    PromptsWithFigures,
     Provenance,
     ScanSummary,
     Token,
@@ -191,8 +193,16 @@ def _prompt_row(prompt: Prompt) -> list[Text]:
     return [*cells, following, context]
 
 
+_LISTS: dict[PromptKind, tuple[str, str]] = {
+    "top": ("Prompts that fire", ""),
+    "random": ("Random prompts of", ""),
+    "deciles": ("One prompt of each decile of", ", lowest first"),
+}
+
+
 @render.register
 def _(result: NeuronPrompts) -> RenderableType:
+    what, order = _LISTS[result.kind if isinstance(result, PromptsWithFigures) else "top"]
     stats = result.stats
     scanned = f"{result.scanned_prompts:,} of {result.total_prompts:,} prompts scanned"
     statistics = (
@@ -200,7 +210,7 @@ def _(result: NeuronPrompts) -> RenderableType:
         f"of {stats.tokens:,} tokens, from {stats.minimum:.3f} to {stats.maximum:.3f}"
     )
     title = title_of(
-        f"Prompts that fire {result.neuron}",
+        f"{what} {result.neuron}{order}",
         f"top token {visible_token(result.top_token.text)} {result.top_congruence:.3f}",
         source_of(result.provenance),
     )

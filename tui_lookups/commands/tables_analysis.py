@@ -23,16 +23,10 @@ from tui_lookups.visible import visible
 
 @render.register
 def _(result: PromptsWithFigures) -> RenderableType:
-    lists = {
-        "top": "by activation",
-        "random": "a random sample",
-        "deciles": "one of each decile, lowest first",
-    }
     plain = render.dispatch(NeuronPrompts)(result)
-    title = title_of(f"Prompts: {lists[result.kind]}")
     if not result.figures:
         note = [Text(f"No figures at the peaks: {result.figures_note}")] if result.figures_note else []
-        return Group(title, plain, *note)
+        return Group(plain, *note)
     table = table_of(
         "rank", "activation", "token", "congruence", "logit", "p(token)", "next token", "p(next)",
         numbers=("rank", "activation", "congruence", "logit", "p(token)", "p(next)"),
@@ -47,9 +41,7 @@ def _(result: PromptsWithFigures) -> RenderableType:
             after,
             Text(probability),
         )
-    return Group(
-        title, plain, Text(""), title_of("At the peaks: direct logit contribution to its token"), table
-    )
+    return Group(plain, Text(""), title_of("At the peaks: direct logit contribution to its token"), table)
 
 
 @render.register
