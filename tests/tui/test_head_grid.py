@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.binding import Binding
 
 from tests.tui.canned import noise
 from tui_lookups.ids import HeadId
@@ -150,3 +151,10 @@ async def test_a_pointer_is_told_what_it_rests_on() -> None:
         assert str(grid.tooltip) == "L1.H0 does not reach the neuron"
         await pilot.hover(HeadGrid, offset=(1, 15))
         assert grid.tooltip is None
+
+
+def test_the_walk_by_size_is_called_one() -> None:
+    """Neither way is called stronger or weaker: from the last the next is the first."""
+    keys = {key.id: (key.description, key.tooltip) for key in HeadGrid.BINDINGS if isinstance(key, Binding)}
+    assert keys["heads.next"] == ("by size", "The next head by size")
+    assert keys["heads.back"] == ("by size, back", "The previous head by size")

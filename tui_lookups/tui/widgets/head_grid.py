@@ -48,8 +48,15 @@ class HeadGrid(Canvas):
             key_display="←↓↑→",
             tooltip="The next head",
         ),
-        Binding("n", "strongest(1)", "strongest", id="heads.next", tooltip="The next strongest head"),
-        Binding("N", "strongest(-1)", "weaker", id="heads.back", tooltip="One head stronger", show=False),
+        Binding("n", "strongest(1)", "by size", id="heads.next", tooltip="The next head by size"),
+        Binding(
+            "N",
+            "strongest(-1)",
+            "by size, back",
+            id="heads.back",
+            tooltip="The previous head by size",
+            show=False,
+        ),
         Binding(
             "a", "all", "all prompts", id="heads.all", tooltip="One prompt, or the mean over all prompts"
         ),
