@@ -89,6 +89,14 @@ class HeadId:
         return _as_text(cls)
 
 
+def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:
+    """What is said of a head of the neuron's own layer, which the authors leave out."""
+    return LookupsError(
+        f"Preset paper leaves out the heads of {neuron}'s own layer, {head} among them.",
+        "Leave out --preset paper.",
+    )
+
+
 def out_of_reach(head: HeadId, neuron: NeuronId, last_layer: int) -> LookupsError:
     """What is said of a head that writes after a neuron has read.
 

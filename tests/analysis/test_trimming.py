@@ -10,6 +10,7 @@ from tui_lookups.analysis import trimming
 from tui_lookups.analysis.trimming import dropped_by_paper, trim, trim_prompts
 from tui_lookups.errors import Cancelled
 from tui_lookups.ids import NeuronId
+from tui_lookups.results import Trim
 
 LENGTH = 18
 
@@ -155,14 +156,22 @@ def test_preset_paper_bisects_without_begin_of_text(tiny_model) -> None:
     assert trimmed > 3
 
 
+@pytest.mark.parametrize(("start", "trimmed"), [(0, False), (1, True)])
+def test_begin_of_text_is_none_of_the_hundred_tokens(start: int, trimmed: bool) -> None:
+    found = Trim(start, 1.0, trimmed, "")
+    assert not dropped_by_paper(found, peak=99, body=1)
+    assert dropped_by_paper(found, peak=100, body=1)
+
+
 def test_preset_paper_drops_what_stays_long(tiny_model, monkeypatch) -> None:
     model = tiny_model("gpt2", "float64")
     monkeypatch.setattr(trimming, "PAPER_LIMIT", 6)
     dropped = 0
     for neuron, ids, peak, sign in cases(model, 12):
         found = trim(model, neuron, ids, peak, sign, preset="paper")
-        long = peak - found.start + 1 >= 6
-        assert dropped_by_paper(found, peak) == long == ("dropped by preset paper" in found.note)
+        body = 1 if ids[0] == model.vocabulary.bos_id else 0
+        long = peak - max(found.start, body) + 1 >= 6
+        assert dropped_by_paper(found, peak, body) == long == ("dropped by preset paper" in found.note)
         dropped += long
         assert "dropped" not in trim(model, neuron, ids, peak, sign).note
     assert 0 < dropped < 12

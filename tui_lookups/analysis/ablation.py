@@ -27,12 +27,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import active_heads, decompose
+from tui_lookups.analysis.attribution import active_heads, check_reaches, decompose
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
 from tui_lookups.results import (
     AblatedPrompt,
@@ -119,20 +119,6 @@ def ablate_head(
             )
         )
     return tuple(found)
-
-
-def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Preset) -> None:
-    """Raise LookupsError where the head's output does not reach the neuron, or the preset leaves it out."""
-    model.check_neuron(neuron)
-    model.check_head(head)
-    last = model.architecture.last_head_layer(neuron.layer)
-    if head.layer > last:
-        raise out_of_reach(head, neuron, last)
-    if preset == "paper" and head.layer == neuron.layer:
-        raise LookupsError(
-            f"Preset paper leaves out the heads of {neuron}'s own layer, {head} among them.",
-            "Leave out --preset paper.",
-        )
 
 
 # --- what is put in place of z ---

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.errors import UnsupportedModelError
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.model.lookup_model import Hook, LookupModel, Poll, no_poll, require_finite
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
 
@@ -170,10 +170,7 @@ def decompose(
             "Leave out --raw-weights.",
         )
     if source_head is not None:
-        model.check_head(source_head)
-        last = model.architecture.last_head_layer(neuron.layer)
-        if source_head.layer > last:
-            raise out_of_reach(source_head, neuron, last)
+        check_reaches(model, neuron, source_head, preset)
     results: list[Decomposition] = []
     most = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_ELSEWHERE)
     for start, end in _batches([len(row) for row in rows], most):
@@ -341,6 +338,28 @@ class _Parts:
         )  # fmt: skip
 
 
+def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Preset) -> None:
+    """Raise LookupsError where the head's output does not reach the neuron, or the preset leaves it out."""
+    model.check_neuron(neuron)
+    model.check_head(head)
+    last = model.architecture.last_head_layer(neuron.layer)
+    if head.layer > last:
+        raise out_of_reach(head, neuron, last)
+    if preset == "paper" and head.layer == neuron.layer:
+        raise left_out_by_paper(head, neuron)
+
+
+def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
+    """How many heads reach the neuron; preset "paper" leaves out its own layer's (METHOD 4)."""
+    n_layers = model.architecture.last_head_layer(neuron.layer) + 1
+    return (min(n_layers, neuron.layer) if preset == "paper" else n_layers) * model.info.n_heads
+
+
+def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:
+    """The rule that decides among `n_heads` heads that reach the neuron: "top3" where they are few."""
+    return "top3" if n_heads < _FEW_HEADS else rule
+
+
 def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarray, float]:
     """Which heads are active on a prompt (METHOD 4), and the threshold: (bool [n], value).
 
@@ -350,7 +369,7 @@ def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarr
     n = attributions.size
     if n == 0:
         return np.zeros(0, dtype=bool), 0.0
-    if rule == "top3" or n < _FEW_HEADS:
+    if effective_rule(rule, n) == "top3":
         order = np.argsort(-attributions, kind="stable")[:_ACTIVE_TOP]
         mask = np.zeros(n, dtype=bool)
         mask[order] = True

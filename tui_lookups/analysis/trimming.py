@@ -96,9 +96,12 @@ def trim_prompts(
     return trims
 
 
-def dropped_by_paper(trim: Trim, peak: int) -> bool:
-    """Whether preset "paper" leaves this prompt out: 100 tokens or more from `start` to the peak."""
-    return peak - trim.start + 1 >= PAPER_LIMIT
+def dropped_by_paper(trim: Trim, peak: int, body: int) -> bool:
+    """Whether preset "paper" leaves this prompt out: 100 tokens or more of text up to the peak.
+
+    `body` is where the text begins, after begin-of-text, which never counts.
+    """
+    return peak - max(trim.start, body) + 1 >= PAPER_LIMIT
 
 
 class _Evaluator:
@@ -200,7 +203,9 @@ def _describe(
         made = Trim(0, whole, False, f"only the whole text keeps {keep:.0%} of the peak")
     else:
         made = Trim(hit[0], hit[1], True, "")
-    if preset == "paper" and dropped_by_paper(made, prompt.peak):
-        note = f"dropped by preset paper: {prompt.peak - made.start + 1} tokens after trimming"
+    body = _body(prompt, bos_id)
+    if preset == "paper" and dropped_by_paper(made, prompt.peak, body):
+        length = prompt.peak - max(made.start, body) + 1
+        note = f"dropped by preset paper: {length} tokens after trimming"
         made = Trim(made.start, made.activation, made.trimmed, f"{made.note}; {note}" if made.note else note)
     return made

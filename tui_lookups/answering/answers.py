@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.analysis.ablation import Case, ablate_head, mean_z, summarise
-from tui_lookups.analysis.attribution import Decomposition, active_heads, attributions_of_heads, decompose
+from tui_lookups.analysis.attribution import (
+    Decomposition,
+    active_heads,
+    attributions_of_heads,
+    count_reaching,
+    decompose,
+    effective_rule,
+)
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import dropped_by_paper, trim_prompts
@@ -138,7 +145,7 @@ def head_attributions(
         other=found.other,
         sum=found.sum,
         remainder=found.remainder,
-        activity_rule=rule,
+        activity_rule=effective_rule(rule, len(heads)),
         activity_threshold=threshold,
         source_head=sources,
         sources=_sources(found, tokens),
@@ -168,7 +175,7 @@ def head_overview(
     Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
     fires negatively, a head that pushes it down counts as positive.
     """
-    prompts = counted_prompts(prompts, preset)
+    prompts = counted_prompts(prompts, preset, model.vocabulary.bos_id)
     places = [place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
@@ -185,18 +192,25 @@ def head_overview(
         fraction = float(active[:, column].mean())
         mean = float(signed[:, column].mean())
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, low <= fraction <= high))
-    return HeadOverview(neuron, len(places), "trimmed" if trimmed else "full", rule, tuple(heads), provenance)
+    used = effective_rule(rule, signed.shape[1])
+    return HeadOverview(neuron, len(places), "trimmed" if trimmed else "full", used, tuple(heads), provenance)
 
 
-def counted_prompts(prompts: Iterable[Prompt], preset: Preset) -> list[Prompt]:
-    """The prompts that heads are looked at on; preset "paper" drops long ones, as the authors did."""
-    return [
-        prompt
-        for prompt in prompts
-        if preset != "paper"
-        or prompt.trimmed is None
-        or not dropped_by_paper(prompt.trimmed, prompt.peak.position)
-    ]
+def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:
+    """The prompts that heads are looked at on; preset "paper" drops long ones, as the authors did.
+
+    Raises ValueError where that rests on a trimmed context that was not worked out.
+    """
+    if preset != "paper":
+        return list(prompts)
+    kept = []
+    for prompt in prompts:
+        if prompt.trimmed is None:
+            raise ValueError(f"the trimmed context of prompt {prompt.prompt_id} is not known")
+        body = 1 if prompt.tokens[0].id == bos_id else 0
+        if not dropped_by_paper(prompt.trimmed, prompt.peak.position, body):
+            kept.append(prompt)
+    return kept
 
 
 def head_ablation(
@@ -218,7 +232,7 @@ def head_ablation(
 ) -> HeadAblation:
     """One head ablated on each of a neuron's prompts (METHOD 6)."""
     cases = []
-    for prompt in counted_prompts(prompts, preset):
+    for prompt in counted_prompts(prompts, preset, model.vocabulary.bos_id):
         place = place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed)
         cases.append(Case(prompt.rank, prompt.prompt_id, place.ids, place.position, place.sign))
     found = ablate_head(
@@ -235,8 +249,9 @@ def head_ablation(
         poll=poll,
     )
     context: Literal["full", "trimmed"] = "trimmed" if trimmed else "full"
+    used = effective_rule(rule, count_reaching(model, neuron, preset))
     return HeadAblation(
-        neuron, head, method, positions, context, rule, seed, sample, found, summarise(found), provenance
+        neuron, head, method, positions, context, used, seed, sample, found, summarise(found), provenance
     )
 
 
@@ -282,7 +297,7 @@ def examples(
 
     Text and activity are those of the trimmed prompt. Preset "paper" leaves long trimmed prompts out.
     """
-    kept = counted_prompts(prompts, preset)
+    kept = counted_prompts(prompts, preset, model.vocabulary.bos_id)
     places = [place_of(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll

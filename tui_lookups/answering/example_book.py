@@ -14,7 +14,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.places import top_entries
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class ExampleBook:
                 "Explanations need a corpus of several documents.",
             )
         reaching = found.heads // self._engine.model_info().n_heads
+        if self._engine.settings.preset == "paper" and head.layer == neuron.layer:
+            raise left_out_by_paper(head, neuron)
         if head.layer >= reaching:
             raise out_of_reach(head, neuron, reaching - 1)
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MEAN_SAMPLE = 64
 """Prompts of the corpus that the mean z of a head is taken over."""
 
+_REVISION = 2
+"""Part of these answers' cache keys. Of the first, some were of full windows and said "trimmed"."""
+
 
 class HeadBook:
     """The heads of one Explorer's neurons. Thread-safe."""
@@ -58,8 +61,10 @@ class HeadBook:
         """The decomposition at the peak of one of the neuron's prompts."""
         self._check(neuron, sources)
         shown = self._book.prompt(neuron, rank, prompt_id, sign=sign)
+        if trimmed:
+            (shown,) = self._book.with_trims(neuron, (shown,))
         place = place_of(self._engine.vocabulary().bos_id, shown, trimmed=trimmed)
-        found = self._at(neuron, place, shown, "trimmed" if trimmed else "full", sources)
+        found = self._at(neuron, place, shown, place.context, sources)
         return replace(found, rank=shown.rank)
 
     def on_text(
@@ -68,7 +73,7 @@ class HeadBook:
         """The decomposition at the peak of a text given by hand."""
         self._check(neuron, sources)
         ids = [token.id for token in given.tokens]
-        place = place_in_text(given.activations, ids, both_signs=sign == "both")
+        place = place_in_text(given.activations, ids, sign=sign)
         return self._at(neuron, place, None, "text", sources)
 
     def _at(
@@ -109,6 +114,7 @@ class HeadBook:
             ids=list(place.ids),
             position=place.position,
             sign=place.sign,
+            revision=_REVISION,
             **question,
         )
 
@@ -116,8 +122,10 @@ class HeadBook:
         """Every head over all of the neuron's prompts; without `wait`, over those found so far."""
         self._check(neuron, None)
         listed = self._book.prompts(neuron, top=self._scan.top, sign=sign, wait=wait)
-        prompts = listed.prompts
         settings = self._engine.settings
+        # Preset paper leaves prompts out by the length of their trimmed context.
+        by_trim = trimmed or settings.preset == "paper"
+        prompts = self._book.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
         rule, preset = settings.activity_rule, settings.preset
         question = {"trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign}
 
@@ -145,6 +153,7 @@ class HeadBook:
             corpus=True,
             neuron=str(neuron),
             index=self._scan.key(),
+            revision=_REVISION,
             **question,
         )
 
@@ -207,6 +216,7 @@ class HeadBook:
             neuron=str(neuron),
             head=str(head),
             index=self._scan.key(),
+            revision=_REVISION,
             **question,
         )
 

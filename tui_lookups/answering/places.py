@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from tui_lookups.analysis.batch_plan import hash_ids
+from tui_lookups.errors import LookupsError
 from tui_lookups.results import Prompt, PromptKind, Sign
 from tui_lookups.storage.index import NeuronRecord
 
@@ -57,25 +59,45 @@ def sampled_ids(record: NeuronRecord, kind: PromptKind, top: int, seed: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a neuron is decomposed: the token ids that are run, the position, and which sign fires."""
+    """Where a neuron is decomposed: the token ids that are run, the position, and which sign fires.
+
+    `trimmed`: the ids are begin-of-text and a trimmed context, rather than the full window.
+    """
 
     ids: tuple[int, ...]
     position: int
     sign: int
+    trimmed: bool = False
+
+    @property
+    def context(self) -> Literal["full", "trimmed"]:
+        """What of a prompt is run, as results name it."""
+        return "trimmed" if self.trimmed else "full"
 
 
 def place_of(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> Place:
-    """A prompt's peak in its full window, or in begin-of-text plus the trimmed context."""
+    """A prompt's peak in its full window, or in begin-of-text plus the trimmed context.
+
+    A prompt that came back untrimmed (METHOD 3) is run as a full window either way. Raises ValueError where
+    the trimmed context is wanted and was not worked out: the full window must not pass for it.
+    """
     ids = tuple(token.id for token in prompt.tokens)
+    if trimmed and prompt.trimmed is None:
+        raise ValueError(f"the trimmed context of prompt {prompt.prompt_id} is not known")
     if not trimmed or prompt.trimmed is None or not prompt.trimmed.trimmed:
         return Place(ids, prompt.peak.position, prompt.sign)
     kept = (() if bos_id is None else (bos_id,)) + ids[prompt.trimmed.start : prompt.peak.position + 1]
-    return Place(kept, len(kept) - 1, prompt.sign)
+    return Place(kept, len(kept) - 1, prompt.sign, trimmed=True)
 
 
-def place_in_text(activations: Sequence[float], ids: Sequence[int], *, both_signs: bool) -> Place:
-    """The peak of a text given by hand: the first position, after position 0, of the largest activation."""
-    counted = range(1, len(ids)) if len(ids) > 1 else range(len(ids))
-    position = max(counted, key=lambda q: abs(activations[q]) if both_signs else activations[q])
-    sign = -1 if both_signs and activations[position] < 0 else 1
-    return Place(tuple(ids), position, sign)
+def place_in_text(activations: Sequence[float], ids: Sequence[int], *, sign: Sign) -> Place:
+    """The peak of a text given by hand: the first position of the largest activation, by the sign asked for.
+
+    Position 0 never counts (METHOD 3). Raises LookupsError for a text of one token.
+    """
+    if len(ids) < 2:
+        raise LookupsError("The text is one token, and its first position never counts.", "Give more text.")
+    merit = {"+": lambda value: value, "-": lambda value: -value, "both": abs}[sign]
+    position = max(range(1, len(ids)), key=lambda q: merit(activations[q]))
+    negative = sign == "-" or (sign == "both" and activations[position] < 0)
+    return Place(tuple(ids), position, -1 if negative else 1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.checks import check_firing_sign
@@ -85,11 +86,13 @@ class PromptBook:
                 return shown
         prompts = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
         if prompt_id is not None:
-            for prompt in prompts:
+            kinds: tuple[PromptKind, ...] = ("random", "deciles")
+            sampled = (self.sampled(neuron, kind, top=self._scan.top).prompts for kind in kinds)
+            for prompt in chain(prompts, *sampled):
                 if prompt.prompt_id == prompt_id:
                     return prompt
             raise LookupsError(
-                f"Prompt #{prompt_id} is not among the top prompts of {neuron}.", "Open one of its prompts."
+                f"Prompt #{prompt_id} is not among the prompts of {neuron}.", "Open one of its prompts."
             )
         wanted = 1 if rank is None else rank
         if not 1 <= wanted <= len(prompts):
@@ -97,6 +100,23 @@ class PromptBook:
                 f"{neuron} has no prompt of rank {wanted}.", f"Its prompts have ranks 1 to {len(prompts)}."
             )
         return prompts[wanted - 1]
+
+    def with_trims(self, neuron: NeuronId, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+        """The same prompts, each with its trimmed context: a running scan's list comes without."""
+        missing = [
+            Entry(prompt.prompt_id, prompt.peak.position, prompt.sign)
+            for prompt in prompts
+            if prompt.trimmed is None
+        ]
+        if not missing:
+            return tuple(prompts)
+        found = self._prompts_of(neuron, missing, trim=True)
+        return tuple(
+            prompt
+            if prompt.trimmed is not None
+            else replace(found[prompt.prompt_id, prompt.sign], rank=prompt.rank)
+            for prompt in prompts
+        )
 
     # --- prompts that are not the highest (METHOD 3), and figures at the peaks (METHOD 2) ---
 
@@ -168,29 +188,12 @@ class PromptBook:
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
 
     def _build(self, neuron: NeuronId, top: int, sign: Sign, *, trim: bool) -> NeuronPrompts:
-        """The list from what is known now, running only prompts that were not run before.
-
-        A few prompts at a time, so that another question need not wait for all of them; the scan does.
-        """
-        from tui_lookups.answering.answers import build_prompts
-
+        """The list from what is known now; the scan waits meanwhile."""
         engine = self._engine
-        preset = engine.settings.preset
         with engine.thread.holding_background():
             record = engine.on_model(lambda model, poll: self._scan.require(neuron))
-            corpus = engine.corpus(arrays=True)
             entries = top_entries(record, top, sign)
-            found = self._known(neuron, entries, trim)
-            missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
-            for start in range(0, len(missing), _AT_ONCE):
-                few = missing[start : start + _AT_ONCE]
-
-                def build(model: LookupModel, poll: Poll, few: list[Entry] = few) -> list[Prompt]:
-                    return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
-
-                built = engine.on_model(build)
-                self._keep(neuron, built)
-                found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+            found = self._prompts_of(neuron, entries, trim=trim)
             ranked = [
                 replace(found[entry.prompt_id, entry.sign], rank=rank)
                 for rank, entry in enumerate(entries, 1)
@@ -199,7 +202,31 @@ class PromptBook:
                 lambda model, poll: self._list(model, record, ranked, top=top, sign=sign, kind="top")
             )
 
-    def _known(self, neuron: NeuronId, entries: list[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
+    def _prompts_of(
+        self, neuron: NeuronId, entries: Sequence[Entry], *, trim: bool
+    ) -> dict[tuple[int, int], Prompt]:
+        """Prompts by id and sign, of which only those are run that were not run before.
+
+        A few at a time, so that another question need not wait for all of them.
+        """
+        from tui_lookups.answering.answers import build_prompts
+
+        engine = self._engine
+        preset, corpus = engine.settings.preset, engine.corpus(arrays=True)
+        found = self._known(neuron, entries, trim)
+        missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
+        for start in range(0, len(missing), _AT_ONCE):
+            few = missing[start : start + _AT_ONCE]
+
+            def build(model: LookupModel, poll: Poll, few: Sequence[Entry] = few) -> list[Prompt]:
+                return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
+
+            built = engine.on_model(build)
+            self._keep(neuron, built)
+            found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+        return found
+
+    def _known(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
         """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""
         with self._lock:
             kept = [self._built.get((neuron, entry.prompt_id, entry.sign)) for entry in entries]

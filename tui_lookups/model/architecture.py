@@ -93,6 +93,7 @@ class Architecture:
         attn_post_norm, mlp_post_norm: a norm is applied to what attention, or the MLP, writes.
         centred: writing weights and unembedding are centred (LayerNorm models in compatibility mode).
         residual_multiplier: factor on everything blocks write (Granite); 1 elsewhere.
+        logits_scaling: what the logits are divided by at the end (Granite); 1 elsewhere.
         activation: name of the activation function, as transformers names it.
     """
 
@@ -105,6 +106,7 @@ class Architecture:
     mlp_post_norm: bool
     centred: bool
     residual_multiplier: float
+    logits_scaling: float
     activation: str
 
     @property
@@ -171,6 +173,7 @@ def describe(bridge: Any, model_type: str, name: str) -> Architecture:
         mlp_post_norm="ln2_post" in parts[0],
         centred=not cfg.uses_rms_norm,
         residual_multiplier=float(getattr(cfg, "residual_multiplier", None) or 1.0),
+        logits_scaling=float(getattr(bridge.original_model.config, "logits_scaling", None) or 1.0),
         activation=str(cfg.act_fn),
     )
     if found.listed:

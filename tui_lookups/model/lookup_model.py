@@ -125,8 +125,11 @@ class LookupModel:
         """[d_model, d_vocab]; in the folded basis the final norm's weight is in it.
 
         TransformerLens does not fold that weight where it folds no norm at all (OLMo 2), so it is done here.
+        What the family divides its logits by is in it, in both bases.
         """
         unembedding: Tensor = self._bridge.W_U.to(self.device)
+        if self.architecture.logits_scaling != 1.0:
+            unembedding = unembedding / self.architecture.logits_scaling
         weight = getattr(self._bridge.ln_final.original_component, "weight", None)
         if self.basis == "raw" or weight is None:
             return unembedding

@@ -32,7 +32,7 @@ def _signed(value: float) -> str:
 
 
 def _plain(value: float) -> str:
-    """Two decimals; a remainder that would round to nothing shows its size when it is not zero."""
+    """Two decimals, without a sign on what rounds to nothing."""
     if abs(value) < 0.005:
         return "0.00"
     return f"{value:.2f}"
@@ -47,7 +47,11 @@ def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | N
     lines = [f"{_signed(found.attribution)} of {heads.target.value:.2f}{share}, direct"]
     if found.gate is not None and found.up is not None:
         lines.append(f"by gate {_signed(found.gate)}, by up {_signed(found.up)}")
-    rule = "2 sd above the mean" if heads.activity_rule == "2sd" else "among the top 3"
+    rule = "among the top 3"
+    if heads.activity_rule == "2sd":
+        average = sum(each.attribution for each in heads.heads) / len(heads.heads)
+        # Where the neuron fires negatively, the heads that drive it lie below.
+        rule = f"2 sd {'above' if heads.activity_threshold >= average else 'below'} the mean"
     state = "active" if found.active else "not active"
     lines.append(f"{state} ({rule}: {heads.activity_threshold:+.2f})")
     mean = find_mean(head, overview)

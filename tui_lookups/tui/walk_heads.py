@@ -81,7 +81,9 @@ class WalkHeads(WalkState):
 
     def toggle_trimmed(self) -> None:
         """Switch between the full window and the trimmed prompt as the text that is attributed."""
-        self.trimmed = self.heads is None or self.heads.context != "trimmed"
+        as_set = self.heads is not None and self.heads.context == "trimmed"
+        # Not by what is shown alone: a prompt that cannot be trimmed is shown whole in either mode.
+        self.trimmed = not (as_set if self.trimmed is None else self.trimmed)
         self._asks.cancel("heads", "overview", "sources")
         self.heads = self.overview = self.sources = None
         self.open_heads()
