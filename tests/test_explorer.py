@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -233,12 +233,57 @@ def test_a_selection_is_exported_and_opened_again(explorer: Explorer, tmp_path: 
     )
     path = explorer.export(selection, tmp_path / "out.json")
     document = explorer.open_export(path)
-    assert document.selection() == selection
+    heads = tuple(replace(marked, context="full") for marked in selection.heads)
+    assert document.selection() == replace(selection, heads=heads)
     assert document.neurons[0].congruence == pytest.approx(ranking.neurons[0].congruence)
     assert document.prompts[0].prompt == prompt
     assert document.heads[0].attributions is not None
     assert document.heads[0].attributions.source_head == HeadId(4, 4)
     assert document.heads[1].mean is not None
+
+
+def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
+    explorer: Explorer, tmp_path: Path
+) -> None:
+    neuron = explorer.neurons(" time", top=1).neurons[0].neuron
+    listed = explorer.prompts(neuron).prompts
+    top = {prompt.prompt_id for prompt in listed}
+    drawn, cut = [], next(p for p in listed if p.trimmed is not None and p.trimmed.trimmed)
+    for kind in ("random", "deciles"):
+        found = explorer.sampled_prompts(neuron, kind).prompts
+        drawn.append(next(prompt for prompt in found if prompt.prompt_id not in top))
+    selection = Selection(
+        (),
+        tuple(SelectedPrompt(neuron, prompt.prompt_id) for prompt in drawn),
+        (
+            SelectedHead(neuron, HeadId(4, 4), cut.prompt_id, "trimmed"),
+            SelectedHead(neuron, HeadId(4, 4), None, "trimmed"),
+            SelectedHead(neuron, HeadId(4, 4), drawn[0].prompt_id, "full"),
+        ),
+    )
+    document = explorer.open_export(explorer.export(selection, tmp_path / "out.json"))
+    assert [(each.kind, each.prompt) for each in document.prompts] == [
+        ("random", drawn[0]), ("deciles", drawn[1]),
+    ]  # fmt: skip
+    assert document.selection() == selection
+    one, mean, sampled = document.heads
+    assert one.attributions == explorer.heads(
+        neuron, prompt_id=cut.prompt_id, sources=HeadId(4, 4), trimmed=True
+    )
+    trimmed = explorer.heads_overview(neuron, trimmed=True).heads
+    assert mean.mean == next(head for head in trimmed if head.head == HeadId(4, 4))
+    assert mean.mean != next(
+        head for head in explorer.heads_overview(neuron).heads if head.head == HeadId(4, 4)
+    )
+    assert sampled.attributions is not None
+    assert (sampled.kind, sampled.attributions.rank) == ("random", drawn[0].rank)
+    assert sampled.attributions.position == drawn[0].peak.position
+    found = explorer.verify(tmp_path / "out.json")
+    assert found.agrees, found.differing[:3]
+    for old, new in (('"random"', '"deciles"'), ('"context": "trimmed"', '"context": "full"')):
+        text = (tmp_path / "out.json").read_text()
+        (tmp_path / "other.json").write_text(text.replace(old, new))
+        assert not explorer.verify(tmp_path / "other.json").agrees, (old, new)
 
 
 def test_an_empty_selection_is_not_exported(explorer: Explorer, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tui_lookups.results import (
     Token,
 )
 from tui_lookups.settings import load_settings
+from tui_lookups.storage.codec import to_json_bytes
 
 MODEL, OTHER, CORPUS = "a" * 64, "b" * 64, "c" * 64
 NEURON = NeuronId(5, 371)
@@ -65,6 +66,14 @@ def test_a_file_of_another_model_under_this_name_is_refused(tmp_path: Path) -> N
     path.rename(session_path(tmp_path, MODEL))
     with pytest.raises(LookupsError, match="another model"):
         load_session(tmp_path, model=MODEL, corpus=CORPUS)
+
+
+def test_a_session_from_before_heads_had_a_context_comes_back(tmp_path: Path) -> None:
+    state = json.loads(to_json_bytes(replace(STATE, model=MODEL, corpus=CORPUS)))
+    for head in state["basket"]["heads"]:
+        del head["context"]
+    session_path(tmp_path, MODEL).write_text(json.dumps(state))
+    assert load_session(tmp_path, model=MODEL, corpus=CORPUS) == replace(STATE, model=MODEL, corpus=CORPUS)
 
 
 def test_unknown_fields_are_refused(tmp_path: Path) -> None:

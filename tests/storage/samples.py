@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
-    SCHEMA_VERSION,
+    EXPORT_VERSION,
     Control,
     CorpusInfo,
     ExampleAnswer,
@@ -148,7 +148,7 @@ def export_document() -> ExportDocument:
     )
     promoted = (TokenCongruence(1093, " because", 6.12),)
     return ExportDocument(
-        SCHEMA_VERSION,
+        EXPORT_VERSION,
         "lookups-tui 0.1.0",
         "2026-11-22T10:00:00+00:00",
         PROVENANCE,

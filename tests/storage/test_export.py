@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from tests.storage.samples import export_document, strategy_for
 from tui_lookups import results
 from tui_lookups.errors import ExportError, NumericalError
-from tui_lookups.results import SCHEMA_VERSION, ExportDocument
+from tui_lookups.results import EXPORT_VERSION, ExportDocument
 from tui_lookups.storage import codec, export, files
 
 
@@ -29,8 +29,8 @@ def test_a_document_comes_back_the_same(tmp_path: Path) -> None:
 
 def test_the_schema_is_a_schema_of_this_version() -> None:
     Draft202012Validator.check_schema(export.schema())
-    assert export.schema()["$id"].endswith(f":{SCHEMA_VERSION}")
-    assert export.schema()["properties"]["schema_version"]["const"] == SCHEMA_VERSION
+    assert export.schema()["$id"].endswith(f":{EXPORT_VERSION}")
+    assert export.schema()["properties"]["schema_version"]["const"] == EXPORT_VERSION
 
 
 def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -126,6 +126,7 @@ MUST_FAIL = {
     "no version": edited(lambda plain: plain.pop("schema_version")),
     "version as text": edited(setter("schema_version", value="1")),
     "version true": edited(setter("schema_version", value=True)),
+    "version 1 with keys of version 2": edited(setter("schema_version", value=1)),
     "version 0": edited(setter("schema_version", value=0)),
     "no provenance": edited(lambda plain: plain.pop("provenance")),
     "unknown key": edited(setter("api_key", value="secret")),
@@ -153,10 +154,44 @@ def test_documents_that_are_none_are_refused_clearly(tmp_path: Path, name: str) 
     assert len(caught.value.message) < 1000
 
 
+def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
+    """The document as the first version wrote it: it did not say of which list, nor on which texts."""
+    plain: Any = codec.to_plain(export_document())
+    plain["schema_version"] = 1
+    for prompt in plain["prompts"]:
+        del prompt["kind"]
+    for head in plain["heads"]:
+        del head["kind"], head["context"]
+    edit(plain)
+    return json.dumps(plain).encode()
+
+
+def test_a_document_of_the_first_version_opens(tmp_path: Path) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_bytes(of_version_1())
+    assert export.read_export(path) == export_document()
+
+    def were_trimmed(plain: Any) -> None:
+        plain["provenance"]["parameters"]["trimmed"] = True
+
+    path.write_bytes(of_version_1(were_trimmed))
+    found = [head.context for head in export.read_export(path).heads]
+    assert found == ["full", "trimmed"], "a prompt's own attributions say it, else the setting"
+
+
+@pytest.mark.parametrize("place", ["prompts", "heads", "provenance"])
+@pytest.mark.parametrize("value", [None, 3, [None], [3], [[]], [{}], {}])
+def test_a_damaged_document_of_the_first_version_is_refused(tmp_path: Path, place: str, value: Any) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_bytes(of_version_1(setter(place, value=value)))
+    with pytest.raises(ExportError):
+        export.read_export(path)
+
+
 def test_a_newer_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
-    path.write_bytes(edited(setter("schema_version", value=SCHEMA_VERSION + 1)))
-    with pytest.raises(ExportError, match=f"schema version {SCHEMA_VERSION + 1}") as caught:
+    path.write_bytes(edited(setter("schema_version", value=EXPORT_VERSION + 1)))
+    with pytest.raises(ExportError, match=f"schema version {EXPORT_VERSION + 1}") as caught:
         export.read_export(path)
     assert "newer" in caught.value.hint
 

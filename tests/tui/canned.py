@@ -601,7 +601,10 @@ class CannedExplorer:
                 ExportedNeuron(n.neuron, n.token, None, None, None, (), (), None) for n in selection.neurons
             ),
             tuple(ExportedPrompt(p.neuron, found[p.prompt_id]) for p in selection.prompts),
-            tuple(ExportedHead(h.neuron, h.head, h.prompt_id, None, None) for h in selection.heads),
+            tuple(
+                ExportedHead(h.neuron, h.head, h.prompt_id, None, None, context=h.context or "full")
+                for h in selection.heads
+            ),
         )
 
     def provenance(self) -> Provenance:

@@ -116,7 +116,9 @@ async def test_the_walk_by_keyboard(size: tuple[int, int], tmp_path: Path) -> No
 
         assert app.selection.neurons == (SelectedNeuron(neuron.neuron, app.walk_screen.walk.token),)
         assert app.selection.prompts == (SelectedPrompt(neuron.neuron, prompts.current.prompt_id),)
-        assert app.selection.heads == (SelectedHead(neuron.neuron, grid.head, prompts.current.prompt_id),)
+        assert app.selection.heads == (
+            SelectedHead(neuron.neuron, grid.head, prompts.current.prompt_id, "full"),
+        )
         assert "[3 marked]" in line(app, "#token-facts")
 
         await press(pilot, "x")
@@ -126,7 +128,7 @@ async def test_the_walk_by_keyboard(size: tuple[int, int], tmp_path: Path) -> No
         app.screen.query_one("#path").value = str(target)  # type: ignore[attr-defined]
         await press(pilot, "enter")
         assert explorer.written == {target: app.selection}
-        assert str(target) in hints(app)
+        assert target.name in hints(app)
 
         await press(pilot, "escape", "escape", "escape")
         assert app.walk_screen.focused_pane == "neurons"

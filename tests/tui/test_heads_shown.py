@@ -12,7 +12,9 @@ from tests.tui.head_words import HEAD, NEURON
 from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle
 from tests.tui.views import texts
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.results import SelectedHead, Selection
 from tui_lookups.tui.decomposing import head_facts, overview_facts
+from tui_lookups.tui.screens.basket import describe
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.one_line import PackedText, TextLines
@@ -193,3 +195,30 @@ async def test_a_terminal_that_grows_fills_the_panes_it_gains(size: tuple[int, i
         assert await _heads_of(pilot, app, size) == 36
         await settle(pilot)
         assert app.screen.query_one(HeadDetail).row_count()
+
+
+# --- what is marked ---
+
+
+async def test_a_head_is_marked_on_the_texts_that_are_shown() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, "3", "c", "space")
+        first = SelectedHead(NEURON, HEAD, 1000, "trimmed")
+        assert app.selection.heads == (first,)
+        grid = app.screen.query_one(HeadGrid)
+        assert any("●" in text for text in texts(app))
+        await press(pilot, "c")
+        assert not any("●" in text for text in texts(app)), "on the full window it is not"
+        await press(pilot, "space", "a", "c", "space")
+        assert grid.head == HEAD
+        assert app.selection.heads == (
+            first, replace(first, context="full"), SelectedHead(NEURON, HEAD, None, "trimmed"),
+        )  # fmt: skip
+        assert describe(first) == ("head", "L3.H2 of L5.N371 on corpus prompt 1000, trimmed")
+
+
+async def test_a_head_of_an_old_session_is_unmarked_where_it_is_shown() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        app.selection = Selection(heads=(SelectedHead(NEURON, HEAD, 1000),))
+        await press(pilot, "3", "space")
+        assert not app.selection.heads

@@ -87,9 +87,8 @@ async def test_what_the_model_expects_is_asked_for_when_the_token_cursor_rests()
         asked = [call[1] for call in explorer.calls if call[0] == "predictions"]
         assert asked == [(prompts.current.prompt_id, prompts.position)], "one question once it rests"
         said = line(app, "#predictions")
-        assert said.startswith("expects ")
+        assert said.startswith("then ␣because 1.2%  expects ")
         assert said.count("%") == 6
-        assert "then ␣because 1.2%" in said
         await press(pilot, "right")
         await rest(pilot)
         assert line(app, "#predictions") != said

@@ -19,10 +19,15 @@ from tui_lookups.tui.widgets.one_line import WrappedText
 
 NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
 NEURONS = (SelectedNeuron(NEURON, BECAUSE),)
+HEADS = (SelectedHead(NEURON, HEAD, None, "full"), SelectedHead(NEURON, HEAD, None, "trimmed"))
 MARKED = Selection(
     NEURONS,
     (SelectedPrompt(NEURON, 1000), SelectedPrompt(NEURON, 1001)),
-    (SelectedHead(NEURON, HEAD, 1000), SelectedHead(NEURON, HEAD, 1001), SelectedHead(NEURON, HEAD)),
+    (
+        SelectedHead(NEURON, HEAD, 1000, "full"),
+        SelectedHead(NEURON, HEAD, 1001, "trimmed"),
+        SelectedHead(NEURON, HEAD, None, "full"),
+    ),
 )
 ELSEWHERE = replace(CORPUS, name="news", fingerprint="2" * 16)
 
@@ -62,9 +67,9 @@ def test_another_model_marks_nothing(name: str, source: str, given: str) -> None
 
 def test_another_corpus_marks_no_prompts() -> None:
     again = reopened(document(MARKED), MODEL, ELSEWHERE)
-    assert again.selection == Selection(NEURONS, (), (SelectedHead(NEURON, HEAD),))
+    assert again.selection == Selection(NEURONS, (), HEADS)
     assert again.note == "Prompts left out: they are of another corpus (demo passages)."
-    without = Selection(NEURONS, (), (SelectedHead(NEURON, HEAD),))
+    without = Selection(NEURONS, (), HEADS)
     again = reopened(document(without), MODEL, ELSEWHERE)
     assert (again.selection, again.note) == (without, "")
 
@@ -91,4 +96,4 @@ async def test_the_app_says_what_it_did_not_take(what: str) -> None:
         else:
             assert app.selection.prompts == ()
             assert app.selection.neurons == NEURONS
-            assert hints(app).startswith("Prompts left out: they are of another corpus (news). 2 things")
+            assert hints(app).startswith("Prompts left out: they are of another corpus (news). ")

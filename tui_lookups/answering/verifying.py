@@ -34,7 +34,6 @@ from tui_lookups.errors import (
     UnknownTokenError,
 )
 from tui_lookups.explanation.store import ExplainedStore
-from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     ExportDocument,
     ExportedHead,
@@ -47,6 +46,7 @@ from tui_lookups.results import (
     ScanProgress,
     SelectedHead,
     SelectedNeuron,
+    SelectedPrompt,
     Verification,
 )
 from tui_lookups.settings import Settings, load_settings
@@ -293,13 +293,7 @@ class _Again:
     def __init__(self, explorer: Explorer, comparison: Comparison) -> None:
         self._explorer = explorer
         self._comparison = comparison
-        self._prompts: dict[NeuronId, NeuronPrompts] = {}
-
-    def _prompts_of(self, neuron: NeuronId) -> NeuronPrompts:
-        if neuron not in self._prompts:
-            top = self._explorer.settings.top
-            self._prompts[neuron] = self._explorer.prompts(neuron, top=top)
-        return self._prompts[neuron]
+        self._lists = gathering.Lists(explorer)
 
     def _compare(
         self, exported: object, make: Callable[[], object], at: str, subject: tuple[str, str]
@@ -321,32 +315,32 @@ class _Again:
             if exported.token is not None:
                 token = self._explorer.resolve_token(f"#{exported.token.id}").token
                 marked = SelectedNeuron(exported.neuron, token)
-            made = gathering.exported_neuron(self._explorer, marked, self._prompts_of(exported.neuron))
+            made = gathering.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
             return made if exported.stats is not None else replace(made, stats=None)
 
         self._compare(exported, make, at, ("neuron", str(exported.neuron)))
 
     def prompt(self, exported: ExportedPrompt, at: str) -> None:
         def make() -> ExportedPrompt:
-            prompts = self._prompts_of(exported.neuron)
-            found = gathering.find_prompt(prompts, exported.prompt.prompt_id)
-            rank = self._rank(prompts, found, exported.prompt.rank)
-            made = replace(found, rank=rank)
+            marked = SelectedPrompt(exported.neuron, exported.prompt.prompt_id)
+            made = gathering.exported_prompt(self._lists, marked, exported.kind)
+            prompts = self._lists.of(exported.neuron, made.kind)
+            found = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
             if exported.prompt.trimmed is None:
-                made = replace(made, trimmed=None)
-            return ExportedPrompt(exported.neuron, made)
+                found = replace(found, trimmed=None)
+            return replace(made, prompt=found)
 
         self._compare(exported, make, at, ("prompt", f"#{exported.prompt.prompt_id}"))
 
     def head(self, exported: ExportedHead, at: str) -> bool:
         def make() -> ExportedHead:
-            marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id)
-            made = gathering.exported_head(self._explorer, marked)
+            marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id, exported.context)
+            made = gathering.exported_head(self._explorer, self._lists, marked, exported.kind)
             there, here = exported.attributions, made.attributions
             if there is None or here is None or there.rank is None or exported.prompt_id is None:
                 return made
-            prompts = self._prompts_of(exported.neuron)
-            found = gathering.find_prompt(prompts, exported.prompt_id)
+            _, found = self._lists.find(exported.neuron, exported.prompt_id, made.kind)
+            prompts = self._lists.of(exported.neuron, made.kind)
             return replace(made, attributions=replace(here, rank=self._rank(prompts, found, there.rank)))
 
         return self._compare(exported, make, at, ("head", str(exported.head)))

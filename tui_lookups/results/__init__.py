@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tui_lookups.results.attribution import OtherComponents as OtherComponents
     from tui_lookups.results.attribution import SourceToken as SourceToken
     from tui_lookups.results.attribution import Target as Target
+    from tui_lookups.results.base import EXPORT_VERSION as EXPORT_VERSION
     from tui_lookups.results.base import SCHEMA_VERSION as SCHEMA_VERSION
     from tui_lookups.results.base import ActivityRule as ActivityRule
     from tui_lookups.results.base import Basis as Basis
@@ -122,7 +123,7 @@ _NAMES = {
         "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
     ),
     "base": (
-        "SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo Preset Provenance "
+        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo Preset Provenance "
         "ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",

@@ -9,7 +9,10 @@ from tui_lookups.errors import BadIdError
 from tui_lookups.ids import HeadId, NeuronId
 
 SCHEMA_VERSION = 1
-"""Version of every JSON document this package prints or exports."""
+"""Version of every JSON document this package prints."""
+
+EXPORT_VERSION = 2
+"""Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of."""
 
 Basis = Literal["folded", "raw"]
 Sign = Literal["+", "-", "both"]

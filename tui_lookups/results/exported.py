@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.attribution import HeadAttributions, HeadMean
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.congruence import TokenCongruence
 from tui_lookups.results.explanation import Explanation, ExplanationScore
+from tui_lookups.results.peaks import PromptKind
 from tui_lookups.results.prompts import NeuronStats, Prompt
 from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 
@@ -29,8 +31,11 @@ class ExportedNeuron:
 
 @dataclass(frozen=True, slots=True)
 class ExportedPrompt:
+    """A marked prompt; `kind` says in which of the neuron's lists `prompt.rank` counts."""
+
     neuron: NeuronId
     prompt: Prompt
+    kind: PromptKind = "top"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class ExportedHead:
     """A marked head: its attribution on one prompt with its sources, or its mean over all prompts.
 
     `explanation` is its newest one, `explanation_score` that one's score; None while there is none.
+    `kind` is the list that its prompt is of, "top" over all prompts; `context` the texts that were run.
     """
 
     neuron: NeuronId
@@ -47,6 +53,8 @@ class ExportedHead:
     mean: HeadMean | None
     explanation: Explanation | None = None
     explanation_score: ExplanationScore | None = None
+    kind: PromptKind = "top"
+    context: Literal["full", "trimmed"] = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +74,5 @@ class ExportDocument:
         return Selection(
             tuple(SelectedNeuron(n.neuron, n.token) for n in self.neurons),
             tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
-            tuple(SelectedHead(h.neuron, h.head, h.prompt_id) for h in self.heads),
+            tuple(SelectedHead(h.neuron, h.head, h.prompt_id, h.context) for h in self.heads),
         )

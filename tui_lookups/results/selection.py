@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import Token
@@ -24,11 +25,15 @@ class SelectedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class SelectedHead:
-    """A marked head of a neuron, on one prompt or (prompt_id None) over all its prompts."""
+    """A marked head of a neuron, on one prompt or (prompt_id None) over all its prompts.
+
+    `context`: on full windows or on trimmed prompts; None: as the setting `trimmed` says.
+    """
 
     neuron: NeuronId
     head: HeadId
     prompt_id: int | None = None
+    context: Literal["full", "trimmed"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def from_json_bytes(type_: type[T], data: bytes, *, ours: bool = False) -> T:
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise DecodeError(f"This is not the JSON of a {name}: at {where}: {first['msg']}.") from error
     try:
-        same = to_plain(value) == json.loads(data)
+        same = _holds(to_plain(value), json.loads(data))
     except NumericalError as error:
         raise DecodeError(f"This is not the JSON of a {name}: {error.message}") from error
     if not same:
@@ -97,6 +97,17 @@ def from_json_bytes(type_: type[T], data: bytes, *, ours: bool = False) -> T:
             f"This is not the JSON of a {name}: it has fields or spellings that a {name} has not."
         )
     return value
+
+
+def _holds(plain: object, read: object) -> bool:
+    """Whether `plain` is what was read. A key may be left out where the field has a default: an earlier
+    version wrote what was read, and did not know the field.
+    """
+    if isinstance(plain, dict) and isinstance(read, dict):
+        return all(key in plain and _holds(plain[key], each) for key, each in read.items())
+    if isinstance(plain, list) and isinstance(read, list):
+        return len(plain) == len(read) and all(map(_holds, plain, read))
+    return plain == read
 
 
 def document(payload: object) -> dict[str, Any]:

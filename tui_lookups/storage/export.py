@@ -2,8 +2,8 @@
 
 1. Writing: dataclass -> plain JSON -> schema -> a temporary file beside the target -> rename. Without
    `overwrite` a file that exists is never replaced.
-2. Reading: size -> JSON -> schema_version (a newer one is named) -> schema -> dataclass. Nothing of a file
-   that fails one of these is used.
+2. Reading: size -> JSON -> schema_version (a newer one is named, an older one brought up) -> schema ->
+   dataclass. Nothing of a file that fails one of these is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tui_lookups.errors import ExportError
 from tui_lookups.home import expanded
-from tui_lookups.results import SCHEMA_VERSION, ExportDocument
+from tui_lookups.results import EXPORT_VERSION, ExportDocument
 from tui_lookups.storage import codec
 from tui_lookups.storage.files import reason, write_atomically
 from tui_lookups.storage.leftovers import sweep
@@ -99,18 +99,50 @@ def read_export(path: Path) -> ExportDocument:
     path = expanded(path)
     plain, data = _read_json(path)
     version = plain.get("schema_version") if isinstance(plain, dict) else None
-    if type(version) is int and version > SCHEMA_VERSION:
+    if type(version) is int and version > EXPORT_VERSION:
         raise ExportError(
-            f"{path} has schema version {version}; this program knows {SCHEMA_VERSION}.",
+            f"{path} has schema version {version}; this program knows {EXPORT_VERSION}.",
             "Open it with a newer lookups-tui.",
         )
+    older = type(version) is int and version == 1
+    if older:
+        _bring_up(plain)
     problem = _first_problem(plain)
     if problem is not None:
         _refuse(path, problem)
+    if older:
+        data = json.dumps(plain).encode("ascii")
     try:
         return codec.from_json_bytes(ExportDocument, data)
     except codec.DecodeError as error:
         _refuse(path, error.message.rstrip("."), error)
+
+
+def _bring_up(plain: dict[str, Any]) -> None:
+    """Give a document of version 1 what it did not say: it knew top prompts only, and a head's texts by its
+    attributions or, over all prompts, by the setting. What has another shape is left to the schema.
+    """
+    prompts, heads = _objects(plain.get("prompts")), _objects(plain.get("heads"))
+    if any("kind" in each or "context" in each for each in (*prompts, *heads)):
+        return  # no version 1, whatever it says: the schema refuses it
+    plain["schema_version"] = EXPORT_VERSION
+    for prompt in prompts:
+        prompt["kind"] = "top"
+    trimmed = _at(plain, "provenance", "parameters", "trimmed") is True
+    for head in heads:
+        head["kind"] = "top"
+        head["context"] = _at(head, "attributions", "context") or ("trimmed" if trimmed else "full")
+
+
+def _objects(part: object) -> list[dict[str, Any]]:
+    return [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
+
+
+def _at(part: Any, *keys: str) -> Any:
+    """What lies under these keys; None where something else does."""
+    for key in keys:
+        part = part.get(key) if isinstance(part, dict) else None
+    return part
 
 
 def _read_json(path: Path) -> tuple[Any, bytes]:

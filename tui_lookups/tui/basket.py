@@ -55,4 +55,7 @@ def items(selection: Selection) -> tuple[Item, ...]:
 def _find(selection: Selection, item: Item) -> Item | None:
     if isinstance(item, SelectedNeuron):
         return next((n for n in selection.neurons if n.neuron == item.neuron), None)
+    if isinstance(item, SelectedHead):  # one that was marked before texts were told apart is any of them
+        same = (item, replace(item, context=None))
+        return next((other for other in selection.heads if other in same), None)
     return next((other for other in items(selection) if other == item), None)

@@ -46,16 +46,17 @@ def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
 
 
 def predictions_line(found: PositionPredictions) -> tuple[Segment, ...]:
-    """The most probable next tokens, and where what really follows stands among them."""
-    line = [Segment("expects ", _DIM)]
+    """What really follows and how probable it was; then, as far as there is room, what was most probable."""
+    line: list[Segment] = []
+    if found.next_token is not None and found.next_probability is not None:
+        line.append(
+            Segment(f"then {visible_token(found.next_token.text)} {found.next_probability:.1%}  ", _DIM)
+        )
+    line.append(Segment("expects ", _DIM))
     for guess in found.top:
         true = found.next_token is not None and guess.token.id == found.next_token.id
         mark = Style(bold=True, underline=True) if true else _BOLD
         line += [Segment(visible_token(guess.token.text), mark), Segment(f" {guess.probability:.1%}  ", _DIM)]
-    if found.next_token is not None and found.next_probability is not None:
-        line.append(
-            Segment(f"then {visible_token(found.next_token.text)} {found.next_probability:.1%}", _DIM)
-        )
     return tuple(line)
 
 

@@ -5,9 +5,10 @@ Pure functions from a prompt and a `Look` to segments; widths are terminal cells
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
@@ -85,19 +86,28 @@ def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
 
 
 def heading(prompt: Prompt, width: int, look: Look) -> list[Segment]:
-    """What is known of an open prompt, above its text."""
-    palette, peak = look.palette, prompt.peak
+    """What is known of an open prompt, above its text.
+
+    Where it is too narrow for all of it, what the text below shows too gives way, not what ends the line.
+    """
+    palette, room = look.palette, max(0, width - GUTTER)
+    ways = ["  ".join(facts) for facts in _facts(prompt, look)]
+    text = next((way for way in ways if cell_len(way) <= room), ways[-1])
+    return [*gutter(prompt, look, open_=True), Segment(fit(text, room), palette.heading)]
+
+
+def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
+    """What is known of a prompt, in ever fewer words."""
+    peak = prompt.peak
+    shaded = [look.sources_title] if look.sources is not None else []
+    trim = [_trim_fact(prompt)] if prompt.trimmed is not None else []
+    where = f"{peak.position} {visible_token(peak.token.text)}"
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
-    facts = [f"peak at {peak.position} {visible_token(peak.token.text)}", f"next {following}"]
-    if prompt.trimmed is not None:
-        facts.append(_trim_fact(prompt))
-    facts.append(f"corpus prompt {prompt.prompt_id}")
-    if look.sources is not None:
-        facts.insert(0, look.sources_title)
-    return [
-        *gutter(prompt, look, open_=True),
-        Segment(fit("  ".join(facts), max(0, width - GUTTER)), palette.heading),
-    ]
+    after, number = f"next {following}", f"#{prompt.prompt_id}"
+    yield [*shaded, f"peak at {where}", after, *trim, f"corpus prompt {prompt.prompt_id}"]
+    yield [*shaded, f"peak at {where}", after, *trim, number]
+    yield [*shaded, f"peak at {where}", *trim, number]
+    yield [*shaded, number, *trim]
 
 
 def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:

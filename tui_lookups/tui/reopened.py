@@ -39,7 +39,9 @@ def reopened(document: ExportDocument, model: ModelInfo, corpus: CorpusInfo) -> 
     selection, source = document.selection(), document.provenance.corpus
     if source is not None and source.fingerprint == corpus.fingerprint:
         return Reopened(selection, "")
-    heads = dict.fromkeys(SelectedHead(marked.neuron, marked.head) for marked in selection.heads)
+    heads = dict.fromkeys(
+        SelectedHead(each.neuron, each.head, None, each.context) for each in selection.heads
+    )
     kept = Selection(selection.neurons, (), tuple(heads))
     if kept == selection:
         return Reopened(kept, "")

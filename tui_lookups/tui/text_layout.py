@@ -35,6 +35,20 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     return " " * (width - size) + text if right else text + " " * (width - size)
 
 
+def fit_middle(text: str, width: int, end: int = 0) -> str:
+    """`text` in at most `width` cells, cut in its middle; of its end two thirds stay, or `end` cells."""
+    if cell_len(text) <= width:
+        return text
+    room = max(0, width - 1)
+    kept = min(room, max(room - room // 3, end))
+    tail = len(text)
+    while tail > 0 and cell_len(text[tail - 1 :]) <= kept:
+        tail -= 1
+    rest = text[tail:]
+    head = set_cell_size(text, room - cell_len(rest)).rstrip() if room > cell_len(rest) else ""
+    return head + "…" * (width > 0) + rest
+
+
 def quoted(text: str) -> str:
     """A token in words: visible, its spaces kept, between quotes."""
     return f'"{visible(text)}"'

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import on
 from textual.widgets import Input
 
 from tui_lookups.tui.screens.path_dialog import PathDialog
-from tui_lookups.visible import SPACE
+from tui_lookups.tui.text_layout import fit_middle
+from tui_lookups.visible import SPACE, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,9 @@ class ExportScreen(PathDialog[str]):
         selection, overwrite = self._selection, path == self._replace
 
         def done(written: Path) -> None:
-            self.dismiss(f"Exported to {written.absolute()}")
+            said, place = "Exported to ", visible(str(written.absolute()))
+            room = self.app.size.width - len(said) - 1  # on the bottom line
+            self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))
 
         def question() -> Path:
             return self.door.export(selection, path, overwrite=overwrite)

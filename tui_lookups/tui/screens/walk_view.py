@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.segment import Segment
 from rich.style import Style
@@ -80,7 +80,7 @@ class WalkView:
             self.heads.show_heads()
         else:
             self.heads.show_detail()
-        if part in ("neuron", "prompts", "heads", "sources"):
+        if part in ("neuron", "prompts", "heads", "overview", "sources"):
             self.show_marks()
         self._show_tabs()
 
@@ -155,7 +155,10 @@ class WalkView:
             return visible(error[0]) + "\n" + visible(error[1])
         status = self._status
         if status is not None and status.stage == "failed":
-            return "Nothing could be loaded: see above."
+            if self._screen.owner.opening is None:
+                return "Nothing could be loaded: see above."
+            palette = self._screen.key("app.palette")
+            return f"Nothing could be loaded: see above.\n{palette}, “Open another model” goes on."
         walk = self._screen.walk
         if walk.waiting(part) or (part == "neurons" and walk.waiting("story")):
             if status is not None and status.stage in ("starting", "loading"):
@@ -268,9 +271,13 @@ class WalkView:
         self._screen.query_one("#prompts-pane", Pane).say(words)
         prompts.say_empty(self._nothing("prompts", otherwise) if found is None else otherwise)
         prompts.show_prompts(walk.neuron, found.prompts if found is not None else ())
+        asked = walk.wanted_prompt
         wanted = walk.take_wanted_prompt()
         if wanted is not None:
             prompts.go_to(wanted)
+        elif asked is not None and walk.wanted_prompt is None:
+            others = f"{self._screen.key('prompts.kind')} shows others"
+            self._screen.say(f"Corpus prompt {asked} is not among these of {walk.neuron}; {others}.")
         current = prompts.current
         if current is not None and current.prompt_id != walk.prompt_id:
             walk.choose_prompt(current.prompt_id)
@@ -348,7 +355,12 @@ class WalkView:
             return screen.query_one(PromptList).marked_item()
         if walk.neuron is None or walk.head is None or not self.heads.reaches(walk.head):
             return None
-        return SelectedHead(walk.neuron, walk.head, None if walk.over_all else walk.prompt_id)
+        shown = walk.overview if walk.over_all else walk.heads
+        # What is marked is what is on screen: on these texts, not on others.
+        context: Literal["full", "trimmed"] = "full"
+        if shown is not None and shown.context == "trimmed":
+            context = "trimmed"
+        return SelectedHead(walk.neuron, walk.head, None if walk.over_all else walk.prompt_id, context)
 
     def show_marks(self) -> None:
         """Dots where things are in the basket, and their number above."""
@@ -358,6 +370,12 @@ class WalkView:
         prompts = frozenset(p.prompt_id for p in selection.prompts if p.neuron == walk.neuron)
         self._screen.query_one(PromptList).mark(prompts)
         here = None if walk.over_all else walk.prompt_id
-        heads = frozenset(h.head for h in selection.heads if (h.neuron, h.prompt_id) == (walk.neuron, here))
+        shown = walk.overview if walk.over_all else walk.heads
+        contexts = (None, None if shown is None else shown.context)
+        heads = frozenset(
+            h.head
+            for h in selection.heads
+            if (h.neuron, h.prompt_id) == (walk.neuron, here) and h.context in contexts
+        )
         self._screen.query_one(HeadGrid).mark(heads)
         self._show_token()
