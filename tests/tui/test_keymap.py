@@ -72,7 +72,7 @@ async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
         assert "heads (f5)" in {command.title for command in app.get_system_commands(app.screen)}
         await press(pilot, "question_mark")
         assert isinstance(app.screen, HelpScreen)
-        assert ("f5", "The heads behind the neuron") in app.screen.rows()
+        assert ("f5", "The heads, from the neurons") in app.screen.rows()
 
 
 async def test_a_letter_that_is_typed_is_no_action() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.visible import visible, visible_token
+from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.tui.shown_keys import KeyOf
@@ -25,7 +25,7 @@ def why_no_row(walk: Walk, table: NeuronsTable, key: KeyOf, *, missing: bool) ->
         return "No neuron of the layers that are read promotes this token."
     if not table.total:
         return f"No neuron passes the filters:\n{filters_on(walk)}.\n{ends} drops them."
-    looked = f"None of the {table.total} strongest has “{visible(table.needle)}”."
+    looked = f"None of the {table.total} strongest has that text."
     if table.unlisted is not None and not missing:
         return f"{looked}\n{key('line.enter')} opens {table.unlisted}."
     others = f"{key('walk.token')} and its name opens any neuron"

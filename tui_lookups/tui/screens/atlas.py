@@ -22,6 +22,8 @@ from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
+    from textual.await_complete import AwaitComplete
+
     from tui_lookups.results import Atlas, AtlasLayer
     from tui_lookups.tui.door import Door
 
@@ -110,7 +112,7 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
     """Returns the neuron that was opened, None on escape; `place` is where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "back", id="atlas.close", tooltip="Back to the walk as it was"),
+        Binding("escape,q", "close", "back", id="atlas.close", tooltip="Back to the walk as it was"),
         Binding("tab", "swap", "other list", id="atlas.swap", tooltip="The other list", show=False),
     ]
     AUTO_FOCUS = "#layers"
@@ -174,13 +176,14 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
     @on(RowList.Opened, "#atlas-neurons")
     def _neuron_opened(self) -> None:
         rows = self.query_one(AtlasRows)
-        self._leave()
         self.dismiss(rows.neurons[rows.cursor])
 
-    def _leave(self) -> None:
-        layers, rows = self.query_one(LayerRows), self.query_one(AtlasRows)
-        if self.atlas is not None:
+    def dismiss(self, result: AtlasNeuron | None = None) -> AwaitComplete:
+        """Close it, keeping where it is left."""
+        if self.atlas is not None and self.is_current:
+            layers, rows = self.query_one(LayerRows), self.query_one(AtlasRows)
             self.place = AtlasPlace(layers.cursor, rows.cursor, rows.has_focus)
+        return super().dismiss(result)
 
     def action_layers(self) -> None:
         self.query_one(LayerRows).focus()
@@ -190,5 +193,4 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
         (self.query_one(LayerRows) if rows.has_focus else rows).focus()
 
     def action_close(self) -> None:
-        self._leave()
         self.dismiss(None)

@@ -116,7 +116,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
         Binding(
             "a", "scope", "all/basket", id="explained.scope", tooltip="All, or only what is in the basket"
         ),
-        Binding("escape", "close", "back", id="explained.close", tooltip="Back to the walk as it was"),
+        Binding("escape,q", "close", "back", id="explained.close", tooltip="Back to the walk as it was"),
     ]
     AUTO_FOCUS = "#explained"
 

@@ -35,15 +35,22 @@ class HeadPart(WalkBase):
         walk = self.walk
         if walk.neuron is None:
             self.say(
-                f"Open a neuron first ({self.key('neurons.open')}), then a head ({self.key('walk.heads')})."
+                f"Open a neuron first ({self.key('neurons.open')}), then a head"
+                f" ({self.key('walk.heads-pane')})."
             )
+        elif walk.heads is None and walk.overview is None and self._heads_are_coming:
+            self.say("The heads are still being worked out.")
         elif walk.head is None or (walk.heads is None and walk.overview is None):
-            self.say(f"Choose a head first: {self.key('walk.heads')} shows those behind the neuron.")
+            self.say(f"Choose a head first: {self.key('walk.heads-pane')} shows those behind the neuron.")
         elif walk.head.layer > walk.neuron.layer:
             self.say(out_of_reach(walk.head, walk.neuron, walk.neuron.layer).message)
         else:
             return walk.neuron, walk.head
         return None
+
+    @property
+    def _heads_are_coming(self) -> bool:
+        return self.walk.waiting("heads") or self.walk.waiting("overview")
 
     def _chosen_for_request(self) -> Pair | None:
         """As `_chosen`, where no request is under way."""

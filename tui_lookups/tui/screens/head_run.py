@@ -118,7 +118,7 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     """Returns the head that was opened. A run goes on when the screen is closed; `c` stops it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", "back", id="all-heads.close", tooltip="Back to the walk; a run goes on"),
+        Binding("escape,q", "close", "back", id="all-heads.close", tooltip="Back to the walk; a run goes on"),
     ]
     AUTO_FOCUS = "#all-heads"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -36,36 +38,64 @@ _WHERE = {
 }
 
 
-_NAME = 20  # cells of the widest action's name, and one
 _MOST_KEYS = 20
+_LEAST_WORDS = 12
 
 
 class KeyRows(RowList):
-    """Keys, what they do and the name of the action, grouped by where they work."""
+    """Keys, what they do and the name of the action, grouped by where they work.
 
-    def __init__(self, rows: tuple[tuple[str, str], ...], names: tuple[str, ...], *, id: str) -> None:
+    What does not fit goes on in the next row: nothing is cut.
+    """
+
+    def __init__(self, rows: tuple[tuple[str, str, str], ...], *, id: str) -> None:
         super().__init__(id=id)
         self._rows = rows
-        self._names = names
-        widest = max((cell_len(keys) for keys, _ in rows), default=0)
+        self._lines = rows
+        widest = max((cell_len(keys) for keys, _, _ in rows), default=0)
         self._keys_width = min(_MOST_KEYS, widest + 3)  # two cells of indentation, and one between
+        self._name_width = max((cell_len(name) for _, _, name in rows), default=0) + 1
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        room = self.scrollable_content_region.width - self._keys_width - self._name_width
+        lines = tuple(line for row in self._rows for line in self._wrapped(row, max(_LEAST_WORDS, room)))
+        if lines != self._lines:
+            self._lines = lines
+            self.rows_changed(0)
+
+    def _wrapped(self, row: tuple[str, str, str], room: int) -> list[tuple[str, str, str]]:
+        keys, what, name = row
+        if not name:
+            return [row]
+        columns = (wrap(keys, self._keys_width - 3), wrap(what, room - 1), [name])
+        return list(zip_longest(*columns, fillvalue=""))
 
     def on_mount(self) -> None:
         self.rows_changed(0)
 
     def row_count(self) -> int:
-        return len(self._rows)
+        return len(self._lines)
 
     def row(self, index: int, width: int) -> list[Segment]:
-        keys, what = self._rows[index]
-        if not keys:
+        keys, what, name = self._lines[index]
+        if self._lines[index] in self._rows and not name:
             return [Segment(fit(what, width), self.palette.accent)]
-        name = self._names[index]
         return [
             Segment(fit("  " + keys, self._keys_width), self.palette.strong),
-            Segment(fit(what, max(0, width - self._keys_width - _NAME)), self.palette.plain),
-            Segment(fit(name, _NAME), self.palette.dim),
+            Segment(fit(what, max(0, width - self._keys_width - self._name_width)), self.palette.plain),
+            Segment(fit(name, self._name_width), self.palette.dim),
         ]
+
+    def action_page(self, by: int) -> None:
+        """A page is scrolled at once: the cursor is only where the reading stands."""
+        page = max(1, self.size.height - 1)
+        top = max(0, min(self.scroll_offset.y + by * page, self.row_count() - self.size.height))
+        if top == self.scroll_offset.y:
+            self.action_edge(0 if by < 0 else -1)
+            return
+        self.scroll_to(y=top, animate=False, immediate=True, force=True)
+        self.cursor = top if by < 0 else top + self.size.height - 1
 
 
 class HelpScreen(LeavesOnce, ModalScreen[None]):
@@ -87,7 +117,7 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
                 f"{close} closes; names on the right are for [keys] in config.toml"
             )
             rows = self._named_rows()
-            yield KeyRows(self.rows(), tuple(name for _, _, name in rows), id="keys")
+            yield KeyRows(rows, id="keys")
 
     def rows(self) -> tuple[tuple[str, str], ...]:
         """(keys, what they do); a row without keys begins a group."""

@@ -57,6 +57,10 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
         answer.stop()
         self.asks.deliver(answer)
 
+    @on(Input.Changed, "#path")
+    def _path_changed(self) -> None:
+        self.say("")  # it was about another path
+
     @on(Input.Submitted, "#path")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()

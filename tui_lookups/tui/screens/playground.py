@@ -63,6 +63,12 @@ def _of_the_walk(bindings: Iterable[BindingType]) -> tuple[Binding, ...]:
 class TextInput(TypedLine):
     """The line the text is typed on."""
 
+    @staticmethod
+    def as_one_line(text: str) -> str:
+        """Line breaks are tokens and stay; the one behind the last line of a copied text is none of it."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n")  # terminals send a return for each
+        return text.removesuffix("\n") or text
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
         Binding(
@@ -100,7 +106,7 @@ class PlaygroundScreen(AskingScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
         Binding("ctrl+r,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
-        Binding("escape", "close", "back", id="playground.close", tooltip="Back to the walk as it was"),
+        Binding("escape,q", "close", "back", id="playground.close", tooltip="Back to the walk as it was"),
         Binding("tab", "step(1)", "next", id="playground.next", tooltip="Text, figures, heads", show=False),
         Binding("shift+tab", "step(-1)", "back", id="playground.back", tooltip="The other way", show=False),
     ]

@@ -62,7 +62,7 @@ class WalkScreen(
     AUTO_FOCUS = "#neurons"
     BLANK = True  # the widgets cover every cell
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads behind the neuron"),
+        Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
         Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
         Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
         Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
@@ -73,7 +73,9 @@ class WalkScreen(
         ),
         Binding("1", "pane(0)", "neurons", id="walk.neurons", tooltip="Go to the neurons", show=False),
         Binding("2", "pane(1)", "prompts", id="walk.prompts", tooltip="Go to the prompts", show=False),
-        Binding("3", "pane(2)", "heads", id="walk.heads-pane", tooltip="Go to the heads", show=False),
+        Binding(
+            "3", "pane(2)", "heads", id="walk.heads-pane", tooltip="The heads, from any pane", show=False
+        ),
         Binding("4", "pane(3)", "head", id="walk.detail", tooltip="Go to the head's detail", show=False),
         Binding(
             "left_square_bracket,backspace",

@@ -46,6 +46,10 @@ class WriteScreen(AskingDialog[Explanation]):
     def on_mount(self) -> None:
         self.query_one("#words", Input).cursor_blink = False
 
+    @on(Input.Changed, "#words")
+    def _words_changed(self) -> None:
+        self.query_one("#problem", WrappedText).show_text("")
+
     @on(Input.Submitted, "#words")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()

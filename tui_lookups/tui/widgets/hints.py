@@ -44,7 +44,7 @@ class Hints(Widget):
         self._message = visible(text)
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(_MESSAGE_SECONDS, self._clear)
+        self._timer = self.set_timer(_MESSAGE_SECONDS, self.hush)
         self.refresh()
 
     @property
@@ -52,9 +52,11 @@ class Hints(Widget):
         """What the line says."""
         return self._message or "  ".join(f"{key} {what}" for key, what in (*self._keys, *self._tail))
 
-    def _clear(self) -> None:
-        self._message = ""
-        self.refresh()
+    def hush(self) -> None:
+        """The keys again: what the message was about is over."""
+        if self._message:
+            self._message = ""
+            self.refresh()
 
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if not self.is_mounted or screen is not self.screen:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
+from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widgets import Input
 
+from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.visible import visible
 
 
@@ -18,7 +20,32 @@ class TypedLine(Input):
     Textual sends the characters of an input to the terminal as they are, escape sequences included. Here
     the value stays exact and only what is painted is made visible; a control character takes a cell then,
     and what no longer fits is cut at the right.
+
+    A message on the bottom line goes when this gets the focus, for it would hide the keys of the line, and
+    when the text becomes another, which it may have been about.
     """
+
+    @staticmethod
+    def as_one_line(text: str) -> str:
+        """A pasted text on this line: all of it, with a space where a line ends."""
+        lines = text.splitlines()
+        return lines[0] if len(lines) == 1 else " ".join(line for line in lines if line.strip())
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()  # Textual keeps the first line and forgets the others
+        event.stop()
+        text = self.as_one_line(event.text)
+        if text:
+            self.replace(text, *self.selection)
+
+    def on_focus(self, event: events.Focus) -> None:
+        if not event.from_app_focus:
+            self._hush()
+
+    @on(Input.Changed)
+    def _hush(self) -> None:
+        for hints in self.screen.query(Hints):
+            hints.hush()
 
     def render_line(self, y: int) -> Strip:
         strip = super().render_line(y)

@@ -1,0 +1,32 @@
+"""q goes back from what lies over the walk, and leaves the app from the walk only."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tui.canned import CannedExplorer
+from tests.tui.test_app import SMALL, press, rest, running
+
+
+@pytest.mark.parametrize("keys", [("A",), ("A", "enter"), ("P", "a", "tab"), ("i",), ("3", "W"), ("b",)])
+async def test_q_goes_back_to_the_walk(keys: tuple[str, ...]) -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, *keys)
+        await rest(pilot)
+        assert app.screen is not app.walk_screen
+        await press(pilot, "q")
+        assert app.is_running
+        assert app.screen is app.walk_screen
+
+
+async def test_q_is_a_letter_where_text_is_typed() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "P", "q")
+        assert app.screen is not app.walk_screen
+        assert app.screen.query_one("#text").value == "q"  # type: ignore[attr-defined]
+
+
+async def test_q_leaves_the_app_from_the_walk() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "q")
+        assert not app.is_running
