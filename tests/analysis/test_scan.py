@@ -303,7 +303,7 @@ def test_close_gives_the_folder_up_and_ends_the_scan(tmp_path: Path) -> None:
     first.resume()
     first.step()
     first.close()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(Cancelled):
         first.checkpoint()
     second = new_scan(model, corpus, tmp_path)
     assert second.resume() == 0

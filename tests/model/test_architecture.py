@@ -75,7 +75,11 @@ def bridge(parts: list[set[str]], **cfg: Any) -> Any:
         "act_fn": "gelu_new",
     }
     blocks = [SimpleNamespace(submodules=dict.fromkeys(part)) for part in parts]
-    return SimpleNamespace(cfg=SimpleNamespace(**{**defaults, **cfg}), blocks=blocks, ln_final=object())
+    given = {**defaults, **cfg}
+    original = SimpleNamespace(config=SimpleNamespace(logits_scaling=given.pop("logits_scaling", None)))
+    return SimpleNamespace(
+        cfg=SimpleNamespace(**given), blocks=blocks, ln_final=object(), original_model=original
+    )
 
 
 PLAIN = {"ln1", "attn", "ln2", "mlp"}
@@ -123,3 +127,7 @@ class TestRefusedByWiring:
 
     def test_a_multiplier_on_what_blocks_write(self) -> None:
         assert describe(bridge([PLAIN], residual_multiplier=0.22), "granite", "m").residual_multiplier == 0.22
+
+    def test_what_logits_are_divided_by(self) -> None:
+        assert describe(bridge([PLAIN], logits_scaling=8.0), "granite", "m").logits_scaling == 8.0
+        assert describe(bridge([PLAIN]), "granite", "m").logits_scaling == 1.0
