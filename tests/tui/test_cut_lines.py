@@ -12,9 +12,9 @@ from tests.tui.head_words import HEAD, NEURON
 from tests.tui.test_app import SMALL, hints, press, rest, running
 from tests.tui.views import texts
 from tui_lookups.results import Prompt, SelectedHead, SelectedPrompt, Selection
+from tui_lookups.tui import text_layout
 from tui_lookups.tui.prompt_lines import Look, heading
 from tui_lookups.tui.shading import plain_palette
-from tui_lookups.tui import text_layout
 
 
 def far_in(explorer: CannedExplorer) -> Prompt:

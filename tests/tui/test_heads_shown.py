@@ -11,8 +11,8 @@ from tests.tui.canned import MODEL, CannedExplorer
 from tests.tui.head_words import HEAD, NEURON
 from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle
 from tests.tui.views import texts
-from tui_lookups.tui.app import LookupsApp
 from tui_lookups.results import SelectedHead, Selection
+from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.decomposing import head_facts, overview_facts
 from tui_lookups.tui.screens.basket import describe
 from tui_lookups.tui.widgets.head_detail import HeadDetail

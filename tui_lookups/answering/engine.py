@@ -74,6 +74,8 @@ class Engine:
         self._corpus: Corpus | None = None
         self._model: LookupModel | None = None  # used on the model thread only
         self._load_error: LookupsError | None = None
+        self._asking_lock = threading.Lock()
+        self._asking = 0  # questions on the model thread or on their way there
 
     def say(self, message: str) -> None:
         """What is being done, for the status."""
@@ -252,7 +254,18 @@ class Engine:
     def on_model(self, work: Callable[[LookupModel, Poll], T], *, loading: bool = False) -> T:
         """Run `work(model, poll)` on the model thread and wait for it. Raises what it raises."""
         priority = Priority.STARTUP if loading else Priority.INTERACTIVE
-        return self.thread.run(lambda poll: work(self._loaded(poll), poll), priority, CURRENT_TOKEN.get())
+        with self._asking_lock:
+            self._asking += not loading
+        try:
+            return self.thread.run(lambda poll: work(self._loaded(poll), poll), priority, CURRENT_TOKEN.get())
+        finally:
+            with self._asking_lock:
+                self._asking -= not loading
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a question, not the start alone, waits for the model to be loaded."""
+        return self._asking > 0 and self._model is None
 
     def _loaded(self, poll: Poll) -> LookupModel:
         if self._model is not None:

@@ -99,7 +99,8 @@ class Opened:
         info, corpus, loaded = engine.known()
         scan = None if self._made_books is None else self._made_books.scan.progress
         stage: Literal["loading", "ready", "failed"] = "failed" if engine.error else "loading"
-        if stage == "loading" and (loaded or (scan is not None and scan.state == "done")):
+        done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
+        if stage == "loading" and (loaded or (done and not engine.awaited)):
             stage = "ready"
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
         message = str(engine.error) if engine.error else engine.message if busy else ""

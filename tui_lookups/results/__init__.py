@@ -123,8 +123,8 @@ _NAMES = {
         "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
     ),
     "base": (
-        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo Preset Provenance "
-        "ScanEngine Sign SignSetting Token"
+        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo "
+        "Preset Provenance ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",

@@ -1,0 +1,68 @@
+"""While a question waits for the model to be loaded, the status says so, though the scan is long done."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui_lookups.answering.engine import Engine
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.settings import load_settings
+
+NEURON = NeuronId(5, 0)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_question_that_waits_for_the_model_is_seen_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("One text about time.\n\nAnother about rain.", encoding="utf-8")
+    settings = load_settings(cache_dir=tmp_path / "cache", corpus=str(texts), device="cpu", threads=1)
+    first = Explorer(settings)
+    try:
+        first.prompts(NEURON)
+    finally:
+        first.close()
+
+    begun, go_on, load = threading.Event(), threading.Event(), Engine._load
+
+    def slow(self: Engine, *arguments: Any) -> Any:
+        self.say("reading the weights")
+        begun.set()
+        assert go_on.wait(60)
+        return load(self, *arguments)
+
+    monkeypatch.setattr(Engine, "_load", slow)
+    again = Explorer(settings)
+    answers: list[object] = []
+    try:
+        assert again.prompts(NEURON).complete
+        again.start()
+        assert begun.wait(60)
+        assert again.status().stage == "ready", "nobody waits for it: what is asked is in the cache"
+        assert again.prompts(NEURON).complete
+        assert again.status().stage == "ready"
+        again.ask(lambda: again.heads(NEURON, prompt=1), answers.append, answers.append)
+        until(lambda: again.status().stage == "loading")
+        assert again.status().message == "reading the weights"
+        go_on.set()
+        until(lambda: bool(answers))
+        status = again.status()
+        assert (status.stage, status.message) == ("ready", "")
+        assert not isinstance(answers[0], BaseException)
+    finally:
+        go_on.set()
+        again.close()
