@@ -38,7 +38,7 @@ def info(invocation: Invocation) -> None:
 @command(cache)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(invocation: Invocation, yes: bool) -> None:
-    """Empty the cache; scans start over."""
+    """Empty the cache: scans start over, and explanations are gone, paid for or written by hand."""
 
     def ask(explorer: Explorer, narrator: Narrator) -> CacheInfo:
         return explorer.cache_clear()

@@ -11,7 +11,16 @@ from tui_lookups.tui.shading import sparkline
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.results import NeuronStats, PositionPredictions, PromptFigures, TokenCongruence
+    from collections.abc import Sequence
+
+    from tui_lookups.results import (
+        NeuronStats,
+        PositionPredictions,
+        Prompt,
+        PromptFigures,
+        Token,
+        TokenCongruence,
+    )
 
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
@@ -43,6 +52,24 @@ def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
             Segment(f" p {figures.next_probability:.1%}", _DIM),
         ]
     return tuple(line)
+
+
+def against_line(token: Token, congruence: float, prompts: Sequence[Prompt]) -> tuple[Segment, ...] | None:
+    """How many prompts fire the neuron so that it lowers the token (METHOD 2, Sign); None where none does.
+
+    A neuron of positive congruence promotes the token where its activation is above zero, one of negative
+    congruence where it is below.
+    """
+    against = sum(prompt.sign * congruence < 0 for prompt in prompts)
+    if not against:
+        return None
+    where = "below" if congruence > 0 else "above"
+    return (
+        Segment(f"{against} of {len(prompts)}", _BOLD),
+        Segment(" fire against ", _DIM),
+        Segment(visible_token(token.text), _BOLD),
+        Segment(f": activation {where} zero, congr. {congruence:+.2f}", _DIM),
+    )
 
 
 def predictions_line(found: PositionPredictions) -> tuple[Segment, ...]:

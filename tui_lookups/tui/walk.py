@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import (
         FirstView,
         NeuronPrompts,
+        NeuronScore,
         NeuronTokens,
         PeakFigures,
         PositionPredictions,
@@ -85,6 +86,12 @@ class Walk(WalkHeads):
         neuron, self._open_next = self._open_next, None
         if neuron is not None:
             self.open_neuron(neuron)
+
+    @property
+    def ranked(self) -> NeuronScore | None:
+        """The open neuron's row in the token's ranking; None where it is not in it."""
+        rows = () if self.ranking is None else self.ranking.neurons
+        return next((row for row in rows if row.neuron == self.neuron), None)
 
     def filter_neurons(self, *, layer: int | None, own_only: bool) -> None:
         """Ask for the token's neurons of one layer (None: all), or only those whose top token it is."""

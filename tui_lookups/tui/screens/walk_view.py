@@ -12,7 +12,7 @@ from tui_lookups.results import SelectedHead
 from tui_lookups.tui.crumbs import crumbs
 from tui_lookups.tui.filter_words import why_no_neuron, why_no_row
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
-from tui_lookups.tui.prompt_facts import peak_line, predictions_line, stats_line, token_line
+from tui_lookups.tui.prompt_facts import against_line, peak_line, predictions_line, stats_line, token_line
 from tui_lookups.tui.screens.heads_view import HeadsView
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
@@ -297,6 +297,11 @@ class WalkView:
             lines.append(
                 (Segment(stats_line(walk.prompts.stats, picture=not palette_of(self._screen.app).few_bytes)),)
             )
+        ranked = walk.ranked
+        if walk.prompts is not None and walk.token is not None and ranked is not None:
+            against = against_line(walk.token, ranked.congruence, walk.prompts.prompts)
+            if against is not None:
+                lines.append(against)
         facts = self._screen.query_one("#prompt-facts", TextLines)
         facts.show_lines(*lines)
         facts.display = bool(lines)
