@@ -34,7 +34,8 @@ class Fired:
 
     @property
     def dropped_by_paper(self) -> bool:
-        return self.peak - self.start + 1 >= PAPER_DROPS_FROM
+        """By the length of its text, begin-of-text not counted."""
+        return len(self.text(True)) - 1 >= PAPER_DROPS_FROM
 
 
 def firing_place(activations: Array, sign: str) -> tuple[int, int]:

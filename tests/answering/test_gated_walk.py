@@ -1,7 +1,7 @@
 """What the Explorer says of a gated model against the walk recomputed from its weights (METHOD 3 to 6).
 
-The neurons followed are chosen so that nothing hangs on the last digits of float32, and so that every rule has
-a case that breaks without it; where one must be there, the test says so.
+The neurons followed are chosen so that nothing hangs on the last digits of float32 and every rule has a
+case that breaks without it; where one must be there, the test says so.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def explorer(
                     top=TOP,
                     window=WINDOW,
                     **settings,
-                )  # fmt: skip
+                )
             )
         return made[repr(settings)]
 
