@@ -22,7 +22,7 @@ OWN = {
     "explained.search": "=", "head.ablate": "%", "head.explain": "f9",
     "head.write": "M", "head.score": "S", "head.all_heads": "H", "app.export": "X", "app.help": "I",
     "app.basket": "B", "ablation.method": "Z", "ablation.positions": "Q", "ablation.close": "f6",
-    "basket.remove": "D", "basket.export": "X", "basket.close": "f6", "explained.close": "f6",
+    "basket.open": "f8", "basket.remove": "D", "basket.export": "X", "basket.close": "f6", "explained.close": "f6",
     "explained.scope": "Q", "help.close": "f6", "path.close": "f6", "write.close": "f6", "send.send": "f8",
     "send.close": "f6", "all-heads.explain": "f9", "all-heads.score": "S", "all-heads.stop": "Z",
     "all-heads.close": "f6", "all-heads.open": "f8",
@@ -64,7 +64,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
             await check(app, following)
         await press(pilot, "f7", "1", "F")
         await type_text(pilot, "nothing like it")
-        await check(app, "Z layer, Q own token, F text")
+        await check(app, "f6 ends the filter", "f5 and its name")
         await press(pilot, "f6", "2", "equals_sign")
         await type_text(pilot, "road")
         await press(pilot, "f8")
@@ -87,7 +87,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "D remove   X export   f6 close"),
+        (("underscore", "B"), "f8 open   D remove   X export   f6 close"),
         (("underscore", "X"), "enter go on   f6 close"),
         (("I",), "f6 closes"),
         (("i",), "f9 on a head asks for words, M writes your own"),
@@ -122,7 +122,7 @@ async def test_nor_while_there_is_nothing_to_show() -> None:
         await press(pilot, "H")
         await check(app, "Open a neuron first (f8)")
         await press(pilot, "f9")
-        await check(app, "then a head (J)")
+        await check(app, "then a head (3)")
 
 
 async def test_a_key_of_what_is_not_open_can_be_named_too() -> None:

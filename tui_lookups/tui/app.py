@@ -184,7 +184,9 @@ class LookupsApp(App[None]):
         from tui_lookups.tui.screens.load_problem import LoadProblemScreen
 
         def chosen(choice: Choice | None) -> None:
-            if choice is not None:
+            if choice is None and problem:
+                self.say(f"{self.key_of('app.palette')}, “Open another model” shows the ways on again.")
+            elif choice is not None:
                 # on the app's own queue: this runs on that of the walk that is about to go
                 self.call_later(self._go_on, opening, choice)
 
@@ -307,6 +309,8 @@ class LookupsApp(App[None]):
         def closed(selection: Selection | None) -> None:
             if selection is not None:
                 self.selection = selection
+            if screen.opened is not None:
+                self.call_later(self.walk_screen.open_marked, screen.opened)
 
         self.push_screen(screen, closed)
 
@@ -333,8 +337,10 @@ class LookupsApp(App[None]):
         def opened(found: Reopened | None) -> None:
             if found is not None:
                 self.selection = merge(self.selection, found.selection)
-                marked = f"{len(found.selection)} things marked from the export"
-                self.say(f"{found.note} {marked}; {self.key_of('app.basket')} lists them.".lstrip())
+                count = len(found.selection)
+                marked = f"{count} thing{'s' * (count != 1)} marked from the export"
+                listed = f"{self.key_of('app.basket')} lists {'it' if count == 1 else 'them'}"
+                self.say(f"{found.note} {marked}; {listed}.".lstrip())
 
         self.push_screen(OpenExportScreen(self.explorer), opened)
 
@@ -361,7 +367,8 @@ class LookupsApp(App[None]):
 
     def action_help_quit(self) -> None:
         """ctrl+c: people expect it to leave; say how instead of leaving by accident."""
-        self.say(f"{self.key_of('app.quit')} quits. If you are typing, press escape first.")
+        leave = self.key_of("line.leave")
+        self.say(f"{self.key_of('app.quit')} quits. If you are typing, {leave} ends that first.")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action that has a key on `screen`, for the palette."""

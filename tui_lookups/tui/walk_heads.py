@@ -83,7 +83,13 @@ class WalkHeads(WalkState):
         """Switch between the full window and the trimmed prompt as the text that is attributed."""
         as_set = self.heads is not None and self.heads.context == "trimmed"
         # Not by what is shown alone: a prompt that cannot be trimmed is shown whole in either mode.
-        self.trimmed = not (as_set if self.trimmed is None else self.trimmed)
+        self.take_context(trimmed=not (as_set if self.trimmed is None else self.trimmed))
+
+    def take_context(self, *, trimmed: bool) -> None:
+        """Attribute trimmed prompts, or full windows; what is shown of the other is asked for anew."""
+        if trimmed == self.trimmed:
+            return
+        self.trimmed = trimmed
         self._asks.cancel("heads", "overview", "sources")
         self.heads = self.overview = self.sources = None
         self.open_heads()

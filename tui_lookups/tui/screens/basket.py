@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 class BasketRows(RowList):
     """One row a marked thing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", id="basket.open", tooltip="Go to it on the walk"),
+    ]
 
     def __init__(self, selection: Selection, *, id: str) -> None:
         super().__init__(id=id)
@@ -54,12 +59,13 @@ def describe(item: Item) -> tuple[str, str]:
         return "neuron", f"{item.neuron}{token}"
     if isinstance(item, SelectedHead):
         where = "over all prompts" if item.prompt_id is None else f"on corpus prompt {item.prompt_id}"
+        where += ", trimmed" if item.context == "trimmed" else ""
         return "head", f"{item.head} of {item.neuron} {where}"
     return "prompt", f"corpus prompt {item.prompt_id} of {item.neuron}"
 
 
 class BasketScreen(LeavesOnce, ModalScreen[Selection]):
-    """Returns the basket as it is left."""
+    """Returns the basket as it is left; `opened` is what is to be opened then."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,b,q", "close", "close", id="basket.close", tooltip="Back to the walk"),
@@ -70,16 +76,23 @@ class BasketScreen(LeavesOnce, ModalScreen[Selection]):
     def __init__(self, selection: Selection) -> None:
         super().__init__()
         self._selection = selection
+        self.opened: Item | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Marked"
             dialog.border_subtitle = Content(
                 "   ".join(
-                    f"{key_of(self.app, f'basket.{what}')} {what}" for what in ("remove", "export", "close")
+                    f"{key_of(self.app, f'basket.{what}')} {what}"
+                    for what in ("open", "remove", "export", "close")
                 )
             )
             yield BasketRows(self._selection, id="basket-rows")
+
+    @on(RowList.Opened, "#basket-rows")
+    def _opened(self, event: RowList.Opened) -> None:
+        self.opened = self.query_one(BasketRows).items[event.index]
+        self.dismiss(self._selection)
 
     def action_close(self) -> None:
         self.dismiss(self._selection)

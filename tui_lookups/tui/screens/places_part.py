@@ -14,6 +14,7 @@ from tui_lookups.tui.trail import Place
 
 if TYPE_CHECKING:
     from tui_lookups.results import AtlasNeuron, Explanation, SessionState
+    from tui_lookups.tui.basket import Item
     from tui_lookups.tui.layouts import Pane
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.playground import PlaygroundScreen
@@ -77,6 +78,23 @@ class PlacesPart(WalkBase):
                 self.open_place(Place(self.walk.token, about.neuron, head=about.head, pane="detail"))
 
         self.app.push_screen(ExplainedScreen(self.door, lambda: self.owner.selection), closed)
+
+    def open_marked(self, item: Item) -> None:
+        """Go to a marked thing, whatever screens lie over the walk."""
+        for screen in reversed(self.app.screen_stack[1:]):
+            screen.dismiss(None)
+        token = self.walk.token
+        if isinstance(item, results.SelectedNeuron):
+            place = Place(item.token or token, item.neuron, pane="prompts")
+        elif isinstance(item, results.SelectedPrompt):
+            place = Place(token, item.neuron, item.prompt_id, pane="prompts")
+        else:
+            if self.walk.over_all != (item.prompt_id is None):
+                self.walk.toggle_over_all()
+            if item.context is not None:
+                self.walk.take_context(trimmed=item.context == "trimmed")
+            place = Place(token, item.neuron, item.prompt_id, item.head, "detail")
+        self.open_place(place)
 
     # --- the last session ---
 
