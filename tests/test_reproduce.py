@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,14 +57,37 @@ def test_another_model_is_told_from_the_vocabulary(explorer) -> None:
         explorer.reproduce("tiny")
 
 
+METHOD_7 = """
+(9,5) " too" 17.856; (9,1616) " each" 17.375; (9,1985) " because" 14.865; (9,1496) " such" 14.769;
+(9,2513) " term" 13.630; (9,1047) " does" 13.454; (9,1690) " by" 12.645; (10,3041) " right" 19.741;
+(10,1122) " way" 18.581
+"""
+"""(layer, neuron) token congruence, as the method page prints them for GPT-2 small."""
+
+
 def test_the_table_is_that_of_the_method() -> None:
-    rows = {(str(f.neuron), f.token): f.congruence for f in PUBLISHED["gpt2"]}
-    assert rows["L9.N1985", " because"] == 14.865
+    rows = re.findall(r'\((\d+),(\d+)\) "( \w+)" ([\d.]+)', METHOD_7)
     assert len(rows) == 9
-    assert [(str(f.neuron), f.token, f.congruence) for f in PUBLISHED["gpt2-large"]] == [
-        ("L31.N892", " an", None)
+    assert [(f.neuron, f.token, f.congruence) for f in PUBLISHED["gpt2"]] == [
+        (NeuronId(int(layer), int(index)), token, float(value)) for layer, index, token, value in rows
     ]
+    assert [(f.neuron, f.token, f.congruence) for f in PUBLISHED["gpt2-large"]] == [
+        (NeuronId(31, 892), " an", None)
+    ]
+    assert list(PUBLISHED) == ["gpt2", "gpt2-large"]
     assert all(figure.source for figures in PUBLISHED.values() for figure in figures)
+
+
+def test_a_figure_agrees_within_a_hundredth(explorer, tiny_folder, monkeypatch) -> None:
+    token = explorer.resolve_token(" cat").token
+    ours = float(RawGPT2(tiny_folder("gpt2")).congruence(1)[4, token.id])
+    off = (-0.011, -0.009, 0.0, 0.009, 0.011)
+    figures = tuple(PublishedFigure(NeuronId(1, 4), " cat", ours + each, "here") for each in off)
+    monkeypatch.setitem(published.PUBLISHED, "tiny", figures)
+    found = explorer.reproduce("tiny")
+    assert found.tolerance == 0.01
+    assert [row.agrees for row in found.figures] == [False, True, True, True, False]
+    assert [row.published for row in found.figures] == [ours + each for each in off]
 
 
 @pytest.mark.hub

@@ -126,26 +126,30 @@ def test_equals_the_hugging_face_model_with_the_slice_overwritten(
             assert abs(after - before) > 1e-4, "the ablation is meant to do something"
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("name", ["gpt2", "opt", "gpt_neox_parallel", "gptj", "phi"])
 def test_zero_at_all_positions_is_the_papers_zeroed_values(tiny_model, name: str) -> None:
-    """z is pattern @ values: with a head's values zeroed in compatibility mode, its z is zero."""
-    model, neuron, head = tiny_model(name, "float64"), NeuronId(2, 3), HeadId(1, 2)
-    case = cases_of()[0]
-    row = ablate_head(model, neuron, head, [case], method="zero", positions="all", rule="2sd")[0]
-    kept = {}
+    """The authors zero a head's values; with values of its own, that is its z at all positions."""
+    model = tiny_model(name, "float64")
+    neuron = NeuronId(model.info.n_layers - 1, 3)
+    for head in (HeadId(0, 1), head_for(model, neuron)):
+        for case in cases_of():
+            row = ablate_head(model, neuron, head, [case], method="zero", positions="all", rule="2sd")[0]
+            kept = {}
 
-    def zero_values(pattern: torch.Tensor) -> torch.Tensor:
-        # Values of one query head alone: what it attends to no longer matters.
-        changed = pattern.clone()
-        changed[:, head.index] = 0
-        return changed
+            def zero_values(values: torch.Tensor, head: HeadId = head) -> torch.Tensor:
+                changed = values.clone()
+                changed[:, :, head.index] = 0
+                return changed
 
-    hooks = {
-        f"blocks.{head.layer}.attn.hook_pattern": zero_values,
-        f"blocks.{neuron.layer}.mlp.hook_post": lambda a: kept.__setitem__("a", a.clone()),
-    }
-    model.run(model.batch([case.ids]), hooks, stop_after=neuron.layer)
-    assert row.activation_after == pytest.approx(float(kept["a"][0, case.position, neuron.index]), rel=1e-9)
+            hooks = {
+                f"blocks.{head.layer}.attn.hook_v": zero_values,
+                f"blocks.{neuron.layer}.mlp.hook_post": lambda a, kept=kept: kept.update(a=a.clone()),
+            }
+            model.run(model.batch([case.ids]), hooks, stop_after=neuron.layer)
+            zeroed = float(kept["a"][0, case.position, neuron.index])
+            # GPT-J's attention runs in float32 inside transformers.
+            assert row.activation_after == pytest.approx(zeroed, rel=1e-6, abs=1e-7)
+            assert abs(row.activation_before - zeroed) > 1e-5, "the head is meant to matter"
 
 
 def test_an_own_layer_head_moves_a_plain_neuron_as_attributed(tiny_model) -> None:
