@@ -125,3 +125,11 @@ async def test_a_neuron_raises_the_token_only_where_it_does(listed: bool) -> Non
         else:
             assert "when neuron L0.N1 fires, it raises “␣because” most" in tour(app)
             assert "congruence" not in tour(app)
+
+
+async def test_only_the_first_prompt_fires_the_neuron_hardest() -> None:
+    async with running(CannedExplorer(), LARGE) as (app, pilot):
+        await press(pilot, "T", "T", "T")
+        assert "Tour 3/5: the text that fires L5.N371 hardest. " in tour(app)
+        await press(pilot, "j")
+        assert "Tour 3/5: one text of L5.N371. " in tour(app)
