@@ -185,7 +185,7 @@ class LookupsApp(App[None]):
 
         def chosen(choice: Choice | None) -> None:
             if choice is None and problem:
-                self.say(f"{self.key_of('app.palette')}, “Open another model” shows the ways on again.")
+                self.say(f"To go on: {self.key_of('app.palette')}, then “Open another model”.")
             elif choice is not None:
                 # on the app's own queue: this runs on that of the walk that is about to go
                 self.call_later(self._go_on, opening, choice)
