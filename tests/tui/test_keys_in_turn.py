@@ -163,3 +163,16 @@ async def test_an_enter_from_before_the_terminal_was_ours_is_an_enter() -> None:
         await rest(pilot)
         assert app.walk_screen.walk.token is not None
         assert app.walk_screen.walk.token.text == " river"
+
+
+async def test_keys_that_an_app_that_closes_did_not_get_to_are_dropped() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "2")
+        keys = app.keys_in_turn
+        for _ in range(3):
+            app.post_message(events.Key("j", "j"))
+        await pilot.pause()
+    assert not app._screen_stack
+    await keys.take(events.Key("j", "j"))
+    await keys._next()
+    keys._settle(keys._turn, 0)

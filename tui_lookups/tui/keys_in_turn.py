@@ -22,10 +22,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from textual.app import ScreenStackError
+
 if TYPE_CHECKING:
     from textual.app import App
     from textual.events import Event, Key
     from textual.message_pump import MessagePump
+    from textual.screen import Screen
 
 _TIMES = 2
 _AFTER_AN_ACTION = 2
@@ -58,14 +61,26 @@ class KeysInTurn:
             await self._next()
 
     async def _next(self) -> None:
+        screen = self._screen
+        if screen is None or not self._waiting:
+            self._waiting.clear()
+            return
         self._turn += 1
         turn = self._turn
-        at: MessagePump = self._app.focused or self._app.screen
+        at: MessagePump = self._app.focused or screen
         self._lost = asyncio.get_running_loop().call_later(
             _LOST_SECONDS, self._app.call_later, self._done, turn
         )
         await self._hand_on(self._waiting.popleft())
         self._climb(at, at, turn, _TIMES)
+
+    @property
+    def _screen(self) -> Screen[object] | None:
+        """The one on top; None in an app that is closing, which answers no key any more."""
+        try:
+            return self._app.screen
+        except ScreenStackError:
+            return None
 
     def _climb(self, first: MessagePump, at: MessagePump | None, turn: int, times: int) -> None:
         while at is not None and at is not self._app:
@@ -81,7 +96,7 @@ class KeysInTurn:
     def _settle(self, turn: int, callbacks: int) -> None:
         if callbacks:
             self._app.call_later(self._settle, turn, callbacks - 1)
-        elif self._waiting and not self._app.screen.is_mounted:
+        elif self._waiting and self._screen is not None and not self._screen.is_mounted:
             self._app.set_timer(_LOOK_SECONDS, lambda: self._settle(turn, 0))
         else:
             self._app.call_later(self._done, turn)
