@@ -77,8 +77,8 @@ class Explaining:
             raise LookupsError(
                 f"{head} is active on none of the {len(examples)} explaining prompts of {neuron}.",
                 # Not the overview of all prompts: it is of both halves, and of full windows.
-                f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that are "
-                "active on 25 % to 75 % of its trimmed prompts.",
+                f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that "
+                "are active on 25 % to 75 % of its trimmed prompts.",
             )
         return explain_request(active, inactive), len(active), len(inactive)
 

@@ -67,10 +67,7 @@ def _prompt(walk: Walk, key: KeyOf) -> str:
     follows = "" if peak.next_token is None else f", and {_quoted(peak.next_token.text)} comes next"
     hardest = prompt.rank == 1 and walk.kind == "top"
     what = f"the text that fires {walk.neuron} hardest" if hardest else f"one text of {walk.neuron}"
-    return (
-        f"{what}. Shading is activation: "
-        f"{peak.activation:.2f} at {_quoted(peak.token.text)}{follows}."
-    )
+    return f"{what}. Shading is activation: {peak.activation:.2f} at {_quoted(peak.token.text)}{follows}."
 
 
 def _heads(walk: Walk, key: KeyOf) -> str:
