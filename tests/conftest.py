@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.reference_huggingface import HuggingFaceReference
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
     TinyModel = Callable[..., LookupModel]
+
+settings.register_profile("tests", deadline=None)  # no test asserts a wall time
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from tui_lookups.analysis.scan_ray import RayScan
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.mark.slow  # the made-up Ray below loses workers in the default run
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_machine_that_goes_away_leaves_its_shards_to_the_others(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None:
