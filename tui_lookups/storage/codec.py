@@ -89,7 +89,8 @@ def from_json_bytes(type_: type[T], data: bytes, *, ours: bool = False) -> T:
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise DecodeError(f"This is not the JSON of a {name}: at {where}: {first['msg']}.") from error
     try:
-        same = _holds(to_plain(value), json.loads(data))
+        plain, read = to_plain(value), json.loads(data)
+        same = plain == read or _holds(plain, read)  # what this version wrote is equal as it is
     except NumericalError as error:
         raise DecodeError(f"This is not the JSON of a {name}: {error.message}") from error
     if not same:

@@ -59,7 +59,7 @@ class LayerRows(RowList):
         return len(self.found)
 
     def heading(self, width: int) -> list[Segment]:
-        return [Segment(fit(" layer  best neuron of", width), self.palette.heading)]
+        return [Segment(fit(" layer  best for tokens", width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, layer = self.palette, self.found[index]
