@@ -37,6 +37,7 @@ def test_attributions_are_compared_relative_to_the_largest_where_the_place_is_th
     assert attribution_difference(base, seen([[1.0]], [[3]])) is None
 
 
+@pytest.mark.slow
 def test_the_command_runs_the_demo_each_way(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

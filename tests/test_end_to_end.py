@@ -259,6 +259,7 @@ def test_cached_answers_need_no_torch(run: Run, cache: Path) -> None:
     assert loaded == "[]"
 
 
+@pytest.mark.slow  # test_repeatable.py asks the same of every command, in two processes
 def test_two_runs_give_the_same_document(run: Run, tmp_path: Path, cache: Path) -> None:
     """From the cache and worked out anew, apart from where the index lies and how long it took."""
     again = subprocess.run(

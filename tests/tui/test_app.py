@@ -28,9 +28,12 @@ from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.token_box import CandidateList
 
 SMALL, LARGE = (80, 24), (160, 45)
-SIZES = pytest.mark.parametrize("size", [SMALL, (120, 26), (100, 50), LARGE])
+_SLOW = pytest.mark.slow
+SIZES = pytest.mark.parametrize(
+    "size", [SMALL, pytest.param((120, 26), marks=_SLOW), pytest.param((100, 50), marks=_SLOW), LARGE]
+)
 """One of each layout."""
-FEW_SIZES = pytest.mark.parametrize("size", [SMALL, LARGE])
+FEW_SIZES = pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=_SLOW)])
 """One page at a time, and everything at once: for what does not depend on the layout further."""
 
 

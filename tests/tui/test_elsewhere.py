@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from tests.tui.canned import BECAUSE, CannedExplorer
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle, type_text
+from tests.tui.test_app import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedNeuron, Selection, SessionState
@@ -160,7 +158,7 @@ async def test_a_text_that_hardly_fires_the_neuron_is_hardly_shaded() -> None:
         assert shade() == strongest, "with nothing to compare with"
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@FEW_SIZES
 async def test_the_playground_follows_what_is_typed(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     async with running(explorer, size) as (app, pilot):
@@ -337,7 +335,7 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
 # --- a typed head ---
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@FEW_SIZES
 async def test_a_typed_head_is_shown_on_the_open_prompt(size: tuple[int, int]) -> None:
     async with running(CannedExplorer(), size) as (app, pilot):
         walk = app.walk_screen.walk

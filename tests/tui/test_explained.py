@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.tui.canned import CannedExplorer
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
-from tests.tui.test_app import LARGE, SMALL, press, rest, running, type_text
+from tests.tui.test_app import FEW_SIZES, press, rest, running, type_text
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.tui import basket
@@ -15,7 +13,7 @@ from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.one_line import TextLines
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@FEW_SIZES
 async def test_the_list_of_explanations_is_searched_and_opened(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     explorer.words.write(NeuronId(2, 9), HeadId(1, 1), "begins a [red]sentence")
@@ -49,7 +47,7 @@ async def test_an_empty_list_says_how_to_fill_it() -> None:
         assert app.screen is app.walk_screen
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@FEW_SIZES
 async def test_the_list_can_be_narrowed_to_the_basket_and_searched_there(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
     explorer.words.write(NEURON, HEAD, "after a reason")

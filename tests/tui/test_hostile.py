@@ -144,7 +144,12 @@ async def test_the_app_paints_hostile_text(size: tuple[int, int], themes: tuple[
 
 
 @pytest.mark.parametrize(
-    ("size", "themes"), [((60, 16), THEMES[:1]), ((80, 24), THEMES), ((160, 45), THEMES[1:2])]
+    ("size", "themes"),
+    [
+        ((60, 16), THEMES[:1]),
+        ((80, 24), THEMES),
+        pytest.param((160, 45), THEMES[1:2], marks=pytest.mark.slow),
+    ],
 )
 async def test_the_other_screens_paint_hostile_text(size: tuple[int, int], themes: tuple[str, ...]) -> None:
     explorer = CannedExplorer()

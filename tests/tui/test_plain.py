@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import LARGE, SMALL, press, rest, settle
+from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, press, rest, settle
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens import walk_view
@@ -24,7 +22,7 @@ def screen_lines(app: LookupsApp) -> list[str]:
     return ["".join(s.text for s in strip) for strip in app.screen._compositor.render_strips()]
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE])
+@FEW_SIZES
 async def test_plain_panes_are_words_without_boxes_bars_or_colour(size: tuple[int, int]) -> None:
     app = LookupsApp(CannedExplorer(hostile=False), options=Options(plain=True))
     async with app.run_test(size=size) as pilot:
