@@ -176,3 +176,6 @@ async def test_keys_that_an_app_that_closes_did_not_get_to_are_dropped() -> None
     await keys.take(events.Key("j", "j"))
     await keys._next()
     keys._settle(keys._turn, 0)
+    bubbled = events.Key("x", "x")
+    bubbled._set_forwarded()
+    await app.on_event(bubbled)  # it comes back from a widget that did not take it

@@ -248,7 +248,7 @@ class LookupsApp(App[None]):
         if isinstance(event, events.Key) and not event.is_forwarded:
             # an enter from before the terminal was the app's arrives as a line feed
             await self.keys_in_turn.take(events.Key("enter", "\r") if event.key == "ctrl+j" else event)
-        else:
+        elif not (isinstance(event, events.Key) and self.keys_in_turn.closing):
             await super().on_event(event)
 
     def on_resize(self) -> None:

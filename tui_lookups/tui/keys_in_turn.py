@@ -82,6 +82,11 @@ class KeysInTurn:
         except ScreenStackError:
             return None
 
+    @property
+    def closing(self) -> bool:
+        """Whether the app has no screen any more: a key that comes back from its widget is for nobody."""
+        return self._screen is None
+
     def _climb(self, first: MessagePump, at: MessagePump | None, turn: int, times: int) -> None:
         while at is not None and at is not self._app:
             above = at._parent
