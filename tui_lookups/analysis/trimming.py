@@ -96,12 +96,19 @@ def trim_prompts(
     return trims
 
 
-def dropped_by_paper(trim: Trim, peak: int, body: int) -> bool:
-    """Whether preset "paper" leaves this prompt out: 100 tokens or more of text up to the peak.
+def kept_tokens(trim: Trim, peak: int, body: int) -> int:
+    """Tokens of text up to the peak. `body` is where it begins: begin-of-text never counts."""
+    return peak - max(trim.start, body) + 1
 
-    `body` is where the text begins, after begin-of-text, which never counts.
-    """
-    return peak - max(trim.start, body) + 1 >= PAPER_LIMIT
+
+def dropped_by_paper(trim: Trim, peak: int, body: int) -> bool:
+    """Whether preset "paper" leaves this prompt out: 100 tokens or more; see `kept_tokens`."""
+    return kept_tokens(trim, peak, body) >= PAPER_LIMIT
+
+
+def body_of(first_id: int, bos_id: int | None) -> int:
+    """Where a prompt's text begins: after begin-of-text, where its first token is that."""
+    return 1 if first_id == bos_id else 0
 
 
 class _Evaluator:
@@ -131,7 +138,7 @@ class _Evaluator:
 
 def _body(prompt: _Prompt, bos_id: int | None) -> int:
     """Where the text begins: after begin-of-text, where the prompt has it."""
-    return 1 if bos_id is not None and prompt.ids[0] == bos_id else 0
+    return body_of(prompt.ids[0], bos_id)
 
 
 def _shortest(
@@ -205,7 +212,6 @@ def _describe(
         made = Trim(hit[0], hit[1], True, "")
     body = _body(prompt, bos_id)
     if preset == "paper" and dropped_by_paper(made, prompt.peak, body):
-        length = prompt.peak - max(made.start, body) + 1
-        note = f"dropped by preset paper: {length} tokens after trimming"
+        note = f"dropped by preset paper: {kept_tokens(made, prompt.peak, body)} tokens after trimming"
         made = Trim(made.start, made.activation, made.trimmed, f"{made.note}; {note}" if made.note else note)
     return made

@@ -22,7 +22,7 @@ from tui_lookups.analysis.attribution import (
 )
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
-from tui_lookups.analysis.trimming import dropped_by_paper, trim_prompts
+from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.places import Entry, Place, place_of
 from tui_lookups.corpus.corpus import Corpus
 from tui_lookups.errors import LookupsError
@@ -207,7 +207,7 @@ def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | Non
     for prompt in prompts:
         if prompt.trimmed is None:
             raise ValueError(f"the trimmed context of prompt {prompt.prompt_id} is not known")
-        body = 1 if prompt.tokens[0].id == bos_id else 0
+        body = body_of(prompt.tokens[0].id, bos_id)
         if not dropped_by_paper(prompt.trimmed, prompt.peak.position, body):
             kept.append(prompt)
     return kept

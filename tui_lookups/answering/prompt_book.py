@@ -88,7 +88,7 @@ class PromptBook:
         if prompt_id is not None:
             kinds: tuple[PromptKind, ...] = ("random", "deciles")
             sampled = (self.sampled(neuron, kind, top=self._scan.top).prompts for kind in kinds)
-            for prompt in chain(prompts, *sampled):
+            for prompt in chain(prompts, chain.from_iterable(sampled)):  # lists are worked out when reached
                 if prompt.prompt_id == prompt_id:
                     return prompt
             raise LookupsError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.invocation import FilePath, Invocation, command
+from tui_lookups.commands.invocation import FilePath, Invocation, command, with_ablation_flags
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
@@ -55,19 +55,7 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
 @command(ANALYSIS)
 @click.argument("neuron")
 @click.argument("head")
-@click.option(
-    "--method",
-    type=click.Choice(get_args(AblationMethod)),
-    default="zero",
-    show_default=True,
-    help="What is put in place of the head's z.",
-)
-@click.option(
-    "--positions",
-    type=click.Choice(get_args(AblationPositions)),
-    help="Where (at the peak, by default; preset paper: at all positions).",
-)
-@click.option("--trimmed/--full", default=None, help="Run the trimmed prompts.")
+@with_ablation_flags
 def ablate(
     invocation: Invocation,
     neuron: str,

@@ -30,7 +30,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 import click
 
 from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, as_lookups_error, is_defect
-from tui_lookups.results import DeviceMap, Dtype, Preset, ScanEngine, SignSetting
+from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
+    DeviceMap,
+    Dtype,
+    Preset,
+    ScanEngine,
+    SignSetting,
+)
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -253,6 +261,20 @@ def common_flags() -> list[click.Option]:
 
 
 G = TypeVar("G", bound=click.Command)
+
+
+def with_ablation_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the flags that say how heads are ablated on a command's function."""
+    methods, places = click.Choice(get_args(AblationMethod)), click.Choice(get_args(AblationPositions))
+    what = "What is put in place of the head's z."
+    where = "Where (at the peak, by default; preset paper: at all positions)."
+    for option in (
+        click.option("--trimmed/--full", default=None, help="Run the trimmed prompts."),
+        click.option("--positions", type=places, help=where),
+        click.option("--method", type=methods, default="zero", show_default=True, help=what),
+    ):
+        command = option(command)
+    return command
 
 
 def with_common_flags(command: G) -> G:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command
+from tui_lookups.commands.invocation import Invocation, command, with_ablation_flags
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import AblationMethod, AblationPositions, PairComparison
 
@@ -20,19 +20,7 @@ PAIRS = click.Group("pairs")
 
 @command(PAIRS)
 @click.argument("neurons", nargs=-1, required=True, metavar="NEURON...")
-@click.option(
-    "--method",
-    type=click.Choice(get_args(AblationMethod)),
-    default="zero",
-    show_default=True,
-    help="What is put in place of a head's z.",
-)
-@click.option(
-    "--positions",
-    type=click.Choice(get_args(AblationPositions)),
-    help="Where (at the peak, by default; preset paper: at all positions).",
-)
-@click.option("--trimmed/--full", default=None, help="Run the trimmed prompts.")
+@with_ablation_flags
 def ablate_pairs(
     invocation: Invocation,
     neurons: tuple[str, ...],
