@@ -173,6 +173,7 @@ def load_model(
                 hf_model = hf_model.to(target)
             plain = _skeleton_or_reason(hf_model)
             bridge = _wrap(hf_model, folder, target, getattr(torch, dtype))
+            _cast_rotated(bridge, getattr(torch, dtype))
             architecture = describe(bridge, str(config["model_type"]), name)
             if folded:
                 say("folding norms")
@@ -290,6 +291,23 @@ def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype)
     return TransformerBridge.boot_transformers(
         str(folder), hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
     )
+
+
+def _cast_rotated(bridge: Any, dtype: torch.dtype) -> None:
+    """Cast queries and keys back to the model's dtype after rotation.
+
+    OLMo keeps its rotary angles in float32, and its own module casts what it has rotated; TransformerLens
+    rotates with Llama's function, which does not, and multiplies float32 patterns with bfloat16 values.
+    """
+
+    def cast(rotated: Tensor, hook: Any) -> Tensor:
+        return rotated.to(dtype)
+
+    for block in bridge.blocks:
+        for name in ("hook_rot_q", "hook_rot_k"):
+            point = getattr(block.attn, name, None)
+            if point is not None:
+                point.add_perma_hook(cast)
 
 
 @torch.inference_mode()
