@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pty
 import select
@@ -13,26 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from tests.test_end_to_end import small_corpus
+from tests.tui.driving import PATIENCE, until
 from tui_lookups.explorer import Explorer
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.export import read_export
 from tui_lookups.storage.index import ScanManifest
 from tui_lookups.tui.app import LookupsApp
-
-PATIENCE = 120.0
-
-
-async def until(condition: Callable[[], object], pilot: Pilot[None]) -> None:
-    """Wait for the model, the scan, or an answer."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "the app did not get there"
-        await asyncio.sleep(0.05)
-        await pilot.pause()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.test_app_on_demo import until
+from tests.tui.driving import until
 from tui_lookups.explorer import Explorer
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.export import read_export

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.filter import ANSIToTruecolor
-from textual.pilot import Pilot
 
 from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
+from tests.tui.driving import (
+    SIZES,
+    SMALL,
+    hints,
+    line,
+    press,
+    rest,
+    running,
+    settle,
+    type_text,
+)
 from tui_lookups.errors import ExportError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
@@ -21,60 +29,10 @@ from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen, KeyRows
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
-from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
+from tui_lookups.tui.widgets.one_line import PackedText, WrappedText
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.token_box import CandidateList
-
-SMALL, LARGE = (80, 24), (160, 45)
-_SLOW = pytest.mark.slow
-SIZES = pytest.mark.parametrize(
-    "size", [SMALL, pytest.param((120, 26), marks=_SLOW), pytest.param((100, 50), marks=_SLOW), LARGE]
-)
-"""One of each layout."""
-FEW_SIZES = pytest.mark.parametrize("size", [SMALL, pytest.param(LARGE, marks=_SLOW)])
-"""One page at a time, and everything at once: for what does not depend on the layout further."""
-
-
-@asynccontextmanager
-async def running(
-    explorer: CannedExplorer, size: tuple[int, int] = LARGE, token: str | None = None
-) -> AsyncIterator[tuple[LookupsApp, Pilot[None]]]:
-    app = LookupsApp(explorer, token=token, theme="lookups-dark")
-    async with app.run_test(size=size) as pilot:
-        await settle(pilot)
-        yield app, pilot
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    """Until answers have arrived and been painted."""
-    for _ in range(3):
-        await pilot.pause()
-
-
-async def rest(pilot: Pilot[None]) -> None:
-    """Until the cursor counts as at rest."""
-    await pilot.pause(0.3)
-    await settle(pilot)
-
-
-async def press(pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-    await settle(pilot)
-
-
-async def type_text(pilot: Pilot[None], text: str) -> None:
-    await press(pilot, *("space" if c == " " else "quotation_mark" if c == '"' else c for c in text))
-
-
-def line(app: LookupsApp, selector: str) -> str:
-    return app.walk_screen.query_one(selector, TextLines).text
-
-
-def hints(app: LookupsApp) -> str:
-    return app.screen.query_one(Hints).text
 
 
 @SIZES

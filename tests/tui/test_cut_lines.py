@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.tui.canned import CannedExplorer, noise
+from tests.tui.driving import SMALL, hints, press, rest, running
 from tests.tui.head_words import HEAD, NEURON
-from tests.tui.test_app import SMALL, hints, press, rest, running
 from tests.tui.views import texts
 from tui_lookups.results import Prompt, SelectedHead, SelectedPrompt, Selection
 from tui_lookups.tui import text_layout

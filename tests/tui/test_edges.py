@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, hints, line, press, rest, running, settle
+from tests.tui.driving import SMALL, hints, line, press, rest, running, settle
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt
 from tui_lookups.tui.screens.playground import PlaygroundScreen

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, hints, line, press, running, type_text
+from tests.tui.driving import SMALL, hints, line, press, running, type_text
 from tests.tui.views import texts
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import TokenNeurons

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.tui.canned import CannedExplorer
+from tests.tui.driving import LARGE, rest, running
 from tests.tui.head_words import NEURON
-from tests.tui.test_app import LARGE, rest, running
 from tests.tui.views import texts
 from tui_lookups.results import NeuronPrompts, Token
 from tui_lookups.tui.prompt_facts import against_line

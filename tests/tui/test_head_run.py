@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import WORTH
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tests.tui.head_words import NEURON, asked, dialog, panel
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tui_lookups.errors import LookupsError
 from tui_lookups.tui.screens.head_run import HeadRunRows, HeadRunScreen
 from tui_lookups.tui.widgets.hints import Hints

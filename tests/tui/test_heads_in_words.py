@@ -6,8 +6,8 @@ import pytest
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_words import TEXT
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen

@@ -8,8 +8,8 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.canned import MODEL, CannedExplorer
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle
 from tests.tui.head_words import HEAD, NEURON
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, hints, line, press, rest, running, settle
 from tests.tui.views import texts
 from tui_lookups.results import SelectedHead, Selection
 from tui_lookups.tui.app import LookupsApp

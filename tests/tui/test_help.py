@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, press, running
+from tests.tui.driving import SMALL, press, running
 from tests.tui.views import texts
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.help import HelpScreen, KeyRows

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.bound_keys import default_keys
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import hints, press, settle, type_text
+from tests.tui.driving import hints, press, settle, type_text
 from tui_lookups.errors import SettingsError
 from tui_lookups.settings import describe_settings, load_settings
 from tui_lookups.tui import keymap

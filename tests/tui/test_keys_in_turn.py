@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, press, rest, running
+from tests.tui.driving import SMALL, press, rest, running
 from tui_lookups.errors import ExportError
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.basket import BasketScreen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, press, rest, running
+from tests.tui.driving import SMALL, press, rest, running
 
 
 @pytest.mark.parametrize("keys", [("A",), ("A", "enter"), ("P", "a", "tab"), ("i",), ("3", "W"), ("b",)])

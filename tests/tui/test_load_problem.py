@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CannedExplorer
-from tests.tui.test_app import press, settle, type_text
+from tests.tui.driving import press, settle, type_text
 from tui_lookups.errors import SettingsError
 from tui_lookups.results import SelectedNeuron, Selection
 from tui_lookups.tui.app import LookupsApp

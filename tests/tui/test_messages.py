@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, hints, line, press, rest, running, type_text
+from tests.tui.driving import SMALL, hints, line, press, rest, running, type_text
 from tests.tui.test_load_problem import an_app, failing
 from tests.tui.views import texts
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tui.canned import BECAUSE, CannedExplorer
-from tests.tui.test_app import SMALL, hints, press, rest, running
+from tests.tui.driving import SMALL, hints, press, rest, running
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.tui.widgets.head_grid import HeadGrid

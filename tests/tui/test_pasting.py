@@ -7,7 +7,7 @@ from textual import events
 from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import SMALL, press, rest, running
+from tests.tui.driving import SMALL, press, rest, running
 
 LINES = "one two\r\nthree\n\nfour\rfive\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, press, rest, settle
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, settle
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens import walk_view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import hints, running, settle
+from tests.tui.driving import hints, running, settle
 from tui_lookups.tui.problems import Problems
 
 

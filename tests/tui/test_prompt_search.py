@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.canned import BOS, CannedExplorer
-from tests.tui.test_app import LARGE, SMALL, hints, line, press, rest, running, type_text
+from tests.tui.driving import LARGE, SMALL, hints, line, press, rest, running, type_text
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt, Token
 from tui_lookups.tui.prompt_search import Found, Match, find_text

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CORPUS, MODEL, CannedExplorer
-from tests.tui.test_app import hints, press, running
+from tests.tui.driving import hints, press, running
 from tui_lookups.errors import ExportError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ExportDocument, SelectedHead, SelectedNeuron, SelectedPrompt, Selection

@@ -10,7 +10,7 @@ import pytest
 
 import tui_lookups.tui
 from tests.tui.canned import CannedExplorer
-from tests.tui.test_app import press, rest, settle, type_text
+from tests.tui.driving import press, rest, settle, type_text
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.options import Options
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import NEURONS, CannedExplorer
-from tests.tui.test_app import SMALL, hints, press, running, type_text
+from tests.tui.driving import SMALL, hints, press, running, type_text
 from tests.tui.views import texts
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.token_box import CandidateList

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.tui.canned import CannedExplorer, noise
-from tests.tui.test_app import FEW_SIZES, LARGE, SMALL, press, rest, running
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, running
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import HeadAttributions
 from tui_lookups.tui.app import LookupsApp
