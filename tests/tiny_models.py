@@ -186,9 +186,13 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
     """Write the tiny model `name` of `RECIPES`, with its tokenizer, into a folder."""
+    save_recipe(RECIPES[name], folder, seed=seed)
+
+
+def save_recipe(recipe: Recipe, folder: Path, *, seed: int = 0) -> None:
+    """Write the model that a recipe makes, with its tokenizer, into a folder."""
     import transformers
 
-    recipe = RECIPES[name]
     config = getattr(transformers, recipe.config_class)(**recipe.arguments)
     tokenizer = (
         sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(recipe.begin_of_text)

@@ -1,15 +1,17 @@
-"""Compatibility mode that changes the model, or leaves a norm as it was, is refused (METHOD 1)."""
+"""A bridge or compatibility mode that changes the model, or leaves a norm alone, is refused (METHOD 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tui_lookups.errors import UnsupportedModelError
+from tests.tiny_models import RECIPES, save_recipe
+from tui_lookups.errors import ModelLoadError, UnsupportedModelError
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel
 
@@ -33,6 +35,28 @@ def load_folding_by(
         return load_model(path, name="a-model", source="s", fingerprint="f", device="cpu", **named)
 
     return load
+
+
+def another(name: str, tmp_path: Path, config_class: str, **changed: Any) -> LookupModel:
+    """A tiny model like `name`, of another configuration."""
+    like = RECIPES[name]
+    recipe = replace(like, config_class=config_class, arguments={**like.arguments, **changed})
+    save_recipe(recipe, tmp_path)
+    return load_model(tmp_path, name="a-model", source="s", fingerprint="f", device="cpu")
+
+
+def test_a_bridge_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    """TransformerLens does not rotate a single dimension as transformers does; the sum would still close."""
+    rotating = {"config_class": "StableLmConfig", "num_key_value_heads": 4}
+    assert another("llama", tmp_path / "two", partial_rotary_factor=0.5, **rotating).basis == "folded"
+    with pytest.raises(UnsupportedModelError, match="Wrapping a-model changed its log-probabilities by"):
+        another("llama", tmp_path / "one", partial_rotary_factor=0.25, **rotating)
+
+
+def test_an_error_without_words_says_where_it_was_raised(tmp_path: Path) -> None:
+    """TransformerLens asserts that GPT-NeoX has attention biases."""
+    with pytest.raises(ModelLoadError, match=r"cannot be loaded: AssertionError in \w+ \(.*\.py, line \d+\)"):
+        another("gpt_neox_parallel", tmp_path, "GPTNeoXConfig", attention_bias=False)
 
 
 def folding_with_an_error(size: float) -> Callable[[Any, Fold], None]:

@@ -5,7 +5,8 @@
 2. After loading, `describe` reads the wiring off the loaded blocks: gated or plain MLP, which norm the MLP
    reads through, whether the block's own heads reach it, norms after attention or after the MLP.
 3. For the families in `FAMILIES` the wiring must be the one the table states. An unlisted family is taken
-   only if its decomposition closes on a self-check (analysis/self_check.py).
+   if TransformerLens computes what transformers does (folding.py) and its decomposition closes
+   (analysis/self_check.py), as one of these families is, too.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
 2. The configuration is read and models without MLP neurons are refused by name.
 3. transformers loads the weights, TransformerLens wraps them (TransformerBridge) and folds the norms
    ("compatibility mode", METHOD 1) unless the raw basis is asked for.
-4. The folded model must still be the same model: norms folded, weights finite, log-probabilities on a
-   short text equal to those before folding within 1e-3 (float32 and float64).
+4. Wrapped, and again folded, it must still be the model that transformers loaded (folding.py).
 5. Activations are computed by the plain Hugging Face module where it agrees with the folded model
    (plain_forward.py), by the bridge elsewhere.
 """
@@ -15,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tui_lookups.errors import (
     LookupsError,
     ModelLoadError,
     NumericalError,
-    UnsupportedModelError,
     is_out_of_memory,
 )
 from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
+from tui_lookups.model.folding import SameModel, cast_rotated, require_folded
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
@@ -41,8 +41,6 @@ from tui_lookups.results import ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
-_FOLDING_TOLERANCE = 1e-3
-_CHECK_LENGTH = 12
 _LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
 _MOST_LAYERS = 10_000
 _LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
@@ -151,7 +149,7 @@ def load_model(
         say: told each stage in a few words.
     Raises:
         ModelLoadError: missing or damaged files, no such device, not enough memory.
-        UnsupportedModelError: no MLP neurons of our kind, or folding did not preserve the model.
+        UnsupportedModelError: no MLP neurons of our kind, or wrapping or folding changed the model.
         NumericalError: weights with NaN or infinite values, named by layer.
     """
     config = read_config(folder, name)
@@ -172,13 +170,16 @@ def load_model(
             if not is_spread(hf_model):
                 hf_model = hf_model.to(target)
             plain = _skeleton_or_reason(hf_model)
+            same = SameModel(hf_model, vocabulary.bos_id, name)
             bridge = _wrap(hf_model, folder, target, getattr(torch, dtype))
-            _cast_rotated(bridge, getattr(torch, dtype))
             architecture = describe(bridge, str(config["model_type"]), name)
+            same.require(bridge, "Wrapping")
             if folded:
                 say("folding norms")
                 with KeepDouble() if dtype == "float64" else nullcontext():
-                    _fold(bridge, vocabulary, architecture, name)
+                    bridge.enable_compatibility_mode()
+                same.require(bridge, "Folding the norms of")
+                require_folded(bridge, architecture, name)
             bridge.original_model.requires_grad_(False)
             info = _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture)
             model = LookupModel(bridge, info, vocabulary, architecture, "folded" if folded else "raw")
@@ -195,11 +196,19 @@ def load_model(
                 f"{name} comes with code of its own, and cannot be loaded without running it.",
                 "Read that code; if you trust it, give --trust-remote-code.",
             ) from error
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelLoadError(
-            f"{name} cannot be loaded: {first[:300].rstrip('.')}.", "Run with --debug for the traceback."
+            f"{name} cannot be loaded: {_in_one_line(error)}.", "Run with --debug for the traceback."
         ) from error
     return model
+
+
+def _in_one_line(error: Exception) -> str:
+    """The first line of a message; of an error without one, such as a bare assert, where it was raised."""
+    text = str(error).strip()
+    if text:
+        return text.splitlines()[0][:300].rstrip(".")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def _skeleton_or_reason(hf_model: Any) -> nn.Module | NoPlainForward:
@@ -288,60 +297,11 @@ def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    return TransformerBridge.boot_transformers(
+    bridge = TransformerBridge.boot_transformers(
         str(folder), hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
     )
-
-
-def _cast_rotated(bridge: Any, dtype: torch.dtype) -> None:
-    """Cast queries and keys back to the model's dtype after rotation.
-
-    OLMo keeps its rotary angles in float32, and its own module casts what it has rotated; TransformerLens
-    rotates with Llama's function, which does not, and multiplies float32 patterns with bfloat16 values.
-    """
-
-    def cast(rotated: Tensor, hook: Any) -> Tensor:
-        return rotated.to(dtype)
-
-    for block in bridge.blocks:
-        for name in ("hook_rot_q", "hook_rot_k"):
-            point = getattr(block.attn, name, None)
-            if point is not None:
-                point.add_perma_hook(cast)
-
-
-@torch.inference_mode()
-def _check_text_log_probabilities(bridge: Any, tokens: Tensor) -> Tensor:
-    logits: Tensor = bridge(tokens, return_type="logits")
-    return logits.double().log_softmax(-1)
-
-
-def _fold(bridge: Any, vocabulary: Vocabulary, architecture: Architecture, name: str) -> None:
-    """Enable compatibility mode and hold it to what METHOD 1 expects of it."""
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, bridge.cfg.d_vocab, (1, _CHECK_LENGTH), generator=generator)
-    if vocabulary.bos_id is not None:
-        tokens[0, 0] = vocabulary.bos_id
-    tokens = tokens.to(next(bridge.original_model.parameters()).device)
-    before = _check_text_log_probabilities(bridge, tokens)
-    bridge.enable_compatibility_mode()
-    after = _check_text_log_probabilities(bridge, tokens)
-    error = float((before - after).abs().max())
-    exact = next(bridge.original_model.parameters()).dtype in (torch.float32, torch.float64)
-    if exact and not error < _FOLDING_TOLERANCE:
-        raise UnsupportedModelError(
-            f"Folding the norms of {name} changed its log-probabilities by {error:.2g}.",
-            "Its figures would be wrong, so it is refused.",
-        )
-    neutral = 0.0 if bridge.cfg.rmsnorm_uses_offset else 1.0
-    for layer, block in enumerate(bridge.blocks):
-        if architecture.mlp_norm is not None:
-            weight = getattr(getattr(block, architecture.mlp_norm).original_component, "weight", None)
-            if weight is not None and not bool((weight == neutral).all()):
-                raise UnsupportedModelError(
-                    f"The norm before the MLP of layer {layer} of {name} could not be folded.",
-                    "Its figures would be wrong, so it is refused.",
-                )
+    cast_rotated(bridge, dtype)
+    return bridge
 
 
 def _info(
