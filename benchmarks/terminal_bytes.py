@@ -93,7 +93,7 @@ async def _steps(size: tuple[int, int], cache_dir: Path, *, low: bool) -> list[i
             if key:
                 await asyncio.to_thread(driver.process_message, events.Key(key, None))
             await asyncio.sleep(_QUIET_SECONDS)
-            while app.walk_screen.asks.busy and time.monotonic() < end:
+            while app.walk_screen.queries.busy and time.monotonic() < end:
                 await asyncio.sleep(0.05)
             found.append(await driver.until_quiet())
     finally:

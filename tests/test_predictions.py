@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.tiny_models import RECIPES
-from tui_lookups.answering.prediction_book import STRETCH, next_tokens
+from tui_lookups.answering.prediction_service import STRETCH, next_tokens
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.model.lookup_model import no_poll
@@ -62,7 +62,8 @@ def test_the_explorer_answers_for_a_stretch_and_remembers_it(
     again = Explorer(settings)
     try:
         monkeypatch.setattr(
-            "tui_lookups.answering.prediction_book.next_tokens", lambda *a, **k: pytest.fail("ran the model")
+            "tui_lookups.answering.prediction_service.next_tokens",
+            lambda *a, **k: pytest.fail("ran the model"),
         )
         assert again.predictions(0, STRETCH, top=3) == found
     finally:

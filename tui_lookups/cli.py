@@ -25,7 +25,7 @@ from tui_lookups.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 QUIET_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
@@ -63,12 +63,12 @@ class LateGroup(click.Group):
 
 def _subcommands() -> Iterator[click.Command]:
     from tui_lookups.commands.analysis import ANALYSIS
+    from tui_lookups.commands.cache_and_config import KEEPING
+    from tui_lookups.commands.diagnostics import UPKEEP
+    from tui_lookups.commands.docs import PAGES
     from tui_lookups.commands.explanation import EXPLANATION
-    from tui_lookups.commands.exporting import EXPORTING
-    from tui_lookups.commands.keeping import KEEPING
-    from tui_lookups.commands.pages import PAGES
+    from tui_lookups.commands.export import EXPORTING
     from tui_lookups.commands.pairs import PAIRS
-    from tui_lookups.commands.upkeep import UPKEEP
     from tui_lookups.commands.verification import VERIFICATION
     from tui_lookups.commands.walk import WALK
 
@@ -116,14 +116,14 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     settings = invocation.settings()
-    from tui_lookups.commands.opening import door_of
+    from tui_lookups.commands.app_explorer import explorer_for_app
     from tui_lookups.tui import run_app
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import options_of
 
-    def another(model: str, corpus: str) -> Door:
+    def another(model: str, corpus: str) -> ExplorerLike:
         invocation.flags |= {"model": model, "corpus": corpus}
-        return door_of(invocation.settings())
+        return explorer_for_app(invocation.settings())
 
     opening = Opening(settings.model, settings.corpus, another)
-    return run_app(door_of(settings), token=token, options=options_of(settings), opening=opening)
+    return run_app(explorer_for_app(settings), token=token, options=options_of(settings), opening=opening)

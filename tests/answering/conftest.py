@@ -13,7 +13,7 @@ import pytest
 
 from tests.explanation.chat_server import ChatServer
 from tui_lookups.answering import verifying
-from tui_lookups.answering.differing import TOLERANCE
+from tui_lookups.answering.comparison import TOLERANCE
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
@@ -47,10 +47,10 @@ class Bench:
 
     def recompute(self, document: ExportDocument, *, cached: bool = True) -> Verification:
         """As `Explorer.verify` does, with an Explorer that has scanned already."""
-        shelf = ExplainedStore((self.explorer if cached else self.again)._engine.cache)
+        store = ExplainedStore((self.explorer if cached else self.again)._engine.cache)
         corpus = document.provenance.corpus
         prints = Fingerprints(document.provenance.model.fingerprint, corpus.fingerprint if corpus else "")
-        return verifying.recompute(document, self.path, self.again, shelf, TOLERANCE, prints)
+        return verifying.recompute(document, self.path, self.again, store, TOLERANCE, prints)
 
     def tampered(self, where: str, value: Any) -> Path:
         """The export with one value changed."""

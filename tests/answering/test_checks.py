@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tui_lookups.answering import checks
-from tui_lookups.commands.exporting import gather_selection
+from tui_lookups.commands.export import gather_selection
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId

@@ -12,7 +12,7 @@ import pytest
 
 from tui_lookups.analysis.scan import Scan
 from tui_lookups.answering.answers import counted_prompts
-from tui_lookups.answering.places import place_in_text, place_of
+from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
@@ -71,17 +71,17 @@ def test_a_prompt_that_cannot_be_trimmed_says_full(running: Explorer) -> None:
     assert prompt.trimmed is not None
     kept = replace(prompt, trimmed=replace(prompt.trimmed, start=0, trimmed=False))
     cut = replace(prompt, trimmed=replace(prompt.trimmed, start=prompt.peak.position, trimmed=True))
-    assert place_of(0, kept, trimmed=True).context == "full"
-    assert place_of(0, kept, trimmed=True).ids == tuple(token.id for token in prompt.tokens)
-    assert place_of(0, cut, trimmed=True).context == "trimmed"
-    assert place_of(0, cut, trimmed=True).ids == (0, prompt.peak.token.id)
-    assert place_of(0, cut, trimmed=False).context == "full"
+    assert input_of_prompt(0, kept, trimmed=True).context == "full"
+    assert input_of_prompt(0, kept, trimmed=True).ids == tuple(token.id for token in prompt.tokens)
+    assert input_of_prompt(0, cut, trimmed=True).context == "trimmed"
+    assert input_of_prompt(0, cut, trimmed=True).ids == (0, prompt.peak.token.id)
+    assert input_of_prompt(0, cut, trimmed=False).context == "full"
 
 
 def test_the_whole_window_never_passes_for_a_trimmed_context(running: Explorer) -> None:
     prompt: Prompt = running.prompts(NEURON, wait=False).prompts[0]
     with pytest.raises(ValueError, match="is not known"):
-        place_of(0, prompt, trimmed=True)
+        input_of_prompt(0, prompt, trimmed=True)
     with pytest.raises(ValueError, match="is not known"):
         counted_prompts([prompt], "paper", 0)
     assert counted_prompts([prompt], "default", 0) == [prompt]
@@ -89,13 +89,13 @@ def test_the_whole_window_never_passes_for_a_trimmed_context(running: Explorer) 
 
 @pytest.mark.parametrize(("sign", "position", "fires"), [("+", 2, 1), ("-", 1, -1), ("both", 1, -1)])
 def test_the_peak_of_a_text_is_by_the_sign_asked_for(sign: Sign, position: int, fires: int) -> None:
-    place = place_in_text([-9.0, -0.5, 0.4, 0.1], [7, 8, 9, 6], sign=sign)
+    place = input_of_text([-9.0, -0.5, 0.4, 0.1], [7, 8, 9, 6], sign=sign)
     assert (place.position, place.sign) == (position, fires)
 
 
 def test_one_token_has_no_peak() -> None:
     with pytest.raises(LookupsError, match="one token"):
-        place_in_text([1.0], [7], sign="+")
+        input_of_text([1.0], [7], sign="+")
 
 
 def test_preset_paper_refuses_the_sources_of_a_head_it_leaves_out(tmp_path: Path) -> None:

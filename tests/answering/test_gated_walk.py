@@ -169,13 +169,13 @@ def test_heads_are_worth_explaining_by_the_trimmed_text(explorer, walk, fired) -
 )
 def test_examples_are_labelled_by_sign_and_rule(explorer, walk, settings, sign: str) -> None:
     shown = explorer(**settings)
-    book, corpus = shown.explaining._examples, shown._engine.corpus()
+    examples, corpus = shown.explaining._examples, shown._engine.corpus()
     rule, wrong_sign, wrong_rule = settings.get("activity_rule", "2sd"), 0, 0
     for neuron in (NeuronId(2, 2), NeuronId(2, 10), NeuronId(2, 20)):
         for number, part in enumerate(("explaining", "scoring")):
             ours = [i for i in range(len(corpus)) if corpus.part(i) == number]
             rows = walk.fired(neuron.layer, neuron.index, top=TOP, sign=sign, paper=False, among=ours)
-            found = book.examples(neuron, part)
+            found = examples.examples(neuron, part)
             assert [each.prompt_id for each in found.examples] == [row.prompt_id for row in rows]
             for each, row in zip(found.examples, rows, strict=True):
                 values = walk.heads(row.text(True), neuron.layer, neuron.index, paper=False)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.answering.conftest import Bench
 from tui_lookups.answering import verifying
-from tui_lookups.answering.differing import TOLERANCE, pointer
+from tui_lookups.answering.comparison import TOLERANCE, pointer
 from tui_lookups.errors import ExportError
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer
@@ -79,10 +79,10 @@ def test_other_batch_sizes_stay_within_the_tolerance(bench: Bench) -> None:
     )  # fmt: skip
     try:
         other.scan()
-        shelf = ExplainedStore(bench.explorer._engine.cache)
+        store = ExplainedStore(bench.explorer._engine.cache)
         prints = Fingerprints("", "")
-        found = verifying.recompute(bench.document, bench.path, other, shelf, TOLERANCE, prints)
-        strict = verifying.recompute(bench.document, bench.path, other, shelf, 0.0, prints)
+        found = verifying.recompute(bench.document, bench.path, other, store, TOLERANCE, prints)
+        strict = verifying.recompute(bench.document, bench.path, other, store, 0.0, prints)
     finally:
         other.close()
     assert found.agrees, found.differing[:5]

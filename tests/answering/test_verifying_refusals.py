@@ -13,7 +13,7 @@ import pytest
 from tests.answering.conftest import Bench
 from tui_lookups import cli
 from tui_lookups.answering import verifying
-from tui_lookups.answering.differing import TOLERANCE
+from tui_lookups.answering.comparison import TOLERANCE
 from tui_lookups.commands import invocation
 from tui_lookups.errors import ExportError, LookupsError, ModelLoadError
 from tui_lookups.explorer import Explorer

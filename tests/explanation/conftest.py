@@ -46,9 +46,9 @@ class Bench:
         self.examples = examples
         self.cache = ResultCache(settings.cache_dir)
         self.desk = RequestDesk(settings, self.cache)
-        self.shelf = ExplainedStore(self.cache)
-        self.explaining = Explaining(self.desk, self.shelf, examples)
-        self.scores = HeadScores(self.desk, self.shelf, examples, self.explaining, seed=settings.seed)
+        self.store = ExplainedStore(self.cache)
+        self.explaining = Explaining(self.desk, self.store, examples)
+        self.scores = HeadScores(self.desk, self.store, examples, self.explaining, seed=settings.seed)
 
     def again(self, **flags: Any) -> Bench:
         self.cache.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.fake_answers import PROVENANCE
-from tui_lookups.answering.example_book import Labelled
+from tui_lookups.answering.example_service import Labelled
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Example, Part, Provenance
@@ -33,7 +33,7 @@ def examples(part: Part) -> tuple[Example, ...]:
 
 
 class FakeExamples:
-    """Stands in for an ExampleBook; its attributes may be changed."""
+    """Stands in for an ExampleService; its attributes may be changed."""
 
     def __init__(self) -> None:
         self.provenance_ = PROVENANCE

@@ -87,9 +87,9 @@ def test_examples_are_those_of_their_part_with_the_labels_of_the_heads(
 
 def scoring_texts(explorer: Explorer, neuron: NeuronId) -> list[str]:
     """What the scorer is asked about: no text that the explainer is shown."""
-    book = explorer.explaining._examples
-    shown = {each.text.strip() for each in book.examples(neuron, "explaining").examples}  # type: ignore[attr-defined]
-    asked = book.examples(neuron, "scoring").examples  # type: ignore[attr-defined]
+    examples = explorer.explaining._examples
+    shown = {each.text.strip() for each in examples.examples(neuron, "explaining").examples}  # type: ignore[attr-defined]
+    asked = examples.examples(neuron, "scoring").examples  # type: ignore[attr-defined]
     return [example_text(each) for each in asked if each.text.strip() not in shown]
 
 

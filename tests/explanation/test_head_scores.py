@@ -20,9 +20,9 @@ from tests.explanation.chat_server import (
 from tests.explanation.conftest import Bench
 from tests.explanation.fake_examples import HEAD, NEURON, NEVER, OTHER, PROMPTS, SECOND, SILENT, examples
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.asking import MOST_FAILURES
 from tui_lookups.explanation.budget import BudgetError
 from tui_lookups.explanation.endpoint import ExplainerError
+from tui_lookups.explanation.request_runner import MOST_FAILURES
 from tui_lookups.explanation.requests import GENERIC_EXPLANATION
 from tui_lookups.results import Figures, RequestProgress
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tests.tui import canned_heads
-from tests.tui.canned_words import CannedScores, CannedWords
+from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, ExportError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
@@ -189,9 +189,8 @@ class CannedExplorer:
         self.of_export: Provenance | None = None
         """Of what model and corpus the exports are; these by default."""
         self.session: SessionState | None = None
-        self.words = CannedWords(self)
-        self.explaining = self.words
-        self.head_scores = CannedScores(self.words)
+        self.explaining = CannedExplanations(self)
+        self.head_scores = CannedScores(self.explaining)
 
     # --- non-blocking ---
 
@@ -537,7 +536,7 @@ class CannedExplorer:
         on_text: Callable[[str], None] | None = None,
     ) -> Explanation:
         self._called("explain", (neuron, head, fresh))
-        return self.words.explain(neuron, head, fresh, on_text)
+        return self.explaining.explain(neuron, head, fresh, on_text)
 
     def score_explanation(
         self,
@@ -550,11 +549,11 @@ class CannedExplorer:
         progress: Callable[[RequestProgress], None] | None = None,
     ) -> ExplanationScore:
         self._called("score_explanation", (neuron, head, explanation))
-        return self.words.score(neuron, head, explanation, progress)
+        return self.explaining.score(neuron, head, explanation, progress)
 
     def explanations(self, query: str = "") -> ExplainedList:
         self._called("explanations", query)
-        return self.words.search(query)
+        return self.explaining.search(query)
 
     # --- tour ---
 

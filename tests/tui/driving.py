@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from tests.tui.canned import CannedExplorer
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import TextLines
+from tui_lookups.tui.widgets.text import TextLines
 
 PATIENCE = 120.0
 SMALL, LARGE = (80, 24), (160, 45)

@@ -27,9 +27,9 @@ from tui_lookups.tui.shading import level
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import PackedText, WrappedText
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.text import PackedText, WrappedText
 
 SMALL, LARGE, TINY = (80, 24), (160, 45), (34, 9)
 TEXT, DIM = 4.5, 3.0

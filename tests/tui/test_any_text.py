@@ -36,11 +36,12 @@ from tui_lookups.results import (
     Status,
     Token,
 )
-from tui_lookups.tui.asks import Asks
 from tui_lookups.tui.candidates import Candidate, Candidates
+from tui_lookups.tui.explanation_text import Paragraph, explained_paragraphs
 from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.head_run import HeadRun
 from tui_lookups.tui.prompt_facts import peak_line, predictions_line, token_line
+from tui_lookups.tui.queries import Queries
 from tui_lookups.tui.screens.ablation import AblatedRows
 from tui_lookups.tui.screens.atlas import AtlasRows
 from tui_lookups.tui.screens.basket import BasketRows
@@ -51,14 +52,13 @@ from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
+from tui_lookups.tui.widgets.text import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.token_box import CandidateList
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.widgets.variant_list import VariantList
-from tui_lookups.tui.wording import Paragraph, explained_paragraphs
 from tui_lookups.visible import visible, visible_token
 
 NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
@@ -105,7 +105,7 @@ class OneOfEach(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.canned = CannedExplorer()
-        self.run_of_heads = HeadRun(self.canned, Asks(self.canned, self.post_message), str, str)  # type: ignore[arg-type]
+        self.run_of_heads = HeadRun(self.canned, Queries(self.canned, self.post_message), str, str)  # type: ignore[arg-type]
 
     def compose(self) -> ComposeResult:
         yield NeuronsTable(id="neurons")
@@ -155,11 +155,11 @@ class OneOfEach(App[None]):
         ablation = self.canned.ablate(NEURON, HEAD)
         get(AblatedRows).show_prompts(tuple(replace(ablation.prompts[0], token=t) for t in tokens))
         get(BasketRows).take(Selection(tuple(SelectedNeuron(NeuronId(1, t.id), t) for t in tokens)))
-        about = self.canned.words._explanation(NEURON, HEAD, whole, cached=False)
+        about = self.canned.explaining._explanation(NEURON, HEAD, whole, cached=False)
         about = replace(about, model=whole, endpoint=whole)
         about = replace(about, provenance=replace(about.provenance, model=replace(MODEL, name=whole)))
         get(ExplainedRows).show_explained((Explained(about, None),))
-        self.canned.words.kept = [Explained(about, None)]
+        self.canned.explaining.kept = [Explained(about, None)]
         self.run_of_heads.table = self.canned.head_scores.so_far(NEURON)
         get(HeadRunRows).show_heads(self.run_of_heads.table.heads)
         self._fill_lines(texts, tokens, whole, Explained(about, None))

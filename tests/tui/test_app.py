@@ -30,8 +30,8 @@ from tui_lookups.tui.screens.help import HelpScreen, KeyRows
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, WrappedText
 from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.widgets.text import PackedText, WrappedText
 from tui_lookups.tui.widgets.token_box import CandidateList
 
 

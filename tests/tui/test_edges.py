@@ -12,8 +12,8 @@ from tests.tui.driving import SMALL, hints, line, press, rest, running, settle
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt
 from tui_lookups.tui.screens.playground import PlaygroundScreen
-from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
+from tui_lookups.tui.widgets.text import WrappedText
 
 # --- keys typed ahead ---
 

@@ -10,14 +10,14 @@ from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Se
 from tui_lookups.tui import basket
 from tui_lookups.tui.screens.explained import ExplainedRows, ExplainedScreen, in_basket
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import TextLines
+from tui_lookups.tui.widgets.text import TextLines
 
 
 @FEW_SIZES
 async def test_the_list_of_explanations_is_searched_and_opened(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
-    explorer.words.write(NeuronId(2, 9), HeadId(1, 1), "begins a [red]sentence")
-    explorer.words.write(NeuronId(3, 3), HeadId(2, 2), "after a reason")
+    explorer.explaining.write(NeuronId(2, 9), HeadId(1, 1), "begins a [red]sentence")
+    explorer.explaining.write(NeuronId(3, 3), HeadId(2, 2), "after a reason")
     async with running(explorer, size) as (app, pilot):
         await press(pilot, "i")
         assert isinstance(app.screen, ExplainedScreen)
@@ -50,8 +50,8 @@ async def test_an_empty_list_says_how_to_fill_it() -> None:
 @FEW_SIZES
 async def test_the_list_can_be_narrowed_to_the_basket_and_searched_there(size: tuple[int, int]) -> None:
     explorer = CannedExplorer()
-    explorer.words.write(NEURON, HEAD, "after a reason")
-    explorer.words.write(NeuronId(2, 9), HeadId(1, 1), "begins a sentence")
+    explorer.explaining.write(NEURON, HEAD, "after a reason")
+    explorer.explaining.write(NeuronId(2, 9), HeadId(1, 1), "begins a sentence")
     async with running(explorer, size) as (app, pilot):
         await press(pilot, "i", "a")
         rows = app.screen.query_one(ExplainedRows)
@@ -80,7 +80,7 @@ async def test_the_list_can_be_narrowed_to_the_basket_and_searched_there(size: t
 def test_in_the_basket_are_marked_heads_and_all_heads_of_marked_neurons_of_this_model() -> None:
     explorer = CannedExplorer()
     for neuron, head in ((NEURON, HEAD), (NEURON, HeadId(0, 0)), (NeuronId(2, 9), HeadId(1, 1))):
-        explorer.words.write(neuron, head, f"{head} of {neuron}")
+        explorer.explaining.write(neuron, head, f"{head} of {neuron}")
     everything = explorer.explanations().explained
     ours = explorer.model.fingerprint
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.canned_words import WORTH
+from tests.tui.canned_explanations import WORTH
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tests.tui.head_words import NEURON, asked, dialog, panel
 from tui_lookups.errors import LookupsError

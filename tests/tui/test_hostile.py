@@ -24,10 +24,10 @@ from tui_lookups.tui.prompt_lines import Look, heading, one_line, texts_of
 from tui_lookups.tui.shading import ansi_palette
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.variant_list import VariantList
 
 BAD = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -153,7 +153,7 @@ async def test_the_app_paints_hostile_text(size: tuple[int, int], themes: tuple[
 )
 async def test_the_other_screens_paint_hostile_text(size: tuple[int, int], themes: tuple[str, ...]) -> None:
     explorer = CannedExplorer()
-    explorer.words.write(NEURON, HeadId(3, 2), " ".join(HOSTILE))
+    explorer.explaining.write(NEURON, HeadId(3, 2), " ".join(HOSTILE))
     app = LookupsApp(explorer, theme=themes[0])
     async with app.run_test(size=size) as pilot:
         walks = (

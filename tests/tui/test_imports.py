@@ -25,7 +25,7 @@ def test_the_app_is_light() -> None:
 
 
 def test_the_app_needs_few_results_and_no_subcommand_before_its_first_paint() -> None:
-    modules = loaded("import tui_lookups.cli, tui_lookups.commands.opening, tui_lookups.tui.running")
+    modules = loaded("import tui_lookups.cli, tui_lookups.commands.app_explorer, tui_lookups.tui.running")
     late = {f"tui_lookups.results.{name}" for name in ("explanation", "attribution", "prompts", "exported")}
     assert not modules & late
     assert not modules & {"tui_lookups.commands.walk", "tui_lookups.commands.analysis", "tui_lookups.storage"}

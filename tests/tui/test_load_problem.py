@@ -12,10 +12,10 @@ from tests.tui.driving import press, settle, type_text
 from tui_lookups.errors import SettingsError
 from tui_lookups.results import SelectedNeuron, Selection
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.explorer_protocol import ExplorerLike
 from tui_lookups.tui.opening import Opening
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen, Ways
-from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.text import WrappedText
 
 FAILURE = ("There is no model at 'x'.", "Give demo, or a folder.")
 
@@ -27,12 +27,12 @@ class Openings:
         self.asked: list[tuple[str, str]] = []
         self.made: list[CannedExplorer] = []
 
-    def open(self, model: str, corpus: str) -> Door:
+    def open(self, model: str, corpus: str) -> ExplorerLike:
         self.asked.append((model, corpus))
         if model == "bad":
             raise SettingsError("model cannot be 'bad'.", "Allowed: others.")
         self.made.append(CannedExplorer())
-        return cast("Door", self.made[-1])
+        return cast("ExplorerLike", self.made[-1])
 
 
 def failing() -> CannedExplorer:
@@ -119,12 +119,12 @@ async def test_the_same_again_that_fails_again_is_said_again() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         made = failing()
-        openings.open = lambda model, corpus: cast("Door", made)  # type: ignore[method-assign]
+        openings.open = lambda model, corpus: cast("ExplorerLike", made)  # type: ignore[method-assign]
         app.opening = Opening("x", "texts", openings.open)
         await press(pilot, "escape")
         assert app.screen is app.walk_screen
         await pilot.pause(0.6)
-        assert app.screen is app.walk_screen, "once a door"
+        assert app.screen is app.walk_screen, "once per explorer"
         app.open_another()
         await settle(pilot)
         app.screen.query_one("#model", Input).value = "x"

@@ -12,8 +12,8 @@ from tests.tui.test_load_problem import an_app, failing
 from tests.tui.views import texts
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.widgets.text import WrappedText
 
 
 async def test_the_count_of_a_search_is_of_the_prompts_that_are_shown() -> None:

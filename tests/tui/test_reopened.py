@@ -15,7 +15,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ExportDocument, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.tui.reopened import reopened
 from tui_lookups.tui.screens.open_export import OpenExportScreen
-from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.text import WrappedText
 
 NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)
 NEURONS = (SelectedNeuron(NEURON, BECAUSE),)

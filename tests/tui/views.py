@@ -20,7 +20,7 @@ from tests.tui.canned import CannedExplorer
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.door import Door
+from tui_lookups.tui.explorer_protocol import ExplorerLike
 from tui_lookups.tui.opening import Opening
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.widgets.hints import Hints
@@ -61,8 +61,8 @@ def _refusing() -> CannedExplorer:
 
 def _explained() -> CannedExplorer:
     explorer = _plain_text()
-    explorer.words.write(NeuronId(5, 371), HeadId(3, 2), "After a reason was asked for.")
-    explorer.words.write(NeuronId(2, 17), HeadId(1, 1), "At the end of a clause; [brackets] are text.")
+    explorer.explaining.write(NeuronId(5, 371), HeadId(3, 2), "After a reason was asked for.")
+    explorer.explaining.write(NeuronId(2, 17), HeadId(1, 1), "At the end of a clause; [brackets] are text.")
     return explorer
 
 
@@ -119,7 +119,7 @@ VIEWS: dict[str, View] = {
 async def shown(name: str, size: tuple[int, int]) -> AsyncIterator[tuple[LookupsApp, Pilot[None]]]:
     """The app on a view, at rest, with the keys on its bottom line."""
     view = VIEWS[name]
-    opening = Opening("x", "demo", lambda _model, _corpus: cast("Door", CannedExplorer()))
+    opening = Opening("x", "demo", lambda _model, _corpus: cast("ExplorerLike", CannedExplorer()))
     app = LookupsApp(view.explorer(), options=view.options, opening=opening)
     async with app.run_test(size=size) as pilot:
         await still(app, pilot)

@@ -23,7 +23,7 @@ from tui_lookups.analysis.attribution import (
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
-from tui_lookups.answering.places import Entry, Place, place_of
+from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
 from tui_lookups.corpus.corpus import Corpus
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
@@ -115,7 +115,7 @@ def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll:
 def head_attributions(
     model: LookupModel,
     neuron: NeuronId,
-    place: Place,
+    place: PeakInput,
     *,
     prompt: Prompt | None,
     context: str,
@@ -176,7 +176,7 @@ def head_overview(
     fires negatively, a head that pushes it down counts as positive.
     """
     prompts = counted_prompts(prompts, preset, model.vocabulary.bos_id)
-    places = [place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
+    places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
     )
@@ -233,7 +233,7 @@ def head_ablation(
     """One head ablated on each of a neuron's prompts (METHOD 6)."""
     cases = []
     for prompt in counted_prompts(prompts, preset, model.vocabulary.bos_id):
-        place = place_of(model.vocabulary.bos_id, prompt, trimmed=trimmed)
+        place = input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=trimmed)
         cases.append(Case(prompt.rank, prompt.prompt_id, place.ids, place.position, place.sign))
     found = ablate_head(
         model,
@@ -298,7 +298,7 @@ def examples(
     Text and activity are those of the trimmed prompt. Preset "paper" leaves long trimmed prompts out.
     """
     kept = counted_prompts(prompts, preset, model.vocabulary.bos_id)
-    places = [place_of(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
+    places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
     )

@@ -1,4 +1,4 @@
-"""What a notebook may pass and no question can mean: refused at the door, before anything is opened.
+"""What a notebook may pass and no question can mean: refused before anything is opened.
 
 The command line and the app let none of it through; a mistyped word in a notebook would otherwise end as an
 error of NumPy's, or after minutes of scanning.

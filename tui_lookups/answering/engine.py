@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tui_lookups.answering import loads
-from tui_lookups.answering.known_vocabulary import known_vocabulary
+from tui_lookups.answering import model_loader
+from tui_lookups.answering.cached_vocabulary import cached_vocabulary
 from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
@@ -96,12 +96,12 @@ class Engine:
             return self._local
 
     def _find_model(self) -> LocalModel:
-        return loads.find(self.settings, self._digest, say=self.say, poll=self.poll)
+        return model_loader.find(self.settings, self._digest, say=self.say, poll=self.poll)
 
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
             if self._vocabulary is None:
-                self._vocabulary = known_vocabulary(self.local(), self.cache)
+                self._vocabulary = cached_vocabulary(self.local(), self.cache)
             return self._vocabulary
 
     def model_info(self) -> ModelInfo:
@@ -294,7 +294,7 @@ class Engine:
             torch.set_num_threads(self.settings.threads)
         poll()
         # From here on only closing stops it: a question that is given up must not take the model with it.
-        model = loads.load(
+        model = model_loader.load(
             self.settings,
             local,
             say=self.say,

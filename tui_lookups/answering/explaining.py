@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from tui_lookups.answering.engine import CURRENT_TOKEN
-from tui_lookups.answering.example_book import Labelled
+from tui_lookups.answering.example_service import Labelled
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.asking import Asked, OnProgress
 from tui_lookups.explanation.client import AnswerError, OnText
 from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
 from tui_lookups.explanation.requests import (
     REQUEST_VERSION,
     ChatAnswer,
@@ -46,7 +46,7 @@ NOTHING = Usage(0, 0, 0, 0, 0, False, None)
 
 
 class Examples(Protocol):
-    """What explanations are made from: an `ExampleBook`."""
+    """What explanations are made from: an `ExampleService`."""
 
     def provenance(self) -> Provenance: ...
 
@@ -58,9 +58,9 @@ class Examples(Protocol):
 class Explaining:
     """The explanations of one Explorer. Thread-safe; opens no connection before it is asked to."""
 
-    def __init__(self, desk: RequestDesk, shelf: ExplainedStore, examples: Examples) -> None:
+    def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: Examples) -> None:
         self._desk = desk
-        self._shelf = shelf
+        self._store = store
         self._examples = examples
 
     # --- one head ---
@@ -121,7 +121,13 @@ class Explaining:
         return self._kept(neuron, head, request, asked, active, inactive)
 
     def _kept(
-        self, neuron: NeuronId, head: HeadId, request: ChatRequest, asked: Asked, active: int, inactive: int
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        request: ChatRequest,
+        asked: RequestOutcome,
+        active: int,
+        inactive: int,
     ) -> Explanation:
         """An answer as an explanation, in the index of explanations from now on.
 
@@ -153,8 +159,8 @@ class Explaining:
             usage=self._desk.usage([request], [asked], whole=True),
             provenance=self._examples.provenance(),
         )
-        if self._shelf.get(made) is None:
-            self._shelf.keep(Explained(made, None))
+        if self._store.get(made) is None:
+            self._store.keep(Explained(made, None))
         return replace(made, cached=asked.cached, usage=self._desk.usage([request], [asked], whole=False))
 
     def provenance(self) -> Provenance:
@@ -189,10 +195,10 @@ class Explaining:
             usage=NOTHING,
             provenance=self._examples.provenance(),
         )
-        known = self._shelf.get(made)
+        known = self._store.get(made)
         if known is not None:
             return known.explanation
-        self._shelf.keep(Explained(made, None))
+        self._store.keep(Explained(made, None))
         return made
 
     # --- all heads worth explaining ---
@@ -255,13 +261,13 @@ class Explaining:
 
     def explanations(self, query: str = "") -> ExplainedList:
         """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
-        return ExplainedList(query, tuple(entry for entry in self._shelf.all() if fits(entry, query)))
+        return ExplainedList(query, tuple(entry for entry in self._store.all() if fits(entry, query)))
 
     def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]:
         """What is known of one head of this model on this corpus, newest first."""
         return tuple(
             entry
-            for entry in self.of_this_source(self._shelf.all())
+            for entry in self.of_this_source(self._store.all())
             if (entry.explanation.neuron, entry.explanation.head) == (neuron, head)
         )
 

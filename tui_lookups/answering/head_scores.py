@@ -18,8 +18,8 @@ from tui_lookups.answering.engine import CURRENT_TOKEN
 from tui_lookups.answering.explaining import NOTHING, Examples, Explaining
 from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.asking import Asked, OnProgress
 from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
 from tui_lookups.explanation.requests import (
     EXPLANATION_TOKENS,
     REQUEST_VERSION,
@@ -34,11 +34,11 @@ from tui_lookups.results import (
     Control,
     Example,
     Explained,
+    ExplainedHead,
+    ExplainedHeads,
     Explanation,
     ExplanationScore,
-    HeadInWords,
     LeftOut,
-    NeuronWords,
     Plan,
     ScoreReport,
     Usage,
@@ -54,14 +54,14 @@ class HeadScores:
     def __init__(
         self,
         desk: RequestDesk,
-        shelf: ExplainedStore,
+        store: ExplainedStore,
         examples: Examples,
         explaining: Explaining,
         *,
         seed: int,
     ) -> None:
         self._desk = desk
-        self._shelf = shelf
+        self._store = store
         self._examples = examples
         self._explaining = explaining
         self._seed = seed
@@ -169,7 +169,7 @@ class HeadScores:
         scores = [self._scored(trial, found) for trial in trials]
         return scores, self._desk.usage(asking, asked, whole=False)
 
-    def _scored(self, trial: Trial, found: dict[ChatRequest, Asked]) -> ExplanationScore:
+    def _scored(self, trial: Trial, found: dict[ChatRequest, RequestOutcome]) -> ExplanationScore:
         """A trial's score from its answers, kept with its explanation."""
         about, asking = trial.explanation, trial.all_requests
         asked = [found[request] for request in asking]
@@ -202,8 +202,8 @@ class HeadScores:
             usage=self._desk.usage(asking, asked, whole=True),
             provenance=self._examples.provenance(),
         )
-        kept = self._shelf.get(about) or Explained(about, None)
-        self._shelf.keep(replace(kept, score=made))
+        kept = self._store.get(about) or Explained(about, None)
+        self._store.keep(replace(kept, score=made))
         cached = bool(asked) and all(each.cached for each in asked)
         return replace(made, cached=cached, usage=self._desk.usage(asking, asked, whole=False))
 
@@ -255,7 +255,7 @@ class HeadScores:
             )
         return self._report_of(newest)
 
-    def so_far(self, neuron: NeuronId) -> NeuronWords:
+    def so_far(self, neuron: NeuronId) -> ExplainedHeads:
         """Every head worth explaining for a neuron with what is known of it; asks nobody anything."""
         heads = self._examples.worth_explaining(neuron)
         wanted = {(neuron, head) for head in heads}
@@ -267,8 +267,8 @@ class HeadScores:
                 known.setdefault(about.head, entry)
         scored = self._newest({neuron}, entries)[0]
         newest = {pair: entry for pair, entry in scored.items() if pair in wanted}
-        rows = tuple(HeadInWords(head, newest.get((neuron, head)) or known.get(head)) for head in heads)
-        return NeuronWords(neuron, rows, self._report_of(newest), self._examples.provenance())
+        rows = tuple(ExplainedHead(head, newest.get((neuron, head)) or known.get(head)) for head in heads)
+        return ExplainedHeads(neuron, rows, self._report_of(newest), self._examples.provenance())
 
     def _is_ours(self, about: Explanation) -> bool:
         """Whether the settings' explainer wrote it."""
@@ -277,7 +277,7 @@ class HeadScores:
         return written == ("model", endpoint.model, endpoint.base_url)
 
     def _ours(self) -> list[Explained]:
-        return self._explaining.of_this_source(self._shelf.all())
+        return self._explaining.of_this_source(self._store.all())
 
     def _newest(
         self, wanted: set[NeuronId], entries: Iterable[Explained]

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tui_lookups.explanation.asking import Asked
+from tui_lookups.explanation.request_runner import RequestOutcome
 from tui_lookups.explanation.requests import (
     GENERIC_EXPLANATION,
     ChatAnswer,
@@ -48,7 +48,7 @@ class Trial:
         control = [] if self.control is None else self.requests(self.control[0])
         return self.requests(self.explanation.explanation) + control
 
-    def answers(self, text: str, found: dict[ChatRequest, Asked]) -> tuple[ExampleAnswer, ...]:
+    def answers(self, text: str, found: dict[ChatRequest, RequestOutcome]) -> tuple[ExampleAnswer, ...]:
         """The answers to one text, an example each."""
         asked = [found[request] for request in self.requests(text)]
         return tuple(map(example_answer, self.examples, self.labels, asked))
@@ -87,7 +87,7 @@ class Controls:
         return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
-def example_answer(example: Example, label: bool, asked: Asked) -> ExampleAnswer:
+def example_answer(example: Example, label: bool, asked: RequestOutcome) -> ExampleAnswer:
     if asked.answer is None:
         return ExampleAnswer(example.prompt_id, label, None, None, asked.problem)
     said = read_yes_no(asked.answer.text)

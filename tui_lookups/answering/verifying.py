@@ -4,7 +4,7 @@
    person says; content hashes other than the export's end it there, before any weight is loaded.
 2. Everything is worked out anew in a cache of its own, which is removed afterwards: the scan too, over the
    layers of the exported neurons. Nothing that was cached before is believed.
-3. Value by value, the figures are compared (differing.py). What the export is about but this model does not
+3. Value by value, the figures are compared (comparison.py). What the export is about but this model does not
    have - a token, a neuron, a prompt that is not among the neuron's - differs, and says why.
 4. What a language model said is not asked again: it is compared with the cache where that holds it, and
    named as not recomputed where not. Which prompts a head is active on, and the score's figures from the
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from tui_lookups.answering import gathering
-from tui_lookups.answering.differing import TOLERANCE as TOLERANCE
-from tui_lookups.answering.differing import Comparison, pointer
-from tui_lookups.answering.verifying_words import WordsCheck, source_of, without_places
+from tui_lookups.answering import export_document
+from tui_lookups.answering.comparison import TOLERANCE as TOLERANCE
+from tui_lookups.answering.comparison import Comparison, pointer
+from tui_lookups.answering.verifying_explanations import ExplanationsCheck, source_of, without_places
 from tui_lookups.errors import (
     BadIdError,
     ExportError,
@@ -175,7 +175,7 @@ def verify(
     document: ExportDocument,
     path: Path,
     open_: Callable[[Settings], Explorer],
-    shelf: ExplainedStore,
+    store: ExplainedStore,
     *,
     base: Settings,
     tolerance: float,
@@ -187,7 +187,7 @@ def verify(
 
     Args:
         open_: an Explorer with these settings and a cache of its own; closed here.
-        shelf: everything explained so far, for what is not asked again.
+        store: everything explained so far, for what is not asked again.
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise LookupsError(f"{tolerance} is not a valid tolerance.", "Give a number from 0, such as 1e-5.")
@@ -204,7 +204,7 @@ def verify(
             explorer.close()
             explorer = open_(true)
         explorer.scan(progress)
-        return recompute(document, path, explorer, shelf, tolerance, fingerprints, notes)
+        return recompute(document, path, explorer, store, tolerance, fingerprints, notes)
     finally:
         explorer.close()
 
@@ -243,14 +243,14 @@ def recompute(
     document: ExportDocument,
     path: Path,
     explorer: Explorer,
-    shelf: ExplainedStore,
+    store: ExplainedStore,
     tolerance: float,
     fingerprints: Fingerprints,
     notes: tuple[str, ...] = (),
 ) -> Verification:
     """Work everything in `document` out again with `explorer`, and compare."""
     comparison = Comparison(tolerance)
-    words = WordsCheck(explorer, shelf, comparison)
+    words = ExplanationsCheck(explorer, store, comparison)
     again = _Again(explorer, comparison)
     for number, neuron in enumerate(document.neurons):
         again.neuron(neuron, pointer("/neurons", number))
@@ -293,7 +293,7 @@ class _Again:
     def __init__(self, explorer: Explorer, comparison: Comparison) -> None:
         self._explorer = explorer
         self._comparison = comparison
-        self._lists = gathering.Lists(explorer)
+        self._lists = export_document.PromptLists(explorer)
 
     def _compare(
         self, exported: object, make: Callable[[], object], at: str, subject: tuple[str, str]
@@ -315,7 +315,7 @@ class _Again:
             if exported.token is not None:
                 token = self._explorer.resolve_token(f"#{exported.token.id}").token
                 marked = SelectedNeuron(exported.neuron, token)
-            made = gathering.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
+            made = export_document.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
             return made if exported.stats is not None else replace(made, stats=None)
 
         self._compare(exported, make, at, ("neuron", str(exported.neuron)))
@@ -323,7 +323,7 @@ class _Again:
     def prompt(self, exported: ExportedPrompt, at: str) -> None:
         def make() -> ExportedPrompt:
             marked = SelectedPrompt(exported.neuron, exported.prompt.prompt_id)
-            made = gathering.exported_prompt(self._lists, marked, exported.kind)
+            made = export_document.exported_prompt(self._lists, marked, exported.kind)
             prompts = self._lists.of(exported.neuron, made.kind)
             found = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
             if exported.prompt.trimmed is None:
@@ -335,7 +335,7 @@ class _Again:
     def head(self, exported: ExportedHead, at: str) -> bool:
         def make() -> ExportedHead:
             marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id, exported.context)
-            made = gathering.exported_head(self._explorer, self._lists, marked, exported.kind)
+            made = export_document.exported_head(self._explorer, self._lists, marked, exported.kind)
             there, here = exported.attributions, made.attributions
             if there is None or here is None or there.rank is None or exported.prompt_id is None:
                 return made

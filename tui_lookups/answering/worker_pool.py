@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui_lookups.answering import loads
+from tui_lookups.answering import model_loader
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.settings import Settings
 from tui_lookups.storage.files import file_digest
@@ -65,9 +65,9 @@ class LoadRequest:
             os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         import torch
 
-        local = loads.find(settings, file_digest, say=_log.info, poll=lambda: None)
+        local = model_loader.find(settings, file_digest, say=_log.info, poll=lambda: None)
         torch.set_num_threads(settings.threads or int(os.environ.get("OMP_NUM_THREADS", "1")))
-        return loads.load(settings, local, say=_log.info)
+        return model_loader.load(settings, local, say=_log.info)
 
 
 class WorkerPool:

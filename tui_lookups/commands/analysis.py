@@ -43,7 +43,7 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
     neurons of such tokens live. One pass over the weights, kept in the cache."""
 
     def ask(explorer: Explorer, narrator: Narrator) -> Atlas:
-        from tui_lookups.answering.atlas_book import read_tokens
+        from tui_lookups.answering.atlas_service import read_tokens
 
         listed = reject_file or explorer.settings.atlas_reject
         rejected = [*reject, *(() if listed is None else read_tokens(listed))]

@@ -141,7 +141,7 @@ def _answering() -> Iterator[None]:
 
 
 def open_explorer(settings: Settings) -> Explorer:
-    """The one door to everything below; imported late, so that --help stays light."""
+    """The Explorer of this invocation; imported late, so that --help stays light."""
     from tui_lookups.explorer import Explorer
 
     return Explorer(settings)

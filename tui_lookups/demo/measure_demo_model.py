@@ -30,7 +30,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.places import top_entries
+from tui_lookups.answering.peak_inputs import top_entries
 from tui_lookups.demo.books import Counts, encode, held_out_rows, read_books
 from tui_lookups.demo.measurements import MEASURED, PASSAGES
 from tui_lookups.explorer import Explorer

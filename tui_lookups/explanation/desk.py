@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from tui_lookups.explanation.asking import Asked, Asker, Check, OnProgress, usage_of
 from tui_lookups.explanation.budget import Prices, TokenBudget, token_counter
 from tui_lookups.explanation.client import ChatClient, OnText
 from tui_lookups.explanation.dialect import Dialect
 from tui_lookups.explanation.endpoint import Endpoint, ExplainerError, find_endpoint, find_key
+from tui_lookups.explanation.request_runner import Check, OnProgress, RequestOutcome, RequestRunner, usage_of
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.running import run_requests
 from tui_lookups.explanation.store import AnswerStore
@@ -38,8 +38,8 @@ class RequestDesk:
         return find_endpoint(self._settings.base_url, self._settings.explainer_model)
 
     @cached_property
-    def _asker(self) -> Asker:
-        return Asker(
+    def _asker(self) -> RequestRunner:
+        return RequestRunner(
             AnswerStore(self._cache, self.endpoint),
             self._budget,
             token_counter(self.endpoint.model),
@@ -79,7 +79,7 @@ class RequestDesk:
         check: Check,
         api_key: str | None,
         token: CancelToken | None,
-    ) -> Asked:
+    ) -> RequestOutcome:
         """One request, streamed to `on_text`. Raises ExplainerError, AnswerError, BudgetError, Cancelled."""
         self._require([request], fresh)
         asker = self._asker
@@ -99,8 +99,8 @@ class RequestDesk:
         api_key: str | None,
         token: CancelToken | None,
         check: Check | None = None,
-    ) -> list[Asked]:
-        """Many requests; see `Asker.ask_all`. Nothing is sent when together they could cross the budget."""
+    ) -> list[RequestOutcome]:
+        """Many requests; see `RequestRunner.ask_all`. Nothing is sent where they could cross the budget."""
         self._require(requests, fresh)
         asker = self._asker
         return run_requests(
@@ -110,7 +110,9 @@ class RequestDesk:
             token,
         )
 
-    def usage(self, requests: Sequence[ChatRequest], asked: Sequence[Asked], *, whole: bool) -> Usage:
+    def usage(
+        self, requests: Sequence[ChatRequest], asked: Sequence[RequestOutcome], *, whole: bool
+    ) -> Usage:
         """What these took; see `usage_of`."""
         return usage_of(self._asker, requests, asked, self._prices, whole=whole)
 

@@ -1,4 +1,4 @@
-"""Explorer: the one door between the outside (command line, app, notebooks) and everything below.
+"""Explorer: the only way from the outside (command line, app, notebooks) to everything below.
 
     from tui_lookups import Explorer
     from tui_lookups.settings import load_settings
@@ -47,12 +47,12 @@ class Explorer(Walk):
     @property
     def explaining(self) -> Explaining:
         """Explanations of heads (METHOD 5)."""
-        return self._books.explaining
+        return self._services.explaining
 
     @property
     def head_scores(self) -> HeadScores:
         """Scores of explanations (METHOD 5)."""
-        return self._books.head_scores
+        return self._services.head_scores
 
     # --- published figures (METHOD 7) ---
 
@@ -111,7 +111,7 @@ class Explorer(Walk):
 
     def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
         """Write the selection, with everything known about it, as one JSON document; returns its path."""
-        from tui_lookups.answering.gathering import gather
+        from tui_lookups.answering.export_document import build_export
         from tui_lookups.storage.export import write_export
 
         provenance = self._engine.provenance(
@@ -123,7 +123,7 @@ class Explorer(Walk):
             trimmed=self.settings.trimmed,
             seed=self.settings.seed,
         )
-        return write_export(gather(self, selection, provenance), path, overwrite)
+        return write_export(build_export(self, selection, provenance), path, overwrite)
 
     def open_export(self, path: Path) -> ExportDocument:
         """An export written earlier; `.selection()` is the basket it was made from. Raises ExportError."""
@@ -146,7 +146,7 @@ class Explorer(Walk):
         threads and cache folder are its own. Nothing cached is believed: the corpus is scanned again.
 
         Args:
-            tolerance: relative difference at which two numbers count as equal (answering/differing.py).
+            tolerance: relative difference at which two numbers count as equal (answering/comparison.py).
             model, corpus: where they lie now, where that is elsewhere than the export says.
             progress: told how far the scan is.
         Raises:
@@ -158,13 +158,13 @@ class Explorer(Walk):
         from tui_lookups.storage.export import read_export
 
         document = read_export(path)
-        shelf = ExplainedStore(self._engine.cache)
+        store = ExplainedStore(self._engine.cache)
         with verifying.fresh_folder(self.settings.cache_dir) as folder:
             return verifying.verify(
                 document,
                 path,
                 lambda settings: Explorer(settings, results=folder),
-                shelf,
+                store,
                 base=self.settings,
                 tolerance=tolerance,
                 model=model,

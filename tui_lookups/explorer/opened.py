@@ -1,7 +1,7 @@
-"""What every part of the Explorer stands on: the engine, the books of answers, and what never blocks.
+"""What every part of the Explorer stands on: the engine, the services, and what never blocks.
 
-1. Nothing is opened or imported when an Explorer is made; `_books` is made at the first question that is not
-   about congruence.
+1. Nothing is opened or imported when an Explorer is made; `_services` is made at the first question that is
+   not about congruence.
 2. `status`, `start`, `ask` and `close` never wait for the model.
 """
 
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tui_lookups import results
 from tui_lookups.answering import checks
-from tui_lookups.answering.atlas_book import AtlasBook
+from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.background import Question, ask, begin
-from tui_lookups.answering.congruence_book import CongruenceBook
+from tui_lookups.answering.congruence_service import CongruenceService
 from tui_lookups.answering.engine import Engine
 from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
-    from tui_lookups.answering.books import Books
-    from tui_lookups.answering.head_book import HeadBook
-    from tui_lookups.answering.prediction_book import PredictionBook
-    from tui_lookups.answering.prompt_book import PromptBook
+    from tui_lookups.answering.head_service import HeadService
+    from tui_lookups.answering.prediction_service import PredictionService
+    from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.services import Services
     from tui_lookups.results import (
         CacheInfo,
         CorpusInfo,
@@ -55,41 +55,41 @@ class Opened:
         """`results`: a folder for everything that is worked out, in place of the cache folder's own."""
         self.settings = settings
         self._engine = Engine(settings, results)
-        self._atlas = AtlasBook(self._engine)
-        self._congruence = CongruenceBook(self._engine, self._atlas)
-        self._books_lock = threading.Lock()
-        self._made_books: Books | None = None
+        self._atlas = AtlasService(self._engine)
+        self._congruence = CongruenceService(self._engine, self._atlas)
+        self._services_lock = threading.Lock()
+        self._made_services: Services | None = None
         self._met: tuple[str, ...] = ()
 
     @property
-    def _books(self) -> Books:
+    def _services(self) -> Services:
         """What is not about congruence: made, and imported, when it is first needed.
 
         A token's neurons come from the cache within a second of the launch; NumPy alone would take a good
         part of it.
         """
-        with self._books_lock:
-            if self._made_books is None:
-                from tui_lookups.answering.books import Books
+        with self._services_lock:
+            if self._made_services is None:
+                from tui_lookups.answering.services import Services
 
-                self._made_books = Books(self._engine, sign=lambda: self._sign(None))
-            return self._made_books
+                self._made_services = Services(self._engine, sign=lambda: self._sign(None))
+            return self._made_services
 
     @property
     def _scan(self) -> ScanSession:
-        return self._books.scan
+        return self._services.scan
 
     @property
-    def _prompts(self) -> PromptBook:
-        return self._books.prompts
+    def _prompts(self) -> PromptService:
+        return self._services.prompts
 
     @property
-    def _heads(self) -> HeadBook:
-        return self._books.heads
+    def _heads(self) -> HeadService:
+        return self._services.heads
 
     @property
-    def _predictions(self) -> PredictionBook:
-        return self._books.predictions
+    def _predictions(self) -> PredictionService:
+        return self._services.predictions
 
     # --- not blocking ---
 
@@ -97,7 +97,7 @@ class Opened:
         """What is being done, for a header: never blocks, never computes."""
         engine = self._engine
         info, corpus, loaded = engine.known()
-        scan = None if self._made_books is None else self._made_books.scan.progress
+        scan = None if self._made_services is None else self._made_services.scan.progress
         stage: Literal["loading", "ready", "failed"] = "failed" if engine.error else "loading"
         done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
         if stage == "loading" and (loaded or (done and not engine.awaited)):
@@ -150,10 +150,12 @@ class Opened:
         Returns:
             What of the scan's work could not be kept, in a sentence; empty where nothing was lost.
         """
-        books = self._made_books
-        lost = self._engine.close(books.scan.checkpoint if books is not None and books.scan.unsaved else None)
-        if books is not None:
-            books.scan.close()
+        services = self._made_services
+        lost = self._engine.close(
+            services.scan.checkpoint if services is not None and services.scan.unsaved else None
+        )
+        if services is not None:
+            services.scan.close()
         return lost
 
     # --- model, corpus, vocabulary ---

@@ -1,6 +1,6 @@
 """The walk: a token's neurons, their prompts, the heads behind a peak, and what a head's loss does.
 
-1. Congruence (METHOD 2) is answered by the books of congruence and of the atlas.
+1. Congruence (METHOD 2) is answered by the services for congruence and the atlas.
 2. Prompts (METHOD 3) come from the scan's index; the sign of firing is that of the settings or the model's.
 3. Heads (METHOD 4) and ablation (METHOD 6) are worked out at the peaks of those prompts.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups import results
 from tui_lookups.answering import checks
-from tui_lookups.answering.atlas_book import read_tokens
+from tui_lookups.answering.atlas_service import read_tokens
 from tui_lookups.explorer.opened import Opened
 from tui_lookups.ids import HeadId, NeuronId
 

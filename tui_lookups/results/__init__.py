@@ -61,15 +61,15 @@ if TYPE_CHECKING:
     from tui_lookups.results.explanation import Example as Example
     from tui_lookups.results.explanation import ExampleAnswer as ExampleAnswer
     from tui_lookups.results.explanation import Explained as Explained
+    from tui_lookups.results.explanation import ExplainedHead as ExplainedHead
+    from tui_lookups.results.explanation import ExplainedHeads as ExplainedHeads
     from tui_lookups.results.explanation import ExplainedList as ExplainedList
     from tui_lookups.results.explanation import Explanation as Explanation
     from tui_lookups.results.explanation import ExplanationScore as ExplanationScore
     from tui_lookups.results.explanation import Figures as Figures
-    from tui_lookups.results.explanation import HeadInWords as HeadInWords
     from tui_lookups.results.explanation import LeftOut as LeftOut
     from tui_lookups.results.explanation import NeuronExamples as NeuronExamples
     from tui_lookups.results.explanation import NeuronExplanations as NeuronExplanations
-    from tui_lookups.results.explanation import NeuronWords as NeuronWords
     from tui_lookups.results.explanation import Part as Part
     from tui_lookups.results.explanation import Plan as Plan
     from tui_lookups.results.explanation import RequestProgress as RequestProgress
@@ -130,7 +130,7 @@ _NAMES = {
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control Example ExampleAnswer Explained ExplainedList Explanation ExplanationScore "
-        "Figures HeadInWords LeftOut NeuronExamples NeuronExplanations NeuronWords Part Plan "
+        "Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads Part Plan "
         "RequestProgress ScoreReport Shuffled Summary Usage"
     ),
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",

@@ -240,7 +240,7 @@ class NeuronExplanations:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadInWords:
+class ExplainedHead:
     """A head worth explaining, and the newest explanation by the settings' explainer that has a score, else
     the newest; None while there is none."""
 
@@ -274,13 +274,13 @@ class ScoreReport:
 
 
 @dataclass(frozen=True, slots=True)
-class NeuronWords:
+class ExplainedHeads:
     """Every head worth explaining for a neuron with what is known of it so far.
 
     `report` holds the means over those that are scored.
     """
 
     neuron: NeuronId
-    heads: tuple[HeadInWords, ...]
+    heads: tuple[ExplainedHead, ...]
     report: ScoreReport
     provenance: Provenance

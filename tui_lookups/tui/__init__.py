@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import Options
 
@@ -17,7 +17,7 @@ __all__ = ["run_app"]
 
 
 def run_app(
-    explorer: Door,
+    explorer: ExplorerLike,
     token: str | None = None,
     *,
     options: Options | None = None,

@@ -18,12 +18,12 @@ from textual.screen import Screen
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui import themes
-from tui_lookups.tui.keys_in_turn import KeysInTurn
+from tui_lookups.tui.diff_output import DiffUpdate, TerminalContents
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.key_queue import KeyQueue
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens.walk import WalkScreen
 from tui_lookups.tui.shading import ansi_palette
-from tui_lookups.tui.shown_keys import key_of
-from tui_lookups.tui.thrift import Sent, Thrifty
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.visible import visible_token
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tui_lookups.results import Status
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.reopened import Reopened
     from tui_lookups.tui.screens.basket import BasketScreen
@@ -90,7 +90,7 @@ class LookupsApp(App[None]):
 
     def __init__(
         self,
-        explorer: Door,
+        explorer: ExplorerLike,
         *,
         token: str | None = None,
         theme: str | None = None,
@@ -102,15 +102,15 @@ class LookupsApp(App[None]):
         super().__init__(ansi_color=True if no_color else None)
         self.explorer = explorer
         self.opening = opening
-        self._loading: Door | None = None
-        self._failed: Door | None = None
+        self._loading: ExplorerLike | None = None
+        self._failed: ExplorerLike | None = None
         self.options = options = Options() if options is None else options
         theme = theme or options.theme
         self.palette: Palette = ansi_palette()
         self._token = token
-        self._sent = Sent()
+        self._sent = TerminalContents()
         self._shown_keys: dict[str, str] = {}
-        self.keys_in_turn = KeysInTurn(self, super().on_event)
+        self.key_queue = KeyQueue(self, super().on_event)
         self.animation_level = "none"
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
@@ -158,7 +158,7 @@ class LookupsApp(App[None]):
             self.set_timer(_PAINTED_SECONDS, self.begin_loading)
 
     def begin_loading(self) -> None:
-        """Load the model and scan, once a door.
+        """Load the model and scan, once a explorer.
 
         Loading imports torch, which holds up everything else for seconds: the walk calls this when its
         first answer is there or has failed, a timer where neither comes. What cannot be answered from the
@@ -168,11 +168,11 @@ class LookupsApp(App[None]):
             self._loading = self.explorer
             self.explorer.start()
 
-    def heed(self, door: Door, status: Status) -> None:
-        """Offer a way on, once a door, where nothing could be loaded."""
-        new = door is self.explorer and door is not self._failed
+    def heed(self, explorer: ExplorerLike, status: Status) -> None:
+        """Offer a way on, once a explorer, where nothing could be loaded."""
+        new = explorer is self.explorer and explorer is not self._failed
         if status.stage == "failed" and new and self.opening is not None:
-            self._failed = door
+            self._failed = explorer
             self._ask_what_to_open(self.opening, status.message)
 
     def open_another(self) -> None:
@@ -202,13 +202,13 @@ class LookupsApp(App[None]):
             self._ask_what_to_open(opening, str(error))
 
     async def _open(self, opening: Opening) -> None:
-        """Start over on another model: a new door and a new walk; the old ones end. Raises SettingsError."""
-        door = opening.open(opening.model, opening.corpus)
-        old, self.explorer, self.opening = self.explorer, door, opening
+        """Start over on another model, with a new explorer and a new walk. Raises SettingsError."""
+        explorer = opening.open(opening.model, opening.corpus)
+        old, self.explorer, self.opening = self.explorer, explorer, opening
         walk = self.walk_screen
-        walk.asks.cancel_all()
+        walk.queries.cancel_all()
         walk._push_result_callback(self, None)  # Textual takes one off, and has put none on a first screen
-        await self.switch_screen(WalkScreen(door, self._token, self.size))
+        await self.switch_screen(WalkScreen(explorer, self._token, self.size))
         self.selection = Selection()  # what was marked is of the other model
         # a scan's last checkpoint may take most of a second
         threading.Thread(target=old.close, name="lookups-close", daemon=True).start()
@@ -240,15 +240,15 @@ class LookupsApp(App[None]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Send only what the terminal does not show already."""
         if isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
-            super()._display(screen, Thrifty(renderable, self._sent))  # type: ignore[arg-type]
+            super()._display(screen, DiffUpdate(renderable, self._sent))  # type: ignore[arg-type]
         else:
             super()._display(screen, renderable)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
             # an enter from before the terminal was the app's arrives as a line feed
-            await self.keys_in_turn.take(events.Key("enter", "\r") if event.key == "ctrl+j" else event)
-        elif not (isinstance(event, events.Key) and self.keys_in_turn.closing):
+            await self.key_queue.take(events.Key("enter", "\r") if event.key == "ctrl+j" else event)
+        elif not (isinstance(event, events.Key) and self.key_queue.closing):
             await super().on_event(event)
 
     def on_resize(self) -> None:

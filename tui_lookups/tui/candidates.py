@@ -17,7 +17,7 @@ from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.results import Token, TokenMatch
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 WITH_SPACE = "with a space"
 
@@ -49,7 +49,7 @@ def spellings(typed: str) -> tuple[str, ...]:
     return (" " + typed, typed)
 
 
-def find_candidates(door: Door, typed: str, limit: int = 20, *, enter: str) -> Candidates:
+def find_candidates(explorer: ExplorerLike, typed: str, limit: int = 20, *, enter: str) -> Candidates:
     """Blocking: look `typed` up in the vocabulary; `enter` is the key that opens what is found."""
     named = _named(typed)
     texts = tuple(text for text in spellings(typed) if text)
@@ -57,13 +57,13 @@ def find_candidates(door: Door, typed: str, limit: int = 20, *, enter: str) -> C
     problem: UnknownTokenError | None = None
     for text in texts:
         try:
-            matches.append(door.resolve_token(text))
+            matches.append(explorer.resolve_token(text))
         except UnknownTokenError as error:  # "#" ids beyond the vocabulary have no close names
             problem = error
     completions: list[Token] = []
     for text in texts:
         if not text.startswith("#"):
-            completions.extend(door.complete_token(text, limit))
+            completions.extend(explorer.complete_token(text, limit))
     return arrange(typed, named, tuple(matches), tuple(completions), problem, enter=enter)
 
 

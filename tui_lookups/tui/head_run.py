@@ -10,21 +10,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from tui_lookups import results
-from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
+        ExplainedHeads,
         LeftOut,
         NeuronExplanations,
-        NeuronWords,
         Plan,
         RequestProgress,
         ScoreReport,
         Usage,
     )
-    from tui_lookups.tui.asks import Asks
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.tui.queries import Queries
 
 RunTask = Literal["explain", "score"]
 
@@ -36,14 +36,20 @@ class HeadRun:
     closed by then, and `ended` is called: more may be known of the heads.
     """
 
-    def __init__(self, door: Door, asks: Asks, say: Callable[[str], None], ended: Callable[[], None]) -> None:
-        self._door = door
-        self._asks = asks
+    def __init__(
+        self,
+        explorer: ExplorerLike,
+        queries: Queries,
+        say: Callable[[str], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._explorer = explorer
+        self._queries = queries
         self._say = say
         self._tell_ended = ended
         self.listener: Callable[[], None] = _nobody
         self.neuron: NeuronId | None = None
-        self.table: NeuronWords | None = None
+        self.table: ExplainedHeads | None = None
         self.task: RunTask | None = None
         self.progress: RequestProgress | None = None
         self.error: tuple[str, str] | None = None
@@ -67,8 +73,8 @@ class HeadRun:
         """What a run would send. Blocks."""
         assert self.neuron is not None
         if task == "explain":
-            return self._door.explaining.plan_all(self.neuron)
-        return self._door.head_scores.plan_all(self.neuron)
+            return self._explorer.explaining.plan_all(self.neuron)
+        return self._explorer.head_scores.plan_all(self.neuron)
 
     def start(self, task: RunTask) -> None:
         """Explain, or explain and score, every head worth explaining."""
@@ -78,17 +84,17 @@ class HeadRun:
 
         def question(tell: Callable[[RequestProgress], None]) -> NeuronExplanations | ScoreReport:
             if task == "explain":
-                return self._door.explaining.explain_all(neuron, progress=tell)
-            return self._door.head_scores.score_all(neuron, progress=tell)
+                return self._explorer.explaining.explain_all(neuron, progress=tell)
+            return self._explorer.head_scores.score_all(neuron, progress=tell)
 
-        self._asks.ask_telling("head-run", question, self._heard, self._done, self._failed)
+        self._queries.ask_telling("head-run", question, self._heard, self._done, self._failed)
         self.listener()
 
     def stop(self) -> bool:
         """Stop the run; False where there is none. Answers so far are kept."""
         if not self.running:
             return False
-        self._asks.cancel("head-run")
+        self._queries.cancel("head-run")
         self._ended()
         return True
 
@@ -119,7 +125,7 @@ class HeadRun:
         neuron = self.neuron
         assert neuron is not None
 
-        def done(table: NeuronWords) -> None:
+        def done(table: ExplainedHeads) -> None:
             self.table = table
             self.listener()
 
@@ -127,7 +133,7 @@ class HeadRun:
             self.error = explain_error(error)
             self.listener()
 
-        self._asks.ask("head-table", lambda: self._door.head_scores.so_far(neuron), done, failed)
+        self._queries.ask("head-table", lambda: self._explorer.head_scores.so_far(neuron), done, failed)
         self.listener()
 
     def silence(self, listener: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Opening:
     """Model and corpus as they were asked for.
 
     Attributes:
-        open: makes the door of another model and corpus, at once; raises SettingsError.
+        open: makes the explorer of another model and corpus, at once; raises SettingsError.
     """
 
     model: str
     corpus: str
-    open: Callable[[str, str], Door]
+    open: Callable[[str, str], ExplorerLike]

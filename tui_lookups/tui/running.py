@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.tui.app import LookupsApp
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import Options
 
@@ -32,7 +32,7 @@ _DEADLINE_SECONDS = 3.0
 _TERMINAL_SECONDS = 2.0
 
 
-def run(explorer: Door, token: str | None, options: Options | None, opening: Opening | None) -> int:
+def run(explorer: ExplorerLike, token: str | None, options: Options | None, opening: Opening | None) -> int:
     """Run the app until the person leaves; returns the exit status (128 + n after signal n)."""
     app = SignalledApp(explorer, token=token, options=options, opening=opening)
     try:

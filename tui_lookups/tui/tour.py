@@ -13,8 +13,8 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import HeadAttributions, SourceToken
+    from tui_lookups.tui.key_labels import KeyOf
     from tui_lookups.tui.layouts import Pane
-    from tui_lookups.tui.shown_keys import KeyOf
     from tui_lookups.tui.walk import Walk
 
 STEPS: tuple[Pane, ...] = ("neurons", "neurons", "prompts", "heads", "detail")

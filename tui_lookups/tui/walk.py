@@ -1,6 +1,6 @@
 """The state of one walk - token, neuron, prompt, head - and the questions that fill it.
 
-Knows no widget: it asks through `Asks`, keeps the answers, and tells its listener which part changed.
+Knows no widget: it asks through `Queries`, keeps the answers, and tells its listener which part changed.
 
 1. Opening a thing forgets everything further down the path and cancels what was asked for it.
 2. While the scan runs, the prompts of the open neuron are asked for again; a list that did not change
@@ -63,11 +63,11 @@ class Walk(WalkHeads):
                 self.open_token(view.token)
                 self._open_next = view.neuron
 
-        self._ask("story", lambda: (self._door.first_view(), self._door.offer_tour()), done)
+        self._ask("story", lambda: (self._explorer.first_view(), self._explorer.offer_tour()), done)
 
     def forget_story(self) -> None:
         """The person goes their own way."""
-        self._asks.cancel("story")
+        self._queries.cancel("story")
         self.story = ""
         self._changed("story")
 
@@ -118,7 +118,9 @@ class Walk(WalkHeads):
 
         self._ask(
             "neurons",
-            lambda: self._door.neurons(token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only),
+            lambda: self._explorer.neurons(
+                token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only
+            ),
             done,
         )
         self._changed("neurons")
@@ -144,7 +146,7 @@ class Walk(WalkHeads):
             self.promoted = tokens
             self._changed("promoted")
 
-        self._ask("promoted", lambda: self._door.tokens(neuron, top=TOP_TOKENS), promoted)
+        self._ask("promoted", lambda: self._explorer.tokens(neuron, top=TOP_TOKENS), promoted)
         self._ask_prompts(neuron)
         self._changed("neuron")
 
@@ -156,7 +158,7 @@ class Walk(WalkHeads):
             self._changed("promoted")
 
     def _forget_neuron(self) -> None:
-        self._asks.cancel("promoted", "prompts", "predictions", "heads", "overview", "sources", "figures")
+        self._queries.cancel("promoted", "prompts", "predictions", "heads", "overview", "sources", "figures")
         self.neuron = self.wanted_prompt = self.head = None
         self.promoted = self.prompts = self.prompt_id = None
         self.heads = self.overview = self.sources = self.figures = None
@@ -200,8 +202,8 @@ class Walk(WalkHeads):
 
         def question() -> NeuronPrompts:
             if kind == "top":
-                return self._door.prompts(neuron, wait=False)
-            return self._door.sampled_prompts(neuron, kind)
+                return self._explorer.prompts(neuron, wait=False)
+            return self._explorer.sampled_prompts(neuron, kind)
 
         self._ask("prompts", question, done)
 
@@ -210,7 +212,7 @@ class Walk(WalkHeads):
             self.figures = figures
             self._changed("figures")
 
-        self._ask("figures", lambda: self._door.peak_figures(neuron, kind=kind), done)
+        self._ask("figures", lambda: self._explorer.peak_figures(neuron, kind=kind), done)
 
     def cycle_kind(self) -> None:
         """The highest prompts, random ones, one of each decile, and round again."""
@@ -218,7 +220,7 @@ class Walk(WalkHeads):
         neuron = self.neuron
         if neuron is None:
             return
-        self._asks.cancel("heads", "sources", "figures")
+        self._queries.cancel("heads", "sources", "figures")
         self.prompts = self.prompt_id = self.heads = self.sources = self.figures = None
         self.errors.pop("figures", None)
         self._ask_prompts(neuron)
@@ -227,7 +229,7 @@ class Walk(WalkHeads):
     def choose_prompt(self, prompt_id: int) -> None:
         """Make a prompt the open one; its heads are asked for by `open_heads`."""
         if prompt_id != self.prompt_id:
-            self._asks.cancel("heads", "sources")
+            self._queries.cancel("heads", "sources")
             self.prompt_id = prompt_id
             self.heads = self.sources = None
             self._changed("heads")
@@ -249,5 +251,5 @@ class Walk(WalkHeads):
             self._predicted.setdefault(found.prompt_id, []).append(found)
             self._changed("predictions")
 
-        self._ask("predictions", lambda: self._door.predictions(prompt_id, position), done)
+        self._ask("predictions", lambda: self._explorer.predictions(prompt_id, position), done)
         self._changed("predictions")

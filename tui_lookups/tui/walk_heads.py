@@ -56,7 +56,7 @@ class WalkHeads(WalkState):
                 self._ask_sources(self.head)
 
         self._ask(
-            "heads", lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
+            "heads", lambda: self._explorer.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
         )
         self._changed("heads")
 
@@ -70,7 +70,9 @@ class WalkHeads(WalkState):
             self.overview = overview
             self._changed("overview")
 
-        self._ask("overview", lambda: self._door.heads_overview(neuron, trimmed=trimmed, wait=False), done)
+        self._ask(
+            "overview", lambda: self._explorer.heads_overview(neuron, trimmed=trimmed, wait=False), done
+        )
 
     def toggle_over_all(self) -> None:
         """Switch between one prompt and all prompts."""
@@ -90,7 +92,7 @@ class WalkHeads(WalkState):
         if trimmed == self.trimmed:
             return
         self.trimmed = trimmed
-        self._asks.cancel("heads", "overview", "sources")
+        self._queries.cancel("heads", "overview", "sources")
         self.heads = self.overview = self.sources = None
         self.open_heads()
         if self.over_all:
@@ -106,7 +108,7 @@ class WalkHeads(WalkState):
         if head != self.head:
             self.head = head
             self.sources = None
-            self._asks.cancel("sources")
+            self._queries.cancel("sources")
             self._changed("sources")
 
     def open_sources(self) -> None:
@@ -127,6 +129,6 @@ class WalkHeads(WalkState):
 
         self._ask(
             "sources",
-            lambda: self._door.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
+            lambda: self._explorer.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
             done,
         )

@@ -1,11 +1,11 @@
-"""What a walk knows - token, neuron, prompt, head, and the answers about them - and how it asks."""
+"""What a walk knows - token, neuron, prompt, head, and the answers about them - and how it queries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         Token,
         TokenNeurons,
     )
-    from tui_lookups.tui.asks import Asks
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.tui.queries import Queries
 
 T = TypeVar("T")
 Part = Literal[
@@ -46,13 +46,13 @@ class WalkState:
 
     def __init__(
         self,
-        door: Door,
-        asks: Asks,
+        explorer: ExplorerLike,
+        queries: Queries,
         changed: Callable[[Part], None],
         later: Callable[[Callable[[], None]], object],
     ) -> None:
-        self._door = door
-        self._asks = asks
+        self._explorer = explorer
+        self._queries = queries
         self._changed = changed
         self._later = later
         """Does something once what changed is painted: it may load the model, which holds up a paint."""
@@ -96,7 +96,7 @@ class WalkState:
 
     def waiting(self, part: Part) -> bool:
         """Whether an answer for this part is under way."""
-        return self._asks.waiting(part)
+        return self._queries.waiting(part)
 
     def _ask(self, part: Part, question: Callable[[], T], done: Callable[[T], None]) -> None:
         def answered(result: T) -> None:
@@ -108,4 +108,4 @@ class WalkState:
             self._changed(part)
 
         self.errors.pop(part, None)
-        self._asks.ask(part, question, answered, failed)
+        self._queries.ask(part, question, answered, failed)

@@ -11,20 +11,20 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from tui_lookups.results import HeadAblation
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.screens.asking import AskingDialog
+from tui_lookups.tui.explanation_text import Paragraph, ablation_paragraphs
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryDialog
 from tui_lookups.tui.shading import level
-from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
-from tui_lookups.tui.wording import Paragraph, ablation_paragraphs
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import AblatedPrompt, AblationMethod, AblationPositions
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
 _WHAT: dict[AblationMethod, str] = {
@@ -73,7 +73,7 @@ class AblatedRows(RowList):
         ]
 
 
-class AblationScreen(AskingDialog[HeadAblation]):
+class AblationScreen(QueryDialog[HeadAblation]):
     """Returns the last ablation that was worked out; escape stops the one under way."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,9 +83,14 @@ class AblationScreen(AskingDialog[HeadAblation]):
     ]
 
     def __init__(
-        self, door: Door, neuron: NeuronId, head: HeadId, trimmed: bool | None, known: HeadAblation | None
+        self,
+        explorer: ExplorerLike,
+        neuron: NeuronId,
+        head: HeadId,
+        trimmed: bool | None,
+        known: HeadAblation | None,
     ) -> None:
-        super().__init__(door)
+        super().__init__(explorer)
         self._neuron, self._head, self._trimmed = neuron, head, trimmed
         self._method: AblationMethod = "zero" if known is None else known.method
         self._positions: AblationPositions | None = None if known is None else known.positions
@@ -112,9 +117,9 @@ class AblationScreen(AskingDialog[HeadAblation]):
             Paragraph(f"{method}: {_WHAT[method]}{place}", "strong"),
             Paragraph(f"running the prompts without it… {key_of(self.app, 'ablation.close')} stops", "dim"),
         )
-        self.asks.ask(
+        self.queries.ask(
             "ablate",
-            lambda: self.door.ablate(
+            lambda: self.explorer.ablate(
                 self._neuron, self._head, method=method, positions=positions, trimmed=self._trimmed
             ),
             self._done,

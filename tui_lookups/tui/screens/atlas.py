@@ -12,20 +12,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from tui_lookups.results import AtlasNeuron
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.screens.asking import AskingScreen
-from tui_lookups.tui.shown_keys import key_of
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
     from textual.await_complete import AwaitComplete
 
     from tui_lookups.results import Atlas, AtlasLayer
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 PER_LAYER = 100
 
@@ -108,7 +108,7 @@ class AtlasRows(RowList):
         ]
 
 
-class AtlasScreen(AskingScreen[AtlasNeuron]):
+class AtlasScreen(QueryScreen[AtlasNeuron]):
     """Returns the neuron that was opened, None on escape; `place` is where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -117,8 +117,8 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
     ]
     AUTO_FOCUS = "#layers"
 
-    def __init__(self, door: Door, place: AtlasPlace) -> None:
-        super().__init__(door)
+    def __init__(self, explorer: ExplorerLike, place: AtlasPlace) -> None:
+        super().__init__(explorer)
         self.place = place
         self.atlas: Atlas | None = None
 
@@ -133,7 +133,7 @@ class AtlasScreen(AskingScreen[AtlasNeuron]):
         self._title("Atlas")
         stop = key_of(self.app, "atlas.close")
         self.query_one(LayerRows).say_empty(f"Reading every layer\nagainst the vocabulary…\n{stop} stops it")
-        self.asks.ask("atlas", lambda: self.door.atlas(per_layer=PER_LAYER), self._done, self._failed)
+        self.queries.ask("atlas", lambda: self.explorer.atlas(per_layer=PER_LAYER), self._done, self._failed)
 
     def _title(self, *parts: str) -> None:
         palette_line = [Segment(" " + "   ".join(parts))]

@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 
 from tui_lookups.results import SelectedHead, SelectedNeuron, Selection
 from tui_lookups.tui import basket
+from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token

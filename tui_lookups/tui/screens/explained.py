@@ -14,22 +14,22 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_lookups.results import ExplainedList, Explanation
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.screens.asking import AskingScreen
-from tui_lookups.tui.shown_keys import key_of
+from tui_lookups.tui.explanation_text import explained_paragraphs, figure
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.tui.widgets.typed_line import SearchLine
-from tui_lookups.tui.wording import explained_paragraphs, figure
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.results import Explained, Selection
-    from tui_lookups.tui.door import Door
-    from tui_lookups.tui.shown_keys import KeyOf
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.tui.key_labels import KeyOf
 
 _SEARCH_SECONDS = 0.2
 
@@ -108,7 +108,7 @@ def _why_empty(marked_only: bool, searched: bool, key: KeyOf) -> str:
     return f"Nothing is explained yet.\n{keys}."
 
 
-class ExplainedScreen(AskingScreen[Explanation]):
+class ExplainedScreen(QueryScreen[Explanation]):
     """Returns the explanation that was opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -120,8 +120,8 @@ class ExplainedScreen(AskingScreen[Explanation]):
     ]
     AUTO_FOCUS = "#explained"
 
-    def __init__(self, door: Door, selection: Callable[[], Selection]) -> None:
-        super().__init__(door)
+    def __init__(self, explorer: ExplorerLike, selection: Callable[[], Selection]) -> None:
+        super().__init__(explorer)
         self._selection = selection
         self._marked_only = False
         self._found = ExplainedList("", ())
@@ -140,7 +140,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
         self._ask("")
 
     def _ask(self, query: str) -> None:
-        self.asks.ask("explanations", lambda: self.door.explanations(query), self._done, self._failed)
+        self.queries.ask("explanations", lambda: self.explorer.explanations(query), self._done, self._failed)
 
     def _done(self, found: ExplainedList) -> None:
         self._found = found
@@ -150,7 +150,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
         """What was found, of it only what is in the basket where that is the scope."""
         rows, found = self.query_one(ExplainedRows), self._found
         listed = found.explained
-        model = self.door.status().model
+        model = self.explorer.status().model
         if self._marked_only:
             fingerprint = None if model is None else model.fingerprint
             listed = in_basket(listed, self._selection(), fingerprint)
@@ -189,7 +189,7 @@ class ExplainedScreen(AskingScreen[Explanation]):
         entry = self.query_one(ExplainedRows).under_cursor
         if entry is None:
             return
-        about, model = entry.explanation, self.door.status().model
+        about, model = entry.explanation, self.explorer.status().model
         theirs = about.provenance.model
         if model is None or model.fingerprint != theirs.fingerprint:
             self.say(f"That is a head of {theirs.name}; start with --model to walk there.")

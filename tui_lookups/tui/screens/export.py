@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tui_lookups.results import Selection
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 def default_name(subject: str) -> str:
@@ -29,9 +29,11 @@ def default_name(subject: str) -> str:
 class ExportScreen(PathDialog[str]):
     """Returns a sentence saying where the export went."""
 
-    def __init__(self, door: Door, selection: Selection, name: str) -> None:
+    def __init__(self, explorer: ExplorerLike, selection: Selection, name: str) -> None:
         count = len(selection)
-        super().__init__(door, "Export", f"Write {count} marked thing{'s' * (count > 1)} as JSON to", name)
+        super().__init__(
+            explorer, "Export", f"Write {count} marked thing{'s' * (count > 1)} as JSON to", name
+        )
         self._selection = selection
         self._replace: Path | None = None
 
@@ -53,6 +55,6 @@ class ExportScreen(PathDialog[str]):
             self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))
 
         def question() -> Path:
-            return self.door.export(selection, path, overwrite=overwrite)
+            return self.explorer.export(selection, path, overwrite=overwrite)
 
-        self.asks.ask("export", question, done, self.failed)
+        self.queries.ask("export", question, done, self.failed)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import BindingType
 
 from tui_lookups.ids import out_of_reach
+from tui_lookups.tui.history import Place
 from tui_lookups.tui.screens.walk_base import WalkBase
-from tui_lookups.tui.trail import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import Explanation, HeadAblation
-    from tui_lookups.tui.words import Pair
+    from tui_lookups.tui.head_explanations import Pair
 
 
 class HeadPart(WalkBase):
@@ -54,7 +54,7 @@ class HeadPart(WalkBase):
 
     def _chosen_for_request(self) -> Pair | None:
         """As `_chosen`, where no request is under way."""
-        job = self.words.job
+        job = self.explanations.job
         if self.head_run.running:
             about = f"all heads of {self.head_run.neuron} are asked about"
             self.say(f"One run at a time: {about}; {self.key('head.all_heads')} shows it.")
@@ -75,10 +75,10 @@ class HeadPart(WalkBase):
 
         def closed(ablation: HeadAblation | None) -> None:
             if ablation is not None:
-                self.words.keep_ablation(ablation)
+                self.explanations.keep_ablation(ablation)
 
-        known = self.words.last_ablation(neuron, head)
-        self.app.push_screen(AblationScreen(self.door, neuron, head, self.walk.trimmed, known), closed)
+        known = self.explanations.last_ablation(neuron, head)
+        self.app.push_screen(AblationScreen(self.explorer, neuron, head, self.walk.trimmed, known), closed)
 
     def action_explain(self) -> None:
         chosen = self._chosen_for_request()
@@ -87,17 +87,20 @@ class HeadPart(WalkBase):
         from tui_lookups.tui.screens.send import SendScreen
 
         neuron, head = chosen
-        known = self.words.newest(neuron, head)
+        known = self.explanations.newest(neuron, head)
         fresh = known is not None and known.explanation.author == "model"
 
         def agreed(send: bool | None) -> None:
             if send:
-                self.words.explain(neuron, head, fresh=fresh)
+                self.explanations.explain(neuron, head, fresh=fresh)
                 self.go("detail")
 
         title = f"Explain {head} of {neuron}" + (" anew" if fresh else "")
         self.app.push_screen(
-            SendScreen(self.door, title, lambda: self.door.explaining.plan(neuron, head, fresh=fresh)), agreed
+            SendScreen(
+                self.explorer, title, lambda: self.explorer.explaining.plan(neuron, head, fresh=fresh)
+            ),
+            agreed,
         )
 
     def action_score(self) -> None:
@@ -107,19 +110,21 @@ class HeadPart(WalkBase):
         from tui_lookups.tui.screens.send import SendScreen
 
         neuron, head = chosen
-        known = self.words.newest(neuron, head)
+        known = self.explanations.newest(neuron, head)
         text = None if known is None else known.explanation.explanation
 
         def agreed(send: bool | None) -> None:
             if send:
-                self.words.score(neuron, head)
+                self.explanations.score(neuron, head)
                 self.go("detail")
 
         title = f"Score the explanation of {head} of {neuron}"
         if text is None:
             title = f"Explain and score {head} of {neuron}"
         self.app.push_screen(
-            SendScreen(self.door, title, lambda: self.door.head_scores.plan(neuron, head, explanation=text)),
+            SendScreen(
+                self.explorer, title, lambda: self.explorer.head_scores.plan(neuron, head, explanation=text)
+            ),
             agreed,
         )
 
@@ -138,7 +143,7 @@ class HeadPart(WalkBase):
                 self.open_place(Place(self.walk.token, run.neuron, head=head, pane="detail"))
                 self.look_at_words()
 
-        self.app.push_screen(HeadRunScreen(self.door, run), closed)
+        self.app.push_screen(HeadRunScreen(self.explorer, run), closed)
 
     def say_anywhere(self, text: str) -> None:
         """A short message on whatever screen is open."""
@@ -146,9 +151,9 @@ class HeadPart(WalkBase):
 
     def look_at_words(self) -> None:
         """More may be known of the heads than was: look again."""
-        self.words.forget()
+        self.explanations.forget()
         if self.walk.neuron is not None and self.walk.head is not None:
-            self.words.look_up(self.walk.neuron, self.walk.head)
+            self.explanations.look_up(self.walk.neuron, self.walk.head)
 
     def action_write(self) -> None:
         chosen = self._chosen()
@@ -157,13 +162,13 @@ class HeadPart(WalkBase):
         from tui_lookups.tui.screens.write import WriteScreen
 
         neuron, head = chosen
-        known = self.words.newest(neuron, head)
+        known = self.explanations.newest(neuron, head)
 
         def written(explanation: Explanation | None) -> None:
             if explanation is not None:
-                self.words.keep_explanation(explanation)
+                self.explanations.keep_explanation(explanation)
                 self.go("detail")
                 self.say(f"Kept; {self.key('head.score')} scores it.")
 
         text = "" if known is None else known.explanation.explanation
-        self.app.push_screen(WriteScreen(self.door, neuron, head, text), written)
+        self.app.push_screen(WriteScreen(self.explorer, neuron, head, text), written)

@@ -12,20 +12,20 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui_lookups.ids import HeadId
+from tui_lookups.tui.explanation_text import Paragraph, explained_paragraphs, figure, run_paragraphs
+from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.screens.send import SendScreen
-from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
-from tui_lookups.tui.wording import Paragraph, explained_paragraphs, figure, run_paragraphs
+from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
-    from tui_lookups.results import ExplanationScore, HeadInWords
-    from tui_lookups.tui.door import Door
+    from tui_lookups.results import ExplainedHead, ExplanationScore
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.head_run import HeadRun, RunTask
 
 _LEFT = 52
@@ -54,16 +54,16 @@ class HeadRunRows(RowList):
     def __init__(self, run: HeadRun, *, id: str) -> None:
         super().__init__(id=id)
         self._run = run
-        self.heads: tuple[HeadInWords, ...] = ()
+        self.heads: tuple[ExplainedHead, ...] = ()
 
-    def show_heads(self, heads: tuple[HeadInWords, ...]) -> None:
+    def show_heads(self, heads: tuple[ExplainedHead, ...]) -> None:
         """Show these, the cursor where it is."""
         if heads != self.heads:
             self.heads = heads
             self.rows_changed()
 
     @property
-    def under_cursor(self) -> HeadInWords | None:
+    def under_cursor(self) -> ExplainedHead | None:
         """The head under the cursor."""
         return self.heads[self.cursor] if self.heads else None
 
@@ -122,9 +122,9 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     ]
     AUTO_FOCUS = "#all-heads"
 
-    def __init__(self, door: Door, run: HeadRun) -> None:
+    def __init__(self, explorer: ExplorerLike, run: HeadRun) -> None:
         super().__init__()
-        self._door = door
+        self._explorer = explorer
         self._run = run
 
     def compose(self) -> ComposeResult:
@@ -194,7 +194,7 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
 
         what = "Explain" if task == "explain" else "Explain and score"
         title = f"{what} {len(run.table.heads)} heads of {run.neuron}"
-        self.app.push_screen(SendScreen(self._door, title, lambda: run.plan(task)), agreed)
+        self.app.push_screen(SendScreen(self._explorer, title, lambda: run.plan(task)), agreed)
 
     def action_stop(self) -> None:
         stopped = self._run.stop()

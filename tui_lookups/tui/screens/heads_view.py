@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.decomposing import (
+from tui_lookups.tui.attribution_text import (
     decomposition,
     find_mean,
     head_facts,
@@ -16,17 +16,17 @@ from tui_lookups.tui.decomposing import (
 from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
-from tui_lookups.tui.widgets.one_line import PackedText
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.widgets.text import PackedText
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import SourceToken
+    from tui_lookups.tui.explanation_text import Paragraph
     from tui_lookups.tui.screens.walk import WalkScreen
     from tui_lookups.tui.walk_state import Part
-    from tui_lookups.tui.wording import Paragraph
 
 
 class HeadsView:
@@ -152,11 +152,11 @@ class HeadsView:
             facts = head_facts(head, walk.heads, walk.overview)
             sources = read
         if head is not None and walk.neuron is not None and facts:
-            from tui_lookups.tui.wording import total_effect
+            from tui_lookups.tui.explanation_text import total_effect
 
             shown = walk.overview if walk.over_all else walk.heads
             context = "" if shown is None else shown.context
-            ablation = self._screen.words.ablation(walk.neuron, head, context)
+            ablation = self._screen.explanations.ablation(walk.neuron, head, context)
             only = None if walk.over_all or walk.prompt_id is None else (walk.prompt_id,)
             effect = total_effect(ablation, only)
             facts = (facts[0], *effect, *facts[1:])
@@ -176,9 +176,11 @@ class HeadsView:
         walk = self._screen.walk
         said: tuple[Paragraph, ...] = ()
         if walk.neuron is not None and walk.head is not None:
-            from tui_lookups.tui.wording import head_words
+            from tui_lookups.tui.explanation_text import head_paragraphs
 
-            said = head_words(self._screen.words, walk.neuron, walk.head, self._screen.key("walk.back"))
+            said = head_paragraphs(
+                self._screen.explanations, walk.neuron, walk.head, self._screen.key("walk.back")
+            )
         self._screen.query_one("#head-words", Paragraphs).show_paragraphs(said)
         self._screen.query_one("#detail-pane", Pane).set_class(bool(said), "-words")
 

@@ -16,11 +16,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.shown_keys import key_of
 from tui_lookups.tui.text_layout import fit
-from tui_lookups.tui.widgets.one_line import WrappedText
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 

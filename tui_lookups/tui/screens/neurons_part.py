@@ -23,7 +23,7 @@ class NeuronsPart(WalkBase):
     @on(NeuronsTable.Filter)
     def _neurons_filtered(self, event: NeuronsTable.Filter) -> None:
         walk = self.walk
-        status = self.door.status()
+        status = self.explorer.status()
         layer = walk.layer
         if event.layer_step and status.model is not None:
             # a neuron of a layer that is not scanned has no prompts to go on to

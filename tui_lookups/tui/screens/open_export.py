@@ -10,14 +10,14 @@ from tui_lookups.tui.screens.path_dialog import PathDialog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 class OpenExportScreen(PathDialog[Reopened]):
     """Returns what the document marks on the model and corpus that are open."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door, "Open an export", "Mark what this export holds", "lookups-export-")
+    def __init__(self, explorer: ExplorerLike) -> None:
+        super().__init__(explorer, "Open an export", "Mark what this export holds", "lookups-export-")
 
     def submit(self, path: Path) -> None:
         self.working("Reading…")
@@ -26,6 +26,8 @@ class OpenExportScreen(PathDialog[Reopened]):
             self.dismiss(found)
 
         def question() -> Reopened:
-            return reopened(self.door.open_export(path), self.door.model_info(), self.door.corpus_info())
+            return reopened(
+                self.explorer.open_export(path), self.explorer.model_info(), self.explorer.corpus_info()
+            )
 
-        self.asks.ask("open", question, done, self.failed)
+        self.queries.ask("open", question, done, self.failed)

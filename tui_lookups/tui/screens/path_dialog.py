@@ -13,15 +13,15 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui_lookups.tui.asks import Answered, Asks, explain_error
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import Answered, Queries, explain_error
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.shown_keys import key_of
-from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 R = TypeVar("R")
 
@@ -34,10 +34,10 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
     ]
     AUTO_FOCUS = "#path"
 
-    def __init__(self, door: Door, title: str, note: str, path: str) -> None:
+    def __init__(self, explorer: ExplorerLike, title: str, note: str, path: str) -> None:
         super().__init__()
-        self.door = door
-        self.asks = Asks(door, self.post_message)
+        self.explorer = explorer
+        self.queries = Queries(explorer, self.post_message)
         self._title, self._note, self._path = title, note, path
 
     def compose(self) -> ComposeResult:
@@ -55,7 +55,7 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
     @on(Answered)
     def _answered(self, answer: Answered) -> None:
         answer.stop()
-        self.asks.deliver(answer)
+        self.queries.deliver(answer)
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
@@ -93,5 +93,5 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
         self.query_one(TypedLine).give_back()
 
     def action_give_up(self) -> None:
-        self.asks.cancel_all()
+        self.queries.cancel_all()
         self.dismiss(None)

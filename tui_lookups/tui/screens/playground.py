@@ -19,16 +19,16 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.decomposing import decomposition, head_facts
+from tui_lookups.tui.attribution_text import decomposition, head_facts
 from tui_lookups.tui.head_rows import Cell
-from tui_lookups.tui.screens.asking import AskingScreen
-from tui_lookups.tui.shown_keys import key_of
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.hints import Hints
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines
+from tui_lookups.tui.widgets.text import PackedText, TextLines
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.widgets.variant_list import VariantList
 from tui_lookups.visible import visible, visible_token
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Activations, HeadAttributions
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
@@ -100,7 +100,7 @@ class TextDetail(HeadDetail):
     BINDINGS: ClassVar[list[BindingType]] = [*_of_the_walk(head_keys())]
 
 
-class PlaygroundScreen(AskingScreen[None]):
+class PlaygroundScreen(QueryScreen[None]):
     """One neuron, any text. `text` and `pinned` may be read, to go on later where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -114,7 +114,7 @@ class PlaygroundScreen(AskingScreen[None]):
 
     def __init__(
         self,
-        door: Door,
+        explorer: ExplorerLike,
         neuron: NeuronId,
         text: str = "",
         pinned: tuple[Activations, ...] = (),
@@ -122,7 +122,7 @@ class PlaygroundScreen(AskingScreen[None]):
         known_maximum: float = 0.0,
     ) -> None:
         """`known_maximum`: the neuron's largest |activation| in the corpus so far; 0 where unknown."""
-        super().__init__(door)
+        super().__init__(explorer)
         self._known_maximum = known_maximum
         self.neuron = neuron
         self.text = text
@@ -164,7 +164,7 @@ class PlaygroundScreen(AskingScreen[None]):
         self.text = event.value
         self._wants_heads = False
         self._stop_timer()
-        self.asks.cancel("activations", "heads", "sources")
+        self.queries.cancel("activations", "heads", "sources")
         if self.text:
             self._timer = self.set_timer(_TYPING_SECONDS, self._ask_activations)
         else:
@@ -179,8 +179,11 @@ class PlaygroundScreen(AskingScreen[None]):
     def _ask_activations(self) -> None:
         self._stop_timer()
         neuron, text = self.neuron, self.text
-        self.asks.ask(
-            "activations", lambda: self.door.activations(neuron, text), self._activations_came, self._failed
+        self.queries.ask(
+            "activations",
+            lambda: self.explorer.activations(neuron, text),
+            self._activations_came,
+            self._failed,
         )
         if self.current is None:
             self._say("Running the model…")
@@ -225,7 +228,7 @@ class PlaygroundScreen(AskingScreen[None]):
             return
         self._wants_heads = True
         if self._timer is not None or self.current is None:
-            if not self.asks.waiting("activations"):
+            if not self.queries.waiting("activations"):
                 self._ask_activations()
         else:
             self._ask_heads()
@@ -234,7 +237,9 @@ class PlaygroundScreen(AskingScreen[None]):
         self._wants_heads = False
         neuron, text = self.neuron, self.text
         self.query_one(TextHeads).say_empty("Working…")
-        self.asks.ask("heads", lambda: self.door.heads(neuron, text=text), self._heads_came, self._failed)
+        self.queries.ask(
+            "heads", lambda: self.explorer.heads(neuron, text=text), self._heads_came, self._failed
+        )
 
     def _heads_came(self, heads: HeadAttributions) -> None:
         self.heads = heads
@@ -262,9 +267,9 @@ class PlaygroundScreen(AskingScreen[None]):
         head, neuron, text = self.query_one(TextHeads).head, self.neuron, self.text
         if head is None or self.heads is None or all(score.head != head for score in self.heads.heads):
             return
-        self.asks.ask(
+        self.queries.ask(
             "sources",
-            lambda: self.door.heads(neuron, text=text, sources=head),
+            lambda: self.explorer.heads(neuron, text=text, sources=head),
             self._sources_came,
             self._failed,
         )

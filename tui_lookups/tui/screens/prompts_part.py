@@ -11,8 +11,8 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_lookups.tui.screens.walk_base import WalkBase
-from tui_lookups.tui.widgets.one_line import TextLines
 from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.tui.widgets.text import TextLines
 
 REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 

@@ -10,19 +10,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.screens.asking import AskingDialog
-from tui_lookups.tui.shown_keys import key_of
+from tui_lookups.tui.explanation_text import Paragraph, plan_paragraphs
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryDialog
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
-from tui_lookups.tui.wording import Paragraph, plan_paragraphs
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.results import Plan
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
-class SendScreen(AskingDialog[bool]):
+class SendScreen(QueryDialog[bool]):
     """Returns whether to send. Where the cache answers everything there is nothing to ask about.
 
     Where nothing can be sent (no key) it says what to set, and enter sends nothing.
@@ -33,8 +33,8 @@ class SendScreen(AskingDialog[bool]):
         Binding("escape,q", "give_up", "close", id="send.close", tooltip="Send nothing"),
     ]
 
-    def __init__(self, door: Door, title: str, question: Callable[[], Plan]) -> None:
-        super().__init__(door)
+    def __init__(self, explorer: ExplorerLike, title: str, question: Callable[[], Plan]) -> None:
+        super().__init__(explorer)
         self._title = title
         self._question = question
         self.plan: Plan | None = None
@@ -49,7 +49,7 @@ class SendScreen(AskingDialog[bool]):
     def on_mount(self) -> None:
         waiting = "Working out what would be sent… nothing is sent yet."
         self._show(Paragraph(waiting, "dim"))
-        self.asks.ask("plan", self._question, self._planned, self._failed)
+        self.queries.ask("plan", self._question, self._planned, self._failed)
 
     def _show(self, *paragraphs: Paragraph) -> None:
         self.query_one(Paragraphs).show_paragraphs(paragraphs)

@@ -8,9 +8,9 @@ from textual import on
 from textual.widgets import Input
 
 from tui_lookups.ids import out_of_reach
-from tui_lookups.tui.asks import explain_error
+from tui_lookups.tui.history import Place
+from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
-from tui_lookups.tui.trail import Place
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -41,7 +41,7 @@ class TokenPart(WalkBase):
         box.focus()
 
     def _leave_token_box(self) -> None:
-        self.asks.cancel("candidates")
+        self.queries.cancel("candidates")
         self._enter_waits = False
         self.set_class(False, "-typing")
         self._candidates.close()
@@ -50,7 +50,7 @@ class TokenPart(WalkBase):
     def _typed(self, event: Input.Changed) -> None:
         self._enter_waits = False
         if not event.value.strip():
-            self.asks.cancel("candidates")
+            self.queries.cancel("candidates")
             self._candidates.close()  # enter would open a row of what was typed before
         elif self.has_class("-typing") and self._token_input.has_focus:
             self.look_up(event.value, accept=False)
@@ -80,23 +80,25 @@ class TokenPart(WalkBase):
             self._candidates.show(Candidates(text, (), 0, f"{message} {hint}"))
 
         enter = self.key("token.enter")
-        self.asks.ask("candidates", lambda: find_candidates(self.door, text, enter=enter), done, failed)
-        if self.asks.waiting("candidates") and self.has_class("-typing"):
+        self.queries.ask(
+            "candidates", lambda: find_candidates(self.explorer, text, enter=enter), done, failed
+        )
+        if self.queries.waiting("candidates") and self.has_class("-typing"):
             rows = self._candidates
             if not rows.found.rows:
                 rows.show(Candidates(text, (), 0, "looking it up…"))
 
     @on(Input.Submitted, "#token-input")
     def _submitted(self) -> None:
-        if self.asks.waiting("candidates"):
+        if self.queries.waiting("candidates"):
             self._enter_waits = True
-            self.owner.keys_in_turn.wait_while(self._looks_up_for_enter)
+            self.owner.key_queue.wait_while(self._looks_up_for_enter)
         else:
             self._enter()
 
     def _looks_up_for_enter(self) -> bool:
         """Keys that are typed behind enter are for what it opens."""
-        return self._enter_waits and self.asks.waiting("candidates") and self.is_attached
+        return self._enter_waits and self.queries.waiting("candidates") and self.is_attached
 
     def _enter(self) -> None:
         candidate = self._candidates.accept()
@@ -114,7 +116,7 @@ class TokenPart(WalkBase):
 
     def missing(self, neuron: NeuronId) -> str:
         """Why a neuron cannot be opened; empty where it can, or where the model is not known yet."""
-        model = self.door.status().model
+        model = self.explorer.status().model
         if model is None or (neuron.layer < model.n_layers and neuron.index < model.d_mlp):
             return ""
         return f"{neuron} does not exist: the model has {model.n_layers} layers of {model.d_mlp} neurons."
@@ -131,7 +133,7 @@ class TokenPart(WalkBase):
 
     def _open_head(self, head: HeadId) -> None:
         """Show a head behind the open neuron, on the open prompt; says why where that cannot be."""
-        walk, model = self.walk, self.door.status().model
+        walk, model = self.walk, self.explorer.status().model
         self.go_back_to_pane()
         if walk.neuron is None:
             enter = self.key("neurons.open")

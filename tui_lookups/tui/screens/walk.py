@@ -12,31 +12,31 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from tui_lookups.tui.asks import Answered, Asks
+from tui_lookups.tui.head_explanations import HeadExplanations
 from tui_lookups.tui.head_run import HeadRun
+from tui_lookups.tui.history import History
 from tui_lookups.tui.layouts import PANES, layout_for, pages
 from tui_lookups.tui.problems import Problems
-from tui_lookups.tui.screens.grid_part import GridPart
+from tui_lookups.tui.queries import Answered, Queries
 from tui_lookups.tui.screens.head_part import HeadPart
+from tui_lookups.tui.screens.heads_part import HeadsPart
+from tui_lookups.tui.screens.history_part import HistoryPart
 from tui_lookups.tui.screens.neurons_part import NeuronsPart
+from tui_lookups.tui.screens.other_screens_part import OtherScreensPart
 from tui_lookups.tui.screens.panes_part import PanesPart
-from tui_lookups.tui.screens.places_part import PlacesPart
 from tui_lookups.tui.screens.prompts_part import PromptsPart
-from tui_lookups.tui.screens.route_part import RoutePart
 from tui_lookups.tui.screens.token_part import TokenPart
 from tui_lookups.tui.screens.tour_part import TourPart
 from tui_lookups.tui.screens.walk_view import LOW_SECONDS, WalkView
 from tui_lookups.tui.screens.walk_widgets import WalkWidgets
-from tui_lookups.tui.trail import Trail
 from tui_lookups.tui.walk import Walk
 from tui_lookups.tui.widgets.prompt_list import PromptList
-from tui_lookups.tui.words import HeadWords
 
 if TYPE_CHECKING:
     from textual import events
     from textual.geometry import Size
 
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.layouts import Layout, Pane
     from tui_lookups.tui.walk_state import Part
 
@@ -49,10 +49,10 @@ class WalkScreen(
     NeuronsPart,
     PromptsPart,
     HeadPart,
-    PlacesPart,
+    OtherScreensPart,
     TourPart,
-    GridPart,
-    RoutePart,
+    HeadsPart,
+    HistoryPart,
     PanesPart,
     WalkWidgets,
     Screen[None],
@@ -100,7 +100,7 @@ class WalkScreen(
             "Y", "copy_pane", "copy pane", id="walk.copy-pane", tooltip="Copy the pane as text", show=False
         ),
         *HeadPart.KEYS,
-        *PlacesPart.KEYS,
+        *OtherScreensPart.KEYS,
         *TourPart.KEYS,
     ]
 
@@ -108,20 +108,20 @@ class WalkScreen(
     size_class: reactive[Layout] = reactive("narrow", repaint=False)
     _styled = False
 
-    def __init__(self, door: Door, token: str | None, size: Size) -> None:
+    def __init__(self, explorer: ExplorerLike, token: str | None, size: Size) -> None:
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
-        self.door = door
+        self.explorer = explorer
         self.first_token = token
-        self.asks = Asks(door, self.post_message)
-        self.walk = Walk(door, self.asks, self._changed, self.call_after_refresh)
-        self.words = HeadWords(door, self.asks, self._words_changed, self.say)
-        self.head_run = HeadRun(door, self.asks, self.say_anywhere, self.look_at_words)
+        self.queries = Queries(explorer, self.post_message)
+        self.walk = Walk(explorer, self.queries, self._changed, self.call_after_refresh)
+        self.explanations = HeadExplanations(explorer, self.queries, self._words_changed, self.say)
+        self.head_run = HeadRun(explorer, self.queries, self.say_anywhere, self.look_at_words)
         self.view = WalkView(self)
         self.problems = Problems()
-        self.trail = Trail()
+        self.history = History()
         self.touched = False
 
     def on_mount(self) -> None:
@@ -149,16 +149,16 @@ class WalkScreen(
 
     @on(Answered)
     def _answered(self, answer: Answered) -> None:
-        self.asks.deliver(answer)
+        self.queries.deliver(answer)
 
     def poll_status(self) -> None:
         """Take the explorer's snapshot; widgets repaint only where it differs."""
-        status = self.door.status()
+        status = self.explorer.status()
         self.view.show_status(status)
         problem = self.problems.to_tell(status.problems)
         if problem is not None:
             self.owner.say(problem)
-        self.owner.heed(self.door, status)
+        self.owner.heed(self.explorer, status)
 
     def _changed(self, part: Part) -> None:
         self.view.show(part)
@@ -182,7 +182,7 @@ class WalkScreen(
             self.leave_find()
 
     def action_back(self) -> None:
-        if self.words.cancel():
+        if self.explanations.cancel():
             self.say("The request was stopped.")
             return
         if self.leave_tour():

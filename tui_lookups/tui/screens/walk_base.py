@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Token
     from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.asks import Asks
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.tui.head_explanations import HeadExplanations
     from tui_lookups.tui.head_run import HeadRun
+    from tui_lookups.tui.history import Place
     from tui_lookups.tui.layouts import Layout, Pane
+    from tui_lookups.tui.queries import Queries
     from tui_lookups.tui.screens.walk_view import WalkView
-    from tui_lookups.tui.trail import Place
     from tui_lookups.tui.walk import Walk
     from tui_lookups.tui.widgets.head_grid import HeadGrid
     from tui_lookups.tui.widgets.prompt_list import PromptList
     from tui_lookups.tui.widgets.row_list import RowList
-    from tui_lookups.tui.words import HeadWords
 
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ else:
 class WalkBase(Part):
     """State every part reads; `WalkScreen`, which is the screen, makes it."""
 
-    door: Door
-    asks: Asks
+    explorer: ExplorerLike
+    queries: Queries
     walk: Walk
-    words: HeadWords
+    explanations: HeadExplanations
     head_run: HeadRun
     view: WalkView
     focused_pane: reactive[Pane]

@@ -9,18 +9,18 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tui_lookups.results import SelectedHead
-from tui_lookups.tui.crumbs import crumbs
-from tui_lookups.tui.filter_words import why_no_neuron, why_no_row
+from tui_lookups.tui.breadcrumbs import breadcrumbs
+from tui_lookups.tui.filter_text import why_no_neuron, why_no_row
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
 from tui_lookups.tui.prompt_facts import against_line, peak_line, predictions_line, stats_line, token_line
 from tui_lookups.tui.screens.heads_view import HeadsView
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import TextLines, WrappedText
 from tui_lookups.tui.widgets.painting import palette_of
 from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
+from tui_lookups.tui.widgets.text import TextLines, WrappedText
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class WalkView:
             more.append(Segment(f"   [{count} marked]", _BOLD))
         facts = self._screen.query_one("#token-facts", TextLines)
         facts.show_lines(
-            crumbs(walk, tuple(more), self._screen.size.width - 8, self._screen.key("walk.token"))
+            breadcrumbs(walk, tuple(more), self._screen.size.width - 8, self._screen.key("walk.token"))
         )
 
     # --- prompts ---

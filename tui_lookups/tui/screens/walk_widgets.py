@@ -14,11 +14,11 @@ from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.one_line import PackedText, TextLines, WrappedText
 from tui_lookups.tui.widgets.pane import Pane, Room
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.prompt_list import PromptList
 from tui_lookups.tui.widgets.status_line import StatusLine
+from tui_lookups.tui.widgets.text import PackedText, TextLines, WrappedText
 
 _LATER_STYLES = Path(__file__).with_name("later.tcss")
 

@@ -12,19 +12,19 @@ from textual.content import Content
 from textual.widgets import Input
 
 from tui_lookups.results import Explanation
-from tui_lookups.tui.asks import explain_error
-from tui_lookups.tui.screens.asking import AskingDialog
-from tui_lookups.tui.shown_keys import key_of
-from tui_lookups.tui.widgets.one_line import WrappedText
+from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryDialog
+from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.tui.door import Door
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
-class WriteScreen(AskingDialog[Explanation]):
+class WriteScreen(QueryDialog[Explanation]):
     """Returns the explanation once it is kept; None when nothing was written."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,8 +32,8 @@ class WriteScreen(AskingDialog[Explanation]):
     ]
     AUTO_FOCUS = "#words"
 
-    def __init__(self, door: Door, neuron: NeuronId, head: HeadId, text: str) -> None:
-        super().__init__(door)
+    def __init__(self, explorer: ExplorerLike, neuron: NeuronId, head: HeadId, text: str) -> None:
+        super().__init__(explorer)
         self._neuron, self._head, self._text = neuron, head, visible(text)
 
     def compose(self) -> ComposeResult:
@@ -56,9 +56,9 @@ class WriteScreen(AskingDialog[Explanation]):
         text = event.value
         self.query_one("#problem", WrappedText).show_text("Keeping it…")
         self.query_one(TypedLine).hold()
-        self.asks.ask(
+        self.queries.ask(
             "write",
-            lambda: self.door.explaining.write(self._neuron, self._head, text),
+            lambda: self.explorer.explaining.write(self._neuron, self._head, text),
             self._kept,
             self._failed,
         )

@@ -1,0 +1,43 @@
+"""The decomposition line closes on screen, and heads are told in figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.tui.canned import MODEL, CannedExplorer
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts
+
+NEURON = NeuronId(3, 5)
+
+
+def test_the_line_names_every_component_and_the_rest() -> None:
+    heads = CannedExplorer().heads(NEURON, prompt=1)
+    parts = decomposition(replace(heads, remainder=-0.25))
+    assert [part.split()[0] for part in parts] == ["heads", "mlps", "embed", "attn-bias", "bias", "="]
+    shown = [float(part.split()[1]) for part in parts[:-1]]
+    assert abs(sum(shown) - heads.sum) < 0.03
+    assert parts[-1].endswith(f"(pre-activation {heads.target.value:.2f}, rest -0.25)")
+
+
+def test_facts_of_a_head() -> None:
+    explorer = CannedExplorer()
+    heads = explorer.heads(NEURON, prompt=1)
+    facts = head_facts(HeadId(3, 2), heads, explorer.heads_overview(NEURON))
+    assert facts[0].startswith("+1.92 of ")
+    assert "direct" in facts[0]
+    assert facts[1].startswith("active")
+    assert any(" of 20" in fact for fact in facts)
+
+
+def test_a_head_that_does_not_reach_the_neuron() -> None:
+    explorer = CannedExplorer()
+    heads = explorer.heads(NEURON, prompt=1)
+    assert "does not reach" in head_facts(HeadId(4, 0), heads, None)[0]
+    assert "does not reach" in overview_facts(HeadId(4, 0), explorer.heads_overview(NEURON))[0]
+
+
+def test_gated_models_show_both_shares() -> None:
+    heads = CannedExplorer(model=replace(MODEL, gated=True)).heads(NEURON, prompt=1)
+    facts = head_facts(HeadId(3, 2), heads, None)
+    assert "by gate +1.15, by up +0.77" in facts

@@ -1,0 +1,131 @@
+"""The atlas and what is worked out from it, as the Explorer answers them.
+
+1. One pass over a layer's weights leaves `LayerExtremes`; they are kept in the cache, a layer each, as they
+   are finished, so that an interrupted atlas goes on where it stopped.
+2. An atlas for any count, sign and reject list is put together from them without the model.
+3. A token's next-token neurons are looked for with their help where the layers are in the cache already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.engine import Engine
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
+
+if TYPE_CHECKING:
+    from tui_lookups.analysis.atlas import LayerExtremes
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+_KIND = "atlas_layer"
+
+
+class AtlasService:
+    """The atlas of one Explorer's model. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def atlas(self, per_layer: int, reject: Sequence[str], sign: Sign) -> Atlas:
+        """The next-token neurons of the layers of the settings. Raises UnknownTokenError for `reject`."""
+        from tui_lookups.analysis.atlas import home_layers, next_token_neurons, token_filter
+
+        engine = self._engine
+        vocabulary, layers = engine.vocabulary(), engine.layers()
+        rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
+        found = [self._extremes(layer) for layer in layers]
+        counts = token_filter(
+            vocabulary.texts,
+            vocabulary.special_ids,
+            [token.id for token in rejected],
+            engine.model_info().d_vocab,
+        )
+        homes = home_layers(found, counts, sign)
+
+        def row(layer: int, extremes: LayerExtremes) -> tuple[AtlasNeuron, ...]:
+            best = next_token_neurons(extremes, counts, sign, per_layer)
+            return tuple(
+                AtlasNeuron(NeuronId(layer, top.index), vocabulary.token(top.token_id), top.congruence)
+                for top in best
+            )
+
+        return Atlas(
+            basis=engine.basis,
+            sign=sign,
+            per_layer=per_layer,
+            tokens=int(counts.sum()),
+            rejected=rejected,
+            layers=tuple(
+                AtlasLayer(layer, row(layer, extremes), home)
+                for layer, extremes, home in zip(layers, found, homes, strict=True)
+            ),
+            provenance=engine.provenance(
+                corpus=False,
+                per_layer=per_layer,
+                sign=sign,
+                layers=",".join(map(str, layers)),
+                reject=",".join(str(token.id) for token in rejected),
+            ),
+        )
+
+    def known(self, layers: Sequence[int]) -> list[LayerExtremes] | None:
+        """The extremes of these layers where all of them are in the cache; never computes."""
+        found = []
+        for layer in layers:
+            extremes = self._cached(layer)
+            if extremes is None:
+                return None
+            found.append(extremes)
+        return found
+
+    def _key(self, layer: int) -> str:
+        return self._engine.key(_KIND, corpus=False, layer=layer)
+
+    def _cached(self, layer: int) -> LayerExtremes | None:
+        data = self._engine.cache.get(_KIND, self._key(layer))
+        return None if data is None else _from_bytes(data)
+
+    def _extremes(self, layer: int) -> LayerExtremes:
+        known = self._cached(layer)
+        if known is not None:
+            return known
+
+        def work(model: LookupModel, poll: Poll) -> LayerExtremes:
+            from tui_lookups.analysis.congruence import layer_extremes
+
+            return layer_extremes(model, layer, poll=poll)
+
+        found = self._engine.on_model(work)
+        self._engine.cache.put(_KIND, self._key(layer), _to_bytes(found))
+        return found
+
+
+def read_tokens(path: Path) -> list[str]:
+    """The tokens of a reject list: one a line, as it stands; empty lines are none. Raises LookupsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LookupsError(
+            f"The reject list {path} cannot be read: {error}.", "Name a text file (UTF-8), one token a line."
+        ) from error
+    return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
+
+
+def _to_bytes(extremes: LayerExtremes) -> bytes:
+    from safetensors.numpy import save
+
+    return bytes(save({f.name: getattr(extremes, f.name) for f in fields(extremes)}))
+
+
+def _from_bytes(data: bytes) -> LayerExtremes:
+    """The cache has compared a checksum: the bytes are what `_to_bytes` made."""
+    from safetensors.numpy import load
+
+    from tui_lookups.analysis.atlas import LayerExtremes
+
+    return LayerExtremes(**load(data))

@@ -1,0 +1,51 @@
+"""The vocabulary of a model, from the cache where it was read before: to read one takes most of a second.
+
+1. What keys need (VocabularyHead) and what the ids stand for (Entries) are cached apart, by the model's
+   fingerprint, which covers the tokenizer's files.
+2. A vocabulary from the cache reads its texts when one is asked for, and its tokenizer when a text is
+   encoded, from the folder; it is held to be the same one then.
+3. One that transformers had to be asked for is read anew each time: it depends on the installed version.
+"""
+
+from __future__ import annotations
+
+from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.sources import LocalModel
+from tui_lookups.model.vocabulary import Entries, Vocabulary, VocabularyHead, read_vocabulary, says_all
+from tui_lookups.storage.cache import ResultCache
+
+_HEAD, _ENTRIES = "vocabulary", "vocabulary_entries"
+_VERSION = 1
+"""Part of the keys: raised when the same files come to give other texts."""
+
+
+def cached_vocabulary(local: LocalModel, cache: ResultCache) -> Vocabulary:
+    """The vocabulary of a model's folder. Raises ModelLoadError when it has none that can be read."""
+    if not says_all(local.folder):
+        return read_vocabulary(local.folder)
+    head_key, entries_key = (
+        cache.key(kind, model=local.fingerprint, version=_VERSION) for kind in (_HEAD, _ENTRIES)
+    )
+    head = cache.get_result(_HEAD, head_key, VocabularyHead)
+    if head is None:
+        vocabulary = read_vocabulary(local.folder)
+        cache.put_result(_ENTRIES, entries_key, vocabulary.entries)
+        cache.put_result(_HEAD, head_key, vocabulary.head)
+        return vocabulary
+
+    def read() -> Vocabulary:
+        vocabulary = read_vocabulary(local.folder)
+        if vocabulary.head != head:
+            raise ModelLoadError(
+                f"The tokenizer of {local.name} has changed since the model was found.", "Start again."
+            )
+        return vocabulary
+
+    def entries() -> Entries:
+        found = cache.get_result(_ENTRIES, entries_key, Entries)
+        if found is None:  # dropped as damaged, or cleared by another process
+            found = read().entries
+            cache.put_result(_ENTRIES, entries_key, found)
+        return found
+
+    return Vocabulary(head, entries, lambda: read().tokenizer)

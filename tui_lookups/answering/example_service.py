@@ -1,0 +1,113 @@
+"""The prompts that explanations are written from and scored on, labelled (METHOD 4 and 5).
+
+Examples are a neuron's top prompts of one part of the corpus, trimmed, with all the heads that are active
+at each peak: worked out once a neuron for all of its heads, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from tui_lookups.answering.checks import check_firing_sign
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.peak_inputs import top_entries
+from tui_lookups.answering.scan_session import ScanSession
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
+from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+_PARTS: tuple[Part, ...] = ("explaining", "scoring")  # in the order of the index's parts
+
+
+class Labelled(NamedTuple):
+    """Examples, and whether the head in question is active on each."""
+
+    examples: tuple[Example, ...]
+    active: tuple[bool, ...]
+
+
+class ExampleService:
+    """The examples of one Explorer. Thread-safe.
+
+    Args:
+        sign: the sign of firing that counts.
+        overview: every head over all of a neuron's trimmed prompts.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        scan: ScanSession,
+        *,
+        sign: Callable[[], Sign],
+        overview: Callable[[NeuronId], HeadOverview],
+    ) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._sign = sign
+        self._overview = overview
+
+    def provenance(self) -> Provenance:
+        """Where examples and labels come from, everything included that can change them."""
+        settings = self._engine.settings
+        return self._engine.provenance(
+            corpus=True,
+            top=self._scan.top,
+            sign=self._sign(),
+            activity_rule=settings.activity_rule,
+            preset=settings.preset,
+            seed=settings.seed,
+            context="trimmed",
+        )
+
+    def examples(self, neuron: NeuronId, part: Part) -> NeuronExamples:
+        """The neuron's top prompts in a part of the corpus, with the heads active on each trimmed text.
+
+        Scans the corpus to its end first.
+        """
+        self._engine.check_neuron(neuron)
+        sign, settings = self._sign(), self._engine.settings
+        check_firing_sign(sign, gated=self._engine.model_info().gated)
+        self._scan.wait()
+        provenance = self.provenance()
+
+        def work(model: LookupModel, poll: Poll) -> NeuronExamples:
+            from tui_lookups.answering import answers
+
+            entries = top_entries(self._scan.require(neuron), self._scan.top, sign, _PARTS.index(part))
+            corpus, rule, preset = self._engine.corpus(), settings.activity_rule, settings.preset
+            prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
+            heads, found = answers.examples(model, neuron, prompts, rule=rule, preset=preset, poll=poll)
+            return NeuronExamples(neuron, part, heads, rule, found, provenance)
+
+        return self._engine.remembered(
+            "examples", NeuronExamples, work, corpus=True, neuron=str(neuron), part=part, sign=sign,
+            rule=settings.activity_rule, preset=settings.preset, index=self._scan.key(),
+        )  # fmt: skip
+
+    def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled:
+        """Examples of a part and whether the head is active on each.
+
+        Raises LookupsError when there is none, or the head does not reach the neuron.
+        """
+        self._engine.check_head(head)
+        found = self.examples(neuron, part)
+        if not found.examples:
+            raise LookupsError(
+                f"{neuron} has no prompts in the {part} half of the corpus.",
+                "Explanations need a corpus of several documents.",
+            )
+        reaching = found.heads // self._engine.model_info().n_heads
+        if self._engine.settings.preset == "paper" and head.layer == neuron.layer:
+            raise left_out_by_paper(head, neuron)
+        if head.layer >= reaching:
+            raise out_of_reach(head, neuron, reaching - 1)
+        return Labelled(found.examples, tuple(head in example.active for example in found.examples))
+
+    def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
+        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (METHOD 4)."""
+        return tuple(mean.head for mean in self._overview(neuron).heads if mean.worth_explaining)

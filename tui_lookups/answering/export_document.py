@@ -1,0 +1,135 @@
+"""A selection filled with everything that is known about it: the export document."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tui_lookups.errors import LookupsError
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import (
+    EXPORT_VERSION,
+    ExportDocument,
+    ExportedHead,
+    ExportedNeuron,
+    ExportedPrompt,
+    NeuronPrompts,
+    Prompt,
+    PromptKind,
+    Provenance,
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+)
+from tui_lookups.storage.codec import generator
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+
+_KINDS: tuple[PromptKind, ...] = ("top", "random", "deciles")
+
+
+def build_export(explorer: Explorer, selection: Selection, provenance: Provenance) -> ExportDocument:
+    """The export document of a selection. Raises LookupsError for an empty one, and as questions do."""
+    if not len(selection):
+        raise LookupsError("Nothing is selected.", "Mark neurons, prompts or heads with space first.")
+    lists = PromptLists(explorer)
+    return ExportDocument(
+        schema_version=EXPORT_VERSION,
+        generator=generator(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        provenance=provenance,
+        neurons=tuple(
+            exported_neuron(explorer, marked, lists.of(marked.neuron)) for marked in selection.neurons
+        ),
+        prompts=tuple(exported_prompt(lists, marked) for marked in selection.prompts),
+        heads=tuple(exported_head(explorer, lists, marked) for marked in selection.heads),
+    )
+
+
+class PromptLists:
+    """The prompts of neurons, every list asked for when it is first needed."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer = explorer
+        self._found: dict[tuple[NeuronId, PromptKind], NeuronPrompts] = {}
+
+    def of(self, neuron: NeuronId, kind: PromptKind = "top") -> NeuronPrompts:
+        """One of a neuron's lists."""
+        if (neuron, kind) not in self._found:
+            self._found[neuron, kind] = self.ask(neuron, kind)
+        return self._found[neuron, kind]
+
+    def ask(self, neuron: NeuronId, kind: PromptKind) -> NeuronPrompts:
+        """The list, whether or not it is known: heads are asked for at the peaks of the list shown last."""
+        return self._explorer.sampled_prompts(neuron, kind, top=self._explorer.settings.top)
+
+    def find(self, neuron: NeuronId, prompt_id: int, first: PromptKind = "top") -> tuple[PromptKind, Prompt]:
+        """A prompt and the list it is in; one that is in several, in `first` or else the highest prompts.
+
+        Raises LookupsError where it is in none.
+        """
+        for kind in dict.fromkeys((first, *_KINDS)):
+            for prompt in self.of(neuron, kind).prompts:
+                if prompt.prompt_id == prompt_id:
+                    return kind, prompt
+        raise LookupsError(
+            f"Prompt #{prompt_id} is not among the top prompts of {neuron}, nor among its samples.",
+            "Stronger ones were found since; unmark it in the basket.",
+        )
+
+
+def exported_neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronPrompts) -> ExportedNeuron:
+    """A marked neuron with its tokens and statistics. Raises as questions do."""
+    written = explorer.tokens(marked.neuron)
+    score = None if marked.token is None else explorer.score(marked.neuron, marked.token)
+    return ExportedNeuron(
+        neuron=marked.neuron,
+        token=marked.token,
+        congruence=None if score is None else score.congruence,
+        cosine=None if score is None else score.cosine,
+        token_rank=None if score is None else score.token_rank,
+        tokens=written.tokens,
+        suppressed=written.suppressed,
+        stats=prompts.stats,
+    )
+
+
+def exported_prompt(lists: PromptLists, marked: SelectedPrompt, first: PromptKind = "top") -> ExportedPrompt:
+    """A marked prompt with the list it is in. Raises as `PromptLists.find` does."""
+    kind, prompt = lists.find(marked.neuron, marked.prompt_id, first)
+    return ExportedPrompt(marked.neuron, prompt, kind)
+
+
+def exported_head(
+    explorer: Explorer, lists: PromptLists, marked: SelectedHead, first: PromptKind = "top"
+) -> ExportedHead:
+    """A marked head with its attribution and what is said of it. Raises as questions do.
+
+    It is worked out on the texts it was marked on.
+    """
+    trimmed = explorer.settings.trimmed if marked.context is None else marked.context == "trimmed"
+    known = explorer.explaining.explained(marked.neuron, marked.head)
+    made = ExportedHead(
+        marked.neuron,
+        marked.head,
+        marked.prompt_id,
+        attributions=None,
+        mean=None,
+        explanation=known[0].explanation if known else None,
+        explanation_score=known[0].score if known else None,
+        context="trimmed" if trimmed else "full",
+    )
+    if marked.prompt_id is not None:
+        kind, prompt = lists.find(marked.neuron, marked.prompt_id, first)
+        lists.ask(marked.neuron, kind)
+        found = explorer.heads(
+            marked.neuron, prompt_id=marked.prompt_id, sources=marked.head, trimmed=trimmed
+        )
+        return replace(made, attributions=replace(found, rank=prompt.rank), kind=kind)
+    for mean in explorer.heads_overview(marked.neuron, trimmed=trimmed).heads:
+        if mean.head == marked.head:
+            return replace(made, mean=mean)
+    raise LookupsError(f"{marked.head} does not reach {marked.neuron}.", "Unmark it in the basket.")

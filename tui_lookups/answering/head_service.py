@@ -1,0 +1,250 @@
+"""Questions about heads as the Explorer answers them: attribution, overview, ablation.
+
+Each is answered from the cache where it can be. In the raw basis all of them refuse, before anything is
+scanned: no sum closes there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
+from tui_lookups.answering.prompt_service import PromptService
+from tui_lookups.answering.scan_session import ScanSession
+from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    AblationMethod,
+    AblationPositions,
+    Activations,
+    HeadAblation,
+    HeadAttributions,
+    HeadOverview,
+    Prompt,
+    Sign,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tui_lookups.answering.peak_inputs import PeakInput
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+MEAN_SAMPLE = 64
+"""Prompts of the corpus that the mean z of a head is taken over."""
+
+_REVISION = 2
+"""Part of these answers' cache keys. Of the first, some were of full windows and said "trimmed"."""
+
+
+class HeadService:
+    """The heads of one Explorer's neurons. Thread-safe."""
+
+    def __init__(self, engine: Engine, scan: ScanSession, prompts: PromptService) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._prompts = prompts
+
+    def on_prompt(
+        self,
+        neuron: NeuronId,
+        rank: int | None,
+        prompt_id: int | None,
+        *,
+        sources: HeadId | None,
+        trimmed: bool,
+        sign: Sign,
+    ) -> HeadAttributions:
+        """The decomposition at the peak of one of the neuron's prompts."""
+        self._check(neuron, sources)
+        shown = self._prompts.prompt(neuron, rank, prompt_id, sign=sign)
+        if trimmed:
+            (shown,) = self._prompts.with_trims(neuron, (shown,))
+        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=trimmed)
+        found = self._at(neuron, place, shown, place.context, sources)
+        return replace(found, rank=shown.rank)
+
+    def on_text(
+        self, neuron: NeuronId, given: Activations, *, sources: HeadId | None, sign: Sign
+    ) -> HeadAttributions:
+        """The decomposition at the peak of a text given by hand."""
+        self._check(neuron, sources)
+        ids = [token.id for token in given.tokens]
+        place = input_of_text(given.activations, ids, sign=sign)
+        return self._at(neuron, place, None, "text", sources)
+
+    def _at(
+        self, neuron: NeuronId, place: PeakInput, shown: Prompt | None, context: str, sources: HeadId | None
+    ) -> HeadAttributions:
+        settings = self._engine.settings
+        rule, preset = settings.activity_rule, settings.preset
+        question = {
+            "context": context,
+            "activity_rule": rule,
+            "preset": preset,
+            "sources": None if sources is None else str(sources),
+        }
+
+        def work(model: LookupModel, poll: Poll) -> HeadAttributions:
+            from tui_lookups.answering import answers
+
+            return answers.head_attributions(
+                model,
+                neuron,
+                place,
+                prompt=shown,
+                context=context,
+                sources=sources,
+                rule=rule,
+                preset=preset,
+                provenance=self._engine.provenance(corpus=shown is not None, **question),
+                poll=poll,
+            )
+
+        return self._engine.remembered(
+            "heads",
+            HeadAttributions,
+            work,
+            corpus=shown is not None,
+            neuron=str(neuron),
+            prompt_id=None if shown is None else shown.prompt_id,
+            ids=list(place.ids),
+            position=place.position,
+            sign=place.sign,
+            revision=_REVISION,
+            **question,
+        )
+
+    def overview(self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool) -> HeadOverview:
+        """Every head over all of the neuron's prompts; without `wait`, over those found so far."""
+        self._check(neuron, None)
+        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=wait)
+        settings = self._engine.settings
+        # Preset paper leaves prompts out by the length of their trimmed context.
+        by_trim = trimmed or settings.preset == "paper"
+        prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
+        rule, preset = settings.activity_rule, settings.preset
+        question = {"trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign}
+
+        def work(model: LookupModel, poll: Poll) -> HeadOverview:
+            from tui_lookups.answering import answers
+
+            provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
+            return answers.head_overview(
+                model,
+                neuron,
+                prompts,
+                trimmed=trimmed,
+                rule=rule,
+                preset=preset,
+                provenance=provenance,
+                poll=poll,
+            )
+
+        if not listed.complete:
+            return self._engine.on_model(work)
+        return self._engine.remembered(
+            "overview",
+            HeadOverview,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            index=self._scan.key(),
+            revision=_REVISION,
+            **question,
+        )
+
+    # --- ablation (METHOD 6) ---
+
+    def ablate(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod,
+        positions: AblationPositions | None,
+        trimmed: bool,
+        sign: Sign,
+    ) -> HeadAblation:
+        """One head ablated on each of the neuron's prompts. See `Explorer.ablate`."""
+        self._check(neuron, head)
+        settings = self._engine.settings
+        rule, preset, seed = settings.activity_rule, settings.preset, settings.seed
+        where = positions or ("all" if preset == "paper" else "peak")
+        prompts = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        sample = MEAN_SAMPLE if method == "mean" else 0
+        question = {
+            "method": method,
+            "positions": where,
+            "trimmed": trimmed,
+            "activity_rule": rule,
+            "preset": preset,
+            "sign": sign,
+            "seed": seed,
+            "sample": sample,
+        }
+
+        def work(model: LookupModel, poll: Poll) -> HeadAblation:
+            from tui_lookups.answering import answers
+
+            mean, drawn = self._mean_z(model, poll) if method == "mean" else (None, 0)
+            return answers.head_ablation(
+                model,
+                neuron,
+                head,
+                prompts,
+                method=method,
+                positions=where,
+                trimmed=trimmed,
+                rule=rule,
+                preset=preset,
+                mean=None if mean is None else mean[head.layer, head.index],
+                seed=seed,
+                sample=drawn,
+                provenance=self._engine.provenance(corpus=True, **question),
+                poll=poll,
+            )
+
+        return self._engine.remembered(
+            "ablation",
+            HeadAblation,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            head=str(head),
+            index=self._scan.key(),
+            revision=_REVISION,
+            **question,
+        )
+
+    def _mean_z(self, model: LookupModel, poll: Poll) -> tuple[npt.NDArray[np.float64], int]:
+        """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over
+        how many prompts it is."""
+        from safetensors.numpy import load, save
+
+        from tui_lookups.answering import answers
+
+        engine = self._engine
+        corpus, seed = engine.corpus(arrays=True), engine.settings.seed
+        drawn = answers.mean_sample(corpus, MEAN_SAMPLE, seed)
+        key = engine.key("head_means", corpus=True, seed=seed, sample=MEAN_SAMPLE)
+        known = engine.cache.get("head_means", key)
+        if known is not None:
+            return load(known)["mean_z"], len(drawn)
+        found = answers.corpus_mean_z(model, corpus, drawn, poll)
+        engine.cache.put("head_means", key, bytes(save({"mean_z": found})))
+        return found, len(drawn)
+
+    def _check(self, neuron: NeuronId, head: HeadId | None) -> None:
+        """Refuse at once what cannot be answered, before minutes of scanning."""
+        self._engine.check_neuron(neuron)
+        if head is not None:
+            self._engine.check_head(head)
+        if self._engine.basis != "folded":
+            raise UnsupportedModelError(
+                "Head attribution needs folded weights: in the raw basis no sum closes.",
+                "Leave out --raw-weights.",
+            )

@@ -1,0 +1,103 @@
+"""Where a neuron is looked at: entries of its prompts list, and the token ids and position of a peak.
+
+No torch: a cached answer is found by its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tui_lookups.analysis.batch_plan import hash_ids
+from tui_lookups.errors import LookupsError
+from tui_lookups.results import Prompt, PromptKind, Sign
+from tui_lookups.storage.index import NeuronRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of a neuron's top prompts, as the index has it. `sign` is -1 where it was ranked by -a."""
+
+    prompt_id: int
+    position: int
+    sign: int
+
+
+def top_entries(record: NeuronRecord, top: int, sign: Sign, part: int | None = None) -> list[Entry]:
+    """A neuron's top prompts for "+", "-" or "both" (one entry a prompt, ranked by sign * a; ties by id).
+
+    `part` 0 (explaining) or 1 (scoring) takes only prompts of that part of the corpus (METHOD 5).
+    """
+    signs = (1, -1) if sign == "both" else (1,) if sign == "+" else (-1,)
+    best: dict[int, tuple[float, Entry]] = {}
+    for each in signs:
+        found = record.top(top, part, sign=each)
+        for value, prompt_id, position in zip(found.values, found.prompt_ids, found.positions, strict=True):
+            merit = each * value
+            if prompt_id not in best or merit > best[prompt_id][0]:
+                best[prompt_id] = (merit, Entry(prompt_id, position, each))
+    ordered = sorted(best.values(), key=lambda pair: (-pair[0], pair[1].prompt_id))
+    return [entry for _, entry in ordered[:top]]
+
+
+def sampled_ids(record: NeuronRecord, kind: PromptKind, top: int, seed: int) -> list[int]:
+    """Prompt ids of a uniform random sample (by phi, highest first; exact ties by id), or of the deciles of
+    phi (lowest first). Fewer than `top` where the index keeps fewer; of the deciles never more than ten."""
+    if kind == "deciles":
+        return list(record.deciles().prompt_ids[:top])
+    sample = record.sample()
+    # A part of a uniform sample, chosen by a hash and not by its order, is a uniform sample again.
+    draws = hash_ids(np.asarray(sample.prompt_ids, np.int64), seed + 2)
+    chosen = np.argsort(draws, kind="stable")[:top]
+    return [
+        sample.prompt_ids[i] for i in sorted(chosen, key=lambda i: (-sample.values[i], sample.prompt_ids[i]))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PeakInput:
+    """Where a neuron is decomposed: the token ids that are run, the position, and which sign fires.
+
+    `trimmed`: the ids are begin-of-text and a trimmed context, rather than the full window.
+    """
+
+    ids: tuple[int, ...]
+    position: int
+    sign: int
+    trimmed: bool = False
+
+    @property
+    def context(self) -> Literal["full", "trimmed"]:
+        """What of a prompt is run, as results name it."""
+        return "trimmed" if self.trimmed else "full"
+
+
+def input_of_prompt(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> PeakInput:
+    """A prompt's peak in its full window, or in begin-of-text plus the trimmed context.
+
+    A prompt that came back untrimmed (METHOD 3) is run as a full window either way. Raises ValueError where
+    the trimmed context is wanted and was not worked out: the full window must not pass for it.
+    """
+    ids = tuple(token.id for token in prompt.tokens)
+    if trimmed and prompt.trimmed is None:
+        raise ValueError(f"the trimmed context of prompt {prompt.prompt_id} is not known")
+    if not trimmed or prompt.trimmed is None or not prompt.trimmed.trimmed:
+        return PeakInput(ids, prompt.peak.position, prompt.sign)
+    kept = (() if bos_id is None else (bos_id,)) + ids[prompt.trimmed.start : prompt.peak.position + 1]
+    return PeakInput(kept, len(kept) - 1, prompt.sign, trimmed=True)
+
+
+def input_of_text(activations: Sequence[float], ids: Sequence[int], *, sign: Sign) -> PeakInput:
+    """The peak of a text given by hand: the first position of the largest activation, by the sign asked for.
+
+    Position 0 never counts (METHOD 3). Raises LookupsError for a text of one token.
+    """
+    if len(ids) < 2:
+        raise LookupsError("The text is one token, and its first position never counts.", "Give more text.")
+    merit = {"+": lambda value: value, "-": lambda value: -value, "both": abs}[sign]
+    position = max(range(1, len(ids)), key=lambda q: merit(activations[q]))
+    negative = sign == "-" or (sign == "both" and activations[position] < 0)
+    return PeakInput(tuple(ids), position, -1 if negative else 1)

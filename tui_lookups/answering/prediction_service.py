@@ -1,0 +1,98 @@
+"""What the model expects after each token of a prompt: the person moves a cursor along the tokens.
+
+1. A prompt of the corpus is run once, whole, and a stretch of its positions around the one asked about is
+   unembedded: a cursor that moves on by a token finds its answer there, and a long prompt of a large
+   vocabulary needs little memory.
+2. Probabilities are a softmax over the whole vocabulary of the logits as the model gives them (a soft cap
+   included), as TransformerLens and Hugging Face do.
+3. A stretch is kept in the cache, and needs no model the next time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.checks import check_prompt_id
+from tui_lookups.answering.engine import Engine
+from tui_lookups.errors import LookupsError
+from tui_lookups.results import PositionPredictions, Prediction, PromptPredictions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+STRETCH = 32
+"""Positions unembedded at once."""
+
+
+class PredictionService:
+    """The predictions of one Explorer. Thread-safe."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def predictions(self, prompt_id: int, position: int, *, top: int) -> PromptPredictions:
+        """Predictions after `position` of a prompt of the corpus, and after those in its stretch.
+
+        Raises LookupsError where there is no such prompt, or it has no such position.
+        """
+        engine = self._engine
+        corpus = engine.corpus(arrays=True)
+        check_prompt_id(prompt_id, corpus.info.prompts)
+        row = corpus.window_tokens(prompt_id).tolist()
+        if not 0 <= position < len(row):
+            raise LookupsError(
+                f"Prompt #{prompt_id} has no position {position}.", f"It has positions 0 to {len(row) - 1}."
+            )
+        first = position - position % STRETCH
+
+        def work(model: LookupModel, poll: Poll) -> PromptPredictions:
+            positions = range(first, min(first + STRETCH, len(row)))
+            found = next_tokens(model, row, positions, top=top, poll=poll)
+            return PromptPredictions(prompt_id, found, engine.provenance(corpus=True, top=top))
+
+        return engine.remembered(
+            "predictions",
+            PromptPredictions,
+            work,
+            corpus=True,
+            prompt=prompt_id,
+            first=first,
+            stretch=STRETCH,
+            top=top,
+        )
+
+
+def next_tokens(
+    model: LookupModel, row: Sequence[int], positions: Sequence[int], *, top: int, poll: Poll
+) -> tuple[PositionPredictions, ...]:
+    """The `top` most probable tokens after each of `positions` of one list of token ids.
+
+    Raises NumericalError where the model gives no probabilities.
+    """
+    import torch
+
+    from tui_lookups.errors import NumericalError
+
+    at = torch.tensor([list(positions)], device=model.device)
+    found = model.log_probabilities(model.batch([row]), at, poll=poll)[0]  # [positions, d_vocab]
+    if not bool(torch.isfinite(found.logsumexp(-1)).all()):
+        raise NumericalError(
+            "The model's next-token probabilities are not finite.", "Load it with --dtype float32."
+        )
+    best = found.topk(min(top, found.shape[-1]), dim=-1)
+    tokens = model.vocabulary.token
+    rows = []
+    for place, position in enumerate(positions):
+        ids, values = best.indices[place].tolist(), best.values[place].exp().tolist()
+        after = row[position + 1] if position + 1 < len(row) else None
+        rows.append(
+            PositionPredictions(
+                position,
+                tuple(Prediction(tokens(id_), value) for id_, value in zip(ids, values, strict=True)),
+                None if after is None else tokens(after),
+                None if after is None else float(found[place, after].exp()),
+            )
+        )
+    return tuple(rows)

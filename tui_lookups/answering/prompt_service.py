@@ -1,0 +1,290 @@
+"""A neuron's prompts as they are shown: from the finished index, or from the scan as far as it has come.
+
+1. The index (or the running scan) gives prompt ids and peaks; one batched forward pass gives every token's
+   activation, another few the trimmed context.
+2. While the scan runs the list is asked for again and again, mostly with the same prompts in it: what was
+   computed is kept in memory, and only new prompts are run.
+3. Once the index is finished the list is kept in the cache, and needs no model the next time.
+4. Random prompts and one of each decile of phi come from the index's sample (METHOD 3); figures at the
+   peaks (METHOD 2) are worked out for any of these lists.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.checks import check_firing_sign
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.peak_inputs import Entry, sampled_ids, top_entries
+from tui_lookups.answering.scan_session import ScanSession
+from tui_lookups.errors import LookupsError, UnsupportedModelError
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import (
+    NeuronPrompts,
+    PeakFigures,
+    Prompt,
+    PromptKind,
+    PromptsWithFigures,
+    Sign,
+    Token,
+)
+from tui_lookups.storage.index import NeuronRecord
+
+if TYPE_CHECKING:
+    from tui_lookups.model.lookup_model import LookupModel, Poll
+
+_MOST_REMEMBERED = 4000
+_AT_ONCE = 4
+"""Prompts built in one job of the model thread."""
+
+
+class PromptService:
+    """The prompts lists of one Explorer. Thread-safe."""
+
+    def __init__(self, engine: Engine, scan: ScanSession) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._lock = threading.Lock()
+        self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
+        self._shown: dict[tuple[NeuronId, int], Prompt] = {}  # as last listed: its heads may be asked for
+
+    def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
+        """The top prompts; with `wait` the corpus is scanned to its end first."""
+        self._check(neuron, top)
+        check_firing_sign(sign, gated=self._engine.model_info().gated)
+        if not wait and self._scan.index() is None:
+            self._scan.start()
+            return self._show(self._build(neuron, top, sign, trim=False))
+        self._scan.wait()
+        found = self._engine.remembered_from(
+            "prompts",
+            NeuronPrompts,
+            lambda: self._build(neuron, top, sign, trim=True),
+            corpus=True,
+            neuron=str(neuron),
+            top=top,
+            sign=sign,
+            preset=self._engine.settings.preset,
+            index=self._scan.key(),
+        )
+        self._keep(neuron, found.prompts)
+        return self._show(found)
+
+    def prompt(self, neuron: NeuronId, rank: int | None, prompt_id: int | None, *, sign: Sign) -> Prompt:
+        """One prompt, by its number in the corpus or by its rank (from 1; the first by default).
+
+        Raises LookupsError when it is not among the neuron's prompts.
+        """
+        if prompt_id is not None:
+            with self._lock:
+                shown = self._shown.get((neuron, prompt_id))
+            if shown is not None:
+                return shown
+        prompts = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        if prompt_id is not None:
+            kinds: tuple[PromptKind, ...] = ("random", "deciles")
+            sampled = (self.sampled(neuron, kind, top=self._scan.top).prompts for kind in kinds)
+            for prompt in chain(prompts, chain.from_iterable(sampled)):  # lists are worked out when reached
+                if prompt.prompt_id == prompt_id:
+                    return prompt
+            raise LookupsError(
+                f"Prompt #{prompt_id} is not among the prompts of {neuron}.", "Open one of its prompts."
+            )
+        wanted = 1 if rank is None else rank
+        if not 1 <= wanted <= len(prompts):
+            raise LookupsError(
+                f"{neuron} has no prompt of rank {wanted}.", f"Its prompts have ranks 1 to {len(prompts)}."
+            )
+        return prompts[wanted - 1]
+
+    def with_trims(self, neuron: NeuronId, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+        """The same prompts, each with its trimmed context: a running scan's list comes without."""
+        missing = [
+            Entry(prompt.prompt_id, prompt.peak.position, prompt.sign)
+            for prompt in prompts
+            if prompt.trimmed is None
+        ]
+        if not missing:
+            return tuple(prompts)
+        found = self._prompts_of(neuron, missing, trim=True)
+        return tuple(
+            prompt
+            if prompt.trimmed is not None
+            else replace(found[prompt.prompt_id, prompt.sign], rank=prompt.rank)
+            for prompt in prompts
+        )
+
+    # --- prompts that are not the highest (METHOD 3), and figures at the peaks (METHOD 2) ---
+
+    def sampled(self, neuron: NeuronId, kind: PromptKind, *, top: int) -> NeuronPrompts:
+        """Prompts of a uniform random sample, by phi, or one of each decile of phi, lowest first."""
+        self._check(neuron, 1)
+        self._scan.wait()
+
+        def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
+            from tui_lookups.answering.answers import build_prompts, place_samples
+
+            corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
+            record = self._scan.require(neuron)
+            ids = sampled_ids(record, kind, top, self._engine.settings.seed)
+            entries = place_samples(model, corpus, neuron, ids, poll)
+            built = build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
+            return self._list(model, record, built, top=top, sign="+", kind=kind)
+
+        found = self._engine.remembered(
+            "sampled",
+            NeuronPrompts,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            top=top,
+            which=kind,
+            seed=self._engine.settings.seed,
+            preset=self._engine.settings.preset,
+            index=self._scan.key(),
+        )
+        return self._show(found)
+
+    def figures(self, shown: NeuronPrompts, kind: PromptKind, token: Token | None) -> PeakFigures:
+        """The figures at the peaks of a list of prompts. Raises UnsupportedModelError in the raw basis."""
+        neuron = shown.neuron
+        if self._engine.basis != "folded":
+            raise UnsupportedModelError(
+                "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
+                "Leave out --raw-weights.",
+            )
+
+        def work(model: LookupModel, poll: Poll) -> PeakFigures:
+            from tui_lookups.analysis.peaks import peak_figures
+
+            rows = peak_figures(model, neuron, shown.prompts, token, poll=poll)
+            provenance = self._engine.provenance(
+                corpus=True, kind=kind, token=None if token is None else token.id
+            )
+            return PeakFigures(neuron, kind, token, rows, provenance)
+
+        return self._engine.remembered(
+            "figures",
+            PeakFigures,
+            work,
+            corpus=True,
+            neuron=str(neuron),
+            which=kind,
+            token=None if token is None else token.id,
+            prompts=[[p.rank, p.prompt_id, p.peak.position, p.sign] for p in shown.prompts],
+        )
+
+    def with_figures(self, shown: NeuronPrompts, kind: PromptKind) -> PromptsWithFigures:
+        """A list of prompts and its figures; in the raw basis a note stands in for the figures."""
+        known = {field.name: getattr(shown, field.name) for field in fields(shown)}
+        try:
+            rows, note = self.figures(shown, kind, None).prompts, ""
+        except UnsupportedModelError as error:
+            rows, note = (), error.message
+        return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
+
+    def _build(self, neuron: NeuronId, top: int, sign: Sign, *, trim: bool) -> NeuronPrompts:
+        """The list from what is known now; the scan waits meanwhile."""
+        engine = self._engine
+        with engine.thread.holding_background():
+            record = engine.on_model(lambda model, poll: self._scan.require(neuron))
+            entries = top_entries(record, top, sign)
+            found = self._prompts_of(neuron, entries, trim=trim)
+            ranked = [
+                replace(found[entry.prompt_id, entry.sign], rank=rank)
+                for rank, entry in enumerate(entries, 1)
+            ]
+            return engine.on_model(
+                lambda model, poll: self._list(model, record, ranked, top=top, sign=sign, kind="top")
+            )
+
+    def _prompts_of(
+        self, neuron: NeuronId, entries: Sequence[Entry], *, trim: bool
+    ) -> dict[tuple[int, int], Prompt]:
+        """Prompts by id and sign, of which only those are run that were not run before.
+
+        A few at a time, so that another question need not wait for all of them.
+        """
+        from tui_lookups.answering.answers import build_prompts
+
+        engine = self._engine
+        preset, corpus = engine.settings.preset, engine.corpus(arrays=True)
+        found = self._known(neuron, entries, trim)
+        missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
+        for start in range(0, len(missing), _AT_ONCE):
+            few = missing[start : start + _AT_ONCE]
+
+            def build(model: LookupModel, poll: Poll, few: Sequence[Entry] = few) -> list[Prompt]:
+                return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
+
+            built = engine.on_model(build)
+            self._keep(neuron, built)
+            found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+        return found
+
+    def _known(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
+        """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""
+        with self._lock:
+            kept = [self._built.get((neuron, entry.prompt_id, entry.sign)) for entry in entries]
+        return {
+            (prompt.prompt_id, prompt.sign): prompt
+            for prompt in kept
+            if prompt is not None and (prompt.trimmed is not None or not trim)
+        }
+
+    def _list(
+        self,
+        model: LookupModel,
+        record: NeuronRecord,
+        prompts: Sequence[Prompt],
+        *,
+        top: int,
+        sign: Sign,
+        kind: PromptKind,
+    ) -> NeuronPrompts:
+        from tui_lookups.analysis.congruence import neuron_tokens
+
+        best = neuron_tokens(model, record.neuron, 1)[0][0]
+        return NeuronPrompts(
+            neuron=record.neuron,
+            top_token=model.vocabulary.token(best.id),
+            top_congruence=best.congruence,
+            stats=record.stats(),
+            prompts=tuple(prompts),
+            scanned_prompts=record.prompts,
+            total_prompts=self._engine.corpus().info.prompts,
+            provenance=self._engine.provenance(
+                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind
+            ),
+        )
+
+    def _check(self, neuron: NeuronId, top: int) -> None:
+        self._engine.check_neuron(neuron)
+        if neuron.layer not in self._engine.layers():
+            raise LookupsError(
+                f"Layer {neuron.layer} of {neuron} is not among the layers that are scanned.",
+                "Leave out --layers, or name that layer too.",
+            )
+        if top > self._scan.top:
+            raise LookupsError(
+                f"The index keeps {self._scan.top} prompts per neuron, and {top} were asked for.",
+                "Set LOOKUPS_TOP (or top in config.toml) to keep more; the corpus is then scanned again.",
+            )
+
+    def _show(self, found: NeuronPrompts) -> NeuronPrompts:
+        with self._lock:
+            if len(self._shown) > _MOST_REMEMBERED:
+                self._shown.clear()
+            self._shown.update({(found.neuron, prompt.prompt_id): prompt for prompt in found.prompts})
+        return found
+
+    def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
+        with self._lock:
+            if len(self._built) > _MOST_REMEMBERED:
+                self._built.clear()
+            for prompt in prompts:
+                self._built[neuron, prompt.prompt_id, prompt.sign] = prompt
