@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.tui.canned import MODEL, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts
+from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts, why_no_head
 
 NEURON = NeuronId(3, 5)
 
@@ -35,6 +35,30 @@ def test_a_head_that_does_not_reach_the_neuron() -> None:
     heads = explorer.heads(NEURON, prompt=1)
     assert "does not reach" in head_facts(HeadId(4, 0), heads, None)[0]
     assert "does not reach" in overview_facts(HeadId(4, 0), explorer.heads_overview(NEURON))[0]
+
+
+def test_a_head_of_the_own_layer_says_the_true_reason() -> None:
+    own, later = HeadId(3, 1), HeadId(4, 0)
+    beside = replace(MODEL, own_layer=False)
+    assert why_no_head(MODEL, NEURON, own) == ""
+    assert why_no_head(MODEL, NEURON, HeadId(2, 1), "paper") == ""
+    assert "beside the MLP" in why_no_head(beside, NEURON, own)
+    assert "Preset paper leaves out" in why_no_head(MODEL, NEURON, own, "paper")
+    assert "beside the MLP" in why_no_head(beside, NEURON, own, "paper"), "no preset would bring it back"
+    assert "writes after the neuron has read" in why_no_head(beside, NEURON, later)
+
+    explorer = CannedExplorer()
+    heads, overview = explorer.heads(NEURON, prompt=1), explorer.heads_overview(NEURON)
+    provenance = heads.provenance
+    for other, reason in (
+        (replace(provenance, model=beside), "It runs beside the neuron's MLP."),
+        (replace(provenance, parameters={"preset": "paper"}), "Preset paper: no own-layer heads"),
+    ):
+        on_one = replace(heads, heads=tuple(h for h in heads.heads if h.layer < 3), provenance=other)
+        over_all = replace(overview, heads=tuple(h for h in overview.heads if h.layer < 3), provenance=other)
+        assert head_facts(own, on_one, None)[1] == reason
+        assert overview_facts(own, over_all)[1] == reason
+        assert head_facts(later, on_one, None)[1] == "It runs after the neuron's MLP."
 
 
 def test_gated_models_show_both_shares() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.tui.canned import CannedExplorer
+from tests.tui.canned import MODEL, CannedExplorer
 from tests.tui.canned_explanations import TEXT
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
@@ -87,6 +89,15 @@ async def test_a_head_that_does_not_reach_the_neuron_is_refused() -> None:
         app.walk_screen.walk.neuron = NeuronId(2, 1)
         await press(pilot, "e")
         assert "does not reach" in hints(app)
+
+
+async def test_a_head_that_runs_beside_the_mlp_is_refused_for_that() -> None:
+    async with running(CannedExplorer(model=replace(MODEL, own_layer=False))) as (app, pilot):
+        await press(pilot, "3")
+        app.screen.query_one(HeadGrid).go_to(HeadId(5, 1))
+        await press(pilot, "e")
+        assert hints(app).startswith("L5.H1 does not reach L5.N371: in this model attention runs beside")
+        assert app.screen is app.walk_screen
 
 
 async def test_the_head_under_the_cursor_is_meant_while_its_message_is_on_the_way() -> None:

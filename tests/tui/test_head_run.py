@@ -65,7 +65,7 @@ async def test_a_run_goes_on_when_its_screen_is_closed_and_c_stops_it() -> None:
         await press(pilot, "escape")
         assert run.running
         await press(pilot, "e")
-        assert "all heads of L5.N371 are asked about" in hints(app)
+        assert "a run over all heads of L5.N371 is in progress" in hints(app)
         await press(pilot, "1", "down", "enter", "W")
         assert run.neuron == NEURON, "the run's own table is shown"
         await press(pilot, "c")

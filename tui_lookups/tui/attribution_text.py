@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui_lookups.ids import left_out_by_paper, out_of_reach
+from tui_lookups.tui.head_rows import signed
+
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
-    from tui_lookups.results import HeadAttribution, HeadAttributions, HeadMean, HeadOverview
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        HeadAttribution,
+        HeadAttributions,
+        HeadMean,
+        HeadOverview,
+        ModelInfo,
+        Provenance,
+    )
 
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
 
@@ -23,12 +33,7 @@ def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
     ]
     target = f"{_TARGETS[heads.target.name]} {heads.target.value:.2f}"
     total = f"= {heads.sum:.2f} ({target}, rest {_plain(heads.remainder)})"
-    return (*(f"{name} {_signed(value)}" for name, value in parts), total)
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.2f}"
-    return "+0.00" if text == "-0.00" else text
+    return (*(f"{name} {signed(value)}" for name, value in parts), total)
 
 
 def _plain(value: float) -> str:
@@ -42,11 +47,11 @@ def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | N
     """Lines about one head on one prompt, and over the neuron's prompts where that is known."""
     found = find_head(head, heads)
     if found is None:
-        return (f"{head} does not reach {heads.neuron}", "It runs after the neuron's MLP.")
+        return _not_behind(head, heads.neuron, heads.provenance)
     share = f" ({found.attribution / heads.target.value:.0%})" if heads.target.value else ""
-    lines = [f"{_signed(found.attribution)} of {heads.target.value:.2f}{share}, direct"]
+    lines = [f"{signed(found.attribution)} of {heads.target.value:.2f}{share}, direct"]
     if found.gate is not None and found.up is not None:
-        lines.append(f"by gate {_signed(found.gate)}, by up {_signed(found.up)}")
+        lines.append(f"by gate {signed(found.gate)}, by up {signed(found.up)}")
     rule = "among the top 3"
     if heads.activity_rule == "2sd":
         average = sum(each.attribution for each in heads.heads) / len(heads.heads)
@@ -64,16 +69,16 @@ def overview_facts(head: HeadId, overview: HeadOverview) -> tuple[str, ...]:
     """Lines about one head over all of a neuron's prompts."""
     mean = find_mean(head, overview)
     if mean is None:
-        return (f"{head} does not reach {overview.neuron}", "It runs after the neuron's MLP.")
+        return _not_behind(head, overview.neuron, overview.provenance)
     return (
-        f"mean {_signed(mean.mean_attribution)}, direct",
+        f"mean {signed(mean.mean_attribution)}, direct",
         _active_in(mean, overview),
         *_worth(mean, overview.context),
     )
 
 
 def _mean_facts(mean: HeadMean, overview: HeadOverview) -> list[str]:
-    facts = [f"{_active_in(mean, overview)}, mean over all {_signed(mean.mean_attribution)}"]
+    facts = [f"{_active_in(mean, overview)}, mean over all {signed(mean.mean_attribution)}"]
     if mean.worth_explaining:
         facts.extend(_worth(mean, overview.context))
     return facts
@@ -98,6 +103,36 @@ def text_of(context: str) -> str:
 def texts_of(context: str) -> str:
     """As `text_of`, of all of a neuron's prompts."""
     return text_of(context) + "s"
+
+
+def preset_of(provenance: Provenance) -> str:
+    """The preset that an answer was worked out by."""
+    return str(provenance.parameters.get("preset") or "default")
+
+
+def why_no_head(model: ModelInfo, neuron: NeuronId, head: HeadId, preset: str = "default") -> str:
+    """Why a head is not among those behind a neuron, in a sentence; empty where it is (METHOD 4).
+
+    A head of the neuron's own layer reaches it only where attention runs before the MLP, and even there
+    preset paper leaves it out, as the authors did.
+    """
+    if head.layer < neuron.layer:
+        return ""
+    if head.layer > neuron.layer:
+        last = neuron.layer if model.own_layer else neuron.layer - 1
+        return out_of_reach(head, neuron, last).message
+    if not model.own_layer:
+        return f"{head} does not reach {neuron}: in this model attention runs beside the MLP of its layer."
+    return left_out_by_paper(head, neuron).message if preset == "paper" else ""
+
+
+def _not_behind(head: HeadId, neuron: NeuronId, provenance: Provenance) -> tuple[str, str]:
+    """As `why_no_head`, in two lines that fit beside the grid."""
+    if head.layer == neuron.layer and not provenance.model.own_layer:
+        return f"{head} does not reach {neuron}", "It runs beside the neuron's MLP."
+    if head.layer == neuron.layer and preset_of(provenance) == "paper":
+        return f"{head} is left out", "Preset paper: no own-layer heads"
+    return f"{head} does not reach {neuron}", "It runs after the neuron's MLP."
 
 
 def find_head(head: HeadId, heads: HeadAttributions) -> HeadAttribution | None:

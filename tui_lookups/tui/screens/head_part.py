@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
-from tui_lookups.ids import out_of_reach
+from tui_lookups.tui.attribution_text import preset_of, why_no_head
 from tui_lookups.tui.history import Place
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -40,10 +40,10 @@ class HeadPart(WalkBase):
             )
         elif walk.heads is None and walk.overview is None and self._heads_are_coming:
             self.say("The heads are still being worked out.")
-        elif walk.head is None or (walk.heads is None and walk.overview is None):
+        elif walk.head is None or (known := walk.heads or walk.overview) is None:
             self.say(f"Choose a head first: {self.key('walk.heads-pane')} shows those behind the neuron.")
-        elif walk.head.layer > walk.neuron.layer:
-            self.say(out_of_reach(walk.head, walk.neuron, walk.neuron.layer).message)
+        elif why := why_no_head(known.provenance.model, walk.neuron, walk.head, preset_of(known.provenance)):
+            self.say(why)
         else:
             return walk.neuron, walk.head
         return None
@@ -56,11 +56,11 @@ class HeadPart(WalkBase):
         """As `_chosen`, where no request is under way."""
         job = self.explanations.job
         if self.head_run.running:
-            about = f"all heads of {self.head_run.neuron} are asked about"
+            about = f"a run over all heads of {self.head_run.neuron} is in progress"
             self.say(f"One run at a time: {about}; {self.key('head.all_heads')} shows it.")
             return None
         if job is not None:
-            about = f"{job.head} of {job.neuron} is being asked about"
+            about = f"a request about {job.head} of {job.neuron} is in progress"
             self.say(f"One request at a time: {about}; {self.key('walk.back')} stops it.")
             return None
         return self._chosen()
