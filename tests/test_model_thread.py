@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -136,6 +137,34 @@ def test_a_running_job_is_told_by_its_poll(thread: ModelThread) -> None:
         job.result(WAIT)
     thread.run(lambda _: None)
     assert told == [1]
+
+
+def test_ctrl_c_while_waiting_cancels_the_job_so_that_the_next_one_is_not_held_up(
+    thread: ModelThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, begun = CancelToken(), threading.Event()
+
+    def interrupted(future: Future[object], timeout: float | None = None) -> None:
+        assert begun.wait(WAIT)
+        raise KeyboardInterrupt
+
+    def work(poll: Poll) -> None:
+        begun.set()
+        poll_for_ever(poll)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thread.run(work, token=token)
+    assert token.cancelled
+    assert thread.submit(lambda _: "next").result(WAIT) == "next"
+
+
+def test_what_a_job_raises_cancels_nothing_else_of_its_question(thread: ModelThread) -> None:
+    token = CancelToken()
+    with pytest.raises(ZeroDivisionError):
+        thread.run(lambda _: 1 // 0, token=token)
+    assert not token.cancelled
 
 
 def test_a_late_result_is_dropped(thread: ModelThread) -> None:

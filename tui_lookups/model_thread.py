@@ -154,10 +154,20 @@ class ModelThread:
         priority: Priority = Priority.INTERACTIVE,
         token: CancelToken | None = None,
     ) -> T:
-        """Run a job and wait for its answer; inline when this is the model thread already."""
+        """Run a job and wait for its answer; inline when this is the model thread already.
+
+        Ctrl-C while it waits cancels the job: the next question would have to wait for it.
+        """
+        token = token or CancelToken()
         if threading.current_thread() is self._thread:
-            return work(self._poll_for(token or CancelToken()))
-        return self.submit(work, priority, token).result()
+            return work(self._poll_for(token))
+        job = self.submit(work, priority, token)
+        try:
+            return job.result()
+        except BaseException:
+            if not job.done():  # not what the job raised, which says nothing of the token's other jobs
+                token.cancel()
+            raise
 
     def set_background(self, step: BackgroundStep | None) -> None:
         """What to do when no job waits. Replacing it, or None, makes the poll of the running step raise."""
