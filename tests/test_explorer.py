@@ -325,6 +325,25 @@ def test_a_failed_question_hands_over_its_error(explorer: Explorer) -> None:
     assert isinstance(failures[0], BadIdError)
 
 
+def test_the_first_prompts_are_told_before_the_list_is_worked_out(tmp_path: Path, corpus: str) -> None:
+    told: list[NeuronPrompts] = []
+    fresh = Explorer(load_settings(cache_dir=tmp_path, corpus=corpus, threads=1, device="cpu"))
+    try:
+        whole = fresh.prompts(NeuronId(4, 1), so_far=told.append)
+        lengths = [len(part.prompts) for part in told]
+        assert lengths == sorted(set(lengths))
+        assert 0 < lengths[0] < 6
+        assert lengths[-1] < len(whole.prompts)
+        for part in told:
+            assert part.prompts == whole.prompts[: len(part.prompts)]
+            assert replace(part, prompts=whole.prompts) == whole
+        told.clear()
+        assert fresh.prompts(NeuronId(4, 1), so_far=told.append) == whole
+        assert told == [], "the cache has all of it at once"
+    finally:
+        fresh.close()
+
+
 def test_live_prompts_improve_until_they_are_the_index(
     tmp_path: Path, explorer: Explorer, corpus: str
 ) -> None:

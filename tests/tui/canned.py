@@ -318,7 +318,14 @@ class CannedExplorer:
             self.provenance(),
         )
 
-    def prompts(self, neuron: NeuronId, *, top: int | None = None, wait: bool = True) -> NeuronPrompts:
+    def prompts(
+        self,
+        neuron: NeuronId,
+        *,
+        top: int | None = None,
+        wait: bool = True,
+        so_far: Callable[[NeuronPrompts], None] | None = None,
+    ) -> NeuronPrompts:
         self._called("prompts", neuron)
         if neuron.layer >= LAYERS or neuron.index >= NEURONS:
             raise BadIdError(f"{neuron} does not exist.", f"The model has {LAYERS} layers of {NEURONS}.")

@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.checks import check_firing_sign
@@ -52,18 +52,29 @@ class PromptService:
         self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
         self._shown: dict[tuple[NeuronId, int], Prompt] = {}  # as last listed: its heads may be asked for
 
-    def prompts(self, neuron: NeuronId, *, top: int, sign: Sign, wait: bool) -> NeuronPrompts:
-        """The top prompts; with `wait` the corpus is scanned to its end first."""
+    def prompts(
+        self,
+        neuron: NeuronId,
+        *,
+        top: int,
+        sign: Sign,
+        wait: bool,
+        so_far: Callable[[NeuronPrompts], None] | None = None,
+    ) -> NeuronPrompts:
+        """The top prompts; with `wait` the corpus is scanned to its end first.
+
+        `so_far` is told the beginning of the list, as far as it is worked out.
+        """
         self._check(neuron, top)
         check_firing_sign(sign, gated=self._engine.model_info().gated)
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._show(self._build(neuron, top, sign, trim=False))
+            return self._show(self._build(neuron, top, sign, trim=False, so_far=so_far))
         self._scan.wait()
         found = self._engine.remembered_from(
             "prompts",
             NeuronPrompts,
-            lambda: self._build(neuron, top, sign, trim=True),
+            lambda: self._build(neuron, top, sign, trim=True, so_far=so_far),
             corpus=True,
             neuron=str(neuron),
             top=top,
@@ -187,27 +198,49 @@ class PromptService:
             rows, note = (), error.message
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
 
-    def _build(self, neuron: NeuronId, top: int, sign: Sign, *, trim: bool) -> NeuronPrompts:
+    def _build(
+        self,
+        neuron: NeuronId,
+        top: int,
+        sign: Sign,
+        *,
+        trim: bool,
+        so_far: Callable[[NeuronPrompts], None] | None,
+    ) -> NeuronPrompts:
         """The list from what is known now; the scan waits meanwhile."""
         engine = self._engine
-        with engine.thread.holding_background():
-            record = engine.on_model(lambda model, poll: self._scan.require(neuron))
-            entries = top_entries(record, top, sign)
-            found = self._prompts_of(neuron, entries, trim=trim)
+
+        def listed(found: dict[tuple[int, int], Prompt]) -> NeuronPrompts:
+            """The list up to the first prompt that is not known yet."""
+            known = takewhile(lambda entry: (entry.prompt_id, entry.sign) in found, entries)
             ranked = [
-                replace(found[entry.prompt_id, entry.sign], rank=rank)
-                for rank, entry in enumerate(entries, 1)
+                replace(found[entry.prompt_id, entry.sign], rank=rank) for rank, entry in enumerate(known, 1)
             ]
             return engine.on_model(
                 lambda model, poll: self._list(model, record, ranked, top=top, sign=sign, kind="top")
             )
 
+        def tell(found: dict[tuple[int, int], Prompt]) -> None:
+            if so_far is not None and len(found) < len(entries):
+                so_far(self._show(listed(found)))
+
+        with engine.thread.holding_background():
+            record = engine.on_model(lambda model, poll: self._scan.require(neuron))
+            entries = top_entries(record, top, sign)
+            return listed(self._prompts_of(neuron, entries, trim=trim, tell=tell))
+
     def _prompts_of(
-        self, neuron: NeuronId, entries: Sequence[Entry], *, trim: bool
+        self,
+        neuron: NeuronId,
+        entries: Sequence[Entry],
+        *,
+        trim: bool,
+        tell: Callable[[dict[tuple[int, int], Prompt]], None] = lambda _: None,
     ) -> dict[tuple[int, int], Prompt]:
         """Prompts by id and sign, of which only those are run that were not run before.
 
-        A few at a time, so that another question need not wait for all of them.
+        A few at a time, so that another question need not wait for all of them; `tell` is given what there
+        is after each few.
         """
         from tui_lookups.answering.answers import build_prompts
 
@@ -224,6 +257,7 @@ class PromptService:
             built = engine.on_model(build)
             self._keep(neuron, built)
             found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+            tell(found)
         return found
 
     def _known(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:

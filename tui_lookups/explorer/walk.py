@@ -134,7 +134,13 @@ class Walk(Opened):
         )
 
     def prompts(
-        self, neuron: NeuronId, *, top: int | None = None, sign: Sign | None = None, wait: bool = True
+        self,
+        neuron: NeuronId,
+        *,
+        top: int | None = None,
+        sign: Sign | None = None,
+        wait: bool = True,
+        so_far: Callable[[NeuronPrompts], None] | None = None,
     ) -> NeuronPrompts:
         """A neuron's highest-activating prompts, with every token's activation and the trimmed context.
 
@@ -143,8 +149,12 @@ class Walk(Opened):
             sign: "+" by activation, "-" by its negative, "both" by the larger of the two; "+" for plain and
                 "both" for gated MLPs by default (METHOD 2, Sign).
             wait: scan to the end first; otherwise answer with what the running scan has so far.
+            so_far: told the beginning of the list as it is worked out, a few prompts at a time, on this
+                thread.
         """
-        return self._prompts.prompts(neuron, top=self._kept(top), sign=self._sign(sign), wait=wait)
+        return self._prompts.prompts(
+            neuron, top=self._kept(top), sign=self._sign(sign), wait=wait, so_far=so_far
+        )
 
     def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
         """What the neuron does when it is not at its maximum: "random" prompts, or one of each "deciles".

@@ -129,7 +129,14 @@ class ExplorerLike(Protocol):
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens: ...
 
-    def prompts(self, neuron: NeuronId, *, top: int | None = None, wait: bool = True) -> NeuronPrompts: ...
+    def prompts(
+        self,
+        neuron: NeuronId,
+        *,
+        top: int | None = None,
+        wait: bool = True,
+        so_far: Callable[[NeuronPrompts], None] | None = None,
+    ) -> NeuronPrompts: ...
 
     def heads(
         self,

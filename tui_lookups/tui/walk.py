@@ -11,6 +11,7 @@ Knows no widget: it asks through `Queries`, keeps the answers, and tells its lis
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.walk_heads import WalkHeads
@@ -172,7 +173,7 @@ class Walk(WalkHeads):
         if self.prompts is None or wanted is None:
             return None
         found = any(prompt.prompt_id == wanted for prompt in self.prompts.prompts)
-        if found or self.prompts.complete:
+        if found or (self._prompts_whole and self.prompts.complete):
             self.wanted_prompt = None
         return wanted if found else None
 
@@ -186,10 +187,18 @@ class Walk(WalkHeads):
     def _ask_prompts(self, neuron: NeuronId) -> None:
         kind = self.kind
 
+        def heard(prompts: NeuronPrompts) -> None:
+            """The first few of a list; of one that is on screen already the rest stays until all is known."""
+            if self.prompts is None or len(self.prompts.prompts) < len(prompts.prompts):
+                shown(prompts, whole=False)
+
         def done(prompts: NeuronPrompts) -> None:
-            if prompts == self.prompts:
+            shown(prompts, whole=True)
+
+        def shown(prompts: NeuronPrompts, *, whole: bool) -> None:
+            if prompts == self.prompts and whole == self._prompts_whole:
                 return
-            self.prompts = prompts
+            self.prompts, self._prompts_whole = prompts, whole
             if self.overview is not None and self.kind == "top":  # it was over fewer prompts
                 self.overview = None
                 self.open_overview()
@@ -197,15 +206,15 @@ class Walk(WalkHeads):
                 self.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
                 self.heads = self.sources = None
             self._changed("prompts")
-            if self.figures is None and (kind != "top" or prompts.complete):
+            if self.figures is None and whole and (kind != "top" or prompts.complete):
                 self._ask_figures(neuron, kind)
 
-        def question() -> NeuronPrompts:
+        def question(tell: Callable[[NeuronPrompts], None]) -> NeuronPrompts:
             if kind == "top":
-                return self._explorer.prompts(neuron, wait=False)
+                return self._explorer.prompts(neuron, wait=False, so_far=tell)
             return self._explorer.sampled_prompts(neuron, kind)
 
-        self._ask("prompts", question, done)
+        self._ask_telling("prompts", question, heard, done)
 
     def _ask_figures(self, neuron: NeuronId, kind: PromptKind) -> None:
         def done(figures: PeakFigures) -> None:

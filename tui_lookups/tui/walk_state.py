@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.queries import Queries
 
 T = TypeVar("T")
+S = TypeVar("S")
 Part = Literal[
     "story",
     "neurons",
@@ -67,6 +68,7 @@ class WalkState:
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
         self.prompts: NeuronPrompts | None = None
+        self._prompts_whole = False  # whether `prompts` is the list, not the first few of one
         self.kind: PromptKind = "top"
         self.figures: PeakFigures | None = None
         self.prompt_id: int | None = None
@@ -99,6 +101,17 @@ class WalkState:
         return self._queries.waiting(part)
 
     def _ask(self, part: Part, question: Callable[[], T], done: Callable[[T], None]) -> None:
+        self._ask_telling(part, lambda tell: question(), lambda news: None, done)
+
+    def _ask_telling(
+        self,
+        part: Part,
+        question: Callable[[Callable[[S], None]], T],
+        heard: Callable[[S], None],
+        done: Callable[[T], None],
+    ) -> None:
+        """As `_ask`; what `question` tells on the way comes to `heard`."""
+
         def answered(result: T) -> None:
             self.errors.pop(part, None)
             done(result)
@@ -108,4 +121,4 @@ class WalkState:
             self._changed(part)
 
         self.errors.pop(part, None)
-        self._queries.ask(part, question, answered, failed)
+        self._queries.ask_telling(part, question, heard, answered, failed)
