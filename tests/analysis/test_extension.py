@@ -15,6 +15,7 @@ from tests.analysis.fake_model import N_LAYERS, FakeModel, MemoryCorpus, random_
 from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.analysis.scan import Scan, run_scan
 from tui_lookups.corpus.digest import WindowDigest
+from tui_lookups.errors import UnavailableError
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanIndex
 
@@ -247,3 +248,23 @@ def test_a_damaged_earlier_index_is_passed_over(tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\xff")
     ArrayFolder(tmp_path / "d").drop()
     assert run_scan(scan_of(model, whole, tmp_path / "e")).manifest.extended_from == 0
+
+
+def test_an_earlier_index_that_cannot_be_read_now_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, (shorter, whole) = FakeModel(), corpora(40, 20)
+    run_scan(scan_of(model, shorter, tmp_path / "a"))
+    read = ScanIndex.layer
+
+    def refuses_the_earlier(index: ScanIndex, layer: int):
+        if index.folder == tmp_path / "a":
+            raise UnavailableError("It could not be read: too many open files.", "See to that and ask again.")
+        return read(index, layer)
+
+    monkeypatch.setattr(ScanIndex, "layer", refuses_the_earlier)
+    scan = scan_of(model, whole, tmp_path / "b")
+    index = run_scan(scan)
+    assert index.manifest.extended_from == 0
+    assert "too many open files" in scan.problems[0]
+    check_same(index, run_scan(scan_of(model, whole, tmp_path / "other" / "scratch")))

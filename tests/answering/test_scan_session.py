@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tui_lookups.analysis.scan import Scan
-from tui_lookups.errors import LookupsError
+from tui_lookups.analysis.scan_state import ScanState
+from tui_lookups.errors import LookupsError, UnavailableError
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import ScanProgress
 from tui_lookups.settings import load_settings
+from tui_lookups.storage.arrays import ArrayFolder
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,60 @@ def test_the_scan_of_another_process_is_followed_from_checkpoint_to_checkpoint(
         may_go_on.set()
         first.close()
         second.close()
+
+
+def refused(*_: object, **__: object) -> None:
+    raise UnavailableError("keys.npy could not be read: too many open files.", "See to that and ask again.")
+
+
+def test_a_checkpoint_that_cannot_be_read_for_a_moment_does_not_keep_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next question scans on, instead of waiting for ever on a lock of its own process."""
+    settings = load_settings(
+        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=0.001
+    )
+
+    class Enough(Exception):
+        pass
+
+    def hear(progress: ScanProgress) -> None:
+        if progress.prompts:
+            raise Enough
+
+    first = Explorer(settings)
+    try:
+        with pytest.raises(Enough):
+            first.scan(hear)
+    finally:
+        first.close()
+    explorer = Explorer(settings)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(ScanState, "load_arrays", refused)
+            with pytest.raises(UnavailableError) as kept:  # and with its traceback the scan, as in a notebook
+                explorer.scan()
+        assert "too many open files" in str(kept.value)
+        (folder,) = (tmp_path / "indexes").iterdir()
+        assert not ArrayFolder(folder).held()
+        assert explorer.scan().resumed_from > 0
+    finally:
+        explorer.close()
+
+
+def test_a_look_at_another_process_that_fails_for_a_moment_ends_no_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = Explorer(load_settings(cache_dir=tmp_path, device="cpu", threads=1, layers="0"))
+    try:
+        session = explorer._scan
+        folder = explorer._engine.cache.folder("indexes") / session.key()
+        with monkeypatch.context() as patch, ArrayFolder(folder).writing() as elsewhere:
+            assert elsewhere is not None
+            patch.setattr(ArrayFolder, "manifest", refused)
+            session._follow(folder)
+            assert session.progress is not None
+            assert (session.progress.state, session.progress.prompts) == ("waiting", 0)
+        assert explorer.scan().prompts > 0
+    finally:
+        explorer.close()

@@ -80,6 +80,7 @@ def state_of(
         sample: the prompt ids of the new scan's sample, ascending; those the index cannot have stay NaN.
     Raises:
         CacheError: the index is damaged, or does not hold what it should.
+        UnavailableError: it cannot be read now.
     """
     manifest = index.manifest
     known = index.sample_prompts().astype(np.int64)

@@ -34,7 +34,7 @@ from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
 from tui_lookups.analysis.scan_subject import Windows as Windows
 from tui_lookups.analysis.scan_subject import first_manifest
 from tui_lookups.analysis.top_k import MAX_PROMPTS
-from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError
+from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, UnavailableError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import Poll, no_poll
 from tui_lookups.results import ScanProgress
@@ -142,7 +142,8 @@ class ScanLedger:
     def resume(self) -> int:
         """Take the folder's lock and whatever a killed scan left; the number of prompts found there.
 
-        What cannot be used is told in `problems` and overwritten. Raises ScanBusyError, CacheError.
+        What cannot be used is told in `problems` and overwritten. Raises ScanBusyError, CacheError;
+        UnavailableError when what is there cannot be read now.
         """
         if self._writer is None and self._index is None:
             writer = self._resources.enter_context(ArrayFolder(self.folder).writing())
@@ -185,13 +186,13 @@ class ScanLedger:
         self.resumed_from = found.prompts
 
     def _start_anew(self) -> None:
-        """From the longest earlier index that is sound, else from nothing."""
+        """From the longest earlier index that is sound and can be read now, else from nothing."""
         asked = self._manifest
         for base in self._earlier.find(asked) if self._earlier is not None else ():
             self._plan_for(asked.batch_tokens, asked.seed, base.manifest.prompts)
             try:
                 self._state = state_of(base, asked.layers, asked.top, self._sample, self._state_on)
-            except CacheError as error:
+            except (CacheError, UnavailableError) as error:
                 self.problems += (f"The index of an earlier corpus cannot be used: {error.message}",)
                 continue
             self._manifest = replace(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.answering.worker_pool import WorkerPool
-from tui_lookups.errors import CacheError, Cancelled, LookupsError, as_lookups_error
+from tui_lookups.errors import CacheError, Cancelled, LookupsError, UnavailableError, as_lookups_error
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Poll, Priority
 from tui_lookups.results import ScanProgress
@@ -193,6 +193,9 @@ class ScanSession:
             scan.close()
             self._follow(scan.folder)
             return
+        except BaseException:
+            scan.close()  # else the next scan would wait for ever on a lock of our own
+            raise
         for problem in scan.problems:
             _log.warning("%s", problem)
         self._scan = scan
@@ -233,7 +236,7 @@ class ScanSession:
         try:
             committed = ArrayFolder(folder).manifest()
             found = None if committed is None else ScanManifest.from_plain(committed.description)
-        except CacheError:  # whoever scans there finds out, and says so
+        except (CacheError, UnavailableError):  # whoever scans there finds out, and says so
             found = None
         prompts, tokens, seconds = (found.prompts, found.tokens, found.seconds) if found else (0, 0, 0.0)
         # What was taken over from an earlier index took no time.
