@@ -112,3 +112,25 @@ def test_damaged_bytes_never_give_a_wrong_answer_long(
     scene: Scene, tmp_path: Path, once_loaded: None
 ) -> None:
     flip_and_ask(scene, tmp_path, range(SHORT, SHORT + LONG))
+
+
+def test_damaged_tokens_under_a_finished_index_are_made_again_for_examples(
+    scene: Scene, tmp_path: Path, once_loaded: None
+) -> None:
+    """Nothing else would: the scan is done, and explaining and scoring ask for nothing but examples."""
+    cache = scene.copied(tmp_path / "cache")
+    (tokens,) = cache.glob("corpora/*/*.tokens.*.npy")
+    data = bytearray(tokens.read_bytes())
+    data[-1] ^= 1
+    tokens.write_bytes(data)
+    explorer, untouched = scene.explorer(cache), scene.explorer(scene.copied(tmp_path / "right"))
+    try:
+        found, right = (
+            each._services.explaining._examples.examples(scenes.OTHER, "scoring")
+            for each in (explorer, untouched)
+        )
+        assert found.examples
+        assert found == right
+    finally:
+        explorer.close()
+        untouched.close()

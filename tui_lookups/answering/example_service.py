@@ -18,6 +18,7 @@ from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
 
 if TYPE_CHECKING:
+    from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.model.lookup_model import LookupModel, Poll
 
 _PARTS: tuple[Part, ...] = ("explaining", "scoring")  # in the order of the index's parts
@@ -75,17 +76,22 @@ class ExampleService:
         self._scan.wait()
         provenance = self.provenance()
 
-        def work(model: LookupModel, poll: Poll) -> NeuronExamples:
+        def work(model: LookupModel, poll: Poll, corpus: Corpus) -> NeuronExamples:
             from tui_lookups.answering import answers
 
             entries = top_entries(self._scan.require(neuron), self._scan.top, sign, _PARTS.index(part))
-            corpus, rule, preset = self._engine.corpus(), settings.activity_rule, settings.preset
+            rule, preset = settings.activity_rule, settings.preset
             prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
             heads, found = answers.examples(model, neuron, prompts, rule=rule, preset=preset, poll=poll)
             return NeuronExamples(neuron, part, heads, rule, found, provenance)
 
-        return self._engine.remembered(
-            "examples", NeuronExamples, work, corpus=True, neuron=str(neuron), part=part, sign=sign,
+        def produce() -> NeuronExamples:
+            # Not on the model thread, where tokenising a damaged corpus anew would hold up every question.
+            corpus = self._engine.corpus(arrays=True)
+            return self._engine.on_model(lambda model, poll: work(model, poll, corpus))
+
+        return self._engine.remembered_from(
+            "examples", NeuronExamples, produce, corpus=True, neuron=str(neuron), part=part, sign=sign,
             rule=settings.activity_rule, preset=settings.preset, index=self._scan.key(),
         )  # fmt: skip
 
