@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
 
 from tests.hub_server import CHILD, ask, hub_of
+from tui_lookups.model import hub
 
 TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
     "try:", "said = []\ntry:"
@@ -62,3 +69,21 @@ def test_given_up_it_ends_though_the_file_goes_on(tiny_folder: Callable[[str], P
         kind, said = ask(server, tmp_path, GIVEN_UP)
     assert kind == "cancelled"
     assert "of " in said
+
+
+def test_what_arrives_just_when_the_wait_for_it_ends_is_the_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = Future.result
+
+    def times_out_as_it_arrives(future: Future[str], timeout: float | None = None) -> Any:
+        found = result(future)
+        if timeout is not None:
+            raise TimeoutError
+        return found
+
+    monkeypatch.setattr(Future, "result", times_out_as_it_arrives)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=[]))
+    monkeypatch.setattr(hub, "_require_name_service", lambda name: None)
+    assert hub.hub_folder("someone/tiny", ("*",), (), local_only=False) == tmp_path

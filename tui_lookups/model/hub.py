@@ -150,8 +150,9 @@ def _fetch(
             try:
                 return Path(answer.result(timeout=_TELL_SECONDS))
             except TimeoutError:
+                # Of the wait, or of the fetch itself; what arrived in between is the answer.
                 if answer.done():
-                    raise
+                    return Path(answer.result())
     finally:
         given_up.set()
 
