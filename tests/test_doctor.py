@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -136,6 +138,23 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     found = list(doctor.cache_folder(load_settings(cache_dir=tmp_path / "cache")))
     assert states(found) == {"cache": "problem"}
+
+
+def test_a_cache_in_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, look = tmp_path / "locked" / "inner" / "cache", os.stat
+
+    def refused(path: object, **options: bool) -> os.stat_result:
+        if "inner" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path, **options)
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path != tmp_path / "locked")
+    assert states(doctor.cache_folder(load_settings(cache_dir=folder))) == {"cache": "problem"}
+    (found,) = findings_of_the_cache(folder)
+    assert (found.name, found.state) == ("cache", "problem")
+    assert "permission denied" in found.message
 
 
 def test_a_cache_on_a_network_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,8 @@ def configuration() -> Iterator[Finding]:
 def cache_folder(settings: Settings) -> Iterator[Finding]:
     """Whether the cache folder can be used, where it lies, and how much room there is."""
     folder = settings.cache_dir
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    # Not Path.exists, which before Python 3.14 raises for what lies in a folder that may not be entered.
+    existing = next(p for p in (folder, *folder.parents) if os.path.exists(p))
     if not os.access(existing, os.W_OK | os.X_OK):
         yield Finding(
             "cache", "problem", f"{folder} cannot be written", "Name another folder with --cache-dir."

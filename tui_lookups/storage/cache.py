@@ -30,6 +30,7 @@ from tui_lookups.storage import codec, envelope
 from tui_lookups.storage.files import (
     empty_folder,
     folder_lock,
+    is_present,
     make_private_directory,
     reason,
     subfolders,
@@ -173,7 +174,7 @@ class ResultCache:
         """What the cache folder holds; makes nothing. Raises CacheError when it cannot be read."""
         sizes: dict[str, int] = {}
         entries = 0
-        if (self._results / "cache.db").exists():
+        if is_present(self._results / "cache.db"):
             for kind, count, size in self._rows(
                 "SELECT CASE WHEN typeof(key) = 'text' AND instr(key, ':') > 0"
                 " THEN substr(key, 1, instr(key, ':') - 1) ELSE 'unknown' END AS kind,"
@@ -195,7 +196,7 @@ class ResultCache:
         """
         from tui_lookups.storage import stale
 
-        there = (self._results / "cache.db").exists()
+        there = is_present(self._results / "cache.db")
         ((entries,),) = self._rows(*stale.COUNT_ENTRIES) if there else [(0,)]
         folders = {name: subfolders(self.directory / name) for name in ("indexes", "corpora")}
         return stale.sentences(int(entries), folders)
@@ -209,7 +210,7 @@ class ResultCache:
         with self._lock:
             self._problems.clear()
             self._folder_bytes = (float("-inf"), 0)
-        if (self._results / "cache.db").exists():
+        if is_present(self._results / "cache.db"):
             self._change(lambda database: database.clear())
             self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # the space goes back to the disk now
         for name in FOLDERS:
@@ -225,7 +226,7 @@ class ResultCache:
         from tui_lookups.storage.arrays import verify_folder
 
         found: list[str] = []
-        if (self._results / "cache.db").exists():
+        if is_present(self._results / "cache.db"):
             found += self._verify_database()
         for name in FOLDERS:
             for folder in subfolders(self.directory / name):

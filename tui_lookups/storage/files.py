@@ -109,6 +109,20 @@ def make_private_directory(path: Path, *, tighten: bool = True) -> None:
         ) from error
 
 
+def is_present(path: Path) -> bool:
+    """Whether the cache has a file at `path`. Raises CacheError where that cannot be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CacheError(
+            f"The cache file {path} cannot be reached: {reason(error)}.",
+            "Name another folder with --cache-dir or LOOKUPS_CACHE_DIR.",
+        ) from error
+    return True
+
+
 def reason(error: OSError | ValueError) -> str:
     """Why the system refused, as a phrase in lower case ("permission denied")."""
     text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip().rstrip(".")
