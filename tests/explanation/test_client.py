@@ -314,6 +314,24 @@ def test_a_key_that_is_no_header_is_refused_unseen(key: str) -> None:
     assert key not in str(caught.value)
 
 
+def test_a_variable_is_blamed_only_for_a_key_that_came_from_it(
+    server: ChatServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ExplainerError) as caught:
+        find_key(Endpoint("http://x/v1", "m"), "gi ven")
+    assert "OPENAI_API_KEY" not in str(caught.value)
+    server.always = status(401)
+    with pytest.raises(ExplainerError) as caught:
+        ask(key="another-key-123")
+    assert "OPENAI_API_KEY" not in str(caught.value)
+    with pytest.raises(ExplainerError) as caught:
+        ask()
+    assert "OPENAI_API_KEY" in caught.value.hint
+    monkeypatch.setenv("OPENAI_API_KEY", "se cret")
+    with pytest.raises(ExplainerError, match="in OPENAI_API_KEY"):
+        find_key(Endpoint("http://x/v1", "m"))
+
+
 def test_spaces_around_a_key_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
     assert find_key(Endpoint("http://x/v1", "m")) == KEY

@@ -24,7 +24,13 @@ from urllib.parse import urlsplit
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.dialect import Dialect
-from tui_lookups.explanation.endpoint import KEY_VARIABLE, NO_KEY, Endpoint, ExplainerError
+from tui_lookups.explanation.endpoint import (
+    KEY_VARIABLE,
+    NO_KEY,
+    Endpoint,
+    ExplainerError,
+    key_of_environment,
+)
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest, yes_probability
 from tui_lookups.visible import visible
 
@@ -227,7 +233,13 @@ class ChatClient:
         said = self._quoted(str(error.message))
         if status == 401:
             given = "needs an API key" if self._key == NO_KEY else "does not accept the API key"
-            return ExplainerError(f"{name} {given} (401).", f"Set {KEY_VARIABLE} to one that is valid there.")
+            of_ours = self._key in (NO_KEY, key_of_environment())
+            hint = (
+                f"Set {KEY_VARIABLE} to one that is valid there."
+                if of_ours
+                else "Give one that is valid there."
+            )
+            return ExplainerError(f"{name} {given} (401).", hint)
         if status == 403:
             return ExplainerError(
                 f"{name} does not allow this (403): {said}.", "Check what the key may do, and --base-url."

@@ -73,12 +73,17 @@ def find_endpoint(base_url: str | None, model: str) -> Endpoint:
     return Endpoint(chosen.strip().rstrip("/"), model)
 
 
+def key_of_environment() -> str:
+    """The API key in OPENAI_API_KEY; "" where there is none."""
+    return os.environ.get(KEY_VARIABLE, "").strip()
+
+
 def find_key(endpoint: Endpoint, given: str | None = None) -> str:
     """The API key: as given, else of OPENAI_API_KEY; a stand-in for an endpoint of one's own without any.
 
     Raises ExplainerError when the default endpoint has none, or it cannot be a header. Never names it.
     """
-    key = (given or os.environ.get(KEY_VARIABLE) or "").strip()
+    key = given.strip() if given else key_of_environment()
     if not key:
         if endpoint.is_default:
             raise ExplainerError(
@@ -88,7 +93,8 @@ def find_key(endpoint: Endpoint, given: str | None = None) -> str:
             )
         return NO_KEY
     if not key.isascii() or not key.isprintable() or " " in key:
+        of = "that was given" if given else f"in {KEY_VARIABLE}"
         raise ExplainerError(
-            f"The API key in {KEY_VARIABLE} holds characters that no key has.", "Copy it again, in one line."
+            f"The API key {of} holds characters that no key has.", "Copy it again, in one line."
         )
     return key
