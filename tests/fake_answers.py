@@ -49,6 +49,7 @@ from tui_lookups.results import (
     Target,
     Token,
     TokenCongruence,
+    TokenMatch,
     TokenNeurons,
     Trim,
 )
@@ -115,6 +116,13 @@ class FakeExplorer:
         ids = [NEURON, NeuronId(4, 19), NeuronId(5, 88)]
         rows = tuple(NeuronScore(n, n.layer, n.index, 6.125, 0.71, 1, HOSTILE, 6.5) for n in ids)
         return TokenNeurons(BECAUSE, "folded", "+", rows[:top], PROVENANCE)
+
+    def resolve_token(self, text: str) -> TokenMatch:
+        """The tokens "time" and " time"; anything else is BECAUSE, which is like no other."""
+        both = {"time": Token(2435, "time"), " time": Token(583, " time")}
+        if text not in both:
+            return TokenMatch(text, BECAUSE, (), ())
+        return TokenMatch(text, both[text], (), tuple(other for key, other in both.items() if key != text))
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         self._asked("tokens", neuron=neuron, top=top)

@@ -214,6 +214,14 @@ def test_hostile_text_reaches_no_terminal(shell: Shell) -> None:
         assert not set("\x1b\u202e") & set(out)
 
 
+def test_a_token_that_is_another_one_with_its_space_is_said_beside_the_table(shell: Shell) -> None:
+    status, table, err = shell("neurons", "time")
+    assert (status, err) == (0, "`␣time` (#583) is another token.\n")
+    assert "␣time" not in table
+    assert shell("neurons", " time")[2] == "`time` (#2435) is another token.\n"
+    shell.document("neurons", "time")  # says nothing on stderr
+
+
 def test_spaces_of_a_token_are_visible(shell: Shell) -> None:
     assert "␣because #1093" in shell("neurons", " because")[1]
 
@@ -302,6 +310,16 @@ def test_wrong_usage_is_2_and_leaves_stdout_empty(shell: Shell, arguments: list[
     assert (status, out) == (2, "")
     assert err
     assert "Traceback" not in err
+
+
+def test_a_token_where_a_subcommand_goes_is_told_where_tokens_go(shell: Shell) -> None:
+    status, out, err = shell("time\x1b[2J")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        'Hint: A token goes by `--token "time\\u001b[2J"` for the app, or `neurons "time\\u001b[2J"`.'
+    )
+    for arguments in (["--tme"], ["cache", "time"], ["neurons"]):
+        assert "Hint" not in shell(*arguments)[2]
 
 
 @pytest.mark.parametrize(

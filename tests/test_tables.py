@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, TOKENS, FakeExplorer, head_rows
-from tui_lookups.commands import tables
+from tui_lookups.commands import tables, tables_analysis  # noqa: F401 - registers renderers
 from tui_lookups.ids import HeadId
 from tui_lookups.results import PromptKind, Token
 from tui_lookups.settings import Settings
@@ -93,6 +93,23 @@ def test_prompts_are_called_what_they_are(explorer: FakeExplorer, kind: PromptKi
     found = explorer.prompts_with_figures(NEURON, kind=kind)
     for shown in (found, replace(found, figures=(), figures_note="raw weights")):
         assert text_of(shown).startswith(title)
+
+
+def test_the_sign_of_a_ranking_is_said_where_there_is_a_choice(explorer: FakeExplorer) -> None:
+    for found in (explorer.neurons(" because"), explorer.atlas()):
+        provenance = found.provenance
+        gated = replace(provenance, model=replace(provenance.model, gated=True))
+        assert "sign" not in text_of(found)
+        assert "sign +" in text_of(replace(found, provenance=gated))
+        assert "sign -" in text_of(replace(found, sign="-"))
+
+
+def test_a_corpus_that_was_scanned_before_shows_no_speed(explorer: FakeExplorer) -> None:
+    found = replace(explorer.scan(), seconds=0.0, tokens_per_second=0.0, resumed_from=506, prompts=506)
+    lines = text_of(found).splitlines()
+    assert "scanned  before; there was nothing left to do" in lines
+    assert not any(line.startswith(("seconds", "tokens per second", "resumed from")) for line in lines)
+    assert "tokens per second" in text_of(replace(found, seconds=2.0, tokens_per_second=9.0))
 
 
 def test_all_zero_activations_draw_no_bar(explorer: FakeExplorer) -> None:

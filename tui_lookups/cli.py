@@ -12,6 +12,7 @@ subcommand.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -59,6 +60,19 @@ class LateGroup(click.Group):
     @commands.setter
     def commands(self, commands: MutableMapping[str, click.Command]) -> None:
         self._commands = commands
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click; who typed a token where a subcommand goes is told where tokens go."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args[0].startswith("-") or args[0] in self.commands:
+                raise
+            token = json.dumps(args[0], ensure_ascii=False)
+            hint = f"A token goes by `--token {token}` for the app, or `neurons {token}`."
+            raise click.UsageError(f"{error.format_message()}\nHint: {hint}", ctx) from None
 
 
 def _subcommands() -> Iterator[click.Command]:

@@ -30,6 +30,7 @@ from tui_lookups.results import (
     PromptsWithFigures,
     Provenance,
     ScanSummary,
+    Sign,
     Token,
     TokenNeurons,
 )
@@ -129,6 +130,11 @@ def source_of(provenance: Provenance) -> str:
     return f"({provenance.model.name}{corpus}, {provenance.basis} weights)"
 
 
+def sign_of(sign: Sign, provenance: Provenance) -> str:
+    """By which sign neurons were ranked; "" where it is always "+": a plain MLP's neurons fire positively."""
+    return "" if sign == "+" and not provenance.model.gated else f"sign {sign}"
+
+
 def cells_of(*cells: str) -> list[Text]:
     return [Text(cell) for cell in cells]
 
@@ -137,7 +143,7 @@ def cells_of(*cells: str) -> list[Text]:
 def _(result: TokenNeurons) -> RenderableType:
     title = title_of(
         f"Neurons that promote {visible_token(result.token.text)} #{result.token.id}",
-        f"sign {result.sign}",
+        sign_of(result.sign, result.provenance),
         source_of(result.provenance),
     )
     table = table_of(
@@ -170,14 +176,19 @@ def _(result: NeuronTokens) -> RenderableType:
 def _(result: ScanSummary) -> RenderableType:
     earlier = result.extended_from
     taken_over = [("taken over", f"{earlier:,} prompts of an earlier corpus")] if earlier else []
+    work = [
+        ("seconds", f"{result.seconds:.1f}"),
+        ("tokens per second", f"{result.tokens_per_second:,.0f}"),
+        ("resumed from", f"{result.resumed_from:,} prompts"),
+    ]
+    if result.resumed_from == result.prompts and not result.seconds:
+        work = [("scanned", "before; there was nothing left to do")]
     return facts(
         [
             ("prompts", f"{result.prompts:,}"),
             ("tokens", f"{result.tokens:,}"),
             ("neurons", f"{result.neurons:,}"),
-            ("seconds", f"{result.seconds:.1f}"),
-            ("tokens per second", f"{result.tokens_per_second:,.0f}"),
-            ("resumed from", f"{result.resumed_from:,} prompts"),
+            *work,
             *taken_over,
             ("index", result.index_path),
         ]

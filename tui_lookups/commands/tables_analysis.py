@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands.tables import cells_of, render, source_of, table_of, title_of, token_text
+from tui_lookups.commands.tables import cells_of, render, sign_of, source_of, table_of, title_of, token_text
 from tui_lookups.results import (
     AblationMean,
     Atlas,
@@ -48,7 +48,10 @@ def _(result: PromptsWithFigures) -> RenderableType:
 def _(result: Atlas) -> RenderableType:
     rejected = f"{len(result.rejected)} rejected by hand" if result.rejected else ""
     title = title_of(
-        "Next-token neurons by layer", f"sign {result.sign}", rejected, source_of(result.provenance)
+        "Next-token neurons by layer",
+        sign_of(result.sign, result.provenance),
+        rejected,
+        source_of(result.provenance),
     )
     table = table_of(
         "layer", "neuron", "its top token", "top congruence", numbers=("layer", "top congruence")

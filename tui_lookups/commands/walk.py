@@ -9,11 +9,12 @@ import click
 from tui_lookups.commands.invocation import Invocation, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.peaks import PromptKind
+from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import HeadAttributions, HeadOverview
+    from tui_lookups.results import HeadAttributions, HeadOverview, Token, TokenNeurons
 
 WALK = click.Group("walk")
 """Holds the commands until they are put on the app."""
@@ -27,7 +28,17 @@ def neurons(invocation: Invocation, token: str, top: int, next_token_only: bool)
     """The neurons that promote TOKEN.
 
     " time" and "time" are different tokens; "#640" is the token with that id."""
-    invocation.answer(lambda explorer, _: explorer.neurons(token, top=top, next_token_only=next_token_only))
+    others: tuple[Token, ...] = ()
+
+    def ask(explorer: Explorer, narrator: Narrator) -> TokenNeurons:
+        nonlocal others
+        found = explorer.neurons(token, top=top, next_token_only=next_token_only)
+        others = () if invocation.json else explorer.resolve_token(token).close
+        return found
+
+    invocation.answer(ask)
+    for other in others:
+        click.echo(f"`{visible_token(other.text)}` (#{other.id}) is another token.", err=True)
 
 
 @command(WALK)
