@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.tiny_tokenizers import WORDS, byte_level_tokenizer, save_tokenizer, sentencepiece_tokenizer
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
+from tui_lookups.model.spelling import edits, similar
 from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
 
 BYTES = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0)
@@ -125,6 +126,31 @@ class TestCompletion:
         with pytest.raises(UnknownTokenError) as caught:
             vocabulary.find(" becuase")
         assert '" because"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "word", "count"),
+    [
+        ("time", "time", 0),
+        ("tiem", "time", 1),
+        ("tme", "time", 1),
+        ("tome", "time", 1),
+        ("", "ab", 2),
+        ("becuase", "because", 1),
+        ("abcd", "badc", 2),
+        ("ca", "abc", 3),
+        ("xy", "yzx", 3),
+    ],
+)
+def test_a_swap_of_neighbours_is_one_edit(typed: str, word: str, count: int) -> None:
+    assert edits(typed, word) == edits(word, typed) == count
+
+
+def test_of_words_as_close_as_each_other_the_commonest_comes_first() -> None:
+    words = {"the": [5, 9], "tehs": [8], "tech": [3], "eth": [4], "zzz": [1]}
+    assert similar("teh", words, 9) == ["tech", "eth", "the", "tehs"]
+    assert similar("teh", words, 1) == ["tech"]
+    assert similar("q", {}, 3) == []
 
 
 @BOTH

@@ -24,6 +24,8 @@ from urllib.request import getproxies
 
 from tui_lookups.errors import LookupsError, ModelLoadError
 
+OWN_NAMES = "demo or smollm2"
+"""Models that are on no hub by these names; `demo` comes with the package."""
 _HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3")
 _SHA256_NAME = re.compile(r"[0-9a-f]{64}")
 _TELL_SECONDS = 0.2
@@ -71,7 +73,7 @@ def hub_folder(
     except RepositoryNotFoundError as error:
         raise ModelLoadError(
             f"The hub has no model called {name!r} (or it is private).",
-            "Check the name; for a private one set HF_TOKEN; or point --model at a folder.",
+            f"Check the name; for a private one set HF_TOKEN; or give a folder, or {OWN_NAMES}.",
         ) from error
     except HFValidationError as error:
         raise ModelLoadError(
@@ -216,5 +218,6 @@ def _quiet() -> Iterator[None]:
 def _unreachable(name: str) -> ModelLoadError:
     return ModelLoadError(
         f"{name} is not on this machine and the model hub cannot be reached.",
-        "Point --model at a local Hugging Face folder (config.json, weights, tokenizer.json) or .gguf file.",
+        "Point --model at a local Hugging Face folder (config.json, weights, tokenizer.json) or .gguf file, "
+        f"or name {OWN_NAMES}.",
     )

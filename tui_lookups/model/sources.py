@@ -278,7 +278,7 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
 def _from_hub(
     name: str, digest: Digest, offline: bool, trust_remote_code: bool, say: Say, poll: Poll
 ) -> LocalModel:
-    from tui_lookups.model.hub import hub_folder, require_whole
+    from tui_lookups.model.hub import OWN_NAMES, hub_folder, require_whole
 
     code = (_CODE,) if trust_remote_code else ()
     wanted = (*_FILES, *code)
@@ -287,7 +287,7 @@ def _from_hub(
         if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise ModelLoadError(
                 f"{name} is not in the local Hugging Face cache, and the tool is offline.",
-                "Fetch it where there is a network, then point --model at the folder.",
+                f"Fetch it where there is a network, then point --model at the folder; or name {OWN_NAMES}.",
             )
         say(f"fetching {name} from the hub")
         # Descriptions first: where weights lie, an earlier fetch that broke off has left those whole.
@@ -295,7 +295,8 @@ def _from_hub(
         folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=False, say=say, poll=poll)
     if folder is None:
         raise ModelLoadError(
-            f"There is no model called {name!r}.", "Check the name, or point --model at a folder."
+            f"There is no model called {name!r}.",
+            f"Check the name, or point --model at a folder, or name {OWN_NAMES}.",
         )
     fingerprint = folder_fingerprint(folder, digest, code=trust_remote_code)
     require_whole(weight_files(folder), digest)

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
+from tui_lookups.model.spelling import similar
 from tui_lookups.results import Token, TokenMatch
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class Vocabulary:
                 if abs(len(folded) - len(stem)) <= 2:
                     words.setdefault(folded, []).append(token_id)
             spaced = text.startswith(" ")
-            for word in difflib.get_close_matches(stem, list(words), n=limit, cutoff=0.75):
+            for word in similar(stem, words, limit):
                 alike = sorted(words[word], key=lambda i: self.texts[i].startswith(" ") != spaced)
                 found.update(dict.fromkeys(alike))
         return self.tokens(list(found)[:limit])
