@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tui_lookups.errors import BadIdError, as_lookups_error, is_out_of_memory
+from tui_lookups.errors import BadIdError, as_lookups_error, first_line, is_out_of_memory, kind_and_line
 
 
 def test_one_of_ours_stays_as_it_is() -> None:
@@ -41,3 +41,19 @@ def test_anything_else_is_a_defect_and_logged(caplog: pytest.LogCaptureFixture) 
     (record,) = caplog.records
     assert record.exc_info
     assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "with_kind"),
+    [
+        (ValueError("one"), "one", "ValueError: one"),
+        (ValueError("\n one \n two"), "one", "ValueError: one"),
+        (ValueError("one\u2028two\r\nthree"), "one", "ValueError: one"),
+        (ValueError(" \n\t"), "ValueError", "ValueError"),
+        (AssertionError(), "AssertionError", "AssertionError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_the_first_line_of_any_error(error: BaseException, line: str, with_kind: str) -> None:
+    assert first_line(error) == line
+    assert kind_and_line(error) == with_kind

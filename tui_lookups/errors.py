@@ -79,6 +79,18 @@ class Cancelled(Exception):
     """Raised inside a job whose answer nobody waits for any more."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip() if text else type(error).__name__
+
+
+def kind_and_line(error: BaseException) -> str:
+    """The name of an error's type and the first line of its message, if it has one."""
+    kind = type(error).__name__
+    return f"{kind}: {first_line(error)}" if str(error).strip() else kind
+
+
 _OUT_OF_MEMORY = (
     "DefaultCPUAllocator",
     "can't allocate memory",
@@ -112,9 +124,8 @@ def as_lookups_error(error: BaseException) -> LookupsError:
             "There is not enough memory for this.",
             "Try a smaller model, --dtype bfloat16, a shorter --window or a smaller LOOKUPS_BATCH_TOKENS.",
         )
-    first = (str(error).splitlines() or [""])[0]
     _log.error("a defect", exc_info=error)
     return LookupsError(
-        f"internal error: {type(error).__name__}: {first}".rstrip(": "),
+        f"internal error: {kind_and_line(error)}",
         "This is a defect of lookups-tui; its log (--log FILE) shows where.",
     )

@@ -13,6 +13,7 @@ import huggingface_hub
 import pytest
 
 from tests.hub_server import CHILD, ask, hub_of
+from tui_lookups.errors import ModelLoadError
 from tui_lookups.model import hub
 
 TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
@@ -87,3 +88,13 @@ def test_what_arrives_just_when_the_wait_for_it_ends_is_the_answer(
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=[]))
     monkeypatch.setattr(hub, "_require_name_service", lambda name: None)
     assert hub.hub_folder("someone/tiny", ("*",), (), local_only=False) == tmp_path
+
+
+def test_an_error_of_the_client_without_a_text_is_a_sentence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    monkeypatch.setattr(hub, "_require_name_service", lambda name: None)
+    with pytest.raises(ModelLoadError, match="cannot fetch someone/tiny: ValueError"):
+        hub.hub_folder("someone/tiny", ("*",), (), local_only=False)

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_lookups.analysis.ray_reaper import MARK
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, first_line
 from tui_lookups.model.lookup_model import Poll
 
 _PREFIX = "lookups-ray-"
@@ -137,7 +137,7 @@ class RayCluster:
         except LookupsError as error:
             self._error = error
         except Exception as error:  # noqa: BLE001 - Ray raises many kinds; a thread's boundary
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            first = first_line(error)[:300].rstrip(".")
             if self.address is not None:
                 self._error = _unreachable(self.address, first)
             else:

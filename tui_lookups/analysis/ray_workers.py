@@ -28,7 +28,7 @@ from tui_lookups.analysis.batch_size import Room
 from tui_lookups.analysis.ray_cluster import RayCluster, RayError
 from tui_lookups.analysis.scan_ledger import ScannedModel
 from tui_lookups.analysis.scan_shards import Shard, ShardResult, scan_shard
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, kind_and_line
 from tui_lookups.model.lookup_model import LookupModel, Poll
 
 Load = Callable[[], LookupModel]
@@ -342,8 +342,8 @@ class RayWorkers:
         except errors.RayTaskError as error:
             if isinstance(error.cause, LookupsError):
                 raise error.cause from error
-            kind, first = type(error.cause).__name__, (str(error.cause).splitlines() or [""])[0]
-            raise RayError(f"A worker failed: {kind}: {first}.", "Run with --debug for the rest.") from error
+            why = kind_and_line(error.cause).rstrip(".")
+            raise RayError(f"A worker failed: {why}.", "Run with --debug for the rest.") from error
         except errors.RayError as error:
             raise _LostError(
                 f"{lost}, {RETRIES + 1} times.",

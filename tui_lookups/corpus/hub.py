@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from tui_lookups.corpus.source import Document, cut_text
 from tui_lookups.corpus.tables import text_column
-from tui_lookups.errors import CorpusError
+from tui_lookups.errors import CorpusError, first_line
 from tui_lookups.storage.files import file_digest
 
 PREFIX = "hub:"
@@ -279,7 +279,7 @@ def _hub_errors(repo: str) -> Iterator[None]:
             "Check the name; for a private one set HF_TOKEN.",
         ) from error
     except Exception as error:  # noqa: BLE001 - the libraries raise many kinds; each ends the corpus
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        said = first_line(error)
         first = _SECRET.sub("***", said)[:200]
         cause = error if first == said[:200] else None  # a traceback must not show a token either
         if isinstance(error, (HfHubHTTPError, ConnectionError, TimeoutError)) or type(

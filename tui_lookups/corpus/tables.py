@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.corpus.source import Count, cut_text, unreadable
-from tui_lookups.errors import CorpusError
+from tui_lookups.errors import CorpusError, first_line
 
 if TYPE_CHECKING:
     import pyarrow
@@ -132,9 +132,9 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (ArrowException, EOFError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        why = first_line(error)[:200]
         raise CorpusError(
-            f"{path} cannot be read: it is damaged, truncated or not what its ending says ({first[:200]}).",
+            f"{path} cannot be read: it is damaged, truncated or not what its ending says ({why}).",
             "Fetch or write the file again.",
         ) from error
     except OSError as error:

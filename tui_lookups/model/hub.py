@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from tui_lookups.errors import LookupsError, ModelLoadError
+from tui_lookups.errors import LookupsError, ModelLoadError, first_line
 
 OWN_NAMES = "demo or smollm2"
 """Models that are on no hub by these names; `demo` comes with the package."""
@@ -81,7 +81,7 @@ def hub_folder(
         ) from error
     except ValueError as error:  # such as a file too large for the client without its extension
         raise ModelLoadError(
-            f"The hub's client cannot fetch {name}: {str(error).strip().splitlines()[0]}",
+            f"The hub's client cannot fetch {name}: {first_line(error).rstrip('.')}.",
             "Or fetch it by other means, and point --model at its folder.",
         ) from error
     except Exception as error:

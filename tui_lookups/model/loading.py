@@ -28,6 +28,7 @@ from tui_lookups.errors import (
     LookupsError,
     ModelLoadError,
     NumericalError,
+    first_line,
     is_out_of_memory,
 )
 from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
@@ -58,7 +59,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        reason = first_line(error).rstrip(".")
         raise ModelLoadError(f"The device {name!r} cannot be used: {reason}.", "Try --device cpu.") from error
     return device
 
@@ -204,9 +205,8 @@ def load_model(
 
 def _in_one_line(error: Exception) -> str:
     """The first line of a message; of an error without one, such as a bare assert, where it was raised."""
-    text = str(error).strip()
-    if text:
-        return text.splitlines()[0][:300].rstrip(".")
+    if str(error).strip():
+        return first_line(error)[:300].rstrip(".")
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import ModelLoadError, NumericalError
+from tui_lookups.errors import ModelLoadError, NumericalError, first_line
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.plain_forward import NoPlainForward, PlainForward, compile_attention
@@ -244,9 +244,9 @@ class LookupModel:
             compile_attention(self._plain)
             self.use_plain_forward(self._plain)
         except Exception as error:  # torch's compilers raise many kinds; each is told in one sentence
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = first_line(error)[:300].rstrip(".")
             raise ModelLoadError(
-                f"The forward pass of {self.info.name} cannot be compiled: {first[:300].rstrip('.')}.",
+                f"The forward pass of {self.info.name} cannot be compiled: {why}.",
                 "Leave --compile out, or install a C++ compiler.",
             ) from error
         self._compiled = True

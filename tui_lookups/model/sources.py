@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_lookups.errors import LookupsError, ModelLoadError
+from tui_lookups.errors import LookupsError, ModelLoadError, first_line
 from tui_lookups.home import expanded
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
@@ -265,9 +265,8 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
     except LookupsError:
         raise
     except Exception as error:  # transformers' GGUF reader raises many kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelLoadError(
-            f"{path.name} cannot be read as a GGUF model: {first[:300]}",
+            f"{path.name} cannot be read as a GGUF model: {first_line(error)[:300].rstrip('.')}.",
             "It may be damaged, or of a family transformers cannot de-quantise; try the Hugging Face folder.",
         ) from error
 

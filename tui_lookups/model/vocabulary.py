@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.errors import ModelLoadError, UnknownTokenError
+from tui_lookups.errors import ModelLoadError, UnknownTokenError, first_line
 from tui_lookups.model.spelling import similar
 from tui_lookups.results import Token, TokenMatch
 
@@ -287,7 +287,7 @@ def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
         text = found.backend_tokenizer.to_str()
     except Exception as error:  # transformers raises many kinds here
         raise ModelLoadError(
-            f"No tokenizer can be read in {folder}: {str(error).splitlines()[0] if str(error) else error!r}.",
+            f"No tokenizer can be read in {folder}: {first_line(error).rstrip('.')}.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         ) from error
     return Vocabulary.from_json(text, found.bos_token_id, size)
