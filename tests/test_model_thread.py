@@ -11,8 +11,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from tui_lookups.errors import Cancelled
-from tui_lookups.model_thread import CancelToken, ModelThread, Poll, Priority
+from tui_lookups.errors import Cancelled, Poll
+from tui_lookups.model_thread import CancelToken, ModelThread, Priority
 
 WAIT = 10.0
 

@@ -7,6 +7,7 @@ exits 1, the app shows them in place. Anything else that escapes is a defect.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +78,10 @@ class NumericalError(LookupsError):
 
 class Cancelled(Exception):
     """Raised inside a job whose answer nobody waits for any more."""
+
+
+Poll = Callable[[], None]
+"""Called between pieces of work; raises Cancelled when nobody waits for the answer any more."""
 
 
 def first_line(error: BaseException) -> str:

@@ -25,12 +25,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
-from tui_lookups.errors import Cancelled
+from tui_lookups.errors import Cancelled, Poll
 
 T = TypeVar("T")
-
-Poll = Callable[[], None]
-"""Called between pieces of work; raises Cancelled when nobody waits for the answer any more."""
 
 BackgroundStep = Callable[[Poll], bool]
 """One step of background work; False when there is nothing left to do."""

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.atlas import LayerExtremes
+from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import LookupModel, Poll, no_poll, require_finite
+from tui_lookups.model.lookup_model import LookupModel, no_poll, require_finite
 from tui_lookups.results import NeuronScore, Sign, TokenCongruence
 
 _BLOCK_NUMBERS = 32_000_000

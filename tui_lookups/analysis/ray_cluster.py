@@ -32,8 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_lookups.analysis.ray_reaper import MARK
-from tui_lookups.errors import LookupsError, first_line
-from tui_lookups.model.lookup_model import Poll
+from tui_lookups.errors import LookupsError, Poll, first_line
 
 _PREFIX = "lookups-ray-"
 _LONGEST_TEMP = 40

@@ -24,8 +24,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import LookupsError, is_out_of_memory
-from tui_lookups.model.lookup_model import LookupModel, Poll
+from tui_lookups.errors import LookupsError, Poll, is_out_of_memory
+from tui_lookups.model.lookup_model import LookupModel
 
 Window = npt.NDArray[np.int64]
 

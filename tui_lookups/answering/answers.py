@@ -25,9 +25,9 @@ from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
 from tui_lookups.corpus.corpus import Corpus
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.lookup_model import LookupModel, Poll, require_finite
+from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.engine import Engine
 from tui_lookups.demo.measurements import read_measurements
+from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import FirstView, NeuronScore, NeuronTokens, Sign, Token, TokenNeurons
 
 if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 
 class CongruenceService:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.answering import model_loader
 from tui_lookups.answering.cached_vocabulary import cached_vocabulary
-from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError
+from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError, Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
-from tui_lookups.model_thread import CancelToken, ModelThread, Poll, Priority
+from tui_lookups.model_thread import CancelToken, ModelThread, Priority
 from tui_lookups.results import Basis, ModelInfo, Provenance
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache

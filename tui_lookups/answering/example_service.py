@@ -13,13 +13,13 @@ from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import top_entries
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 _PARTS: tuple[Part, ...] = ("explaining", "scoring")  # in the order of the index's parts
 

@@ -13,7 +13,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     AblationMethod,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tui_lookups.answering.peak_inputs import PeakInput
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 MEAN_SAMPLE = 64
 """Prompts of the corpus that the mean z of a head is taken over."""

@@ -13,14 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.model.sources import LocalModel, find_model
+from tui_lookups.errors import Poll
+from tui_lookups.model.sources import LocalModel, Say, find_model
 from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
-
-Say = Callable[[str], None]
-Poll = Callable[[], None]
 
 
 def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: Poll) -> LocalModel:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.checks import check_prompt_id
 from tui_lookups.answering.engine import Engine
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.results import PositionPredictions, Prediction, PromptPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 STRETCH = 32
 """Positions unembedded at once."""

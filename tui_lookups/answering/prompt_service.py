@@ -21,7 +21,7 @@ from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import Entry, sampled_ids, top_entries
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import LookupsError, UnsupportedModelError
+from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     NeuronPrompts,
@@ -35,7 +35,7 @@ from tui_lookups.results import (
 from tui_lookups.storage.index import NeuronRecord
 
 if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 _MOST_REMEMBERED = 4000
 _AT_ONCE = 4

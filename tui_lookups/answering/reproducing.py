@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.published import PUBLISHED, TOLERANCE, PublishedFigure
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.results import ReproducedFigure, Reproduction
 
 if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 
 def published_of(name: str) -> tuple[PublishedFigure, ...]:

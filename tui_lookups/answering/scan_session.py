@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
 from tui_lookups.answering.worker_pool import WorkerPool
-from tui_lookups.errors import CacheError, Cancelled, LookupsError, UnavailableError, as_lookups_error
+from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
 from tui_lookups.ids import NeuronId
-from tui_lookups.model_thread import Poll, Priority
+from tui_lookups.model_thread import Priority
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest

@@ -19,13 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_lookups.errors import Poll
 from tui_lookups.explorer.walk import Walk
 from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.answering.explaining import Explaining
     from tui_lookups.answering.head_scores import HeadScores
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results import (
         ExplainedList,
         Explanation,

@@ -13,15 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import ModelLoadError, NumericalError, first_line
+from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.plain_forward import NoPlainForward, PlainForward, compile_attention
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
-
-Poll = Callable[[], None]
-"""Called between blocks; raises Cancelled to interrupt a forward pass."""
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""

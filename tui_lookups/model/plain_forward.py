@@ -30,9 +30,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tui_lookups.errors import Poll
 from tui_lookups.model.placement import follow, is_spread, without_hooks
-
-Poll = Callable[[], None]
 
 
 class NoPlainForward(Exception):

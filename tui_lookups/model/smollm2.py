@@ -16,8 +16,8 @@ import time
 import zipfile
 from pathlib import Path
 
-from tui_lookups.errors import ModelLoadError
-from tui_lookups.model.sources import Digest, Poll, Say
+from tui_lookups.errors import ModelLoadError, Poll
+from tui_lookups.model.sources import Digest, Say
 from tui_lookups.storage.files import create_private, file_digest, make_private_directory
 from tui_lookups.storage.leftovers import working_folder
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_lookups.errors import LookupsError, ModelLoadError, first_line
+from tui_lookups.errors import LookupsError, ModelLoadError, Poll, first_line
 from tui_lookups.home import expanded
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
@@ -46,7 +46,6 @@ _NOTE = "dequantised.json"
 
 Digest = Callable[[Path], str]
 Say = Callable[[str], None]
-Poll = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
