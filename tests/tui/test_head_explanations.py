@@ -253,6 +253,28 @@ async def test_what_was_explained_before_is_there_when_the_head_is_looked_at() -
         assert panel(app) == ""
 
 
+async def test_a_score_that_arrives_does_not_call_off_the_look_up_of_another_head() -> None:
+    explorer = CannedExplorer()
+    explorer.explaining.write(NEURON, HeadId(3, 3), "of the other head")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "3", "E")
+        await type_text(pilot, "after not")
+        await press(pilot, "enter", "s")
+        explorer.held = []
+        await press(pilot, "enter", "3", "right")
+        await rest(pilot)
+        held, explorer.held = explorer.held, []
+        assert len(held) > 1, "the score, and the look-up of the head under the cursor"
+        held[0]()
+        await settle(pilot)
+        for work in held[1:]:
+            work()
+        explorer.release()
+        await settle(pilot)
+        assert "is scored" in hints(app)
+        assert "of the other head" in panel(app)
+
+
 # --- nothing to send with ---
 
 
@@ -265,7 +287,7 @@ async def test_without_a_key_the_dialog_says_what_to_set_and_sends_nothing() -> 
             assert isinstance(app.screen, SendScreen)
             assert dialog(app).endswith(
                 "OPENAI_API_KEY is not set.\nSet it, or --base-url.\n"
-                "Nothing can be sent before that; everything else works."
+                "Nothing can be sent until that is fixed; everything else works."
             )
             assert str(app.screen.query_one(".dialog").border_subtitle) == "esc close"
             await press(pilot, "escape")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tui_lookups.tui.attribution_text import text_of, texts_of
+from tui_lookups.tui.head_rows import signed
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def score_paragraphs(score: ExplanationScore) -> list[Paragraph]:
     """A score with its confusion counts, its baselines, and who gave it."""
     counts = f"{score.active} active and {score.inactive} inactive held-out prompts"
     if score.single_class:
-        return [Paragraph(f"no score: {counts} are of one class; nothing was asked", "strong")]
+        return [Paragraph(f"no score: {counts} are all one class; no requests were sent", "strong")]
     figures = score.score
     lines = [
         Paragraph(f"score {figure(figures.head_explanation_score)} on {counts}", "strong"),
@@ -224,7 +225,7 @@ def plan_paragraphs(plan: Plan) -> tuple[Paragraph, ...]:
     lines += [Paragraph(visible(note), "error") for note in plan.notes]
     if plan.problem:
         lines += [Paragraph(visible(plan.problem), "error"), Paragraph(visible(plan.hint))]
-        lines.append(Paragraph("Nothing can be sent before that; everything else works.", "dim"))
+        lines.append(Paragraph("Nothing can be sent until that is fixed; everything else works.", "dim"))
     return tuple(lines)
 
 
@@ -250,7 +251,7 @@ def _group(name: str, mean: AblationMean) -> Paragraph:
     if mean.mean_activation_change is None or mean.mean_probability_drop is None:
         return Paragraph(f"{name}   0 prompts", "dim")
     return Paragraph(
-        f"{name} {mean.prompts:3d} prompts: activation {mean.mean_activation_change:+.2f}, "
+        f"{name} {mean.prompts:3d} prompts: activation {signed(mean.mean_activation_change)}, "
         f"p(token) {percent(-mean.mean_probability_drop)}",
         "strong",
     )
@@ -258,7 +259,8 @@ def _group(name: str, mean: AblationMean) -> Paragraph:
 
 def percent(change: float) -> str:
     """A change of a probability in percentage points."""
-    return f"{100 * change:+.1f} points"
+    text = f"{100 * change:+.1f}"
+    return ("+0.0" if text == "-0.0" else text) + " points"
 
 
 def _distance(distance: KolmogorovSmirnov) -> str:
@@ -281,4 +283,4 @@ def total_effect(ablation: HeadAblation | None, prompt_ids: Iterable[int] | None
         return ()
     change = sum(row.activation_change for row in rows) / len(rows)
     text = texts_of(ablation.context) if wanted is None else text_of(ablation.context)
-    return f"{change:+.2f} without it, total effect", how(ablation, text)
+    return f"{signed(change)} without it, total effect", how(ablation, text)

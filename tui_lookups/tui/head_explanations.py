@@ -61,6 +61,7 @@ class HeadExplanations:
         self._known: dict[Pair, tuple[Explained, ...]] = {}
         self._errors: dict[Pair, tuple[str, str]] = {}
         self._last_score: ExplanationScore | None = None
+        self._looked_up: set[str] = set()
 
     def newest(self, neuron: NeuronId, head: HeadId) -> Explained | None:
         """The newest explanation that is known of a head, with its score."""
@@ -91,10 +92,15 @@ class HeadExplanations:
             self._errors[pair] = explain_error(error)
             self._changed()
 
-        self._queries.ask("words", lambda: self._explorer.explaining.explained(neuron, head), done, failed)
+        # A kind for each pair: a look-up of one head must not call off that of another.
+        kind = f"words of {head} of {neuron}"
+        self._looked_up.add(kind)
+        self._queries.ask(kind, lambda: self._explorer.explaining.explained(neuron, head), done, failed)
 
     def forget(self) -> None:
         """What is known may have become more elsewhere: it is looked up again when it is next needed."""
+        self._queries.cancel(*self._looked_up)  # what is on its way may be from before
+        self._looked_up.clear()
         self._known.clear()
 
     def _with_last_score(self, entry: Explained) -> Explained:
