@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.tui.canned import CannedExplorer, noise
+from tests.tui.canned import MODEL, CannedExplorer, noise
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, running
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import HeadAttributions
@@ -53,6 +53,36 @@ async def test_the_last_steps_are_of_the_strongest_head_wherever_the_cursor_was(
         assert walk.sources is not None
         largest = max(walk.sources.sources, key=lambda source: abs(source.attribution))
         assert f"{largest.attribution:+.2f}" in tour(app)
+
+
+class Below(CannedExplorer):
+    """A gated neuron that fires below zero; what its strongest head reads is `share`."""
+
+    share = -0.75
+
+    def _attributions(self, neuron, found, sources, trimmed):  # type: ignore[no-untyped-def]
+        made: HeadAttributions = super()._attributions(neuron, found, sources, trimmed)
+        heads = tuple(
+            replace(row, attribution=-2.5) if row.head == HeadId(1, 4) else row for row in made.heads
+        )
+        read = tuple(replace(s, attribution=self.share * (s.position == 2)) for s in made.sources)
+        return replace(made, heads=heads, sources=read, target=replace(made.target, value=-3.0))
+
+
+@pytest.mark.parametrize(
+    ("share", "does"),
+    [(-0.75, "makes the neuron fire (-0.75)"), (0.75, "keeps the neuron from firing (+0.75)")],
+)
+async def test_below_zero_a_negative_share_is_what_makes_a_gated_neuron_fire(share: float, does: str) -> None:
+    explorer = Below(model=replace(MODEL, gated=True))
+    explorer.share = share
+    async with running(explorer, LARGE) as (app, pilot):
+        await press(pilot, "T", "T", "T", "T")
+        await rest(pilot)
+        assert "L1.H4 brings -2.50 of -3.00" in tour(app)
+        await press(pilot, "T")
+        await rest(pilot)
+        assert does in tour(app)
 
 
 async def test_what_holds_the_neuron_down_is_not_said_to_raise_it() -> None:

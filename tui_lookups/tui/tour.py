@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tui_lookups.tui.head_rows import signed
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def _heads(walk: Walk, key: KeyOf) -> str:
     if walk.over_all:
         return _means(walk, key)
     top = max(walk.heads.heads, key=lambda row: abs(row.attribution))
-    size, whole = f"{top.attribution:+.2f}", f"{walk.heads.target.value:.2f}"
-    does = f"brings {size} of {whole}" if top.attribution > 0 else f"takes {size} from {whole}"
+    size, whole = signed(top.attribution), f"{walk.heads.target.value:.2f}"
+    brings = (top.attribution > 0) != _fires_below_zero(walk.heads)
+    does = f"brings {size} of {whole}" if brings else f"takes {size} from {whole}"
     return (
         f"a neuron reads what attention heads wrote. {top.head} {does} here. "
         f"Move to a head; {key('heads.open')} opens it."
@@ -96,12 +98,21 @@ def _source(walk: Walk, key: KeyOf) -> str:
         return "where the head looked it up; that is being worked out."
     if source is None or walk.sources is None:
         return f"where the head looked it up: open a head with {key('heads.open')}."
+    does = f"{_verb(source.attribution)} the neuron"
+    if _fires_below_zero(walk.sources):
+        does = "makes the neuron fire" if source.attribution < 0 else "keeps the neuron from firing"
     return (
         f"{walk.sources.source_head} reads {_quoted(source.token.text)} most, which "
-        f"{_verb(source.attribution)} the neuron ({source.attribution:+.2f}): that is what it looked up. "
+        f"{does} ({signed(source.attribution)}): that is what it looked up. "
         f"{key('head.explain')} explains the head in words, {key('app.export')} exports, "
         f"{key('app.help')} lists keys."
     )
+
+
+def _fires_below_zero(heads: HeadAttributions) -> bool:
+    """Whether what is attributed is firing below zero, as only a gated neuron does: there a negative share
+    adds to it."""
+    return heads.target.name == "activation" and heads.target.value < 0
 
 
 def _strongest(heads: HeadAttributions) -> SourceToken | None:
