@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.tui.canned import MODEL, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts, why_no_head
+from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts, silence, why_no_head
 
 NEURON = NeuronId(3, 5)
 
@@ -18,6 +18,40 @@ def test_the_line_names_every_component_and_the_rest() -> None:
     shown = [float(part.split()[1]) for part in parts[:-1]]
     assert abs(sum(shown) - heads.sum) < 0.03
     assert parts[-1].endswith(f"(pre-activation {heads.target.value:.2f}, rest -0.25)")
+
+
+def test_in_one_direction_the_line_says_what_the_grid_holds_and_that_it_closes_for_both() -> None:
+    heads = CannedExplorer(model=replace(MODEL, gated=True)).heads(NEURON, prompt=1)
+    for direction, share in (("gate", 0.6), ("up", 0.4)):
+        parts = decomposition(heads, direction)  # type: ignore[arg-type]
+        total = share * sum(row.attribution for row in heads.heads)
+        assert parts[:2] == (f"grid: by {direction}, heads {total:+.2f}", "both directions:")
+        assert parts[2:] == decomposition(heads)
+
+
+def test_what_rounds_to_nothing_has_no_minus() -> None:
+    heads = CannedExplorer().heads(NEURON, prompt=1)
+    heads = replace(heads, activity_threshold=-0.001, target=replace(heads.target, value=-0.001), sum=-0.001)
+    said = (*decomposition(heads), *head_facts(HeadId(3, 2), heads, None))
+    assert not [text for text in said if "-0.00" in text]
+
+
+def test_a_text_that_does_not_fire_the_neuron_is_said_to() -> None:
+    explorer = CannedExplorer()
+
+    def said(*values: float, gated: bool = False, known: float = 5.84) -> str:
+        found = explorer.activations(NEURON, "a b")
+        model = replace(MODEL, gated=gated)
+        provenance = replace(found.provenance, model=model)
+        return " ".join(silence(replace(found, activations=values, provenance=provenance), known))
+
+    assert said(9.0, -0.001, -0.1) == ("This text does not fire L3.N5: peak 0.00, maximum in the corpus 5.84")
+    assert said(0.0, 0.3, -0.1).startswith("This text hardly fires L3.N5: peak 0.30, maximum")
+    assert said(0.0, 0.6, -0.1) == ""
+    assert said(0.0, -4.0, 0.1).startswith("This text hardly fires")
+    assert said(0.0, -4.0, 0.1, gated=True) == "", "a gated neuron fires below zero, too"
+    assert said(0.0, -0.2, known=0.0) == "This text does not fire L3.N5: peak -0.20"
+    assert said(0.0, 0.2, known=0.0) == "", "there is nothing to compare with"
 
 
 def test_facts_of_a_head() -> None:

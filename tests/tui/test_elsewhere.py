@@ -10,6 +10,7 @@ from textual.widgets import Input
 from tests.tui.canned import BECAUSE, CannedExplorer
 from tests.tui.driving import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text, until
 from tests.tui.head_words import asked
+from tests.tui.views import texts
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedNeuron, Selection, SessionState
@@ -30,8 +31,10 @@ from tui_lookups.tui.widgets.variant_list import VariantList
 @FEW_SIZES
 async def test_the_atlas_opens_a_neuron_and_its_token(size: tuple[int, int]) -> None:
     async with running(CannedExplorer(), size) as (app, pilot):
-        await press(pilot, "A", "down", "down", "enter", "down")
+        await press(pilot, "A")
         assert isinstance(app.screen, AtlasScreen)
+        assert app.screen.query_one(LayerRows).cursor == 5, "the layer of the open neuron"
+        await press(pilot, "home", "down", "down", "enter", "down")
         assert [layer.layer for layer in app.screen.query_one(LayerRows).found] == list(range(6))
         rows = app.screen.query_one(AtlasRows)
         chosen = rows.neurons[1]
@@ -161,6 +164,37 @@ async def test_a_text_that_hardly_fires_the_neuron_is_hardly_shaded() -> None:
         assert shade() != strongest
         variants.show_variants(faint, ())
         assert shade() == strongest, "with nothing to compare with"
+
+
+async def test_a_text_that_does_not_fire_the_neuron_says_so_and_its_heads_stay_pale() -> None:
+    explorer = CannedExplorer()
+    silent = replace(explorer.activations(NeuronId(5, 371), "a b"), activations=(0.0, -0.001, -0.1))
+    explorer.activations = lambda neuron, text: silent  # type: ignore[method-assign]
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_text(pilot, "a b")
+        await press(pilot, "enter")
+        await rest(pilot)
+        shown = " ".join(" ".join(texts(app)).split())
+        assert "This text does not fire L5.N371: peak 0.00, maximum in the corpus 4.31" in shown
+        assert "+++ is 3.23 to 4.31" in shown
+        assert "* active" in shown
+        assert not any("+++" in text for text in texts(app) if text.startswith("L"))
+        del explorer.activations
+        await press(pilot, "shift+tab", "shift+tab")
+        await type_and_wait(explorer, pilot, " so so")
+        assert "does not fire" not in " ".join(texts(app))
+
+
+async def test_what_is_typed_in_a_playground_that_is_opened_again_replaces_the_text() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(explorer, pilot, "not so")
+        await press(pilot, "escape", "P")
+        assert app.screen.query_one("#text", Input).value == "not so"
+        await type_text(pilot, "but")
+        assert app.screen.query_one("#text", Input).value == "but"
 
 
 @FEW_SIZES
@@ -316,7 +350,7 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
         shown = hints(app)
         assert not [word for word in ("ablate", "explain", "score", "trim") if word in shown]
         for key, why in (
-            ("d", "Heads are taken out on the neuron's prompts: esc goes back to them."),
+            ("d", "Ablation works on the neuron's prompts: esc goes back to them."),
             ("e", "Explanations are about the neuron's prompts: esc goes back to them."),
             ("s", "Explanations are about"),
             ("E", "Explanations are about"),
@@ -333,7 +367,7 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
         await press(pilot, "tab")
         assert app.focused is screen.query_one(HeadDetail)
         await press(pilot, "a", "d")
-        assert "Heads are taken out" in hints(app)
+        assert "Ablation works on" in hints(app)
 
 
 # --- a typed head ---

@@ -137,7 +137,57 @@ async def test_a_legend_says_what_glyphs_mean_where_there_is_room() -> None:
         await pilot.pause()
         legend = next(line for line in lines(grid) if "raises" in line)
         assert legend.split()[:8] == ["lowers", "---", "--", "-", ".", "+", "++", "+++"]
-        assert "+++ near 1.50" in legend
+        assert "near" not in legend
+        assert grid.scale() == ("+++ is 1.12 to 1.50",), "what it stands for is said once, below the grid"
+
+
+async def test_where_the_legend_has_less_room_it_has_fewer_steps() -> None:
+    async with Shell().run_test(size=(40, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        grid.show_heads(3, 2, {HeadId(0, 0): Cell(1.5, False)})
+        await pilot.pause()
+        legend = next(line for line in lines(grid) if "lowers" in line)
+        assert legend.split() == ["lowers", "---", ".", "+++", "raises"]
+
+
+async def test_shades_can_stand_for_more_than_the_largest_figure_shown() -> None:
+    async with Shell().run_test(size=(80, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        grid.show_heads(2, 2, {HeadId(0, 0): Cell(0.5, False)}, least=5.0)
+        await pilot.pause()
+        assert "[ +  +0.50 ]" in lines(grid)[1]
+        assert grid.scale() == ("+++ is 3.75 to 5.00",)
+
+
+@pytest.mark.parametrize(("size", "marked"), [((80, 20), "[+++●+1.00*]"), ((20, 20), "[+++●]")])
+async def test_a_mark_under_the_cursor_stands_inside_both_brackets(
+    size: tuple[int, int], marked: str
+) -> None:
+    async with Shell().run_test(size=size) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        grid.show_heads(2, 2, {HeadId(0, 0): Cell(1.0, True), HeadId(1, 1): Cell(-0.9, False)})
+        grid.mark(frozenset({HeadId(0, 0), HeadId(1, 1)}))
+        await pilot.pause()
+        shown = lines(grid)
+        assert marked in shown[1]
+        assert "●---" in shown[2], "elsewhere before the cell"
+        assert shown[2].index("●") == shown[1].index("[") + grid.cell
+
+
+async def test_figures_of_any_size_keep_the_columns() -> None:
+    async with Shell().run_test(size=(80, 20)) as pilot:
+        grid = pilot.app.query_one(HeadGrid)
+        values = (1.0, 12.34, -123.4, -0.001)
+        grid.show_heads(1, 4, {HeadId(0, n): Cell(value, True) for n, value in enumerate(values)})
+        for n in range(len(values)):
+            grid.go_to(HeadId(0, n))
+            for marked in (frozenset(), frozenset({HeadId(0, n)})):
+                grid.mark(marked)
+                await pilot.pause()
+                row = lines(grid)[1]
+                assert [row.index("["), row.index("]")] == [LABEL + 12 * n, LABEL + 12 * n + 11]
+        assert "+0.00" in row
+        assert "-0.00" not in row
 
 
 async def test_a_pointer_is_told_what_it_rests_on() -> None:

@@ -72,10 +72,10 @@ async def test_a_run_goes_on_when_its_screen_is_closed_and_c_stops_it() -> None:
         assert not run.running
         explorer.release()
         await settle(pilot)
-        assert "Stopped; e or s goes on from here." in app.screen.query_one(Hints).text
+        assert "Stopped; e or s resumes." in app.screen.query_one(Hints).text
         assert run.used is None, "what comes late is dropped"
         await press(pilot, "c")
-        assert "Nothing is being asked." in app.screen.query_one(Hints).text
+        assert "No run is in progress." in app.screen.query_one(Hints).text
 
 
 async def test_a_run_tells_how_far_it_is_and_ends_on_the_walk() -> None:

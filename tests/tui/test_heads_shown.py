@@ -85,6 +85,55 @@ async def test_the_title_over_all_prompts_says_of_which_text(size: tuple[int, in
         assert title(app).endswith("over its 20 prompts, direct, trimmed prompts")
 
 
+GATED = replace(MODEL, gated=True)
+
+
+async def test_g_goes_by_the_model_not_by_what_is_open() -> None:
+    async with running(CannedExplorer(model=GATED), SMALL) as (app, pilot):
+        walk = app.walk_screen.walk
+        assert walk.heads is None
+        app.walk_screen.query_one(HeadGrid).action_direction()
+        await settle(pilot)
+        assert "not gated" not in hints(app)
+        assert walk.direction == "gate"
+        assert "gate" in tab(app)
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        app.walk_screen.query_one(HeadGrid).action_direction()
+        await settle(pilot)
+        assert "not gated" in hints(app)
+    async with running(CannedExplorer(hold=True), SMALL) as (app, pilot):
+        await press(pilot, "3", "g")
+        assert hints(app) == "Open a prompt first (enter): the model is not known yet."
+        assert app.walk_screen.walk.direction == "both"
+
+
+async def test_g_over_all_prompts_changes_nothing_and_says_how_to_go_on() -> None:
+    async with running(CannedExplorer(model=GATED), SMALL) as (app, pilot):
+        await press(pilot, "3", "a", "g")
+        assert hints(app).endswith("of both directions; a: one prompt again.")
+        assert app.walk_screen.walk.direction == "both"
+        await press(pilot, "a", "g", "a")
+        assert "gate" not in tab(app), "the means are of both"
+        assert "by gate" not in decomposition(app)
+
+
+@pytest.mark.parametrize("size", [(60, 16), SMALL, (120, 26), (100, 50), LARGE])
+async def test_in_one_direction_everything_says_of_which_it_is(size: tuple[int, int]) -> None:
+    async with running(CannedExplorer(model=GATED), size) as (app, pilot):
+        await press(pilot, "3")
+        assert "grid: by" not in decomposition(app)
+        for direction in ("gate", "up"):
+            await press(pilot, "g")
+            await rest(pilot)
+            assert f"grid: by {direction}, heads " in decomposition(app)
+            assert "* active, by both directions" in decomposition(app)
+            assert app.screen.query_one("#detail-pane", Pane).words == "Head L3.H2, both directions"
+            first = " ".join(texts(app))
+            assert f"1, by {direction}" in first or f"prompt 1 {direction}" in first
+        await press(pilot, "g")
+        assert "by both" not in decomposition(app)
+
+
 # --- worth explaining ---
 
 
@@ -131,7 +180,7 @@ def test_the_mean_is_told_once_and_as_the_mean_over_all() -> None:
 async def test_the_star_has_one_meaning_on_a_screen(size: tuple[int, int]) -> None:
     async with running(CannedExplorer(), size) as (app, pilot):
         await press(pilot, "3")
-        assert any("* active" in text for text in texts(app))
+        assert sum(text.count("* active") for text in texts(app)) == 1
         await press(pilot, "a")
         assert not any("* active" in text for text in texts(app))
         assert any("* worth explaining" in text for text in texts(app))

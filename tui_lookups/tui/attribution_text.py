@@ -10,6 +10,8 @@ from tui_lookups.tui.head_rows import signed
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
+        Activations,
+        Direction,
         HeadAttribution,
         HeadAttributions,
         HeadMean,
@@ -21,9 +23,18 @@ if TYPE_CHECKING:
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
 
 
-def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
-    """Every component, then their sum, the target and what is left: it closes (METHOD 4)."""
+def decomposition(heads: HeadAttributions, direction: Direction = "both") -> tuple[str, ...]:
+    """Every component, then their sum, the target and what is left: it closes (METHOD 4).
+
+    It closes for both read directions together. Where the grid holds the share of one, what that comes to
+    stands before it.
+    """
     other = heads.other
+    shown: tuple[str, ...] = ()
+    if direction != "both":
+        shares = [row.gate if direction == "gate" else row.up for row in heads.heads]
+        share = sum(share for share in shares if share is not None)
+        shown = (f"grid: by {direction}, heads {signed(share)}", "both directions:")
     parts = [
         ("heads", sum(row.attribution for row in heads.heads)),
         ("mlps", other.mlps),
@@ -31,16 +42,36 @@ def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
         ("attn-bias", other.attention_biases),
         ("bias", other.bias),
     ]
-    target = f"{_TARGETS[heads.target.name]} {heads.target.value:.2f}"
-    total = f"= {heads.sum:.2f} ({target}, rest {_plain(heads.remainder)})"
-    return (*(f"{name} {signed(value)}" for name, value in parts), total)
+    target = f"{_TARGETS[heads.target.name]} {plain(heads.target.value)}"
+    total = f"= {plain(heads.sum)} ({target}, rest {plain(heads.remainder)})"
+    return (*shown, *(f"{name} {signed(value)}" for name, value in parts), total)
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
     """Two decimals, without a sign on what rounds to nothing."""
     if abs(value) < 0.005:
         return "0.00"
     return f"{value:.2f}"
+
+
+_HARDLY = 0.1
+"""Of a neuron's largest activation: below it a text is said hardly to fire it."""
+
+
+def silence(text: Activations, known_maximum: float) -> tuple[str, ...]:
+    """That a typed text does not fire its neuron, or hardly does; nothing where it does.
+
+    A gated neuron may fire below zero, too. `known_maximum` is 0 where nothing of the corpus is known.
+    """
+    values = text.activations[1:] or text.activations  # begin-of-text counts only when there is nothing else
+    gated = text.provenance.model.gated
+    peak = max(values, key=abs) if gated else max(values)
+    size = abs(peak) if gated else peak
+    if size > _HARDLY * known_maximum:
+        return ()
+    how = "hardly fires" if plain(max(size, 0.0)) != "0.00" else "does not fire"
+    largest = f", maximum in the corpus {known_maximum:.2f}" if known_maximum else ""
+    return f"This text {how} {text.neuron}:", f"peak {plain(peak)}{largest}"
 
 
 def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | None) -> tuple[str, ...]:
@@ -49,7 +80,7 @@ def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | N
     if found is None:
         return _not_behind(head, heads.neuron, heads.provenance)
     share = f" ({found.attribution / heads.target.value:.0%})" if heads.target.value else ""
-    lines = [f"{signed(found.attribution)} of {heads.target.value:.2f}{share}, direct"]
+    lines = [f"{signed(found.attribution)} of {plain(heads.target.value)}{share}, direct"]
     if found.gate is not None and found.up is not None:
         lines.append(f"by gate {signed(found.gate)}, by up {signed(found.up)}")
     rule = "among the top 3"
@@ -58,7 +89,7 @@ def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | N
         # Where the neuron fires negatively, the heads that drive it lie below.
         rule = f"2 sd {'above' if heads.activity_threshold >= average else 'below'} the mean"
     state = "active" if found.active else "not active"
-    lines.append(f"{state} ({rule}: {heads.activity_threshold:+.2f})")
+    lines.append(f"{state} ({rule}: {signed(heads.activity_threshold)})")
     mean = find_mean(head, overview)
     if mean is not None and overview is not None:
         lines.extend(_mean_facts(mean, overview))

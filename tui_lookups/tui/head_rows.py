@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.cells import cell_len
 from rich.segment import Segment
 
 from tui_lookups.tui.shading import LEVELS, glyphs, level
@@ -33,7 +32,8 @@ class Cell(NamedTuple):
 
 def signed(value: float) -> str:
     """Two decimals and a sign; what rounds to zero is +0.00."""
-    return f"{value:+.2f}".replace("-0.00", "+0.00")
+    text = f"{value:+.2f}"
+    return "+0.00" if text == "-0.00" else text
 
 
 def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
@@ -41,10 +41,22 @@ def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
     return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))
 
 
-def cell_text(cell: Cell, maximum: float, width: int) -> str:
-    """Sign and size, the figure where the cell is wide, and the star."""
-    figure = f" {signed(cell.value):>5}" if width == WIDE_CELL else ""
-    return f"{glyphs(cell.value, maximum):^3}{figure}{'*' if cell.starred else ' '}"
+def cell_text(cell: Cell, maximum: float, width: int, *, marked: bool = False) -> str:
+    """Sign and size, the figure where the cell is wide, and the star.
+
+    `marked`: the mark stands inside, before the figure; where there is no room there, in the star's place.
+    """
+    star = "*" if cell.starred else " "
+    if width != WIDE_CELL:
+        return f"{glyphs(cell.value, maximum):^3}{'●' if marked else star}"
+    figure = signed(cell.value)
+    if len(figure) > 6:
+        figure = f"{cell.value:+.0f}"
+    if not marked:
+        return f"{glyphs(cell.value, maximum):^3}{figure:>6}{star}"
+    if len(figure) < 6:
+        return f"{glyphs(cell.value, maximum):^3}●{figure:>5}{star}"
+    return f"{glyphs(cell.value, maximum):^3}{figure}●"
 
 
 def list_row(
@@ -77,17 +89,26 @@ def plain_row(place: int, head: HeadId, cell: Cell, star: str) -> str:
     return f"{place}. {head}, attribution {signed(cell.value)}, {state}{note}"
 
 
-def legend(maximum: float, palette: Palette, width: int, star: str) -> list[Segment]:
-    """The scale from most negative to most positive, in the colours and glyphs of the cells, and the star."""
-    segments = [Segment(" lowers ", palette.dim)]
-    for size in (-LEVELS, -5, -2, 0, 2, 5, LEVELS):
+def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
+    """The scale from most negative to most positive, in the colours and glyphs of the cells.
+
+    The line below the grid has it in figures, and says what the star means.
+    """
+    left, right = " lowers ", " raises"
+    sizes = (-LEVELS, -5, -2, 0, 2, 5, LEVELS)
+    if width < len(left) + 5 * len(sizes) + len(right):
+        sizes = (-LEVELS, 0, LEVELS)
+    segments = [Segment(left, palette.dim)]
+    for size in sizes:
         value = size / LEVELS * maximum
         style = palette.plain + palette.shade(level(value, maximum))
         segments.append(Segment(f"{glyphs(value, maximum):^5}", style))
-    words, room = f" raises  +++ near {maximum:.2f}", max(0, width - 43)
-    if cell_len(f"{words}  * {star}") <= room:  # else the line below the grid says it
-        words += f"  * {star}"
-    return [*segments, Segment(fit(words, room), palette.dim)]
+    return [*segments, Segment(fit(right, max(0, width - len(left) - 5 * len(sizes))), palette.dim)]
+
+
+def scale(maximum: float) -> str:
+    """What the strongest glyph stands for: values at the largest magnitude shown, and down to 3/4 of it."""
+    return f"+++ is {0.75 * maximum:.2f} to {maximum:.2f}"
 
 
 def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> str:

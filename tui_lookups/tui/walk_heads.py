@@ -21,9 +21,17 @@ class WalkHeads(WalkState):
     """Asks about heads; knows the neuron and the prompt that are open."""
 
     @property
-    def gated(self) -> bool:
-        """Whether the head attributions come with their gate and up shares."""
-        return self.heads is not None and self.heads.provenance.model.gated
+    def gated(self) -> bool | None:
+        """Whether head attributions come with their gate and up shares; None until the model is known."""
+        if self.heads is not None:
+            return self.heads.provenance.model.gated
+        model = self._explorer.status().model  # no prompt's heads need to have been open
+        return None if model is None else model.gated
+
+    @property
+    def shown_direction(self) -> Direction:
+        """The read direction whose share of a head is on screen; over all prompts there is only their sum."""
+        return self.direction if self.gated and not self.over_all else "both"
 
     def score(self, head: HeadAttribution) -> float:
         """A head's attribution through the read direction that is chosen."""

@@ -199,8 +199,8 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     def action_stop(self) -> None:
         stopped = self._run.stop()
         explain, score = key_of(self.app, "all-heads.explain"), key_of(self.app, "all-heads.score")
-        went_on = f"Stopped; {explain} or {score} goes on from here."
-        self._say(went_on if stopped else "Nothing is being asked.")
+        went_on = f"Stopped; {explain} or {score} resumes."
+        self._say(went_on if stopped else "No run is in progress.")
 
     def _say(self, text: str) -> None:
         self.query_one(Hints).say(text)

@@ -38,10 +38,22 @@ class HeadsPart(WalkBase):
             self.action_all_prompts()
         elif event.what == "context":
             self.walk.toggle_trimmed()
-        elif self.walk.gated:
-            self.walk.cycle_direction()
         else:
+            self._take_next_direction()
+
+    def _take_next_direction(self) -> None:
+        """Only where that shows: what changes unseen is a surprise later."""
+        gated = self.walk.gated
+        if gated is None:
+            self.say(f"Open a prompt first ({self.key('prompts.open')}): the model is not known yet.")
+        elif not gated:
             self.say("This model's MLPs are not gated: there is one read direction.")
+        elif self.walk.over_all:
+            self.say(
+                f"Means over all prompts are of both directions; {self.key('heads.all')}: one prompt again."
+            )
+        else:
+            self.walk.cycle_direction()
 
     def action_all_prompts(self) -> None:
         """One prompt, or the mean over all prompts."""

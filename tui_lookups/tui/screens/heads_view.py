@@ -60,7 +60,7 @@ class HeadsView:
             }
         if source is not None:
             model = source.provenance.model
-            star = "worth explaining" if walk.over_all else "active"
+            star = "worth explaining" if walk.over_all else self._active()
             grid.show_heads(model.n_layers, model.n_heads, cells, star)
         else:
             grid.show_heads(0, 0, {})
@@ -69,11 +69,17 @@ class HeadsView:
         self._screen.query_one("#heads-pane", Pane).say(self.title())
         parts: tuple[str, ...] = ()
         if walk.heads is not None and not walk.over_all:
-            parts = (*decomposition(walk.heads), "* active")
+            parts = (
+                *decomposition(walk.heads, walk.shown_direction), *grid.scale(), f"* {self._active()}",
+            )  # fmt: skip
         elif walk.over_all and walk.overview is not None:
-            parts = ("mean direct attribution", *self._worth(walk.overview.context))
+            parts = ("mean direct attribution", *grid.scale(), *self._worth(walk.overview.context))
         self._screen.query_one("#decomposition", PackedText).show_parts(parts)
         self.show_detail()
+
+    def _active(self) -> str:
+        """What the star means on one prompt: whichever direction is shown, it goes by both together."""
+        return "active" if self._screen.walk.shown_direction == "both" else "active, by both directions"
 
     def _worth(self, context: str) -> tuple[str, ...]:
         """What the star means over all prompts: by which texts, which need not be those of explanations."""
@@ -94,8 +100,8 @@ class HeadsView:
             words = ["Heads,", f"prompt {walk.prompt.rank}"]
         if shown is not None and shown.context == "trimmed":
             words.append("trimmed")
-        if walk.gated and walk.direction != "both" and not walk.over_all:
-            words.append(walk.direction)
+        if walk.shown_direction != "both":
+            words.append(walk.shown_direction)
         return " ".join(words)
 
     def title(self) -> str:
@@ -112,10 +118,10 @@ class HeadsView:
             )
         prompt = walk.prompt
         words += f" on prompt {prompt.rank}" if prompt is not None else ""
+        if walk.shown_direction != "both":  # before what a narrow pane cuts off
+            words += f", by {walk.shown_direction}"
         if walk.heads is not None:
             words += f", direct, {text_of(walk.heads.context)}"
-        if walk.gated and walk.direction != "both":
-            words += f", by {walk.direction}"
         return words
 
     def rest_on_strongest_head(self) -> None:
@@ -167,7 +173,10 @@ class HeadsView:
         if walk.over_all:
             empty = f"\n{key('heads.all')}: one prompt again"
         detail.say_empty(self._nothing("sources", empty))
-        self._screen.query_one("#detail-pane", Pane).say("Head" if head is None else f"Head {head}")
+        title = "Head" if head is None else f"Head {head}"
+        if walk.shown_direction != "both":
+            title += ", both directions"  # of the grid's share this pane has one line
+        self._screen.query_one("#detail-pane", Pane).say(title)
         self.show_words()
         self.shade_prompt()
 

@@ -19,7 +19,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.tui.attribution_text import decomposition, head_facts
+from tui_lookups.tui.attribution_text import decomposition, head_facts, plain, silence
 from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.queries import explain_error
@@ -138,6 +138,7 @@ class PlaygroundScreen(QueryScreen[None]):
             self.text, placeholder="type any text", id="text", compact=True, select_on_focus=False
         )
         yield VariantList(id="variants")
+        yield PackedText(id="playground-silent", bold_first=True)
         with Horizontal(id="playground-heads"):
             with Vertical(id="playground-grid"):
                 yield TextHeads(id="heads")
@@ -148,7 +149,9 @@ class PlaygroundScreen(QueryScreen[None]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self.query_one("#text", Input).cursor_blink = False
+        line = self.query_one("#text", Input)
+        line.cursor_blink = False
+        line.select_all()  # what was typed last time: the next text replaces it
         title = (Segment(f" Playground: {self.neuron} on any text"),)
         self.query_one("#playground-title", TextLines).show_lines(title)
         self._show()
@@ -285,7 +288,7 @@ class PlaygroundScreen(QueryScreen[None]):
         self.say(_NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
     def action_ablate(self) -> None:
-        self._say_on_the_walk("Heads are taken out on the neuron's prompts")
+        self._say_on_the_walk("Ablation works on the neuron's prompts")
 
     def action_explain(self) -> None:
         self._say_words_elsewhere()
@@ -318,14 +321,21 @@ class PlaygroundScreen(QueryScreen[None]):
         else:
             model = heads.provenance.model
             cells: dict[HeadId, Cell] = {s.head: Cell(s.attribution, s.active) for s in heads.heads}
-            grid.show_heads(model.n_layers, model.n_heads, cells)
-            peak = f"peak {heads.activation:.2f} at {heads.position} "
+            # Where nothing fires, the largest of the small shares must not look like what drives the neuron.
+            least = self._known_maximum if self._silent() else 0.0
+            grid.show_heads(model.n_layers, model.n_heads, cells, least=least)
+            peak = f"peak {plain(heads.activation)} at {heads.position} "
             peak += visible_token(heads.tokens[heads.position].text)
-            parts = (peak, *decomposition(heads))
+            parts = (peak, *decomposition(heads), *grid.scale(), "* active")
         self.query_one("#playground-sum", PackedText).show_parts(parts)
         self._show_head()
 
+    def _silent(self) -> tuple[str, ...]:
+        """What is said of a text that does not fire the neuron, or hardly does; nothing of one that does."""
+        return () if self.current is None else silence(self.current, self._known_maximum)
+
     def _show_variants(self) -> None:
+        self.query_one("#playground-silent", PackedText).show_parts(self._silent())
         self.query_one(VariantList).show_variants(self.current, self.pinned, self._known_maximum)
 
     def _show_head(self) -> None:

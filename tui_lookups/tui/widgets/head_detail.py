@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
+from tui_lookups.tui.head_rows import signed
 from tui_lookups.tui.shading import glyphs, level
 from tui_lookups.tui.text_layout import fit, quoted
 from tui_lookups.tui.widgets.head_keys import head_keys
@@ -67,7 +68,7 @@ class HeadDetail(RowList):
     def plain_row(self, index: int) -> str:
         source = self._sources[index]
         return (
-            f"attribution {source.attribution:+.2f} from token {quoted(source.token.text)}"
+            f"attribution {signed(source.attribution)} from token {quoted(source.token.text)}"
             f" at position {source.position}"
         )
 
@@ -78,7 +79,7 @@ class HeadDetail(RowList):
         shade = palette.shade(level(source.attribution, top))
         text = visible_token(source.token.text)
         return [
-            Segment(f" {source.position:4d} {source.attribution:+7.2f} ", palette.plain),
+            Segment(f" {source.position:4d} {signed(source.attribution):>7} ", palette.plain),
             Segment(f"{glyphs(source.attribution, top):<3} ", palette.dim),
             Segment(fit(text, max(1, min(16, width - 20))), palette.plain + shade),
             Segment(

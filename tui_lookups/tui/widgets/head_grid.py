@@ -107,14 +107,22 @@ class HeadGrid(Canvas):
     # --- data ---
 
     def show_heads(
-        self, n_layers: int, n_heads: int, cells: Mapping[HeadId, Cell], star: str = "active"
+        self,
+        n_layers: int,
+        n_heads: int,
+        cells: Mapping[HeadId, Cell],
+        star: str = "active",
+        *,
+        least: float = 0.0,
     ) -> None:
         """Show figures for a model of `n_layers` x `n_heads`; no cells: the message for empty panes.
 
-        `star` is what a star says of a head.
+        `star` is what a star says of a head. The strongest shade stands for the largest figure, or for
+        `least` where that is larger.
         """
         self._n_layers, self._n_heads, self._cells, self._star = n_layers, n_heads, cells, star
         self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
+        self._maximum = max(self._maximum, least if cells else 0.0)
         self._order = head_rows.by_size(cells)
         self._measure()
 
@@ -128,6 +136,10 @@ class HeadGrid(Canvas):
             self.virtual_size = Size(LABEL + self.cell * self._n_heads, self._layers + 1)
         self.forget()
         self._show_cursor()
+
+    def scale(self) -> tuple[str, ...]:
+        """What the strongest glyph stands for, for the line below; nothing where there are no glyphs."""
+        return (head_rows.scale(self._maximum),) if self._cells and not self.plain else ()
 
     @property
     def listed(self) -> bool:
@@ -221,7 +233,7 @@ class HeadGrid(Canvas):
                 style = self.palette.strong if at_cursor else self.palette.heading
                 label, cells = Segment(f"L{layer}".ljust(LABEL), style), self._row(layer)
             elif layer == self._layers + 1:  # there is room left: say what the colours mean
-                return self.strip(head_rows.legend(self._maximum, self.palette, width, self._star), width)
+                return self.strip(head_rows.legend(self._maximum, self.palette, width), width)
             else:
                 return self.strip([], width)
             body = Strip(cells).crop(left, left + max(0, width - LABEL))
@@ -241,18 +253,18 @@ class HeadGrid(Canvas):
         for n in range(self._n_heads):
             head = HeadId(layer, n)
             cell = self._cells.get(head)
-            left = "●" if head in self._marked else " "
-            right, style, frame = " ", Style(), palette.strong
+            marked, at_cursor = head in self._marked, head == self._head
+            left, right, style, frame = "●" if marked else " ", " ", Style(), palette.strong
             text = " " * (self.cell - 2)
             if cell is not None:
-                text = head_rows.cell_text(cell, self._maximum, self.cell)
+                text = head_rows.cell_text(cell, self._maximum, self.cell, marked=marked and at_cursor)
                 style = palette.plain + palette.shade(level(cell.value, self._maximum))
-            if head == self._head:
+            if at_cursor:
                 # Round the cell, not over it: what the cursor stands on must not lose its colour, or take
                 # on that of the other sign.
                 frame = self.cursor_style
                 style += Style(bold=True)
-                left, right = ("●" if left == "●" else "["), "]"
+                left, right = "[", "]"
             segments += [Segment(left, frame), Segment(text, style), Segment(right, frame)]
         return segments
 

@@ -8,7 +8,7 @@ from textual.binding import Binding
 def head_keys(*, namespace: str = "screen.", show: bool = True) -> tuple[Binding, ...]:
     """Bindings for actions of the walk screen; without `show` they work but do not fill the bottom line."""
     keys = (
-        ("d", "ablate", "ablate", "Take the head out: its total effect on the neuron and its token"),
+        ("d", "ablate", "ablate", "Ablate the head: its total effect on the neuron and its token"),
         ("e", "explain", "explain", "Ask a language model when the head is active"),
         ("s", "score", "score", "Score the explanation on prompts its author never saw"),
         ("E", "write", "write", "Write an explanation of your own"),
