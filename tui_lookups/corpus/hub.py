@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tui_lookups.corpus.source import Document, cut_text
 from tui_lookups.corpus.tables import text_column
 from tui_lookups.errors import CorpusError, first_line
-from tui_lookups.storage.files import file_digest
+from tui_lookups.storage.files import BytesStore, file_digest
 
 PREFIX = "hub:"
 MOST_DOCUMENTS = 10_000
@@ -48,16 +48,6 @@ _SHOWN = 12
 _SECRET = re.compile(r"Bearer\s.*|hf_\w{8,}")
 
 _log = logging.getLogger(__name__)
-
-
-class RevisionStore(Protocol):
-    """Where revisions are remembered; `ResultCache` is one."""
-
-    def key(self, kind: str, /, **parts: object) -> str: ...
-
-    def get(self, kind: str, key: str) -> bytes | None: ...
-
-    def put(self, kind: str, key: str, payload: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +74,7 @@ def parse_hub(spec: str) -> HubName:
 class HubSource:
     """A hub data set at one revision. See `Source`; `source` names the revision once it is known."""
 
-    def __init__(self, spec: str, *, offline: bool = False, revisions: RevisionStore | None = None) -> None:
+    def __init__(self, spec: str, *, offline: bool = False, revisions: BytesStore | None = None) -> None:
         self.hub = parse_hub(spec)
         self.name = spec.removeprefix(PREFIX).partition("@")[0]
         self.source = spec
@@ -141,7 +131,7 @@ class HubSource:
             raise _offline_error(self.hub.repo)
         return known.decode("ascii")
 
-    def _key(self, store: RevisionStore) -> str:
+    def _key(self, store: BytesStore) -> str:
         return store.key(_KIND, repo=self.hub.repo, branch=self.hub.revision)
 
     def documents(self) -> Iterator[Document]:

@@ -20,13 +20,13 @@ from pathlib import Path
 
 from tui_lookups.corpus.compressed import COMPRESSED
 from tui_lookups.corpus.hub import PREFIX as HUB_PREFIX
-from tui_lookups.corpus.hub import HubSource, RevisionStore
+from tui_lookups.corpus.hub import HubSource
 from tui_lookups.corpus.lines import read_jsonl, read_txt
 from tui_lookups.corpus.source import Count, Document, Source, unreadable
 from tui_lookups.corpus.tables import read_arrow, read_parquet
 from tui_lookups.errors import CorpusError
 from tui_lookups.home import expanded
-from tui_lookups.storage.files import file_digest
+from tui_lookups.storage.files import BytesStore, file_digest
 
 DEMO = "demo"
 
@@ -105,7 +105,7 @@ class FileSource:
         self.bytes_read += n_bytes
 
 
-def open_source(spec: str, *, offline: bool = False, revisions: RevisionStore | None = None) -> Source:
+def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | None = None) -> Source:
     """The source that `--corpus` names.
 
     Reads names and sizes only, and asks no network yet.

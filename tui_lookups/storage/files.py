@@ -138,8 +138,8 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-class DigestStore(Protocol):
-    """Where digests are remembered; `ResultCache` is one."""
+class BytesStore(Protocol):
+    """Where digests of files and revisions of data sets are remembered; `ResultCache` is one."""
 
     def key(self, kind: str, /, **parts: object) -> str: ...
 
@@ -158,7 +158,7 @@ class FingerprintMemory:
 
     KIND = "file_digest"
 
-    def __init__(self, store: DigestStore) -> None:
+    def __init__(self, store: BytesStore) -> None:
         self._store = store
 
     def __call__(self, path: Path) -> str:
