@@ -1,4 +1,4 @@
-"""Answers put together on the model thread: results.py dataclasses from a model, a corpus and an index.
+"""Answers put together on the model thread: dataclasses of results/ from a model, a corpus and an index.
 
 Pure functions of what they are given; caching, threads and names are the Explorer's business.
 """

@@ -155,7 +155,10 @@ def settings_for(
 
 @contextmanager
 def fresh_folder(cache_dir: Path) -> Iterator[Path]:
-    """A folder for a cache of its own, beside the person's, removed at the end. Raises CacheError."""
+    """A folder for a cache of its own, beside the person's, removed at the end.
+
+    Raises CacheError where the cache folder cannot be used, ExportError where nothing can be written there.
+    """
     make_private_directory(cache_dir, tighten=False)
     with ExitStack() as stack:
         try:

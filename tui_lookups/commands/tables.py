@@ -1,6 +1,7 @@
 """Tables for people on the command line: one renderer a result type.
 
-1. `render(result)` dispatches on the type of the result; a new subcommand registers its renderer here.
+1. `render(result)` dispatches on the type of the result; a new one registers its renderer here, or
+   in the `tables_` module of its subject.
 2. Every piece of foreign text (tokens, prompts, names, paths) goes through `visible` and into a
    `rich.text.Text`, so that neither markup nor an escape sequence in it is ever interpreted.
 3. `to_text` lays it out for a stream: as wide as the terminal, or unwrapped and uncoloured for a pipe.

@@ -126,7 +126,7 @@ class ResultCache:
             return None
 
     def put_result(self, kind: str, key: str, value: object) -> None:
-        """Keep a dataclass of results.py under `key`. Raises NumericalError for NaN or infinite numbers."""
+        """Keep a dataclass of results/ under `key`. Raises NumericalError for NaN or infinite numbers."""
         self.put(kind, key, codec.to_json_bytes(value))
 
     def keys(self, kind: str) -> list[str]:

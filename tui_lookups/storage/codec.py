@@ -1,4 +1,4 @@
-"""The dataclasses of results.py to JSON and back.
+"""The dataclasses of results/ to JSON and back.
 
 1. Writing: pydantic turns a dataclass into plain objects (keys in field order, names as "L9.N1985"), and
    the standard library prints them. NaN and infinite values are refused with the path to the first one;

@@ -117,7 +117,7 @@ class Canvas(ScrollView, can_focus=True):
         return blank
 
     def message_strips(self, text: str, width: int, y: int) -> Strip:
-        """Line `y` of a centred message for an empty pane; lines of `text` are separated by newlines."""
+        """Line `y` of the message of an empty pane: a third of the way down, indented by two cells."""
         lines = text.split("\n")
         top = max(0, (self.size.height - len(lines)) // 3)
         segments: list[Segment] = []
