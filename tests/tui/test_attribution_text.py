@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from tests.tui.canned import MODEL, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.attribution_text import decomposition, head_facts, overview_facts, silence, why_no_head
+from tui_lookups.tui.attribution_text import (
+    decomposition,
+    direction_share,
+    head_facts,
+    overview_facts,
+    silence,
+    why_no_head,
+)
 
 NEURON = NeuronId(3, 5)
 
@@ -20,13 +27,12 @@ def test_the_line_names_every_component_and_the_rest() -> None:
     assert parts[-1].endswith(f"(pre-activation {heads.target.value:.2f}, rest -0.25)")
 
 
-def test_in_one_direction_the_line_says_what_the_grid_holds_and_that_it_closes_for_both() -> None:
+def test_what_the_heads_come_to_in_one_direction() -> None:
     heads = CannedExplorer(model=replace(MODEL, gated=True)).heads(NEURON, prompt=1)
     for direction, share in (("gate", 0.6), ("up", 0.4)):
-        parts = decomposition(heads, direction)  # type: ignore[arg-type]
         total = share * sum(row.attribution for row in heads.heads)
-        assert parts[:2] == (f"grid: by {direction}, heads {total:+.2f}", "both directions:")
-        assert parts[2:] == decomposition(heads)
+        assert direction_share(heads, direction) == (f"grid: by {direction}, heads {total:+.2f}",)  # type: ignore[arg-type]
+    assert direction_share(heads, "both") == ()
 
 
 def test_what_rounds_to_nothing_has_no_minus() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -13,7 +15,7 @@ from tests.tui.head_words import asked
 from tests.tui.views import texts
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import SelectedNeuron, Selection, SessionState
+from tui_lookups.results import Atlas, SelectedNeuron, Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
@@ -139,6 +141,28 @@ async def test_kinds_of_prompts_go_round() -> None:
 # --- playground ---
 
 
+async def test_the_atlas_says_which_layer_it_reads() -> None:
+    explorer = CannedExplorer()
+    told, atlas = threading.Event(), explorer.atlas
+    explorer.threads = True
+
+    def slowly(**named: Any) -> Atlas:
+        made = atlas(**named)
+        told.wait(60)
+        return made
+
+    explorer.atlas = slowly  # type: ignore[method-assign]
+    try:
+        async with running(explorer, SMALL) as (app, pilot):
+            await press(pilot, "A")
+            rows = app.screen.query_one(LayerRows)
+            await until(lambda: "Reading layer 2 of 6" in rows.empty, pilot)
+            told.set()
+            await until(lambda: len(rows.found) == 6, pilot)
+    finally:
+        told.set()
+
+
 async def type_and_wait(explorer: CannedExplorer, pilot: Pilot[None], text: str) -> None:
     """Type, until what the line then holds was asked about."""
     await type_text(pilot, text)
@@ -177,7 +201,7 @@ async def test_a_text_that_does_not_fire_the_neuron_says_so_and_its_heads_stay_p
         await rest(pilot)
         shown = " ".join(" ".join(texts(app)).split())
         assert "This text does not fire L5.N371: peak 0.00, maximum in the corpus 4.31" in shown
-        assert "+++ is 3.23 to 4.31" in shown
+        assert "+++ from 3.23" in shown
         assert "* active" in shown
         assert not any("+++" in text for text in texts(app) if text.startswith("L"))
         del explorer.activations

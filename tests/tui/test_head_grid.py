@@ -138,7 +138,7 @@ async def test_a_legend_says_what_glyphs_mean_where_there_is_room() -> None:
         legend = next(line for line in lines(grid) if "raises" in line)
         assert legend.split()[:8] == ["lowers", "---", "--", "-", ".", "+", "++", "+++"]
         assert "near" not in legend
-        assert grid.scale() == ("+++ is 1.12 to 1.50",), "what it stands for is said once, below the grid"
+        assert grid.scale() == ("+++ from 1.12",), "what it stands for is said once, below the grid"
 
 
 async def test_where_the_legend_has_less_room_it_has_fewer_steps() -> None:
@@ -156,7 +156,7 @@ async def test_shades_can_stand_for_more_than_the_largest_figure_shown() -> None
         grid.show_heads(2, 2, {HeadId(0, 0): Cell(0.5, False)}, least=5.0)
         await pilot.pause()
         assert "[ +  +0.50 ]" in lines(grid)[1]
-        assert grid.scale() == ("+++ is 3.75 to 5.00",)
+        assert grid.scale() == ("+++ from 3.75",)
 
 
 @pytest.mark.parametrize(("size", "marked"), [((80, 20), "[+++●+1.00*]"), ((20, 20), "[+++●]")])

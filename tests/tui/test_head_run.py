@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.tui.canned import CannedExplorer
 from tests.tui.canned_explanations import WORTH
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle
 from tests.tui.head_words import NEURON, asked, dialog, panel
+from tests.tui.views import texts
 from tui_lookups.errors import LookupsError
 from tui_lookups.tui.screens.head_run import HeadRunRows, HeadRunScreen
 from tui_lookups.tui.widgets.hints import Hints
@@ -109,6 +112,52 @@ async def test_a_run_that_fails_says_why_and_keeps_its_table() -> None:
         assert summary(app) == "No.\nWhy."
         await press(pilot, "s")
         assert "There is no head to ask about." in app.screen.query_one(Hints).text
+
+
+async def test_before_a_run_the_table_says_how_often_each_head_is_active() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "3", "W")
+        rows = app.screen.query_one(HeadRunRows)
+        overview = explorer.heads_overview(NEURON, trimmed=True)
+        for index, head in enumerate(WORTH):
+            mean = next(mean for mean in overview.heads if mean.head == head)
+            assert rows.plain_row(index).startswith(f"{head} {round(mean.active_fraction * 20)}/20")
+        await press(pilot, "e", "enter")
+        assert rows.plain_row(0).startswith(f"{WORTH[0]} 8/20"), "those that the explainer was shown"
+
+
+async def test_a_table_without_its_overview_stands() -> None:
+    explorer = CannedExplorer()
+    explorer.fail["heads_overview"] = LookupsError("No.", "Why.")
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "3", "W")
+        assert app.screen.query_one(HeadRunRows).plain_row(0) == str(WORTH[0])
+        assert "No." not in summary(app)
+
+
+async def test_where_no_head_is_worth_explaining_it_says_what_to_do_and_offers_nothing_else() -> None:
+    explorer = CannedExplorer()
+    found = explorer.head_scores.so_far(NEURON)
+    explorer.head_scores.so_far = lambda neuron: replace(found, heads=())  # type: ignore[method-assign]
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "3", "W")
+        shown = " ".join(texts(app))
+        assert "Any head can still be explained: e on it." in shown
+        assert hints(app).split("  ")[0] == "esc back"
+        assert not [
+            word for word in ("to the head", "explain all", "score all", "stop") if word in hints(app)
+        ]
+        await press(pilot, "enter", "e", "s", "c", "y")
+        assert isinstance(app.screen, HeadRunScreen)
+        await press(pilot, "escape", "e")
+        assert "Explain L3.H2" in str(app.screen.query_one(".dialog").border_title)
+
+
+async def test_the_way_back_is_on_the_bottom_line_at_80_columns() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, "3", "W")
+        assert " esc back " in texts(app)[-1]
 
 
 async def test_all_heads_of_no_neuron() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
 
 from tests.tui.canned import MODEL, CannedExplorer
@@ -126,7 +127,7 @@ async def test_in_one_direction_everything_says_of_which_it_is(size: tuple[int, 
             await press(pilot, "g")
             await rest(pilot)
             assert f"grid: by {direction}, heads " in decomposition(app)
-            assert "* active, by both directions" in decomposition(app)
+            assert "* active by both  both directions:  heads +3.50" in decomposition(app)
             assert app.screen.query_one("#detail-pane", Pane).words == "Head L3.H2, both directions"
             first = " ".join(texts(app))
             assert f"1, by {direction}" in first or f"prompt 1 {direction}" in first
@@ -189,6 +190,43 @@ async def test_the_star_has_one_meaning_on_a_screen(size: tuple[int, int]) -> No
         assert any(", not worth explaining, " in row for row in rows)
         await press(pilot, "a")
         assert any(", active" in row for row in app.screen.query_one(HeadGrid).plain_lines())
+
+
+# --- the keys of the heads, and their room ---
+
+
+@pytest.mark.parametrize("size", [SMALL, (100, 30)])
+async def test_the_views_of_the_heads_are_on_the_bottom_line(size: tuple[int, int]) -> None:
+    async with running(CannedExplorer(), size) as (app, pilot):
+        await press(pilot, "3")
+        await rest(pilot)
+        bottom = texts(app)[-1]
+        for hint in ("d ablate", "e explain", "a all prompts", "c trim", "v list"):
+            assert f" {hint} " in bottom
+        ids = [each.id for each in HeadGrid.BINDINGS if isinstance(each, Binding)]
+        for view in ("heads.all", "heads.context", "heads.view"):
+            assert ids.index(view) < min(ids.index(f"head.{key}") for key in ("score", "write", "all_heads"))
+
+
+@pytest.mark.parametrize("size", [(60, 16), SMALL, (100, 24), (120, 26)])
+async def test_the_grid_keeps_half_of_its_rows_beside_an_explanation(size: tuple[int, int]) -> None:
+    explorer = CannedExplorer()
+    long = " ".join(["after a reason was asked for and the sentence goes on"] * 12)
+    async with running(explorer, size) as (app, pilot):
+        await press(pilot, "3")
+        await rest(pilot)
+        grid = app.screen.query_one(HeadGrid)
+        before = grid.size.height
+        explorer.explaining.write(NEURON, HEAD, long)
+        app.walk_screen.look_at_words()
+        await press(pilot, "4")
+        await rest(pilot)
+        assert app.walk_screen.query_one("#detail-pane").has_class("-words")
+        assert any("explained: after a reason" in text for text in texts(app))
+        assert grid.size.height >= max(3, before / 2)
+        shown = texts(app)
+        assert any("[+++" in text for text in shown), "the head that is explained is in sight"
+        assert any("move in them" in text for text in shown), "the way to the rest of the text"
 
 
 # --- the overview and its detail ---

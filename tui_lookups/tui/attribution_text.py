@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
 
 
-def decomposition(heads: HeadAttributions, direction: Direction = "both") -> tuple[str, ...]:
-    """Every component, then their sum, the target and what is left: it closes (METHOD 4).
+def direction_share(heads: HeadAttributions, direction: Direction) -> tuple[str, ...]:
+    """What the heads come to in the one read direction that the grid holds; nothing where it holds both.
 
-    It closes for both read directions together. Where the grid holds the share of one, what that comes to
-    stands before it.
+    The decomposition closes for both together, so it does not say this.
     """
+    if direction == "both":
+        return ()
+    shares = [row.gate if direction == "gate" else row.up for row in heads.heads]
+    return (f"grid: by {direction}, heads {signed(sum(share or 0.0 for share in shares))}",)
+
+
+def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
+    """Every component, then their sum, the target and what is left: it closes (METHOD 4)."""
     other = heads.other
-    shown: tuple[str, ...] = ()
-    if direction != "both":
-        shares = [row.gate if direction == "gate" else row.up for row in heads.heads]
-        share = sum(share for share in shares if share is not None)
-        shown = (f"grid: by {direction}, heads {signed(share)}", "both directions:")
     parts = [
         ("heads", sum(row.attribution for row in heads.heads)),
         ("mlps", other.mlps),
@@ -44,7 +46,7 @@ def decomposition(heads: HeadAttributions, direction: Direction = "both") -> tup
     ]
     target = f"{_TARGETS[heads.target.name]} {plain(heads.target.value)}"
     total = f"= {plain(heads.sum)} ({target}, rest {plain(heads.remainder)})"
-    return (*shown, *(f"{name} {signed(value)}" for name, value in parts), total)
+    return (*(f"{name} {signed(value)}" for name, value in parts), total)
 
 
 def plain(value: float) -> str:

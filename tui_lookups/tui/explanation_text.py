@@ -62,7 +62,9 @@ def head_paragraphs(
         lines.append(Paragraph(visible(error[0]), "error"))
         lines.append(Paragraph(visible(error[1]), "dim"))
     if known is not None:
-        lines.extend(explained_paragraphs(known))
+        said = explained_paragraphs(known)
+        # Below figures and above tokens it has no heading: it says itself what it is.
+        lines += [said[0]._replace(text=f"explained: {said[0].text}"), *said[1:]]
     if job is not None:
         lines.append(Paragraph(job_text(job, stop), "strong"))
     return tuple(lines)

@@ -95,7 +95,7 @@ def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
     The line below the grid has it in figures, and says what the star means.
     """
     left, right = " lowers ", " raises"
-    sizes = (-LEVELS, -5, -2, 0, 2, 5, LEVELS)
+    sizes: tuple[int, ...] = (-LEVELS, -5, -2, 0, 2, 5, LEVELS)
     if width < len(left) + 5 * len(sizes) + len(right):
         sizes = (-LEVELS, 0, LEVELS)
     segments = [Segment(left, palette.dim)]
@@ -107,8 +107,8 @@ def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
 
 
 def scale(maximum: float) -> str:
-    """What the strongest glyph stands for: values at the largest magnitude shown, and down to 3/4 of it."""
-    return f"+++ is {0.75 * maximum:.2f} to {maximum:.2f}"
+    """What the strongest glyph stands for: from 3/4 of the largest magnitude shown (`shading.glyphs`)."""
+    return f"+++ from {0.75 * maximum:.2f}"
 
 
 def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> str:

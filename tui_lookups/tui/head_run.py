@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from tui_lookups import results
+from tui_lookups.tui.attribution_text import find_mean
 from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         ExplainedHeads,
+        HeadOverview,
         LeftOut,
         NeuronExplanations,
         Plan,
@@ -55,6 +57,8 @@ class HeadRun:
         self.error: tuple[str, str] | None = None
         self.used: Usage | None = None
         self.left_out: tuple[LeftOut, ...] = ()
+        self.overview: HeadOverview | None = None
+        """By which the heads of the table were chosen: how often each is active."""
 
     @property
     def running(self) -> bool:
@@ -67,6 +71,7 @@ class HeadRun:
             return
         if neuron != self.neuron:
             self.neuron, self.table, self.error, self.used, self.left_out = neuron, None, None, None, ()
+            self.overview = None
         self._look_up()
 
     def plan(self, task: RunTask) -> Plan:
@@ -128,6 +133,8 @@ class HeadRun:
         def done(table: ExplainedHeads) -> None:
             self.table = table
             self.listener()
+            if self.overview is None and table.heads:
+                self._look_up_overview()
 
         def failed(error: BaseException) -> None:
             self.error = explain_error(error)
@@ -135,6 +142,31 @@ class HeadRun:
 
         self._queries.ask("head-table", lambda: self._explorer.head_scores.so_far(neuron), done, failed)
         self.listener()
+
+    def _look_up_overview(self) -> None:
+        neuron = self.neuron
+        assert neuron is not None
+
+        def done(overview: HeadOverview) -> None:
+            self.overview = overview
+            self.listener()
+
+        def failed(_error: BaseException) -> None:
+            """The column stays empty; the table stands."""
+
+        self._queries.ask(
+            "head-table-overview",
+            lambda: self._explorer.heads_overview(neuron, trimmed=True, wait=False),
+            done,
+            failed,
+        )
+
+    def active(self, head: HeadId) -> tuple[int, int] | None:
+        """On how many of how many prompts a head is active, None where that is not known."""
+        mean = find_mean(head, self.overview)
+        if mean is None or self.overview is None:
+            return None
+        return round(mean.active_fraction * self.overview.prompts), self.overview.prompts
 
     def silence(self, listener: Callable[[], None]) -> None:
         """This listener's screen is gone."""

@@ -47,6 +47,14 @@ class HeadRunRows(RowList):
             id="all-heads.score",
             tooltip="Explain and score them all",
         ),
+        # Before what may not fit: the way back is always on the bottom line.
+        Binding(
+            "escape,q",
+            "screen.close",
+            "back",
+            id="all-heads.close",
+            tooltip="Back to the walk; a run goes on",
+        ),
         Binding("c", "screen.stop", "stop", id="all-heads.stop", tooltip="Stop the run; answers are kept"),
         Binding("y", "copy", "copy", id="all-heads.copy", tooltip="Copy the explanation", show=False),
     ]
@@ -61,6 +69,10 @@ class HeadRunRows(RowList):
         if heads != self.heads:
             self.heads = heads
             self.rows_changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a head to go to, and an explanation to copy, only where there is a row."""
+        return action not in ("open", "copy") or bool(self.heads)
 
     @property
     def under_cursor(self) -> ExplainedHead | None:
@@ -78,14 +90,16 @@ class HeadRunRows(RowList):
         palette, entry = self.palette, self.heads[index]
         known = entry.explained
         score = None if known is None else known.score
-        active = "" if known is None else _share(known.explanation.active, known.explanation.inactive)
+        active = self._run.active(entry.head)
+        if known is not None and known.explanation.active + known.explanation.inactive:
+            active = known.explanation.active, known.explanation.active + known.explanation.inactive
         words = self._run.reason(entry.head)
         if known is not None and not (score is not None and score.single_class):
             words = known.explanation.explanation
         style = palette.dim if known is None else palette.plain
         return [
             Segment(f" {entry.head!s:<8}", palette.strong),
-            Segment(f"{active:>7}  ", palette.plain),
+            Segment(f"{'' if active is None else '{}/{}'.format(*active):>7}  ", palette.plain),
             Segment(f"{_main_figure(score):>5}", palette.strong),
             Segment(fit(_figures(score), _LEFT - 23), palette.plain),
             Segment(fit(visible(words), max(0, width - _LEFT)), style),
@@ -95,10 +109,6 @@ class HeadRunRows(RowList):
         entry = self.under_cursor
         if entry is not None and entry.explained is not None:
             self.app.copy_to_clipboard(entry.explained.explanation.explanation)
-
-
-def _share(active: int, inactive: int) -> str:
-    return f"{active}/{active + inactive}"
 
 
 def _main_figure(score: ExplanationScore | None) -> str:
@@ -150,7 +160,11 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
                 "No table." if run.error else "Looking for the heads active on 25 to 75 % of them…"
             )
         else:
-            rows.say_empty("No head is active on 25 to 75 % of its trimmed prompts.")
+            explain = key_of(self.app, "head.explain")
+            rows.say_empty(
+                "No head is worth explaining: none is active\non 25 to 75 % of its trimmed prompts.\n"
+                f"Any head can still be explained: {explain} on it."
+            )
             rows.show_heads(table.heads)
             title += f": {len(table.heads)}"
         self.query_one("#all-heads-title", TextLines).show_lines((Segment(title),))
@@ -158,6 +172,14 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
             run_paragraphs(run, partial(key_of, self.app))
         )
         self._show_words()
+
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing can be run or stopped where no head is worth explaining: such keys are not offered."""
+        table = self._run.table
+        dead_end = table is not None and not table.heads and not self._run.running
+        return not (dead_end and action in ("run", "stop"))
 
     def _show_words(self) -> None:
         entry = self.query_one(HeadRunRows).under_cursor

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.tui.attribution_text import (
     decomposition,
+    direction_share,
     find_mean,
     head_facts,
     overview_facts,
@@ -69,9 +70,11 @@ class HeadsView:
         self._screen.query_one("#heads-pane", Pane).say(self.title())
         parts: tuple[str, ...] = ()
         if walk.heads is not None and not walk.over_all:
-            parts = (
-                *decomposition(walk.heads, walk.shown_direction), *grid.scale(), f"* {self._active()}",
-            )  # fmt: skip
+            share = direction_share(walk.heads, walk.shown_direction)
+            star = f"* {self._active()}"
+            parts = (*share, *grid.scale(), star, "both directions:", *decomposition(walk.heads))
+            if not share:  # everything is of one thing: the sum comes first
+                parts = (*decomposition(walk.heads), *grid.scale(), star)
         elif walk.over_all and walk.overview is not None:
             parts = ("mean direct attribution", *grid.scale(), *self._worth(walk.overview.context))
         self._screen.query_one("#decomposition", PackedText).show_parts(parts)
@@ -79,7 +82,7 @@ class HeadsView:
 
     def _active(self) -> str:
         """What the star means on one prompt: whichever direction is shown, it goes by both together."""
-        return "active" if self._screen.walk.shown_direction == "both" else "active, by both directions"
+        return "active" if self._screen.walk.shown_direction == "both" else "active by both"
 
     def _worth(self, context: str) -> tuple[str, ...]:
         """What the star means over all prompts: by which texts, which need not be those of explanations."""

@@ -23,7 +23,7 @@ class HeadDetail(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "to the token", id="detail.open", tooltip="Show the token in its prompt"),
-        *head_keys(),
+        *head_keys()[:2],
         Binding(
             "a",
             "screen.all_prompts",
@@ -31,6 +31,7 @@ class HeadDetail(RowList):
             id="heads.all",
             tooltip="One prompt, or the mean over all prompts",
         ),
+        *head_keys()[2:],
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -35,8 +35,15 @@ class HeadGrid(Canvas):
     """Cells shade and spell sign and size; heads that do not reach the neuron stay blank."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "reads", id="heads.open", tooltip="Which tokens the head reads from"),
-        *head_keys(),
+        # In the order in which they fill the bottom line: at 80 columns up to the list.
+        Binding("enter", "open", "open", id="heads.open", tooltip="Which tokens the head reads from"),
+        *head_keys()[:2],
+        Binding(
+            "a", "all", "all prompts", id="heads.all", tooltip="One prompt, or the mean over all prompts"
+        ),
+        Binding("c", "context", "trim", id="heads.context", tooltip="Attribute the full window or the trim"),
+        Binding("v", "view", "list", id="heads.view", tooltip="The grid, or a list by size"),
+        *head_keys()[2:],
         Binding("left,h", "move(0,-1)", "←", id="heads.left", tooltip="The head before", show=False),
         Binding("down,j", "move(1,0)", "↓", id="heads.down", tooltip="The layer below", show=False),
         Binding("up,k", "move(-1,0)", "↑", id="heads.up", tooltip="The layer above", show=False),
@@ -58,13 +65,8 @@ class HeadGrid(Canvas):
             show=False,
         ),
         Binding(
-            "a", "all", "all prompts", id="heads.all", tooltip="One prompt, or the mean over all prompts"
-        ),
-        Binding("c", "context", "trim", id="heads.context", tooltip="Attribute the full window or the trim"),
-        Binding(
             "g", "direction", "gate/up", id="heads.direction", tooltip="Gated MLPs: read by gate, up or both"
         ),
-        Binding("v", "view", "list", id="heads.view", tooltip="The grid, or a list by size"),
         Binding("home", "edge(0)", "first", id="heads.first", tooltip="The first head", show=False),
         Binding("end", "edge(1)", "last", id="heads.last", tooltip="The last head", show=False),
     ]
