@@ -481,8 +481,16 @@ class CannedExplorer:
 
     # --- atlas, ablation, other prompts, texts ---
 
-    def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None) -> Atlas:
+    def atlas(
+        self,
+        *,
+        per_layer: int = 20,
+        reject: Sequence[str] = (),
+        sign: Sign | None = None,
+        read: Callable[[int, int], None] = lambda done, layers: None,
+    ) -> Atlas:
         self._called("atlas", per_layer)
+        read(1, LAYERS)
         return canned_heads.atlas(VOCABULARY, LAYERS, per_layer, self.provenance())
 
     def ablate(
@@ -523,7 +531,7 @@ class CannedExplorer:
             )
             for p in listed.prompts
         )  # fmt: skip
-        return PeakFigures(neuron, kind, None, rows, self.provenance())
+        return PeakFigures(neuron, kind, token, rows, self.provenance())
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         self._called("activations", text)

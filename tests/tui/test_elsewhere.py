@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from typing import Any
@@ -102,8 +103,11 @@ async def test_the_peak_of_the_open_prompt_in_figures() -> None:
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "2")
         text = line(app, "#peak-figures")
-        assert "logit direct to ␣because p 41.2%" in text
-        assert "next ␣because p 25.0%" in text
+        assert "logit direct to ␣because (p 41.2%); next ␣because (p 25.0%)" in text
+        assert any(row.rstrip().endswith("(p 25.0%)") for row in texts(app)), "all of it fits"
+        facts = line(app, "#prompt-facts")
+        assert re.search(r"peaks per prompt 0\.0 █\S+ 4\.3  mean 0\.020", facts)
+        assert any(row.rstrip().endswith("max 4.31") for row in texts(app)), "all of it fits"
         assert app.walk_screen.walk.prompt_figures is not None
         first = app.walk_screen.walk.prompt_figures.logit_contribution
         assert f"{first:+.2f} logit" in text

@@ -134,6 +134,16 @@ async def test_the_same_again_that_fails_again_is_said_again() -> None:
         assert isinstance(app.screen, LoadProblemScreen)
 
 
+async def test_q_goes_back_from_the_list_and_is_a_letter_on_the_lines() -> None:
+    app, _ = an_app(failing())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "tab", "end", "q")
+        assert app.screen.query_one("#model", Input).value.endswith("q")
+        await press(pilot, "shift+tab", "q")
+        assert app.screen is app.walk_screen
+
+
 async def test_quit_leaves() -> None:
     app, _ = an_app(failing())
     async with app.run_test(size=(80, 24)) as pilot:

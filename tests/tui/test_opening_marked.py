@@ -68,7 +68,7 @@ async def test_what_was_taken_out_stays_out_and_an_empty_basket_opens_nothing() 
 async def test_from_a_screen_over_the_walk_the_thing_opens_on_the_walk() -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         app.selection = MARKED
-        await press(pilot, "A", "down", "b", "enter")
+        await press(pilot, "A", "home", "down", "b", "enter")
         assert app.screen is app.walk_screen
         assert app.walk_screen.walk.neuron == NEURON.neuron
         await press(pilot, "A")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, settle
+from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, settle, type_text
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens import walk_view
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.status_line import StatusLine
+from tui_lookups.tui.widgets.token_box import CandidateList
 
 DRAWN = re.compile("[\u2500-\u259f▸▾●]")
 """Boxes, blocks and marks."""
@@ -119,3 +120,18 @@ async def test_low_bandwidth_follows_the_scan_only_now_and_then() -> None:
         explorer.scanned = 506
         app.walk_screen.poll_status()
         assert bar._said[1] == "scan done", "that it is done is said at once"
+
+
+async def test_the_token_box_says_its_cursor_and_what_to_do_in_words() -> None:
+    app = LookupsApp(CannedExplorer(), options=Options(plain=True))
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "t")
+        await type_text(pilot, "time")
+        rows = app.screen.query_one(CandidateList)
+        first, second = rows.plain_lines()[:2]
+        assert "both exist and differ" in first
+        assert not first.startswith(">")
+        await press(pilot, "down")
+        assert rows.plain_lines()[rows.cursor].startswith("> ")
+        assert second

@@ -59,7 +59,8 @@ async def test_slash_finds_n_goes_on_and_escape_ends() -> None:
         assert line(app, "#find-count") == count
         await press(pilot, "enter")
         assert app.focused is prompts
-        assert count in hints(app)
+        assert hints(app).startswith("n next, N before, esc ends it.")
+        assert line(app, "#find-count") == count
         first = (prompts.index, prompts.position)
         assert prompts.position in prompts.found.tokens(prompts.index)
         await press(pilot, "n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CORPUS, MODEL, CannedExplorer
-from tests.tui.driving import hints, press, running
+from tests.tui.driving import hints, press, running, type_text
 from tui_lookups.errors import ExportError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ExportDocument, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
@@ -97,3 +98,25 @@ async def test_the_app_says_what_it_did_not_take(what: str) -> None:
             assert app.selection.prompts == ()
             assert app.selection.neurons == NEURONS
             assert hints(app).startswith("Prompts left out: they are of another corpus (news). ")
+
+
+async def test_the_line_begins_with_the_last_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with running(CannedExplorer(hostile=False)) as (app, pilot):
+
+        async def offered() -> str:
+            await press(pilot, "O")
+            found: str = app.screen.query_one("#path", Input).value
+            await press(pilot, "escape")
+            return found
+
+        assert await offered() == ""
+        for name, age in (("new", 100), ("old", 200)):
+            path = tmp_path / f"lookups-export-{name}.json"
+            path.write_text("{}")
+            os.utime(path, (2e9 - age, 2e9 - age))
+        assert await offered() == "lookups-export-new.json"
+        await press(pilot, "space", "x", "ctrl+u")
+        await type_text(pilot, "mine.json")
+        await press(pilot, "enter")
+        assert (await offered()).endswith("mine.json")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tui_lookups.results import ScanProgress, Status
-from tui_lookups.tui.widgets.status_line import scan_text
+from tui_lookups.tui.widgets.status_line import places, scan_text
 
 SCAN = ScanProgress("running", 253, 506, 1000, 2000, 7.0, 7.0, 140.0)
 
@@ -37,3 +37,9 @@ def test_how_far_and_why_not(scan: ScanProgress, words: bool, text: str) -> None
 def test_a_long_message_leaves_room_for_the_model() -> None:
     status = Status("ready", "", "cpu", "float32", None, None, replace(SCAN, message="disk " * 40))
     assert len(scan_text(status)) <= 65
+
+
+def test_the_model_that_was_asked_for_is_named_until_it_is_known() -> None:
+    status = Status("loading", "importing torch", "auto", "float32", None, None, None, asked="my\x1bmodel")
+    assert places(status) == ("lookups  my␛model",), "nobody knows yet what auto comes to"
+    assert places(replace(status, device="cuda:1")) == ("lookups  my␛model  cuda:1",)

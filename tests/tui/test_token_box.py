@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import NEURONS, CannedExplorer
-from tests.tui.driving import SMALL, hints, press, running, type_text
+from tests.tui.driving import SMALL, press, running, type_text
 from tests.tui.views import texts
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.token_box import CandidateList
@@ -78,9 +78,14 @@ async def test_a_neuron_that_does_not_exist_is_refused() -> None:
         for name in ("5.9999", "77.1"):
             await press(pilot, "t")
             await type_text(pilot, name)
+            rows = app.screen.query_one(CandidateList)
+            said = " ".join(rows.empty.split())
+            assert f"does not exist: the model has 6 layers of {NEURONS} neurons." in said
+            assert not rows.found.rows, "it is no choice"
             await press(pilot, "enter")
+            assert rows.display, "what was typed can be mended"
             assert app.walk_screen.here() == before
-            assert f"does not exist: the model has 6 layers of {NEURONS} neurons." in hints(app)
+            await press(pilot, "escape")
         await press(pilot, "t")
         await type_text(pilot, "5.767")
         await press(pilot, "enter")

@@ -99,7 +99,7 @@ VIEWS: dict[str, View] = {
     "explanation": View("WalkScreen", ("3", REST, "e", "enter", "s", "enter", REST)),
     "plain": View("WalkScreen", ("2",), _plain_text, Options(theme="lookups-dark", plain=True)),
     "low": View("WalkScreen", ("3", REST), _plain_text, Options(theme="lookups-dark", low_bandwidth=True)),
-    "atlas": View("AtlasScreen", ("A", "down", "down", "enter", "down")),
+    "atlas": View("AtlasScreen", ("A", "home", "down", "down", "enter", "down")),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
     "basket": View("BasketScreen", ("space", "2", "space", "3", REST, "space", "b")),
@@ -110,7 +110,7 @@ VIEWS: dict[str, View] = {
     "write": View("WriteScreen", ("3", REST, "E", *"why")),
     "help": View("HelpScreen", ("2", "question_mark")),
     "export": View("ExportScreen", ("space", "x")),
-    "open-export": View("OpenExportScreen", ("O", *"x.json", "enter", REST)),
+    "open-export": View("OpenExportScreen", ("O", "ctrl+u", *"lookups-export-x.json", "enter", REST)),
     "load-problem": View("LoadProblemScreen", (), _failing),
 }
 

@@ -8,19 +8,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import Engine
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
 if TYPE_CHECKING:
     from tui_lookups.analysis.atlas import LayerExtremes
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
 
 _KIND = "atlas_layer"
 
@@ -31,14 +31,26 @@ class AtlasService:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def atlas(self, per_layer: int, reject: Sequence[str], sign: Sign) -> Atlas:
-        """The next-token neurons of the layers of the settings. Raises UnknownTokenError for `reject`."""
+    def atlas(
+        self,
+        per_layer: int,
+        reject: Sequence[str],
+        sign: Sign,
+        read: Callable[[int, int], None] = lambda done, layers: None,
+    ) -> Atlas:
+        """The next-token neurons of the layers of the settings. Raises UnknownTokenError for `reject`.
+
+        `read` is told how many of how many layers have been read against the vocabulary.
+        """
         from tui_lookups.analysis.atlas import home_layers, next_token_neurons, token_filter
 
         engine = self._engine
         vocabulary, layers = engine.vocabulary(), engine.layers()
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
-        found = [self._extremes(layer) for layer in layers]
+        found: list[LayerExtremes] = []
+        for layer in layers:
+            read(len(found), len(layers))
+            found.append(self._extremes(layer))
         counts = token_filter(
             vocabulary.texts,
             vocabulary.special_ids,

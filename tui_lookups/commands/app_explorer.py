@@ -15,5 +15,7 @@ if TYPE_CHECKING:
 
 def explorer_for_app(settings: Settings) -> ExplorerLike:
     """An Explorer with these settings, made when it is first asked something."""
-    waiting = Status("starting", "starting", settings.device, settings.dtype, None, None, None)
+    waiting = Status(
+        "starting", "", settings.device, settings.dtype, None, None, None, asked=settings.model
+    )
     return lazy_explorer(lambda: invocation.open_explorer(settings), waiting)

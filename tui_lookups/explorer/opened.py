@@ -107,7 +107,16 @@ class Opened:
         known = None if corpus is None else corpus.info
         settings = self.settings
         return results.Status(
-            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, self._met
+            stage,
+            message,
+            engine.device,
+            settings.dtype,
+            info,
+            known,
+            scan,
+            settings.layers,
+            self._met,
+            settings.model,
         )
 
     @property
@@ -196,7 +205,7 @@ class Opened:
         return self._engine.cache.verify()
 
     def cache_clear(self) -> CacheInfo:
-        """Empty the cache and say what it held."""
+        """Empty the cache and say what is left: what another process is writing to, say."""
         return self._engine.cache.clear()
 
     # --- helpers ---

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from tui_lookups import results
 from tui_lookups.answering import checks
 from tui_lookups.answering.atlas_service import read_tokens
+from tui_lookups.errors import Poll
 from tui_lookups.explorer.opened import Opened
 from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel, Poll
+    from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results import (
         AblationMethod,
         AblationPositions,
@@ -89,7 +90,12 @@ class Walk(Opened):
         return self._congruence.score(neuron, token)
 
     def atlas(
-        self, *, per_layer: int = 20, reject: Sequence[str] | None = None, sign: Sign | None = None
+        self,
+        *,
+        per_layer: int = 20,
+        reject: Sequence[str] | None = None,
+        sign: Sign | None = None,
+        read: Callable[[int, int], None] = lambda done, layers: None,
     ) -> Atlas:
         """The model's next-token neurons, layer by layer, and where tokens' best neurons live.
 
@@ -101,6 +107,7 @@ class Walk(Opened):
             reject: tokens left out by hand, exactly as in the vocabulary, or "#id"; by default those of
                 the file in the setting `atlas_reject`.
             sign: as in `neurons`; "-" and "both" read neurons flipped.
+            read: told, on this thread, how many of how many layers have been read.
         Raises:
             UnknownTokenError: a rejected text is not one token.
         """
@@ -109,7 +116,7 @@ class Walk(Opened):
         if reject is None:
             listed = self.settings.atlas_reject
             reject = () if listed is None else read_tokens(listed)
-        return self._atlas.atlas(per_layer, reject, by)
+        return self._atlas.atlas(per_layer, reject, by, read)
 
     # --- highest-activating prompts (METHOD 3) ---
 

@@ -58,6 +58,8 @@ class Status:
     """The layers that are ranked and scanned; None: all of them."""
     problems: tuple[str, ...] = ()
     """What the cache could not keep or had to drop, as far as questions have met with it."""
+    asked: str = ""
+    """The model as it was asked for: its name until the model itself is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from tui_lookups.results import Status
@@ -104,6 +106,7 @@ class LookupsApp(App[None]):
         self.opening = opening
         self._loading: ExplorerLike | None = None
         self._failed: ExplorerLike | None = None
+        self._last_export: Path | None = None
         self.options = options = Options() if options is None else options
         theme = theme or options.theme
         self.palette: Palette = ansi_palette()
@@ -323,16 +326,19 @@ class LookupsApp(App[None]):
 
         token = self.walk_screen.walk.token
         name = default_name("selection" if token is None else visible_token(token.text))
-        self.push_screen(ExportScreen(self.explorer, self.selection, name), self._exported)
+        screen = ExportScreen(self.explorer, self.selection, name)
 
-    def _exported(self, message: str | None) -> None:
-        if message:
-            self.say(message)
+        def exported(message: str | None) -> None:
+            if message:
+                self.say(message)
+                self._last_export = screen.written
+
+        self.push_screen(screen, exported)
 
     def action_open_export(self) -> None:
         """Ask for an export and mark what it holds."""
         from tui_lookups.tui.basket import merge
-        from tui_lookups.tui.screens.open_export import OpenExportScreen
+        from tui_lookups.tui.screens.open_export import OpenExportScreen, newest_export
 
         def opened(found: Reopened | None) -> None:
             if found is not None:
@@ -342,7 +348,8 @@ class LookupsApp(App[None]):
                 listed = f"{self.key_of('app.basket')} lists {'it' if count == 1 else 'them'}"
                 self.say(f"{found.note} {marked}; {listed}.".lstrip())
 
-        self.push_screen(OpenExportScreen(self.explorer), opened)
+        path = self._last_export or newest_export()
+        self.push_screen(OpenExportScreen(self.explorer, "" if path is None else str(path)), opened)
 
     # --- help, copying, leaving ---
 

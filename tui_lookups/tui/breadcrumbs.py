@@ -28,7 +28,7 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
     else:
         first = [Segment(visible_token(walk.token.text), _STRONG), Segment(f"  #{walk.token.id}", _DIM)]
     steps: list[str] = []
-    if walk.neuron is not None:
+    if walk.neuron is not None and not walk.opening_best:
         steps.append(str(walk.neuron))
         if walk.prompt is not None:
             steps.append(f"prompt {walk.prompt.rank}")
@@ -36,9 +36,11 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
                 steps.append(str(walk.head))
     room = width - sum(cell_len(segment.text) for segment in (*first, *more))
     path: list[Segment] = []
+    # A neuron that was opened by name did not come from the token: it stands beside it.
+    related = walk.token is not None and (walk.ranking is None or walk.ranked is not None)
     for step in steps:
         room -= len(step) + 3
         if room < 0:
             break
-        path += [Segment(" › ", _DIM), Segment(step, _BOLD)]
+        path += [Segment(" › " if path or related else " · ", _DIM), Segment(step, _BOLD)]
     return (*first, *path, *more)

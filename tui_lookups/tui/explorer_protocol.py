@@ -154,7 +154,12 @@ class ExplorerLike(Protocol):
     ) -> HeadOverview: ...
 
     def atlas(
-        self, *, per_layer: int = 20, reject: Sequence[str] = (), sign: Sign | None = None
+        self,
+        *,
+        per_layer: int = 20,
+        reject: Sequence[str] = (),
+        sign: Sign | None = None,
+        read: Callable[[int, int], None] = ...,
     ) -> Atlas: ...
 
     def sampled_prompts(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tui_lookups.results import Token
 from tui_lookups.tui.walk_heads import WalkHeads
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         PositionPredictions,
         PromptKind,
         PromptPredictions,
-        Token,
         TokenNeurons,
     )
     from tui_lookups.tui.walk_state import Part
@@ -66,6 +66,11 @@ class Walk(WalkHeads):
 
         self._ask("story", lambda: (self._explorer.first_view(), self._explorer.offer_tour()), done)
 
+    @property
+    def opening_best(self) -> bool:
+        """Whether the best neuron of a new token is on its way, while another one is still shown."""
+        return self._open_best
+
     def forget_story(self) -> None:
         """The person goes their own way."""
         self._queries.cancel("story")
@@ -87,6 +92,7 @@ class Walk(WalkHeads):
         neuron, self._open_next = self._open_next, None
         if neuron is not None:
             self.open_neuron(neuron)
+            self._changed("neuron")  # also where it was open before: the path left it out meanwhile
 
     @property
     def ranked(self) -> NeuronScore | None:
@@ -112,6 +118,7 @@ class Walk(WalkHeads):
             if self._open_best and not ranking.neurons:
                 self.close_neuron()  # that of another token says nothing of this one
             self._changed("neurons")
+            self._ask_figures()
             if self._open_best and ranking.neurons:
                 self._open_next = ranking.neurons[0].neuron
                 self._open_best = False
@@ -146,6 +153,9 @@ class Walk(WalkHeads):
         def promoted(tokens: NeuronTokens) -> None:
             self.promoted = tokens
             self._changed("promoted")
+            if self.token is None and tokens.tokens:  # opened by name: its token's neurons beside it
+                best = tokens.tokens[0]
+                self.open_token(Token(best.id, best.text))
 
         self._ask("promoted", lambda: self._explorer.tokens(neuron, top=TOP_TOKENS), promoted)
         self._ask_prompts(neuron)
@@ -206,8 +216,7 @@ class Walk(WalkHeads):
                 self.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
                 self.heads = self.sources = None
             self._changed("prompts")
-            if self.figures is None and whole and (kind != "top" or prompts.complete):
-                self._ask_figures(neuron, kind)
+            self._ask_figures()
 
         def question(tell: Callable[[NeuronPrompts], None]) -> NeuronPrompts:
             if kind == "top":
@@ -216,12 +225,22 @@ class Walk(WalkHeads):
 
         self._ask_telling("prompts", question, heard, done)
 
-    def _ask_figures(self, neuron: NeuronId, kind: PromptKind) -> None:
+    def _ask_figures(self) -> None:
+        """Ask for the figures at the peaks, once the list is whole and it is known what they are about."""
+        neuron, kind, prompts = self.neuron, self.kind, self.prompts
+        due = prompts is not None and self._prompts_whole and (kind != "top" or prompts.complete)
+        if neuron is None or not due or self.waiting("neurons"):
+            return
+        # Of the walk's token where its ranking led here, else of the token the neuron promotes most.
+        token = None if self.ranked is None else self.token
+        if self.figures is not None and self.figures.token == token:
+            return
+
         def done(figures: PeakFigures) -> None:
             self.figures = figures
             self._changed("figures")
 
-        self._ask("figures", lambda: self._explorer.peak_figures(neuron, kind=kind), done)
+        self._ask("figures", lambda: self._explorer.peak_figures(neuron, token, kind=kind), done)
 
     def cycle_kind(self) -> None:
         """The highest prompts, random ones, one of each decile, and round again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -131,9 +132,18 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
 
     def on_mount(self) -> None:
         self._title("Atlas")
+        self._heard("every layer")
+
+        def question(tell: Callable[[str], None]) -> Atlas:
+            return self.explorer.atlas(
+                per_layer=PER_LAYER, read=lambda done, layers: tell(f"layer {done + 1} of {layers}")
+            )
+
+        self.queries.ask_telling("atlas", question, self._heard, self._done, self._failed)
+
+    def _heard(self, what: str) -> None:
         stop = key_of(self.app, "atlas.close")
-        self.query_one(LayerRows).say_empty(f"Reading every layer\nagainst the vocabulary…\n{stop} stops it")
-        self.queries.ask("atlas", lambda: self.explorer.atlas(per_layer=PER_LAYER), self._done, self._failed)
+        self.query_one(LayerRows).say_empty(f"Reading {what}\nagainst the vocabulary…\n{stop} stops it")
 
     def _title(self, *parts: str) -> None:
         palette_line = [Segment(" " + "   ".join(parts))]

@@ -34,9 +34,9 @@ class BasketRows(RowList):
     def __init__(self, selection: Selection, *, id: str) -> None:
         super().__init__(id=id)
         self.items = basket.items(selection)
-        self.empty = "Nothing is marked.\nSpace marks what is under the cursor."
 
     def on_mount(self) -> None:
+        self.say_empty(f"Nothing is marked.\n{key_of(self.app, 'walk.mark')} marks what is under the cursor.")
         self.rows_changed(0)
 
     def take(self, selection: Selection) -> None:

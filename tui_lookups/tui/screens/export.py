@@ -36,6 +36,8 @@ class ExportScreen(PathDialog[str]):
         )
         self._selection = selection
         self._replace: Path | None = None
+        self.written: Path | None = None
+        """Where it went."""
 
     @on(Input.Changed, "#path")
     def _typed(self) -> None:
@@ -50,6 +52,7 @@ class ExportScreen(PathDialog[str]):
         selection, overwrite = self._selection, path == self._replace
 
         def done(written: Path) -> None:
+            self.written = written
             said, place = "Exported to ", visible(str(written.absolute()))
             room = self.app.size.width - len(said) - 1  # on the bottom line
             self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))

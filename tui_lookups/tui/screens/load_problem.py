@@ -70,7 +70,7 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stay", "close", id="problem.stay", tooltip="Close without changing anything"),
+        Binding("escape,q", "stay", "close", id="problem.stay", tooltip="Close without changing anything"),
         Binding("tab", "app.focus_next", "next", id="problem.next", tooltip="The next line"),
         Binding("shift+tab", "app.focus_previous", "before", id="problem.before", tooltip="The line before"),
     ]

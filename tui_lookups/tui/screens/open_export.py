@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.reopened import Reopened, reopened
 from tui_lookups.tui.screens.path_dialog import PathDialog
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tui_lookups.tui.explorer_protocol import ExplorerLike
+
+
+def newest_export() -> Path | None:
+    """The newest export in the current folder, by the names that exports are given."""
+    found: list[tuple[float, Path]] = []
+    with suppress(OSError):  # the folder is gone, or may not be looked at: then nothing is offered
+        for path in Path().glob("lookups-export-*.json"):
+            with suppress(OSError):  # it was taken away meanwhile
+                found.append((path.stat().st_mtime, path))
+    return max(found)[1] if found else None
 
 
 class OpenExportScreen(PathDialog[Reopened]):
     """Returns what the document marks on the model and corpus that are open."""
 
-    def __init__(self, explorer: ExplorerLike) -> None:
-        super().__init__(explorer, "Open an export", "Mark what this export holds", "lookups-export-")
+    def __init__(self, explorer: ExplorerLike, path: str) -> None:
+        """`path` is what the line begins with."""
+        super().__init__(explorer, "Open an export", "Mark what this export holds", path)
 
     def submit(self, path: Path) -> None:
         self.working("Reading…")

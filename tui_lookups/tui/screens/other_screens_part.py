@@ -45,7 +45,7 @@ class OtherScreensPart(WalkBase):
     def action_atlas(self) -> None:
         from tui_lookups.tui.screens.atlas import AtlasPlace, AtlasScreen
 
-        screen = AtlasScreen(self.explorer, self._atlas_place or AtlasPlace())
+        screen = AtlasScreen(self.explorer, self._atlas_place or AtlasPlace(self._layer_row()))
 
         def closed(found: AtlasNeuron | None) -> None:
             self._atlas_place = screen.place
@@ -53,6 +53,13 @@ class OtherScreensPart(WalkBase):
                 self.open_place(Place(found.top_token, found.neuron, pane="prompts"))
 
         self.app.push_screen(screen, closed)
+
+    def _layer_row(self) -> int:
+        """The row of the open neuron's layer in the atlas."""
+        layers, neuron = self.explorer.status().layers, self.walk.neuron
+        if neuron is None:
+            return 0
+        return neuron.layer if layers is None else layers.index(neuron.layer) if neuron.layer in layers else 0
 
     def action_playground(self) -> None:
         neuron = self.walk.neuron

@@ -10,12 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import Answered, Queries, explain_error
-from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.screens.query_screen import QueryDialog
 from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class PathDialog(LeavesOnce, ModalScreen[R]):
+class PathDialog(QueryDialog[R]):
     """An input and a message; subclasses say what enter does in `submit`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,9 +34,7 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
     AUTO_FOCUS = "#path"
 
     def __init__(self, explorer: ExplorerLike, title: str, note: str, path: str) -> None:
-        super().__init__()
-        self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message)
+        super().__init__(explorer)
         self._title, self._note, self._path = title, note, path
 
     def compose(self) -> ComposeResult:
@@ -51,11 +48,6 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
     def on_mount(self) -> None:
         self.query_one("#note", WrappedText).show_text(self._note)
         self.query_one("#path", Input).cursor_blink = False
-
-    @on(Answered)
-    def _answered(self, answer: Answered) -> None:
-        answer.stop()
-        self.queries.deliver(answer)
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
@@ -93,5 +85,4 @@ class PathDialog(LeavesOnce, ModalScreen[R]):
         self.query_one(TypedLine).give_back()
 
     def action_give_up(self) -> None:
-        self.queries.cancel_all()
         self.dismiss(None)

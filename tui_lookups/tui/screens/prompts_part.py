@@ -83,8 +83,7 @@ class PromptsPart(WalkBase):
         self.go("prompts")
         if found.needle:
             after, before = self.key("prompts.match"), self.key("prompts.match-back")
-            keys = f"{after} next, {before} before, {self.key('walk.back')} ends it"
-            self.say(f"{found.words(len(prompts.prompts))}: {keys}.")
+            self.say(f"{after} next, {before} before, {self.key('walk.back')} ends it.")
             here = found.tokens(prompts.index)
             if prompts.position not in here:
                 prompts.action_match(1)

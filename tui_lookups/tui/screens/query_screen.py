@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class QueryScreen(LeavesOnce, Screen[R]):
-    """A screen over the whole terminal. Escape gives up what was asked and goes back."""
+class _Querying(LeavesOnce, Screen[R]):
+    """Puts questions of its own; what is not answered when it closes is given up."""
 
     def __init__(self, explorer: ExplorerLike) -> None:
         super().__init__()
@@ -32,24 +32,15 @@ class QueryScreen(LeavesOnce, Screen[R]):
 
     def on_unmount(self) -> None:
         self.queries.cancel_all()
+
+
+class QueryScreen(_Querying[R]):
+    """A screen over the whole terminal. Escape gives up what was asked and goes back."""
 
     def say(self, text: str) -> None:
         """A short message on the bottom line."""
         self.query_one(Hints).say(text)
 
 
-class QueryDialog(LeavesOnce, ModalScreen[R]):
+class QueryDialog(_Querying[R], ModalScreen[R]):
     """A dialog over the screen below."""
-
-    def __init__(self, explorer: ExplorerLike) -> None:
-        super().__init__()
-        self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message)
-
-    @on(Answered)
-    def _answered(self, answer: Answered) -> None:
-        answer.stop()
-        self.queries.deliver(answer)
-
-    def on_unmount(self) -> None:
-        self.queries.cancel_all()

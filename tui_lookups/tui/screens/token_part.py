@@ -11,6 +11,7 @@ from tui_lookups.ids import out_of_reach
 from tui_lookups.tui.history import Place
 from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -66,18 +67,25 @@ class TokenPart(WalkBase):
                 self.first_token = None
                 if found.exact:  # `--token time` is taken as given where that is a token
                     exact = found.rows[: found.exact]
-                    self._accept(next((row for row in exact if row.why != WITH_SPACE), exact[0]))
+                    taken = next((row for row in exact if row.why != WITH_SPACE), exact[0])
+                    self._accept(taken)
+                    self._name_twin(taken, exact)
                     return
                 self.action_type_token()
                 self._token_input.value = text
-            self._candidates.show(found)
+            self._candidates.show(self._without_missing(found))
             if self._enter_waits:
                 self._enter_waits = False
                 self._enter()
 
         def failed(error: BaseException) -> None:
             message, hint = explain_error(error)
-            self._candidates.show(Candidates(text, (), 0, f"{message} {hint}"))
+            self._enter_waits = False
+            if self.has_class("-typing"):
+                self._candidates.show(Candidates(text, (), 0, f"{message} {hint}"))
+            else:  # it was given on the command line: there is no box that escape would close
+                self.first_token = None
+                self.say(f"{message} {hint}")
 
         enter = self.key("token.enter")
         self.queries.ask(
@@ -113,6 +121,22 @@ class TokenPart(WalkBase):
             self._open_head(candidate.head)
         elif candidate.token is not None:
             self.open_token(candidate.token)
+
+    def _name_twin(self, taken: Candidate, exact: tuple[Candidate, ...]) -> None:
+        """Say which other token was meant as likely, where `--token time` is two tokens but for a space."""
+        twin = next((row.token for row in exact if row is not taken and row.token is not None), None)
+        if taken.token is not None and twin is not None:
+            name, key = visible_token(twin.text), self.key("walk.token")
+            self.say(f"{name} #{twin.id} is another token: {key} chooses.")
+
+    def _without_missing(self, found: Candidates) -> Candidates:
+        """Neurons that the model does not have are no choice, but a reason."""
+        for row in found.rows[: found.exact]:
+            why = "" if row.neuron is None else self.missing(row.neuron)
+            if why:
+                rows = tuple(other for other in found.rows if other is not row)
+                return found._replace(rows=rows, exact=found.exact - 1, note=why)
+        return found
 
     def missing(self, neuron: NeuronId) -> str:
         """Why a neuron cannot be opened; empty where it can, or where the model is not known yet."""

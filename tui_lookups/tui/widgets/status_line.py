@@ -50,8 +50,9 @@ def places(status: Status) -> tuple[str, ...]:
     """Model, corpus and device, from the full sentence to the shortest; unknown things are left out."""
     model, corpus = status.model, status.corpus
     device = [visible(status.device)] if status.device else []
-    if model is None:
-        return ("  ".join(["lookups", *device]),)
+    if model is None:  # nor is it known yet what "auto" comes to
+        known = [] if status.device == "auto" else device
+        return ("  ".join(["lookups", *([visible(status.asked)] if status.asked else []), *known]),)
     name, family = visible(model.name), visible(model.family)
     shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} neurons"
     small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}N"

@@ -22,6 +22,11 @@ _WIDTH = 52
 """As in the style below."""
 
 
+def _words(text: str) -> tuple[str, ...]:
+    """A text in words, each but the first with the space before it, to be wrapped between them."""
+    return tuple(word if place == 0 else f" {word}" for place, word in enumerate(text.split(" ")))
+
+
 class TokenInput(TypedLine):
     """The line a token is typed on. Its arrows move in the rows below it."""
 
@@ -87,11 +92,16 @@ class CandidateList(RowList):
         self.found = found
         self._armed = found.exact == 1
         self.display = bool(found.rows or found.note)
-        note = () if found.rows else wrap_tokens((visible(found.note),), _WIDTH - 4)
+        note = () if found.rows else wrap_tokens(_words(visible(found.note)), _WIDTH - 4)
         self.styles.height = 1 + min(_MOST_ROWS, len(found.rows)) if found.rows else max(1, len(note))
         self.rows_changed(0)
         # the note is the heading of the rows; where there are none it is all there is
         self.say_empty("\n".join("".join(span.text for span in line).rstrip() for line in note))
+
+    def plain_row(self, index: int) -> str:
+        mark = "> " if index == self.cursor and self._armed else ""
+        note = f" ({self.found.note})" if index == 0 and self.found.note else ""  # the heading is not shown
+        return mark + super().plain_row(index) + note
 
     def close(self) -> None:
         """Nothing is typed any more."""
