@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.ids import left_out_by_paper, out_of_reach
-from tui_lookups.tui.head_rows import signed
+from tui_lookups.tui.head_rows import plain, signed
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -47,13 +47,6 @@ def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
     target = f"{_TARGETS[heads.target.name]} {plain(heads.target.value)}"
     total = f"= {plain(heads.sum)} ({target}, rest {plain(heads.remainder)})"
     return (*(f"{name} {signed(value)}" for name, value in parts), total)
-
-
-def plain(value: float) -> str:
-    """Two decimals, without a sign on what rounds to nothing."""
-    if abs(value) < 0.005:
-        return "0.00"
-    return f"{value:.2f}"
 
 
 _HARDLY = 0.1

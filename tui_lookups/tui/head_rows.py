@@ -36,6 +36,12 @@ def signed(value: float) -> str:
     return "+0.00" if text == "-0.00" else text
 
 
+def plain(value: float, decimals: int = 2) -> str:
+    """Decimals without a sign on what rounds to nothing."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if not float(text) else text
+
+
 def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
     """The heads, largest figure first whichever its sign."""
     return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 
+from tui_lookups.tui.head_rows import plain, signed
 from tui_lookups.tui.shading import sparkline
 from tui_lookups.visible import visible_token
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
 _SHOWN_TOKENS = 8
-_SPARK = 20
+_SPARK = 12
 
 
 def token_line(label: str, tokens: tuple[TokenCongruence, ...]) -> tuple[Segment, ...]:
@@ -40,16 +41,16 @@ def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
     """Logit contribution to the neuron's token, its probability, and that of what really follows."""
     line = [
         Segment("at the peak ", _DIM),
-        Segment(f"{figures.logit_contribution:+.2f} logit", _BOLD),
+        Segment(f"{signed(figures.logit_contribution)} logit", _BOLD),
         Segment(" direct to ", _DIM),
         Segment(visible_token(figures.token.text), _BOLD),
-        Segment(f" p {figures.probability:.1%}", _DIM),
+        Segment(f" (p {figures.probability:.1%})", _DIM),
     ]
     if figures.next_token is not None and figures.next_probability is not None:
         line += [
-            Segment("  next ", _DIM),
+            Segment("; next ", _DIM),
             Segment(visible_token(figures.next_token.text), _BOLD),
-            Segment(f" p {figures.next_probability:.1%}", _DIM),
+            Segment(f" (p {figures.next_probability:.1%})", _DIM),
         ]
     return tuple(line)
 
@@ -68,7 +69,7 @@ def against_line(token: Token, congruence: float, prompts: Sequence[Prompt]) -> 
         Segment(f"{against} of {len(prompts)}", _BOLD),
         Segment(" fire against ", _DIM),
         Segment(visible_token(token.text), _BOLD),
-        Segment(f": activation {where} zero, congr. {congruence:+.2f}", _DIM),
+        Segment(f": activation {where} zero, congr. {signed(congruence)}", _DIM),
     )
 
 
@@ -88,9 +89,12 @@ def predictions_line(found: PositionPredictions) -> tuple[Segment, ...]:
 
 
 def stats_line(stats: NeuronStats, *, picture: bool = True) -> str:
-    """A neuron in figures, and the histogram of phi over prompts; without `picture` only where it ends."""
+    """A neuron in figures, and the histogram of its peak (phi) in each prompt; without `picture` only where
+    that ends."""
     edges = stats.histogram.edges
     spark = sparkline(stats.histogram.counts, _SPARK) if picture else "to"
-    span = f"phi {edges[0]:.1f} {spark} {edges[-1]:.1f}  " if edges else ""
-    figures = f"mean {stats.mean:.3f}  above zero {stats.fraction_positive:.1%}  max {stats.maximum:.2f}"
+    span = f"peaks per prompt {plain(edges[0], 1)} {spark} {plain(edges[-1], 1)}  " if edges else ""
+    figures = (
+        f"mean {plain(stats.mean, 3)}  above zero {stats.fraction_positive:.1%}  max {stats.maximum:.2f}"
+    )
     return f"{span}{figures}"

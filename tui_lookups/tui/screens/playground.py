@@ -19,8 +19,8 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.tui.attribution_text import decomposition, head_facts, plain, silence
-from tui_lookups.tui.head_rows import Cell
+from tui_lookups.tui.attribution_text import decomposition, head_facts, silence
+from tui_lookups.tui.head_rows import Cell, plain
 from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.query_screen import QueryScreen
