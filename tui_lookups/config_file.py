@@ -56,7 +56,7 @@ def _parsed(data: bytes, path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits, a nest of lists
         raise SettingsError(
-            f"{path} is not valid TOML: {error}.", 'Write settings as name = "value", one a line.'
+            f"{path} is not valid TOML: {error}.", 'Write settings as name = "value", one per line.'
         ) from error
 
 

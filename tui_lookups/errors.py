@@ -72,7 +72,7 @@ class NumericalError(LookupsError):
         """That of a layer's activations."""
         return cls(
             f"Activations of layer {layer} are NaN or infinite.",
-            "Try --dtype float32; if it stays, the weights of that layer are damaged.",
+            "Try --dtype float32; if it persists, the weights of that layer are damaged.",
         )
 
 

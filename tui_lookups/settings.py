@@ -94,7 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     sign: Annotated[
         SignSetting,
-        choice("Sign of firing that counts; auto is + for plain and both for gated MLPs.", SignSetting),
+        choice(
+            "Which sign of activation counts as firing; auto: + (plain MLPs) or both (gated).", SignSetting
+        ),
     ] = "auto"
     activity_rule: Annotated[
         ActivityRule,
@@ -117,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, switch("Run code that comes with a model (flag or environment only).")
     ] = False
     window: Annotated[
-        From2, number("Most tokens a prompt has, begin-of-text included.", "a number from 2")
+        From2, number("Maximum prompt length in tokens, begin-of-text included.", "a number from 2")
     ] = 256
     max_documents: Annotated[
         From1 | None,
@@ -131,15 +133,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_tokens: Annotated[
         From1 | None,
         number(
-            "Most tokens in a batch of the scan, padding included.", "auto, or a number from 1", none="auto"
+            "Maximum number of tokens in a batch of the scan, padding included.",
+            "auto, or a number from 1",
+            none="auto",
         ),
     ] = None
     checkpoint_seconds: Annotated[
         Above0, number("Seconds between two checkpoints of the scan.", "a number above 0")
     ] = 10.0
-    engine: Annotated[
-        ScanEngine, choice("Who scans the corpus: this process, or workers of Ray.", ScanEngine)
-    ] = "local"
+    engine: Annotated[ScanEngine, choice("What runs the scan: this process or Ray workers.", ScanEngine)] = (
+        "local"
+    )
     ray_address: Annotated[
         Text | None,
         text(
@@ -151,13 +155,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ray_workers: Annotated[
         From1 | None,
         number(
-            "Workers of Ray; auto is one a GPU, or one for four processors.",
+            "Ray workers; auto means one per GPU, or one per four CPUs.",
             "auto, or a number from 1",
             none="auto",
         ),
     ] = None
     gpus_per_worker: Annotated[
-        From1, number("GPUs of each worker of Ray; a model is spread over several.", "a number from 1")
+        From1, number("GPUs per Ray worker; a model is spread over several.", "a number from 1")
     ] = 1
     compile: Annotated[
         bool, switch("Have torch compile the attention of the scan's forward pass; needs a C++ compiler.")
@@ -186,7 +190,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 8
     token_budget: Annotated[
         From1 | None,
-        amount("Most tokens a session may use.", "none, or a number like 200000 or 2M", none="none"),
+        amount(
+            "Maximum number of tokens a session may use.", "none, or a number like 200000 or 2M", none="none"
+        ),
     ] = None
     price_per_million_input: Annotated[
         Amount | None, number("Price of a million tokens sent.", "none, or a number from 0", none="none")
@@ -196,7 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     theme: Annotated[Text, text("Theme of the app.", "auto, or a theme the command palette lists")] = "auto"
     keys: Annotated[
-        dict[str, str], key_table("Keys of your own, by the action ids that ? and the command palette show.")
+        dict[str, str], key_table("Custom key bindings by action id; ? and the command palette list the ids.")
     ] = msgspec.field(default_factory=dict)
     plain: Annotated[bool, switch("The app as lines of plain text from the start, for a screen reader.")] = (
         False

@@ -109,7 +109,7 @@ def test_all_heads_the_report_and_the_index_for_people(shell: Shell) -> None:
     status, out, _ = shell("score", "--worth-explaining", NAMES[0])
     assert status == 0
     assert "head explanation score  mean 0.583 sd 0.589 over 2" in out
-    assert "L0.H0 of L5.N371 is left out. L0.H0 is active on none of the 8 explaining prompts" in out
+    assert "L0.H0 of L5.N371 is left out. L0.H0 is active on none of the 8 prompts used to explain" in out
     assert "over 2" in shell("report")[1]
     assert len(shell("explanations", "L3.H1")[1].splitlines()) == 2
     assert shell("explanations", "zzz")[1] == "Nothing that was explained fits.\n"

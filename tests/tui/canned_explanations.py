@@ -93,7 +93,9 @@ class CannedExplanations:
         if progress is not None:
             progress(RequestProgress(1, 3, 0, 0, 1.0, 2.0))
         found = tuple(self.explain(neuron, head, False, None) for head in WORTH[:-1])
-        left_out = (LeftOut(neuron, WORTH[-1], "[It] is active on none of the 20 explaining prompts."),)
+        left_out = (
+            LeftOut(neuron, WORTH[-1], "[It] is active on none of the 20 prompts used to explain L5.N371."),
+        )
         usage = Usage(2, 1, 0, 1624, 80, True, 0.0123)
         return NeuronExplanations(neuron, found, left_out, usage, self._explorer.provenance())
 

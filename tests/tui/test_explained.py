@@ -66,7 +66,7 @@ async def test_the_list_can_be_narrowed_to_the_basket_and_searched_there(size: t
         await type_text(pilot, "sentence")
         await until(lambda: rows.row_count() == 0, pilot)
         assert rows.empty == "Nothing of what is in the basket has all these words.\n" + (
-            "esc gives the search up, a shows all."
+            "esc clears the search, a shows all."
         )
         await press(pilot, "enter", "a")
         assert rows.row_count() == 1, "the search holds in the other scope"

@@ -144,7 +144,7 @@ async def test_a_text_that_no_row_has_says_where_it_looked() -> None:
         await type_text(pilot, "zzz")
         said = shown(app)
         assert f"the {TOP_NEURONS} strongest" in said
-        assert "t and its name" in said
+        assert "t, then its name" in said
         await press(pilot, "enter")
         assert "esc ends the filter" in shown(app)
 

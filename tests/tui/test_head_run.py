@@ -47,7 +47,7 @@ async def test_all_heads_are_explained_and_scored(size: tuple[int, int]) -> None
         words = app.screen.query_one("#all-heads-words", Paragraphs)
         assert "score 0.75 on 10 active and 10 inactive held-out prompts" in words.text
         await press(pilot, "end")
-        assert words.text == "[It] is active on none of the 20 explaining prompts."
+        assert words.text == "[It] is active on none of the 20 prompts used to explain L5.N371."
         await press(pilot, "home", "down", "enter")
         await rest(pilot)
         assert app.screen is app.walk_screen

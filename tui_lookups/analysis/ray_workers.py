@@ -319,8 +319,8 @@ class RayWorkers:
         patience = _LOADING_SECONDS if self._loading else _PATIENCE_SECONDS
         if self._tasks and now - self._last_seen > patience:
             raise RayError(
-                f"All workers are lost, for {patience:.0f} s.",
-                "See whether the machines of the cluster are there, and scan again: it goes on.",
+                f"All workers have been lost for {patience:.0f} s.",
+                "Check that the machines of the cluster are up, then scan again; it resumes.",
             )
 
     def _lose(self, worker: Any) -> None:

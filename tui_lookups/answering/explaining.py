@@ -75,7 +75,7 @@ class Explaining:
         inactive = [example for example, label in zip(examples, labels, strict=True) if not label]
         if not active:
             raise LookupsError(
-                f"{head} is active on none of the {len(examples)} explaining prompts of {neuron}.",
+                f"{head} is active on none of the {len(examples)} prompts used to explain {neuron}.",
                 # Not the overview of all prompts: it is of both halves, and of full windows.
                 f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that "
                 "are active on 25 % to 75 % of its trimmed prompts.",
@@ -286,5 +286,10 @@ def _source(provenance: Provenance) -> tuple[object, ...]:
 def _has_text(answer: ChatAnswer) -> None:
     """Raise AnswerError for an answer that explains nothing; it is then not kept."""
     if not read_explanation(answer.text):
-        ended = " before it came to an explanation" if answer.finish_reason == "length" else " with no text"
-        raise AnswerError(f"The explainer ended{ended}.", "Choose a model that answers at once.")
+        cut = answer.finish_reason == "length"
+        raise AnswerError(
+            "The explainer was cut off before giving an explanation."
+            if cut
+            else "The explainer answered without text.",
+            "Choose a model that answers without long reasoning.",
+        )

@@ -147,7 +147,7 @@ class HeadScores:
         kept = [(example, label) for example, label in pairs if example.text.strip() not in shown]
         if not kept:
             raise LookupsError(
-                f"Every scoring prompt of {neuron}, trimmed, reads like one the explainer is shown.",
+                f"Every scoring prompt of {neuron}, trimmed, duplicates one that the explainer sees.",
                 "Scores need a larger corpus.",
             )
         examples, labels = zip(*kept, strict=True)

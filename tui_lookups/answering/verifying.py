@@ -69,7 +69,7 @@ reserve memory."""
 _GIVEN = (
     ("/created", "It says when the export was written."),
     ("/generator", "It says what wrote the export."),
-    ("/provenance/parameters", "They are what was recomputed with."),
+    ("/provenance/parameters", "The recomputation used them."),
 )
 
 

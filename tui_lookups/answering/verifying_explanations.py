@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _PLACES = ("name", "source")  # where a model or corpus lies, and what it is called there, is no figure
 _NOT_ASKED = (
-    "What a language model wrote is not asked for again, and this cache does not hold it. Recomputed were "
-    "head, source and the number of prompts."
+    "What a language model wrote is not asked for again, and this cache does not hold it. "
+    "Head, source and the number of prompts were recomputed."
 )
 _NOT_SAID = (
-    "What a language model answered is not asked for again, and this cache does not hold it. Recomputed were "
-    "prompts, labels and, from the exported answers, the figures."
+    "What a language model answered is not asked for again, and this cache does not hold it. "
+    "Prompts, labels and, from the exported answers, the figures were recomputed."
 )
 _BY_HAND = "A person wrote it, and this cache does not hold it."
 

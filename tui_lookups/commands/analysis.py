@@ -27,14 +27,14 @@ ANALYSIS = click.Group("analysis")
     default=20,
     show_default=True,
     metavar="K",
-    help="How many neurons a layer.",
+    help="Neurons per layer.",
 )
 @click.option("--reject", multiple=True, metavar="TOKEN", help='A token to leave out; "#640" is a token id.')
 @click.option(
     "--reject-file",
     type=FilePath(),
     metavar="FILE",
-    help="Tokens to leave out, one a line, spaces as in the vocabulary.",
+    help="Tokens to leave out, one per line, spaces as in the vocabulary.",
 )
 def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], reject_file: Path | None) -> None:
     """The next-token neurons of every layer.

@@ -38,7 +38,9 @@ def info(invocation: Invocation) -> None:
 @command(cache)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(invocation: Invocation, yes: bool) -> None:
-    """Empty the cache: scans start over, and explanations are gone, paid for or written by hand."""
+    """Empty the cache.
+
+    Scans start over, and all explanations are deleted, including paid and hand-written ones."""
 
     def ask(explorer: Explorer, narrator: Narrator) -> CacheInfo:
         return explorer.cache_clear()

@@ -102,7 +102,7 @@ def _subject(
     """The neuron, and the head or None for all worth explaining. Raises UsageError, BadIdError."""
     if worth_explaining is not None:
         if neuron is not None:
-            raise click.UsageError("--worth-explaining names the neuron; it goes with no NEURON and HEAD.")
+            raise click.UsageError("--worth-explaining already names the neuron; leave out NEURON and HEAD.")
         return NeuronId.parse(worth_explaining), None
     if neuron is None or head is None:
         raise click.UsageError("Name a NEURON and a HEAD, or --worth-explaining NEURON.")

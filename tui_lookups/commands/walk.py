@@ -73,7 +73,7 @@ def scan(invocation: Invocation) -> None:
 def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKind) -> None:
     """The prompts that fire NEURON most.
 
-    With what it comes to at each peak. Scans the corpus first when that has not been done."""
+    With logit contribution and probabilities at each peak. Scans the corpus first where needed."""
     name = NeuronId.parse(neuron)
 
     invocation.answer(lambda explorer, _: explorer.prompts_with_figures(name, kind=kind, top=top))
@@ -110,9 +110,9 @@ def heads(
 
     On one prompt or text, with everything else that adds up to its activation, or over all prompts."""
     if prompt is not None and text is not None:
-        raise click.UsageError("--prompt and --text exclude each other.")
+        raise click.UsageError("--prompt and --text cannot be combined.")
     if all_prompts and any(given is not None for given in (prompt, text, sources)):
-        raise click.UsageError("--all-prompts goes with none of --prompt, --text and --sources.")
+        raise click.UsageError("--all-prompts cannot be combined with --prompt, --text and --sources.")
     if text is not None and trimmed:
         raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
     name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)

@@ -118,7 +118,7 @@ class HubSource:
                 revision = self._known()
             except CorpusError:
                 raise error from error.__cause__
-            _log.warning("%s Its revision of last time is used.", error.message)
+            _log.warning("%s Using the last known revision.", error.message)
             return revision
         if self._revisions is not None:
             self._revisions.put(_KIND, self._key(self._revisions), revision.encode())

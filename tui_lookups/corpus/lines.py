@@ -75,7 +75,7 @@ def _text_field(path: Path, number: int, line: str) -> str:
             f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         )
         raise CorpusError(
-            f"{path}, line {number}: this is not JSON ({detail}).", "Write one JSON object a line."
+            f"{path}, line {number}: this is not JSON ({detail}).", "Write one JSON object per line."
         ) from error
     text = record.get("text") if isinstance(record, dict) else None
     if not isinstance(text, str):

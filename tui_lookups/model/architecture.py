@@ -69,12 +69,12 @@ _NO_NEURON = {
     "rwkv": "is a recurrent model: it has no attention heads to attribute to",
     "jamba": "mixes state-space layers and experts with attention: its neurons' inputs are no sum over heads",
     "recurrent_gemma": "mixes recurrent layers with attention: its neurons' inputs are no sum over heads",
-    "bert": "is an encoder: it predicts no next token",
-    "roberta": "is an encoder: it predicts no next token",
-    "distilbert": "is an encoder: it predicts no next token",
-    "modernbert": "is an encoder: it predicts no next token",
-    "t5": "is an encoder-decoder: a neuron there also hears the encoder",
-    "bart": "is an encoder-decoder: a neuron there also hears the encoder",
+    "bert": "is an encoder: it does not predict next tokens",
+    "roberta": "is an encoder: it does not predict next tokens",
+    "distilbert": "is an encoder: it does not predict next tokens",
+    "modernbert": "is an encoder: it does not predict next tokens",
+    "t5": "is an encoder-decoder: a neuron there also receives encoder input",
+    "bart": "is an encoder-decoder: a neuron there also receives encoder input",
     "openai-gpt": "normalises after the residual sum: a neuron's input there is no sum over components",
 }
 

@@ -99,7 +99,7 @@ def find_model(
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:  # a name too long, a folder that may not be entered
         raise ModelLoadError(
-            f"{spec} cannot be looked at: {reason(error)}.", "Check its name and its permissions."
+            f"{spec} cannot be accessed: {reason(error)}.", "Check its name and its permissions."
         ) from error
     if is_folder:
         folder = path.resolve()
@@ -259,7 +259,7 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
             return  # another process finished the same file first
         raise ModelLoadError(
             f"The de-quantised copy of {path.name} cannot be written: {error.strerror or error}.",
-            "It needs about 4 bytes a parameter below the cache folder; name another with --cache-dir.",
+            "It needs about 4 bytes per parameter below the cache folder; name another with --cache-dir.",
         ) from error
     except LookupsError:
         raise

@@ -220,7 +220,9 @@ class Vocabulary:
         text = match.text
         close = ", ".join(json.dumps(token.text, ensure_ascii=False) for token in match.close[:5])
         hint = (
-            f"Close ones: {close}." if close else "Tokens are matched as written, a leading space included."
+            f"Similar tokens: {close}."
+            if close
+            else "Tokens are matched as written, a leading space included."
         )
         if len(match.pieces) > 1:
             pieces = " + ".join(json.dumps(token.text, ensure_ascii=False) for token in match.pieces[:8])

@@ -1,4 +1,4 @@
-"""What a neuron comes to at a peak: logit contribution, the token that follows, probabilities (METHOD 2)."""
+"""A neuron's figures at a peak: logit contribution, the token that follows, probabilities (METHOD 2)."""
 
 from __future__ import annotations
 

@@ -307,7 +307,7 @@ def _unread(path: Path, error: OSError) -> LookupsError:
     if error.errno in _LOST:
         return CacheError(f"{path} could not be read: {reason(error)}.", _HINT)
     return UnavailableError(
-        f"{path} could not be read: {reason(error)}.", "It is left as it is; see to that and ask again."
+        f"{path} could not be read: {reason(error)}.", "It was left in place; fix that and try again."
     )
 
 

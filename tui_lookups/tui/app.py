@@ -188,7 +188,7 @@ class LookupsApp(App[None]):
 
         def chosen(choice: Choice | None) -> None:
             if choice is None and problem:
-                self.say(f"To go on: {self.key_of('app.palette')}, then “Open another model”.")
+                self.say(f"To continue: {self.key_of('app.palette')}, then “Open another model”.")
             elif choice is not None:
                 # on the app's own queue: this runs on that of the walk that is about to go
                 self.call_later(self._go_on, opening, choice)
@@ -289,7 +289,7 @@ class LookupsApp(App[None]):
     def action_plain(self) -> None:
         """Panes as lines of plain text, or as they were."""
         self.plain = not self.plain
-        self.say(f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Panes again.")
+        self.say(f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Back to panes.")
 
     # --- basket ---
 

@@ -92,7 +92,7 @@ def arrange(
             offer(match.token, WITH_SPACE if match.token.text.startswith(" ") else "as typed")
     exact = len(rows)
     for token in completions:
-        offer(token, "begins so")
+        offer(token, "starts with it")
     if exact:
         note = (
             f"{enter} opens the marked row" if exact == 1 else f"both exist and differ: choose, then {enter}"
@@ -104,7 +104,7 @@ def arrange(
             offer(token, "a piece of it")
         note = f"not one token but {len(as_typed.pieces)} pieces: choose one"
     else:
-        note = "no such token: close ones"
+        note = "no such token; similar ones:"
     for match in matches:
         for token in match.close:
             offer(token, "close")

@@ -22,13 +22,17 @@ def why_no_row(walk: Walk, table: NeuronsTable, key: KeyOf, *, missing: bool) ->
     """What the neurons' pane says without a row; `missing`: the text filter names a neuron there is not."""
     ends = key("walk.back")
     if not table.total and not filters_on(walk):
-        return "No neuron of the layers that are read promotes this token."
+        return "No neuron in the selected layers promotes this token."
     if not table.total:
         return f"No neuron passes the filters:\n{filters_on(walk)}.\n{ends} drops them."
-    looked = f"None of the {table.total} strongest has that text."
+    looked = (
+        f"None of the {table.total} strongest has that text."
+        if table.total > 1
+        else "The one neuron there is does not have that text."
+    )
     if table.unlisted is not None and not missing:
         return f"{looked}\n{key('line.enter')} opens {table.unlisted}."
-    others = f"{key('walk.token')} and its name opens any neuron"
+    others = f"{key('walk.token')}, then its name, opens any neuron"
     return f"{looked}\n{ends} ends the filter;\n{others}."
 
 

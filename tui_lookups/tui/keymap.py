@@ -34,8 +34,8 @@ Chain: TypeAlias = tuple[type[DOMNode], ...]
 _OURS = "tui_lookups."
 
 EATEN: Mapping[str, str] = {
-    "ctrl+s": "stops the output of many terminals",
-    "ctrl+q": "starts the output of many terminals",
+    "ctrl+s": "pauses output in many terminals",
+    "ctrl+q": "resumes output in many terminals",
     "ctrl+z": "suspends the program",
     "ctrl+c": "interrupts the program",
     "ctrl+backslash": "ends the program",
@@ -47,8 +47,8 @@ EATEN: Mapping[str, str] = {
     "ctrl+v": "quotes the next key",
     "ctrl+a": "is the prefix of screen",
     "ctrl+b": "is the prefix of tmux",
-    "ctrl+t": "opens a tab in terminals of a browser",
-    "ctrl+w": "closes the tab in terminals of a browser",
+    "ctrl+t": "opens a tab in browser-based terminals",
+    "ctrl+w": "closes the tab in browser-based terminals",
     "f1": "is the help of desktop terminals",
     "f10": "is the menu of desktop terminals",
     "f11": "is the full screen of desktop terminals",
@@ -185,7 +185,8 @@ def _key(action: str, written: str) -> str:
     reason = reason_eaten(key)
     if reason is not None:
         raise SettingsError(
-            f"keys: {action} cannot be on {key}, which {reason}.", "Choose a key that always arrives."
+            f"keys: {action} cannot be on {key}, which {reason}.",
+            "Choose a key that every terminal passes on.",
         )
     if key not in _key_names():
         raise SettingsError(

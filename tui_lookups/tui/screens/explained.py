@@ -100,7 +100,7 @@ def _why_empty(marked_only: bool, searched: bool, key: KeyOf) -> str:
     if searched:
         scope = "of what is in the basket " if marked_only else ""
         further = f", {key('explained.scope')} shows all" if marked_only else ""
-        return f"Nothing {scope}has all these words.\n{key('explained.close')} gives the search up{further}."
+        return f"Nothing {scope}has all these words.\n{key('explained.close')} clears the search{further}."
     if marked_only:
         further = f"{key('explained.scope')} shows everything explained so far"
         return f"No neuron or head in the basket is explained.\n{further}."
@@ -192,7 +192,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
         about, model = entry.explanation, self.explorer.status().model
         theirs = about.provenance.model
         if model is None or model.fingerprint != theirs.fingerprint:
-            self.say(f"That is a head of {theirs.name}; start with --model to walk there.")
+            self.say(f"That head belongs to {theirs.name}; restart with --model to open it.")
             return
         self.dismiss(about)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from textual import on
 from textual.screen import ModalScreen, Screen
 
 from tui_lookups.tui.queries import Answered, Queries
@@ -17,16 +16,18 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class _Querying(LeavesOnce, Screen[R]):
-    """Puts questions of its own; what is not answered when it closes is given up."""
+class _Querying(LeavesOnce):
+    """Puts questions of its own; what is not answered when it closes is given up.
+
+    No screen itself: Textual takes the style of a screen from the first of its bases that is one.
+    """
 
     def __init__(self, explorer: ExplorerLike) -> None:
         super().__init__()
         self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message)
+        self.queries = Queries(explorer, cast("Screen[object]", self).post_message)
 
-    @on(Answered)
-    def _answered(self, answer: Answered) -> None:
+    def on_answered(self, answer: Answered) -> None:
         answer.stop()
         self.queries.deliver(answer)
 
@@ -34,7 +35,7 @@ class _Querying(LeavesOnce, Screen[R]):
         self.queries.cancel_all()
 
 
-class QueryScreen(_Querying[R]):
+class QueryScreen(_Querying, Screen[R]):
     """A screen over the whole terminal. Escape gives up what was asked and goes back."""
 
     def say(self, text: str) -> None:
@@ -42,5 +43,5 @@ class QueryScreen(_Querying[R]):
         self.query_one(Hints).say(text)
 
 
-class QueryDialog(_Querying[R], ModalScreen[R]):
+class QueryDialog(_Querying, ModalScreen[R]):
     """A dialog over the screen below."""

@@ -158,7 +158,7 @@ class WalkView:
             if self._screen.owner.opening is None:
                 return "Nothing could be loaded: see above."
             palette = self._screen.key("app.palette")
-            return f"Nothing could be loaded: see above.\nTo go on: {palette}, then “Open another model”."
+            return f"Nothing could be loaded: see above.\nTo continue: {palette}, then “Open another model”."
         walk = self._screen.walk
         if walk.waiting(part) or (part == "neurons" and walk.waiting("story")):
             if status is not None and status.stage in ("starting", "loading"):
