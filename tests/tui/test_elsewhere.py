@@ -10,7 +10,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.canned import BECAUSE, CannedExplorer
+from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
 from tests.tui.driving import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text, until
 from tests.tui.head_words import asked
 from tests.tui.views import texts
@@ -435,3 +435,11 @@ async def test_a_typed_head_that_cannot_be_shown_says_why() -> None:
             assert hints(app).startswith(why) if why else app.walk_screen.walk.neuron is not None
         assert app.walk_screen.walk.neuron == NeuronId(1, 17)
         assert app.walk_screen.focused_pane == "prompts"
+
+
+async def test_a_typed_head_beside_the_mlp_is_said_to_be_there() -> None:
+    async with running(CannedExplorer(model=replace(MODEL, own_layer=False)), SMALL) as (app, pilot):
+        await press(pilot, "t")
+        await type_text(pilot, "L5.H1")
+        await press(pilot, "enter")
+        assert hints(app).startswith("L5.H1 does not reach L5.N371: in this model attention runs beside")

@@ -18,6 +18,7 @@ from textual.screen import Screen
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui import themes
+from tui_lookups.tui.basket_actions import BasketActions
 from tui_lookups.tui.diff_output import DiffUpdate, TerminalContents
 from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.key_queue import KeyQueue
@@ -26,18 +27,13 @@ from tui_lookups.tui.screens.walk import WalkScreen
 from tui_lookups.tui.shading import ansi_palette
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
-from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import RenderableType
 
     from tui_lookups.results import Status
     from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
-    from tui_lookups.tui.reopened import Reopened
-    from tui_lookups.tui.screens.basket import BasketScreen
     from tui_lookups.tui.screens.load_problem import Choice
     from tui_lookups.tui.shading import Palette
 
@@ -45,7 +41,7 @@ _PATIENCE_SECONDS = 5.0
 _PAINTED_SECONDS = 0.2
 
 
-class LookupsApp(App[None]):
+class LookupsApp(BasketActions, App[None]):
     """Walks from a token to neurons, prompts and heads. Asks everything of `explorer`.
 
     `token` is opened at once; without it the explorer says what is worth seeing first.
@@ -106,7 +102,6 @@ class LookupsApp(App[None]):
         self.opening = opening
         self._loading: ExplorerLike | None = None
         self._failed: ExplorerLike | None = None
-        self._last_export: Path | None = None
         self.options = options = Options() if options is None else options
         theme = theme or options.theme
         self.palette: Palette = ansi_palette()
@@ -291,8 +286,6 @@ class LookupsApp(App[None]):
         self.plain = not self.plain
         self.say(f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Back to panes.")
 
-    # --- basket ---
-
     def watch_selection(self) -> None:
         self.walk_screen.selection_changed()
 
@@ -302,54 +295,6 @@ class LookupsApp(App[None]):
         screen = self.screen_stack[0]
         assert isinstance(screen, WalkScreen)
         return screen
-
-    def action_basket(self) -> None:
-        """List what is marked."""
-        from tui_lookups.tui.screens.basket import BasketScreen
-
-        screen: BasketScreen = BasketScreen(self.selection)
-
-        def closed(selection: Selection | None) -> None:
-            if selection is not None:
-                self.selection = selection
-            if screen.opened is not None:
-                self.call_later(self.walk_screen.open_marked, screen.opened)
-
-        self.push_screen(screen, closed)
-
-    def action_export(self) -> None:
-        """Ask where to, then write the basket."""
-        if not len(self.selection):
-            self.say(f"Nothing is marked yet: {self.key_of('walk.mark')} marks what is under the cursor.")
-            return
-        from tui_lookups.tui.screens.export import ExportScreen, default_name
-
-        token = self.walk_screen.walk.token
-        name = default_name("selection" if token is None else visible_token(token.text))
-        screen = ExportScreen(self.explorer, self.selection, name)
-
-        def exported(message: str | None) -> None:
-            if message:
-                self.say(message)
-                self._last_export = screen.written
-
-        self.push_screen(screen, exported)
-
-    def action_open_export(self) -> None:
-        """Ask for an export and mark what it holds."""
-        from tui_lookups.tui.basket import merge
-        from tui_lookups.tui.screens.open_export import OpenExportScreen, newest_export
-
-        def opened(found: Reopened | None) -> None:
-            if found is not None:
-                self.selection = merge(self.selection, found.selection)
-                count = len(found.selection)
-                marked = f"{count} thing{'s' * (count != 1)} marked from the export"
-                listed = f"{self.key_of('app.basket')} lists {'it' if count == 1 else 'them'}"
-                self.say(f"{found.note} {marked}; {listed}.".lstrip())
-
-        path = self._last_export or newest_export()
-        self.push_screen(OpenExportScreen(self.explorer, "" if path is None else str(path)), opened)
 
     # --- help, copying, leaving ---
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.widgets import Input
 
-from tui_lookups.ids import out_of_reach
 from tui_lookups.tui.history import Place
 from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
@@ -15,6 +14,7 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import ModelInfo
     from tui_lookups.tui.candidates import Candidate, Candidates
     from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
@@ -166,10 +166,17 @@ class TokenPart(WalkBase):
             self.say(
                 f"{head} does not exist: the model has {model.n_layers} layers of {model.n_heads} heads."
             )
-        elif head.layer > walk.neuron.layer:
-            self.say(out_of_reach(head, walk.neuron, walk.neuron.layer).message)
+        elif model is not None and (why := self._why_no_head(model, head)):
+            self.say(why)
         else:
             self.open_place(Place(walk.token, walk.neuron, walk.prompt_id, head, "detail"))
+
+    def _why_no_head(self, model: ModelInfo, head: HeadId) -> str:
+        from tui_lookups.tui.attribution_text import preset_of, why_no_head
+
+        neuron, prompts = self.walk.neuron, self.walk.prompts
+        preset = "default" if prompts is None else preset_of(prompts.provenance)
+        return "" if neuron is None else why_no_head(model, neuron, head, preset)
 
     def on_token_input_stepped(self, event: TokenInput.Stepped) -> None:
         self._candidates.step(event.by)
