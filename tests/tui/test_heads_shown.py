@@ -192,6 +192,19 @@ async def test_the_star_has_one_meaning_on_a_screen(size: tuple[int, int]) -> No
         assert any(", active" in row for row in app.screen.query_one(HeadGrid).plain_lines())
 
 
+async def test_what_a_head_reads_has_no_minus_on_what_rounds_to_nothing() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, "3")
+        await rest(pilot)
+        detail = app.screen.query_one(HeadDetail)
+        source = detail.source
+        assert source is not None
+        detail.show_sources((replace(source, attribution=-0.001),))
+        for said in (detail.plain_row(0), "".join(segment.text for segment in detail.row(0, 80))):
+            assert "+0.00" in said
+            assert "-0.00" not in said
+
+
 # --- the keys of the heads, and their room ---
 
 
