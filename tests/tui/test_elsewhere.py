@@ -208,6 +208,8 @@ async def test_a_text_that_does_not_fire_the_neuron_says_so_and_its_heads_stay_p
         assert "+++ from 3.23" in shown
         assert "* active" in shown
         assert not any("+++" in text for text in texts(app) if text.startswith("L"))
+        read = "".join(segment.text for segment in app.screen.query_one(HeadDetail).row(0, 40))
+        assert not [strong for strong in ("+++", "---") if strong in read], "nor do the tokens shine"
         del explorer.activations
         await press(pilot, "shift+tab", "shift+tab")
         await type_and_wait(explorer, pilot, " so so")

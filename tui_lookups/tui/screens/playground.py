@@ -279,7 +279,7 @@ class PlaygroundScreen(QueryScreen[None]):
 
     def _sources_came(self, sources: HeadAttributions) -> None:
         if sources.source_head == self.query_one(TextHeads).head:
-            self.query_one(HeadDetail).show_sources(sources.sources)
+            self.query_one(HeadDetail).show_sources(sources.sources, least=self._least_shaded())
 
     # --- what there is on the walk only ---
 
@@ -321,9 +321,7 @@ class PlaygroundScreen(QueryScreen[None]):
         else:
             model = heads.provenance.model
             cells: dict[HeadId, Cell] = {s.head: Cell(s.attribution, s.active) for s in heads.heads}
-            # Where nothing fires, the largest of the small shares must not look like what drives the neuron.
-            least = self._known_maximum if self._silent() else 0.0
-            grid.show_heads(model.n_layers, model.n_heads, cells, least=least)
+            grid.show_heads(model.n_layers, model.n_heads, cells, least=self._least_shaded())
             peak = f"peak {plain(heads.activation)} at {heads.position} "
             peak += visible_token(heads.tokens[heads.position].text)
             parts = (peak, *decomposition(heads), *grid.scale(), "* active")
@@ -333,6 +331,10 @@ class PlaygroundScreen(QueryScreen[None]):
     def _silent(self) -> tuple[str, ...]:
         """What is said of a text that does not fire the neuron, or hardly does; nothing of one that does."""
         return () if self.current is None else silence(self.current, self._known_maximum)
+
+    def _least_shaded(self) -> float:
+        """Where nothing fires, the largest of the small shares must not look like what drives the neuron."""
+        return self._known_maximum if self._silent() else 0.0
 
     def _show_variants(self) -> None:
         self.query_one("#playground-silent", PackedText).show_parts(self._silent())

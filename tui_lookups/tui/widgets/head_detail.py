@@ -37,9 +37,14 @@ class HeadDetail(RowList):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._sources: tuple[SourceToken, ...] = ()
+        self._least = 0.0
 
-    def show_sources(self, sources: tuple[SourceToken, ...]) -> None:
-        """Show what a head reads, strongest first."""
+    def show_sources(self, sources: tuple[SourceToken, ...], *, least: float = 0.0) -> None:
+        """Show what a head reads, strongest first.
+
+        The strongest shade stands for the largest figure, or for `least` where that is larger.
+        """
+        self._least = least
         ordered = tuple(sorted(sources, key=lambda s: -abs(s.attribution)))
         if ordered != self._sources:
             had, self._sources = bool(self._sources), ordered
@@ -76,7 +81,7 @@ class HeadDetail(RowList):
     def row(self, index: int, width: int) -> list[Segment]:
         palette = self.palette
         source = self._sources[index]
-        top = max(abs(s.attribution) for s in self._sources)
+        top = max(self._least, *(abs(s.attribution) for s in self._sources))
         shade = palette.shade(level(source.attribution, top))
         text = visible_token(source.token.text)
         return [
