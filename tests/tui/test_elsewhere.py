@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
+from typing import Any
 
 from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
 from tests.tui.driving import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text
 from tests.tui.views import texts
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import SelectedNeuron, Selection, SessionState
+from tui_lookups.results import Atlas, SelectedNeuron, Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
@@ -83,6 +85,28 @@ async def test_help_and_the_palette_know_the_atlas() -> None:
         rows = app.screen.rows()
         assert ("", "Atlas") in rows
         assert any("layer's neurons" in what for _, what in rows)
+
+
+async def test_the_atlas_says_which_layer_it_reads() -> None:
+    explorer = CannedExplorer()
+    told, atlas = threading.Event(), explorer.atlas
+    explorer.threads = True
+
+    def slowly(**named: Any) -> Atlas:
+        made = atlas(**named)
+        told.wait(60)
+        return made
+
+    explorer.atlas = slowly  # type: ignore[method-assign]
+    try:
+        async with running(explorer, SMALL) as (app, pilot):
+            await press(pilot, "A")
+            rows = app.screen.query_one(LayerRows)
+            await until(lambda: "Reading layer 2 of 6" in rows.empty, pilot)
+            told.set()
+            await until(lambda: len(rows.found) == 6, pilot)
+    finally:
+        told.set()
 
 
 # --- at the peak, and other kinds of prompts ---

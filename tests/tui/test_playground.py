@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
-from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -15,35 +13,11 @@ from tests.tui.head_words import asked
 from tests.tui.views import texts
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Atlas
-from tui_lookups.tui.screens.atlas import LayerRows
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
 from tui_lookups.tui.shading import LEVELS
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.variant_list import VariantList
-
-
-async def test_the_atlas_says_which_layer_it_reads() -> None:
-    explorer = CannedExplorer()
-    told, atlas = threading.Event(), explorer.atlas
-    explorer.threads = True
-
-    def slowly(**named: Any) -> Atlas:
-        made = atlas(**named)
-        told.wait(60)
-        return made
-
-    explorer.atlas = slowly  # type: ignore[method-assign]
-    try:
-        async with running(explorer, SMALL) as (app, pilot):
-            await press(pilot, "A")
-            rows = app.screen.query_one(LayerRows)
-            await until(lambda: "Reading layer 2 of 6" in rows.empty, pilot)
-            told.set()
-            await until(lambda: len(rows.found) == 6, pilot)
-    finally:
-        told.set()
 
 
 async def type_and_wait(explorer: CannedExplorer, pilot: Pilot[None], text: str) -> None:
