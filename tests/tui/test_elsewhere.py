@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
-from tests.tui.driving import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text
+from tests.tui.driving import FEW_SIZES, SMALL, hints, line, press, rest, running, settle, type_text, until
 from tests.tui.views import texts
 from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
