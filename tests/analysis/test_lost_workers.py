@@ -178,7 +178,7 @@ def test_workers_that_stay_away_end_the_scan_and_a_later_one_goes_on(
     assert scan.progress().tokens > 0
     for actor in ray.actors:
         actor.answers = lambda: False
-    with pytest.raises(RayError, match="All workers are lost"):
+    with pytest.raises(RayError, match="All workers have been lost"):
         all(scan.step() for _ in repeat(None))
     assert workers.count == 2
     scan.checkpoint()

@@ -105,9 +105,7 @@ def test_a_persons_own_words(bench: Bench, server: ChatServer) -> None:
 
 
 def test_heads_that_cannot_be_explained(bench: Bench, server: ChatServer) -> None:
-    with pytest.raises(
-        LookupsError, match=r"active on none of the 8 prompts used to explain.*\bW\b"
-    ):
+    with pytest.raises(LookupsError, match=r"active on none of the 8 prompts used to explain.*\bW\b"):
         bench.explaining.explain(NEURON, NEVER)
     with pytest.raises(LookupsError, match="does not reach"):
         bench.explaining.explain(NEURON, HeadId(9, 0))

@@ -65,7 +65,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
             await check(app, following)
         await press(pilot, "f7", "1", "F")
         await type_text(pilot, "nothing like it")
-        await check(app, "f6 ends the filter", "f5 and its name")
+        await check(app, "f6 ends the filter", "f5, then its name")
         await press(pilot, "f6", "2", "equals_sign")
         await type_text(pilot, "road")
         await press(pilot, "f8")

@@ -15,7 +15,5 @@ if TYPE_CHECKING:
 
 def explorer_for_app(settings: Settings) -> ExplorerLike:
     """An Explorer with these settings, made when it is first asked something."""
-    waiting = Status(
-        "starting", "", settings.device, settings.dtype, None, None, None, asked=settings.model
-    )
+    waiting = Status("starting", "", settings.device, settings.dtype, None, None, None, asked=settings.model)
     return lazy_explorer(lambda: invocation.open_explorer(settings), waiting)

@@ -11,6 +11,7 @@ from rich.style import Style
 from tui_lookups.results import SelectedHead
 from tui_lookups.tui.breadcrumbs import breadcrumbs
 from tui_lookups.tui.filter_text import why_no_neuron, why_no_row
+from tui_lookups.tui.head_rows import plain
 from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
 from tui_lookups.tui.prompt_facts import against_line, peak_line, predictions_line, stats_line, token_line
 from tui_lookups.tui.screens.heads_view import HeadsView
@@ -315,8 +316,8 @@ class WalkView:
             token, value = prompt.tokens[position], prompt.activations[position]
             where = "  the peak" if position == prompt.peak.position else ""
             peak = prompt.peak.activation  # zero where a random prompt does not move the neuron
-            share = f"  {value / peak:.0%} of the peak" if peak and not where else ""
-            text = f"  #{token.id}  position {position}  activation {value:.2f}{where}{share}"
+            share = f"  {plain(100 * value / peak, 0)}% of the peak" if peak and not where else ""
+            text = f"  #{token.id}  position {position}  activation {plain(value)}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))
         self._screen.query_one("#token-under", TextLines).show_lines(line)
         self._show_predictions()

@@ -100,7 +100,8 @@ class CandidateList(RowList):
 
     def plain_row(self, index: int) -> str:
         mark = "> " if index == self.cursor and self._armed else ""
-        note = f" ({self.found.note})" if index == 0 and self.found.note else ""  # the heading is not shown
+        # the heading, which holds the note, is not shown
+        note = f" ({visible(self.found.note)})" if index == 0 and self.found.note else ""
         return mark + super().plain_row(index) + note
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from textual.geometry import Size
 from textual.strip import Strip
 
+from tui_lookups.tui.head_rows import plain
 from tui_lookups.tui.shading import level
 from tui_lookups.tui.text_layout import fit
 from tui_lookups.tui.widgets.painting import Canvas
@@ -70,7 +71,7 @@ class VariantList(Canvas):
     def _variant(self, name: str, variant: Activations, width: int, top: float) -> list[list[Segment]]:
         palette, values = self.palette, variant.activations
         peak = peak_position(variant)
-        best = f"  max {values[peak]:.2f} at {peak} {visible_token(variant.tokens[peak].text)}"
+        best = f"  max {plain(values[peak])} at {peak} {visible_token(variant.tokens[peak].text)}"
         lines = [
             [Segment(fit(name, 10), palette.strong), Segment(fit(best, max(0, width - 10)), palette.heading)]
         ]
@@ -85,7 +86,7 @@ class VariantList(Canvas):
             style = base + palette.shade(level(value, top))
             gap = Segment(" ") if used + size < width else Segment("")
             texts += [Segment(fit(text, size), style), gap]
-            figures += [Segment(fit(f"{value:.2f}", size), palette.dim), gap]
+            figures += [Segment(fit(plain(value), size), palette.dim), gap]
             used += size + len(gap.text)
         return [*lines, texts, figures, []]
 
