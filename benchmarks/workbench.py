@@ -57,7 +57,7 @@ class Bench:
             self.model_name,
             cache_dir=self.cache_dir,
             digest=file_digest,
-            offline=True,
+            offline=False,
             say=lambda _: None,
             poll=lambda: None,
         )

@@ -206,6 +206,20 @@ async def test_a_session_comes_back() -> None:
         assert app.walk_screen.walk.neuron == NeuronId(5, 371)
 
 
+async def test_the_last_session_is_offered_once_unless_the_person_has_gone_somewhere() -> None:
+    explorer = CannedExplorer()
+    marked = Selection((SelectedNeuron(NeuronId(2, 2), None),))
+    explorer.session = SessionState(None, NeuronId(2, 2), None, None, marked)
+    offer = "R goes back to your last session at L2.N2, 1 marked."
+    async with running(explorer, SMALL) as (app, pilot):
+        await until(lambda: hints(app) == offer, pilot)
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "down", "enter")
+        await until(lambda: explorer.started == 2, pilot)
+        await rest(pilot)
+        assert hints(app) != offer
+
+
 async def test_a_session_that_is_not_there_or_damaged_is_said() -> None:
     explorer = CannedExplorer()
     async with running(explorer) as (app, pilot):

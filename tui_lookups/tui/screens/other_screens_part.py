@@ -123,6 +123,22 @@ class OtherScreensPart(WalkBase):
             return str(error)
         return ""
 
+    def offer_session(self) -> None:
+        """Say, once, that the last session of this model can be gone back to."""
+
+        def done(session: SessionState | None) -> None:
+            if session is None or self.touched:  # who has gone somewhere has begun anew
+                return
+            count = len(session.basket)
+            where = "" if session.neuron is None else f" at {session.neuron}"
+            marked = f", {count} marked" if count else ""
+            self.say(f"{self.key('walk.restore')} goes back to your last session{where}{marked}.")
+
+        def failed(error: BaseException) -> None:
+            self.say(" ".join(explain_error(error)))
+
+        self.queries.ask("session", self.explorer.load_session, done, failed)
+
     def action_restore(self) -> None:
         def done(session: SessionState | None) -> None:
             if session is None:
