@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.command import CommandList
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import SMALL, press, rest, running
@@ -30,3 +31,25 @@ async def test_q_leaves_the_app_from_the_walk() -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         await press(pilot, "q")
         assert not app.is_running
+
+
+async def test_a_page_key_before_the_palette_is_laid_out_is_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Textual looks up the line of a row that has none yet; found by the long fuzz run."""
+
+    def not_laid_out(commands: CommandList) -> None:
+        raise KeyError(0)
+
+    async with running(CannedExplorer()) as (app, pilot):
+        await press(pilot, "ctrl+p")
+        monkeypatch.setattr(CommandList, "action_page_up", not_laid_out)
+        await press(pilot, "pageup", "escape")
+        assert app.screen is app.walk_screen
+
+
+async def test_a_timer_that_is_due_when_the_app_has_closed_harms_nothing() -> None:
+    async with running(CannedExplorer()) as (app, _):
+        app._loading = None
+    assert not app.screen_stack
+    app.begin_loading()

@@ -83,3 +83,14 @@ async def test_a_token_that_cannot_be_looked_up_at_the_start_opens_no_box() -> N
     async with running(explorer, SMALL, token="time") as (app, _):
         assert not app.screen.query_one(CandidateList).display
         assert "The cache is in use. Wait a moment." in hints(app)
+
+
+async def test_the_path_is_as_long_as_a_terminal_that_grows_has_room_for() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        before = line(app, "#token-facts")
+        assert "› L5.N371 › prompt 1" in before
+        for size in ((120, 40), (30, 8), SMALL):
+            await pilot.resize_terminal(*size)
+            await settle(pilot)
+        after = line(app, "#token-facts")
+        assert "› L5.N371 › prompt 1" in after

@@ -165,7 +165,8 @@ class LookupsApp(BasketActions, App[None]):
         if self._loading is not self.explorer:
             self._loading = self.explorer
             self.explorer.start()
-            self.walk_screen.offer_session()
+            if self.screen_stack:  # an app that closes has none any more
+                self.walk_screen.offer_session()
 
     def heed(self, explorer: ExplorerLike, status: Status) -> None:
         """Offer a way on, once a explorer, where nothing could be loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.await_complete import AwaitComplete
@@ -31,3 +32,8 @@ class LeavesOnce:
 
 class Palette(LeavesOnce, CommandPalette):
     """Textual's command palette."""
+
+    def _action_command_list(self, action: str) -> None:
+        # Textual moves by pages from a row's line, which it has not laid out yet where keys are fast.
+        with suppress(KeyError):
+            super()._action_command_list(action)

@@ -53,6 +53,7 @@ class PanesPart(WalkBase):
     def on_resize(self, event: events.Resize) -> None:
         was, self.size_class = self.size_class, self._layout(event.size)
         self.view.arrange()
+        self.view.show_path()  # it is cut to the width
         if was == "small" and self.size_class != "small" and self.is_current:
             self.go_back_to_pane()  # what is not displayed loses the focus
         if self.shows_heads:

@@ -234,9 +234,9 @@ class WalkView:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
         self._screen.query_one("#neurons-pane", Pane).say(words)
-        self._show_token()
+        self.show_path()
 
-    def _show_token(self) -> None:
+    def show_path(self) -> None:
         walk = self._screen.walk
         more: list[Segment] = []
         if walk.layer is not None or self._screen.size_class != "narrow":
@@ -384,4 +384,4 @@ class WalkView:
             if (h.neuron, h.prompt_id) == (walk.neuron, here) and h.context in contexts
         )
         self._screen.query_one(HeadGrid).mark(heads)
-        self._show_token()
+        self.show_path()
