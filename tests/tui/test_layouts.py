@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from textual import events
+from textual.drivers.headless_driver import HeadlessDriver
+from textual.geometry import Size
 
+from tests.tui.canned import CannedExplorer
+from tests.tui.driving import LARGE, SMALL, settle, until
+from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.layouts import PANES, Pane, layout_for, pages
 
 
@@ -30,3 +36,18 @@ def test_the_focused_pane_is_always_shown(pane: Pane) -> None:
     for width in range(40, 200, 7):
         for height in range(10, 60, 3):
             assert pane in pages(layout_for(width, height), pane)
+
+
+async def test_a_new_size_is_taken_over_when_textuals_timer_for_it_is_lost() -> None:
+    """Textual drops a timer whose task starts after it is due, and then waits for it with later sizes, too."""
+    app = LookupsApp(CannedExplorer(hostile=False))
+    async with app.run_test(size=LARGE) as pilot:
+        await settle(pilot)
+        assert app.walk_screen.size_class == "wide"
+        app._resize_timer = app.set_timer(3600, lambda: None)  # one that is not due any more
+        driver = app._driver
+        assert isinstance(driver, HeadlessDriver)
+        driver._size = SMALL
+        size = Size(*SMALL)
+        app.post_message(events.Resize(size, size))
+        await until(lambda: app.walk_screen.size_class == "narrow", pilot)

@@ -254,6 +254,15 @@ class LookupsApp(BasketActions, App[None]):
     def on_resize(self) -> None:
         self._sent.forget()
 
+    def settle_size(self) -> None:
+        """Take a new size over that is still waiting to be.
+
+        Textual waits with it for a timer of 8 ms, and drops a timer whose task starts later than it is due:
+        on a busy machine the app would stay as large as it was, whatever the terminal is by then.
+        """
+        if self._resize_event is not None:
+            self._check_resize()
+
     def key_of(self, action: str) -> str:
         """The key an action of what is open is on, as it is shown."""
         if action not in self._shown_keys:  # they stay what they were at the start

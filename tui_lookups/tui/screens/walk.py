@@ -153,6 +153,7 @@ class WalkScreen(
 
     def poll_status(self) -> None:
         """Take the explorer's snapshot; widgets repaint only where it differs."""
+        self.owner.settle_size()
         status = self.explorer.status()
         self.view.show_status(status)
         problem = self.problems.to_tell(status.problems)
