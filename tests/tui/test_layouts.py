@@ -39,7 +39,7 @@ def test_the_focused_pane_is_always_shown(pane: Pane) -> None:
 
 
 async def test_a_new_size_is_taken_over_when_textuals_timer_for_it_is_lost() -> None:
-    """Textual drops a timer whose task starts after it is due, and then waits for it with later sizes, too."""
+    """Textual drops a timer whose task starts after it is due, and waits for it with later sizes, too."""
     app = LookupsApp(CannedExplorer(hostile=False))
     async with app.run_test(size=LARGE) as pilot:
         await settle(pilot)
