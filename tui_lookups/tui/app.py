@@ -156,7 +156,7 @@ class LookupsApp(BasketActions, App[None]):
             self.set_timer(_PAINTED_SECONDS, self.begin_loading)
 
     def begin_loading(self) -> None:
-        """Load the model and scan, once a explorer.
+        """Load the model and scan, once per explorer.
 
         Loading imports torch, which holds up everything else for seconds: the walk calls this when its
         first answer is there or has failed, a timer where neither comes. What cannot be answered from the
@@ -169,7 +169,7 @@ class LookupsApp(BasketActions, App[None]):
                 self.walk_screen.offer_session()
 
     def heed(self, explorer: ExplorerLike, status: Status) -> None:
-        """Offer a way on, once a explorer, where nothing could be loaded."""
+        """Offer a way on, once per explorer, where nothing could be loaded."""
         new = explorer is self.explorer and explorer is not self._failed
         if status.stage == "failed" and new and self.opening is not None:
             self._failed = explorer
