@@ -177,6 +177,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             none="auto",
         ),
     ] = None
+    explainer_thinking_tokens: Annotated[
+        From0,
+        number("Tokens an explainer that reasons may think before each answer.", "a number from 0"),
+    ] = 8192
     explainer_timeout: Annotated[
         Above0, number("Seconds an explainer may be silent.", "a number above 0")
     ] = 60.0

@@ -85,11 +85,11 @@ def test_unanswered_is_neither_no_nor_zero(make_bench: MakeBench, server: ChatSe
     assert "not a chat completion" in problems[1]
     assert problems[2] == "It is neither Yes nor No: 'Maybe'."
     assert (found.usage.calls, found.usage.failed) == (PROMPTS - 2, 2)
-    # failed ones are asked again, the unusable answer is an answer
+    # what failed is asked again, and so is what was answered neither Yes nor No: it was not kept
     before = len(server.bodies)
     again = bench.scores.score(NEURON, HEAD, control=False)
-    assert len(server.bodies) == before + 2
-    assert (again.score.unanswered, again.usage.cached) == (1, PROMPTS - 2)
+    assert len(server.bodies) == before + 3
+    assert (again.score.unanswered, again.usage.cached) == (0, PROMPTS - 3)
 
 
 def reply_with(handler: Handler, text: str) -> None:

@@ -139,7 +139,7 @@ class Explaining:
         _has_text(answer)  # earlier versions kept what was cut inside a model's thoughts
         notes = answer.notes
         if answer.finish_reason == "length":
-            notes += (f"It was cut at {request.max_tokens} tokens.",)
+            notes += ("It was cut at the limit of its length.",)
         if not asked.cached and self._desk.known(request) is None:
             notes += ("The cache could not keep the answer: asking again sends it again.",)
         made = Explanation(

@@ -202,8 +202,9 @@ class HeadScores:
             usage=self._desk.usage(asking, asked, whole=True),
             provenance=self._examples.provenance(),
         )
-        kept = self._store.get(about) or Explained(about, None)
-        self._store.keep(replace(kept, score=made))
+        if trial.single_class or made.answered:  # else an earlier score stays
+            kept = self._store.get(about) or Explained(about, None)
+            self._store.keep(replace(kept, score=made))
         cached = bool(asked) and all(each.cached for each in asked)
         return replace(made, cached=cached, usage=self._desk.usage(asking, asked, whole=False))
 

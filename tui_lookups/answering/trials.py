@@ -9,14 +9,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tui_lookups.explanation.reading import answer_probability, read_yes_no
 from tui_lookups.explanation.request_runner import RequestOutcome
 from tui_lookups.explanation.requests import (
     GENERIC_EXPLANATION,
     ChatAnswer,
     ChatRequest,
-    read_yes_no,
     score_request,
-    yes_probability,
 )
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Example, ExampleAnswer, Explained, Explanation
@@ -94,15 +93,19 @@ def example_answer(example: Example, label: bool, asked: RequestOutcome) -> Exam
     if said is None:
         problem = f"It is neither Yes nor No: {asked.answer.text.strip()[:80]!r}."
         return ExampleAnswer(example.prompt_id, label, None, None, problem)
-    alternatives = asked.answer.alternatives
-    probability = None if alternatives is None else yes_probability(alternatives)
+    probability = answer_probability(asked.answer.text, asked.answer.alternatives)
     return ExampleAnswer(example.prompt_id, label, said, probability, None)
 
 
 def score_notes(answers: Sequence[ChatAnswer], left_out: int) -> tuple[str, ...]:
-    """What the answers' notes say, each once; that there are no log-probabilities; prompts left out."""
+    """What the answers' notes say, each once; of how many there is no probability; prompts left out."""
     notes = list(dict.fromkeys(note for answer in answers for note in answer.notes))
-    if answers and not notes and all(answer.alternatives is None for answer in answers):
+    usable = [answer for answer in answers if read_yes_no(answer.text) is not None]
+    unread = sum(answer_probability(answer.text, answer.alternatives) is None for answer in usable)
+    if unread and any(answer.alternatives is not None for answer in usable):
+        of = f"{unread} of {len(usable)} answers"
+        notes.append(f"The probability of Yes cannot be read from {of}, and there is no AUC over them.")
+    elif unread and not notes:
         notes.append("The endpoint gave no log-probabilities.")
     if left_out:
         notes.append(f"Left out were {left_out} prompts that, trimmed, read like one the explainer saw.")

@@ -2,7 +2,9 @@
 
 1. What would be sent is worked out first and said on stderr; `--dry-run` ends there, with the plan as the
    answer.
-2. The command itself is the request: a script is not asked again. A person at a terminal is, before more
+2. Where something was asked for and nothing could be explained or scored, the answer says why, and the
+   command fails.
+3. The command itself is the request: a script is not asked again. A person at a terminal is, before more
    than one request is sent, unless there is `--yes`.
 """
 
@@ -17,7 +19,7 @@ import click
 from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Plan, ScoreReport
+from tui_lookups.results import ExplanationScore, NeuronExplanations, Plan, ScoreReport
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -80,6 +82,26 @@ def _planned(
         with Narrator(explorer.status, sys.stderr) as narrator:
             result = ask(explorer, narrator)
         invocation.emit(result)
+        _require_something(result)
+
+
+def _require_something(result: object) -> None:
+    """Raise LookupsError where something was asked for and nothing came of it (exit status 1)."""
+    if isinstance(result, NeuronExplanations):
+        if result.usage.failed and not result.explanations:
+            raise LookupsError("Nothing was explained.", "Each head that is left out says why.")
+        return
+    scores = result.scores if isinstance(result, ScoreReport) else (result,)
+    asked = [each for each in scores if isinstance(each, ExplanationScore) and each.answers]
+    if asked and not any(each.answered for each in asked):
+        answers = [answer for each in asked for answer in each.answers]
+        why = next((answer.problem for answer in answers if answer.problem), "")
+        raise LookupsError(
+            f"Nothing was scored, since none of {len(answers)} prompts was answered with Yes or No: {why}",
+            "Choose another --explainer-model.",
+        )
+    if isinstance(result, ScoreReport) and not scores and result.usage.failed:
+        raise LookupsError("Nothing was scored.", "Each head that is left out says why.")
 
 
 def _asking_options(function: C) -> C:

@@ -5,7 +5,7 @@ What an endpoint answered is as foreign as corpus text: it goes through `visible
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -88,6 +88,12 @@ def _(result: Explanation) -> RenderableType:
     )
 
 
+def _answered(scores: Sequence[ExplanationScore]) -> str:
+    """Of how many prompts there is an answer, in words."""
+    answered, asked = sum(each.answered for each in scores), sum(len(each.answers) for each in scores)
+    return f"{answered} of {asked} prompts" + ("" if answered else ": nothing was scored")
+
+
 def _figures(name: str, score: Figures) -> list[str]:
     counts = (score.tp, score.fp, score.tn, score.fn, score.unanswered)
     return [
@@ -119,6 +125,7 @@ def _(result: ExplanationScore) -> RenderableType:
             [
                 ("shuffled labels", luck),
                 ("on", f"{result.active} prompts where it is active and {result.inactive} where it is not"),
+                *([("answered", _answered([result]))] if result.answers else []),
                 ("explained by", result.explanation_model or "a person"),
                 ("scored by", _by(result.model, result.cached)),
                 ("usage", usage_text(result.usage)),
@@ -172,6 +179,7 @@ def _(result: ScoreReport) -> RenderableType:
                 ("head explanation score", _summary(result.head_explanation_score)),
                 ("F1", _summary(result.f1)),
                 ("control", _summary(result.control)),
+                *([("answered", _answered(result.scores))] if result.scores else []),
                 ("usage", usage_text(result.usage)),
             ]
         ),

@@ -2,51 +2,79 @@
 
 1. The `openai` package sends it: retries with backoff on 429, 5xx and broken connections, Retry-After up to
    two minutes, proxies and certificates from the environment.
-2. An endpoint that refuses a parameter by name (400) is asked again without it, and remembered as a
-   `Dialect`; every answer's notes say what it was asked without.
-3. Whatever goes wrong becomes one sentence. `AnswerError`: this one request failed. `ExplainerError`: the
-   next one would fail in the same way.
+2. An endpoint that refuses a parameter, in whatever words and with whatever status, is asked again without
+   it, and remembered (dialect.py); every answer's notes say what it was asked without.
+3. Of an answer only what the model said counts: its thoughts, which come in fields and blocks of their own,
+   are seen and left out. Thoughts within the text are left to reading.py.
+4. An error is one wherever it stands, also in an answer with status 200. Whatever goes wrong becomes one
+   sentence (failures.py).
 
-The API key goes into the client and nowhere else. Server messages are quoted only after anything that
-begins like the key was taken out, and no exception of the layers below is chained, since a traceback would
-print what it quotes.
+The API key goes into the client and nowhere else, and no exception of the layers below is chained, since a
+traceback would print what it quotes.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.dialect import Dialect
-from tui_lookups.explanation.endpoint import (
-    KEY_VARIABLE,
-    NO_KEY,
-    Endpoint,
-    ExplainerError,
-    key_of_environment,
+from tui_lookups.explanation.dialect import Dialect, Learned, next_try
+from tui_lookups.explanation.endpoint import Endpoint, ExplainerError
+from tui_lookups.explanation.error_body import ErrorBody, error_in, read_error
+from tui_lookups.explanation.failures import AnswerError as AnswerError
+from tui_lookups.explanation.failures import ErrorInAnswerError, Failures, error_body, refuse_retries
+from tui_lookups.explanation.message_parts import field, said_in, thought_apart
+from tui_lookups.explanation.reading import (
+    TokenAlternatives,
+    answer_alternatives,
+    begins_in_thoughts,
+    read_explanation,
+    thoughts,
 )
-from tui_lookups.explanation.requests import ChatAnswer, ChatRequest, yes_probability
-from tui_lookups.visible import visible
+from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 
 OnText = Callable[[str], None]
-"""Told the whole text so far, each time a piece of an answer arrives; called on the requests' thread."""
+"""Told the text so far without thoughts, each time some arrives; called on the requests' thread."""
 
 _CONNECT_SECONDS = 10.0
-_MOST_QUOTED = 300
-_LOOKS_LIKE_A_KEY = re.compile(r"\bsk-[\w*.-]{8,}")
-_SHORTEST_SECRET, _SHORTEST_PREFIXED = 8, 12  # stand-ins for local servers ("EMPTY") are words of their own
-_UNREACHABLE = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
-_TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "ssl"})
 
 
-class AnswerError(LookupsError):
-    """One request got no usable answer; another one may."""
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came back, as far as it is known. `thoughts_apart`: the model thought outside of its text."""
+
+    text: str
+    reason: Any
+    model: Any
+    usage: Any
+    thoughts_apart: bool
+    alternatives: dict[str, float] | None = None
+
+    @property
+    def thought(self) -> bool:
+        """Whether the model was seen to think; one whose limit left it no word has."""
+        ate_the_limit = self.reason == "length" and not self.text.strip()
+        return self.thoughts_apart or ate_the_limit or bool(thoughts(self.text)) or bool(self.thinking_tokens)
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """Tokens of thoughts as the endpoint counted them, None where it did not."""
+        details = getattr(self.usage, "completion_tokens_details", None)
+        return _count(getattr(details, "reasoning_tokens", None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Why nothing usable came back, in words, and as the endpoint said it."""
+
+    told: LookupsError
+    body: ErrorBody | None
 
 
 class ChatClient:
@@ -56,10 +84,8 @@ class ChatClient:
         self, endpoint: Endpoint, key: str, dialect: Dialect, *, timeout: float, retries: int
     ) -> None:
         self._endpoint = endpoint
-        self._key = key
+        self._failures = Failures(endpoint, key, timeout, retries)
         self._dialect = dialect
-        self._timeout = timeout
-        self._retries = retries
         self._api: Any = None
 
     def __repr__(self) -> str:
@@ -68,11 +94,13 @@ class ChatClient:
     async def __aenter__(self) -> ChatClient:
         import openai
 
+        failures = self._failures
         self._api = openai.AsyncOpenAI(
-            api_key=self._key,
+            api_key=failures.key,
             base_url=self._endpoint.base_url,
-            timeout=openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS)),
-            max_retries=self._retries,
+            timeout=openai.Timeout(failures.timeout, connect=min(failures.timeout, _CONNECT_SECONDS)),
+            max_retries=failures.retries,
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [refuse_retries]}),
         )
         return self
 
@@ -81,209 +109,196 @@ class ChatClient:
     ) -> None:
         await self._api.close()
 
-    async def ask(self, request: ChatRequest, on_text: OnText | None = None) -> ChatAnswer:
-        """The answer to a request, streamed when `on_text` is given. Raises ExplainerError, AnswerError."""
+    async def ask(
+        self,
+        request: ChatRequest,
+        on_text: OnText | None = None,
+        *,
+        room: bool = False,
+        reserve: Callable[[int], None] = lambda tokens: None,
+    ) -> ChatAnswer:
+        """The answer to a request, streamed when `on_text` is given. Raises ExplainerError, AnswerError.
+
+        Args:
+            room: let the model think before it answers, though it was not seen to.
+            reserve: told of tokens that another try may take beyond those of the first; may raise.
+        """
+        stream = on_text is not None
+        known = trying = self._dialect.learned
+        most = self._dialect.most_tokens(request, trying, room=room)
+        paid: ChatAnswer | None = None
         while True:
-            sent = self._dialect.parameters(request, stream=on_text is not None)
-            try:
-                return await self._send(request, sent, on_text)
-            except (ExplainerError, AnswerError):
-                raise
-            except Exception as error:
-                if self._asks_for_another_dialect(request, sent, error, on_text is not None):
-                    continue
-                told = self._in_words(error)
-                if told is None:
-                    raise
-            raise told  # outside the handler: nothing is chained
+            needed = self._dialect.most_tokens(request, trying, room=room)
+            if needed > most:
+                reserve(needed - most)
+                most = needed
+            sent = self._dialect.parameters(request, trying, stream=stream, room=room)
+            came = await self._try(sent, request, on_text)
+            if isinstance(came, _Failed):
+                following = self._following(came, request, sent, trying, known, stream=stream)
+                if following is None:
+                    raise came.told  # outside of any handler: nothing is chained
+                known, trying = self._dialect.learned, following
+                continue
+            self._remember(trying, came)
+            answer = self._answer(came, self._dialect.notes(request, trying), paid)
+            if not trying.withheld or came.thinking_tokens != 0:
+                return answer
+            paid, trying = answer, replace(trying, withheld=())  # no reasoning model after all
 
-    async def _send(self, request: ChatRequest, sent: dict[str, Any], on_text: OnText | None) -> ChatAnswer:
-        messages = [{"role": "user", "content": request.message}]
-        response = await self._api.chat.completions.create(
-            model=self._endpoint.model, messages=messages, **sent
+    def _following(
+        self,
+        failed: _Failed,
+        request: ChatRequest,
+        sent: dict[str, Any],
+        trying: Learned,
+        known: Learned,
+        *,
+        stream: bool,
+    ) -> Learned | None:
+        """What to send a request by after it failed; None where that was for good."""
+        newest = self._dialect.learned
+        if failed.body is None or not failed.body.refused(sent):
+            return None
+        if newest is not known and self._dialect.parameters(request, newest, stream=stream) != sent:
+            return newest  # another request has learnt it in the meantime
+        return next_try(trying, sent, failed.body)
+
+    def _remember(self, tried: Learned, reply: _Reply) -> None:
+        """Know from now on what was answered, and whether the model thinks."""
+        known = self._dialect.learned
+        self._dialect.learn(
+            replace(
+                known,
+                limit=tried.limit,
+                refused=tried.refused,
+                withheld=tried.withheld,
+                thinks=known.thinks or reply.thought,
+                begins_in_thoughts=known.begins_in_thoughts or begins_in_thoughts(reply.text),
+            )
         )
-        notes = self._dialect.notes(request)
-        if on_text is None:
-            return self._read(response, notes)
-        try:
-            return await self._read_stream(response, notes, on_text)
-        finally:
-            await response.close()
 
-    def _read(self, response: Any, notes: tuple[str, ...]) -> ChatAnswer:
+    async def _try(
+        self, sent: dict[str, Any], request: ChatRequest, on_text: OnText | None
+    ) -> _Reply | _Failed:
+        messages = [{"role": "user", "content": request.message}]
+        try:
+            response = await self._api.chat.completions.create(
+                model=self._endpoint.model, messages=messages, **sent
+            )
+            if on_text is None:
+                return self._read(response)
+            try:
+                return await self._read_stream(response, on_text)
+            finally:
+                await response.close()
+        except (ExplainerError, AnswerError):
+            raise
+        except Exception as error:
+            body = error_body(error)
+            if body is not None and body.is_thought_away:
+                return _Reply("", "length", None, None, thoughts_apart=True)
+            told = self._failures.in_words(error, body)
+            if told is None:
+                raise
+            return _Failed(told, body)
+
+    def _read(self, response: Any) -> _Reply:
         """An answer that came in one piece. The client validates nothing, so every field is looked at."""
         choice = _first(getattr(response, "choices", None))
+        _raise_error_in(response, choice)
         message = getattr(choice, "message", None)
         if message is None:
-            raise self._malformed()
+            raise self._failures.malformed()
         self._refuse_refusal(message, choice)
-        text = getattr(message, "content", None)
-        if text is not None and not isinstance(text, str):
-            raise self._malformed()
-        return self._answer(
-            text or "",
+        text = said_in(message)
+        if text is None:
+            raise self._failures.malformed()
+        return _Reply(
+            text,
             getattr(choice, "finish_reason", None),
             getattr(response, "model", None),
             getattr(response, "usage", None),
-            notes,
-            alternatives=_alternatives(choice),
+            thought_apart(message),
+            _alternatives(choice, text),
         )
 
-    async def _read_stream(self, stream: Any, notes: tuple[str, ...], on_text: OnText) -> ChatAnswer:
-        text, reason, model, usage = "", None, None, None
+    async def _read_stream(self, stream: Any, on_text: OnText) -> _Reply:
+        await _raise_error_instead_of(stream)
+        text, reason, model, usage, apart = "", None, None, None, False
         async for chunk in stream:
             model = getattr(chunk, "model", None) or model
             usage = getattr(chunk, "usage", None) or usage
             choice = _first(getattr(chunk, "choices", None))
+            _raise_error_in(chunk, choice)
             if choice is None:
                 continue
             delta = getattr(choice, "delta", None)
             self._refuse_refusal(delta, choice)
-            piece = getattr(delta, "content", None)
-            if isinstance(piece, str) and piece:
+            apart = apart or thought_apart(delta)
+            piece = said_in(delta)
+            if piece:
                 text += piece
-                on_text(self._without_key(text))
+                self._tell(text, on_text)
             reason = getattr(choice, "finish_reason", None) or reason
         if reason is None:
             raise AnswerError(
-                f"{self._name} broke the answer off{' in the middle' if text else ''}.", "Ask again."
+                f"{self._failures.name} broke the answer off{' in the middle' if text else ''}.", "Ask again."
             )
-        return self._answer(text, reason, model, usage, notes, alternatives=None)
+        return _Reply(text, reason, model, usage, apart)
 
-    def _answer(
-        self,
-        text: str,
-        reason: Any,
-        model: Any,
-        usage: Any,
-        notes: tuple[str, ...],
-        alternatives: dict[str, float] | None,
-    ) -> ChatAnswer:
-        return ChatAnswer(
-            text=self._without_key(text),
-            finish_reason=self._without_key(reason) if isinstance(reason, str) else "",
-            answered_by=self._without_key(model) if isinstance(model, str) else "",
+    def _tell(self, text: str, on_text: OnText) -> None:
+        """Show what was said so far, once it is sure to be no thought."""
+        if self._dialect.learned.begins_in_thoughts and not begins_in_thoughts(text):
+            return
+        said = read_explanation(text) if thoughts(text) else text
+        if said:
+            on_text(self._failures.without_key(said))
+
+    def _answer(self, reply: _Reply, notes: tuple[str, ...], paid: ChatAnswer | None) -> ChatAnswer:
+        """A reply as it is kept; its tokens are those of the tries before it too, where they were `paid`."""
+        clean = self._failures.without_key
+        text, known = reply.text, self._dialect.learned
+        if known.begins_in_thoughts and reply.reason == "length" and not thoughts(text):
+            text = ""  # cut before its thoughts were closed
+        answer = ChatAnswer(
+            text=clean(text),
+            finish_reason=clean(reply.reason) if isinstance(reply.reason, str) else "",
+            answered_by=clean(reply.model) if isinstance(reply.model, str) else "",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            input_tokens=_count(getattr(usage, "prompt_tokens", None)),
-            output_tokens=_count(getattr(usage, "completion_tokens", None)),
-            alternatives=alternatives,
+            input_tokens=_count(getattr(reply.usage, "prompt_tokens", None)),
+            output_tokens=_count(getattr(reply.usage, "completion_tokens", None)),
+            alternatives=reply.alternatives,
             notes=notes,
         )
+        return answer if paid is None else answer.with_tokens_of(paid)
 
     def _refuse_refusal(self, message: Any, choice: Any) -> None:
-        refusal = getattr(message, "refusal", None)
+        refusal, name = getattr(message, "refusal", None), self._failures.name
         if isinstance(refusal, str) and refusal:
-            raise AnswerError(f"The model declined to answer: {self._quoted(refusal)}.", "Try another model.")
+            said = self._failures.quoted(refusal)
+            raise AnswerError(f"The model declined to answer: {said}.", "Try another model.")
         if getattr(choice, "finish_reason", None) == "content_filter":
-            raise AnswerError(f"A content filter of {self._name} withheld the answer.", "Try another model.")
-
-    # --- what goes wrong ---
-
-    @property
-    def _name(self) -> str:
-        return urlsplit(self._endpoint.base_url).netloc
-
-    def _malformed(self) -> AnswerError:
-        return AnswerError(
-            f"{self._name} answered with something that is not a chat completion.",
-            "Check --base-url: it usually ends in /v1.",
-        )
-
-    def _asks_for_another_dialect(
-        self, request: ChatRequest, sent: dict[str, Any], error: Exception, stream: bool
-    ) -> bool:
-        """Whether a parameter was refused that the request can do without. Others may have learnt it too."""
-        if getattr(error, "status_code", None) not in (400, 422):
-            return False
-        message = str(getattr(error, "message", ""))
-        if _is_too_long(message):
-            return False
-        return self._dialect.learn(sent, message) or self._dialect.parameters(request, stream) != sent
-
-    def _in_words(self, error: Exception) -> LookupsError | None:
-        """An exception of the client or of the transport as a sentence; None when it is neither's."""
-        import openai
-
-        name, cause = self._name, type(error.__cause__ or error).__name__
-        tries = f", also after {self._retries} retries" if self._retries else ""
-        if isinstance(error, openai.APIStatusError):
-            return self._status_in_words(error.status_code, error, tries)
-        if cause in _UNREACHABLE:
-            return ExplainerError(
-                f"{name} cannot be reached: {self._quoted(str(error.__cause__ or error)) or cause}.",
-                "Check the network, the proxy variables and --base-url.",
-            )
-        if isinstance(error, openai.APITimeoutError):
-            return AnswerError(
-                f"{name} did not answer within {self._timeout:g} seconds{tries}.",
-                "Ask again, or raise the setting explainer_timeout.",
-            )
-        if isinstance(error, openai.APIConnectionError):
-            return AnswerError(f"{name} dropped the connection{tries}.", "Ask again.")
-        if isinstance(error, openai.APIResponseValidationError | ValueError):
-            return self._malformed()
-        if isinstance(error, openai.APIError):
-            return AnswerError(f"{name} failed while answering: {self._quoted(error.message)}.", "Ask again.")
-        if type(error).__module__.partition(".")[0] in _TRANSPORTS or isinstance(error, OSError):
-            return AnswerError(f"{name} dropped the connection{tries}.", "Ask again.")
-        return None
-
-    def _status_in_words(self, status: int, error: Any, tries: str) -> LookupsError:
-        name, model = self._name, self._endpoint.model
-        said = self._quoted(str(error.message))
-        if status == 401:
-            given = "needs an API key" if self._key == NO_KEY else "does not accept the API key"
-            of_ours = self._key in (NO_KEY, key_of_environment())
-            hint = (
-                f"Set {KEY_VARIABLE} to one that is valid there."
-                if of_ours
-                else "Give one that is valid there."
-            )
-            return ExplainerError(f"{name} {given} (401).", hint)
-        if status == 403:
-            return ExplainerError(
-                f"{name} does not allow this (403): {said}.", "Check what the key may do, and --base-url."
-            )
-        if status == 404:
-            return ExplainerError(
-                f"{name} has no model {visible(model)}, or no chat completions at that address (404).",
-                "Check --explainer-model and --base-url (it usually ends in /v1).",
-            )
-        if status == 429:
-            if getattr(error, "code", None) == "insufficient_quota":
-                return ExplainerError(f"The account at {name} has no quota left (429).", "Add to it there.")
-            wait = error.response.headers.get("retry-after", "")
-            wait = f"; it asks to wait {wait} seconds" if wait.isdigit() else ""
-            return ExplainerError(
-                f"{name} allows no more requests for now (429){tries}{wait}.",
-                "Wait and ask again (answers so far are kept), or lower the setting explainer_concurrency.",
-            )
-        if status >= 500:
-            return AnswerError(f"{name} failed with status {status}{tries}.", "Ask again later.")
-        if _is_too_long(str(error.message)):
-            return AnswerError(
-                f"The request does not fit into the context of {visible(model)}.",
-                "Choose a model with a longer context, or a shorter --window.",
-            )
-        return ExplainerError(f"{name} refused the request ({status}): {said}.", "Check --explainer-model.")
-
-    def _quoted(self, text: str) -> str:
-        """What a server said, fit to be shown: without the key, on one line, not too long."""
-        line = visible(" ".join(self._without_key(text).split()))
-        return (line[:_MOST_QUOTED] + "…" if len(line) > _MOST_QUOTED else line).rstrip(".")
-
-    def _without_key(self, text: str) -> str:
-        """`text` with the key, and whatever begins like it (servers mask the rest), taken out."""
-        if len(self._key) >= _SHORTEST_SECRET:
-            text = text.replace(self._key, "[key]")
-            if len(self._key) >= _SHORTEST_PREFIXED:
-                text = re.sub(re.escape(self._key[:7]) + r"[^\s\"']*", "[key]", text)
-        return _LOOKS_LIKE_A_KEY.sub("[key]", text)
+            raise AnswerError(f"A content filter of {name} withheld the answer.", "Try another model.")
 
 
-def _is_too_long(message: str) -> bool:
-    said = message.lower()
-    return "context length" in said or "context size" in said or "context window" in said
+def _raise_error_in(response: Any, choice: Any) -> None:
+    """Raise what an answer with status 200 says went wrong."""
+    responses = response if isinstance(response, list) else [response]
+    for body in ({"error": field(each, "error")} for each in (*responses, choice)):
+        if error_in(body) is not None:
+            raise ErrorInAnswerError(read_error(200, body))
+
+
+async def _raise_error_instead_of(stream: Any) -> None:
+    """Raise the error that came in one piece where a stream was asked for."""
+    response = stream.response
+    if "application/json" not in response.headers.get("content-type", ""):
+        return
+    await response.aread()
+    body = json.loads(response.text)  # a ValueError becomes "not a chat completion"
+    if error_in(body) is not None:
+        raise ErrorInAnswerError(read_error(200, body))
 
 
 def _first(choices: Any) -> Any:
@@ -294,16 +309,27 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def _alternatives(choice: Any) -> dict[str, float] | None:
-    """Tokens and log-probabilities at the first place where Yes or No is among the alternatives."""
+def _alternatives(choice: Any, text: str) -> dict[str, float] | None:
+    """Log-probabilities of what could stand in place of the answer's token, itself first.
+
+    None without any; empty where that token has none or there is no such token.
+    """
     places = getattr(getattr(choice, "logprobs", None), "content", None)
-    for place in places if isinstance(places, list) else ():
-        found: dict[str, float] = {}
-        listed = getattr(place, "top_logprobs", None)
-        for each in [place, *(listed if isinstance(listed, list) else ())]:
-            token, logprob = getattr(each, "token", None), getattr(each, "logprob", None)
-            if isinstance(token, str) and isinstance(logprob, int | float) and math.isfinite(logprob):
-                found[token] = float(logprob)
-        if yes_probability(found) is not None:
-            return found
-    return None
+    if not isinstance(places, list) or not places:
+        return None
+    return answer_alternatives(text, [_token_alternatives(place) for place in places])
+
+
+def _token_alternatives(place: Any) -> TokenAlternatives:
+    """One place of the log-probabilities; what is no token spells nothing: no answer is found there."""
+    listed = getattr(place, "top_logprobs", None)
+    found: dict[str, float] = {}
+    for each in [place, *(listed if isinstance(listed, list) else ())]:
+        token, logprob = getattr(each, "token", None), getattr(each, "logprob", None)
+        if isinstance(token, str) and isinstance(logprob, int | float) and math.isfinite(logprob):
+            found[token] = float(logprob)
+    token, as_bytes = getattr(place, "token", None), getattr(place, "bytes", None)
+    if isinstance(as_bytes, list) and all(type(byte) is int and 0 <= byte < 256 for byte in as_bytes):
+        return TokenAlternatives(bytes(as_bytes), found)
+    spelled = token.encode("utf-8", "replace") if isinstance(token, str) else b""
+    return TokenAlternatives(spelled, found)

@@ -15,7 +15,7 @@ from tui_lookups.explanation.endpoint import Endpoint, ExplainerError, find_endp
 from tui_lookups.explanation.request_runner import Check, OnProgress, RequestOutcome, RequestRunner, usage_of
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.running import run_requests
-from tui_lookups.explanation.store import AnswerStore
+from tui_lookups.explanation.store import AnswerStore, DialectStore
 from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import Plan, Usage
 from tui_lookups.settings import Settings
@@ -28,7 +28,6 @@ class RequestDesk:
     def __init__(self, settings: Settings, cache: ResultCache) -> None:
         self._settings = settings
         self._cache = cache
-        self._dialect = Dialect()
         self._budget = TokenBudget(settings.token_budget)
         self._prices = Prices(settings.price_per_million_input, settings.price_per_million_output)
 
@@ -38,9 +37,15 @@ class RequestDesk:
         return find_endpoint(self._settings.base_url, self._settings.explainer_model)
 
     @cached_property
+    def _dialect(self) -> Dialect:
+        store = DialectStore(self._cache, self.endpoint)
+        return Dialect(store, self._settings.explainer_thinking_tokens)
+
+    @cached_property
     def _asker(self) -> RequestRunner:
         return RequestRunner(
             AnswerStore(self._cache, self.endpoint),
+            self._dialect,
             self._budget,
             token_counter(self.endpoint.model),
             self._settings.explainer_concurrency,
@@ -127,7 +132,7 @@ class RequestDesk:
         endpoint, counter = self.endpoint, self._asker.counter
         sending = self._unknown(requests, fresh)
         there = sum(map(counter.input_tokens, sending))
-        back = sum(request.max_tokens for request in sending)
+        back = sum(map(self._dialect.most_tokens, sending))
         notes = []
         if not endpoint.is_encrypted and not endpoint.is_local:
             notes.append("The endpoint is not encrypted: prompts and the API key travel in the clear.")

@@ -1,57 +1,147 @@
-"""The parameters a request is sent with, less those that the endpoint refused (client.py, step 2)."""
+"""The parameters that requests to one endpoint and model are sent with, as far as it accepts them.
+
+1. A request starts from what the official API documents: max_tokens, temperature, logprobs. What is refused
+   (error_body.py) is left out of the next try, and for good once that try was answered.
+2. An endpoint that refuses max_tokens wants max_completion_tokens, as reasoning models do; they refuse
+   temperature and logprobs too, one by one. Both are therefore withheld at once, and tried again only where
+   the answer is counted as having taken no thoughts.
+3. A model that was seen to think, or is one of those, gets room for that beside the limit of each answer.
+4. All this, and what was accepted, is kept in the cache for later sessions; asking anew forgets it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import threading
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
+from tui_lookups.explanation.error_body import ErrorBody
 from tui_lookups.explanation.requests import TOP_LOGPROBS, ChatRequest
 
+THINKING_TOKENS = 8192
+"""Tokens that a model may think before it answers, where the settings do not say."""
 
-@dataclass
-class Dialect:
-    """What an endpoint has refused so far; used again by every later request of the session."""
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known of an endpoint and model.
+
+    `limit` is how the length of an answer is limited, None where it cannot be. `refused` parameters were
+    refused, `withheld` ones would be (step 2). `accepted` were sent and answered; a limit with its value,
+    since a small one may leave no room for thoughts. `begins_in_thoughts`: answers open no thoughts, but
+    close them.
+    """
 
     limit: Literal["max_tokens", "max_completion_tokens"] | None = "max_tokens"
-    refused: set[str] = field(default_factory=set)
+    refused: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    thinks: bool = False
+    begins_in_thoughts: bool = False
 
-    def parameters(self, request: ChatRequest, stream: bool) -> dict[str, Any]:
-        """What goes with the message."""
+    @property
+    def has_room(self) -> bool:
+        """Whether answers are given room for thoughts: the model thinks, or is taken for one that does."""
+        return self.thinks or bool(self.withheld)
+
+    def sends(self, name: str) -> bool:
+        """Whether a parameter that may be left out is sent."""
+        return name not in self.refused and name not in self.withheld
+
+    def without(self, refused: frozenset[str]) -> Learned:
+        """What is known once these parameters were refused."""
+        found = replace(self, refused=tuple(sorted({*self.refused, *refused})))
+        if "max_completion_tokens" in refused:
+            return replace(found, limit=None)
+        if "max_tokens" in refused:
+            withheld = tuple(name for name in ("logprobs", "temperature") if name not in found.refused)
+            return replace(found, limit="max_completion_tokens", withheld=withheld)
+        return found
+
+
+class KeptLearned(Protocol):
+    """Where what was learned is kept: a `DialectStore`."""
+
+    def load(self) -> Learned | None: ...
+
+    def keep(self, learned: Learned) -> None: ...
+
+
+class Dialect:
+    """What one endpoint and model accept, for all requests of a session. Thread-safe."""
+
+    def __init__(self, store: KeptLearned | None = None, thinking_tokens: int = THINKING_TOKENS) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._learned = (None if store is None else store.load()) or Learned()
+        self.thinking_tokens = thinking_tokens
+
+    @property
+    def learned(self) -> Learned:
+        """What is known now."""
+        return self._learned
+
+    def learn(self, learned: Learned) -> None:
+        """Know this from now on, and keep it for later sessions."""
+        with self._lock:
+            if learned != self._learned:
+                self._learned = learned
+                if self._store is not None:
+                    self._store.keep(learned)
+
+    def forget(self) -> None:
+        """Know nothing of the endpoint any more: what it refused before is tried again."""
+        self.learn(Learned())
+
+    def most_tokens(self, request: ChatRequest, learned: Learned | None = None, *, room: bool = False) -> int:
+        """Most tokens that an answer is limited to, thoughts included, by what is `learned` (by now)."""
+        thinks = room or (learned or self._learned).has_room
+        return request.max_tokens + (self.thinking_tokens if thinks else 0)
+
+    def parameters(
+        self, request: ChatRequest, learned: Learned, *, stream: bool, room: bool = False
+    ) -> dict[str, Any]:
+        """What goes with the message, by what is `learned`; with `room` for thoughts in any case."""
         found: dict[str, Any] = {}
-        if self.limit is not None:
-            found[self.limit] = request.max_tokens
-        if "temperature" not in self.refused:
+        if learned.limit is not None:
+            found[learned.limit] = self.most_tokens(request, learned, room=room)
+        if learned.sends("temperature"):
             found["temperature"] = request.temperature
-        if request.logprobs and "logprobs" not in self.refused:
+        if request.logprobs and learned.sends("logprobs"):
             found |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if stream:
             found["stream"] = True
-            if "stream_options" not in self.refused:
+            if learned.sends("stream_options"):
                 found["stream_options"] = {"include_usage": True}
         return found
 
-    def learn(self, sent: dict[str, Any], message: str) -> bool:
-        """Take a refusal in: whether the next try differs from what was `sent`."""
-        said = message.lower()
-        if "max_completion_tokens" in sent and "max_completion_tokens" in said:
-            self.limit = None
-            return True
-        if "max_tokens" in sent and "max_tokens" in said:
-            self.limit = "max_completion_tokens"
-            return True
-        for name in ("logprobs", "temperature", "stream_options"):
-            if name in sent and name in said:
-                self.refused.add(name)
-                return True
-        return False
+    def knows(self, request: ChatRequest) -> bool:
+        """Whether a request like this one was answered before, with all that it is sent with."""
+        return self._marks(request) <= set(self._learned.accepted)
 
-    def notes(self, request: ChatRequest) -> tuple[str, ...]:
-        """In words, what this endpoint is asked without."""
+    def accept(self, request: ChatRequest) -> None:
+        """A request like this one was answered."""
+        accepted = {*self._learned.accepted, *self._marks(request)}
+        self.learn(replace(self._learned, accepted=tuple(sorted(accepted))))
+
+    def _marks(self, request: ChatRequest) -> set[str]:
+        sent = self.parameters(request, self._learned, stream=False)
+        return {name if name == "temperature" else f"{name} {value}" for name, value in sent.items()}
+
+    @staticmethod
+    def notes(request: ChatRequest, learned: Learned) -> tuple[str, ...]:
+        """In words, what a request was sent without, by what was `learned`."""
         found = []
-        if self.limit is None:
+        if learned.limit is None:
             found.append("The endpoint refuses a limit on the length of answers; none was set.")
-        if "temperature" in self.refused:
+        if not learned.sends("temperature"):
             found.append("The endpoint refuses temperature 0; its own was used.")
-        if request.logprobs and "logprobs" in self.refused:
+        if request.logprobs and not learned.sends("logprobs"):
             found.append("The endpoint refuses log-probabilities.")
         return tuple(found)
+
+
+def next_try(learned: Learned, sent: dict[str, Any], error: ErrorBody) -> Learned | None:
+    """What to try after an error; None where it refuses nothing that could be left out."""
+    refused = error.refused([name for name in sent if name not in ("stream", "top_logprobs")])
+    return learned.without(refused) if refused else None

@@ -5,6 +5,11 @@
 3. A batch keeps `concurrency` requests under way, each distinct one sent once. One that fails is left
    unanswered; what would stop them all (no key, refused, unreachable, over a limit), or `MOST_FAILURES` in a
    row, ends the batch, and answers so far stay in the cache.
+4. A request with parameters that the endpoint was not yet seen to accept is sent alone, so that a batch
+   learns once what the endpoint refuses.
+5. An answer that was cut, by a model that thinks or may do so, is asked for again with room for thoughts.
+   Where that is not enough either, the next request would fare no better: the batch ends.
+6. An answer to a Yes-or-No question that is neither is told, but not kept: asking again sends it again.
 """
 
 from __future__ import annotations
@@ -16,7 +21,9 @@ from dataclasses import dataclass
 
 from tui_lookups.explanation.budget import Prices, TokenBudget, TokenCounter
 from tui_lookups.explanation.client import AnswerError, ChatClient, OnText
+from tui_lookups.explanation.dialect import Dialect
 from tui_lookups.explanation.endpoint import ExplainerError
+from tui_lookups.explanation.reading import read_explanation, read_yes_no
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.store import AnswerStore
 from tui_lookups.results import RequestProgress, Usage
@@ -47,17 +54,19 @@ class RequestRunner:
     """Puts requests to one endpoint and model."""
 
     store: AnswerStore
+    dialect: Dialect
     budget: TokenBudget
     counter: TokenCounter
     concurrency: int
 
     def known(self, request: ChatRequest, fresh: bool) -> ChatAnswer | None:
-        """The answer that need not be asked for."""
-        return None if fresh else self.store.newest(request)
+        """The answer that need not be asked for. Earlier versions kept those that are neither Yes nor No."""
+        found = None if fresh else self.store.newest(request)
+        return found if found is not None and _is_of_use(request, found) else None
 
     def most_tokens(self, request: ChatRequest) -> int:
         """Tokens a request can take, there and back."""
-        return self.counter.input_tokens(request) + request.max_tokens
+        return self.counter.input_tokens(request) + self.dialect.most_tokens(request)
 
     async def ask(
         self,
@@ -72,27 +81,75 @@ class RequestRunner:
         known = self.known(request, fresh)
         if known is not None:
             return RequestOutcome(known, True, None)
+        if fresh:
+            self.dialect.forget()
         async with connect() as client:
             return RequestOutcome(await self._send(client, request, on_text, check), False, None)
 
     async def _send(
         self, client: ChatClient, request: ChatRequest, on_text: OnText | None, check: Check | None
     ) -> ChatAnswer:
-        most = self.most_tokens(request)
+        answer = await self._answered(client, request, on_text)
+        self.dialect.accept(request)
+        if check is not None:
+            check(answer)
+        if _is_of_use(request, answer):
+            self.store.add(request, answer)
+        elif not read_explanation(answer.text):
+            raise AnswerError("The model answered without text.", "Ask again, or choose another model.")
+        return answer
+
+    async def _answered(self, client: ChatClient, request: ChatRequest, on_text: OnText | None) -> ChatAnswer:
+        """An answer that the model had room for (step 5)."""
+        had_room = self.dialect.learned.has_room
+        answer = await self._within_budget(client, request, on_text, room=False)
+        if not _is_cut(request, answer):
+            return answer
+        first = answer
+        had_room = had_room or bool(self.dialect.learned.withheld)  # learnt by this very request
+        if not had_room and (self.dialect.learned.thinks or not self.dialect.knows(request)):
+            answer = (await self._within_budget(client, request, on_text, room=True)).with_tokens_of(first)
+        if not self.dialect.learned.thinks:  # it only says more than it may
+            return first.with_tokens_of(answer) if answer is not first else first
+        if _is_cut(request, answer) and not read_explanation(answer.text):
+            limit = request.max_tokens + self.dialect.thinking_tokens
+            raise ExplainerError(
+                f"The model thought until its limit of {limit:,} tokens and gave no answer.",
+                "Raise the setting explainer_thinking_tokens, or choose a model that thinks less.",
+            )
+        return answer
+
+    async def _within_budget(
+        self, client: ChatClient, request: ChatRequest, on_text: OnText | None, *, room: bool
+    ) -> ChatAnswer:
+        most = self.counter.input_tokens(request) + self.dialect.most_tokens(request, room=room)
         self.budget.reserve(most)
-        used = most  # where it is not known what was used, as much as could be counts
+
+        def reserve(tokens: int) -> None:
+            nonlocal most
+            self.budget.reserve(tokens)
+            most += tokens
+
+        used = None  # where it is not known what was used, as much as could be counts
         try:
-            answer = await client.ask(request, on_text)
+            answer = await client.ask(request, on_text, room=room, reserve=reserve)
             used = sum(self.tokens_of(request, answer))
         except ExplainerError:
             used = 0
             raise
         finally:
-            self.budget.settle(most, used)
-        if check is not None:
-            check(answer)
-        self.store.add(request, answer)
+            self.budget.settle(most, most if used is None else used)
         return answer
+
+    async def _send_in_turn(
+        self, client: ChatClient, request: ChatRequest, check: Check | None, learning: asyncio.Lock
+    ) -> ChatAnswer:
+        """Alone while the endpoint was not seen to accept such a request (step 4)."""
+        if not self.dialect.knows(request):
+            async with learning:
+                if not self.dialect.knows(request):
+                    return await self._send(client, request, None, check)
+        return await self._send(client, request, None, check)
 
     def tokens_of(self, request: ChatRequest, answer: ChatAnswer) -> tuple[int, int]:
         """Tokens there and back: as the endpoint counted them, else as the counter does."""
@@ -122,6 +179,8 @@ class RequestRunner:
                 found[request] = RequestOutcome(known, True, None)
         teller = _Teller(len(found), len(found) + len(waiting), progress)
         if waiting:
+            if fresh:
+                self.dialect.forget()
             async with connect() as client:
                 await self._send_all(client, waiting, found, teller, check)
         return [found[request] for request in requests]
@@ -134,7 +193,7 @@ class RequestRunner:
         teller: _Teller,
         check: Check | None,
     ) -> None:
-        slots = asyncio.Semaphore(self.concurrency)
+        slots, learning = asyncio.Semaphore(self.concurrency), asyncio.Lock()
         failures = 0
         over = False
 
@@ -144,9 +203,8 @@ class RequestRunner:
                 if over:  # another one failed for all; this one is about to be cancelled
                     return
                 try:
-                    found[request] = RequestOutcome(
-                        await self._send(client, request, None, check), False, None
-                    )
+                    answer = await self._send_in_turn(client, request, check, learning)
+                    found[request] = RequestOutcome(answer, False, None)
                     failures = 0
                 except AnswerError as error:
                     found[request] = RequestOutcome(None, False, error.message)
@@ -169,6 +227,17 @@ class RequestRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_of_use(request: ChatRequest, answer: ChatAnswer) -> bool:
+    """Whether an answer may be kept: explanations are looked at by those who ask for them."""
+    return not request.wants_yes_or_no or read_yes_no(answer.text) is not None
+
+
+def _is_cut(request: ChatRequest, answer: ChatAnswer) -> bool:
+    """Whether a limit has cut an answer short of what was asked for."""
+    answered = request.wants_yes_or_no and read_yes_no(answer.text) is not None
+    return answer.finish_reason == "length" and not answered
 
 
 class _Teller:

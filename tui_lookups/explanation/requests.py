@@ -1,27 +1,27 @@
-"""What is sent to the explainer and to the scorer, word for word, and how their answers are read (METHOD 5).
+"""What is sent to the explainer and to the scorer, word for word (METHOD 5). Answers: reading.py.
 
 Everything is one user message: several chat templates of small models know no system message. Corpus text
 goes out as JSON strings, so that a line break or a quotation mark in it cannot end an example.
 
-Raise `REQUEST_VERSION` with every change of wording, of parameters or of how an answer is read: it is part
-of the cache key of every answer.
+Raise `REQUEST_VERSION` with every change of wording or of parameters: it is part of the cache key of every
+answer. Answers are kept as they came and read anew each time, so that a change of reading needs no new ones.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from tui_lookups.explanation.reading import read_explanation as read_explanation
+from tui_lookups.explanation.reading import read_yes_no as read_yes_no
+from tui_lookups.explanation.reading import yes_probability as yes_probability
 from tui_lookups.results import Example
 
 REQUEST_VERSION = 1
 
 EXPLANATION_TOKENS = 200
-"""Most tokens of an explanation, as in the paper."""
+"""Most tokens of an explanation, as in the paper; of a model that thinks, beside its thoughts."""
 
 ANSWER_TOKENS = 5
 """Most tokens of a Yes or No: one is enough for most models, some begin with a space or a quotation mark."""
@@ -65,15 +65,14 @@ Judging by the description alone, is the head active on this piece? Answer with 
 
 _NONE = "(none)"
 _MARK = " >>>"
-_THOUGHT = re.compile(r"\s*<think>.*?</think>|\A\s*<think>.*", re.DOTALL)
-"""A reasoning model's thoughts: closed ones, or all of an answer that was cut inside them."""
-
-_YES_OR_NO = re.compile(r"\W*(?:answer\W+)?(yes|no)\b(?!\s*(?:or|/)\s*(?:yes|no)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request: a user message and its parameters. `logprobs` asks for the first token's alternatives."""
+    """One request: a user message and its parameters. `logprobs` asks for the alternatives of each token.
+
+    `max_tokens` is of what the model says; dialect.py adds room for its thoughts.
+    """
 
     message: str
     max_tokens: int
@@ -81,14 +80,21 @@ class ChatRequest:
     temperature: float = 0.0
     version: int = REQUEST_VERSION
 
+    @property
+    def wants_yes_or_no(self) -> bool:
+        """Whether it is a scorer's question, the only kind whose probabilities count."""
+        return self.logprobs
+
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
     """What came back for a request; kept in the cache.
 
     `input_tokens` and `output_tokens` are None where the endpoint did not count. `alternatives` are the
-    log-probabilities of tokens at the first place where Yes or No is among them, None without any.
-    `notes` say how the request had to be changed for this endpoint.
+    log-probabilities of what could stand in place of the token that is the answer, itself first: None
+    without any, empty where there is no such token. (Earlier versions kept those of the first place where
+    Yes or No was among them; `answer_probability` tells.) `notes` say how the request had to be changed for
+    this endpoint.
     """
 
     text: str
@@ -99,6 +105,18 @@ class ChatAnswer:
     output_tokens: int | None
     alternatives: dict[str, float] | None
     notes: tuple[str, ...]
+
+    def with_tokens_of(self, earlier: ChatAnswer) -> ChatAnswer:
+        """This answer with the tokens of an earlier try added, None where either was not counted."""
+
+        def total(one: int | None, other: int | None) -> int | None:
+            return None if one is None or other is None else one + other
+
+        return replace(
+            self,
+            input_tokens=total(earlier.input_tokens, self.input_tokens),
+            output_tokens=total(earlier.output_tokens, self.output_tokens),
+        )
 
 
 def example_text(example: Example) -> str:
@@ -121,34 +139,3 @@ def score_request(explanation: str, example: Example) -> ChatRequest:
     """The question whether a head so explained is active on one new example."""
     message = _SCORE.format(explanation=explanation.strip(), example=example_text(example))
     return ChatRequest(message, ANSWER_TOKENS, logprobs=True)
-
-
-def read_explanation(text: str) -> str:
-    """The explanation in an answer: a reasoning model's thoughts and outer spaces taken off.
-
-    Empty where the answer was cut inside its thoughts.
-    """
-    return _THOUGHT.sub("", text, count=1).strip()
-
-
-def read_yes_no(text: str) -> Literal["yes", "no"] | None:
-    """The Yes or No an answer begins with; None for any other answer, "Yes or No" included."""
-    match = _YES_OR_NO.match(_THOUGHT.sub("", text, count=1))
-    if match is None:
-        return None
-    return "yes" if match[1].lower() == "yes" else "no"
-
-
-def yes_probability(alternatives: Mapping[str, float]) -> float | None:
-    """P(yes) / (P(yes) + P(no)) from a token's alternatives and their log-probabilities.
-
-    Spellings ("Yes", " yes", "YES") are added up. None when neither word is among them.
-    """
-    yes = no = 0.0
-    for token, logprob in alternatives.items():
-        word = token.strip().strip("\"'*").lower()
-        if word == "yes":
-            yes += math.exp(min(logprob, 0.0))
-        elif word == "no":
-            no += math.exp(min(logprob, 0.0))
-    return yes / (yes + no) if yes + no > 0 else None

@@ -4,6 +4,7 @@
    Asking anew adds to the list of answers, whose last one counts.
 2. Every explanation, with its newest score, lies under an entry of its own, so that two processes never
    overwrite each other's; listing reads them all.
+3. What an endpoint and model accept lies under them too, so that it is learnt once and not in each session.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict, dataclass
 
+from tui_lookups.explanation.dialect import Learned
 from tui_lookups.explanation.endpoint import Endpoint
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.results import Explained, Explanation
 from tui_lookups.storage.cache import ResultCache
 
-ANSWERS, EXPLAINED = "chat_answers", "explained"
+ANSWERS, EXPLAINED, DIALECTS = "chat_answers", "explained", "dialects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,22 @@ class AnswerStore:
         with self._lock:
             kept = AnswerHistory((*self.history(request), answer))
             self._cache.put_result(ANSWERS, self._key(request), kept)
+
+
+class DialectStore:
+    """What one endpoint and model were seen to accept."""
+
+    def __init__(self, cache: ResultCache, endpoint: Endpoint) -> None:
+        self._cache = cache
+        self._key = cache.key(DIALECTS, endpoint=endpoint.base_url, model=endpoint.model)
+
+    def load(self) -> Learned | None:
+        """What is kept, None where nothing is."""
+        return self._cache.get_result(DIALECTS, self._key, Learned)
+
+    def keep(self, learned: Learned) -> None:
+        """Keep this in place of what was kept."""
+        self._cache.put_result(DIALECTS, self._key, learned)
 
 
 class ExplainedStore:

@@ -202,6 +202,11 @@ class ExplanationScore:
     usage: Usage
     provenance: Provenance
 
+    @property
+    def answered(self) -> int:
+        """How many of `answers` are a Yes or a No."""
+        return sum(each.answer is not None for each in self.answers)
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
