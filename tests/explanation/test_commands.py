@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import sys
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.explanation.chat_server import EXPLANATION, ChatServer
+from tests.explanation.chat_server import EXPLANATION, ChatServer, is_scoring, sensible
+from tests.explanation.chat_server import status as status_of
 from tests.explanation.conftest import Bench
 from tests.explanation.fake_examples import HEAD, NEURON, PROMPTS
 from tests.fake_answers import HOSTILE, MODEL
@@ -213,3 +215,29 @@ def test_without_a_key_nobody_is_asked_whether_to_send(
     status, out, _ = shell("score", *NAMES, "--dry-run")
     assert status == 0
     assert "There is no key." in out
+
+
+def test_a_score_of_nothing_fails_and_says_why(shell: Shell, server: ChatServer) -> None:
+    server.reply = lambda message: ("Maybe" if is_scoring(message) else EXPLANATION, None)
+    for subject in (NAMES, ("--worth-explaining", NAMES[0])):
+        status, out, err = shell("score", *subject)
+        assert status == 1
+        assert "prompts: nothing was scored" in out
+        assert "Error: Nothing was scored, since none of" in err
+        assert "neither Yes nor No: 'Maybe'." in err
+    assert json.loads(shell("score", *NAMES, "--json")[1])["score"]["unanswered"] == PROMPTS
+
+
+def test_a_score_of_some_prompts_counts_them(shell: Shell, server: ChatServer) -> None:
+    server.reply = lambda message: sensible(message) if " not " in message else ("Maybe", None)
+    status, out, err = shell("score", *NAMES, "--no-control")
+    assert (status, "Error" in err) == (0, False)
+    assert f"answered         {PROMPTS // 2} of {PROMPTS} prompts" in out
+
+
+def test_explaining_nothing_fails(shell: Shell, server: ChatServer) -> None:
+    server.always = status_of(500)
+    status, out, err = shell("explain", "--worth-explaining", NAMES[0])
+    assert status == 1
+    assert out.count("failed with status 500") == 3
+    assert "Error: Nothing was explained." in err

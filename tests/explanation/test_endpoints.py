@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,13 @@ from tests.explanation.chat_server import (
     Handler,
     body_of,
     example_in,
-    is_scoring,
     status,
 )
 from tests.explanation.conftest import KEY, Bench
 from tests.explanation.endpoint_kinds import (
     PLACES,
     THOUGHTS,
+    limit_of,
     reasoning_model,
     refusing,
     said,
@@ -28,7 +29,7 @@ from tests.explanation.endpoint_kinds import (
     thinking_in,
     whole,
 )
-from tests.explanation.fake_examples import HEAD, NEURON, PROMPTS
+from tests.explanation.fake_examples import HEAD, NEURON, OTHER, PROMPTS, SECOND
 from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.explanation.client import AnswerError
 from tui_lookups.explanation.endpoint import Endpoint, ExplainerError
@@ -184,9 +185,8 @@ def test_a_refusal_in_any_words_costs_one_call(make_bench: MakeBench, server: Ch
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("stream", [False, True])
 def test_thoughts_are_kept_nowhere_and_read_as_no_answer(
-    make_bench: MakeBench, server: ChatServer, place: str, stream: bool
+    make_bench: MakeBench, server: ChatServer, place: str
 ) -> None:
     server.always = thinking_in(place)
     bench = make_bench(**MANY)
@@ -203,19 +203,21 @@ def test_thoughts_up_to_the_limit_end_a_score_with_the_setting_to_raise(
 ) -> None:
     server.always = thinking_in(place, needs=10**6)
     bench = make_bench(explainer_thinking_tokens=300, **MANY)
-    if place == "lone tag":  # such a model's thoughts are known as such once it has ended some
-        server.faults.append(thinking_in(place))
-        bench.explaining.explain(NEURON, HEAD)
-    with pytest.raises(
-        ExplainerError, match=r"thought until its limit of 5?[03]05 tokens|of 500 tokens"
-    ) as caught:
-        bench.scores.score(NEURON, HEAD, fresh=False)
+    with pytest.raises(ExplainerError, match="used up its limit of 500 tokens, thoughts included") as caught:
+        bench.scores.score(NEURON, HEAD)
     assert "explainer_thinking_tokens" in caught.value.hint
-    assert len(server.bodies) <= 3
-    assert bench.explaining.plan(NEURON, HEAD).calls == (0 if place == "lone tag" else 1), (
-        "nothing is kept of it"
-    )
-    assert place == "lone tag" or THOUGHTS not in everything_kept(bench)
+    assert len(server.bodies) == 2
+    assert bench.explaining.plan(NEURON, HEAD).calls == 1
+    assert THOUGHTS not in everything_kept(bench)
+
+
+def test_answers_that_are_thought_away_end_a_score_early(make_bench: MakeBench, server: ChatServer) -> None:
+    server.always = reasoning_model(400)
+    bench = make_bench(explainer_thinking_tokens=300, **MANY)
+    with pytest.raises(ExplainerError, match="used up its limit of 305 tokens"):
+        bench.scores.score(NEURON, HEAD, explanation="Mine.")
+    assert len(server.bodies) == 2
+    assert bench.again(explainer_thinking_tokens=500).scores.score(NEURON, HEAD).score.unanswered == 0
 
 
 def test_a_limit_that_is_an_error_is_thoughts_too(make_bench: MakeBench, server: ChatServer) -> None:
@@ -230,7 +232,7 @@ def test_a_limit_that_is_an_error_is_thoughts_too(make_bench: MakeBench, server:
     server.always = fault
     assert make_bench().explaining.explain(NEURON, HEAD).explanation == EXPLANATION
     assert len(server.bodies) == 2
-    with pytest.raises(ExplainerError, match="thought until its limit"):
+    with pytest.raises(ExplainerError, match="used up its limit"):
         make_bench(explainer_thinking_tokens=50, explainer_model="other").explaining.explain(NEURON, HEAD)
 
 
@@ -240,8 +242,9 @@ def test_an_explanation_that_says_more_than_it_may_is_no_thought(
     """It is asked for once more, since what was cut might have been thoughts; then it is known."""
 
     def fault(handler: Handler, body: dict[str, Any]) -> None:
-        text = said(handler, body)
-        handler.json(200, whole({"content": text}, reason="stop" if is_scoring(text) else "length"))
+        handler.json(
+            200, whole({"content": said(handler, body)}, reason="length" if limit_of(body) < 300 else "stop")
+        )
 
     server.always = fault
     bench = make_bench()
@@ -249,8 +252,9 @@ def test_an_explanation_that_says_more_than_it_may_is_no_thought(
     assert found.explanation == EXPLANATION
     assert "It was cut at the limit of its length." in found.notes
     assert len(server.bodies) == 2
-    bench.explaining.explain(NEURON, HEAD, fresh=False)
-    assert len(server.bodies) == 2
+    assert found.usage.output_tokens == 2 * 7
+    bench.explaining.explain(OTHER, SECOND)
+    assert len(server.bodies) == 3
 
 
 def test_a_stream_of_thoughts_shows_none(make_bench: MakeBench, server: ChatServer) -> None:
@@ -335,7 +339,7 @@ def test_what_goes_wrong_is_quoted(
 ) -> None:
     server.always, raised, sentence = TROUBLES[kind]
     if stream and kind in ("an error in a choice", "refused, the content null"):
-        pytest.skip("as a stream it is no answer at all")
+        sentence = "broke the answer off"  # a completion in one piece is no stream
     hear = (lambda text: None) if stream else None
     with pytest.raises(raised, match=sentence) as caught:
         make_bench(explainer_retries=0 if raised is AnswerError else 3).explaining.explain(
@@ -406,8 +410,11 @@ def test_answers_that_earlier_versions_paid_for_are_read(make_bench: MakeBench, 
         shares = {"Yes": -0.2, "No": -1.8} if label else {"No": -0.1, "Yes": -2.5}
         kept = ChatAnswer(next(iter(shares)), "stop", "gpt", "2026-01-01T00:00:00+00:00", 50, 1, shares, ())
         store.add(score_request("Mine.", example), kept)
+    store.add(score_request("Other.", held_out[0]), replace(kept, text="Maybe"))
     found = bench.scores.score(NEURON, HEAD, explanation="Mine.", control=False)
     assert (found.score.roc_auc, found.usage.cached, len(server.bodies)) == (1.0, PROMPTS, 0)
+    # what is neither, and was kept all the same, is asked again
+    assert bench.scores.plan(NEURON, HEAD, explanation="Other.", control=False).calls == PROMPTS
 
 
 # --- AUC ---

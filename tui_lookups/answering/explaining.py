@@ -291,5 +291,5 @@ def _has_text(answer: ChatAnswer) -> None:
             "The explainer was cut off before giving an explanation."
             if cut
             else "The explainer answered without text.",
-            "Choose a model that answers without long reasoning.",
+            "Ask anew (--fresh), or choose another model.",
         )

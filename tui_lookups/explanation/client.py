@@ -140,7 +140,7 @@ class ChatClient:
                     raise came.told  # outside of any handler: nothing is chained
                 known, trying = self._dialect.learned, following
                 continue
-            self._remember(trying, came)
+            self._remember(came, None if trying is known else trying)
             answer = self._answer(came, self._dialect.notes(request, trying), paid)
             if not trying.withheld or came.thinking_tokens != 0:
                 return answer
@@ -164,19 +164,14 @@ class ChatClient:
             return newest  # another request has learnt it in the meantime
         return next_try(trying, sent, failed.body)
 
-    def _remember(self, tried: Learned, reply: _Reply) -> None:
-        """Know from now on what was answered, and whether the model thinks."""
+    def _remember(self, reply: _Reply, tried: Learned | None) -> None:
+        """Know from now on whether the model thinks, and what it took where something else was `tried`."""
         known = self._dialect.learned
-        self._dialect.learn(
-            replace(
-                known,
-                limit=tried.limit,
-                refused=tried.refused,
-                withheld=tried.withheld,
-                thinks=known.thinks or reply.thought,
-                begins_in_thoughts=known.begins_in_thoughts or begins_in_thoughts(reply.text),
-            )
-        )
+        if tried is not None:
+            known = replace(known, limit=tried.limit, refused=tried.refused, withheld=tried.withheld)
+        thinks = known.thinks or reply.thought
+        begins = known.begins_in_thoughts or begins_in_thoughts(reply.text)
+        self._dialect.learn(replace(known, thinks=thinks, begins_in_thoughts=begins))
 
     async def _try(
         self, sent: dict[str, Any], request: ChatRequest, on_text: OnText | None

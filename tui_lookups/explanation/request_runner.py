@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tui_lookups.explanation.budget import Prices, TokenBudget, TokenCounter
@@ -101,23 +102,27 @@ class RequestRunner:
 
     async def _answered(self, client: ChatClient, request: ChatRequest, on_text: OnText | None) -> ChatAnswer:
         """An answer that the model had room for (step 5)."""
-        had_room = self.dialect.learned.has_room
+        dialect = self.dialect
+        had_room = dialect.learned.has_room
         answer = await self._within_budget(client, request, on_text, room=False)
         if not _is_cut(request, answer):
             return answer
-        first = answer
-        had_room = had_room or bool(self.dialect.learned.withheld)  # learnt by this very request
-        if not had_room and (self.dialect.learned.thinks or not self.dialect.knows(request)):
-            answer = (await self._within_budget(client, request, on_text, room=True)).with_tokens_of(first)
-        if not self.dialect.learned.thinks:  # it only says more than it may
-            return first.with_tokens_of(answer) if answer is not first else first
-        if _is_cut(request, answer) and not read_explanation(answer.text):
-            limit = request.max_tokens + self.dialect.thinking_tokens
-            raise ExplainerError(
-                f"The model thought until its limit of {limit:,} tokens and gave no answer.",
-                "Raise the setting explainer_thinking_tokens, or choose a model that thinks less.",
-            )
-        return answer
+        had_room = had_room or bool(dialect.learned.withheld)  # learnt by this very request
+        may_think = dialect.learned.thinks or not dialect.knows(request)
+        if not had_room and may_think and dialect.thinking_tokens:
+            cut, answer = answer, await self._within_budget(client, request, on_text, room=True)
+            answer = answer.with_tokens_of(cut)
+            if not _is_cut(request, answer):  # without thoughts it only says more than it may
+                return answer if dialect.learned.thinks else answer.with_words_of(cut)
+        elif not had_room and not dialect.learned.thinks:
+            return answer
+        if dialect.learned.thinks and read_explanation(answer.text):
+            return answer
+        limit = request.max_tokens + dialect.thinking_tokens
+        raise ExplainerError(
+            f"The model used up its limit of {limit:,} tokens, thoughts included, and gave no answer.",
+            "Raise the setting explainer_thinking_tokens, or choose a model that thinks less.",
+        )
 
     async def _within_budget(
         self, client: ChatClient, request: ChatRequest, on_text: OnText | None, *, room: bool
@@ -141,15 +146,15 @@ class RequestRunner:
             self.budget.settle(most, most if used is None else used)
         return answer
 
-    async def _send_in_turn(
-        self, client: ChatClient, request: ChatRequest, check: Check | None, learning: asyncio.Lock
-    ) -> ChatAnswer:
+    @asynccontextmanager
+    async def _turn(self, request: ChatRequest, learning: asyncio.Lock) -> AsyncIterator[None]:
         """Alone while the endpoint was not seen to accept such a request (step 4)."""
         if not self.dialect.knows(request):
             async with learning:
                 if not self.dialect.knows(request):
-                    return await self._send(client, request, None, check)
-        return await self._send(client, request, None, check)
+                    yield
+                    return
+        yield
 
     def tokens_of(self, request: ChatRequest, answer: ChatAnswer) -> tuple[int, int]:
         """Tokens there and back: as the endpoint counted them, else as the counter does."""
@@ -199,11 +204,11 @@ class RequestRunner:
 
         async def one(request: ChatRequest) -> None:
             nonlocal failures, over
-            async with slots:
+            async with slots, self._turn(request, learning):
                 if over:  # another one failed for all; this one is about to be cancelled
                     return
                 try:
-                    answer = await self._send_in_turn(client, request, check, learning)
+                    answer = await self._send(client, request, None, check)
                     found[request] = RequestOutcome(answer, False, None)
                     failures = 0
                 except AnswerError as error:

@@ -118,6 +118,10 @@ class ChatAnswer:
             output_tokens=total(earlier.output_tokens, self.output_tokens),
         )
 
+    def with_words_of(self, earlier: ChatAnswer) -> ChatAnswer:
+        """An earlier answer, with the tokens of this one, which was asked for after it."""
+        return replace(earlier, input_tokens=self.input_tokens, output_tokens=self.output_tokens)
+
 
 def example_text(example: Example) -> str:
     """An example as it is sent: the trimmed prompt, the mark, and the token that follows where one does."""

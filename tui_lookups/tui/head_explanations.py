@@ -179,7 +179,9 @@ class HeadExplanations:
             self._known.pop((neuron, head), None)
             self.look_up(neuron, head)
             self._changed()
-            self._say(f"{head} of {neuron} is scored.")
+            nothing = not score.single_class and not score.answered
+            how = "has no score: no prompt was answered with Yes or No" if nothing else "is scored"
+            self._say(f"{head} of {neuron} {how}.")
 
         self._begin(Job(neuron, head, "score"))
         self._queries.ask_telling("request", question, heard, done, self._failed)
