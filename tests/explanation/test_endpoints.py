@@ -174,10 +174,10 @@ REFUSALS: dict[str, tuple[Fault, tuple[str, ...]]] = {
 def test_a_refusal_in_any_words_costs_one_call(make_bench: MakeBench, server: ChatServer, kind: str) -> None:
     server.always, refused = REFUSALS[kind]
     bench = make_bench(explainer_retries=3, **MANY)
-    found = bench.scores.score(NEURON, HEAD)
+    found = bench.scores.score(NEURON, HEAD, control=False)
     assert (found.score.head_explanation_score, found.score.unanswered) == (1.0, 0)
-    assert len(server.bodies) == SCORE + 1, "of 5xx too: what is refused is not retried as it is"
-    assert not any(set(refused) & set(body) for body in server.bodies[-2 * PROMPTS + 1 :])
+    assert len(server.bodies) == 1 + PROMPTS + 1, "of 5xx too: what is refused is not retried as it is"
+    assert not any(set(refused) & set(body) for body in server.bodies[-PROMPTS + 1 :])
     assert (found.score.roc_auc is None) == ("logprobs" in refused)
 
 
@@ -190,10 +190,10 @@ def test_thoughts_are_kept_nowhere_and_read_as_no_answer(
 ) -> None:
     server.always = thinking_in(place)
     bench = make_bench(**MANY)
-    found = bench.scores.score(NEURON, HEAD)
+    found = bench.scores.score(NEURON, HEAD, control=False)
     assert found.explanation == EXPLANATION
     assert (found.score.head_explanation_score, found.score.unanswered) == (1.0, 0)
-    assert len(server.bodies) <= SCORE + 1
+    assert len(server.bodies) <= 1 + PROMPTS + 1
     assert all(THOUGHTS not in entry.explanation.explanation for entry in bench.store.all())
 
 

@@ -169,6 +169,9 @@ def test_no_more_requests_at_once_than_allowed(make_bench: MakeBench, server: Ch
     import time
 
     def slowly(handler: Handler, body: dict[str, object]) -> None:
+        end = time.monotonic() + 0.3  # so long, one waits for others; the first of each kind is sent alone
+        while server.most_under_way < 3 and time.monotonic() < end:
+            time.sleep(0.005)
         time.sleep(0.02)
         handler.answer(body)
 

@@ -179,7 +179,7 @@ class HeadExplanations:
             self._known.pop((neuron, head), None)
             self.look_up(neuron, head)
             self._changed()
-            nothing = not score.single_class and not score.answered
+            nothing = score.answers and not score.answered
             how = "has no score: no prompt was answered with Yes or No" if nothing else "is scored"
             self._say(f"{head} of {neuron} {how}.")
 
