@@ -110,7 +110,7 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "cache.db").write_bytes(b"no database " * 999)
     found = findings_of_the_cache(tmp_path)
-    assert any("dropped" in each.message for each in found if each.state == "note")
+    assert any("set aside" in each.message for each in found if each.state == "note")
 
 
 def test_entries_and_indexes_of_another_format_are_named(

@@ -18,7 +18,7 @@ from tests.faults import scene as scenes
 from tests.faults.scene import NEURON, Scene
 from tests.faults.tally import Row, tried
 from tui_lookups.errors import CacheError
-from tui_lookups.storage import bytes_disk
+from tui_lookups.storage import connections
 from tui_lookups.storage.cache import ResultCache
 
 
@@ -68,7 +68,7 @@ def test_a_locked_database(
     scene: Scene, tmp_path: Path, once_loaded: None, monkeypatch: pytest.MonkeyPatch, readers_too: bool
 ) -> None:
     """The right answer, or one sentence that says so; afterwards everything is as before."""
-    monkeypatch.setattr(bytes_disk, "TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "TIMEOUT_SECONDS", 0.05)
     cache = scene.copied(tmp_path / "cache")
     explorer = scene.explorer(cache)
     try:
@@ -139,7 +139,7 @@ def test_a_locked_database_and_a_clock_that_goes_backwards(
         other.commit()
 
     def work() -> str:
-        monkeypatch.setattr(bytes_disk, "TIMEOUT_SECONDS", 0.05)
+        monkeypatch.setattr(connections, "TIMEOUT_SECONDS", 0.05)
         clock = Clock()
         monkeypatch.setattr(time, "time", clock.seconds)
         monkeypatch.setattr(time, "time_ns", clock.ns)

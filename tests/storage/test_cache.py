@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.storage.samples import token_neurons
 from tui_lookups.errors import CacheError, NumericalError
 from tui_lookups.results import TokenNeurons
-from tui_lookups.storage import bytes_disk
+from tui_lookups.storage import connections
 from tui_lookups.storage.cache import ResultCache
 
 PLAIN = st.recursive(
@@ -185,7 +185,7 @@ def test_folders_beside_the_database_count_towards_the_limit(tmp_path: Path) -> 
 @pytest.fixture
 def locked(cache: ResultCache, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResultCache]:
     """A cache whose database another connection is writing to."""
-    monkeypatch.setattr(bytes_disk, "TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "TIMEOUT_SECONDS", 0.05)
     cache.put("kind", cache.key("kind", known=True), b"known")
     with closing(sqlite3.connect(cache.directory / "results" / "cache.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

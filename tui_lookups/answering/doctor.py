@@ -159,7 +159,7 @@ def cache_entries(explorer: Explorer) -> Iterator[Finding]:
         f"{info.path}: {info.entries} results, {info.indexes} indexes, {info.bytes / 1e6:.1f} MB",
     )
     for problem in info.problems:
-        yield Finding("cache", "note", problem, "It is made again when it is needed.")
+        yield Finding("cache", "note", problem)
     for sentence in explorer.cache_stale():
         yield Finding("cache format", "note", sentence, "`lookups-tui cache clear` makes room.")
 

@@ -17,8 +17,10 @@ from tui_lookups.explanation.endpoint import Endpoint
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.results import Explained, Explanation
 from tui_lookups.storage.cache import ResultCache
+from tui_lookups.storage.salvage import CHAT_ANSWERS as ANSWERS
+from tui_lookups.storage.salvage import EXPLAINED
 
-ANSWERS, EXPLAINED, DIALECTS = "chat_answers", "explained", "dialects"
+DIALECTS = "dialects"
 
 
 @dataclass(frozen=True, slots=True)

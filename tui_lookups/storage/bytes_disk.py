@@ -9,26 +9,22 @@ write would so run their code. Here:
 3. Settings and tables are looked at with plain SQL first, and a database with any that this package does
    not write is refused before diskcache sees it.
 
-Imported only by `cache.py`, and there on first use.
+Imported only by `database.py`, and there on first use.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from diskcache import Cache, Disk
 from diskcache.core import DBNAME, ENOVAL, MODE_RAW, UNKNOWN
 
+from tui_lookups.storage import connections
 from tui_lookups.storage.envelope import RefusedEntryError
-
-TIMEOUT_SECONDS = 5.0
-"""How long a statement waits for another process to finish its write."""
 
 SETTINGS: dict[str, int | str] = {
     "statistics": 0,
@@ -91,12 +87,40 @@ class BytesDisk(Disk):  # type: ignore[misc]
 
 
 class BytesCache(Cache):  # type: ignore[misc]
-    """diskcache that takes no setting from the database: each new thread's connection executes them.
+    """diskcache on connections of ours (connections.py), that takes no setting from the database.
 
     It gives up on a database which another process holds (diskcache tries for a minute, and for ever where
     the clock is set back meanwhile), and opens one without writing to it (diskcache writes every setting
     anew, so that nothing could be read while another process writes, or from a full disk).
     """
+
+    def __init__(self, directory: Path, opening: connections.OpeningLock) -> None:
+        self._opening = opening
+        self._path = directory / DBNAME
+        super().__init__(str(directory), connections.TIMEOUT_SECONDS, BytesDisk, **SETTINGS)
+
+    def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows by plain SQL, past diskcache, which would decode keys."""
+        found: list[tuple[Any, ...]] = self._con.execute(statement, parameters).fetchall()
+        return found
+
+    @property
+    def _con(self) -> connections.Connection:
+        """This thread's connection, made ready: SQLite opens the log with the first statement that reads."""
+        connection: connections.Connection | None = getattr(self._local, "con", None)
+        if connection is None or connection.closed:
+            with self._opening():
+                connection = connections.connect(self._path)
+                try:
+                    for key, value in SETTINGS.items():
+                        if key.startswith("sqlite_"):
+                            _set_pragma(connection, key, value)
+                    connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+                except BaseException:
+                    connection.close()
+                    raise
+            self._local.con = connection
+        return connection
 
     @property
     def _sql_retry(self) -> Callable[..., Any]:
@@ -105,22 +129,55 @@ class BytesCache(Cache):  # type: ignore[misc]
         def persist(statement: str, *arguments: Any) -> Any:
             if statement in _SETTING_WRITES and _is_there(execute, statement, *arguments):
                 return None
-            deadline = time.monotonic() + TIMEOUT_SECONDS
-            while True:
-                try:
-                    return execute(statement, *arguments)
-                except sqlite3.OperationalError as error:
-                    held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
-                    if not held or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.001)
+            return _persist(lambda: execute(statement, *arguments))
 
         return persist
 
     def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> object:
         if value is not ENOVAL and not _is_our_setting(key, value):
             raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
+        if key.startswith("sqlite_"):  # a pragma, which every connection was given when it was made
+            setattr(self, key, value)
+            return value
         return super().reset(key, value, update)
+
+
+def refuse_foreign_tables(connection: sqlite3.Connection) -> None:
+    """Raise RefusedEntryError for a database with a table, view or trigger that this package never makes."""
+    connection.execute("PRAGMA trusted_schema = 0")
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
+        known = kind in ("index", "trigger") or (kind == "table" and name in _TABLES)
+        if not known or (kind == "trigger" and not str(name).startswith("Settings_")):
+            raise RefusedEntryError(f"The cache database holds a foreign {kind} named {name!r}.")
+
+
+def refuse_foreign_settings(connection: sqlite3.Connection) -> None:
+    """Raise RefusedEntryError for a setting that this package never writes; there may be no table of them."""
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'Settings'").fetchall():
+        return
+    for key, value in connection.execute("SELECT key, value FROM Settings"):
+        if not (type(value) is int if key in _COUNTERS else _is_our_setting(key, value)):
+            raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
+
+
+def _set_pragma(connection: sqlite3.Connection, key: str, value: object) -> None:
+    """Give a connection one of SETTINGS; what it has already is not set again, which may need a lock."""
+    pragma = key.removeprefix("sqlite_")
+    if connection.execute(f"PRAGMA {pragma}").fetchone() != (value,):
+        _persist(lambda: connection.execute(f"PRAGMA {pragma} = {value}").fetchall())
+
+
+def _persist(execute: Callable[[], Any]) -> Any:
+    """What `execute` returns, tried anew while another process holds the database, up to the time-out."""
+    deadline = time.monotonic() + connections.TIMEOUT_SECONDS
+    while True:
+        try:
+            return execute()
+        except sqlite3.OperationalError as error:
+            held = getattr(error, "sqlite_errorcode", 0) & 0xFF in _HELD
+            if not held or time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
 
 
 def _is_there(execute: Callable[..., Any], statement: str, values: tuple[Any, Any]) -> bool:
@@ -129,42 +186,6 @@ def _is_there(execute: Callable[..., Any], statement: str, values: tuple[Any, An
     key, value = values[place_of_key], values[1 - place_of_key]
     found = execute("SELECT value FROM Settings WHERE key = ?", (key,)).fetchone()
     return found is not None and (not compared or (found[0] == value and type(found[0]) is type(value)))
-
-
-def open_database(directory: Path) -> Any:
-    """Open (or make) the diskcache in `directory`, which exists and is private.
-
-    Raises RefusedEntryError for a database that this package did not write, sqlite3.Error and OSError.
-    """
-    path = directory / DBNAME
-    # Made here, so that it has mode 0600 whatever the umask; SQLite gives its side files the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-    if path.stat().st_size:
-        _look_before_opening(path)
-    return BytesCache(str(directory), timeout=TIMEOUT_SECONDS, disk=BytesDisk, **SETTINGS)
-
-
-def connect(directory: Path, timeout: float = TIMEOUT_SECONDS) -> sqlite3.Connection:
-    """A plain connection to an existing database, for what diskcache cannot do without decoding keys."""
-    address = (directory / DBNAME).absolute().as_uri() + "?mode=rw"
-    return sqlite3.connect(address, uri=True, timeout=timeout, isolation_level=None)
-
-
-def _look_before_opening(path: Path) -> None:
-    with closing(sqlite3.connect(path, timeout=TIMEOUT_SECONDS, isolation_level=None)) as connection:
-        connection.execute("PRAGMA trusted_schema = 0")
-        for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
-            known = kind in ("index", "trigger") or (kind == "table" and name in _TABLES)
-            if not known or (kind == "trigger" and not str(name).startswith("Settings_")):
-                raise RefusedEntryError(f"The cache database holds a foreign {kind} named {name!r}.")
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        }
-        if "Settings" not in tables:
-            return
-        for key, value in connection.execute("SELECT key, value FROM Settings"):
-            if not (type(value) is int if key in _COUNTERS else _is_our_setting(key, value)):
-                raise RefusedEntryError(f"The cache database holds a foreign setting named {key!r}.")
 
 
 def _is_our_setting(key: object, value: object) -> bool:

@@ -3,7 +3,8 @@
 1. A key is a hash of what was asked (keys.py).
 2. A value is bytes in an envelope (`envelope.py`) inside a diskcache database that knows no pickle
    (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss.
-3. A database that is damaged as a whole, or was written by someone else, is reported and started afresh.
+3. A database that is damaged as a whole, or was written by someone else, is set aside and replaced; what
+   cannot be computed again is taken over from a damaged one, and the rest is computed again (`database.py`).
 4. What processes that were killed have left in the folder is removed when the database is opened
    (leftovers.py).
 5. A write that fails (disk full, locked, over the size limit) is reported, and the answer still stands; a
@@ -16,35 +17,23 @@ whose content belongs to the code that writes it; `info`, `verify` and `clear` c
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from tui_lookups.errors import CacheError
 from tui_lookups.results import CacheInfo
 from tui_lookups.storage import codec, envelope
-from tui_lookups.storage.files import (
-    empty_folder,
-    folder_lock,
-    is_present,
-    make_private_directory,
-    reason,
-    subfolders,
-    tree_size,
-)
+from tui_lookups.storage.database import Database
+from tui_lookups.storage.files import empty_folder, make_private_directory, reason, subfolders, tree_size
 from tui_lookups.storage.keys import check_kind, make_key
-from tui_lookups.storage.sqlite_errors import is_damage, translated
 
 T = TypeVar("T")
 Folder = Literal["indexes", "corpora", "models"]
 
 FOLDERS: tuple[Folder, ...] = ("indexes", "corpora", "models")
 SIZE_LIMIT_SETTING = "cache_size_limit"
-_DATABASE_FILES = ("cache.db", "cache.db-wal", "cache.db-shm")
 _MOST_PROBLEMS = 200
 _MEASURE_AGAIN_SECONDS = 30.0
 
@@ -63,13 +52,13 @@ class ResultCache:
         self, directory: Path, size_limit: int | None = None, *, database_directory: Path | None = None
     ) -> None:
         self.directory = directory
-        self._results = database_directory or directory / "results"
         self._size_limit = size_limit
-        self._lock = threading.RLock()  # opening, resetting, and the lists below; never held during a query
-        self._database: Any = None
-        self._closed = False
+        self._lock = threading.RLock()  # the two below
         self._problems: dict[str, None] = {}
         self._folder_bytes = (float("-inf"), 0)
+        self._database = Database(
+            database_directory or directory / "results", self._make_directories, self._report
+        )
 
     # --- keys ---
 
@@ -85,17 +74,10 @@ class ResultCache:
     def get(self, kind: str, key: str) -> bytes | None:
         """The bytes put under `key`, or None. Raises CacheError when the cache cannot be read at all."""
         try:
-            database = self._open()
-            sealed = database.get(key)
+            sealed = self._database.get(key)
         except envelope.RefusedEntryError as error:
             self._drop(key, error.message)
             return None
-        except CacheError:
-            raise
-        except Exception as error:
-            if self._start_afresh_if_damaged(error):
-                return None
-            raise translated(error, self._results, "read") from error
         if sealed is None:
             return None
         try:
@@ -110,7 +92,7 @@ class ResultCache:
         sealed = envelope.seal(kind, key, payload)
         try:
             self.refuse_if_full(len(sealed), f"a result of kind {kind}")
-            self._change(lambda database: database.set(key, sealed))
+            self._database.change(lambda database: database.set(key, sealed))
         except CacheError as error:
             self._report(f"A result was not kept: {error}")
 
@@ -132,7 +114,7 @@ class ResultCache:
     def keys(self, kind: str) -> list[str]:
         """The keys of every entry of this kind, in no particular order. Raises CacheError as `get` does."""
         check_kind(kind)
-        rows = self._rows(
+        rows = self._database.rows(
             "SELECT key FROM Cache WHERE typeof(key) = 'text' AND substr(key, 1, ?) = ?",
             (len(kind) + 1, f"{kind}:"),
         )
@@ -154,7 +136,7 @@ class ResultCache:
         """Raise CacheError when `wanted` more bytes would cross the size limit."""
         if self._size_limit is None:
             return
-        used = self._database_bytes() + self._other_bytes()
+        used = self._database.size() + self._other_bytes()
         if used + wanted > self._size_limit:
             raise CacheError(
                 f"The cache holds {used:,} bytes and {what} needs {wanted:,} more, which crosses the limit "
@@ -174,8 +156,8 @@ class ResultCache:
         """What the cache folder holds; makes nothing. Raises CacheError when it cannot be read."""
         sizes: dict[str, int] = {}
         entries = 0
-        if is_present(self._results / "cache.db"):
-            for kind, count, size in self._rows(
+        if self._database.is_there():
+            for kind, count, size in self._database.rows(
                 "SELECT CASE WHEN typeof(key) = 'text' AND instr(key, ':') > 0"
                 " THEN substr(key, 1, instr(key, ':') - 1) ELSE 'unknown' END AS kind,"
                 " COUNT(*), COALESCE(SUM(LENGTH(value)), 0) FROM Cache GROUP BY kind ORDER BY kind"
@@ -185,9 +167,10 @@ class ResultCache:
         for name in FOLDERS:
             if (self.directory / name).is_dir():
                 sizes[name] = tree_size(self.directory / name)
-        total = self._database_bytes() + sum(sizes.get(name, 0) for name in FOLDERS)
+        total = self._database.size() + sum(sizes.get(name, 0) for name in FOLDERS)
         indexes = len(subfolders(self.directory / "indexes"))
-        return CacheInfo(str(self.directory), entries, total, sizes, indexes, self.problems)
+        problems = (*self.problems, *map(_set_aside_sentence, self._database.set_aside()))
+        return CacheInfo(str(self.directory), entries, total, sizes, indexes, problems)
 
     def stale(self) -> tuple[str, ...]:
         """One sentence each about entries, indexes and corpora in a format that this version does not read.
@@ -196,13 +179,13 @@ class ResultCache:
         """
         from tui_lookups.storage import stale
 
-        there = is_present(self._results / "cache.db")
-        ((entries,),) = self._rows(*stale.COUNT_ENTRIES) if there else [(0,)]
+        there = self._database.is_there()
+        ((entries,),) = self._database.rows(*stale.COUNT_ENTRIES) if there else [(0,)]
         folders = {name: subfolders(self.directory / name) for name in ("indexes", "corpora")}
         return stale.sentences(int(entries), folders)
 
     def clear(self) -> CacheInfo:
-        """Remove every result and everything in the three folders; answers what is left.
+        """Remove every result, every database set aside and everything in the three folders; what is left.
 
         Links are not followed: a folder that is one is left alone and reported, like one that another
         process is writing to.
@@ -210,9 +193,7 @@ class ResultCache:
         with self._lock:
             self._problems.clear()
             self._folder_bytes = (float("-inf"), 0)
-        if is_present(self._results / "cache.db"):
-            self._change(lambda database: database.clear())
-            self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # the space goes back to the disk now
+        self._database.clear()
         for name in FOLDERS:
             self._clear_folder(self.directory / name)
         return self.info()
@@ -226,7 +207,7 @@ class ResultCache:
         from tui_lookups.storage.arrays import verify_folder
 
         found: list[str] = []
-        if is_present(self._results / "cache.db"):
+        if self._database.is_there():
             found += self._verify_database()
         for name in FOLDERS:
             for folder in subfolders(self.directory / name):
@@ -236,138 +217,37 @@ class ResultCache:
         return tuple(found)
 
     def close(self) -> None:
-        """Let go of the database; later calls raise CacheError. Other threads' connections end with them.
-
-        The write-ahead log goes into the database first, unless another process is at it: what lies in the
-        log is lost as a whole, without a word, when one byte of it is damaged.
-        """
-        with self._lock:
-            database, self._database, self._closed = self._database, None, True
-        if database is not None:
-            database.close()
-            self._empty_log()
+        """Let go of the database; later calls raise CacheError. Other threads' connections end with them."""
+        self._database.close()
 
     # --- inside ---
-
-    def _empty_log(self) -> None:
-        from tui_lookups.storage.bytes_disk import connect
-
-        try:
-            with closing(connect(self._results, timeout=0.0)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            _log.info("the write-ahead log stays as it is: %s", error)
-
-    def _open(self) -> Any:
-        """The diskcache, opened on first use. Raises CacheError."""
-        with self._lock:
-            if self._closed:
-                raise CacheError("The cache is closed.")
-            if self._database is None:
-                self._make_directories()
-                try:
-                    self._database = self._open_or_start_afresh()
-                except CacheError:
-                    raise
-                except Exception as error:
-                    raise translated(error, self._results, "opened") from error
-            return self._database
 
     def _make_directories(self) -> None:
         from tui_lookups.storage.leftovers import sweep
 
         make_private_directory(self.directory, tighten=False)
-        make_private_directory(self._results)
+        make_private_directory(self._database.directory)
         for folder in (self.directory, self.directory / "models"):
             sweep(folder)
-
-    def _open_or_start_afresh(self) -> Any:
-        from tui_lookups.storage.bytes_disk import open_database
-
-        try:
-            return open_database(self._results)
-        except envelope.RefusedEntryError as error:
-            self._start_afresh(error.message)
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            self._start_afresh(f"The cache database is damaged ({error}).")
-        return open_database(self._results)
-
-    def _start_afresh(self, why: str) -> None:
-        """Remove the database files. Processes that have them open go on with the removed ones.
-
-        Raises CacheError.
-        """
-        try:
-            with folder_lock(self._results) as held:
-                if held:
-                    for name in _DATABASE_FILES:
-                        (self._results / name).unlink(missing_ok=True)
-        except OSError as error:
-            self._report(why)
-            raise translated(error, self._results, "started afresh") from error
-        fate = "It was dropped" if held else "Another process is dropping it"
-        self._report(f"{why} {fate}; results are computed again.")
-
-    def _start_afresh_if_damaged(self, error: Exception) -> bool:
-        """Whether `error` says that the database is damaged; it is then dropped."""
-        if not is_damage(error):
-            return False
-        with self._lock:
-            database, self._database = self._database, None
-            if database is not None:
-                database.close()
-                self._start_afresh(f"The cache database is damaged ({error}).")
-        return True
 
     def _drop(self, key: str, why: str) -> None:
         """Report a damaged entry and delete its row; a row that cannot be deleted is reported again later."""
         self._report(f"The cached entry {key[:24]} was dropped: {why.rstrip('.')}.")
         try:
-            self._change(lambda database: database.delete(key))
+            self._database.change(lambda database: database.delete(key))
         except CacheError as error:
             self._report(str(error))
 
-    def _change(self, change: Callable[[Any], object]) -> None:
-        """Make `change` on the database; on a damaged one it is lost with it. Raises CacheError."""
-        database = self._open()
-        try:
-            change(database)
-        except CacheError:
-            raise
-        except Exception as error:
-            database.close()  # this thread's connection: a failed commit may have left its transaction open
-            if not self._start_afresh_if_damaged(error):
-                raise translated(error, self._results, "written") from error
-
-    def _rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Rows of the database by plain SQL, past diskcache, which would decode keys."""
-        from tui_lookups.storage.bytes_disk import connect
-
-        self._open()
-        try:
-            with closing(connect(self._results)) as connection:
-                return connection.execute(statement, parameters).fetchall()
-        except Exception as error:
-            if self._start_afresh_if_damaged(error):
-                return []
-            raise translated(error, self._results, "read") from error
-
     def _verify_database(self) -> list[str]:
         before = len(self.problems)
-        report = [str(text) for (text,) in self._rows("PRAGMA integrity_check(20)")]
+        report = [str(text) for (text,) in self._database.rows("PRAGMA integrity_check(20)")]
         if report and report != ["ok"]:
-            with self._lock:
-                database, self._database = self._database, None
-            if database is not None:
-                database.close()
-            self._start_afresh(f"The cache database is damaged ({report[0].splitlines()[0]}).")
-        for rowid, key, raw, mode, filename in self._rows(
+            self._database.replace_damaged(report[0].splitlines()[0])
+        for rowid, key, raw, mode, filename in self._database.rows(
             "SELECT rowid, key, raw, mode, filename FROM Cache"
         ):
             if type(key) is not str or not raw or mode != 1 or filename is not None:
-                self._rows("DELETE FROM Cache WHERE rowid = ?", (rowid,))
+                self._delete_row(rowid)
                 self._report(
                     f"Row {rowid} of the cache was dropped: it is of a kind this cache never writes."
                 )
@@ -375,12 +255,8 @@ class ResultCache:
                 self.get(key.partition(":")[0], key)
         return list(self.problems[before:])
 
-    def _database_bytes(self) -> int:
-        total = 0
-        for name in _DATABASE_FILES:
-            with suppress(FileNotFoundError):  # the last process to leave removes the side files
-                total += (self._results / name).stat().st_size
-        return total
+    def _delete_row(self, rowid: int) -> None:
+        self._database.change(lambda database: database.rows("DELETE FROM Cache WHERE rowid = ?", (rowid,)))
 
     def _other_bytes(self) -> int:
         """Bytes of the folders beside the database, measured at most every half minute."""
@@ -410,3 +286,10 @@ class ResultCache:
                 return
             self._problems[sentence] = None
         _log.warning("%s", sentence)
+
+
+def _set_aside_sentence(place: Path) -> str:
+    return (
+        f"{place} is a database that was damaged, or not this tool's, and was set aside; "
+        "`lookups-tui cache clear` removes it."
+    )

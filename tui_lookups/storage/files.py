@@ -19,6 +19,7 @@ from tui_lookups.errors import CacheError
 from tui_lookups.home import expanded
 
 _CHUNK = 1 << 20
+_LOCK_LOOK_SECONDS = 0.001
 _RACY_NS = 2_000_000_000  # file systems stamp files in steps of up to two seconds (FAT)
 _NO_HARD_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
 _NETWORK_FILESYSTEMS = frozenset(
@@ -279,10 +280,30 @@ def folder_lock(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def waiting_lock(path: Path, seconds: float, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`, made if it is not there, as `folder_lock` does, after waiting for it.
+
+    Args:
+        seconds: how long to wait for others; TimeoutError afterwards.
+        shared: with others that hold it shared (alone all the same where the system has no such locks).
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while not _try_lock(descriptor, shared=shared):
+            if time.monotonic() >= deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds it", str(path))
+            time.sleep(_LOCK_LOOK_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -292,9 +313,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

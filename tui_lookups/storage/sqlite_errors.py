@@ -57,7 +57,7 @@ def translated(error: Exception, results: Path, action: str) -> CacheError:
     error = first_cause(error)
     hint = "Name another folder with --cache-dir or LOOKUPS_CACHE_DIR."
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(error, Timeout) or code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if isinstance(error, Timeout | TimeoutError) or code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         why, hint = "another process holds it, or it cannot be written", "Try again in a moment. " + hint
     elif code == sqlite3.SQLITE_FULL:
         why, hint = "the disk is full", "Make room, or name another folder with --cache-dir."
