@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
-from tui_lookups.commands.invocation import leave
+from tui_lookups.commands.streams import leave
 from tui_lookups.ids import NeuronId
 
 if TYPE_CHECKING:

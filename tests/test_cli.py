@@ -631,6 +631,51 @@ def test_a_full_disk_is_one_sentence() -> None:
         assert done.stderr.startswith("Error: The answer cannot be written: No space left on device.")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("asked", "redirected", "status", "said"),
+    [
+        ("cache info", ">&-", 1, "The answer cannot be written: Bad file descriptor."),
+        ("cache info --json", ">&-", 1, "The answer cannot be written: Bad file descriptor."),
+        ("--help", ">&-", 1, "The answer cannot be written: Bad file descriptor."),
+        ("cache info", "<&-", 0, ""),
+        ("cache info", "2>&-", 0, ""),
+        ("", "<&- >&- 2>&-", 1, ""),
+    ],
+)
+def test_closed_streams(tmp_path: Path, asked: str, redirected: str, status: int, said: str) -> None:
+    """A sentence where an answer goes nowhere; and no file ever gets the number of a closed stream."""
+    line = f'exec "$0" -m tui_lookups {asked} --cache-dir "$1" {redirected}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == status
+    assert done.stderr == (f"Error: {said}\nHint: Check where stdout goes.\n" if said else "")
+
+
+def test_help_for_a_reader_that_left() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = [sys.executable, "-m", "tui_lookups", "--help"]
+    done = subprocess.run(line, stdout=writing, stderr=-1, text=True, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("file", ["", "results"], ids=["the folder", "its results"])
+@pytest.mark.parametrize("asked", ["info", "verify", "clear"])
+def test_a_cache_folder_that_is_a_file(tmp_path: Path, file: str, asked: str) -> None:
+    folder = tmp_path / "cache"
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_bytes(b"mine")
+    line = [sys.executable, "-m", "tui_lookups", "cache", asked, "--cache-dir", str(folder)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: The cache file ")
+    assert "cannot be reached: not a directory.\nHint: " in done.stderr
+    assert (folder / file).read_bytes() == b"mine"
+
+
 def test_the_progress_line_of_a_terminal_leaves_stdout_alone() -> None:
     code = FAKE.format(
         patch="""

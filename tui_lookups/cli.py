@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from tui_lookups.commands.invocation import CONTEXT, NAME, Invocation, leave, run, with_common_flags
+from tui_lookups.commands.invocation import CONTEXT, NAME, Invocation, run, with_common_flags
+from tui_lookups.commands.streams import fill_closed_streams, leave
 from tui_lookups.errors import LookupsError
 from tui_lookups.version import __version__
 
@@ -42,6 +43,7 @@ def main() -> NoReturn:
     """The console script."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    fill_closed_streams()
     leave(run(app, sys.argv[1:]))
 
 

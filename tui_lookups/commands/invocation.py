@@ -28,8 +28,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
+from click.utils import PacifyFlushWrapper
 
-from tui_lookups.errors import Cancelled, FlagError, LookupsError, SettingsError, as_lookups_error, is_defect
+from tui_lookups.commands.streams import ReaderLeft, answering, refused_by_stdout, write
+from tui_lookups.errors import Cancelled, FlagError, SettingsError, as_lookups_error, is_defect
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -66,10 +68,6 @@ class FilePath(click.Path):
             return super().convert(value, param, ctx)
         except ValueError:  # a NUL, or half of a character
             self.fail("there can be no such path.", param, ctx)
-
-
-class ReaderLeft(Exception):
-    """Whoever reads our stdout closed it, as `| head` does: not an error."""
 
 
 @dataclass
@@ -119,25 +117,13 @@ class Invocation:
 
     def emit(self, result: object, rows: Rows | None = None) -> None:
         """Print a dataclass to stdout: one JSON document, or its table (`rows` where it has none)."""
-        with _answering():
-            _write(_json(result) if self.json else _table(result, rows))
+        with answering():
+            write(_json(result) if self.json else _table(result, rows))
 
     def emit_bytes(self, data: bytes) -> None:
         """Print bytes to stdout as they are."""
-        with _answering():
-            _write(data)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise ReaderLeft from error
-    except OSError as error:
-        raise LookupsError(
-            f"The answer cannot be written: {error.strerror or error}.", "Check where stdout goes."
-        ) from error
+        with answering():
+            write(data)
 
 
 def open_explorer(settings: Settings) -> Explorer:
@@ -168,15 +154,6 @@ def _table(result: object, rows: Rows | None) -> bytes:
 
     text = tables.to_text(tables.render(result) if rows is None else tables.facts(rows), sys.stdout)
     return text.encode(sys.stdout.encoding, "backslashreplace")
-
-
-def _write(data: bytes) -> None:
-    """All of `data` to stdout. An unbuffered stdout (python -u) may take a part of it at a time."""
-    sys.stdout.flush()
-    rest = memoryview(data)
-    while rest:
-        rest = rest[sys.stdout.buffer.write(rest) :]
-    sys.stdout.buffer.flush()
 
 
 def _log_to(path: Path | None, debug: bool) -> None:
@@ -329,11 +306,13 @@ def run(app: click.Group, arguments: list[str]) -> int:
     except (ReaderLeft, BrokenPipeError):
         return READER_LEFT
     except SystemExit as error:
+        if type(sys.stdout) is PacifyFlushWrapper:  # click's, for a --help that nobody reads
+            return READER_LEFT
         return error.code if isinstance(error.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - the boundary: everything ends in a sentence and a status
         if not (invocation.logs_to_stderr and is_defect(error)):  # `_failed` logs defects
             _show_traceback(invocation)
-        return _failed(error)
+        return _failed(refused_by_stdout(error) or error)
 
 
 def _show_traceback(invocation: Invocation) -> None:
@@ -384,14 +363,3 @@ def _termination() -> Iterator[None]:
     finally:
         for changed, handler in before.items():
             signal.signal(changed, handler)
-
-
-def leave(status: int) -> NoReturn:
-    """End the process at once: daemon threads may be inside torch, where a normal exit can hang."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:  # the reader is gone, and `run` has said so where it matters
-            continue
-    os._exit(status)

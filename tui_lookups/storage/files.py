@@ -111,10 +111,10 @@ def make_private_directory(path: Path, *, tighten: bool = True) -> None:
 
 
 def is_present(path: Path) -> bool:
-    """Whether the cache has a file at `path`. Raises CacheError where that cannot be seen."""
+    """Whether the cache has a file at `path`. Raises CacheError where there can be none, or none is seen."""
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     except OSError as error:
         raise CacheError(
