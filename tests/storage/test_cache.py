@@ -99,6 +99,14 @@ def test_a_result_of_another_shape_is_dropped_and_reported(cache: ResultCache) -
     assert cache.info().entries == 0
 
 
+def test_an_explanation_of_another_version_is_reported_and_stays(cache: ResultCache) -> None:
+    key = cache.key("explained", token=1)
+    cache.put("explained", key, b'{"id":1,"text":"a"}')
+    assert cache.get_result("explained", key, TokenNeurons) is None
+    assert len(cache.problems) == 1
+    assert cache.get("explained", key) == b'{"id":1,"text":"a"}'
+
+
 def test_folders_and_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0)
     try:

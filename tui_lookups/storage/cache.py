@@ -2,7 +2,8 @@
 
 1. A key is a hash of what was asked (keys.py).
 2. A value is bytes in an envelope (`envelope.py`) inside a diskcache database that knows no pickle
-   (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss.
+   (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss;
+   one that opens but is of another version is dropped where it can be computed again.
 3. A database that is damaged as a whole, or was written by someone else, is set aside and replaced; what
    cannot be computed again is taken over from a damaged one, and the rest is computed again (`database.py`).
 4. What processes that were killed have left in the folder is removed when the database is opened
@@ -28,6 +29,7 @@ from tui_lookups.storage import codec, envelope
 from tui_lookups.storage.database import Database
 from tui_lookups.storage.files import empty_folder, make_private_directory, reason, subfolders, tree_size
 from tui_lookups.storage.keys import check_kind, make_key
+from tui_lookups.storage.salvage import IRREPLACEABLE
 
 T = TypeVar("T")
 Folder = Literal["indexes", "corpora", "models"]
@@ -104,7 +106,10 @@ class ResultCache:
         try:
             return codec.from_json_bytes(type_, payload, ours=True)
         except codec.DecodeError as error:
-            self._drop(key, error.message)
+            if kind in IRREPLACEABLE:  # whole, as its checksum says: another version wrote it
+                self._report(f"The cached entry {key[:24]} cannot be read and is left alone: {error.message}")
+            else:
+                self._drop(key, error.message)
             return None
 
     def put_result(self, kind: str, key: str, value: object) -> None:
