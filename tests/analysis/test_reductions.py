@@ -73,16 +73,15 @@ class Hungry(FakeModel):
         del held
 
 
+def cut_to_within(more: int, folder: Path) -> int:
+    processes.limit_memory(more)
+    return run_scan(new_scan(Hungry(gated=True), random_corpus(50), folder)).manifest.cut_to
+
+
 @processes.needs_fork
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
 def test_memory_that_really_runs_out_cuts_the_batch(tmp_path: Path) -> None:
     """The allocator's own error, in a process whose address space ends."""
-
-    def work() -> int:
-        processes.limit_memory(200 << 20)
-        scan = new_scan(Hungry(gated=True), random_corpus(50), tmp_path / "starved")
-        return run_scan(scan).manifest.cut_to
-
-    assert 0 < processes.answer_of(work, tmp_path / "child") < 40
+    assert 0 < processes.answer_anew(cut_to_within, 200 << 20, tmp_path / "starved") < 40
     run_scan(new_scan(FakeModel(gated=True), random_corpus(50), tmp_path / "roomy"))
     assert digests(tmp_path / "starved") == digests(tmp_path / "roomy")

@@ -1,11 +1,14 @@
-"""Work in a forked child: killed at a moment, held to a limit, or many at once.
+"""Work in a child: killed at a moment, held to a limit, or many at once.
 
-A fork has the model and the libraries loaded already, so that a kill costs milliseconds, not seconds.
+1. A fork has the model and the libraries loaded already, so that a kill costs milliseconds, not seconds.
+2. What a limit to memory leaves depends on all that a process has done before: such work is done by
+   `answer_anew`, in a child of a process that has imported the libraries and nothing else.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -17,8 +20,10 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -148,6 +153,39 @@ def kill_at_every_step(
 def answer_of(work: Work, folder: Path) -> Any:
     """What `work` answers in a child."""
     return together([work], folder)[0]
+
+
+_LIBRARIES = [
+    "tests.faults.scene",
+    "tests.model.test_sources",
+    "tui_lookups.model.loading",
+    "transformer_lens",
+]
+
+
+def answer_anew(work: Callable[..., Any], *given: Any) -> Any:
+    """What `work`, a function of a module, answers to `given` in a child in which no test has run before."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LIBRARIES)  # once a session: the first child starts the server
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(theirs, dict(os.environ), work, given))
+    with mock.patch.object(sys.modules["__main__"], "__file__", None, create=True):  # it would run pytest
+        child.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        answer = None
+    child.join()
+    assert child.exitcode == 0, f"the child failed ({child.exitcode}); see its traceback"
+    return answer
+
+
+def _answer(result: Connection, environment: dict[str, str], work: Callable[..., Any], given: Any) -> None:
+    os.environ.clear()  # that of the server is of the test that needed it first
+    os.environ.update(environment)
+    signal.alarm(LONGEST)
+    result.send(work(*given))
 
 
 def limit_files(size: int) -> None:

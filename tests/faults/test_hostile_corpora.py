@@ -96,29 +96,34 @@ def test_any_records(tmp_path: Path, examples: int) -> None:
     every()
 
 
+def read_within(
+    allowed: int, folder: Path, most_of_a_line: int | None, most_of_a_text: int | None
+) -> list[int]:
+    """Characters of the .txt, and whether the .jsonl was refused, where `allowed` bytes can be mapped."""
+    if most_of_a_line is not None and most_of_a_text is not None:
+        corpus_lines.MOST_LINE_CHARACTERS, corpus_source.MOST_CHARACTERS = most_of_a_line, most_of_a_text
+    list(open_source("demo").documents())
+    processes.limit_memory(allowed)
+    characters = sum(len(document.text) for document in open_source(str(folder / "c.txt")).documents())
+    return [characters, int(read(folder / "c.jsonl") is None)]
+
+
 @processes.needs_fork
 @pytest.mark.parametrize("megabytes", [64, pytest.param(1000, marks=pytest.mark.slow)])
-def test_one_line_in_bounded_memory(tmp_path: Path, megabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_in_bounded_memory(tmp_path: Path, megabytes: int) -> None:
     """A .txt of one line comes in pieces; a .jsonl of one line is refused before it is read whole."""
-    allowed = 600
-    if megabytes < 100:  # all of it a sixteenth of the size
-        allowed = 40
-        monkeypatch.setattr(corpus_lines, "MOST_LINE_CHARACTERS", 4_000_000)
-        monkeypatch.setattr(corpus_source, "MOST_CHARACTERS", 60_000)
+    # at 64 MB all of it is a sixteenth of the size
+    limits = (40 * MEGABYTE, tmp_path, 4_000_000, 60_000)
+    if megabytes >= 100:
+        limits = (600 * MEGABYTE, tmp_path, None, None)
     for name, start in (("c.txt", b"word "), ("c.jsonl", b'{"text": "')):
         with (tmp_path / name).open("wb") as file:
             file.write(start)
             for _ in range(megabytes):
                 file.write(b"word word word w" * (MEGABYTE // 16))
 
-    def work() -> list[int]:
-        list(open_source("demo").documents())
-        processes.limit_memory(allowed * MEGABYTE)
-        characters = sum(len(document.text) for document in open_source(str(tmp_path / "c.txt")).documents())
-        return [characters, int(read(tmp_path / "c.jsonl") is None)]
-
     with tried(Row.CORPORA, 2):
-        assert processes.answer_of(work, tmp_path / "child") == [5 + megabytes * MEGABYTE, 1]
+        assert processes.answer_anew(read_within, *limits) == [5 + megabytes * MEGABYTE, 1]
 
 
 @pytest.mark.slow

@@ -46,15 +46,25 @@ def opened(path: Path, cache: Path) -> Outcome:
     return ["loaded", ""]
 
 
+def opened_within_memory(paths: list[Path], cache: Path) -> dict[str, Outcome]:
+    processes.limit_memory(MEMORY)
+    return {path.name: opened(path, cache) for path in paths}
+
+
 def opened_all(paths: list[Path], tmp_path: Path) -> dict[str, Outcome]:
     """Each outcome by name, all in one child with a limit to its memory."""
-
-    def work() -> dict[str, Outcome]:
-        processes.limit_memory(MEMORY)
-        return {path.name: opened(path, tmp_path / "cache") for path in paths}
-
-    found: dict[str, Outcome] = processes.answer_of(work, tmp_path / "child")
+    found: dict[str, Outcome] = processes.answer_anew(opened_within_memory, paths, tmp_path / "cache")
     return found
+
+
+def vocabulary_within_memory(folder: Path) -> Outcome:
+    processes.limit_memory(MEMORY)
+    try:
+        read_vocabulary(folder, 320)
+    except LookupsError as error:
+        assert error.hint
+        return [type(error).__name__, error.message]
+    return ["loaded", ""]
 
 
 # --- safetensors ---
@@ -354,18 +364,8 @@ def test_tokenizers_that_cannot_be(
     edit: Callable[[dict[str, Any], dict[str, Any]], None],
 ) -> None:
     folder = edited_tokenizer(tiny_folder("gpt2"), tmp_path / "m", edit)
-
-    def work() -> Outcome:
-        processes.limit_memory(MEMORY)
-        try:
-            read_vocabulary(folder, 320)
-        except LookupsError as error:
-            assert error.hint
-            return [type(error).__name__, error.message]
-        return ["loaded", ""]
-
     with tried(Row.MODELS):
-        kind, sentence = processes.answer_of(work, tmp_path / "child")
+        kind, sentence = processes.answer_anew(vocabulary_within_memory, folder)
         assert kind == "ModelLoadError", sentence
 
 

@@ -1,4 +1,4 @@
-"""Work without the memory for it (a child under RLIMIT_AS): one sentence, or smaller pieces."""
+"""Work without the memory for it (a new child under a limit): one sentence, or smaller pieces."""
 
 from __future__ import annotations
 
@@ -46,55 +46,54 @@ def heavy_model(folder: Path, target: Path) -> Path:
     return target
 
 
+def load_within(more: int, folder: Path, tiny: Path) -> list[str]:
+    """What becomes of a model where `more` bytes can be mapped: the error and its sentence, or "loaded"."""
+    load_model(tiny, name="m", source="", fingerprint="", device="cpu")  # libraries in place
+    processes.limit_memory(more)
+    try:
+        load_model(folder, name="m", source="", fingerprint="f", device="cpu")
+    except LookupsError as error:
+        processes.unlimited()
+        return [type(error).__name__, error.message]
+    return ["loaded", ""]
+
+
 @pytest.mark.parametrize("megabytes", [8, 80, 120])
 def test_a_model_that_does_not_fit(
     tiny_folder: Callable[[str], Path], tmp_path: Path, megabytes: int
 ) -> None:
     # The file is mapped and its weights are copied once: 128 MB, which no memory freed before can serve.
     folder = heavy_model(tiny_folder("gpt2"), tmp_path / "m")
-    load_model(tiny_folder("gpt2"), name="m", source="", fingerprint="", device="cpu")  # libraries in place
-
-    def work() -> list[str]:
-        processes.limit_memory(megabytes * MEGABYTE)
-        try:
-            load_model(folder, name="m", source="", fingerprint="f", device="cpu")
-        except LookupsError as error:
-            processes.unlimited()
-            return [type(error).__name__, error.message]
-        return ["loaded", ""]
-
     with tried(Row.MEMORY):
-        kind, sentence = processes.answer_of(work, tmp_path / "child")
+        kind, sentence = processes.answer_anew(load_within, megabytes * MEGABYTE, folder, tiny_folder("gpt2"))
         assert (kind, "not enough memory" in sentence) == ("ModelLoadError", True), sentence
 
 
-def test_batches_that_do_not_fit_are_cut(scene: Scene, tmp_path: Path, once_loaded: None) -> None:
+def prompts_within(memory: int | None, scene: Scene, cache: Path, batch: int) -> list[Any]:
+    """The top prompts of a scan in batches of this size, and what they were cut to."""
+    explorer = scene.explorer(cache, batch_tokens=batch)
+    explorer.corpus_info()
+    explorer.activations(NEURON, "the cat")
+    if memory is not None:
+        explorer._engine.on_model(lambda *_: processes.leave_memory(memory))
+    try:
+        found = explorer.prompts(NEURON, top=scenes.TOP)
+    finally:
+        processes.unlimited()
+        explorer.close()
+    index = explorer._scan.index()
+    assert index is not None
+    return [[prompt.prompt_id for prompt in found.prompts], index.manifest.cut_to]
+
+
+def test_batches_that_do_not_fit_are_cut(scene: Scene, tmp_path: Path) -> None:
     """A scan in batches of a size the memory does not hold gives what smaller ones give."""
     corpus = scenes.write_corpus(tmp_path / "texts.txt", 4000)
     small = Scene(scene.model, corpus, tmp_path / "cache", {})
-
-    def prompts(cache: Path, batch: int, memory: int | None) -> Callable[[], list[Any]]:
-        def work() -> list[Any]:
-            explorer = small.explorer(cache, batch_tokens=batch)
-            explorer.corpus_info()
-            explorer.activations(NEURON, "the cat")
-            if memory is not None:
-                explorer._engine.on_model(lambda *_: processes.leave_memory(memory))
-            try:
-                found = explorer.prompts(NEURON, top=scenes.TOP)
-            finally:
-                processes.unlimited()
-                explorer.close()
-            index = explorer._scan.index()
-            assert index is not None
-            return [[prompt.prompt_id for prompt in found.prompts], index.manifest.cut_to]
-
-        return work
-
-    right, cut_to = processes.answer_of(prompts(tmp_path / "a", 2048, None), tmp_path / "child")
+    right, cut_to = processes.answer_anew(prompts_within, None, small, tmp_path / "a", 2048)
     assert cut_to == 0
     with tried(Row.MEMORY):
-        found, cut_to = processes.answer_of(prompts(tmp_path / "b", 60_000, LITTLE), tmp_path / "child")
+        found, cut_to = processes.answer_anew(prompts_within, LITTLE, small, tmp_path / "b", 60_000)
         assert found == right
         assert 0 < cut_to < 60_000, "the memory was enough"
 

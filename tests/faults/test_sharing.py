@@ -148,7 +148,7 @@ def test_a_locked_database_and_a_clock_that_goes_backwards(
         except CacheError as error:
             return error.message
 
-    monkeypatch.setattr(processes, "LONGEST", 20)
+    monkeypatch.setattr(processes, "LONGEST", 60)
     with tried(Row.CLOCK), held(tmp_path, readers_too=False):
         assert "another process holds it" in processes.answer_of(work, tmp_path / "child")
 

@@ -67,14 +67,14 @@ def test_the_limit_of_the_address_space(system: Path, monkeypatch: pytest.Monkey
     assert free_bytes(CPU) == GB - 1000 * resource.getpagesize()
 
 
-@processes.needs_fork
-def test_a_real_limit_of_the_address_space_is_seen(tmp_path: Path) -> None:
-    def work() -> int | None:
-        processes.limit_memory(64 << 20)
-        return free_bytes(CPU)
+def free_within(more: int) -> int | None:
+    processes.limit_memory(more)
+    return free_bytes(CPU)
 
-    found = processes.answer_of(work, tmp_path / "child")
-    assert 0 < found <= 64 << 20
+
+@processes.needs_fork
+def test_a_real_limit_of_the_address_space_is_seen() -> None:
+    assert 0 < processes.answer_anew(free_within, 64 << 20) <= 64 << 20
 
 
 def test_nothing_is_made_up_where_nobody_says(system: Path) -> None:
