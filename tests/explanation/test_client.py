@@ -258,11 +258,11 @@ def test_a_stream_that_reports_an_error(server: ChatServer, ask: Ask) -> None:
 
 
 def test_nobody_there(ask: Ask) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(ExplainerError, match=rf"127.0.0.1:{port} cannot be reached"):
-        ask(base_url=f"http://127.0.0.1:{port}/v1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # a port on which nobody listens
+        port = taken.getsockname()[1]
+        with pytest.raises(ExplainerError, match=rf"127.0.0.1:{port} cannot be reached"):
+            ask(base_url=f"http://127.0.0.1:{port}/v1")
 
 
 def test_a_name_that_is_none(ask: Ask) -> None:
