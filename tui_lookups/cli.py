@@ -126,9 +126,10 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
     if invocation.json:
         raise click.UsageError("--json needs a subcommand.")
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
-        if not stream.isatty():
+        if stream is None or not stream.isatty():
+            found = "closed" if stream is None else "not a terminal"
             raise LookupsError(
-                f"The app needs a terminal, but {name} is not a terminal.",
+                f"The app needs a terminal, but {name} is {found}.",
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     settings = invocation.settings()

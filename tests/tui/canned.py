@@ -181,6 +181,7 @@ class CannedExplorer:
         self.held: list[Callable[[], None]] | None = [] if hold else None
         self.calls: list[tuple[str, Any]] = []
         self.closed = 0
+        self.checkpoints = 0
         self.started = 0
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
@@ -237,6 +238,9 @@ class CannedExplorer:
         held, self.held = self.held or [], None
         for work in held:
             work()
+
+    def request_checkpoint(self) -> None:
+        self.checkpoints += 1
 
     def close(self) -> str:
         self.closed += 1

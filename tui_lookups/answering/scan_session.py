@@ -50,6 +50,7 @@ class ScanSession:
         self._index: ScanIndex | None = None
         self._scan: ScanLedger | None = None  # its steps run on the model thread only
         self._ended = threading.Event()
+        self._checkpoint_wanted = threading.Event()
         self._error: LookupsError | None = None
         self._key: str | None = None
         self._watching = False
@@ -251,6 +252,9 @@ class ScanSession:
         if scan is None:
             return False
         try:
+            if self._checkpoint_wanted.is_set():
+                self._checkpoint_wanted.clear()
+                scan.checkpoint()
             more = scan.step(poll)
         except CacheError as error:
             # A checkpoint that cannot be written does not end the scan: the next one may succeed.
@@ -320,6 +324,10 @@ class ScanSession:
         if scan is not None:
             scan.close()
         self._workers.close(_LEAVING_SECONDS)
+
+    def request_checkpoint(self) -> None:
+        """Have a running scan write what it has after the batch under way. At once, from any thread."""
+        self._checkpoint_wanted.set()
 
     def checkpoint(self) -> None:
         """Write what the running scan has. Call on the model thread."""

@@ -16,20 +16,18 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 from click.utils import PacifyFlushWrapper
 
+from tui_lookups.commands.signals import handled_signals
 from tui_lookups.commands.streams import ReaderLeft, answering, refused_by_stdout, write
 from tui_lookups.errors import Cancelled, FlagError, SettingsError, as_lookups_error, is_defect
 from tui_lookups.results import (
@@ -80,6 +78,8 @@ class Invocation:
     logs_to_stderr: bool = False
     answered: tuple[str, ...] = ()
     """Problems of the cache that are part of the answer, and need not be said beside it."""
+    explorer: Explorer | None = None
+    """The one that is open."""
 
     def settings(self) -> Settings:
         """The settings, applied to this process. Raises SettingsError."""
@@ -95,14 +95,20 @@ class Invocation:
     @contextmanager
     def exploring(self) -> Iterator[Explorer]:
         """An Explorer with these settings, closed at the end whatever happens."""
-        explorer = open_explorer(self.settings())
+        explorer = self.explorer = open_explorer(self.settings())
         try:
             yield explorer
         finally:
+            self.explorer = None
             lost = explorer.close()
             for sentence in (lost, *explorer.problems):
                 if sentence and sentence not in self.answered:
                     _print_visible(sentence)
+
+    def request_checkpoint(self) -> None:
+        """Have the scan, where one runs, write a checkpoint soon."""
+        if self.explorer is not None:
+            self.explorer.request_checkpoint()
 
     def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
         """Ask one question, narrating on stderr, and print the dataclass it answers with."""
@@ -293,7 +299,7 @@ def run(app: click.Group, arguments: list[str]) -> int:
     invocation = Invocation()
     logging.basicConfig(handlers=[logging.NullHandler()])  # without one, logging's own writes to stderr
     try:
-        with _termination():
+        with handled_signals(invocation.request_checkpoint):
             result = app.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=invocation)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
@@ -343,23 +349,3 @@ def _failed(error: Exception) -> int:
     if said.hint:
         print(f"Hint: {visible(said.hint)}", file=sys.stderr)
     return WRONG_USAGE if isinstance(error, FlagError) else FAILED
-
-
-@contextmanager
-def _termination() -> Iterator[None]:
-    """SIGTERM and a dropped SSH link unwind the stack, so that the scan writes its checkpoint."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
-                before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for changed, handler in before.items():
-            signal.signal(changed, handler)

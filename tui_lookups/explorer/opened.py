@@ -153,6 +153,11 @@ class Opened:
 
         return ask(heeding, done, failed)
 
+    def request_checkpoint(self) -> None:
+        """Have the scan, where one runs, write a checkpoint after the batch under way; never waits."""
+        if self._made_services is not None:
+            self._made_services.scan.request_checkpoint()
+
     def close(self) -> str:
         """Checkpoint the scan, stop all work, let go of model and cache, in well under a second.
 

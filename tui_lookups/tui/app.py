@@ -245,14 +245,19 @@ class LookupsApp(BasketActions, App[None]):
             super()._display(screen, renderable)
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key) and not event.is_forwarded:
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             # an enter from before the terminal was the app's arrives as a line feed
-            await self.key_queue.take(events.Key("enter", "\r") if event.key == "ctrl+j" else event)
+            enter = isinstance(event, events.Key) and event.key == "ctrl+j"
+            await self.key_queue.take(events.Key("enter", "\r") if enter else event)
         elif not (isinstance(event, events.Key) and self.key_queue.closing):
             await super().on_event(event)
 
     def on_resize(self) -> None:
         self._sent.forget()
+
+    def on_paste(self) -> None:
+        """What no line has taken."""
+        self.say("Nothing here takes a pasted text: open a line first.")
 
     def settle_size(self) -> None:
         """Take a new size over that is still waiting to be.

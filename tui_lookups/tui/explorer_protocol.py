@@ -92,7 +92,8 @@ class ScoringLike(Protocol):
 
 
 class ExplorerLike(Protocol):
-    """The part of `Explorer` the app uses. All but `status`, `start`, `ask` and `close` block."""
+    """The part of `Explorer` the app uses. All but `status`, `start`, `ask`, `request_checkpoint` and
+    `close` block."""
 
     def status(self) -> Status: ...
 
@@ -104,6 +105,8 @@ class ExplorerLike(Protocol):
         done: Callable[[T], None],
         failed: Callable[[BaseException], None],
     ) -> Cancellable: ...
+
+    def request_checkpoint(self) -> None: ...
 
     def close(self) -> str: ...
 

@@ -26,7 +26,7 @@ from textual.app import ScreenStackError
 
 if TYPE_CHECKING:
     from textual.app import App
-    from textual.events import Event, Key
+    from textual.events import Event, Key, Paste
     from textual.message_pump import MessagePump
     from textual.screen import Screen
 
@@ -42,7 +42,7 @@ class KeyQueue:
     def __init__(self, app: App[None], hand_on: Callable[[Event], Awaitable[None]]) -> None:
         self._app = app
         self._hand_on = hand_on
-        self._waiting: deque[Key] = deque()
+        self._waiting: deque[Key | Paste] = deque()
         self._turn = 0
         self._unanswered: Callable[[], bool] | None = None
         self._lost: asyncio.TimerHandle | None = None
@@ -52,10 +52,10 @@ class KeyQueue:
         """No key has its turn before `unanswered` is over: what was asked for decides where it goes."""
         self._unanswered = unanswered
 
-    async def take(self, key: Key) -> None:
-        """A key from the terminal."""
+    async def take(self, key: Key | Paste) -> None:
+        """A key from the terminal, or a pasted text, which is one."""
         self._waiting.append(key)
-        if key.key == "escape":
+        if getattr(key, "key", "") == "escape":
             self._unanswered = None
         if self._lost is None:
             await self._next()

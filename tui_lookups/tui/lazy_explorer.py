@@ -116,6 +116,10 @@ class LazyExplorer:
         threading.Thread(target=work, name="lookups-explorer", daemon=True).start()
         return waiting
 
+    def request_checkpoint(self) -> None:
+        if self._made is not None:  # else no scan has begun
+            self._made.request_checkpoint()
+
     def close(self) -> str:
         with self._guard:
             self._closed = True

@@ -5,7 +5,11 @@
    ends it in any case, also when the app's own queue is stuck.
 2. A terminal that went without a signal is noticed by itself, within seconds: Textual's input thread would
    spin on it for ever.
-3. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
+3. SIGUSR1, which batch systems send some time before they end a job, saves the session and has the scan
+   write a checkpoint; the app goes on.
+4. ctrl+z gives the terminal back and stops the process, where a shell can continue it; the terminal is taken
+   and painted anew then (terminal_driver.py).
+5. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
 """
 
 from __future__ import annotations
@@ -19,11 +23,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding, BindingType
 
 from tui_lookups.tui.app import LookupsApp
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import Options
@@ -47,6 +55,26 @@ def run(explorer: ExplorerLike, token: str | None, options: Options | None, open
 class SignalledApp(LookupsApp):
     """The app with the process's signals; apart, so that tests can run the app without them."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "suspend",
+            id="app.suspend",
+            tooltip="Back to the shell; fg goes on",
+            show=False,
+        )
+    ]
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours where Textual takes its own for terminals: not on Windows, nor where another was asked for."""
+        found = super().get_driver_class()
+        if sys.platform == "win32":
+            return found
+        from tui_lookups.tui.terminal_driver import TerminalDriver
+
+        return TerminalDriver if issubclass(TerminalDriver, found) else found
+
     farewell = ""
     """What could not be done on the way out: said once the terminal is given back."""
 
@@ -58,11 +86,14 @@ class SignalledApp(LookupsApp):
     def on_mount(self) -> None:
         super().on_mount()
         self.call_after_refresh(_collect_from_now_on)
+        self.app_resume_signal.subscribe(self, self._resumed)
         loop = asyncio.get_running_loop()
-        for number in _leaving_signals():
-            # Windows' loops take no signal handlers; its console closes the process itself
-            with contextlib.suppress(NotImplementedError):
+        # Windows' loops take no signal handlers; its console closes the process itself
+        with contextlib.suppress(NotImplementedError):
+            for number in _numbers("SIGHUP", "SIGTERM"):
                 loop.add_signal_handler(number, self._signalled, number)
+            for number in _numbers("SIGUSR1"):
+                loop.add_signal_handler(number, self._keep_all)
         if sys.__stdin__ is not None and sys.__stdin__.isatty():
             self._watch_terminal(loop, sys.__stdin__.fileno())
 
@@ -72,6 +103,24 @@ class SignalledApp(LookupsApp):
             self._signalled(int(signal.SIGHUP))
         else:
             loop.call_later(_TERMINAL_SECONDS, self._watch_terminal, loop, terminal)
+
+    def _keep_all(self) -> None:
+        """SIGUSR1: keep what there is, and go on."""
+        self.explorer.request_checkpoint()
+        problem = self.walk_screen.save_session()
+        self.say(problem or "SIGUSR1: the session is saved, and the scan writes a checkpoint.")
+
+    def action_suspend_process(self) -> None:
+        """ctrl+z, where somebody can continue the process: a shell, which gives it a group of its own."""
+        if os.name == "posix" and os.getpgrp() != os.getsid(0):
+            super().action_suspend_process()
+        else:
+            self.say("There is no shell to go back to: the app was started without one.")
+
+    def _resumed(self, _: Any) -> None:
+        """The terminal is the app's again, and shows anything."""
+        self.show_terminal_cursor()
+        self.action_redraw()
 
     async def action_quit(self) -> None:
         self.farewell = self.walk_screen.save_session()
@@ -100,7 +149,8 @@ def _collect_from_now_on() -> None:
     gc.enable()
 
 
-def _leaving_signals() -> Iterator[int]:
-    for name in ("SIGHUP", "SIGTERM"):
+def _numbers(*names: str) -> Iterator[int]:
+    """Those of these signals that the system has."""
+    for name in names:
         if hasattr(signal, name):
             yield int(getattr(signal, name))
