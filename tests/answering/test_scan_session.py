@@ -50,6 +50,38 @@ def test_what_was_scanned_before_an_error_is_kept_but_not_before_a_defect(
         again.close()
 
 
+def test_a_checkpoint_that_is_asked_for_is_written_between_two_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(
+        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=3600
+    )
+    step, steps = Scan.step, []
+
+    def asked_at_the_third(scan: Scan, *given, **more) -> bool:
+        steps.append(1)
+        if len(steps) == 3:
+            explorer.request_checkpoint()
+        if len(steps) == 5:
+            raise KeyError("a defect, after which nothing is written any more")
+        return step(scan, *given, **more)
+
+    explorer = Explorer(settings)
+    explorer.request_checkpoint()  # before there is a scan
+    monkeypatch.setattr(Scan, "step", asked_at_the_third)
+    try:
+        with pytest.raises(LookupsError):
+            explorer.scan()
+    finally:
+        explorer.close()
+    again = Explorer(settings)
+    try:
+        resumed = again.scan().resumed_from
+    finally:
+        again.close()
+    assert 0 < resumed < again.corpus_info().prompts
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():

@@ -1,0 +1,35 @@
+"""What terminals send that is no key: answers to queries, mostly."""
+
+from __future__ import annotations
+
+REPLIES = {
+    "DA1": b"\x1b[?62;1;6;22c",
+    "DA2": b"\x1b[>41;354;0c",
+    "DA3": b"\x1bP!|00000000\x1b\\",
+    "DSR": b"\x1b[0n",
+    "CPR": b"\x1b[24;80R",
+    "DECXCPR": b"\x1b[?24;80;1R",
+    "DECRPM of another mode": b"\x1b[?1049;1$y",
+    "DECRPM of an ANSI mode": b"\x1b[4;2$y",
+    "DECRQSS": b"\x1bP1$r0m\x1b\\",
+    "XTVERSION": b"\x1bP>|XTerm(370)\x1b\\",
+    "XTGETTCAP": b"\x1bP1+r544e=787465726d\x1b\\",
+    "OSC 11, ended by BEL": b"\x1b]11;rgb:1c1c/1c1c/1c1c\x07",
+    "OSC 4, ended by ST": b"\x1b]4;1;rgb:aaaa/0000/0000\x1b\\",
+    "OSC 52": b"\x1b]52;c;cXFxcQ==\x07",
+    "title": b"\x1b]lq\x1b\\",
+    "kitty keyboard": b"\x1b[?1u",
+    "kitty graphics": b"\x1b_Gi=31;OK\x1b\\",
+    "size in characters": b"\x1b[8;24;80t",
+    "size in pixels": b"\x1b[4;600;800t",
+    "size of a cell": b"\x1b[6;16;8t",
+    "colour scheme": b"\x1b[?997;1n",
+    "the mouse as X10 reports it": b"\x1b[M #!",
+    "the mouse far to the right": b"\x1b[M\xe0\xf1\xff",
+    "the mouse as urxvt reports it": b"\x1b[32;100;20M",
+    "a colour among what is typed": b"\x1b[31m",
+    "a key of no keyboard": b"\x1b[57~",
+    "a key beyond Unicode": b"\x1b[99999999u",
+    "a key that is half a character": b"\x1b[55296u",
+    "a report without end of digits": b"\x1b[" + b"9" * 5000 + b"u",
+}
