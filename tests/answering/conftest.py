@@ -21,6 +21,7 @@ from tui_lookups.model.sources import demo_folder
 from tui_lookups.results import (
     ExportDocument,
     Fingerprints,
+    SelectedAblation,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
@@ -105,5 +106,6 @@ def _selection(explorer: Explorer) -> Selection:
                         SelectedHead(row.neuron, head.head, prompts[0].prompt_id),
                         SelectedHead(row.neuron, HeadId(0, 1)),
                     ),
+                    (SelectedAblation(row.neuron, head.head, "zero", "peak", "full"),),
                 )
     raise AssertionError("the demo has no head with a score")

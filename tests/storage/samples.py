@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     EXPORT_VERSION,
+    AblatedPrompt,
+    AblationMean,
+    AblationSummary,
     Control,
     CorpusInfo,
     ExampleAnswer,
@@ -22,10 +25,12 @@ from tui_lookups.results import (
     ExportedNeuron,
     ExportedPrompt,
     Figures,
+    HeadAblation,
     HeadAttribution,
     HeadAttributions,
     HeadMean,
     Histogram,
+    KolmogorovSmirnov,
     ModelInfo,
     NeuronScore,
     NeuronStats,
@@ -163,4 +168,18 @@ def export_document() -> ExportDocument:
                 NEURON, HEAD, None, None, HeadMean(HEAD, 3, 2, 1.5, 0.65, True), explanation(), score()
             ),
         ),
+        (ablation(),),
     )
+
+
+def ablation() -> HeadAblation:
+    """On two prompts: one with a donor, one without."""
+    rows = (
+        AblatedPrompt(1, 12, 1, 2, True, 1.92, TOKEN, 4.31, 2.25, 0.5, 0.125, 13),
+        AblatedPrompt(2, 13, -1, 2, False, 0.1, TOKEN, -4.0, -4.1, 0.25, 0.25, None),
+    )
+    summary = AblationSummary(
+        AblationMean(1, -2.06, 0.375), AblationMean(1, 0.1, 0.0), AblationMean(0, None, None),
+        KolmogorovSmirnov(1.0, 0.5), None,
+    )  # fmt: skip
+    return HeadAblation(NEURON, HEAD, "resample", "peak", "full", "2sd", 0, 0, rows, summary, PROVENANCE)

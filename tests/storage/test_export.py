@@ -27,6 +27,26 @@ def test_a_document_comes_back_the_same(tmp_path: Path) -> None:
     assert path.read_bytes().isascii()
 
 
+def test_a_document_without_ablations_is_one_that_earlier_versions_read(tmp_path: Path) -> None:
+    document = replace(export_document(), ablations=())
+    path = export.write_export(document, tmp_path / "lookups.json")
+    assert "ablations" not in json.loads(path.read_bytes())
+    assert export.read_export(path) == document
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json.gz", "a.JSONL", "walk.md"])
+def test_a_name_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="JSON document") as refused:
+        export.write_export(export_document(), tmp_path / name)
+    assert ".json" in refused.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.JSON", "walk"])
+def test_a_name_of_json_or_of_nothing_is_taken(tmp_path: Path, name: str) -> None:
+    assert export.write_export(export_document(), tmp_path / name).name == name
+
+
 def test_the_schema_is_a_schema_of_this_version() -> None:
     Draft202012Validator.check_schema(export.schema())
     assert export.schema()["$id"].endswith(f":{EXPORT_VERSION}")
@@ -69,7 +89,8 @@ def test_schema_and_dataclasses_have_the_same_keys() -> None:
     for each in objects(export.schema()):
         if "properties" in each:
             assert each["additionalProperties"] is False
-            assert each["required"] == list(each["properties"])
+            optional = {"ablations"} if each is export.schema() else set()
+            assert each["required"] == [name for name in each["properties"] if name not in optional]
 
 
 def without_ranges(part: Any) -> Any:

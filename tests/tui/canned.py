@@ -623,6 +623,12 @@ class CannedExplorer:
                 ExportedHead(h.neuron, h.head, h.prompt_id, None, None, context=h.context or "full")
                 for h in selection.heads
             ),
+            tuple(
+                self.ablate(
+                    a.neuron, a.head, method=a.method, positions=a.positions, trimmed=a.context == "trimmed"
+                )
+                for a in selection.ablations
+            ),
         )
 
     def provenance(self) -> Provenance:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection, Token
+from tui_lookups.results import (
+    SelectedAblation,
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+    Token,
+)
 from tui_lookups.tui import basket
 
 NEURON = SelectedNeuron(NeuronId(5, 371), Token(1, " because"))
 PROMPT = SelectedPrompt(NeuronId(5, 371), 17)
 HEAD = SelectedHead(NeuronId(5, 371), HeadId(3, 2), 17)
 
+ABLATION = SelectedAblation(NeuronId(5, 371), HeadId(3, 2), "zero", "peak", "full")
+
 
 def test_toggle_adds_and_removes() -> None:
     selection = Selection()
-    for item in (HEAD, NEURON, PROMPT):
+    for item in (ABLATION, HEAD, NEURON, PROMPT):
         selection = basket.toggle(selection, item)
-    assert basket.items(selection) == (NEURON, PROMPT, HEAD)
+    assert basket.items(selection) == (NEURON, PROMPT, HEAD, ABLATION)
+    assert len(selection) == 4
     selection = basket.toggle(selection, PROMPT)
-    assert basket.items(selection) == (NEURON, HEAD)
+    assert basket.items(selection) == (NEURON, HEAD, ABLATION)
+    assert basket.items(basket.toggle(selection, ABLATION)) == (NEURON, HEAD)
     assert not basket.holds(selection, PROMPT)
 
 

@@ -1,13 +1,93 @@
-"""OSC 52, bare and through tmux."""
+"""Copying: through a real tmux that nobody has configured, and by OSC 52, bare and wrapped."""
 
 from __future__ import annotations
 
 import base64
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.tui.canned import CannedExplorer
+from tests.tui.driving import SMALL, hints, press, running, until
 from tui_lookups.errors import LookupsError
-from tui_lookups.tui.clipboard import MAX_BASE64, osc52
+from tui_lookups.tui.clipboard import MAX_BASE64, load_tmux_buffer, osc52
+
+Tmux = Callable[..., str]
+
+
+@pytest.fixture
+def tmux(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tmux]:
+    """A server of its own without configuration; TMUX names it, as for a program in one of its panes."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    socket = f"lookups-{uuid.uuid4().hex[:8]}"
+    monkeypatch.delenv("TMUX", raising=False)
+
+    def run(*arguments: str) -> str:
+        command = ["tmux", "-L", socket, "-f", os.devnull, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    run("new-session", "-d", "-x", "80", "-y", "24", f"{sys.executable} -c 'import time; time.sleep(600)'")
+    monkeypatch.setenv("TMUX", run("display-message", "-p", "#{socket_path},#{pid},0").strip())
+    yield run
+    run("kill-server")
+
+
+async def test_in_tmux_what_is_copied_is_in_its_buffer(tmux: Tmux) -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "y")
+        await until(lambda: "tmux" in hints(app), pilot)
+        text = app.clipboard
+        assert tmux("show-buffer") == text
+        assert hints(app) == (
+            f"Copied {len(text):,} characters to tmux's buffer, and to the clipboard if tmux passes it on."
+        )
+        assert len(hints(app)) <= SMALL[0]
+
+
+async def test_tmux_takes_what_is_too_long_for_a_terminal_and_hostile_text_as_it_is(tmux: Tmux) -> None:
+    text = "\x1b]52;c;cm0=\x07 é \n" + "x" * MAX_BASE64
+    assert "tmux's buffer" in await load_tmux_buffer(text)
+    assert tmux("show-buffer") == text
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('[ "$2" = -w ] && exit 1; cat > "$0.got"', "to tmux's buffer"),  # tmux before 3.2
+        ("exit 1", ""),
+        (None, ""),
+    ],
+    ids=["without -w", "no server", "no tmux"],
+)
+async def test_what_another_tmux_does_is_what_is_said(
+    script: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "tmux"
+    if script is not None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(stat.S_IRWXU)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    assert await load_tmux_buffer("text") == said
+    if said:
+        assert Path(f"{program}.got").read_text() == "text"
+
+
+async def test_without_tmux_it_says_that_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "y")
+        await until(lambda: hints(app).startswith("Sent"), pilot)
+        assert hints(app) == f"Sent {len(app.clipboard)} characters to the terminal's clipboard (OSC 52)."
 
 
 def test_bare_sequence() -> None:

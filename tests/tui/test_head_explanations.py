@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from tests.tui.canned import MODEL, CannedExplorer
 from tests.tui.canned_explanations import TEXT
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, running, settle, type_text
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
+from tests.tui.views import texts
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import SelectedAblation, Selection
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
+from tui_lookups.tui.screens.basket import describe
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
 from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -50,6 +55,40 @@ async def test_a_head_is_taken_out(size: tuple[int, int]) -> None:
         assert "resample" in dialog(app), "the last one is where it goes on"
 
 
+async def test_an_ablation_is_marked_exported_and_opened_again(tmp_path: Path) -> None:
+    explorer = CannedExplorer()
+    marked = SelectedAblation(NEURON, HEAD, "mean", "peak", "full")
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "3", "d", "m", "space")
+        assert "[marked]" in dialog(app)
+        assert app.selection == Selection(ablations=(marked,))
+        explorer.held = []
+        await press(pilot, "p", "space")
+        assert app.selection == Selection(ablations=(marked,)), "nothing is shown that could be marked"
+        explorer.release()
+        await settle(pilot)
+        assert "[marked]" not in dialog(app), "another one"
+        await press(pilot, "escape", "x")
+        app.screen.query_one("#path", Input).value = path = str(tmp_path / "a.json")
+        await press(pilot, "enter")
+        assert explorer.written == {Path(path): app.selection}
+        app.selection = Selection()
+        await press(pilot, "O")
+        app.screen.query_one("#path", Input).value = path
+        await press(pilot, "enter")
+        assert app.selection == Selection(ablations=(marked,))
+        await press(pilot, "1", "b")
+        assert describe(marked) == ("ablation", f"{NEURON} without {HEAD}, mean at the peak")
+        assert describe(marked)[1] in " ".join(texts(app))
+        await press(pilot, "enter")
+        await settle(pilot)
+        assert isinstance(app.screen, AblationScreen)
+        assert "mean: its output set to its mean over the corpus, at the peak" in dialog(app)
+        assert "[marked]" in dialog(app)
+        await press(pilot, "space")
+        assert not len(app.selection)
+
+
 async def test_an_ablation_under_way_is_stopped_by_escape() -> None:
     explorer = CannedExplorer()
     async with running(explorer) as (app, pilot):
@@ -69,6 +108,16 @@ async def test_an_ablation_that_fails_says_why() -> None:
     async with running(explorer) as (app, pilot):
         await press(pilot, "3", "d")
         assert dialog(app) == "No [sum] closes.\nLeave out --raw-weights."
+
+
+@pytest.mark.parametrize("key", ["d", "e", "s", "E"])
+async def test_a_head_that_is_not_shown_is_not_acted_on(key: str) -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, "3", "1", "down", key)
+        assert hints(app) == f"Choose a head first: 3 shows those behind {NEURON}."
+        assert app.screen is app.walk_screen
+        await press(pilot, "4", key)
+        assert app.screen is not app.walk_screen, "beside its detail it is shown"
 
 
 @pytest.mark.parametrize("key", ["d", "e", "s", "E"])

@@ -59,7 +59,9 @@ async def test_the_problem_and_the_ways_on_fit_the_screen(size: tuple[int, int])
         assert isinstance(app.screen, LoadProblemScreen)
         assert problem(app) == " ".join(FAILURE)
         rows = app.screen.query_one(Ways)
-        assert [row[0] for row in rows.rows] == ["Try again", "Open demo", "Open smollm2", "Quit"]
+        assert [row[0] for row in rows.rows] == [
+            "Try again", "Open demo", "Open smollm2", "Take the packaged passages", "Quit",
+        ]  # fmt: skip
         for widget in app.screen.query("#problem, #ways, #model, #corpus"):
             assert app.screen.region.contains_region(widget.region)
             assert widget.size.height
@@ -87,6 +89,21 @@ async def test_another_model_starts_a_new_walk_and_ends_the_old_one() -> None:
         await press(pilot, "down", "enter")  # the new walk has the keys
         assert app.walk_screen.focused_pane == "prompts"
     assert openings.made[0].closed == 0, "closing it is for whoever runs the app"
+
+
+async def test_the_packaged_passages_are_a_way_on_where_the_corpus_is_missing() -> None:
+    app, openings = an_app(failing())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down", "down", "down", "enter")
+        await pilot.pause(0.2)
+        await settle(pilot)
+        assert openings.asked == [("x", "demo")]
+    app, _ = an_app(failing())
+    app.opening = Opening("x", "demo", openings.open)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "packaged" not in " ".join(row[0] for row in app.screen.query_one(Ways).rows), "it is taken"
 
 
 async def test_a_typed_model_and_corpus_are_opened() -> None:

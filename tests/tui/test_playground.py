@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.canned import CannedExplorer
-from tests.tui.driving import FEW_SIZES, SMALL, hints, press, rest, running, type_text, until
+from tests.tui.canned import MODEL, CannedExplorer
+from tests.tui.driving import FEW_SIZES, SMALL, hints, press, rest, running, settle, type_text, until
 from tests.tui.head_words import asked
 from tests.tui.views import texts
+from tui_lookups.answering.peak_inputs import input_of_text
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import SignSetting
+from tui_lookups.results.firing import firing_sign
+from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
 from tui_lookups.tui.shading import LEVELS
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.variant_list import VariantList
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 async def type_and_wait(explorer: CannedExplorer, pilot: Pilot[None], text: str) -> None:
@@ -25,6 +35,33 @@ async def type_and_wait(explorer: CannedExplorer, pilot: Pilot[None], text: str)
     await type_text(pilot, text)
     typed = pilot.app.screen.query_one("#text", Input).value
     await until(lambda: asked(explorer, "activations")[-1:] == [typed], pilot)
+
+
+@pytest.mark.parametrize(
+    ("gated", "sign", "values", "marked"),
+    [
+        (False, "auto", (9.0, 0.2, -0.5), "peak 0.20 at 1"),
+        (True, "auto", (9.0, 0.2, -0.5), "peak -0.50 at 2"),
+        (True, "auto", (9.0, 0.5, -0.2), "peak 0.50 at 1"),
+        (True, "+", (9.0, 0.2, -0.5), "peak 0.20 at 1"),
+        (False, "-", (-9.0, 0.2, -0.5), "peak -0.50 at 2"),
+    ],
+)
+async def test_the_peak_that_is_marked_is_the_one_heads_are_asked_for(
+    gated: bool, sign: SignSetting, values: tuple[float, ...], marked: str
+) -> None:
+    explorer = CannedExplorer(model=replace(MODEL, gated=gated))
+    found = replace(explorer.activations(NeuronId(5, 371), "a b"), activations=values)
+    explorer.activations = lambda neuron, text: found  # type: ignore[method-assign]
+    app = LookupsApp(cast("ExplorerLike", explorer), options=Options(sign=sign))
+    async with app.run_test(size=SMALL) as pilot:
+        await settle(pilot)
+        await press(pilot, "P")
+        await type_text(pilot, "a b")
+        await rest(pilot)
+        assert marked in " ".join(" ".join(texts(app)).split())
+    asked = input_of_text(values, [0, 1, 2], sign=firing_sign(sign, gated=gated))
+    assert marked.endswith(f" at {asked.position}")
 
 
 async def test_a_text_that_hardly_fires_the_neuron_is_hardly_shaded() -> None:

@@ -13,7 +13,14 @@ from tests.tui.canned import BECAUSE, CORPUS, MODEL, CannedExplorer
 from tests.tui.driving import hints, press, running, type_text
 from tui_lookups.errors import ExportError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import ExportDocument, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.results import (
+    ExportDocument,
+    SelectedAblation,
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+)
 from tui_lookups.tui.reopened import reopened
 from tui_lookups.tui.screens.open_export import OpenExportScreen
 from tui_lookups.tui.widgets.text import WrappedText
@@ -30,6 +37,7 @@ MARKED = Selection(
         SelectedHead(NEURON, HEAD, None, "full"),
     ),
 )
+WITH_ABLATION = replace(MARKED, ablations=(SelectedAblation(NEURON, HEAD, "mean", "all", "trimmed"),))
 ELSEWHERE = replace(CORPUS, name="news", fingerprint="2" * 16)
 
 
@@ -40,8 +48,9 @@ def document(marked: Selection) -> ExportDocument:
 
 
 def test_the_same_model_and_corpus_mark_everything() -> None:
-    again = reopened(document(MARKED), replace(MODEL, name="renamed"), replace(CORPUS, name="renamed"))
-    assert (again.selection, again.note) == (MARKED, "")
+    renamed = replace(MODEL, name="renamed"), replace(CORPUS, name="renamed")
+    again = reopened(document(WITH_ABLATION), *renamed)
+    assert (again.selection, again.note) == (WITH_ABLATION, "")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,9 @@ def test_another_corpus_marks_no_prompts() -> None:
     again = reopened(document(MARKED), MODEL, ELSEWHERE)
     assert again.selection == Selection(NEURONS, (), HEADS)
     assert again.note == "Prompts left out: they are of another corpus (demo passages)."
+    again = reopened(document(WITH_ABLATION), MODEL, ELSEWHERE)
+    assert again.selection == Selection(NEURONS, (), HEADS)
+    assert again.note == "Prompts and ablations left out: they are of another corpus (demo passages)."
     without = Selection(NEURONS, (), HEADS)
     again = reopened(document(without), MODEL, ELSEWHERE)
     assert (again.selection, again.note) == (without, "")

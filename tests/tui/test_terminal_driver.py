@@ -1,4 +1,4 @@
-"""Whatever is sent to the app, by terminal or as a signal, it goes on, and the terminal is as it was after."""
+"""Whatever is sent to the app, by terminal or as a signal, it goes on and leaves the terminal as it was."""
 
 from __future__ import annotations
 

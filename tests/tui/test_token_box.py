@@ -72,15 +72,19 @@ async def test_an_answer_for_a_line_that_was_emptied_is_dropped() -> None:
         assert not app.screen.query_one(CandidateList).display
 
 
-async def test_a_neuron_that_does_not_exist_is_refused() -> None:
+async def test_a_neuron_or_head_that_does_not_exist_is_refused() -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         before = app.walk_screen.here()
-        for name in ("5.9999", "77.1"):
+        for name, of_them in (
+            ("5.9999", f"{NEURONS} neurons"),
+            ("77.1", f"{NEURONS} neurons"),
+            ("L99.H1", "6 heads"),
+        ):
             await press(pilot, "t")
             await type_text(pilot, name)
             rows = app.screen.query_one(CandidateList)
             said = " ".join(rows.empty.split())
-            assert f"does not exist: the model has 6 layers of {NEURONS} neurons." in said
+            assert f"does not exist: the model has 6 layers of {of_them}." in said
             assert not rows.found.rows, "it is no choice"
             await press(pilot, "enter")
             assert rows.display, "what was typed can be mended"

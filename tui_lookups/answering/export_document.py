@@ -14,10 +14,12 @@ from tui_lookups.results import (
     ExportedHead,
     ExportedNeuron,
     ExportedPrompt,
+    HeadAblation,
     NeuronPrompts,
     Prompt,
     PromptKind,
     Provenance,
+    SelectedAblation,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
@@ -34,7 +36,9 @@ _KINDS: tuple[PromptKind, ...] = ("top", "random", "deciles")
 def build_export(explorer: Explorer, selection: Selection, provenance: Provenance) -> ExportDocument:
     """The export document of a selection. Raises LookupsError for an empty one, and as questions do."""
     if not len(selection):
-        raise LookupsError("Nothing is selected.", "Mark neurons, prompts or heads with space first.")
+        raise LookupsError(
+            "Nothing is selected.", "Mark neurons, prompts, heads or ablations with space first."
+        )
     lists = PromptLists(explorer)
     return ExportDocument(
         schema_version=EXPORT_VERSION,
@@ -46,6 +50,18 @@ def build_export(explorer: Explorer, selection: Selection, provenance: Provenanc
         ),
         prompts=tuple(exported_prompt(lists, marked) for marked in selection.prompts),
         heads=tuple(exported_head(explorer, lists, marked) for marked in selection.heads),
+        ablations=tuple(ablation(explorer, marked) for marked in selection.ablations),
+    )
+
+
+def ablation(explorer: Explorer, marked: SelectedAblation) -> HeadAblation:
+    """A marked ablation, worked out as it was marked. Raises as questions do."""
+    return explorer.ablate(
+        marked.neuron,
+        marked.head,
+        method=marked.method,
+        positions=marked.positions,
+        trimmed=marked.context == "trimmed",
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import Prompt, PromptKind, Sign
+from tui_lookups.results.firing import peak_position
 from tui_lookups.storage.index import NeuronRecord
 
 
@@ -91,13 +92,12 @@ def input_of_prompt(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> Pea
 
 
 def input_of_text(activations: Sequence[float], ids: Sequence[int], *, sign: Sign) -> PeakInput:
-    """The peak of a text given by hand: the first position of the largest activation, by the sign asked for.
+    """The peak of a text given by hand (results/firing.py).
 
     Position 0 never counts (METHOD 3). Raises LookupsError for a text of one token.
     """
     if len(ids) < 2:
         raise LookupsError("The text is one token, and its first position never counts.", "Give more text.")
-    merit = {"+": lambda value: value, "-": lambda value: -value, "both": abs}[sign]
-    position = max(range(1, len(ids)), key=lambda q: merit(activations[q]))
+    position = peak_position(activations, sign)
     negative = sign == "-" or (sign == "both" and activations[position] < 0)
     return PeakInput(tuple(ids), position, -1 if negative else 1)

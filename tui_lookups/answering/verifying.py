@@ -40,6 +40,7 @@ from tui_lookups.results import (
     ExportedNeuron,
     ExportedPrompt,
     Fingerprints,
+    HeadAblation,
     NeuronPrompts,
     NotRecomputed,
     Prompt,
@@ -235,8 +236,8 @@ def _require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
 
 def narrowed(document: ExportDocument, settings: Settings, n_layers: int, prompts: int) -> Settings:
     """Only the layers that the export has neurons of; and no more prompts a neuron than there can be."""
-    neurons = {each.neuron for each in document.neurons}
-    neurons |= {each.neuron for each in document.prompts} | {each.neuron for each in document.heads}
+    neurons = {each.neuron for each in document.neurons} | {each.neuron for each in document.prompts}
+    neurons |= {each.neuron for each in document.heads} | {each.neuron for each in document.ablations}
     layers = tuple(sorted({neuron.layer for neuron in neurons if neuron.layer < n_layers}))
     top = min(settings.top, max(_MANY_PROMPTS, prompts))
     return structs.replace(settings, layers=layers or (0,), top=top)
@@ -263,6 +264,8 @@ def recompute(
         at = pointer("/heads", number)
         if again.head(head, at):
             words.check(head, at)
+    for number, ablation in enumerate(document.ablations):
+        again.ablation(ablation, pointer("/ablations", number))
     provenance = replace(
         document.provenance,
         model=explorer.model_info(),
@@ -309,7 +312,7 @@ class _Again:
                 raise  # a fault of this machine, not a difference
             self._comparison.missing(pointer(at, subject[0]), subject[1], error.message)
             return False
-        self._comparison.compare(_figures(exported), _figures(made), at)
+        self._comparison.compare(_figures(exported), _figures(made), at, scale=_scale(made))
         return True
 
     def neuron(self, exported: ExportedNeuron, at: str) -> None:
@@ -348,6 +351,12 @@ class _Again:
 
         return self._compare(exported, make, at, ("head", str(exported.head)))
 
+    def ablation(self, exported: HeadAblation, at: str) -> None:
+        def make() -> HeadAblation:
+            return export_document.ablation(self._explorer, exported.marked)
+
+        self._compare(exported, make, at, ("head", str(exported.head)))
+
     def _rank(self, prompts: NeuronPrompts, found: Prompt, exported: int) -> int:
         """The exported rank where the prompt there has the same peak within the tolerance; else its own."""
         if 1 <= exported <= len(prompts.prompts):
@@ -362,10 +371,18 @@ def _figures(thing: object) -> dict[str, Any]:
     plain = to_plain(thing)
     plain.pop("explanation", None)
     plain.pop("explanation_score", None)
+    plain = without_places(plain)
     attributions = plain.get("attributions")
     if attributions is not None:
         plain["attributions"] = without_places(attributions)
     return plain
+
+
+def _scale(made: object) -> float:
+    """Of an ablation, the largest activation: one that is nearly zero without the head is rounding noise."""
+    if not isinstance(made, HeadAblation):
+        return 0.0
+    return max((abs(each.activation_before) for each in made.prompts), default=0.0)
 
 
 def _source(provenance: object) -> dict[str, Any]:

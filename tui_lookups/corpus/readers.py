@@ -127,7 +127,10 @@ def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | Non
     try:
         resolved = path.resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, a loop of links
-        raise CorpusError(f"There is no corpus {spec!r}.", f"Name {_ALLOWED}.") from error
+        raise CorpusError(
+            f"There is no corpus {spec!r}.",
+            f"Name {_ALLOWED}; `--corpus {DEMO}` goes on with the packaged passages.",
+        ) from error
     if resolved.is_dir():
         return _open_folder(resolved)
     _check_file(resolved)

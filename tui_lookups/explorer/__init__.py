@@ -113,8 +113,9 @@ class Explorer(Walk):
     def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
         """Write the selection, with everything known about it, as one JSON document; returns its path."""
         from tui_lookups.answering.export_document import build_export
-        from tui_lookups.storage.export import write_export
+        from tui_lookups.storage.export import check_name, write_export
 
+        check_name(path)  # before minutes of work
         provenance = self._engine.provenance(
             corpus=True,
             top=self._scan.top,

@@ -18,6 +18,7 @@ from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.background import Question, ask, begin
 from tui_lookups.answering.congruence_service import CongruenceService
 from tui_lookups.answering.engine import Engine
+from tui_lookups.results.firing import firing_sign
 from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
@@ -225,6 +226,5 @@ class Opened:
         checks.check_sign(sign)
         if sign is not None:
             return sign
-        if self.settings.sign != "auto":
-            return self.settings.sign
-        return "both" if self._engine.model_info().gated else "+"
+        setting = self.settings.sign
+        return firing_sign(setting, gated=setting == "auto" and self._engine.model_info().gated)

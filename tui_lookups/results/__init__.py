@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from tui_lookups.results.prompts import Trim as Trim
     from tui_lookups.results.reproduction import ReproducedFigure as ReproducedFigure
     from tui_lookups.results.reproduction import Reproduction as Reproduction
+    from tui_lookups.results.selection import SelectedAblation as SelectedAblation
     from tui_lookups.results.selection import SelectedHead as SelectedHead
     from tui_lookups.results.selection import SelectedNeuron as SelectedNeuron
     from tui_lookups.results.selection import SelectedPrompt as SelectedPrompt
@@ -138,7 +139,7 @@ _NAMES = {
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",
     "exported": "ExportDocument ExportedHead ExportedNeuron ExportedPrompt",
-    "selection": ("SelectedHead SelectedNeuron SelectedPrompt Selection"),
+    "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
     "verification": "Difference Fingerprints NotRecomputed Scalar Verification",

@@ -7,9 +7,9 @@ from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import ActivityRule, Provenance, Token
-
-AblationMethod = Literal["zero", "mean", "resample"]
-AblationPositions = Literal["peak", "all"]
+from tui_lookups.results.selection import AblationMethod as AblationMethod
+from tui_lookups.results.selection import AblationPositions as AblationPositions
+from tui_lookups.results.selection import SelectedAblation
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,11 @@ class HeadAblation:
     prompts: tuple[AblatedPrompt, ...]
     summary: AblationSummary
     provenance: Provenance
+
+    @property
+    def marked(self) -> SelectedAblation:
+        """It as a basket holds it."""
+        return SelectedAblation(self.neuron, self.head, self.method, self.positions, self.context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.ablation import HeadAblation
 from tui_lookups.results.attribution import HeadAttributions, HeadMean
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.congruence import TokenCongruence
 from tui_lookups.results.explanation import Explanation, ExplanationScore
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.results.prompts import NeuronStats, Prompt
-from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.results.selection import (
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class ExportDocument:
     neurons: tuple[ExportedNeuron, ...]
     prompts: tuple[ExportedPrompt, ...]
     heads: tuple[ExportedHead, ...]
+    ablations: tuple[HeadAblation, ...] = ()
+    """Not in a file that has none: earlier versions know no such key."""
 
     def selection(self) -> Selection:
         """The basket this document was made from."""
@@ -75,4 +83,5 @@ class ExportDocument:
             tuple(SelectedNeuron(n.neuron, n.token) for n in self.neurons),
             tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
             tuple(SelectedHead(h.neuron, h.head, h.prompt_id, h.context) for h in self.heads),
+            tuple(each.marked for each in self.ablations),
         )

@@ -8,6 +8,9 @@ from typing import Literal
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import Token
 
+AblationMethod = Literal["zero", "mean", "resample"]
+AblationPositions = Literal["peak", "all"]
+
 
 @dataclass(frozen=True, slots=True)
 class SelectedNeuron:
@@ -37,12 +40,24 @@ class SelectedHead:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectedAblation:
+    """A marked ablation: a head taken out of all of a neuron's prompts, how, where and of which texts."""
+
+    neuron: NeuronId
+    head: HeadId
+    method: AblationMethod
+    positions: AblationPositions
+    context: Literal["full", "trimmed"]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The basket: what was marked with space, in the order it was marked."""
 
     neurons: tuple[SelectedNeuron, ...] = ()
     prompts: tuple[SelectedPrompt, ...] = ()
     heads: tuple[SelectedHead, ...] = ()
+    ablations: tuple[SelectedAblation, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.neurons) + len(self.prompts) + len(self.heads)
+        return len(self.neurons) + len(self.prompts) + len(self.heads) + len(self.ablations)

@@ -56,14 +56,26 @@ def _without_references(part: Any, definitions: dict[str, Any]) -> Any:
     return {key: _without_references(each, definitions) for key, each in part.items() if key != "$defs"}
 
 
+def check_name(path: Path) -> None:
+    """Raise ExportError for a name that promises another format than JSON, such as out.csv."""
+    if path.suffix.casefold() not in ("", ".json"):
+        raise ExportError(
+            f"An export is a JSON document, which {path.name} does not sound like.",
+            "Name a file that ends in .json; other formats are not written yet.",
+        )
+
+
 def write_export(document: ExportDocument, path: Path, overwrite: bool = False) -> Path:
     """Write `document` to `path` as indented JSON, all of it or nothing; answers the path written.
 
-    Raises ExportError when the document does not fit the schema, the place cannot be written, or the file
-    exists and `overwrite` is False; NumericalError for a NaN or infinite number.
+    Raises ExportError when the name is another format's, the document does not fit the schema, the place
+    cannot be written, or the file exists and `overwrite` is False; NumericalError for a NaN or infinity.
     """
     path = expanded(path)
+    check_name(path)
     plain = codec.to_plain(document)
+    if not document.ablations:
+        del plain["ablations"]
     problem = _first_problem(plain)
     if problem is not None:
         raise ExportError(

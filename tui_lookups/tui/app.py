@@ -345,18 +345,25 @@ class LookupsApp(BasketActions, App[None]):
         return palette_commands(self, screen)
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy by OSC 52, also through tmux; says what was copied or why not."""
-        from tui_lookups.tui.clipboard import osc52
+        """Copy through tmux, or by OSC 52; says what was done or why not."""
+        self._clipboard = text
+        self.run_worker(self._copy(text), group="copy", exclusive=True)
 
+    async def _copy(self, text: str) -> None:
+        from tui_lookups.tui.clipboard import load_tmux_buffer, osc52
+
+        tmux, count = bool(os.environ.get("TMUX")), f"{len(text):,} characters"
+        if tmux and (where := await load_tmux_buffer(text)):
+            self.say(f"Copied {count} {where}.")
+            return
         try:
-            sequence = osc52(text, tmux=bool(os.environ.get("TMUX")))
+            sequence = osc52(text, tmux=tmux)
         except LookupsError as error:
             self.say(str(error))
             return
-        self._clipboard = text
         if self._driver is not None:
             self._driver.write(sequence)
-        self.say(f"Copied {len(text):,} characters.")
+        self.say(f"Sent {count} to the terminal's clipboard (OSC 52).")
 
     def say(self, text: str) -> None:
         """A short message on the bottom line of the screen that has one; never parsed as markup."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.ids import left_out_by_paper, out_of_reach
+from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
 from tui_lookups.tui.head_rows import plain, signed
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         HeadOverview,
         ModelInfo,
         Provenance,
+        SignSetting,
     )
 
 _TARGETS = {"pre_activation": "pre-activation", "activation": "activation"}
@@ -53,15 +55,16 @@ _HARDLY = 0.1
 """Of a neuron's largest activation: below it a text is said hardly to fire it."""
 
 
-def silence(text: Activations, known_maximum: float) -> tuple[str, ...]:
+def silence(text: Activations, known_maximum: float, sign: SignSetting = "auto") -> tuple[str, ...]:
     """That a typed text does not fire its neuron, or hardly does; nothing where it does.
 
-    A gated neuron may fire below zero, too. `known_maximum` is 0 where nothing of the corpus is known.
+    Args:
+        known_maximum: of the corpus; 0 where nothing of it is known.
+        sign: the setting; a gated neuron may fire below zero, too.
     """
-    values = text.activations[1:] or text.activations  # begin-of-text counts only when there is nothing else
-    gated = text.provenance.model.gated
-    peak = max(values, key=abs) if gated else max(values)
-    size = abs(peak) if gated else peak
+    counts = firing_sign(sign, gated=text.provenance.model.gated)
+    peak = text.activations[peak_position(text.activations, counts)]
+    size = STRENGTH[counts](peak)
     if size > _HARDLY * known_maximum:
         return ()
     how = "hardly fires" if plain(max(size, 0.0)) != "0.00" else "does not fire"

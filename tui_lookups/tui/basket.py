@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 
-Item = SelectedNeuron | SelectedPrompt | SelectedHead
+Item = SelectedNeuron | SelectedPrompt | SelectedHead | SelectedAblation
 
 
 def holds(selection: Selection, item: Item) -> bool:
@@ -28,7 +28,9 @@ def add(selection: Selection, item: Item) -> Selection:
         return replace(selection, neurons=(*selection.neurons, item))
     if isinstance(item, SelectedPrompt):
         return replace(selection, prompts=(*selection.prompts, item))
-    return replace(selection, heads=(*selection.heads, item))
+    if isinstance(item, SelectedHead):
+        return replace(selection, heads=(*selection.heads, item))
+    return replace(selection, ablations=(*selection.ablations, item))
 
 
 def remove(selection: Selection, item: Item) -> Selection:
@@ -37,6 +39,7 @@ def remove(selection: Selection, item: Item) -> Selection:
         tuple(n for n in selection.neurons if n != item),
         tuple(p for p in selection.prompts if p != item),
         tuple(h for h in selection.heads if h != item),
+        tuple(a for a in selection.ablations if a != item),
     )
 
 
@@ -48,8 +51,8 @@ def merge(selection: Selection, other: Selection) -> Selection:
 
 
 def items(selection: Selection) -> tuple[Item, ...]:
-    """Everything marked: neurons, prompts, heads."""
-    return (*selection.neurons, *selection.prompts, *selection.heads)
+    """Everything marked: neurons, prompts, heads, ablations."""
+    return (*selection.neurons, *selection.prompts, *selection.heads, *selection.ablations)
 
 
 def _find(selection: Selection, item: Item) -> Item | None:

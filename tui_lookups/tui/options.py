@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tui_lookups.results import SignSetting
     from tui_lookups.settings import Settings
 
 
@@ -19,15 +20,17 @@ class Options:
         keys: keys of the person's own by action id (`keymap.checked_keymap`).
         plain: the panes as lines of plain text from the start, for a screen reader.
         low_bandwidth: as few bytes as possible: ASCII frames, no bars, few shades, rare updates.
+        sign: which sign of activation counts as firing, where the app itself looks for a text's peak.
     """
 
     theme: str | None = None
     keys: Mapping[str, str] = field(default_factory=dict)
     plain: bool = False
     low_bandwidth: bool = False
+    sign: SignSetting = "auto"
 
 
 def options_of(settings: Settings) -> Options:
     """The app's part of the settings."""
     theme = None if settings.theme == "auto" else settings.theme
-    return Options(theme, dict(settings.keys), settings.plain, settings.low_bandwidth)
+    return Options(theme, dict(settings.keys), settings.plain, settings.low_bandwidth, settings.sign)

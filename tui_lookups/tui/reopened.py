@@ -1,8 +1,9 @@
 """What an export that is opened again may mark: only what means the same here as where it was written.
 
 1. Of another model nothing is taken: its neurons and heads are others under the same names.
-2. Of another corpus, or of the same cut into other windows, prompts are left out: their numbers stand for
-   other texts here. A head that was marked on one prompt is taken over all prompts instead.
+2. Of another corpus, or of the same cut into other windows, prompts are left out, and ablations, which are
+   over prompts: their numbers stand for other texts here. A head that was marked on one prompt is taken over
+   all prompts instead.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def reopened(document: ExportDocument, model: ModelInfo, corpus: CorpusInfo) -> 
     if kept == selection:
         return Reopened(kept, "")
     name = "" if source is None else f" ({source.name})"
-    return Reopened(kept, f"Prompts left out: they are of another corpus{name}.")
+    what = "Prompts and ablations" if selection.ablations else "Prompts"
+    return Reopened(kept, f"{what} left out: they are of another corpus{name}.")
 
 
 def _named(model: ModelInfo, other: ModelInfo) -> str:

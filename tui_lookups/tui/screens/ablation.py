@@ -22,8 +22,16 @@ from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import AblatedPrompt, AblationMethod, AblationPositions
+    from tui_lookups.results import (
+        AblatedPrompt,
+        AblationMethod,
+        AblationPositions,
+        SelectedAblation,
+        Selection,
+    )
     from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
@@ -79,6 +87,7 @@ class AblationScreen(QueryDialog[HeadAblation]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "method", "method", id="ablation.method", tooltip="Zero, mean, resample"),
         Binding("p", "positions", "positions", id="ablation.positions", tooltip="At the peak, or everywhere"),
+        Binding("space", "mark", "mark", id="ablation.mark", tooltip="Mark the ablation, for an export"),
         Binding("escape,q,d", "close", "close", id="ablation.close", tooltip="Stop it and go back"),
     ]
 
@@ -88,19 +97,28 @@ class AblationScreen(QueryDialog[HeadAblation]):
         neuron: NeuronId,
         head: HeadId,
         trimmed: bool | None,
-        known: HeadAblation | None,
+        method: AblationMethod,
+        positions: AblationPositions | None,
+        selection: Selection,
+        toggle: Callable[[SelectedAblation], Selection],
     ) -> None:
+        """It begins with `method` at `positions` (None: as the preset has it). `selection` is the basket, in
+        which `toggle` puts an ablation, or takes it out.
+        """
         super().__init__(explorer)
         self._neuron, self._head, self._trimmed = neuron, head, trimmed
-        self._method: AblationMethod = "zero" if known is None else known.method
-        self._positions: AblationPositions | None = None if known is None else known.positions
+        self._method: AblationMethod = method
+        self._positions: AblationPositions | None = positions
+        self._selection, self._toggle = selection, toggle
         self.ablation: HeadAblation | None = None
+        self._shown: HeadAblation | None = None
+        """The one on screen; None while another is worked out."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = f"{self._neuron} without {self._head}: the total effect"
-            keys = (("method", "method"), ("positions", "positions"), ("close", "close"))
-            shown = (f"{key_of(self.app, f'ablation.{name}')} {what}" for name, what in keys)
+            keys = ("method", "positions", "mark", "close")
+            shown = (f"{key_of(self.app, f'ablation.{name}')} {name}" for name in keys)
             dialog.border_subtitle = Content("   ".join(shown))
             yield Paragraphs(id="summary")
             yield AblatedRows(id="ablated")
@@ -109,7 +127,7 @@ class AblationScreen(QueryDialog[HeadAblation]):
         self._ask()
 
     def _ask(self) -> None:
-        method, positions = self._method, self._positions
+        method, positions, self._shown = self._method, self._positions, None
         self.query_one(AblatedRows).show_prompts(())
         self.query_one(AblatedRows).say_empty("")
         place = "" if positions is None else f", {_WHERE[positions]}"
@@ -130,20 +148,32 @@ class AblationScreen(QueryDialog[HeadAblation]):
         self.query_one(Paragraphs).show_paragraphs(paragraphs)
 
     def _done(self, ablation: HeadAblation) -> None:
-        self.ablation, self._positions = ablation, ablation.positions
+        self.ablation = self._shown = ablation
+        self._positions = ablation.positions
+        self._show_ablation(ablation)
+        self.query_one(AblatedRows).show_prompts(ablation.prompts)
+
+    def _show_ablation(self, ablation: HeadAblation) -> None:
         text = "full windows" if ablation.context == "full" else "trimmed prompts"
+        marked = " [marked]" if ablation.marked in self._selection.ablations else ""
         self._show(
             Paragraph(
-                f"{ablation.method}: {_WHAT[ablation.method]}, {_WHERE[ablation.positions]}, {text}", "strong"
+                f"{ablation.method}: {_WHAT[ablation.method]}, {_WHERE[ablation.positions]}, {text}{marked}",
+                "strong",
             ),
             *ablation_paragraphs(ablation),
             Paragraph("direct: by itself; total: with all that follows; * active", "dim"),
         )
-        self.query_one(AblatedRows).show_prompts(ablation.prompts)
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
         self._show(Paragraph(visible(message), "error"), Paragraph(visible(hint), "dim"))
+
+    def action_mark(self) -> None:
+        """The one that is shown; while there is none, there is nothing to mark."""
+        if self._shown is not None:
+            self._selection = self._toggle(self._shown.marked)
+            self._show_ablation(self._shown)
 
     def action_method(self) -> None:
         self._method = _NEXT_METHOD[self._method]

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui_lookups.results import SelectedHead, SelectedNeuron, Selection
+from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, Selection
 from tui_lookups.tui import basket
 from tui_lookups.tui.key_labels import key_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
@@ -49,7 +49,7 @@ class BasketRows(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         kind, text = describe(self.items[index])
-        return [Segment(f" {kind:<8}", self.palette.dim), Segment(fit(text, width - 9), self.palette.plain)]
+        return [Segment(f" {kind:<9}", self.palette.dim), Segment(fit(text, width - 10), self.palette.plain)]
 
 
 def describe(item: Item) -> tuple[str, str]:
@@ -61,6 +61,10 @@ def describe(item: Item) -> tuple[str, str]:
         where = "over all prompts" if item.prompt_id is None else f"on corpus prompt {item.prompt_id}"
         where += ", trimmed" if item.context == "trimmed" else ""
         return "head", f"{item.head} of {item.neuron} {where}"
+    if isinstance(item, SelectedAblation):
+        where = "at the peak" if item.positions == "peak" else "at all positions"
+        where += ", trimmed" if item.context == "trimmed" else ""
+        return "ablation", f"{item.neuron} without {item.head}, {item.method} {where}"
     return "prompt", f"corpus prompt {item.prompt_id} of {item.neuron}"
 
 

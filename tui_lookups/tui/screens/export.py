@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from textual import on
 from textual.widgets import Input
 
+from tui_lookups.errors import ExportError
 from tui_lookups.tui.screens.path_dialog import PathDialog
 from tui_lookups.tui.text_layout import fit_middle
 from tui_lookups.visible import SPACE, visible
@@ -44,6 +45,13 @@ class ExportScreen(PathDialog[str]):
         self._replace = None
 
     def submit(self, path: Path) -> None:
+        from tui_lookups.storage.export import check_name
+
+        try:
+            check_name(path)
+        except ExportError as error:
+            self.say(str(error))
+            return
         if path.exists() and path != self._replace:
             self._replace = path
             self.say("That file exists. Press enter again to replace it, or type another name.")

@@ -13,8 +13,15 @@ from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
-    from tui_lookups.results import Explanation, HeadAblation
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        AblationMethod,
+        AblationPositions,
+        Explanation,
+        HeadAblation,
+        SelectedAblation,
+        Selection,
+    )
     from tui_lookups.tui.head_explanations import Pair
 
 
@@ -38,6 +45,8 @@ class HeadPart(WalkBase):
                 f"Open a neuron first ({self.key('neurons.open')}), then a head"
                 f" ({self.key('walk.heads-pane')})."
             )
+        elif not self.shows_heads:  # the chosen one may be of another neuron than the cursor is on
+            self.say(f"Choose a head first: {self.key('walk.heads-pane')} shows those behind {walk.neuron}.")
         elif walk.heads is None and walk.overview is None and self._heads_are_coming:
             self.say("The heads are still being worked out.")
         elif walk.head is None or (known := walk.heads or walk.overview) is None:
@@ -69,16 +78,33 @@ class HeadPart(WalkBase):
         chosen = self._chosen()
         if chosen is None:
             return
+        neuron, head = chosen
+        known = self.explanations.last_ablation(neuron, head)
+        method = "zero" if known is None else known.method
+        self._ablate(neuron, head, method, None if known is None else known.positions)
+
+    def open_ablation(self, marked: SelectedAblation) -> None:
+        """Show a marked ablation, of the texts that the walk is on."""
+        self._ablate(marked.neuron, marked.head, marked.method, marked.positions)
+
+    def _ablate(
+        self, neuron: NeuronId, head: HeadId, method: AblationMethod, positions: AblationPositions | None
+    ) -> None:
+        from tui_lookups.tui import basket
         from tui_lookups.tui.screens.ablation import AblationScreen
 
-        neuron, head = chosen
+        def toggle(marked: SelectedAblation) -> Selection:
+            self.owner.selection = basket.toggle(self.owner.selection, marked)
+            return self.owner.selection
 
         def closed(ablation: HeadAblation | None) -> None:
             if ablation is not None:
                 self.explanations.keep_ablation(ablation)
 
-        known = self.explanations.last_ablation(neuron, head)
-        self.app.push_screen(AblationScreen(self.explorer, neuron, head, self.walk.trimmed, known), closed)
+        screen = AblationScreen(
+            self.explorer, neuron, head, self.walk.trimmed, method, positions, self.owner.selection, toggle
+        )
+        self.app.push_screen(screen, closed)
 
     def action_explain(self) -> None:
         chosen = self._chosen_for_request()

@@ -31,6 +31,8 @@ _KNOWN = (
     ("demo", "the small GPT-2 inside this package"),
     ("smollm2", "135M parameters, fetched once (93 MB)"),
 )
+_PACKAGED = "demo"
+"""The corpus that is always there."""
 
 
 class Choice(NamedTuple):
@@ -86,6 +88,10 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
         rows += [
             (f"Open {name}", note, Choice("open", name, corpus)) for name, note in _KNOWN if name != model
         ]
+        if self._problem and corpus != _PACKAGED:
+            rows.append(
+                ("Take the packaged passages", f"{model} on {_PACKAGED}", Choice("open", model, _PACKAGED))
+            )
         rows += [("Quit", "", Choice("quit"))] if self._problem else []
         with Vertical(classes="dialog") as dialog:
             failed = bool(self._problem)

@@ -74,7 +74,9 @@ class OtherScreensPart(WalkBase):
         # Before anything is scanned, maximum and minimum are infinite.
         known = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
         text = "" if last is None else last.text
-        self._playground = PlaygroundScreen(self.explorer, neuron, text, pinned, known_maximum=known)
+        self._playground = PlaygroundScreen(
+            self.explorer, neuron, text, pinned, known_maximum=known, sign=self.owner.options.sign
+        )
         self.app.push_screen(self._playground)
 
     def action_explained(self) -> None:
@@ -95,6 +97,11 @@ class OtherScreensPart(WalkBase):
             place = Place(item.token or token, item.neuron, pane="prompts")
         elif isinstance(item, results.SelectedPrompt):
             place = Place(token, item.neuron, item.prompt_id, pane="prompts")
+        elif isinstance(item, results.SelectedAblation):
+            self.walk.take_context(trimmed=item.context == "trimmed")
+            self.open_place(Place(token, item.neuron, head=item.head, pane="detail"))
+            self.open_ablation(item)
+            return
         else:
             if self.walk.over_all != (item.prompt_id is None):
                 self.walk.toggle_over_all()

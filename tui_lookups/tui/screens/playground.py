@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import Activations, HeadAttributions
+    from tui_lookups.results import Activations, HeadAttributions, SignSetting
     from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _TYPING_SECONDS = 0.3
@@ -120,9 +120,13 @@ class PlaygroundScreen(QueryScreen[None]):
         pinned: tuple[Activations, ...] = (),
         *,
         known_maximum: float = 0.0,
+        sign: SignSetting = "auto",
     ) -> None:
-        """`known_maximum`: the neuron's largest |activation| in the corpus so far; 0 where unknown."""
+        """`known_maximum`: the neuron's largest |activation| in the corpus so far; 0 where unknown. `sign`:
+        the setting, by which the peak of a text is chosen: here, and by the explorer for the heads.
+        """
         super().__init__(explorer)
+        self._sign: SignSetting = sign
         self._known_maximum = known_maximum
         self.neuron = neuron
         self.text = text
@@ -137,7 +141,7 @@ class PlaygroundScreen(QueryScreen[None]):
         yield TextInput(
             self.text, placeholder="type any text", id="text", compact=True, select_on_focus=False
         )
-        yield VariantList(id="variants")
+        yield VariantList(sign=self._sign, id="variants")
         yield PackedText(id="playground-silent", bold_first=True)
         with Horizontal(id="playground-heads"):
             with Vertical(id="playground-grid"):
@@ -330,7 +334,7 @@ class PlaygroundScreen(QueryScreen[None]):
 
     def _silent(self) -> tuple[str, ...]:
         """What is said of a text that does not fire the neuron, or hardly does; nothing of one that does."""
-        return () if self.current is None else silence(self.current, self._known_maximum)
+        return () if self.current is None else silence(self.current, self._known_maximum, self._sign)
 
     def _least_shaded(self) -> float:
         """Where nothing fires, the largest of the small shares must not look like what drives the neuron."""

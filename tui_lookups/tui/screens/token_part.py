@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, cast
 from textual import on
 from textual.widgets import Input
 
+from tui_lookups.ids import HeadId
 from tui_lookups.tui.history import Place
 from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.ids import NeuronId
     from tui_lookups.results import ModelInfo
     from tui_lookups.tui.candidates import Candidate, Candidates
     from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
@@ -130,20 +131,24 @@ class TokenPart(WalkBase):
             self.say(f"{name} #{twin.id} is another token: {key} chooses.")
 
     def _without_missing(self, found: Candidates) -> Candidates:
-        """Neurons that the model does not have are no choice, but a reason."""
+        """Neurons and heads that the model does not have are no choice, but a reason."""
         for row in found.rows[: found.exact]:
-            why = "" if row.neuron is None else self.missing(row.neuron)
-            if why:
+            named = row.neuron or row.head
+            if named is not None and (why := self.missing(named)):
                 rows = tuple(other for other in found.rows if other is not row)
                 return found._replace(rows=rows, exact=found.exact - 1, note=why)
         return found
 
-    def missing(self, neuron: NeuronId) -> str:
-        """Why a neuron cannot be opened; empty where it can, or where the model is not known yet."""
+    def missing(self, named: NeuronId | HeadId) -> str:
+        """Why a neuron or head cannot be opened; empty where it can, or the model is not known yet."""
         model = self.explorer.status().model
-        if model is None or (neuron.layer < model.n_layers and neuron.index < model.d_mlp):
+        if model is None:
             return ""
-        return f"{neuron} does not exist: the model has {model.n_layers} layers of {model.d_mlp} neurons."
+        a_head = isinstance(named, HeadId)
+        size, what = (model.n_heads, "heads") if a_head else (model.d_mlp, "neurons")
+        if named.layer < model.n_layers and named.index < size:
+            return ""
+        return f"{named} does not exist: the model has {model.n_layers} layers of {size} {what}."
 
     def open_named(self, neuron: NeuronId) -> None:
         """Open a neuron that was typed by name; says why where there is none."""
@@ -162,10 +167,8 @@ class TokenPart(WalkBase):
         if walk.neuron is None:
             enter = self.key("neurons.open")
             self.say(f"Open a neuron first ({enter} on one, or type its name): heads are behind one.")
-        elif model is not None and (head.layer >= model.n_layers or head.index >= model.n_heads):
-            self.say(
-                f"{head} does not exist: the model has {model.n_layers} layers of {model.n_heads} heads."
-            )
+        elif missing := self.missing(head):
+            self.say(missing)
         elif model is not None and (why := self._why_no_head(model, head)):
             self.say(why)
         else:

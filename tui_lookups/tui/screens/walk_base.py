@@ -11,8 +11,8 @@ from tui_lookups.tui.widgets.hints import Hints
 if TYPE_CHECKING:
     from textual.reactive import reactive
 
-    from tui_lookups.ids import NeuronId
-    from tui_lookups.results import Token
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import SelectedAblation, Token
     from tui_lookups.tui.app import LookupsApp
     from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.head_explanations import HeadExplanations
@@ -107,6 +107,10 @@ class WalkBase(Part):
         """Where the person is."""
         raise NotImplementedError
 
+    def open_ablation(self, marked: SelectedAblation) -> None:
+        """Show a marked ablation."""
+        raise NotImplementedError
+
     def open_place(self, place: Place) -> None:
         """Go to a token, its neuron and what is under it, as one step."""
         raise NotImplementedError
@@ -115,8 +119,8 @@ class WalkBase(Part):
         """Rank a token's neurons and go there."""
         raise NotImplementedError
 
-    def missing(self, neuron: NeuronId) -> str:
-        """Why a neuron cannot be opened, or nothing."""
+    def missing(self, named: NeuronId | HeadId) -> str:
+        """Why a neuron or head cannot be opened, or nothing."""
         raise NotImplementedError
 
     def open_named(self, neuron: NeuronId) -> None:

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from textual.geometry import Size
 from textual.strip import Strip
 
+from tui_lookups.results.firing import firing_sign, peak_position
 from tui_lookups.tui.head_rows import plain
 from tui_lookups.tui.shading import level
 from tui_lookups.tui.text_layout import fit
@@ -21,7 +22,7 @@ from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.results import Activations
+    from tui_lookups.results import Activations, SignSetting
 
 _FIGURE = 6
 _INDENT = 2
@@ -30,8 +31,10 @@ _INDENT = 2
 class VariantList(Canvas):
     """The text that is typed, then the pinned ones."""
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, sign: SignSetting = "auto", id: str | None = None) -> None:
+        """`sign`: the setting, by which a text's peak is chosen."""
         super().__init__(id=id)
+        self._sign: SignSetting = sign
         self.variants: tuple[Activations, ...] = ()
         self.typed = False
         self.empty = ""
@@ -70,8 +73,9 @@ class VariantList(Canvas):
 
     def _variant(self, name: str, variant: Activations, width: int, top: float) -> list[list[Segment]]:
         palette, values = self.palette, variant.activations
-        peak = peak_position(variant)
-        best = f"  max {plain(values[peak])} at {peak} {visible_token(variant.tokens[peak].text)}"
+        counts = firing_sign(self._sign, gated=variant.provenance.model.gated)
+        peak = peak_position(values, counts)
+        best = f"  peak {plain(values[peak])} at {peak} {visible_token(variant.tokens[peak].text)}"
         lines = [
             [Segment(fit(name, 10), palette.strong), Segment(fit(best, max(0, width - 10)), palette.heading)]
         ]
@@ -105,9 +109,3 @@ class VariantList(Canvas):
     def on_resize(self) -> None:
         super().on_resize()
         self._measure()
-
-
-def peak_position(variant: Activations) -> int:
-    """Where the activation is largest; begin-of-text counts only when there is nothing else."""
-    values = variant.activations
-    return max(range(min(1, len(values) - 1), len(values)), key=lambda position: values[position])
