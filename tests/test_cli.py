@@ -454,6 +454,15 @@ def test_export_into_a_missing_folder_fails_at_once(shell: Shell, tmp_path: Path
     assert shell.explorer is None
 
 
+def test_export_under_another_formats_name_fails_at_once(shell: Shell, tmp_path: Path) -> None:
+    status, out, err = shell("export", "4.19", "-o", str(tmp_path / "out.csv"))
+    assert (status, out) == (1, "")
+    assert "out.csv" in err
+    assert ".json" in err
+    assert not (tmp_path / "out.csv").exists()
+    assert shell.explorer is None
+
+
 # --- config ---
 
 

@@ -17,6 +17,7 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     NeuronPrompts,
+    SelectedAblation,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
@@ -230,6 +231,7 @@ def test_a_selection_is_exported_and_opened_again(explorer: Explorer, tmp_path: 
         (SelectedNeuron(neuron, ranking.token),),
         (SelectedPrompt(neuron, prompt.prompt_id),),
         (SelectedHead(neuron, HeadId(4, 4), prompt.prompt_id), SelectedHead(neuron, HeadId(4, 4))),
+        (SelectedAblation(neuron, HeadId(4, 4), "mean", "all", "trimmed"),),
     )
     path = explorer.export(selection, tmp_path / "out.json")
     document = explorer.open_export(path)
@@ -240,6 +242,8 @@ def test_a_selection_is_exported_and_opened_again(explorer: Explorer, tmp_path: 
     assert document.heads[0].attributions is not None
     assert document.heads[0].attributions.source_head == HeadId(4, 4)
     assert document.heads[1].mean is not None
+    (ablation,) = document.ablations
+    assert ablation == explorer.ablate(neuron, HeadId(4, 4), method="mean", positions="all", trimmed=True)
 
 
 def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
@@ -290,6 +294,8 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
 def test_an_empty_selection_is_not_exported(explorer: Explorer, tmp_path: Path) -> None:
     with pytest.raises(LookupsError, match="Nothing is selected"):
         explorer.export(Selection(), tmp_path / "out.json")
+    with pytest.raises(LookupsError, match="JSON document"):
+        explorer.export(Selection(), tmp_path / "out.csv")
     assert not (tmp_path / "out.json").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.filter import ANSIToTruecolor
+from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, MODEL, CannedExplorer
 from tests.tui.driving import (
@@ -321,6 +322,19 @@ async def test_the_basket_lists_removes_and_opens_again(tmp_path: Path) -> None:
         app.screen.query_one("#path").value = str(target)  # type: ignore[attr-defined]
         await press(pilot, "enter")
         assert app.selection == kept
+
+
+async def test_an_export_under_another_formats_name_is_refused(tmp_path: Path) -> None:
+    explorer = CannedExplorer()
+    (tmp_path / "a.csv").write_text("mine")
+    async with running(explorer) as (app, pilot):
+        await press(pilot, "space", "x")
+        app.screen.query_one("#path", Input).value = str(tmp_path / "a.csv")
+        await press(pilot, "enter", "enter")
+        said = app.screen.query_one("#problem", WrappedText).text
+        assert "JSON document" in said
+        assert ".json" in said
+        assert not explorer.written
 
 
 async def test_a_failed_export_keeps_the_dialog_and_the_basket(tmp_path: Path) -> None:

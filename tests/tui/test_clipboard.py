@@ -47,14 +47,14 @@ async def test_in_tmux_what_is_copied_is_in_its_buffer(tmux: Tmux) -> None:
         text = app.clipboard
         assert tmux("show-buffer") == text
         assert hints(app) == (
-            f"Copied {len(text):,} characters to tmux's buffer, and to the clipboard if tmux passes it on."
+            f"Copied {len(text):,} characters to tmux, and to the clipboard if tmux passes them on."
         )
-        assert len(hints(app)) <= SMALL[0]
+        assert len(hints(app)) <= SMALL[0] - 2
 
 
 async def test_tmux_takes_what_is_too_long_for_a_terminal_and_hostile_text_as_it_is(tmux: Tmux) -> None:
     text = "\x1b]52;c;cm0=\x07 é \n" + "x" * MAX_BASE64
-    assert "tmux's buffer" in await load_tmux_buffer(text)
+    assert await load_tmux_buffer(text)
     assert tmux("show-buffer") == text
 
 

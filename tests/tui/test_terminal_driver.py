@@ -92,8 +92,8 @@ def shows(session: Session, key: bytes, expected: bytes) -> None:
     settle(session)
 
 
-def settle(session: Session) -> bytes:
-    return session.read(None, quiet=0.4)
+def settle(session: Session, quiet: float = 0.4) -> bytes:
+    return session.read(None, quiet=quiet)
 
 
 def test_whatever_a_terminal_sends_the_app_goes_on(session: Session) -> None:
@@ -102,12 +102,12 @@ def test_whatever_a_terminal_sends_the_app_goes_on(session: Session) -> None:
     session.write("€".encode()[:2])
     shows(session, b"b", b"Nothing is marked")
     session.write(b"t\x15")  # the line is empty then
-    settle(session)
+    settle(session, 1.0)
     for reply in REPLIES.values():
         session.write(reply)
     assert settle(session) == b"", "nothing is typed"
     session.write(b"\x1b")
-    settle(session)
+    settle(session, 1.0)
     for reply in REPLIES.values():
         session.write(reply)
     assert settle(session) == b"", "nothing is a key"
@@ -137,6 +137,20 @@ def test_a_stopped_app_takes_the_terminal_again_and_gives_it_back(session: Sessi
         settle(session)
     shows(session, b"b", b"Nothing is marked")
     leave(session)
+
+
+def test_a_defect_in_reading_the_terminal_is_a_failure() -> None:
+    defect = """
+from tui_lookups.tui import terminal_driver
+def broken(sequence):
+    raise RuntimeError("a defect")
+terminal_driver.is_useful = broken
+"""
+    session = Session(script=defect + SCRIPT)
+    session.read(b"because")
+    session.write(b"\x1b[A")
+    assert session.ended() == 1
+    assert b"a defect" in session.written
 
 
 def test_a_warning_of_a_batch_system_keeps_what_there_is(session: Session) -> None:

@@ -50,7 +50,7 @@ class ScanSession:
         self._index: ScanIndex | None = None
         self._scan: ScanLedger | None = None  # its steps run on the model thread only
         self._ended = threading.Event()
-        self._checkpoint_wanted = threading.Event()
+        self._checkpoint_wanted = False  # no Event: a signal's handler sets it, and must take no lock
         self._error: LookupsError | None = None
         self._key: str | None = None
         self._watching = False
@@ -252,8 +252,8 @@ class ScanSession:
         if scan is None:
             return False
         try:
-            if self._checkpoint_wanted.is_set():
-                self._checkpoint_wanted.clear()
+            if self._checkpoint_wanted:
+                self._checkpoint_wanted = False
                 scan.checkpoint()
             more = scan.step(poll)
         except CacheError as error:
@@ -327,7 +327,7 @@ class ScanSession:
 
     def request_checkpoint(self) -> None:
         """Have a running scan write what it has after the batch under way. At once, from any thread."""
-        self._checkpoint_wanted.set()
+        self._checkpoint_wanted = True
 
     def checkpoint(self) -> None:
         """Write what the running scan has. Call on the model thread."""

@@ -60,8 +60,8 @@ def check_name(path: Path) -> None:
     """Raise ExportError for a name that promises another format than JSON, such as out.csv."""
     if path.suffix.casefold() not in ("", ".json"):
         raise ExportError(
-            f"An export is a JSON document, which {path.name} does not sound like.",
-            "Name a file that ends in .json; other formats are not written yet.",
+            f"An export is a JSON document, but {path.name} names another format.",
+            "Name a file that ends in .json: other formats come later.",
         )
 
 

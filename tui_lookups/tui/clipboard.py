@@ -21,10 +21,9 @@ _TMUX_SECONDS = 3.0
 
 async def load_tmux_buffer(text: str) -> str:
     """Put `text` in tmux's buffer; returns where it went, in words, or nothing where tmux did not take it."""
-    where = "to tmux's buffer"
     if await _tmux_takes(text, "-w"):
-        return f"{where}, and to the clipboard if tmux passes it on"
-    return where if await _tmux_takes(text) else ""
+        return "to tmux, and to the clipboard if tmux passes them on"
+    return "to tmux's buffer" if await _tmux_takes(text) else ""
 
 
 async def _tmux_takes(text: str, *flags: str) -> bool:

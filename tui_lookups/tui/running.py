@@ -30,6 +30,7 @@ from textual.binding import Binding, BindingType
 from tui_lookups.tui.app import LookupsApp
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.driver import Driver
 
     from tui_lookups.tui.explorer_protocol import ExplorerLike
@@ -49,7 +50,7 @@ def run(explorer: ExplorerLike, token: str | None, options: Options | None, open
         lost = app.explorer.close()  # the person may have opened another
     for sentence in filter(None, (app.farewell, lost)):
         print(sentence, file=sys.stderr)
-    return app.return_code or 0
+    return app.return_code or int(app.panicked)
 
 
 class SignalledApp(LookupsApp):
@@ -77,6 +78,13 @@ class SignalledApp(LookupsApp):
 
     farewell = ""
     """What could not be done on the way out: said once the terminal is given back."""
+
+    panicked = False
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """What ends by a defect has failed: for one outside of its own queue Textual's status is 0."""
+        self.panicked = True
+        super().panic(*renderables)
 
     async def _on_signal(self, number: int) -> None:
         said = (self.walk_screen.save_session(), self.explorer.close())

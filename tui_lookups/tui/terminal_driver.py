@@ -89,7 +89,6 @@ class TerminalDriver(LinuxDriver):
             if kind == "keys":
                 self._send(parser.feed(text))
             elif kind == "escape":
-                self._send(parser.tick())
                 self.process_message(events.Key("escape", "\x1b"))
             else:
                 self.process_message(events.Paste(text))
