@@ -92,6 +92,8 @@ def test_settings_are_frozen() -> None:
         ("LOOKUPS_CHECKPOINT_SECONDS", "0.5", "checkpoint_seconds", 0.5),
         ("LOOKUPS_DEVICE", "cuda:1", "device", "cuda:1"),
         ("LOOKUPS_TOKEN_BUDGET", "2M", "token_budget", 2_000_000),
+        ("LOOKUPS_TEXT_FIELD", "messages", "text_field", "messages"),
+        ("LOOKUPS_TEXT_FIELD", "auto", "text_field", None),
         ("LOOKUPS_TOKEN_BUDGET", "none", "token_budget", None),
         ("LOOKUPS_BASE_URL", "http://127.0.0.1:8000/v1", "base_url", "http://127.0.0.1:8000/v1"),
         ("LOOKUPS_BASE_URL", "auto", "base_url", None),

@@ -129,6 +129,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             none="auto",
         ),
     ] = None
+    text_field: Annotated[
+        Text | None,
+        text(
+            "Field of the corpus' records that holds the texts; auto is text.",
+            "auto, or a field's name, with dots into nested objects",
+            none="auto",
+        ),
+    ] = None
     top: Annotated[From1, number("Prompts kept per neuron.", "a number from 1")] = 20
     batch_tokens: Annotated[
         From1 | None,

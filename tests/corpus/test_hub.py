@@ -16,6 +16,7 @@ from tui_lookups.corpus import hub
 from tui_lookups.corpus.corpus import build_corpus
 from tui_lookups.corpus.hub import HubName, HubSource, parse_hub, stream_texts
 from tui_lookups.corpus.readers import open_source
+from tui_lookups.corpus.records import Records
 from tui_lookups.errors import CorpusError
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -202,9 +203,9 @@ def test_a_hub_corpus_is_cut_tokenised_once_and_found_offline(
     at(monkeypatch, COMMIT)
     asked: list[str | None] = []
 
-    def stream(name: str, first: str, second: str, revision: str | None):
+    def stream(name: str, first: str, second: str, revision: str | None, records: Records):
         asked.append(revision)
-        return stream_texts(str(repo), first, second, None)
+        return stream_texts(str(repo), first, second, None, records)
 
     monkeypatch.setattr(hub, "stream_texts", stream)
     store = Store()

@@ -119,11 +119,9 @@ def test_a_long_text_in_jsonl_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         (b"{", "line 3"),
         (b"one", "not JSON"),
-        (b"{}", "no field `text`"),
-        (b'{"text": 7}', "no field `text`"),
-        (b'{"text": null}', "no field `text`"),
-        (b'["text"]', "no field `text`"),
-        (b'"text"', "no field `text`"),
+        (b'["text"]', "no JSON object"),
+        (b'"text"', "no JSON object"),
+        (b"null", "no JSON object"),
         (b'{"text": "\\ud800"}', "surrogate"),
         (b'{"text": ' + b"[" * 100_000, "not JSON"),
         (b'{"n": ' + b"1" * 5000 + b', "text": "a"}', "not JSON"),
@@ -177,6 +175,38 @@ def test_binary_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert "iconv -f UTF-16" in caught.value.hint
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The harbour was quiet, and the boats lay still.\n" * 200,
+        "\u0413\u0430\u0432\u0430\u043d\u044c \u0431\u044b\u043b\u0430 \u0442\u0438\u0445\u0430.\r\n",
+        "\u6e2f\u53e3\u5f88\u5b89\u9759\u3002\n\u8239\u4e0d\u52a8\u3002\n",
+        "boats \U0001f6a2\U0001f6a2 " * 511,
+    ],
+)
+@pytest.mark.parametrize("marked", [True, False])
+def test_utf16_and_utf32_are_named_with_what_converts_them(
+    tmp_path: Path, encoding: str, text: str, marked: bool
+) -> None:
+    path = write(tmp_path / "a.txt", ("\ufeff" * marked + text).encode(encoding))
+    with pytest.raises(CorpusError) as caught:
+        texts(path)
+    name = encoding.upper()[:6] if marked else encoding.upper()[:6] + encoding.upper()[-2:]
+    assert f"{name} text" in caught.value.message
+    assert f"iconv -f {name} -t UTF-8" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "data", [b"PK\x03\x04\x14\0\0\0\x08\0", "caf\u00e9 \u00e0\n".encode("latin-1"), b"a\0b"]
+)
+def test_what_gives_no_encoding_away_is_not_given_one(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(CorpusError) as caught:
+        texts(write(tmp_path / "a.txt", data))
+    assert "UTF-16" not in caught.value.message
+    assert "iconv -f LATIN1" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 @pytest.mark.parametrize("data", [b"", b"\n \n\t\r\n", b"\xef\xbb\xbf"])
 def test_a_corpus_without_text_is_empty(tmp_path: Path, name: str, data: bytes) -> None:
@@ -199,7 +229,28 @@ def test_a_folder_is_read_in_order_and_says_what_it_left_out(tmp_path: Path) -> 
     assert [document.text for document in source.documents()] == ["a", "b1", "c"]
     assert [document.number for document in source.documents()] == [0, 1, 2]
     assert source.note.startswith("4 other files")
+    assert source.note.endswith("links to nothing among them: broken.txt.")
     assert source.name == tmp_path.name
+
+
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    corpus, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    (corpus / "b").mkdir(parents=True)
+    (elsewhere / "deep").mkdir(parents=True)
+    write(corpus / "b" / "1.txt", b"in the folder")
+    write(elsewhere / "2.txt", b"linked")
+    write(elsewhere / "deep" / "3.txt", b"below a link")
+    (corpus / "a").symlink_to(corpus / "b")
+    (corpus / "c").symlink_to(elsewhere)
+    (corpus / "d").symlink_to(elsewhere / "deep")
+    (corpus / "up").symlink_to(corpus)
+    (elsewhere / "back").symlink_to(corpus)
+    (elsewhere / "deep" / "loop").symlink_to(elsewhere)
+    source = open_source(str(corpus))
+    assert [document.text for document in source.documents()] == ["in the folder", "linked", "below a link"]
+    before = source.fingerprint()
+    (elsewhere / "2.txt").write_bytes(b"changed")
+    assert open_source(str(corpus)).fingerprint() != before
 
 
 def test_what_is_no_corpus_is_refused_with_what_is_allowed(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
-"""What the cache could not keep is said in the app, once."""
+"""What the cache could not keep, and what of the corpus was left out, is said in the app, once."""
 
 from __future__ import annotations
 
-from tests.tui.canned import CannedExplorer
+from dataclasses import replace
+
+from tests.tui.canned import CORPUS, CannedExplorer
 from tests.tui.driving import hints, running, settle
+from tui_lookups.results import Status
 from tui_lookups.tui.problems import Problems
 
 
@@ -29,3 +32,14 @@ async def test_the_app_says_what_was_not_kept() -> None:
         app.say("Something else.")
         await pilot.pause(0.4)
         assert hints(app) == "Something else."
+
+
+async def test_the_app_says_what_of_the_corpus_was_left_out() -> None:
+    class LeavesOut(CannedExplorer):
+        def status(self) -> Status:
+            return replace(super().status(), corpus=replace(CORPUS, left_out=3))
+
+    async with running(LeavesOut()) as (app, pilot):
+        await pilot.pause(0.4)
+        await settle(pilot)
+        assert hints(app) == "3 records without a text were left out."

@@ -47,7 +47,7 @@ def examine(explorer: Explorer, *, model: bool = True) -> Checkup:
     self_check = None
     if model:
         found, self_check = model_check(explorer)
-        findings += found
+        findings += [*found, *(corpus_check(explorer) if self_check else ())]
     return Checkup(tuple(findings), sum(f.state == "problem" for f in findings), self_check)
 
 
@@ -216,3 +216,20 @@ def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:
         Finding("model", "ok", f"{info.name}: {family}, {wiring}"),
         Finding("decomposition", "ok" if found.closes else "problem", closing),
     ], found
+
+
+def corpus_check(explorer: Explorer) -> Iterator[Finding]:
+    """Read and tokenise the corpus, if that was not done before, and say what of it was left out."""
+    try:
+        info = explorer.corpus_info()
+    except LookupsError as error:
+        yield Finding("corpus", "problem", error.message, error.hint)
+        return
+    counted = f"{info.documents:,} documents, {info.prompts:,} prompts, {info.tokens:,} tokens"
+    yield Finding("corpus", "ok", f"{info.name}: {counted}")
+    if info.other_files:
+        yield Finding("corpus", "note", info.other_files)
+    if info.left_out is None:
+        yield Finding(
+            "corpus", "note", "an earlier version tokenised it, and counted no records without a text"
+        )

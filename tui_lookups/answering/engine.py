@@ -31,6 +31,7 @@ from tui_lookups.storage.files import FingerprintMemory
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
+    from tui_lookups.corpus.records import TextField
     from tui_lookups.model.lookup_model import LookupModel
 
 T = TypeVar("T")
@@ -157,9 +158,12 @@ class Engine:
         from tui_lookups.corpus.corpus import build_corpus
         from tui_lookups.corpus.readers import open_source
 
-        source = open_source(self.settings.corpus, offline=self.settings.offline, revisions=self.cache)
-        if source.note:
-            _log.info("%s", source.note)
+        source = open_source(
+            self.settings.corpus,
+            offline=self.settings.offline,
+            revisions=self.cache,
+            field=self._text_field(vocabulary),
+        )
         self.say(f"tokenising {source.name}")
         self.tokenising = True
         try:
@@ -178,6 +182,18 @@ class Engine:
             )
         finally:
             self.tokenising = False
+
+    def _text_field(self, vocabulary: Vocabulary) -> TextField | None:
+        """The field that was named for the texts; the model's template writes conversations in it."""
+        from tui_lookups.corpus.records import TextField
+        from tui_lookups.model.chat import chat_renderer, template_digest
+
+        name = self.settings.text_field
+        if name is None:
+            return None
+        local = self.local()
+        begin = "" if vocabulary.bos is None else vocabulary.bos.text
+        return TextField(name, chat_renderer(local.folder, local.name, begin), template_digest(local.folder))
 
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""

@@ -138,6 +138,7 @@ def settings_for(
         "raw_weights": provenance.basis == "raw",
         "dtype": provenance.dtype,
         "window": 256 if provenance.corpus is None else provenance.corpus.window,
+        "text_field": (provenance.corpus.text_field if provenance.corpus else "") or base.text_field,
         **{
             name: named[name]
             for name in ("top", "preset", "activity_rule", *_ASSUMED)

@@ -29,7 +29,8 @@ from tui_lookups.storage.codec import to_plain
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
 
-_PLACES = ("name", "source")  # where a model or corpus lies, and what it is called there, is no figure
+# Where a model or corpus lies, what it is called there and what else lies there is no figure.
+_PLACES = ("name", "source", "left_out", "other_files")
 _NOT_ASKED = (
     "What a language model wrote is not asked for again, and this cache does not hold it. "
     "Head, source and the number of prompts were recomputed."

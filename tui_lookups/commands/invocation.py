@@ -218,6 +218,7 @@ def common_flags() -> list[click.Option]:
             help="demo, a .txt, .jsonl (also .gz, .zst) or .parquet file, a folder, or hub:OWNER/NAME.",
         ),
         _flag("--max-documents", type=int, metavar="N", help="Most documents taken of the corpus."),
+        _flag("--text-field", metavar="NAME", help="Field of the corpus' records that holds the texts."),
         _flag("--device", metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
         _flag("--device-map", type=_choice(DeviceMap), help="Spread a large model over all GPUs."),
         _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),

@@ -177,6 +177,8 @@ def _(result: NeuronTokens) -> RenderableType:
 def _(result: ScanSummary) -> RenderableType:
     earlier = result.extended_from
     taken_over = [("taken over", f"{earlier:,} prompts of an earlier corpus")] if earlier else []
+    corpus = result.provenance.corpus
+    omitted = [("corpus", sentence) for sentence in (corpus.omissions if corpus else ())]
     work = [
         ("seconds", f"{result.seconds:.1f}"),
         ("tokens per second", f"{result.tokens_per_second:,.0f}"),
@@ -191,6 +193,7 @@ def _(result: ScanSummary) -> RenderableType:
             ("neurons", f"{result.neurons:,}"),
             *work,
             *taken_over,
+            *omitted,
             ("index", result.index_path),
         ]
     )

@@ -7,8 +7,8 @@
    scores). The same text is always in the same part, also when the corpus grows or holds it twice.
 4. Token ids, window offsets, document numbers and parts are appended to array files batch by batch, so
    memory is flat in the length of the corpus, and committed at the end as a whole.
-5. The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window, begin-of-text and
-   the most documents taken.
+5. The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window, begin-of-text, the
+   most documents taken, and the field of its records that was named for the texts.
 6. The content digest (digest.py) is of the windows themselves. A corpus that begins with all windows of
    another one is recognised by it, whatever file they came from, and scanned from there on.
 """
@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.corpus.digest import WindowDigest
+from tui_lookups.corpus.records import TextField
 from tui_lookups.corpus.source import Document, Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
 from tui_lookups.results import CorpusInfo
@@ -153,15 +154,23 @@ class Corpus:
 
 
 def corpus_fingerprint(
-    source: str, tokenizer: str, window: int, bos_id: int | None, limit: int | None = None
+    source: str,
+    tokenizer: str,
+    window: int,
+    bos_id: int | None,
+    limit: int | None = None,
+    field: TextField | None = None,
 ) -> str:
     """SHA-256 (hex) of everything the windows depend on.
 
-    That is texts, tokenizer, window, begin-of-text, the most documents taken (None: all), and the format.
+    That is texts, tokenizer, window, begin-of-text, the most documents taken (None: all), the field of the
+    records that was named, and the format.
     """
     text = f"corpus {FORMAT_VERSION}\n{source}\n{tokenizer}\n{window}\n{bos_id}\n"
     if limit is not None:
         text += f"first {limit}\n"
+    if field is not None:
+        text += field.key
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -196,11 +205,25 @@ def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus |
         }
         cut = bool(manifest.description.get("cut", False))
         content = None if (known := manifest.description.get("content")) is None else str(known)
+        # What an earlier version tokenised was not counted.
+        left_out = None if (known := manifest.description.get("left_out")) is None else int(known)
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{folder.path} does not hold a corpus.", "Remove that folder.") from error
     # Whoever sees the corpus named sees that there was more of it.
-    name = f"{source.name} (first {counts['documents']:,} documents)" if cut else source.name
-    return Corpus(CorpusInfo(name, source.source, fingerprint, **counts), folder, content)
+    less = [f"first {counts['documents']:,} documents"] if cut else []
+    less += [f"{left_out:,} record{'s' * (left_out != 1)} without text left out"] if left_out else []
+    name = f"{source.name} ({', '.join(less)})" if less else source.name
+    field = "" if source.records.field is None else source.records.field.name
+    info = CorpusInfo(
+        name,
+        source.source,
+        fingerprint,
+        **counts,
+        left_out=left_out,
+        text_field=field,
+        other_files=source.note,
+    )
+    return Corpus(info, folder, content)
 
 
 def build_corpus(
@@ -236,7 +259,9 @@ def build_corpus(
     if window < 2:
         raise ValueError("a window has at least two tokens")
     limit = source.limit if max_documents is None else max_documents
-    fingerprint = corpus_fingerprint(source.fingerprint(digest), tokenizer_fingerprint, window, bos_id, limit)
+    fingerprint = corpus_fingerprint(
+        source.fingerprint(digest), tokenizer_fingerprint, window, bos_id, limit, source.records.field
+    )
     folder = ArrayFolder(folder_root / fingerprint)
     while True:
         _stop_if_asked(should_stop)
@@ -302,14 +327,17 @@ def _write(
         digest.update(joined, lengths, np.array([parts[number] for number, _ in windows], dtype=np.uint8))
         if progress is not None:
             progress(BuildProgress(split.length, tokens.length, source.bytes_read, total_bytes))
+    taken = source.records.left_out  # of the records up to the last document that is taken
     cut = limit is not None and split.length == limit and next(texts, None) is not None
+    left_out = taken if cut else source.records.left_out
     if documents.length == 0:
         raise CorpusError(
             f"The corpus {source.source} is empty: no text in it has a token to look at.",
             "Name a file with longer texts, or `demo`.",
         )
     counts = {"documents": split.length, "prompts": documents.length, "tokens": tokens.length}
-    writer.commit({**counts, "window": window, "content": digest.hexdigest(), "cut": cut})
+    description = {**counts, "window": window, "content": digest.hexdigest(), "cut": cut}
+    writer.commit({**description, "left_out": left_out})
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui_lookups.corpus.source import Document, cut_text
+from tui_lookups.corpus.records import Records, TextField
+from tui_lookups.corpus.source import Document
 from tui_lookups.corpus.tables import text_column
 from tui_lookups.errors import CorpusError, first_line
 from tui_lookups.storage.files import BytesStore, file_digest
@@ -74,16 +75,28 @@ def parse_hub(spec: str) -> HubName:
 class HubSource:
     """A hub data set at one revision. See `Source`; `source` names the revision once it is known."""
 
-    def __init__(self, spec: str, *, offline: bool = False, revisions: BytesStore | None = None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        *,
+        offline: bool = False,
+        revisions: BytesStore | None = None,
+        field: TextField | None = None,
+    ) -> None:
         self.hub = parse_hub(spec)
         self.name = spec.removeprefix(PREFIX).partition("@")[0]
         self.source = spec
         self.note = ""
         self.limit: int | None = MOST_DOCUMENTS
-        self.bytes_read = 0
+        self.records = Records(field)
         self._offline = offline or _offline_by_environment()
         self._revisions = revisions
         self._revision: str | None = None
+
+    @property
+    def bytes_read(self) -> int:
+        """Characters of texts, in place of bytes that nobody counts."""
+        return self.records.bytes_read
 
     @property
     def bytes_total(self) -> int | None:
@@ -140,14 +153,15 @@ class HubSource:
         if self._offline:
             raise _offline_error(self.hub.repo)
         number = 0
-        self.bytes_read = 0
+        self.records = Records(self.records.field)
         with _hub_errors(self.hub.repo), _quiet(), _bounded_retries():
-            for text in stream_texts(self.hub.repo, self.hub.first, self.hub.second, revision):
-                self.bytes_read += len(text)
-                for part in cut_text(text):
-                    yield Document(part, self.source, number)
-                    number += 1
+            hub = self.hub
+            for text in stream_texts(hub.repo, hub.first, hub.second, revision, self.records):
+                self.records.count(len(text))
+                yield Document(text, self.source, number)
+                number += 1
         if number == 0:
+            self.records.end(f"The data set {self.name}")
             raise CorpusError(
                 f"The data set {self.name} is empty: it has no text.", "Name another one, or `demo`."
             )
@@ -163,13 +177,16 @@ def newest_revision(repo: str, branch: str | None = None) -> str:
     return str(revision)
 
 
-def stream_texts(repo: str, first: str, second: str, revision: str | None) -> Iterator[str]:
-    """The texts of a data set, row by row; missing ones are left out like blank ones.
+def stream_texts(
+    repo: str, first: str, second: str, revision: str | None, records: Records | None = None
+) -> Iterator[str]:
+    """The texts of a data set, row by row; records.py says which rows have one.
 
     Args:
         repo: a hub name, or a folder that is laid out like one.
         first, second: as in `HubName`.
         revision: a commit; None for a folder.
+        records: knows which field is read, and counts.
     Raises:
         CorpusError: no such configuration, split or column; what the libraries raise otherwise.
     """
@@ -178,16 +195,17 @@ def stream_texts(repo: str, first: str, second: str, revision: str | None) -> It
     config, split = _choose(repo, first, second, revision)
     rows = datasets.load_dataset(repo, config, split=split, streaming=True, revision=revision)
     features: dict[str, Any] = rows.features or next(iter(rows), {})
+    records = records or Records()
+    where = f"The data set {repo}"
     column = text_column(
         [(name, isinstance(kind, str) or _is_string(kind)) for name, kind in features.items()],
-        f"The data set {repo}",
+        where,
+        records.field,
     )
+    records.begin_file(where, column, features)
     for batch in rows.select_columns([column]).iter(batch_size=_ROWS_AT_ONCE):
-        for text in batch[column]:
-            if isinstance(text, str):
-                yield text
-            elif text is not None:
-                raise CorpusError(f"The data set {repo} has a row without text.", "Name another one.")
+        for value in batch[column]:
+            yield from records.texts({column: value})
 
 
 def _is_string(feature: Any) -> bool:

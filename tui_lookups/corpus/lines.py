@@ -1,9 +1,9 @@
-"""Texts in lines: the paragraphs of .txt, the `text` fields of .jsonl, from plain or compressed files.
+"""Texts in lines: the paragraphs of .txt, the records of .jsonl, from plain or compressed files.
 
 1. Bytes arrive in pieces (compressed.py) and become characters: strict UTF-8, no NUL, line ends made "\\n".
 2. Lines of bounded length are cut from those, so a gigabyte in one line is read in flat memory.
 3. What is no text is a CorpusError with file, line and byte (of the decompressed text); nothing is skipped
-   or replaced silently.
+   or replaced silently. Which field of a record is its text: records.py.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 
 from tui_lookups.corpus import source
 from tui_lookups.corpus.compressed import read_chunks
-from tui_lookups.corpus.source import Count, cut_text
+from tui_lookups.corpus.encodings import encoding_of
+from tui_lookups.corpus.records import Records
+from tui_lookups.corpus.source import Count
 from tui_lookups.errors import CorpusError
 
 MOST_LINE_CHARACTERS = 64_000_000
 """Longest line of a .jsonl file: JSON cannot be read in parts."""
-
-_WRITE_UTF8 = "Convert it to UTF-8 text, for example with: iconv -f LATIN1 -t UTF-8 FILE > NEW."
 
 
 def read_txt(path: Path, count: Count) -> Iterator[str]:
@@ -47,18 +47,22 @@ def read_txt(path: Path, count: Count) -> Iterator[str]:
     yield from _document(pieces)
 
 
-def read_jsonl(path: Path, count: Count) -> Iterator[str]:
-    """The `text` field of every line that is not blank."""
+def read_jsonl(path: Path, records: Records) -> Iterator[str]:
+    """The text of every line that is not blank, each an object."""
     number = 1
-    for line, ends_line in _lines(path, count, MOST_LINE_CHARACTERS):
+    records.begin_file(str(path))
+    for line, ends_line in _lines(path, records.count, MOST_LINE_CHARACTERS):
         if not ends_line and len(line) >= MOST_LINE_CHARACTERS:
             raise CorpusError(
                 f"{path}, line {number}: the line is longer than {MOST_LINE_CHARACTERS:,} characters.",
                 "Write each text as a line of its own, or the whole as a .txt file.",
             )
         if line.strip():
-            yield from cut_text(_text_field(path, number, line))
+            for text in records.texts(_record(path, number, line)):
+                _require_whole_characters(text, path, number)
+                yield text
         number += 1
+    records.end_file()
 
 
 def _document(pieces: list[str]) -> Iterator[str]:
@@ -67,7 +71,7 @@ def _document(pieces: list[str]) -> Iterator[str]:
         yield text
 
 
-def _text_field(path: Path, number: int, line: str) -> str:
+def _record(path: Path, number: int, line: str) -> dict[str, object]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -77,12 +81,15 @@ def _text_field(path: Path, number: int, line: str) -> str:
         raise CorpusError(
             f"{path}, line {number}: this is not JSON ({detail}).", "Write one JSON object per line."
         ) from error
-    text = record.get("text") if isinstance(record, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(record, dict):
         raise CorpusError(
-            f"{path}, line {number}: there is no field `text` with a string.",
+            f"{path}, line {number}: this is no JSON object, and so has no fields.",
             'Write each line like {"text": "..."}.',
         )
+    return record
+
+
+def _require_whole_characters(text: str, path: Path, number: int) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -90,7 +97,6 @@ def _text_field(path: Path, number: int, line: str) -> str:
             f"{path}, line {number}: the text holds half of a surrogate pair, which is not a character.",
             "Write the text as UTF-8, or both halves of the pair.",
         ) from error
-    return text
 
 
 def _lines(path: Path, count: Count, most: int) -> Iterator[tuple[str, bool]]:
@@ -123,23 +129,19 @@ def _characters(path: Path, count: Count) -> Iterator[str]:
     """The file's characters in pieces, line ends made "\n". Raises CorpusError at what is no UTF-8 text."""
     decode = codecs.getincrementaldecoder("utf-8")("strict")
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    offset, line, started = 0, 1, False
+    offset, line, start, started = 0, 1, b"", False
     for chunk in chain(read_chunks(path, count), [b""]):
-        if offset == 0:
-            _refuse_utf16(path, chunk)
+        if not offset:
+            start = chunk
         if (null := chunk.find(b"\0")) >= 0:
-            raise CorpusError(
-                f"{path} is not text: there is a NUL byte at byte {offset + null}.", _WRITE_UTF8
-            )
+            raise _no_utf8(path, start, f"is not text: there is a NUL byte at byte {offset + null}")
         pending = len(decode.getstate()[0])
         try:
             text = decode.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"{path} is not UTF-8: line {line + error.object[: error.start].count(10)}, "
-                f"byte {offset - pending + error.start}.",
-                _WRITE_UTF8,
-            ) from error
+            place = f"line {line + error.object[: error.start].count(10)}, "
+            place += f"byte {offset - pending + error.start}"
+            raise _no_utf8(path, start, f"is not UTF-8: {place}") from error
         if text and not started:
             text, started = text.removeprefix("\ufeff"), True
         line += chunk.count(b"\n")
@@ -148,9 +150,12 @@ def _characters(path: Path, count: Count) -> Iterator[str]:
             yield newlines.decode(text, final=not chunk)
 
 
-def _refuse_utf16(path: Path, start: bytes) -> None:
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CorpusError(
-            f"{path} is UTF-16 text: its byte order mark says so.",
-            "Convert it with: iconv -f UTF-16 -t UTF-8 FILE > NEW.",
-        )
+def _no_utf8(path: Path, start: bytes, problem: str) -> CorpusError:
+    """What is wrong with a file's bytes, and their encoding where `start`, the first of them, shows it."""
+    encoding, marked = encoding_of(start)
+    if marked:
+        problem = f"is {encoding} text: its byte order mark says so"
+    elif encoding:
+        problem += f" (it looks like {encoding} text)"
+    how = f"with: iconv -f {encoding}" if encoding else "for example with: iconv -f LATIN1"
+    return CorpusError(f"{path} {problem}.", f"Convert it to UTF-8 text, {how} -t UTF-8 FILE > NEW.")

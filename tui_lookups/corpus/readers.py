@@ -3,9 +3,10 @@
 1. `open_source` turns what the person named into a `Source`. A file's ending says how it is read
    (`READERS`); a folder is its files in the order of their paths, or what `save_to_disk` of the `datasets`
    package wrote there; `hub:OWNER/NAME` is a hub data set (hub.py).
-2. `Source.documents` streams. No reader holds more than a few megabytes, or one line, or one row; a
+2. A folder is read through the links in it, each folder once; what is read of a record: records.py.
+3. `Source.documents` streams. No reader holds more than a few megabytes, or one line, or one row; a
    document has at most `MOST_CHARACTERS` characters (a longer one is cut into several).
-3. A file that is damaged, truncated or no text is a CorpusError that says where (lines.py, compressed.py,
+4. A file that is damaged, truncated or no text is a CorpusError that says where (lines.py, compressed.py,
    tables.py).
 """
 
@@ -22,7 +23,8 @@ from tui_lookups.corpus.compressed import COMPRESSED
 from tui_lookups.corpus.hub import PREFIX as HUB_PREFIX
 from tui_lookups.corpus.hub import HubSource
 from tui_lookups.corpus.lines import read_jsonl, read_txt
-from tui_lookups.corpus.source import Count, Document, Source, unreadable
+from tui_lookups.corpus.records import Records, TextField, listed
+from tui_lookups.corpus.source import Document, Source, unreadable
 from tui_lookups.corpus.tables import read_arrow, read_parquet
 from tui_lookups.errors import CorpusError
 from tui_lookups.home import expanded
@@ -30,16 +32,22 @@ from tui_lookups.storage.files import BytesStore, file_digest
 
 DEMO = "demo"
 
-READERS: dict[str, Callable[[Path, Count], Iterator[str]]] = {
-    ".txt": read_txt,
-    ".txt.gz": read_txt,
-    ".txt.zst": read_txt,
+
+def _paragraphs(path: Path, records: Records) -> Iterator[str]:
+    """A text file has no records, and so no fields."""
+    return read_txt(path, records.count)
+
+
+READERS: dict[str, Callable[[Path, Records], Iterator[str]]] = {
+    ".txt": _paragraphs,
+    ".txt.gz": _paragraphs,
+    ".txt.zst": _paragraphs,
     ".jsonl": read_jsonl,
     ".jsonl.gz": read_jsonl,
     ".jsonl.zst": read_jsonl,
     ".parquet": read_parquet,
 }
-"""How a file is read, by its ending in lower case: (path, count of bytes read) -> texts."""
+"""How a file is read, by its ending in lower case: (path, which field and what was counted) -> texts."""
 
 _SAVED_READERS = {**READERS, ".arrow": read_arrow}
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -52,14 +60,26 @@ _ALLOWED = (
 class FileSource:
     """Files of texts in a fixed order. See `Source`."""
 
-    def __init__(self, name: str, source: str, files: tuple[Path, ...], note: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        source: str,
+        files: tuple[Path, ...],
+        note: str = "",
+        field: TextField | None = None,
+    ) -> None:
         self.name = name
         self.source = source
         self.files = files
         self.note = note
         self.limit: int | None = None
-        self.bytes_read = 0
+        self.records = Records(field)
         self._seen: dict[Path, tuple[int, int]] = {}
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read in the last pass."""
+        return self.records.bytes_read
 
     @property
     def bytes_total(self) -> int | None:
@@ -88,24 +108,28 @@ class FileSource:
         the fingerprint of another text.
         """
         number = 0
-        self.bytes_read = 0
+        self.records = Records(self.records.field)
         for path in self.files:
             before = self._seen.get(path, _status(path))
-            for text in _SAVED_READERS[_ending(path)](path, self._count):
+            for text in _SAVED_READERS[_ending(path)](path, self.records):
                 yield Document(text, str(path), number)
                 number += 1
             if _status(path) != before:
                 raise CorpusError(f"{path} changed while it was read.", "Start again when it is finished.")
         if number == 0:
+            self.records.end(f"The corpus {self.source}")
             raise CorpusError(
                 f"The corpus {self.source} is empty: it has no text.", "Name a file with text, or `demo`."
             )
 
-    def _count(self, n_bytes: int) -> None:
-        self.bytes_read += n_bytes
 
-
-def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | None = None) -> Source:
+def open_source(
+    spec: str,
+    *,
+    offline: bool = False,
+    revisions: BytesStore | None = None,
+    field: TextField | None = None,
+) -> Source:
     """The source that `--corpus` names.
 
     Reads names and sizes only, and asks no network yet.
@@ -114,6 +138,7 @@ def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | Non
         spec: "demo", a file, a folder, or "hub:OWNER/NAME[:CONFIG][:SPLIT]".
         offline: never reach for the network: a hub data set is then found by the revision known last.
         revisions: where the last known revisions of hub data sets are kept.
+        field: the field of records that was named; the demo keeps its own.
     Raises:
         CorpusError: there is no such thing, or it is of another kind.
     """
@@ -122,7 +147,7 @@ def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | Non
         _check_file(path)
         return FileSource(DEMO, DEMO, (path,))
     if spec.startswith(HUB_PREFIX):
-        return HubSource(spec, offline=offline, revisions=revisions)
+        return HubSource(spec, offline=offline, revisions=revisions, field=field)
     path = expanded(spec)
     try:
         resolved = path.resolve(strict=True)
@@ -132,14 +157,14 @@ def open_source(spec: str, *, offline: bool = False, revisions: BytesStore | Non
             f"Name {_ALLOWED}; `--corpus {DEMO}` goes on with the packaged passages.",
         ) from error
     if resolved.is_dir():
-        return _open_folder(resolved)
+        return _open_folder(resolved, field)
     _check_file(resolved)
     if _ending(resolved) not in READERS:
         raise CorpusError(
             f"{spec} ends in {_ending(resolved)!r}, which is not a supported corpus format.",
             f"Name {_ALLOWED}.",
         )
-    return FileSource(resolved.name, str(resolved), (resolved,))
+    return FileSource(resolved.name, str(resolved), (resolved,), field=field)
 
 
 def _ending(path: Path) -> str:
@@ -151,29 +176,50 @@ def _ending(path: Path) -> str:
 # --- folders ---
 
 
-def _open_folder(folder: Path) -> FileSource:
+def _open_folder(folder: Path, field: TextField | None) -> FileSource:
     if (folder / _SPLITS).is_file():
-        return _open_splits(folder)
+        return _open_splits(folder, field)
     if (folder / _STATE).is_file() and (folder / _INFO).is_file():
-        return FileSource(folder.name, str(folder), _saved_files(folder))
+        return FileSource(folder.name, str(folder), _saved_files(folder), field=field)
     found: list[Path] = []
     others = 0
-    for parent, folders, names in os.walk(folder, followlinks=False, onerror=_cannot_list):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(parent, name)
-            if _ending(path) in READERS and not name.startswith(".") and path.is_file():
-                found.append(path)
-            else:
-                others += 1
+    broken: list[str] = []
+    for path in _listed(folder):
+        if _ending(path) in READERS and not path.name.startswith(".") and path.is_file():
+            found.append(path)
+            continue
+        others += 1
+        if path.is_symlink() and not path.exists():
+            broken.append(path.relative_to(folder).as_posix())
     if not found:
         raise CorpusError(f"There is no {_endings()} file in {folder}.", f"Name {_ALLOWED}.")
     found.sort(key=lambda path: path.relative_to(folder).as_posix())
-    note = f"{others} other file{'s' * (others != 1)} in {folder} left out." if others else ""
-    return FileSource(folder.name or str(folder), str(folder), tuple(found), note)
+    note = f"{others} other file{'s' * (others != 1)} in {folder} left out" if others else ""
+    if broken:
+        note += f"; links to nothing among them: {listed(sorted(broken))}"
+    return FileSource(folder.name or str(folder), str(folder), tuple(found), note and note + ".", field)
 
 
-def _open_splits(folder: Path) -> FileSource:
+def _listed(folder: Path) -> Iterator[Path]:
+    """The files below a folder, also in folders that are linked into it; hidden folders are passed over.
+
+    Each folder is read once: a link to one that lies in `folder` itself leads to what is read there.
+    """
+    seen: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        kept = []
+        for name in sorted(folders):
+            path = Path(parent, name)
+            real = path.resolve()
+            again = real in seen or (path.is_symlink() and real.is_relative_to(folder))
+            if not name.startswith(".") and not again and real != folder:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
+        yield from (Path(parent, name) for name in names)
+
+
+def _open_splits(folder: Path, field: TextField | None) -> FileSource:
     """A saved DatasetDict: its split `train`, or the only one it has."""
     splits = _json_field(folder / _SPLITS, "splits")
     if not isinstance(splits, list) or not all(_is_plain_name(split) for split in splits):
@@ -190,6 +236,7 @@ def _open_splits(folder: Path) -> FileSource:
         str(folder / chosen),
         _saved_files(folder / chosen),
         f"Other splits left out: {others}." if others else "",
+        field,
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tui_lookups.errors import CorpusError
 from tui_lookups.storage.files import file_digest, reason
+
+if TYPE_CHECKING:
+    from tui_lookups.corpus.records import Records
 
 MOST_CHARACTERS = 1_000_000
 """Longest document; longer texts are cut into documents of this length."""
@@ -32,7 +35,8 @@ class Source(Protocol):
     Attributes:
         name: what people call it.
         source: where it is.
-        note: a sentence about what was left out, or empty.
+        note: a sentence about files that were left out, or empty.
+        records: which field of its records is their text, and what was counted in the pass over them.
         limit: most documents taken where nobody says how many; None takes all there are.
         bytes_read: bytes read so far.
     """
@@ -41,7 +45,11 @@ class Source(Protocol):
     source: str
     note: str
     limit: int | None
-    bytes_read: int
+
+    records: Records
+
+    @property
+    def bytes_read(self) -> int: ...
 
     @property
     def bytes_total(self) -> int | None:

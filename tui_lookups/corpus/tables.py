@@ -1,11 +1,11 @@
 """Texts in the columns of .parquet and .arrow files.
 
-1. The column is `text` where that holds strings, else the only column of strings; where that leaves a
-   choice, CorpusError lists the columns.
+1. The column is the one that `--text-field` names, or that leads to it; by itself `text` where that holds
+   strings, else the only column of strings. Where that leaves a choice, CorpusError lists the columns.
 2. Rows are read in batches of a few megabytes by what the file says of their size; where a dictionary of
    texts expands more than eight-fold they are read one by one. A text of more than `MOST_TEXT_BYTES` is
    refused, before it is read where the file's own figures give it away.
-3. A missing value counts as a blank text. What is no UTF-8, or not what its ending says, is a CorpusError.
+3. What of a row is its text: records.py. What is no UTF-8, or not what its ending says, is a CorpusError.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.corpus.source import Count, cut_text, unreadable
+from tui_lookups.corpus.records import Records, TextField, listed, no_field
+from tui_lookups.corpus.source import unreadable
 from tui_lookups.errors import CorpusError, first_line
 
 if TYPE_CHECKING:
@@ -27,46 +28,58 @@ MOST_TEXT_BYTES = 64_000_000
 _BATCH_BYTES = 4 << 20
 _MOST_ROWS = 256
 _USUAL_RATIO = 8
-_SHOWN_COLUMNS = 12
 
 
-def text_column(columns: Iterable[tuple[str, bool]], where: str) -> str:
+def text_column(columns: Iterable[tuple[str, bool]], where: str, field: TextField | None = None) -> str:
     """Which column holds the texts. `columns`: names, and whether they hold strings.
 
-    Raises CorpusError when there is none, or more than one to choose from.
+    Args:
+        field: the one that was named: a column or, with dots, a way that begins with one.
+    Raises:
+        CorpusError: there is none, or more than one to choose from.
     """
     known = list(columns)
+    if field is not None:
+        names = [name for name, _ in known]
+        for name in (field.name, field.name.partition(".")[0]):
+            if name in names:
+                return name
+        raise no_field(where, "column", field.name, names)
     texts = [name for name, is_text in known if is_text]
     if "text" in texts:
         return "text"
     if len(texts) == 1:
         return texts[0]
-    shown = ", ".join(name for name, _ in known[:_SHOWN_COLUMNS]) + ", ..." * (len(known) > _SHOWN_COLUMNS)
     problem = "no column of text" if not texts else "no column `text`, and several columns of text"
     raise CorpusError(
-        f"{where} has {problem}; its columns are {shown or 'none'}.", "Name one of them `text`."
+        f"{where} has {problem}; its columns are {listed(name for name, _ in known)}.",
+        "Name one of them with --text-field, or call it `text`.",
     )
 
 
-def read_parquet(path: Path, count: Count) -> Iterator[str]:
+def read_parquet(path: Path, records: Records) -> Iterator[str]:
     """The texts of a .parquet file, row by row."""
     import pyarrow.parquet as parquet
 
     with _readable(path), parquet.ParquetFile(path, pre_buffer=False) as file:
-        column = _column_of(file.schema_arrow, path)
-        place = [file.metadata.schema.column(i).path for i in range(len(file.schema))].index(column)
+        column = _begin(file.schema_arrow, path, records)
+        paths = [file.metadata.schema.column(i).path for i in range(len(file.schema))]
+        # A nested column is several: messages.list.element.role, messages.list.element.content.
+        places = [i for i, each in enumerate(paths) if each == column or each.startswith(column + ".")]
         row = 0
-        for group in range(file.metadata.num_row_groups):
-            rows = _rows_at_once(file.metadata.row_group(group).column(place), path)
-            for batch in file.iter_batches(rows, row_groups=[group], columns=[column]):
-                yield from _texts(batch.column(0), path, row)
+        for number in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(number)
+            chunks = [group.column(place) for place in places]
+            rows = min(_rows_at_once(chunk, group.num_rows, path) for chunk in chunks)
+            for batch in file.iter_batches(rows, row_groups=[number], columns=[column]):
+                yield from _texts(batch.column(0), column, path, row, records)
                 row += batch.num_rows
-            count(file.metadata.row_group(group).column(place).total_compressed_size)
+            records.count(sum(chunk.total_compressed_size for chunk in chunks))
 
 
-def _rows_at_once(chunk: Any, path: Path) -> int:
+def _rows_at_once(chunk: Any, n_rows: int, path: Path) -> int:
     """How many rows of a column chunk to read together."""
-    values, size = max(1, int(chunk.num_values)), int(chunk.total_uncompressed_size)
+    values, size = max(1, n_rows), int(chunk.total_uncompressed_size)
     if size // values > MOST_TEXT_BYTES:
         raise _too_long(path)
     if chunk.has_dictionary_page and size > _USUAL_RATIO * chunk.total_compressed_size:
@@ -75,24 +88,28 @@ def _rows_at_once(chunk: Any, path: Path) -> int:
     return min(_MOST_ROWS, max(1, _BATCH_BYTES * values // max(1, size)))
 
 
-def read_arrow(path: Path, count: Count) -> Iterator[str]:
+def read_arrow(path: Path, records: Records) -> Iterator[str]:
     """The texts of an .arrow file as `save_to_disk` of the `datasets` package writes it (a stream)."""
     import pyarrow
 
     with _readable(path), pyarrow.memory_map(str(path)) as mapped, pyarrow.ipc.open_stream(mapped) as stream:
-        column = _column_of(stream.schema, path)
+        column = _begin(stream.schema, path, records)
         row, seen = 0, 0
         for batch in stream:
             values = batch.column(column)
             values.validate(full=True)
-            yield from _texts(values, path, row)
+            yield from _texts(values, column, path, row, records)
             row += batch.num_rows
-            count(mapped.tell() - seen)
+            records.count(mapped.tell() - seen)
             seen = mapped.tell()
 
 
-def _column_of(schema: pyarrow.Schema, path: Path) -> str:
-    return text_column([(field.name, _is_text(field.type)) for field in schema], str(path))
+def _begin(schema: pyarrow.Schema, path: Path, records: Records) -> str:
+    """The column that holds the texts, whose records follow."""
+    columns = [(field.name, _is_text(field.type)) for field in schema]
+    column = text_column(columns, str(path), records.field)
+    records.begin_file(str(path), column, schema.names)
+    return column
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:
@@ -102,7 +119,7 @@ def _is_text(kind: pyarrow.DataType) -> bool:
     return bool(types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain))
 
 
-def _texts(values: Any, path: Path, first_row: int) -> Iterator[str]:
+def _texts(values: Any, column: str, path: Path, first_row: int, records: Records) -> Iterator[str]:
     """The parts of the texts in an Arrow array; decoded one at a time."""
     for row, value in enumerate(values, first_row):
         held = value.as_buffer() if hasattr(value, "as_buffer") else None
@@ -114,8 +131,7 @@ def _texts(values: Any, path: Path, first_row: int) -> Iterator[str]:
             raise CorpusError(
                 f"{path}, row {row}: the text is not UTF-8.", "Write the column as UTF-8 strings."
             ) from error
-        if text is not None:
-            yield from cut_text(text)
+        yield from records.texts({column: text})
 
 
 def _too_long(path: Path) -> CorpusError:

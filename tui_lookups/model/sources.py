@@ -38,7 +38,7 @@ _DESCRIPTION = (
     "merges.txt",
     "spiece.model",
 )
-_FILES = (*_DESCRIPTION, *_WEIGHTS)
+_FILES = (*_DESCRIPTION, "chat_template.jinja", *_WEIGHTS)
 _CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1

@@ -76,7 +76,11 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class CorpusInfo:
-    """What a corpus is. `prompts` are token windows of at most `window` tokens, begin-of-text included."""
+    """What a corpus is. `prompts` are token windows of at most `window` tokens, begin-of-text included.
+
+    `left_out` counts records without a text (None: an earlier version did not count), `text_field` is the
+    field that was named for the texts ("": none was), `other_files` says which were left out.
+    """
 
     name: str
     source: str
@@ -85,6 +89,19 @@ class CorpusInfo:
     prompts: int
     tokens: int
     window: int
+    left_out: int | None = None
+    text_field: str = ""
+    other_files: str = ""
+
+    @property
+    def omissions(self) -> tuple[str, ...]:
+        """What of the corpus is not in it, in sentences."""
+        count = self.left_out or 0
+        noun = "record without a text was" if count == 1 else "records without a text were"
+        return (
+            *([f"{count:,} {noun} left out."] if count else []),
+            *([self.other_files] if self.other_files else []),
+        )
 
 
 @dataclass(frozen=True, slots=True)

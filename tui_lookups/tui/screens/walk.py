@@ -156,7 +156,8 @@ class WalkScreen(
         self.owner.settle_size()
         status = self.explorer.status()
         self.view.show_status(status)
-        problem = self.problems.to_tell(status.problems)
+        omissions = () if status.corpus is None else status.corpus.omissions
+        problem = self.problems.to_tell((*status.problems, *omissions))
         if problem is not None:
             self.owner.say(problem)
         self.owner.heed(self.explorer, status)
