@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tui_lookups.corpus.corpus import Corpus, build_corpus
 from tui_lookups.corpus.readers import open_source
 from tui_lookups.model.sources import LocalModel, find_model
-from tui_lookups.model.vocabulary import read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.results import CorpusInfo
 from tui_lookups.storage.files import file_digest
 

@@ -1,7 +1,8 @@
-"""Two small tokenizers of the kinds real models have, built with `tokenizers` and saved as folders.
+"""Small tokenizers of the kinds real models have, built with `tokenizers` and saved as folders.
 
 The byte-level one (GPT-2, Llama 3, Qwen) spells every byte and knows some words with and without their
-leading space; the SentencePiece-like one (Llama 2, Gemma) marks spaces with U+2581 and falls back to bytes.
+leading space; the SentencePiece-like one (Llama 2, Gemma) marks spaces with U+2581 and falls back to bytes;
+the unigram one does so too, and chooses the likeliest pieces in place of merging.
 """
 
 from __future__ import annotations
@@ -53,6 +54,20 @@ def sentencepiece_tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
     )
+    tokenizer.add_special_tokens([AddedToken(text, special=True) for text in special])
+    return tokenizer
+
+
+def unigram_tokenizer() -> Tokenizer:
+    """Unigram as SentencePiece writes it, with the entries of `sentencepiece_tokenizer`; words are likely."""
+    entries = sorted(sentencepiece_tokenizer().get_vocab().items(), key=lambda item: item[1])
+    scores = [(entry, -20.0 + 2.0 * len(entry.strip("<>"))) for entry, _ in entries]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=0, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", SPACE_MARK)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    special = ["<unk>", "<s>", "</s>"]
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in special])
     return tokenizer
 

@@ -13,7 +13,9 @@ from tui_lookups.answering import cached_vocabulary as module
 from tui_lookups.answering.cached_vocabulary import cached_vocabulary
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.sources import LocalModel
-from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.results import BosRule
 from tui_lookups.storage.cache import ResultCache
 
 
@@ -37,9 +39,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders whose tokenizer was read."""
     read: list[Path] = []
 
-    def noted(folder: Path) -> Vocabulary:
+    def noted(folder: Path, *, bos: BosRule) -> Vocabulary:
         read.append(folder)
-        return read_vocabulary(folder)
+        return read_vocabulary(folder, bos=bos)
 
     monkeypatch.setattr(module, "read_vocabulary", noted)
     return read

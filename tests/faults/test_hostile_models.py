@@ -24,7 +24,7 @@ from tests.model.test_sources import write_gguf
 from tui_lookups.errors import LookupsError, NumericalError
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import find_model
-from tui_lookups.model.vocabulary import read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.storage.files import file_digest
 
 MEMORY = 3 << 30

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.tiny_tokenizers import WORDS, byte_level_tokenizer, save_tokenizer, sentencepiece_tokenizer
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
 from tui_lookups.model.spelling import edits, similar
-from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.model.vocabulary import Vocabulary
 
 BYTES = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0)
 PIECES = Vocabulary.from_json(sentencepiece_tokenizer().to_str(), 1)

@@ -11,30 +11,32 @@ from __future__ import annotations
 
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.sources import LocalModel
-from tui_lookups.model.vocabulary import Entries, Vocabulary, VocabularyHead, read_vocabulary, says_all
+from tui_lookups.model.tokenizer_folder import read_vocabulary, says_all
+from tui_lookups.model.vocabulary import Entries, Vocabulary, VocabularyHead
+from tui_lookups.results import BosRule
 from tui_lookups.storage.cache import ResultCache
 
 _HEAD, _ENTRIES = "vocabulary", "vocabulary_entries"
-_VERSION = 1
+_VERSION = 2
 """Part of the keys: raised when the same files come to give other texts."""
 
 
-def cached_vocabulary(local: LocalModel, cache: ResultCache) -> Vocabulary:
-    """The vocabulary of a model's folder. Raises ModelLoadError when it has none that can be read."""
+def cached_vocabulary(local: LocalModel, cache: ResultCache, bos: BosRule = "auto") -> Vocabulary:
+    """The vocabulary of a model's folder. Raises what `read_vocabulary` raises."""
     if not says_all(local.folder):
-        return read_vocabulary(local.folder)
+        return read_vocabulary(local.folder, bos=bos)
     head_key, entries_key = (
-        cache.key(kind, model=local.fingerprint, version=_VERSION) for kind in (_HEAD, _ENTRIES)
+        cache.key(kind, model=local.fingerprint, bos=bos, version=_VERSION) for kind in (_HEAD, _ENTRIES)
     )
     head = cache.get_result(_HEAD, head_key, VocabularyHead)
     if head is None:
-        vocabulary = read_vocabulary(local.folder)
+        vocabulary = read_vocabulary(local.folder, bos=bos)
         cache.put_result(_ENTRIES, entries_key, vocabulary.entries)
         cache.put_result(_HEAD, head_key, vocabulary.head)
         return vocabulary
 
     def read() -> Vocabulary:
-        vocabulary = read_vocabulary(local.folder)
+        vocabulary = read_vocabulary(local.folder, bos=bos)
         if vocabulary.head != head:
             raise ModelLoadError(
                 f"The tokenizer of {local.name} has changed since the model was found.", "Start again."

@@ -25,7 +25,7 @@ from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Priority
 from tui_lookups.results import Basis, ModelInfo, Provenance
-from tui_lookups.settings import Settings
+from tui_lookups.settings import Settings, bos_rule
 from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
 
@@ -102,7 +102,7 @@ class Engine:
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
             if self._vocabulary is None:
-                self._vocabulary = cached_vocabulary(self.local(), self.cache)
+                self._vocabulary = cached_vocabulary(self.local(), self.cache, bos_rule(self.settings))
             return self._vocabulary
 
     def model_info(self) -> ModelInfo:
@@ -137,7 +137,9 @@ class Engine:
         )
 
     def _info_key(self, local: LocalModel) -> str:
-        return self.cache.key("model_info", model=local.fingerprint, version=ANSWER_VERSION)
+        return self.cache.key(
+            "model_info", model=local.fingerprint, version=ANSWER_VERSION, **self._as_read()
+        )
 
     def corpus(self, *, arrays: bool = False) -> Corpus:
         """The corpus as token windows, tokenised first where needed.
@@ -195,6 +197,11 @@ class Engine:
         begin = "" if vocabulary.bos is None else vocabulary.bos.text
         return TextField(name, chat_renderer(local.folder, local.name, begin), template_digest(local.folder))
 
+    def _as_read(self) -> dict[str, str]:
+        """What sets the answers apart from those of the same files with texts encoded another way."""
+        variant = self.vocabulary().head.variant
+        return {"tokens": variant} if variant else {}
+
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
@@ -223,17 +230,26 @@ class Engine:
         self.model_info().check_head(head)
 
     def provenance(self, *, corpus: bool, **parameters: str | int | float | bool | None) -> Provenance:
-        """Where an answer comes from: model, corpus, basis, device, dtype and the question's parameters."""
+        """Where an answer comes from: model, corpus, basis, device, dtype and the question's parameters.
+
+        Among these `bos` says what was done: "always" where begin-of-text, `model.bos`, was put in front of
+        texts, "never" where nothing was.
+        """
         return Provenance(
             model=self.model_info(),
             corpus=self.corpus().info if corpus else None,
             basis=self.basis,
             device=self.device,
             dtype=self.settings.dtype,
-            parameters=parameters,
+            parameters={**parameters, "bos": "never" if self.vocabulary().bos_id is None else "always"},
         )
 
     # --- cached answers ---
+
+    def _unused_rows(self) -> dict[str, int]:
+        """Set apart from what counted rows that no token has: such rows are in no rank and no list."""
+        head, rows = self.vocabulary().head, self.model_info().d_vocab
+        return {"rows_left_out": rows} if head.named < head.size or head.size < rows else {}
 
     def key(self, kind: str, *, corpus: bool, **parts: Any) -> str:
         """The cache key of a question: everything that can change its answer is a part of it."""
@@ -244,6 +260,8 @@ class Engine:
             basis=self.basis,
             dtype=self.settings.dtype,
             corpus=self.corpus().info.fingerprint if corpus else None,
+            **self._as_read(),
+            **self._unused_rows(),
             **parts,
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.sources import LocalModel, Say, find_model
-from tui_lookups.settings import Settings
+from tui_lookups.settings import Settings, bos_rule
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
@@ -63,6 +63,7 @@ def load(
         device=settings.device,
         dtype=settings.dtype,
         folded=not settings.raw_weights,
+        bos=bos_rule(settings),
         trust_remote_code=settings.trust_remote_code,
         spread=settings.device_map == "auto",
         say=say,

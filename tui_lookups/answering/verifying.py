@@ -137,6 +137,8 @@ def settings_for(
         "corpus": corpus or corpus_of(document),
         "raw_weights": provenance.basis == "raw",
         "dtype": provenance.dtype,
+        # Earlier versions put it in front wherever there was one.
+        "bos": named.get("bos") or ("never" if provenance.model.bos is None else "always"),
         "window": 256 if provenance.corpus is None else provenance.corpus.window,
         "text_field": (provenance.corpus.text_field if provenance.corpus else "") or base.text_field,
         **{

@@ -45,6 +45,8 @@ class LoadRequest:
             device_map="auto" if settings.gpus_per_worker > 1 else settings.device_map,
             dtype=settings.dtype,
             raw_weights=settings.raw_weights,
+            preset=settings.preset,
+            bos=settings.bos,
             trust_remote_code=settings.trust_remote_code,
             offline=settings.offline,
             threads=settings.threads,

@@ -33,6 +33,7 @@ from tui_lookups.errors import Cancelled, FlagError, SettingsError, as_lookups_e
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
+    BosSetting,
     DeviceMap,
     Dtype,
     Preset,
@@ -224,6 +225,7 @@ def common_flags() -> list[click.Option]:
         _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),
         _flag("--layers", metavar="LAYERS", help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7."),
         _flag("--preset", type=_choice(Preset), help="paper: the conventions of the authors' code."),
+        _flag("--bos", type=_choice(BosSetting), help="Begin-of-text in front of every text."),
         _flag("--raw-weights/--folded-weights", help="Congruence in the raw weights."),
         _flag("--sign", type=_choice(SignSetting), help="Which sign of activation counts as firing."),
         _flag("--window", type=int, metavar="N", help="Maximum prompt length in tokens."),

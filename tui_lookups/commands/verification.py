@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VERIFICATION = click.Group("verification")
 """Holds `verify` until it is put on the app."""
 
-_EXPORTS = ("dtype", "layers", "preset", "raw_weights", "sign", "window")
+_EXPORTS = ("bos", "dtype", "layers", "preset", "raw_weights", "sign", "window")
 """Flags that would recompute another thing than was exported."""
 
 

@@ -37,8 +37,9 @@ from tui_lookups.model.folding import SameModel, cast_rotated, require_folded
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
-from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
-from tui_lookups.results import ModelInfo
+from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.results import BosRule, ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
@@ -136,6 +137,7 @@ def load_model(
     device: str = "auto",
     dtype: DTypeName = "float32",
     folded: bool = True,
+    bos: BosRule = "auto",
     trust_remote_code: bool = False,
     spread: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -146,6 +148,7 @@ def load_model(
         folder: config.json, weights (safetensors) and tokenizer.
         name, source, fingerprint: travel into `ModelInfo`.
         folded: compatibility mode; False gives the raw basis, for congruence only.
+        bos: whether begin-of-text is put in front of texts.
         spread: the blocks on all GPUs (placement.py), instead of all on `device`.
         say: told each stage in a few words.
     Raises:
@@ -165,7 +168,7 @@ def load_model(
             _own_weights(hf_model)
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
-            vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model))
+            vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model), bos)
             parameters = sum(values.numel() for values in hf_model.parameters())
             say(f"wrapping {name}")
             if not is_spread(hf_model):

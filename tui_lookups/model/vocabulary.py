@@ -1,10 +1,12 @@
-"""The vocabulary of a model, read from its tokenizer.json, before any tensor library is imported.
+"""The vocabulary of a model, before any tensor library is imported. Files are tokenizer_folder.py's business.
 
 1. Every id gets the exact text it stands for. Byte-level vocabularies (GPT-2, Llama 3, Qwen) map each
    character of an entry back to a byte; SentencePiece vocabularies (Llama 2, Gemma) mark the space with
-   U+2581 and write single bytes as "<0x0A>". Bytes that are no UTF-8 by themselves show as "<0xE2>".
+   U+2581 and write single bytes as "<0x0A>". Bytes that are no UTF-8 by themselves show as "<0xE2>". Added
+   tokens stand for what is written.
 2. Typed text is matched against those texts as it stands: " time" and "time" are different tokens.
-3. Texts are encoded without special tokens; begin-of-text is prepended by the caller (METHOD 3).
+3. Nothing is added when a text is encoded; begin-of-text, `bos_id`, is put in front by the caller
+   (METHOD 3). A special token that a text spells out becomes that token.
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.errors import ModelLoadError, UnknownTokenError, first_line
+from tui_lookups.errors import ModelLoadError, UnknownTokenError
 from tui_lookups.model.spelling import similar
 from tui_lookups.results import Token, TokenMatch
 
@@ -48,7 +49,7 @@ _IS_BYTES = re.compile("[" + re.escape("".join(_BYTE_OF)) + "]*")
 
 def _byte_level_text(entry: str) -> str:
     if not _IS_BYTES.fullmatch(entry):
-        return entry  # an added token, stored as plain text
+        return entry  # no byte-level entry: stored as plain text
     raw = entry.translate(_LATIN).encode("latin-1")
     try:
         return raw.decode("utf-8")
@@ -79,34 +80,45 @@ def _valid_unicode(text: str) -> str:
     return text
 
 
-def _component_types(part: Any) -> set[str]:
-    """Every "type" that occurs in a normalizer, pre-tokenizer or decoder description."""
-    if isinstance(part, dict):
-        found = {part["type"]} if isinstance(part.get("type"), str) else set()
-        return found.union(*(_component_types(value) for value in part.values())) if part else found
-    if isinstance(part, list):
-        return set().union(*(_component_types(value) for value in part)) if part else set()
-    return set()
+def components(*parts: Any) -> list[dict[str, Any]]:
+    """The descriptions of normalizers, pre-tokenizers and decoders, those inside sequences as well."""
+
+    def inside(part: Any) -> list[dict[str, Any]]:
+        if isinstance(part, dict):
+            own = [part] if isinstance(part.get("type"), str) else []
+            return own + [found for value in part.values() for found in inside(value)]
+        return [found for value in part for found in inside(value)] if isinstance(part, list) else []
+
+    return [found for part in parts if part is not None for found in inside(json.loads(part.__getstate__()))]
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyHead:
     """What keys and windows need of a vocabulary, without its texts.
 
-    `fingerprint` is sha256 of the tokenizer and its begin-of-text; `size` counts ids, named or not.
+    Attributes:
+        fingerprint: sha256 of the tokenizer and of the token put in front of texts.
+        bos_id: begin-of-text that is put in front of every text, None where nothing is.
+        size: counts ids, named or not.
+        named: how many of them have an entry.
+        variant: empty where texts are encoded by tokenizer.json as it stands, with begin-of-text in front
+            where one is defined; else what sets this reading of the same files apart. Part of cache keys.
     """
 
     fingerprint: str
     bos_id: int | None
     size: int
+    named: int
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """What the ids stand for, [size] texts, and which of them are special."""
+    """What the ids stand for, [size] texts; which of them are special, and which no entry has."""
 
     texts: tuple[str, ...]
     special_ids: tuple[int, ...]
+    unused_ids: tuple[int, ...]
 
 
 class Vocabulary:
@@ -132,13 +144,12 @@ class Vocabulary:
         """Of the content of a tokenizer.json file, read to its end now.
 
         Args:
-            bos_id: the id of begin-of-text, None where the tokenizer defines none.
+            bos_id: begin-of-text that is put in front of texts, None for nothing.
             size: number of rows of the unembedding; rows without an entry are named "<unused 50300>".
         Raises:
             ModelLoadError: it is damaged.
         """
-        tokenizer = _tokenizer_from(tokenizer_json)
-        return _built(tokenizer, tokenizer_json, json.loads(tokenizer_json), bos_id, size)
+        return vocabulary_of(tokenizer_from(tokenizer_json), bos_id, content=tokenizer_json, size=size)
 
     @cached_property
     def entries(self) -> Entries:
@@ -158,6 +169,11 @@ class Vocabulary:
     @cached_property
     def special_ids(self) -> frozenset[int]:
         return frozenset(self.entries.special_ids)
+
+    @property
+    def unused_ids(self) -> tuple[int, ...]:
+        """Ids without an entry, ascending: rows of the embedding that no text can produce."""
+        return self.entries.unused_ids
 
     @cached_property
     def _id_of(self) -> dict[str, int]:
@@ -267,43 +283,7 @@ class Vocabulary:
         return self.tokens(list(found)[:limit])
 
 
-def read_vocabulary(folder: Path, size: int | None = None) -> Vocabulary:
-    """The vocabulary of a local Hugging Face folder.
-
-    Reads tokenizer.json and tokenizer_config.json where they say all; otherwise asks transformers, which
-    knows each tokenizer class's defaults (slower: it imports more).
-    Raises ModelLoadError when the folder has no tokenizer that can be read.
-    """
-    if says_all(folder):
-        text, description = _read_object(folder / "tokenizer.json")
-        tokenizer = _tokenizer_from(text)
-        _, config = _read_object(folder / "tokenizer_config.json")
-        entry = config["bos_token"]
-        content = entry.get("content") if isinstance(entry, dict) else entry
-        bos_id = None if content is None else _entry_id(tokenizer, str(content))
-        return _built(tokenizer, text, description, bos_id, size)
-    from transformers import AutoTokenizer
-
-    try:
-        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        text = found.backend_tokenizer.to_str()
-    except Exception as error:  # transformers raises many kinds here
-        raise ModelLoadError(
-            f"No tokenizer can be read in {folder}: {first_line(error).rstrip('.')}.",
-            "The folder needs a tokenizer.json (a fast tokenizer).",
-        ) from error
-    return Vocabulary.from_json(text, found.bos_token_id, size)
-
-
-def says_all(folder: Path) -> bool:
-    """Whether the vocabulary follows from the folder's files alone: both are there and name begin-of-text."""
-    config = folder / "tokenizer_config.json"
-    if not (folder / "tokenizer.json").is_file() or not config.is_file():
-        return False
-    return "bos_token" in _read_object(config)[1]
-
-
-def _tokenizer_from(tokenizer_json: str) -> Tokenizer:
+def tokenizer_from(tokenizer_json: str) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
@@ -317,18 +297,29 @@ def _tokenizer_from(tokenizer_json: str) -> Tokenizer:
     return tokenizer
 
 
-def _built(
+def vocabulary_of(
     tokenizer: Tokenizer,
-    tokenizer_json: str,
-    description: dict[str, Any],
     bos_id: int | None,
-    size: int | None,
+    *,
+    content: str,
+    size: int | None = None,
+    variant: str = "",
 ) -> Vocabulary:
-    byte_level = "ByteLevel" in _component_types(
-        [description.get("decoder"), description.get("pre_tokenizer")]
-    )
+    """The vocabulary of a tokenizer, read to its end now.
+
+    Args:
+        bos_id: begin-of-text that is put in front of texts, None for nothing.
+        content: what the fingerprint is of, beside `bos_id`.
+        size: number of rows of the unembedding; rows without an entry are named "<unused 50300>".
+        variant: see `VocabularyHead`.
+    Raises:
+        ModelLoadError: an id that no vocabulary runs to.
+    """
+    parts = components(tokenizer.decoder, tokenizer.pre_tokenizer)
+    byte_level = any(part["type"] == "ByteLevel" for part in parts)
     ids: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
-    special = {int(i) for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
+    added = {int(i): token for i, token in tokenizer.get_added_tokens_decoder().items()}
+    special = {token_id for token_id, token in added.items() if token.special}
     length = max([size or 0, *(i + 1 for i in ids.values())])
     if length > _MOST_ENTRIES:
         raise ModelLoadError(
@@ -337,45 +328,16 @@ def _built(
         )
     texts = [f"<unused {i}>" for i in range(length)]
     for entry, token_id in ids.items():
-        if token_id in special:
-            texts[token_id] = entry
+        # An added token is found in a text as it is written, whatever alphabet the other entries are in.
+        if token_id in special or (byte_level and token_id in added):
+            texts[token_id] = added[token_id].content
         elif byte_level:
             texts[token_id] = _byte_level_text(entry)
         else:
             texts[token_id] = entry.replace(_SPACE_MARK, " ")
-    fingerprint = hashlib.sha256(f"{bos_id}\n{tokenizer_json}".encode()).hexdigest()
-    entries = Entries(tuple(texts), tuple(sorted(special)))
-    return Vocabulary(VocabularyHead(fingerprint, bos_id, length), lambda: entries, lambda: tokenizer)
-
-
-def _entry_id(tokenizer: Tokenizer, entry: str) -> int:
-    token_id: int | None = tokenizer.token_to_id(entry)
-    if token_id is None:
-        raise ModelLoadError(
-            f"The tokenizer names {entry!r} as begin-of-text, but its vocabulary has no such entry.",
-            "Fetch tokenizer.json and tokenizer_config.json again.",
-        )
-    return token_id
-
-
-def _read_object(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text of a file, and the JSON object that it is."""
-    text = _read_text(path)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelLoadError(
-            f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{path} is not a JSON object.", "Fetch the model's tokenizer again.")
-    return text, content
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ModelLoadError(
-            f"{path} cannot be read: {error}.", "Fetch the model's tokenizer again."
-        ) from error
+    named = set(ids.values())
+    unused = tuple(token_id for token_id in range(length) if token_id not in named)
+    fingerprint = hashlib.sha256(f"{bos_id}\n{content}".encode()).hexdigest()
+    entries = Entries(tuple(texts), tuple(sorted(special)), unused)
+    head = VocabularyHead(fingerprint, bos_id, length, len(named), variant)
+    return Vocabulary(head, lambda: entries, lambda: tokenizer)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tui_lookups.results.base import SCHEMA_VERSION as SCHEMA_VERSION
     from tui_lookups.results.base import ActivityRule as ActivityRule
     from tui_lookups.results.base import Basis as Basis
+    from tui_lookups.results.base import BosRule as BosRule
+    from tui_lookups.results.base import BosSetting as BosSetting
     from tui_lookups.results.base import CorpusInfo as CorpusInfo
     from tui_lookups.results.base import DeviceMap as DeviceMap
     from tui_lookups.results.base import Direction as Direction
@@ -124,8 +126,8 @@ _NAMES = {
         "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
     ),
     "base": (
-        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis CorpusInfo DeviceMap Direction Dtype ModelInfo "
-        "Preset Provenance ScanEngine Sign SignSetting Token"
+        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
+        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",

@@ -23,6 +23,10 @@ ActivityRule = Literal["2sd", "top3"]
 Direction = Literal["both", "gate", "up"]
 ScanEngine = Literal["local", "ray"]
 DeviceMap = Literal["none", "auto"]
+BosSetting = Literal["auto", "always", "never"]
+BosRule = Literal["auto", "always", "never", "defined"]
+"""Whether begin-of-text is put in front of texts: as the files say; in any case, which is an error where
+none is defined; never; wherever one is defined."""
 
 
 @dataclass(frozen=True, slots=True)
