@@ -4,8 +4,8 @@
 2. Every parameter is drawn anew from a seeded generator, so that nothing is a neutral element: norm weights
    lie around 1 (around 0 where the norm adds 1 itself), every bias is of order 1, linear maps keep the
    scale of what they read. A decomposition that drops a term cannot close on such a model by luck.
-3. The model goes to disk as float32 safetensors with a small byte-level tokenizer; families whose real
-   tokenizers define no begin-of-text (Qwen, GPT-NeoX in practice) get none.
+3. The model goes to disk as float32 safetensors with a small tokenizer of as many entries as rows; families
+   whose real tokenizers define no begin-of-text (Qwen, GPT-NeoX in practice) get none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.tiny_tokenizers import byte_level_tokenizer, save_tokenizer, sentencepiece_tokenizer
+from tests.tiny_tokenizers import byte_level_tokenizer, filled, save_tokenizer, sentencepiece_tokenizer
 
 N_HEADS = 4
 N_CTX = 48
@@ -194,16 +194,16 @@ def save_recipe(recipe: Recipe, folder: Path, *, seed: int = 0) -> None:
     import transformers
 
     config = getattr(transformers, recipe.config_class)(**recipe.arguments)
-    tokenizer = (
-        sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(recipe.begin_of_text)
-    )
-    config.bos_token_id = tokenizer.token_to_id("<s>") if recipe.begin_of_text else None
+    has_bos = recipe.begin_of_text
+    tokenizer = sentencepiece_tokenizer() if recipe.sentencepiece else byte_level_tokenizer(has_bos)
+    tokenizer = filled(tokenizer, VOCABULARY)
+    config.bos_token_id = tokenizer.token_to_id("<s>") if has_bos else None
     config.eos_token_id = tokenizer.token_to_id("</s>")
     config.pad_token_id = None
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     randomise(model, seed)
     model.save_pretrained(folder)
-    save_tokenizer(tokenizer, folder, begin_of_text="<s>" if recipe.begin_of_text else None)
+    save_tokenizer(tokenizer, folder, begin_of_text="<s>" if has_bos else None)
 
 
 @torch.no_grad()

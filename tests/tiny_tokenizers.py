@@ -72,6 +72,14 @@ def unigram_tokenizer() -> Tokenizer:
     return tokenizer
 
 
+def filled(tokenizer: Tokenizer, rows: int) -> Tokenizer:
+    """The same tokenizer with more entries, until there is one for each of `rows` ids."""
+    description = json.loads(tokenizer.to_str())
+    vocabulary = description["model"]["vocab"]
+    vocabulary.update({f"filler{place}": place for place in range(len(vocabulary), rows)})
+    return Tokenizer.from_str(json.dumps(description))
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, begin_of_text: str | None) -> None:
     """Write tokenizer.json and tokenizer_config.json as a Hugging Face folder has them."""
     folder.mkdir(parents=True, exist_ok=True)

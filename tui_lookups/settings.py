@@ -31,7 +31,6 @@ from tui_lookups.config_file import config_text as config_text
 from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.results.base import (
     ActivityRule,
-    BosRule,
     BosSetting,
     DeviceMap,
     Dtype,
@@ -97,10 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     preset: Annotated[
         Preset, choice("Conventions: this tool's, or those of the paper's released code.", Preset)
     ] = "default"
-    bos: Annotated[
-        BosSetting,
-        choice("Begin-of-text in front of every text; auto: as the model's files say.", BosSetting),
-    ] = "auto"
+    bos: Annotated[BosSetting, choice("Begin-of-text in front; auto: as the files say.", BosSetting)] = "auto"
     raw_weights: Annotated[bool, switch("Congruence in the raw weights instead of the folded ones.")] = False
     trimmed: Annotated[bool, switch("Attribute heads on the trimmed prompt instead of the full window.")] = (
         False
@@ -243,11 +239,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, path("File that gets a log.", "none, or a file that can be written", none="none")
     ] = None
     seed: Annotated[From0, number("Seed of everything that is drawn at random.", "a number from 0")] = 0
-
-
-def bos_rule(settings: Settings) -> BosRule:
-    """Whether begin-of-text is put in front of texts (METHOD 3). The paper's authors scan with it."""
-    return "defined" if settings.bos == "auto" and settings.preset == "paper" else settings.bos
 
 
 class SettingRow(NamedTuple):

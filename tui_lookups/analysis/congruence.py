@@ -8,6 +8,9 @@
    of each neuron over the vocabulary and of each token over the neurons: what an atlas is made of. Neither
    [all neurons, vocabulary] nor a copy of the whole unembedding is ever formed.
 
+Rows of the unembedding that no token has (a vocabulary padded to a round size) are no tokens: they are in
+no rank and among no top tokens. A special token is one: a text that spells it out produces it.
+
 Sign. A gated neuron with negative congruence that fires negatively promotes the token as well. In a ranking
 by "-" or "both", a row of negative congruence is read as -W_out: its rank and top token are those of the
 flipped neuron, its congruences keep their sign.
@@ -36,7 +39,11 @@ _ROUNDING = 1e-4
 
 @torch.inference_mode()
 def token_scores(model: LookupModel, token_id: int, layers: Sequence[int], *, poll: Poll = no_poll) -> Tensor:
-    """Congruence of every neuron of `layers` with one token: [len(layers), d_mlp]."""
+    """Congruence of every neuron of `layers` with one token: [len(layers), d_mlp].
+
+    Raises UnknownTokenError for a token that the embedding has no row for.
+    """
+    model.check_token(token_id)
     direction = model.W_U[:, token_id].to(model.compute_dtype)
     rows = []
     for layer in layers:
@@ -101,7 +108,7 @@ def _may_be_next_token(
     A necessary condition only, so that nothing is missed: the largest of a neuron's congruences is at least
     their mean (one product with the mean unembedding), and is known where `extremes` are.
     """
-    unembedding_mean = model.W_U.mean(1, dtype=model.compute_dtype)
+    unembedding_mean = _mean_of_tokens(model)
     length = model.W_U[:, token_id].to(model.compute_dtype).norm() + unembedding_mean.norm()
     highest, lowest, slack = [], [], []
     for place, layer in enumerate(layers):
@@ -122,11 +129,21 @@ def _may_be_next_token(
     return flipped if sign == "-" else flipped | (as_it_is & (scores >= 0))
 
 
+def _mean_of_tokens(model: LookupModel) -> Tensor:
+    """The mean of the unembedding over the rows that are tokens: [d_model]."""
+    mean = model.W_U.mean(1, dtype=model.compute_dtype)
+    if not len(model.unused_rows):
+        return mean
+    d_vocab, unused = model.W_U.shape[1], model.W_U[:, model.unused_rows].to(model.compute_dtype)
+    return (mean * d_vocab - unused.sum(1)) / (d_vocab - unused.shape[1])
+
+
 @torch.inference_mode()
 def _score_rows(
     model: LookupModel, neurons: Sequence[NeuronId], token_id: int, *, flip_negative: bool, poll: Poll
 ) -> list[NeuronScore]:
     poll()
+    model.check_token(token_id)
     W_out = {layer: model.W_out(layer) for layer in {n.layer for n in neurons}}
     directions = torch.stack([W_out[n.layer][n.index].to(model.compute_dtype) for n in neurons])
     unembedding = model.W_U.to(model.compute_dtype)
@@ -136,7 +153,9 @@ def _score_rows(
     cosine = own / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)
     if flip_negative:
         congruence *= torch.where(own < 0, -1.0, 1.0).to(congruence.dtype).unsqueeze(1)
-    ranks = (congruence > congruence[:, token_id : token_id + 1]).sum(1) + 1
+    asked = congruence[:, token_id : token_id + 1].clone()
+    congruence[:, model.unused_rows] = -torch.inf
+    ranks = (congruence > asked).sum(1) + 1
     best, top_ids = congruence.max(1)
     rows = []
     for place, neuron in enumerate(neurons):
@@ -171,8 +190,10 @@ def neuron_tokens(
     model.check_neuron(neuron)
     direction = model.W_out(neuron.layer)[neuron.index].to(model.compute_dtype)
     congruence = direction @ model.W_U.to(model.compute_dtype)
-    count = min(top, len(congruence))
+    count = min(top, len(congruence) - len(model.unused_rows))
+    congruence[model.unused_rows] = -torch.inf
     promoted = torch.argsort(congruence, descending=True, stable=True)[:count]
+    congruence[model.unused_rows] = torch.inf
     suppressed = torch.argsort(congruence, stable=True)[:count]
 
     def rows(ids: Tensor) -> tuple[TokenCongruence, ...]:
@@ -189,6 +210,7 @@ def layer_extremes(model: LookupModel, layer: int, *, poll: Poll = no_poll) -> L
 
     The working memory is two blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
     the size of the vocabulary and the format of the weights. On exact ties the smaller token id is kept.
+    A row that no token has gets -inf and inf for its own extremes.
     """
     W_out, W_U = model.W_out(layer), model.W_U
     d_mlp, (d_model, d_vocab) = W_out.shape[0], W_U.shape
@@ -199,10 +221,13 @@ def layer_extremes(model: LookupModel, layer: int, *, poll: Poll = no_poll) -> L
     width = min(d_vocab, max(1, _BLOCK_NUMBERS // d_model))
     for columns in _blocks(d_vocab, width):
         unembedding = W_U[:, columns].to(model.compute_dtype)
+        unused = model.unused_rows - columns.start
+        unused = unused[(unused >= 0) & (unused < unembedding.shape[1])]
         for rows in _blocks(d_mlp, max(1, _BLOCK_NUMBERS // width)):
             poll()
             congruence = W_out[rows].to(model.compute_dtype) @ unembedding
             for side in (0, 1):
+                congruence[:, unused] = -torch.inf
                 values, ids = congruence.max(1)
                 better = values > best[side, rows]
                 best_ids[side, rows] = torch.where(better, ids + columns.start, best_ids[side, rows])

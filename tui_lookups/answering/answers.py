@@ -84,7 +84,8 @@ def build_prompts(
     for rank, (entry, row, values, cut) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
         tokens = model.vocabulary.tokens(row)
         follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
-        peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows)
+        special = row[entry.position] in model.vocabulary.special_ids
+        peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows, special)
         prompts.append(Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut))
     return prompts
 

@@ -25,7 +25,7 @@ from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Priority
 from tui_lookups.results import Basis, ModelInfo, Provenance
-from tui_lookups.settings import Settings, bos_rule
+from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
 
@@ -41,6 +41,22 @@ CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", defa
 
 ANSWER_VERSION = 1
 """Part of every cache key: raised when the meaning of a cached result changes."""
+
+_RANKS_TOKENS = frozenset(
+    (
+        "ablation",
+        "atlas_layer",
+        "figures",
+        "first_view",
+        "neurons",
+        "predictions",
+        "prompts",
+        "sampled",
+        "score",
+        "tokens",
+    )
+)
+"""Kinds of answers that a rank, or a token of highest rank, is in."""
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +118,9 @@ class Engine:
     def vocabulary(self) -> Vocabulary:
         with self._files_lock:
             if self._vocabulary is None:
-                self._vocabulary = cached_vocabulary(self.local(), self.cache, bos_rule(self.settings))
+                self._vocabulary = cached_vocabulary(
+                    self.local(), self.cache, model_loader.bos_rule(self.settings)
+                )
             return self._vocabulary
 
     def model_info(self) -> ModelInfo:
@@ -169,7 +187,7 @@ class Engine:
         self.say(f"tokenising {source.name}")
         self.tokenising = True
         try:
-            return build_corpus(
+            corpus = build_corpus(
                 source,
                 vocabulary.encode_batch,
                 vocabulary.bos_id,
@@ -181,9 +199,13 @@ class Engine:
                 digest=self._digest,
                 d_vocab=len(vocabulary),
                 max_documents=self.settings.max_documents,
+                special_ids=vocabulary.special_ids,
             )
         finally:
             self.tokenising = False
+        if len(vocabulary) > info.d_vocab:
+            corpus.require_rows(info, vocabulary.token)
+        return corpus
 
     def _text_field(self, vocabulary: Vocabulary) -> TextField | None:
         """The field that was named for the texts; the model's template writes conversations in it."""
@@ -261,7 +283,7 @@ class Engine:
             dtype=self.settings.dtype,
             corpus=self.corpus().info.fingerprint if corpus else None,
             **self._as_read(),
-            **self._unused_rows(),
+            **(self._unused_rows() if kind in _RANKS_TOKENS else {}),
             **parts,
         )
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.sources import LocalModel, Say, find_model
-from tui_lookups.settings import Settings, bos_rule
+from tui_lookups.results import BosRule
+from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
@@ -37,6 +38,11 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         say=say,
         poll=poll,
     )
+
+
+def bos_rule(settings: Settings) -> BosRule:
+    """Whether begin-of-text is put in front of texts (METHOD 3). The paper's authors scan with it."""
+    return "defined" if settings.bos == "auto" and settings.preset == "paper" else settings.bos
 
 
 def load(

@@ -6,14 +6,14 @@ No torch: a cached answer is found by its place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.errors import LookupsError
-from tui_lookups.results import Prompt, PromptKind, Sign
+from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, Sign
 from tui_lookups.results.firing import peak_position
 from tui_lookups.storage.index import NeuronRecord
 
@@ -56,6 +56,17 @@ def sampled_ids(record: NeuronRecord, kind: PromptKind, top: int, seed: int) -> 
     return [
         sample.prompt_ids[i] for i in sorted(chosen, key=lambda i: (-sample.values[i], sample.prompt_ids[i]))
     ]
+
+
+def with_special_peaks(found: NeuronPrompts, special_ids: frozenset[int]) -> NeuronPrompts:
+    """The list with the peaks on special tokens marked: what an earlier version cached does not say."""
+    prompts = tuple(
+        replace(prompt, peak=replace(prompt.peak, special=prompt.peak.token.id in special_ids))
+        if prompt.peak.special is None
+        else prompt
+        for prompt in found.prompts
+    )
+    return replace(found, prompts=prompts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
    unembedded: a cursor that moves on by a token finds its answer there, and a long prompt of a large
    vocabulary needs little memory.
 2. Probabilities are a softmax over the whole vocabulary of the logits as the model gives them (a soft cap
-   included), as TransformerLens and Hugging Face do.
+   included), as TransformerLens and Hugging Face do. Rows that no token has take their share, and are not
+   listed.
 3. A stretch is kept in the cache, and needs no model the next time.
 """
 
@@ -81,7 +82,8 @@ def next_tokens(
         raise NumericalError(
             "The model's next-token probabilities are not finite.", "Load it with --dtype float32."
         )
-    best = found.topk(min(top, found.shape[-1]), dim=-1)
+    listed = found.index_fill(-1, model.unused_rows, -torch.inf)
+    best = listed.topk(min(top, found.shape[-1] - len(model.unused_rows)), dim=-1)
     tokens = model.vocabulary.token
     rows = []
     for place, position in enumerate(positions):

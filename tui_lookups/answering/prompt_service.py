@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import Entry, sampled_ids, top_entries
+from tui_lookups.answering.peak_inputs import Entry, sampled_ids, top_entries, with_special_peaks
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import NeuronId
@@ -310,6 +310,7 @@ class PromptService:
             )
 
     def _show(self, found: NeuronPrompts) -> NeuronPrompts:
+        found = with_special_peaks(found, self._engine.vocabulary().special_ids)
         with self._lock:
             if len(self._shown) > _MOST_REMEMBERED:
                 self._shown.clear()

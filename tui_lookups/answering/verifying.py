@@ -35,6 +35,7 @@ from tui_lookups.errors import (
 )
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.results import (
+    CorpusInfo,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
@@ -272,7 +273,7 @@ def recompute(
     provenance = replace(
         document.provenance,
         model=explorer.model_info(),
-        corpus=explorer.corpus_info(),
+        corpus=_as_counted(explorer.corpus_info(), document.provenance.corpus),
         device=explorer.status().device,
     )
     comparison.compare(_source(document.provenance), _source(provenance), "/provenance")
@@ -294,6 +295,12 @@ def recompute(
         notes=notes,
         provenance=provenance,
     )
+
+
+def _as_counted(found: CorpusInfo, exported: CorpusInfo | None) -> CorpusInfo:
+    """The corpus; special tokens are compared where the export says how many there were."""
+    counted = exported is None or exported.special_tokens is not None
+    return found if counted else replace(found, special_tokens=None)
 
 
 class _Again:
@@ -337,6 +344,8 @@ class _Again:
             found = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
             if exported.prompt.trimmed is None:
                 found = replace(found, trimmed=None)
+            if exported.prompt.peak.special is None:
+                found = replace(found, peak=replace(found.peak, special=None))
             return replace(made, prompt=found)
 
         self._compare(exported, make, at, ("prompt", f"#{exported.prompt.prompt_id}"))

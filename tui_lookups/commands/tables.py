@@ -176,6 +176,8 @@ def _(result: NeuronTokens) -> RenderableType:
 @render.register
 def _(result: ScanSummary) -> RenderableType:
     earlier = result.extended_from
+    corpus = result.provenance.corpus
+    special = 0 if corpus is None else corpus.special_tokens or 0
     taken_over = [("taken over", f"{earlier:,} prompts of an earlier corpus")] if earlier else []
     corpus = result.provenance.corpus
     omitted = [("corpus", sentence) for sentence in (corpus.omissions if corpus else ())]
@@ -190,6 +192,7 @@ def _(result: ScanSummary) -> RenderableType:
         [
             ("prompts", f"{result.prompts:,}"),
             ("tokens", f"{result.tokens:,}"),
+            *([("special tokens", f"{special:,} spelled out in the texts")] if special else []),
             ("neurons", f"{result.neurons:,}"),
             *work,
             *taken_over,
@@ -199,11 +202,17 @@ def _(result: ScanSummary) -> RenderableType:
     )
 
 
+_SPECIAL = "(special token)"
+"""Beside a peak, or a token, that is one."""
+
+
 def _prompt_row(prompt: Prompt) -> list[Text]:
     peak = prompt.peak
     following = Text("") if peak.next_token is None else token_text(peak.next_token)
     start = prompt.trimmed.start if prompt.trimmed else 0
     context = around(prompt.tokens, peak.position, start)
+    if peak.special:
+        context.append(f" {_SPECIAL}", style="dim")
     cells = cells_of(str(prompt.rank), str(prompt.prompt_id), f"{peak.activation:.3f}")
     return [*cells, following, context]
 
@@ -242,7 +251,10 @@ def _(result: Activations) -> RenderableType:
     largest = max((abs(value) for value in result.activations), default=0.0)
     for position, (token, value) in enumerate(zip(result.tokens, result.activations, strict=True)):
         bar = ("+" if value > 0 else "-") * (round(20 * abs(value) / largest) if largest else 0)
-        table.add_row(Text(str(position)), token_text(token), *cells_of(f"{value:.3f}", bar))
+        shown = token_text(token)
+        if position in result.special:
+            shown.append(f" {_SPECIAL}", style="dim")
+        table.add_row(Text(str(position)), shown, *cells_of(f"{value:.3f}", bar))
     return Group(title_of(f"Activations of {result.neuron}", source_of(result.provenance)), table)
 
 

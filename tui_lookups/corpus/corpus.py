@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -31,8 +31,8 @@ import numpy.typing as npt
 from tui_lookups.corpus.digest import WindowDigest
 from tui_lookups.corpus.records import TextField
 from tui_lookups.corpus.source import Document, Source
-from tui_lookups.errors import CacheError, Cancelled, CorpusError
-from tui_lookups.results import CorpusInfo
+from tui_lookups.errors import CacheError, Cancelled, CorpusError, UnknownTokenError
+from tui_lookups.results import CorpusInfo, ModelInfo, Token
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import file_digest
 
@@ -48,6 +48,8 @@ _WAIT_SECONDS = 0.1
 
 _DIGEST_WINDOWS = 1 << 16
 """Windows hashed at a time."""
+_TOKENS_AT_ONCE = 1 << 24
+"""Tokens looked through at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -132,6 +134,23 @@ class Corpus:
             found[count] = digest.hexdigest()
         return [found[count] for count in counts]
 
+    def require_rows(self, info: ModelInfo, token: Callable[[int], Token]) -> None:
+        """Raise CorpusError, naming the token and its document, where the model has no row for a token."""
+        tokens, offsets = self._arrays["tokens"], self._arrays["offsets"]
+        for start in range(0, len(tokens), _TOKENS_AT_ONCE):
+            beyond = np.flatnonzero(tokens[start : start + _TOKENS_AT_ONCE] >= info.d_vocab)
+            if len(beyond):
+                place = start + int(beyond[0])
+                prompt_id = int(np.searchsorted(offsets, place, side="right")) - 1
+                try:
+                    info.check_token(token(int(tokens[place])))
+                except UnknownTokenError as error:
+                    raise CorpusError(
+                        f"Document {self.document(prompt_id) + 1} of {self.info.name} cannot be read: "
+                        f"{error.message}",
+                        "Take that token out of the texts.",
+                    ) from error
+
     def is_sound(self) -> bool:
         """Whether the arrays are those that were written (their checksums are compared once)."""
         try:
@@ -207,6 +226,7 @@ def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus |
         content = None if (known := manifest.description.get("content")) is None else str(known)
         # What an earlier version tokenised was not counted.
         left_out = None if (known := manifest.description.get("left_out")) is None else int(known)
+        special = None if (known := manifest.description.get("special_tokens")) is None else int(known)
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{folder.path} does not hold a corpus.", "Remove that folder.") from error
     # Whoever sees the corpus named sees that there was more of it.
@@ -222,6 +242,7 @@ def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus |
         left_out=left_out,
         text_field=field,
         other_files=source.note,
+        special_tokens=special,
     )
     return Corpus(info, folder, content)
 
@@ -239,12 +260,13 @@ def build_corpus(
     digest: Callable[[Path], str] = file_digest,
     d_vocab: int | None = None,
     max_documents: int | None = None,
+    special_ids: Collection[int] = (),
 ) -> Corpus:
     """The corpus of `source`, from `folder_root` (the cache's `corpora` folder) or tokenised into it.
 
     Args:
         encode: texts to token ids, one list a text, without special tokens.
-        bos_id: id of begin-of-text, None where the tokenizer defines none.
+        bos_id: id of begin-of-text that is put in front, None for nothing.
         window: longest window in tokens, begin-of-text included; at least 2.
         progress: called after each batch.
         should_stop: asked between batches; True raises Cancelled.
@@ -252,6 +274,7 @@ def build_corpus(
         d_vocab: vocabulary entries; at most 65,536 of them lets ids take two bytes on disk.
         max_documents: most documents taken, at least 1; None leaves it to the source (`Source.limit`). A
             corpus that was cut says so in its name.
+        special_ids: ids of special tokens; those that the texts spell out are counted.
 
     Raises CorpusError (see `Source`), CacheError when the folder cannot be written, Cancelled. A build
     that ends early, however it ends, leaves nothing that is taken for a corpus.
@@ -271,7 +294,9 @@ def build_corpus(
         with folder.writing() as writer:
             # Another process may have built it between the look above and the lock.
             if writer is not None and _open_if_sound(source, fingerprint, folder_root) is None:
-                _write(writer, source, limit, encode, bos_id, window, d_vocab, progress, should_stop)
+                _write(
+                    writer, source, limit, encode, bos_id, window, d_vocab, special_ids, progress, should_stop
+                )
         if writer is None:
             time.sleep(_WAIT_SECONDS)  # another process or thread is building this very corpus
 
@@ -293,6 +318,7 @@ def _write(
     bos_id: int | None,
     window: int,
     d_vocab: int | None,
+    special_ids: Collection[int],
     progress: Callable[[BuildProgress], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> None:
@@ -303,7 +329,7 @@ def _write(
     documents = writer.appender(_BLOCK, "documents", np.int32)
     split = writer.appender(_BLOCK, "split", np.uint8)
     offsets.append(np.zeros(1, dtype=np.int64))
-    digest = WindowDigest()
+    digest, special = WindowDigest(), 0
     total_bytes = source.bytes_total
     texts = source.documents()
     for batch in _batches(islice(texts, limit)):
@@ -324,6 +350,8 @@ def _write(
         flat = chain.from_iterable(each for _, each in windows)
         joined = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
         tokens.append(joined)
+        put_in_front = len(windows) if bos_id in special_ids else 0
+        special += int(np.isin(joined, list(special_ids)).sum()) - put_in_front
         digest.update(joined, lengths, np.array([parts[number] for number, _ in windows], dtype=np.uint8))
         if progress is not None:
             progress(BuildProgress(split.length, tokens.length, source.bytes_read, total_bytes))
@@ -337,7 +365,7 @@ def _write(
         )
     counts = {"documents": split.length, "prompts": documents.length, "tokens": tokens.length}
     description = {**counts, "window": window, "content": digest.hexdigest(), "cut": cut}
-    writer.commit({**description, "left_out": left_out})
+    writer.commit({**description, "left_out": left_out, "special_tokens": special})
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

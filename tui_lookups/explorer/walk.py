@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups import results
@@ -224,9 +225,11 @@ class Walk(Opened):
             provenance = self._engine.provenance(corpus=False)
             return results.Activations(neuron, text, model.vocabulary.tokens(ids), tuple(values), provenance)
 
-        return self._engine.remembered(
+        found = self._engine.remembered(
             "activations", results.Activations, work, corpus=False, neuron=str(neuron), text=text
         )
+        special = self._engine.vocabulary().special_ids
+        return replace(found, special=tuple(i for i, t in enumerate(found.tokens) if t.id in special))
 
     def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
         """The most probable next tokens after a position of a prompt, and after its neighbours.

@@ -169,6 +169,13 @@ def load_model(
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
             vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model), bos)
+            rows = _vocabulary_size(hf_model)
+            if vocabulary.bos_id is not None and vocabulary.bos_id >= rows:
+                raise ModelLoadError(
+                    f"{name} cannot read its begin-of-text, token #{vocabulary.bos_id}: its embedding ends "
+                    f"at #{rows - 1}.",
+                    "Fetch the model and its tokenizer again, or give --bos never.",
+                )
             parameters = sum(values.numel() for values in hf_model.parameters())
             say(f"wrapping {name}")
             if not is_spread(hf_model):

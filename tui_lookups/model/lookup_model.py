@@ -166,9 +166,24 @@ class LookupModel:
     # --- tokens ---
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Token ids of a text with begin-of-text in front where the tokenizer defines one."""
+        """Token ids of a text, with begin-of-text in front where that is the rule (METHOD 3).
+
+        Raises UnknownTokenError for a token that the embedding has no row for.
+        """
         bos = [] if self.vocabulary.bos_id is None else [self.vocabulary.bos_id]
-        return bos + self.vocabulary.encode(text)
+        ids = bos + self.vocabulary.encode(text)
+        self.check_token(max(ids, default=0))
+        return ids
+
+    def check_token(self, token_id: int) -> None:
+        """Raise UnknownTokenError when the embedding has no row for a token."""
+        self.info.check_token(self.vocabulary.token(token_id))
+
+    @cached_property
+    def unused_rows(self) -> Tensor:
+        """Rows of the unembedding that no token has, ascending: in no rank, among no top tokens."""
+        rows = [row for row in self.vocabulary.unused_ids if row < self.info.d_vocab]
+        return torch.tensor(rows, dtype=torch.int64, device=self.device)
 
     def batch(self, rows: Iterable[Iterable[int]]) -> Tensor:
         """Token ids padded on the right to one length: [batch, pos]. Causal attention never sees padding."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
-from tui_lookups.errors import BadIdError
+from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 
 SCHEMA_VERSION = 1
@@ -69,6 +70,16 @@ class ModelInfo:
                 f"Layers run from 0 to {self.n_layers - 1}, neurons from 0 to {self.d_mlp - 1}.",
             )
 
+    def check_token(self, token: Token) -> None:
+        """Raise UnknownTokenError when the embedding has no row for it: a tokenizer may know more tokens."""
+        if token.id >= self.d_vocab:
+            text = json.dumps(token.text, ensure_ascii=False)
+            raise UnknownTokenError(
+                f"{text} is token #{token.id}, which {self.name} cannot read: its embedding ends at "
+                f"#{self.d_vocab - 1}.",
+                "Leave that token out; the model was made without it.",
+            )
+
     def check_head(self, head: HeadId) -> None:
         """Raise BadIdError when the model has no such head."""
         if head.layer >= self.n_layers or head.index >= self.n_heads:
@@ -84,6 +95,7 @@ class CorpusInfo:
 
     `left_out` counts records without a text (None: an earlier version did not count), `text_field` is the
     field that was named for the texts ("": none was), `other_files` says which were left out.
+    `special_tokens` counts those that its texts spell out (None: an earlier version did not count).
     """
 
     name: str
@@ -96,6 +108,7 @@ class CorpusInfo:
     left_out: int | None = None
     text_field: str = ""
     other_files: str = ""
+    special_tokens: int | None = None
 
     @property
     def omissions(self) -> tuple[str, ...]:

@@ -32,12 +32,16 @@ class NeuronStats:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Where a prompt attains phi. `next_token` is what really follows, None at the end of the window."""
+    """Where a prompt attains phi. `next_token` is what really follows, None at the end of the window.
+
+    `special`: the text spells a special token out there; None in what earlier versions wrote.
+    """
 
     position: int
     token: Token
     activation: float
     next_token: Token | None
+    special: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ class NeuronPrompts:
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """A neuron's activation on every token of a given text."""
+    """A neuron's activation on every token of a given text. `special`: positions of special tokens."""
 
     neuron: NeuronId
     text: str
     tokens: tuple[Token, ...]
     activations: tuple[float, ...]
     provenance: Provenance
+    special: tuple[int, ...] = ()

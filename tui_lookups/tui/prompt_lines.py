@@ -72,7 +72,7 @@ def one_line(prompt: Prompt, texts: Sequence[str], width: int, look: Look) -> li
 
 
 def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
-    """The cells before a prompt's text: mark, rank, phi."""
+    """The cells before a prompt's text: mark, rank, phi, and a star where the peak is a special token."""
     palette = look.palette
     mark = "●" if prompt.prompt_id in look.marked else " "
     arrow = "▾" if open_ else " "
@@ -81,7 +81,7 @@ def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
     return [
         Segment(mark + arrow, palette.accent),
         Segment(text, palette.strong if open_ else palette.plain),
-        Segment(" "),
+        Segment("*" if prompt.peak.special else " ", palette.accent),
     ]
 
 
@@ -101,7 +101,7 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     peak = prompt.peak
     shaded = [look.sources_title] if look.sources is not None else []
     trim = [_trim_fact(prompt)] if prompt.trimmed is not None else []
-    where = f"{peak.position} {visible_token(peak.token.text)}"
+    where = f"{peak.position} {visible_token(peak.token.text)}{' (special token)' if peak.special else ''}"
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
     after, number = f"next {following}", f"#{prompt.prompt_id}"
     yield [*shaded, f"peak at {where}", after, *trim, f"corpus prompt {prompt.prompt_id}"]
@@ -115,6 +115,7 @@ def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:
     peak = prompt.peak
     following = "the end of the window" if peak.next_token is None else quoted(peak.next_token.text)
     said = f"prompt {prompt.rank}, activation {peak.activation:.2f} at {quoted(peak.token.text)}"
+    said += ", a special token" if peak.special else ""
     said += f", position {peak.position}, then {following}"
     if prompt.prompt_id in marked:
         said += ", marked"

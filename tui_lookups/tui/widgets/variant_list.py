@@ -76,6 +76,7 @@ class VariantList(Canvas):
         counts = firing_sign(self._sign, gated=variant.provenance.model.gated)
         peak = peak_position(values, counts)
         best = f"  peak {plain(values[peak])} at {peak} {visible_token(variant.tokens[peak].text)}"
+        best += " (special token)" if peak in variant.special else ""
         lines = [
             [Segment(fit(name, 10), palette.strong), Segment(fit(best, max(0, width - 10)), palette.heading)]
         ]
