@@ -73,7 +73,7 @@ def read_vocabulary(folder: Path, size: int | None = None, bos: BosRule = "auto"
             variant = hashlib.sha256(added.encode()).hexdigest()[:16]
             content += added
     defined = None if name is None else tokenizer.token_to_id(name)
-    front = _in_front(defined, config.get("add_bos_token"), bos, folder)
+    front = _in_front(defined, config.get("add_bos_token"), bos)
     if front != defined:
         variant += " without begin-of-text"
     return vocabulary_of(tokenizer, front, content=content, size=size, variant=variant)
@@ -84,11 +84,11 @@ def says_all(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() and "bos_token" in _settings(folder, _config(folder))
 
 
-def _in_front(defined: int | None, adds: object, bos: BosRule, folder: Path) -> int | None:
+def _in_front(defined: int | None, adds: object, bos: BosRule) -> int | None:
     """The id put in front of texts, None for nothing (METHOD 3). `adds` is what the files say of it."""
     if bos == "always" and defined is None:
         raise ModelLoadError(
-            f"The tokenizer of {folder.name} defines no begin-of-text that could be put in front.",
+            "The model's tokenizer defines no begin-of-text that could be put in front of texts.",
             "Leave --bos away, or give --bos never.",
         )
     return None if bos == "never" or (bos == "auto" and adds is False) else defined
@@ -129,12 +129,11 @@ class _TokensElsewhere:
                 f"The tokenizer names {self.bos!r} as begin-of-text, but its vocabulary has no such entry.",
                 "Fetch tokenizer.json and tokenizer_config.json again.",
             )
-        by_content = {token.content: token for token in self._numbered.values()}
         named = self._special_names()
         for entry in (*named.values(), *self._extra()):
             token = self._token(entry)
             if token is not None and token.content not in known:
-                new.append(by_content.get(token.content, token))
+                new.append(token)
                 known.add(token.content)
         names = {token.content for token in map(self._token, named.values()) if token is not None}
         for token in new:
@@ -143,7 +142,7 @@ class _TokensElsewhere:
         for token_id, token in self._numbered.items():
             if tokenizer.token_to_id(token.content) != token_id:
                 raise ModelLoadError(
-                    f"The tokenizer files of {self._folder.name} contradict each other: {token.content!r} is "
+                    f"The tokenizer files in {self._folder} contradict each other: {token.content!r} is "
                     f"token {token_id} in one, and {tokenizer.token_to_id(token.content)} by the others.",
                     _FETCH,
                 )
@@ -219,13 +218,13 @@ def _refuse_code(folder: Path, config: Mapping[str, Any]) -> None:
     mapped = config.get("auto_map")
     if mapped and (not isinstance(mapped, dict) or mapped.get("AutoTokenizer")):
         raise ModelLoadError(
-            f"The tokenizer of {folder.name} is code that comes with the model, which is never run.",
+            f"The tokenizer in {folder} is code that comes with the model, which is never run.",
             "Where its tokenizer.json says all, take auto_map out of tokenizer_config.json.",
         )
     others = [name for name in config.get("fast_tokenizer_files") or [] if name != "tokenizer.json"]
     if any((folder / str(name)).is_file() for name in others):
         raise ModelLoadError(
-            f"{folder.name} has several tokenizers, one for each version of transformers.",
+            f"{folder} has several tokenizers, one for each version of transformers.",
             "Keep the one that is meant as tokenizer.json, and take fast_tokenizer_files out of its config.",
         )
 
@@ -235,13 +234,13 @@ def _require_known(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]
     kind = type(tokenizer.model).__name__
     if kind not in _KINDS:
         raise ModelLoadError(
-            f"The tokenizer of {folder.name} is of the kind {kind}, which is not supported.",
+            f"The tokenizer in {folder} is of the kind {kind}, which is not supported.",
             f"Supported are {' and '.join(_KINDS)}.",
         )
     asked, there = config.get("add_prefix_space"), _puts_space_in_front(tokenizer)
     if isinstance(asked, bool) and there is not None and asked != there:
         raise ModelLoadError(
-            f"The tokenizer files of {folder.name} contradict each other: add_prefix_space is "
+            f"The tokenizer files in {folder} contradict each other: add_prefix_space is "
             f"{str(asked).lower()} in tokenizer_config.json and {str(there).lower()} in tokenizer.json.",
             "Make both say what the model was trained with.",
         )
@@ -326,4 +325,4 @@ def _number(key: object, folder: Path) -> int:
 
 
 def _damaged(folder: Path) -> ModelLoadError:
-    return ModelLoadError(f"The added tokens of {folder.name} cannot be read.", _FETCH)
+    return ModelLoadError(f"The added tokens of the tokenizer in {folder} cannot be read.", _FETCH)

@@ -97,7 +97,7 @@ def _same_prefix(folder: Path, config: Mapping[str, Any], theirs: Any) -> None:
     asked, there = config.get("add_prefix_space"), theirs.encode("a", out_type=str)[0].startswith("\u2581")
     if isinstance(asked, bool) and asked != there:
         raise ModelLoadError(
-            f"The tokenizer files of {folder.name} contradict each other: add_prefix_space is "
+            f"The tokenizer files in {folder} contradict each other: add_prefix_space is "
             f"{str(asked).lower()} in tokenizer_config.json and {str(there).lower()} in tokenizer.model.",
             "Make both say what the model was trained with.",
         )
@@ -128,7 +128,7 @@ def _merges(folder: Path) -> Pieces:
         family = None  # said where the configuration is read
     if class_name not in _ONE_RULE or TOKENIZER_MAPPING_NAMES.get(family) != class_name:
         raise ModelLoadError(
-            f"The tokenizer of {folder.name} does not say how a text is split before it is merged.",
+            f"The tokenizer in {folder} does not say how a text is split before it is merged.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         )
     return _pieces(found, "")
