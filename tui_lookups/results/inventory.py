@@ -15,7 +15,7 @@ class FileEntry:
 
     Attributes:
         fate: "applied" where the loaded model has it, "harmless" where no figure depends on it, "refused"
-            where it changes the computation and cannot be applied; a model with a refused entry is not loaded.
+            where it changes the computation and cannot be applied: such a model is not loaded.
         note: where it went, or why it is harmless or refused, in a few words.
     """
 
