@@ -210,7 +210,8 @@ class TestDamage:
 
     def test_a_kind_nobody_knows(self, tmp_path: Path) -> None:
         save_config_only({"model_type": "zzz"}, tmp_path)
-        self.refused(tmp_path, ModelLoadError, "zzz")
+        refusal = self.refused(tmp_path, UnsupportedModelError, "zzz")
+        assert "Llama" in refusal.hint
 
     @pytest.mark.parametrize("length", [0, 7, 5000])
     def test_a_truncated_weight_file(self, copied, length: int) -> None:

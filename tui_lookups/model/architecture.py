@@ -78,7 +78,7 @@ _NO_NEURON = {
     "openai-gpt": "normalises after the residual sum: a neuron's input there is no sum over components",
 }
 
-_HINT = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
+SUPPORTED = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
     model_type = str(config.get("model_type", ""))
     if not model_type:
-        raise UnsupportedModelError(f"{name} does not say what kind of model it is.", _HINT)
+        raise UnsupportedModelError(f"{name} does not say what kind of model it is.", SUPPORTED)
     reason = _NO_NEURON.get(model_type)
     if reason is None:
         experts = next(
@@ -140,26 +140,26 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
         elif config.get("attn_only"):
             reason = "has attention only: there is no MLP neuron in it"
     if reason is not None:
-        raise UnsupportedModelError(f"{name} ({model_type}) {reason}.", _HINT)
+        raise UnsupportedModelError(f"{name} ({model_type}) {reason}.", SUPPORTED)
 
 
 def describe(bridge: Any, model_type: str, name: str) -> Architecture:
     """The wiring of a loaded TransformerBridge. Raises UnsupportedModelError where it has no MLP neurons."""
     cfg = bridge.cfg
     if getattr(cfg, "num_experts", None):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mixtral']}.", _HINT)
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mixtral']}.", SUPPORTED)
     if getattr(cfg, "is_stateful", False):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mamba']}.", _HINT)
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mamba']}.", SUPPORTED)
     if getattr(cfg, "attn_only", False):
         raise UnsupportedModelError(
-            f"{name} ({model_type}) has attention only: there is no MLP neuron in it.", _HINT
+            f"{name} ({model_type}) has attention only: there is no MLP neuron in it.", SUPPORTED
         )
     if not hasattr(bridge, "ln_final"):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['openai-gpt']}.", _HINT)
+        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['openai-gpt']}.", SUPPORTED)
     parts = [set(block.submodules) for block in bridge.blocks]
     if any(p != parts[0] for p in parts) or not {"attn", "mlp"} <= parts[0]:
         raise UnsupportedModelError(
-            f"{name} ({model_type}) has blocks that are not all attention and MLP.", _HINT
+            f"{name} ({model_type}) has blocks that are not all attention and MLP.", SUPPORTED
         )
     mlp_norm: Literal["ln1", "ln2"] | None = (
         "ln2" if "ln2" in parts[0] else "ln1" if "ln1" in parts[0] else None

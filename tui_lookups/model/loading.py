@@ -1,17 +1,19 @@
 """From a name, a folder or a .gguf file to a LookupModel.
 
 1. `sources.py` makes a local Hugging Face folder of whatever was named.
-2. The configuration is read and models without MLP neurons are refused by name.
-3. transformers loads the weights, TransformerLens wraps them (TransformerBridge) and folds the norms
-   ("compatibility mode", METHOD 1) unless the raw basis is asked for.
-4. Wrapped, and again folded, it must still be the model that transformers loaded (folding.py).
+2. The configuration is read and models without MLP neurons are refused by name; so is a folder with a file
+   or a key that figures would have to include and do not (inventory.py, configuration.py).
+3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
+   model from the files, with the same values (tensor_places.py).
+4. TransformerLens wraps the model (TransformerBridge) and folds the norms ("compatibility mode", METHOD 1)
+   unless the raw basis is asked for. Wrapped, and again folded, it must still be the model that
+   transformers loaded (folding.py).
 5. Activations are computed by the plain Hugging Face module where it agrees with the folded model
    (plain_forward.py), by the bridge elsewhere.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import traceback
@@ -28,23 +30,27 @@ from tui_lookups.errors import (
     LookupsError,
     ModelLoadError,
     NumericalError,
+    UnsupportedModelError,
     first_line,
     is_out_of_memory,
 )
-from tui_lookups.model.architecture import Architecture, describe, refuse_unsupported
+from tui_lookups.model.architecture import SUPPORTED, Architecture, describe, refuse_unsupported
+from tui_lookups.model.checkpoint import read_tensors, require_weights
+from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
+from tui_lookups.model.fates import require_none_refused
 from tui_lookups.model.folding import SameModel, cast_rotated, require_folded
+from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
+from tui_lookups.model.tensor_places import judge_names, judge_tensors, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import BosRule, ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
-_LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
-_MOST_LAYERS = 10_000
 _LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
 
 _log = logging.getLogger(__name__)
@@ -63,33 +69,6 @@ def choose_device(name: str) -> torch.device:
         reason = first_line(error).rstrip(".")
         raise ModelLoadError(f"The device {name!r} cannot be used: {reason}.", "Try --device cpu.") from error
     return device
-
-
-def read_config(folder: Path, name: str) -> dict[str, Any]:
-    """The config.json of a folder. Raises ModelLoadError when missing or not JSON."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelLoadError(
-            f"{folder} is not a model folder: it has no config.json.",
-            "Point --model at a Hugging Face folder (config.json, weights, tokenizer.json) or a .gguf file.",
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelLoadError(
-            f"The configuration of {name} cannot be read: {error}.", "Fetch the model again."
-        ) from error
-    if not isinstance(config, dict):
-        raise ModelLoadError(f"The configuration of {name} is not a JSON object.", "Fetch the model again.")
-    for key in _LAYER_COUNTS:
-        count = config.get(key)
-        if count is not None and (type(count) is not int or not 0 < count <= _MOST_LAYERS):
-            # transformers would make that many modules before it looks at a weight.
-            raise ModelLoadError(
-                f"The configuration of {name} is damaged: {key} is {str(count)[:40]}.",
-                "Fetch the model again.",
-            )
-    return config
 
 
 @contextmanager
@@ -162,10 +141,19 @@ def load_model(
     placing = over_gpus(device) if spread else {}
     say(f"reading the weights of {name}")
     try:
+        from transformers import AutoTokenizer
+
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
+            made = make_configuration(folder, config, name, trust_remote_code)
+            require_weights(folder)
+            stored = read_tensors(folder, name)
+            require_none_refused([*judge_files(folder), *judge_names(stored)], name)
+            require_none_refused(judge_keys(config, made), name, type(made).__name__)
             hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code, placing)
+            require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
             _check_finite(hf_model, name)
             _own_weights(hf_model)
+            require_same_values(stored, hf_model, name)
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
             vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model), bos)
@@ -181,16 +169,18 @@ def load_model(
             if not is_spread(hf_model):
                 hf_model = hf_model.to(target)
             plain = _skeleton_or_reason(hf_model)
-            same = SameModel(hf_model, vocabulary.bos_id, name)
-            bridge = _wrap(hf_model, folder, target, getattr(torch, dtype))
-            architecture = describe(bridge, str(config["model_type"]), name)
-            same.require(bridge, "Wrapping")
-            if folded:
-                say("folding norms")
-                with KeepDouble() if dtype == "float64" else nullcontext():
-                    bridge.enable_compatibility_mode()
-                same.require(bridge, "Folding the norms of")
-                require_folded(bridge, architecture, name)
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            with _taken_apart(name, str(config["model_type"])):
+                same = SameModel(hf_model, vocabulary.bos_id, name)
+                bridge = _wrap(hf_model, tokenizer, folder, target, getattr(torch, dtype))
+                architecture = describe(bridge, str(config["model_type"]), name)
+                same.require(bridge, "Wrapping")
+                if folded:
+                    say("folding norms")
+                    with KeepDouble() if dtype == "float64" else nullcontext():
+                        bridge.enable_compatibility_mode()
+                    same.require(bridge, "Folding the norms of")
+                    require_folded(bridge, architecture, name)
             bridge.original_model.requires_grad_(False)
             info = _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture)
             model = LookupModel(bridge, info, vocabulary, architecture, "folded" if folded else "raw")
@@ -202,15 +192,25 @@ def load_model(
             raise ModelLoadError(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
             ) from error
-        if "trust_remote_code" in str(error) and not trust_remote_code:
-            raise ModelLoadError(
-                f"{name} comes with code of its own, and cannot be loaded without running it.",
-                "Read that code; if you trust it, give --trust-remote-code.",
-            ) from error
         raise ModelLoadError(
             f"{name} cannot be loaded: {_in_one_line(error)}.", "Run with --debug for the traceback."
         ) from error
     return model
+
+
+@contextmanager
+def _taken_apart(name: str, family: str) -> Iterator[None]:
+    """Whatever a library stumbles over within it is refused in our words; --debug shows where that was."""
+    try:
+        yield
+    except LookupsError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise UnsupportedModelError(
+            f"{name} ({family}) is of a make that cannot be taken apart into heads and neurons.", SUPPORTED
+        ) from error
 
 
 def _in_one_line(error: Exception) -> str:
@@ -302,11 +302,9 @@ def _own_weights(hf_model: Any) -> None:
         values.data = values.data.clone()
 
 
-def _wrap(hf_model: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _wrap(hf_model: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     bridge = TransformerBridge.boot_transformers(
         str(folder), hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
     )

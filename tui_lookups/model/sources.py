@@ -22,12 +22,13 @@ from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError, Poll, first_line
 from tui_lookups.home import expanded
+from tui_lookups.model.checkpoint import require_no_adapter_alone, require_weights, weight_files
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
-_DESCRIPTION = (
+DESCRIPTION = (
     "config.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -38,7 +39,7 @@ _DESCRIPTION = (
     "merges.txt",
     "spiece.model",
 )
-_FILES = (*_DESCRIPTION, "chat_template.jinja", *_WEIGHTS)
+_FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS)
 _CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1
@@ -133,24 +134,17 @@ def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> s
 
     With `code` also of its Python files: what they compute is what the model is.
     """
+    require_no_adapter_alone(folder)
     if not (folder / "config.json").is_file():
         raise ModelLoadError(
             f"{folder} is not a model folder: it has no config.json.",
             "Point --model at a Hugging Face folder (config.json, weights, tokenizer.json) or a .gguf file.",
         )
-    weights = weight_files(folder)
-    if not weights:
-        raise ModelLoadError(
-            f"{folder} has no weights.",
-            "It should hold *.safetensors files beside config.json; fetch them again.",
-        )
-    for path in weights:
-        if path.name.endswith(".index.json"):
-            _check_shards(path)
+    require_weights(folder)
     whole = hashlib.sha256()
-    described = (folder / name for name in _DESCRIPTION if (folder / name).is_file())
+    described = (folder / name for name in DESCRIPTION if (folder / name).is_file())
     modules = (path for path in folder.glob(_CODE) if path.is_file()) if code else ()
-    for path in sorted({*weights, *described, *modules}):
+    for path in sorted({*weight_files(folder), *described, *modules}):
         try:
             whole.update(f"{path.name}\0{digest(path)}\n".encode())
         except OSError as error:
@@ -158,32 +152,6 @@ def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> s
                 f"{path} cannot be read: {reason(error)}.", "Check its permissions."
             ) from error
     return whole.hexdigest()
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a folder: safetensors, or PyTorch's where there are none."""
-    for patterns in (_WEIGHTS, _OTHER_WEIGHTS):
-        found = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
-        if any(not path.name.endswith(".index.json") for path in found):
-            return sorted(found)
-    return []
-
-
-def _check_shards(index: Path) -> None:
-    """Raise ModelLoadError unless every weight file that a shard index names lies in its folder.
-
-    What lies elsewhere would be loaded, and be no part of the fingerprint.
-    """
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        strange = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelLoadError(f"{index} cannot be read.", "Fetch the model again.") from error
-    if strange:
-        raise ModelLoadError(
-            f"{index.name} names the weight file {sorted(strange)[0]!r}, which is not in {index.parent}.",
-            "Fetch the model again.",
-        )
 
 
 # --- .gguf ---
@@ -289,7 +257,7 @@ def _from_hub(
             )
         say(f"fetching {name} from the hub")
         # Descriptions first: where weights lie, an earlier fetch that broke off has left those whole.
-        hub_folder(name, (*_DESCRIPTION, "*.index.json", *code), (), local_only=False, poll=poll)
+        hub_folder(name, (*DESCRIPTION, "*.index.json", *code), (), local_only=False, poll=poll)
         folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=False, say=say, poll=poll)
     if folder is None:
         raise ModelLoadError(
@@ -303,14 +271,11 @@ def _from_hub(
 
 def _is_fetched(folder: Path) -> bool:
     """Whether a snapshot of the hub cache has its weights, every shard of them."""
-    weights = weight_files(folder)
     try:
-        for path in weights:
-            if path.name.endswith(".index.json"):
-                _check_shards(path)
+        require_weights(folder)
     except ModelLoadError:
         return False
-    return bool(weights)
+    return True
 
 
 def _has_its_code(folder: Path) -> bool:

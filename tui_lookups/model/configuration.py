@@ -1,0 +1,208 @@
+"""A config.json: read, made a configuration of transformers, and what becomes of every key in it.
+
+transformers puts a key that a configuration class does not know aside, as an attribute that nothing reads.
+The rule:
+
+1. Keys of quantisers, and those that make transformers read other files or replace parts of a model, are
+   refused.
+2. A key that the class declares, under its own name or a standard one, is applied.
+3. A key of `_COMPUTES` changes what models compute that know it. Where the class does not declare it, it is
+   refused unless its value is neutral: null, false, 0, 1, empty, or full attention in every layer.
+4. Any other key is harmless, and listed as unknown to the class.
+5. Inside `rope_scaling` and `rope_parameters` every key must be one that the kind of rotary embedding uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tui_lookups.errors import ModelLoadError, UnsupportedModelError
+from tui_lookups.model.architecture import SUPPORTED
+from tui_lookups.model.fates import NOT_APPLIED, QUANTISED, Judged, applied, harmless, refused
+
+_LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
+_MOST_LAYERS = 10_000
+
+_QUANTISERS = {"quantization_config", "quantization", "compression_config"}
+_ELSEWHERE = {"transformers_weights", "fusion_config", "per_layer_config"}
+"""Other weight files, fused modules, sizes that differ from layer to layer."""
+
+_TAKEN_UP = {
+    "model_type",
+    "torch_dtype",
+    "num_labels",
+    "tie_word_embeddings",
+}
+"""Read by transformers whatever the class declares."""
+
+_ROTARY = {"rope_scaling", "rope_parameters", "rope_theta", "partial_rotary_factor"}
+"""Keys of every class that has `rope_parameters`."""
+
+# fmt: off
+_COMPUTES = {
+    # attention
+    "alibi", "alibi_bias_max", "attention_bias", "attention_chunk_size", "attention_multiplier",
+    "attention_scale", "attn_logit_softcapping", "attn_temperature_tuning", "clip_qkv", "layer_types",
+    "n_head_kv", "num_kv_shared_layers", "qk_layernorm", "qk_norm", "qkv_bias", "query_pre_attn_scalar",
+    "query_rescale_scalar", "scale_attn_by_inverse_layer_idx", "sliding_window", "sliding_window_pattern",
+    "ssmax", "use_attention_sinks", "use_qk_norm", "use_qkv_bias", "use_query_key_norm", "window_size",
+    # rotary embedding
+    "no_rope_layer_interval", "no_rope_layers", "nope_layer_interval", "partial_rotary_factor",
+    "rope_interleaved", "rope_local_base_freq", "rope_parameters", "rope_ratio", "rope_scaling", "rope_theta",
+    "rotary_dim", "rotary_emb_base", "rotary_pct", "use_rotary_embeddings", "use_scaled_rope",
+    # scales and caps of what is embedded, written and unembedded
+    "dim_model_base", "embedding_multiplier", "embedding_scale", "final_logit_softcapping", "key_multiplier",
+    "lm_head_multiplier", "logit_scale", "logit_scaling", "logits_scaling", "mlp_multipliers",
+    "mup_width_scale", "residual_multiplier", "residual_scale", "scale_depth", "scale_emb",
+    "scale_embeddings",
+    # the block
+    "mlp_bias", "new_decoder_architecture", "parallel_attn", "parallel_residual", "use_bias",
+    "use_parallel_residual",
+}
+# fmt: on
+"""What families of transformers, or models with code of their own, compute differently by."""
+
+_ROTARY_COMMON = {
+    "rope_type",
+    "type",
+    "rope_theta",
+    "partial_rotary_factor",
+    "original_max_position_embeddings",
+}
+_ROTARY_KINDS = {
+    "default": {"mrope_section"},
+    "linear": {"factor"},
+    "dynamic": {"factor", "alpha"},
+    "yarn": {
+        "factor",
+        "attention_factor",
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+        "truncate",
+    },
+    "longrope": {"factor", "attention_factor", "short_factor", "long_factor", "short_mscale", "long_mscale"},
+    "llama3": {"factor", "low_freq_factor", "high_freq_factor"},
+    "proportional": {"factor"},
+}
+"""Keys that transformers applies, by kind."""
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """The config.json of a folder. Raises ModelLoadError when missing or not JSON."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelLoadError(
+            f"{folder} is not a model folder: it has no config.json.",
+            "Point --model at a Hugging Face folder (config.json, weights, tokenizer.json) or a .gguf file.",
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelLoadError(
+            f"The configuration of {name} cannot be read: {error}.", "Fetch the model again."
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelLoadError(f"The configuration of {name} is not a JSON object.", "Fetch the model again.")
+    for key in _LAYER_COUNTS:
+        count = config.get(key)
+        if count is not None and (type(count) is not int or not 0 < count <= _MOST_LAYERS):
+            # transformers would make that many modules before it looks at a weight.
+            raise ModelLoadError(
+                f"The configuration of {name} is damaged: {key} is {str(count)[:40]}.",
+                "Fetch the model again.",
+            )
+    return config
+
+
+def make_configuration(folder: Path, config: dict[str, Any], name: str, trust_remote_code: bool) -> Any:
+    """The configuration object that transformers makes of a folder's config.json.
+
+    Raises UnsupportedModelError where transformers does not know the family, ModelLoadError where it does not
+    accept the values, or where the family is code that comes with the model and is not trusted.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    family = str(config.get("model_type"))
+    own_code = isinstance(config.get("auto_map"), dict) and "AutoConfig" in config["auto_map"]
+    if family not in CONFIG_MAPPING and not own_code:
+        raise UnsupportedModelError(
+            f"{name} is of the family {family[:40]!r}, which transformers does not know.", SUPPORTED
+        )
+    if family not in CONFIG_MAPPING and not trust_remote_code:
+        raise ModelLoadError(
+            f"{name} comes with code of its own, and cannot be loaded without running it.",
+            "Read that code; if you trust it, give --trust-remote-code.",
+        )
+    try:
+        return AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # its checks raise many kinds
+        why = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ModelLoadError(
+            f"The configuration of {name} is not one of the family {family}: {why}.", "Fetch the model again."
+        ) from error
+
+
+def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
+    """What becomes of each key of a config.json, of which transformers made the configuration `made`."""
+    config_class = type(made)
+    declared = _declared(config_class)
+    has_rotary = "rope_parameters" in declared
+    for key, value in config.items():
+        if key in _QUANTISERS and value:
+            yield refused(key, "key", QUANTISED)
+        elif key in _ELSEWHERE and value:
+            yield refused(key, "key", NOT_APPLIED)
+        elif key in ("rope_scaling", "rope_parameters") and value and has_rotary:
+            yield _judge_rotary(key, made.rope_parameters)  # an older name of a kind is today's there
+        elif key in declared or key in _TAKEN_UP or (key in _ROTARY and has_rotary):
+            yield applied(key, "key", config_class.__name__)
+        elif key not in _COMPUTES:
+            yield harmless(key, "key", f"unknown to {config_class.__name__}")
+        elif _is_neutral(key, value, config):
+            yield harmless(key, "key", f"unknown to {config_class.__name__}, and neutral")
+        else:
+            yield refused(key, "key", NOT_APPLIED)
+
+
+def _declared(config_class: type) -> set[str]:
+    names = set(getattr(config_class, "attribute_map", {})) | set(inspect.signature(config_class).parameters)
+    if dataclasses.is_dataclass(config_class):
+        names |= {field.name for field in dataclasses.fields(config_class)}
+    return names
+
+
+def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
+    if key.startswith("sliding_window") and config.get("use_sliding_window") is False:
+        return True
+    if isinstance(value, list):
+        return all(each == "full_attention" for each in value)
+    return value in (None, False, 0, 1, {}, "")
+
+
+def _judge_rotary(key: str, value: Any) -> Judged:
+    """One dictionary, or one for each kind of layer."""
+    if not isinstance(value, dict):
+        return refused(key, "key", NOT_APPLIED)
+    nested = [each for each in value.values() if isinstance(each, dict)]
+    for parameters in nested or [value]:
+        kind = parameters.get("rope_type", parameters.get("type", "default"))
+        known = _ROTARY_KINDS.get(str(kind))
+        if known is None:
+            return refused(key, "key", NOT_APPLIED, f"{kind} is no kind of rotary embedding that is known")
+        strange = sorted(
+            name
+            for name, each in parameters.items()
+            if name not in known | _ROTARY_COMMON and each is not None
+        )
+        if strange:
+            return refused(key, "key", NOT_APPLIED, f"{strange[0]} is not used by the kind {kind}")
+    return applied(key, "key", "rotary embedding")

@@ -1,0 +1,218 @@
+"""Which parameter of a model each tensor of its files is, found without believing what loading reports.
+
+transformers drops a tensor that a model has no place for, in silence where its class says so, and fills a
+parameter that no tensor is for with random numbers. So:
+
+1. A tensor's name is looked for among the model's parameters and saved buffers: as it is, with the prefix
+   of the model's body added or taken off, and by the renames that transformers does ("gamma" to "weight").
+2. A tensor without a place is refused, unless it is a table that the model makes for itself and has the
+   values of that table (rotary frequencies, positions), or is a causal mask.
+3. A weight in another number format than a float's, one of another shape than its place, a second tensor
+   for one place, and a parameter without a tensor that is not tied to one that has one, are refused.
+4. Once the model is loaded, what it holds is compared with the file: of every tensor all values, or
+   some thousand evenly spread over it (`require_same_values`).
+
+A head that the configuration ties to the embedding and that lies in the file with other values is a tensor
+like any other: transformers gives it its own values, and step 4 holds it to them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.checkpoint import FLOATS, StoredTensor
+from tui_lookups.model.fates import (
+    ADAPTER,
+    ANOTHER_SHAPE,
+    CONVERTED,
+    LACKING,
+    NO_PLACE,
+    QUANTISED,
+    TWICE,
+    Judged,
+    applied,
+    harmless,
+    refused,
+)
+
+_OF_A_QUANTISER = re.compile(
+    r"[._](SCB|weight_scale(_inv|_2)?|input_scale|output_scale|qweight|qzeros|scales|g_idx|weight_packed|weight_shape"
+    r"|weight_zero_point|weight_g_idx|(nested_)?absmax|(nested_)?quant_map|quant_state\..+|weight_format)$|:\w+$"
+)
+_OF_AN_ADAPTER = re.compile(
+    r"\.lora_(A|B|magnitude_vector|embedding_[AB])(\.|$)|\.base_layer\.|\.modules_to_save\.|^base_model\.model\."
+)
+_FREQUENCIES = re.compile(r"(^|[._])inv_freq$")
+_MASK = re.compile(r"(^|\.)(attn|attention)\.(bias|causal_mask)$")
+_MASKED = re.compile(r"(^|\.)(attn|attention)\.masked_bias$")
+
+_WHOLE = 1 << 16
+_SAMPLE = 1 << 12
+_HALF_PRECISION = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor goes: the name of a parameter or saved buffer; `converted`: not as it is."""
+
+    name: str
+    converted: bool = False
+
+
+def judge_names(stored: Mapping[str, StoredTensor]) -> Iterator[Judged]:
+    """The tensors that are refused whatever the model is: parts of quantised weights and of adapters."""
+    for name, tensor in stored.items():
+        if reason := _refusal_by_name(tensor):
+            yield refused(name, "tensor", reason)
+
+
+def judge_tensors(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[Judged]:
+    """What becomes of every tensor, and of every parameter that has none.
+
+    Args:
+        stored: from `checkpoint.read_tensors`.
+        model: a transformers causal language model; its parameters may be on meta, its buffers may not.
+    """
+    held: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    places = find_places(stored, model)
+    with StoredValues() as values:
+        taken: set[str] = set()
+        for name, tensor in stored.items():
+            place = places.get(name)
+            if place is None:
+                yield _judge_unplaced(tensor, model, values)
+            elif tensor.dtype not in FLOATS and held[place.name].is_floating_point():
+                yield refused(name, "tensor", QUANTISED, f"stored as {tensor.dtype}")
+            elif place.converted:
+                yield refused(name, "tensor", CONVERTED)
+            elif tuple(held[place.name].shape) != tensor.shape:
+                yield refused(name, "tensor", ANOTHER_SHAPE)
+            elif place.name in taken:
+                yield refused(name, "tensor", TWICE)
+            else:
+                taken.add(place.name)
+                yield applied(name, "tensor", "" if place.name == name else place.name)
+    with_values = {id(held[place.name]) for place in places.values()}
+    for name, parameter in held.items():
+        if id(parameter) not in with_values:
+            yield refused(name, "tensor", LACKING)
+
+
+def find_places(stored: Mapping[str, StoredTensor], model: Any) -> dict[str, Place]:
+    """The place of each tensor that has one (step 1), by the tensor's name."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+    held = model.state_dict(keep_vars=True)
+    transforms = get_model_conversion_mapping(model)
+    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
+    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    places = {}
+    for name in stored:
+        renamed, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, held)
+        if renamed not in held and name in held:
+            renamed, converter = name, None
+        if renamed in held:
+            places[name] = Place(renamed, converter is not None)
+    return places
+
+
+def _refusal_by_name(tensor: StoredTensor) -> Any:
+    if _OF_AN_ADAPTER.search(tensor.name):
+        return ADAPTER
+    if _OF_A_QUANTISER.search(tensor.name) or tensor.dtype.startswith(("F8", "F4", "F6")):
+        return QUANTISED
+    return None
+
+
+def _judge_unplaced(tensor: StoredTensor, model: Any, values: StoredValues) -> Judged:
+    if reason := _refusal_by_name(tensor):
+        return refused(tensor.name, "tensor", reason)
+    own = dict(model.named_buffers())
+    tables = [own.get(tensor.name), own.get(f"{model.base_model_prefix}.{tensor.name}")]
+    if _FREQUENCIES.search(tensor.name):
+        tables += [values_ for name, values_ in own.items() if _FREQUENCIES.search(name)]
+    if any(table is not None and _are_same(values[tensor], table) for table in tables):
+        return harmless(tensor.name, "tensor", "a table that the model makes for itself")
+    if _MASK.search(tensor.name) and _is_causal(values, tensor):
+        return harmless(tensor.name, "tensor", "a causal mask")
+    if _MASKED.search(tensor.name) and tensor.shape in ((), (1,)) and bool((values[tensor] <= -1e4).all()):
+        return harmless(tensor.name, "tensor", "what a masked score is set to")
+    return refused(tensor.name, "tensor", NO_PLACE)
+
+
+def _are_same(found: Tensor, table: Tensor) -> bool:
+    """Whether a stored table has the values of the model's own, as exactly as its number format allows."""
+    if found.shape != table.shape or table.is_meta:
+        return False
+    exact = found.dtype in (torch.float32, torch.float64) or not found.is_floating_point()
+    own = table.cpu().to(found.dtype).double()
+    return torch.allclose(found.double(), own, rtol=1e-5 if exact else _HALF_PRECISION, atol=1e-7)
+
+
+def _is_causal(values: StoredValues, tensor: StoredTensor) -> bool:
+    """Whether a mask [1, 1, n, n] lets every position see itself and all before it, and no other."""
+    if len(tensor.shape) != 4 or tensor.shape[:2] != (1, 1) or tensor.shape[2] != tensor.shape[3]:
+        return False
+    mask = values[tensor][0, 0].bool()
+    return torch.equal(mask, torch.ones_like(mask).tril())
+
+
+class StoredValues:
+    """Values of stored tensors; a safetensors file stays mapped while this is open."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._files: dict[Path, Any] = {}
+
+    def __enter__(self) -> StoredValues:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.clear()
+        self._open.close()
+
+    def __getitem__(self, tensor: StoredTensor) -> Tensor:
+        from safetensors import safe_open
+
+        if tensor.file not in self._files:
+            if tensor.file.suffix == ".bin":
+                self._files[tensor.file] = torch.load(tensor.file, map_location="cpu", weights_only=True)
+            else:
+                self._files[tensor.file] = self._open.enter_context(safe_open(tensor.file, framework="pt"))
+        file = self._files[tensor.file]
+        found: Tensor = file[tensor.name] if isinstance(file, dict) else file.get_tensor(tensor.name)
+        return found
+
+
+@torch.no_grad()
+def require_same_values(stored: Mapping[str, StoredTensor], model: Any, name: str) -> None:
+    """Raise ModelLoadError unless the model's parameters have the values that the files have (step 4)."""
+    held = model.state_dict(keep_vars=True)
+    with StoredValues() as values:
+        for tensor_name, place in find_places(stored, model).items():
+            parameter = held[place.name]
+            found, expected = _sample(parameter), _sample(values[stored[tensor_name]])
+            if not torch.equal(found.cpu(), expected.to(parameter.dtype)):
+                raise ModelLoadError(
+                    f"{name} was loaded with other values of {tensor_name} than its file holds.",
+                    "If nothing writes to the file now, please report the model's name.",
+                )
+
+
+def _sample(values: Tensor) -> Tensor:
+    """All values of a small tensor; of a large one some, evenly spread: [at most 2 * _SAMPLE or _WHOLE]."""
+    flat = values.detach().reshape(-1)
+    if flat.numel() <= _WHOLE:
+        return flat
+    # An odd step visits every column of a matrix with an even number of them.
+    return flat[:: flat.numel() // _SAMPLE | 1]
