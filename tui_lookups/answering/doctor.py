@@ -11,12 +11,14 @@ import platform
 import shutil
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results.checkup import Checkup, Finding, SelfCheck
+from tui_lookups.results.inventory import FileEntry
 from tui_lookups.settings import Settings, config_path, read_config
 from tui_lookups.storage.files import filesystem_type, is_network_filesystem
 
@@ -44,11 +46,13 @@ def examine(explorer: Explorer, *, model: bool = True) -> Checkup:
     settings = explorer.settings
     findings = [*versions(), *torch_build(), *terminal(os.environ, sys.stdout.isatty()), *configuration()]
     findings += [*cache_folder(settings), *cache_entries(explorer), *network(settings), *keys(os.environ)]
-    self_check = None
+    self_check: SelfCheck | None = None
+    entries: tuple[FileEntry, ...] = ()
     if model:
         found, self_check = model_check(explorer)
-        findings += [*found, *(corpus_check(explorer) if self_check else ())]
-    return Checkup(tuple(findings), sum(f.state == "problem" for f in findings), self_check)
+        listed, entries = contents(explorer)
+        findings += [*found, *listed, *(corpus_check(explorer) if self_check else ())]
+    return Checkup(tuple(findings), sum(f.state == "problem" for f in findings), self_check, entries)
 
 
 def versions() -> Iterator[Finding]:
@@ -191,6 +195,18 @@ def keys(environment: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(name, "ok", f"set, for {use}")
         else:
             yield Finding(name, "note", f"not set: no {use}", f"Set {name} to use them.")
+
+
+def contents(explorer: Explorer) -> tuple[list[Finding], tuple[FileEntry, ...]]:
+    """Every file, key and tensor of the model, and how many of them are applied, harmless, refused."""
+    try:
+        entries = explorer.inventory()
+    except LookupsError as error:
+        return [Finding("model files", "note", f"not listed: {error.message}", error.hint)], ()
+    counts = Counter(entry.fate for entry in entries)
+    said = ", ".join(f"{counts[fate]} {fate}" for fate in ("applied", "harmless", "refused"))
+    state: Literal["ok", "note"] = "note" if counts["refused"] else "ok"
+    return [Finding("model files", state, f"{len(entries)} files, keys and tensors: {said}")], entries
 
 
 def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:

@@ -31,13 +31,16 @@ class Verified:
 
 
 def doctor_rows(checkup: Checkup) -> Rows:
-    """A line a finding, a further one for what to do."""
+    """A line a finding, a further one for what to do; then what of the model's files is not applied."""
     rows: Rows = []
     for finding in checkup.findings:
         state = "PROBLEM" if finding.state == "problem" else finding.state
         rows.append((state, f"{finding.name}: {finding.message}"))
         if finding.hint:
             rows.append(("", f"-> {finding.hint}"))
+    for fate in ("refused", "harmless"):
+        of_it = (entry for entry in checkup.inventory if entry.fate == fate)
+        rows += [(fate, f"{entry.kind} {entry.name}: {entry.note}") for entry in of_it]
     return rows
 
 

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.errors import Poll
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.explorer.walk import Walk
+from tui_lookups.home import expanded
 from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Explanation,
         ExplanationScore,
         ExportDocument,
+        FileEntry,
         Reproduction,
         RequestProgress,
         ScanProgress,
@@ -107,6 +109,24 @@ class Explorer(Walk):
             return self_check(model, poll=poll)
 
         return self._engine.on_model(work)
+
+    def inventory(self) -> tuple[FileEntry, ...]:
+        """Every file, key and tensor of the model and what became of it, also where it is refused.
+
+        Raises LookupsError where its files are not found or cannot be read.
+        """
+        from tui_lookups.model.inventory import folder_inventory
+        from tui_lookups.model.loading import quiet_libraries
+
+        try:
+            local = self._engine.local()
+            path = local.inventory_of or local.folder
+        except LookupsError:
+            path = expanded(self.settings.model)
+            if not path.is_dir():
+                raise
+        with quiet_libraries():
+            return folder_inventory(path, trust_remote_code=self.settings.trust_remote_code)
 
     # --- export and cache ---
 

@@ -215,8 +215,24 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _unreachable(name: str) -> ModelLoadError:
+def unnamed_snapshot(name: str) -> ModelLoadError | None:
+    """The error for a model of which the local cache has snapshots but no `refs/main`, which names the
+    current one: caches that were copied, or fetched at a fixed commit. None where it has none."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
+    snapshots = sorted(path.parent for path in folder.glob("snapshots/*/config.json"))
+    if not snapshots or (folder / "refs" / "main").is_file():
+        return None
     return ModelLoadError(
+        f"{name} is in the local Hugging Face cache, without the refs/main that names the current snapshot.",
+        f"Point --model at a snapshot: {snapshots[0]}",
+    )
+
+
+def _unreachable(name: str) -> ModelLoadError:
+    return unnamed_snapshot(name) or ModelLoadError(
         f"{name} is not on this machine and the model hub cannot be reached.",
         "Point --model at a local Hugging Face folder (config.json, weights, tokenizer.json) or .gguf file, "
         f"or name {OWN_NAMES}.",

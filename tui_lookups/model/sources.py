@@ -22,7 +22,12 @@ from pathlib import Path
 
 from tui_lookups.errors import LookupsError, ModelLoadError, Poll, first_line
 from tui_lookups.home import expanded
-from tui_lookups.model.checkpoint import require_no_adapter_alone, require_weights, weight_files
+from tui_lookups.model.checkpoint import (
+    QUANTISER_FILES,
+    require_no_adapter_alone,
+    require_weights,
+    weight_files,
+)
 from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
 
@@ -39,7 +44,7 @@ DESCRIPTION = (
     "merges.txt",
     "spiece.model",
 )
-_FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS)
+_FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS, "adapter_config.json", *QUANTISER_FILES)
 _CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _DEQUANTISED_FORMAT = 1
@@ -51,12 +56,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A model's files on this machine. `source` says, for people and provenance, where they come from."""
+    """A model's files on this machine. `source` says, for people and provenance, where they come from.
+
+    `inventory_of` is the file that `folder` was made from, where that is not what the person has.
+    """
 
     name: str
     source: str
     folder: Path
     fingerprint: str
+    inventory_of: Path | None = None
 
 
 def demo_folder() -> Path:
@@ -244,14 +253,14 @@ def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> N
 def _from_hub(
     name: str, digest: Digest, offline: bool, trust_remote_code: bool, say: Say, poll: Poll
 ) -> LocalModel:
-    from tui_lookups.model.hub import OWN_NAMES, hub_folder, require_whole
+    from tui_lookups.model.hub import OWN_NAMES, hub_folder, require_whole, unnamed_snapshot
 
     code = (_CODE,) if trust_remote_code else ()
     wanted = (*_FILES, *code)
     folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=True)
     if folder is None or not _is_fetched(folder) or (code and not _has_its_code(folder)):
         if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-            raise ModelLoadError(
+            raise unnamed_snapshot(name) or ModelLoadError(
                 f"{name} is not in the local Hugging Face cache, and the tool is offline.",
                 f"Fetch it where there is a network, then point --model at the folder; or name {OWN_NAMES}.",
             )

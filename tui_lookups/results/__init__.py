@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from tui_lookups.results.exported import ExportedHead as ExportedHead
     from tui_lookups.results.exported import ExportedNeuron as ExportedNeuron
     from tui_lookups.results.exported import ExportedPrompt as ExportedPrompt
+    from tui_lookups.results.inventory import FileEntry as FileEntry
     from tui_lookups.results.peaks import PeakFigures as PeakFigures
     from tui_lookups.results.peaks import PromptFigures as PromptFigures
     from tui_lookups.results.peaks import PromptKind as PromptKind
@@ -136,6 +137,7 @@ _NAMES = {
         "Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads Part Plan "
         "RequestProgress ScoreReport Shuffled Summary Usage"
     ),
+    "inventory": "FileEntry",
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",

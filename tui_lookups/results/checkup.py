@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tui_lookups.results.inventory import FileEntry
+
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
@@ -38,8 +40,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """Everything `doctor` looked at; `problems` counts the findings that keep something from working."""
+    """Everything `doctor` looked at; `problems` counts the findings that keep something from working.
+
+    `inventory` lists the model's files and what is in them, also where the model is refused.
+    """
 
     findings: tuple[Finding, ...]
     problems: int
     self_check: SelfCheck | None
+    inventory: tuple[FileEntry, ...] = ()
