@@ -11,11 +11,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.tiny_tokenizers import byte_level_tokenizer, filled, save_tokenizer, sentencepiece_tokenizer
@@ -167,6 +169,78 @@ RECIPES: dict[str, Recipe] = {
 }
 """By family, GPT-NeoX twice: attention beside the MLP (Pythia) and before it."""
 
+_WINDOWED = ["sliding_attention"] * 2 + ["full_attention"]
+
+FURTHER: dict[str, Recipe] = {
+    "apertus": Recipe("ApertusConfig", {**_LLAMA}),
+    "arcee": Recipe("ArceeConfig", {**_LLAMA}),
+    "bloom": Recipe(
+        "BloomConfig",
+        {"vocab_size": VOCABULARY, "hidden_size": 16, "n_layer": 3, "n_head": N_HEADS, "seq_length": N_CTX},
+    ),
+    "cohere": Recipe("CohereConfig", {**_LLAMA, "logit_scale": 0.25}),
+    "cohere2": Recipe("Cohere2Config", {**_LLAMA, "sliding_window": 7, "layer_types": _WINDOWED}),
+    "ernie4_5": Recipe("Ernie4_5Config", {**_LLAMA, "head_dim": 4}),
+    "exaone4": Recipe(
+        "Exaone4Config",
+        {**_LLAMA, "sliding_window": 7, "sliding_window_pattern": 3, "layer_types": _WINDOWED},
+    ),
+    "falcon": Recipe(
+        "FalconConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 16,
+            "num_hidden_layers": 3,
+            "num_attention_heads": N_HEADS,
+            "max_position_embeddings": N_CTX,
+        },
+    ),
+    "gpt_bigcode": Recipe(
+        "GPTBigCodeConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "n_embd": 16,
+            "n_layer": 3,
+            "n_head": N_HEADS,
+            "n_inner": 40,
+            "n_positions": N_CTX,
+        },
+    ),
+    "granite": Recipe(
+        "GraniteConfig",
+        {
+            **_LLAMA,
+            "residual_multiplier": 0.22,
+            "logits_scaling": 8.0,
+            "embedding_multiplier": 12.0,
+            "attention_multiplier": 0.3,
+        },
+    ),
+    "hunyuan_v1_dense": Recipe("HunYuanDenseV1Config", {**_LLAMA, "head_dim": 4}),
+    "jais2": Recipe("Jais2Config", {**_LLAMA}),
+    "ministral3": Recipe("Ministral3Config", {**_LLAMA, "head_dim": 6, "sliding_window": 7}),
+    "mpt": Recipe(
+        "MptConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "d_model": 16,
+            "n_heads": N_HEADS,
+            "n_layers": 3,
+            "expansion_ratio": 2,
+            "max_seq_len": N_CTX,
+        },
+    ),
+    "nanochat": Recipe("NanoChatConfig", {**_LLAMA}),
+    "olmo3": Recipe("Olmo3Config", {**_LLAMA, "sliding_window": 7, "layer_types": _WINDOWED}),
+    "phi3": Recipe("Phi3Config", {**_LLAMA, "sliding_window": 7, "pad_token_id": None}),
+    "seed_oss": Recipe("SeedOssConfig", {**_LLAMA, "head_dim": 6}),
+    "smollm3": Recipe("SmolLM3Config", {**_LLAMA, "no_rope_layers": [1, 0, 1], "pad_token_id": None}),
+    "stablelm": Recipe("StableLmConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
+    "starcoder2": Recipe("Starcoder2Config", {**_LLAMA, "sliding_window": 7}),
+}
+"""Families that are held to the Hugging Face model and to closing, but not to a reference of their own:
+each in a part of the tests (tests/analysis/test_further_families.py), so that these stay quick."""
+
 REFUSED: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "num_local_experts": 8},
     "qwen3_moe": {"model_type": "qwen3_moe", "num_experts": 128},
@@ -185,8 +259,8 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
-    """Write the tiny model `name` of `RECIPES`, with its tokenizer, into a folder."""
-    save_recipe(RECIPES[name], folder, seed=seed)
+    """Write the tiny model `name` of `RECIPES` or `FURTHER`, with its tokenizer, into a folder."""
+    save_recipe(RECIPES[name] if name in RECIPES else FURTHER[name], folder, seed=seed)
 
 
 def save_recipe(recipe: Recipe, folder: Path, *, seed: int = 0) -> None:
@@ -230,6 +304,22 @@ def randomise(model: nn.Module, seed: int) -> None:
             draw(weight, fan_in**-0.5)
             if isinstance(bias, torch.Tensor):
                 draw(bias, 0.3)
+
+
+def edit_weights(folder: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change the tensors of a folder's model.safetensors in place."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    edit(weights)
+    save_file(
+        {name: values.contiguous() for name, values in weights.items()}, path, metadata={"format": "pt"}
+    )
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    """Set keys of a folder's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}), encoding="utf-8")
 
 
 def save_config_only(config: dict[str, Any], folder: Path) -> None:

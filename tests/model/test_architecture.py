@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_models import RECIPES, REFUSED
+from tests.tiny_models import FURTHER, RECIPES, REFUSED
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.architecture import FAMILIES, Architecture, describe, refuse_unsupported
 
@@ -16,7 +16,7 @@ ACTIVATIONS = {"gelu_new", "gelu", "relu", "silu", "gelu_pytorch_tanh"}
 
 
 def test_every_family_of_the_table_has_a_tiny_model() -> None:
-    covered = {name.removesuffix("_parallel").removesuffix("_sequential") for name in RECIPES}
+    covered = {name.removesuffix("_parallel").removesuffix("_sequential") for name in (*RECIPES, *FURTHER)}
     assert covered == set(FAMILIES)
 
 

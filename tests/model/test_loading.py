@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import N_CTX, N_HEADS, RECIPES, REFUSED, VOCABULARY, save_config_only
+from tests.tiny_models import (
+    N_CTX,
+    N_HEADS,
+    RECIPES,
+    REFUSED,
+    VOCABULARY,
+    edit_weights,
+    save_config_only,
+)
 from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.loading import choose_device, load_model, read_config
 
-Weights = dict[str, torch.Tensor]
-
 
 def load(folder: Path, **more):
     return load_model(folder, name="tiny", source=str(folder), fingerprint="f", device="cpu", **more)
-
-
-@pytest.fixture
-def copied(tiny_folder, tmp_path: Path) -> Callable[..., Path]:
-    """copied(name): a folder of one's own to damage."""
-
-    def copy(name: str = "llama") -> Path:
-        return Path(shutil.copytree(tiny_folder(name), tmp_path / name))
-
-    return copy
-
-
-def edit_weights(folder: Path, edit: Callable[[Weights], object]) -> None:
-    path = folder / "model.safetensors"
-    weights = load_file(path)
-    edit(weights)
-    save_file(weights, path, metadata={"format": "pt"})
 
 
 @pytest.mark.parametrize("name", list(RECIPES))

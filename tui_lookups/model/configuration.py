@@ -29,8 +29,8 @@ _LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
 _MOST_LAYERS = 10_000
 
 _QUANTISERS = {"quantization_config", "quantization", "compression_config"}
-_ELSEWHERE = {"transformers_weights", "fusion_config", "per_layer_config"}
-"""Other weight files, fused modules, sizes that differ from layer to layer."""
+_ELSEWHERE = {"transformers_weights", "fusion_config"}
+"""Other weight files, other modules."""
 
 _TAKEN_UP = {
     "model_type",
@@ -162,7 +162,9 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
         elif key in _ELSEWHERE and value:
             yield refused(key, "key", NOT_APPLIED)
         elif key in ("rope_scaling", "rope_parameters") and value and has_rotary:
-            yield _judge_rotary(key, made.rope_parameters)  # an older name of a kind is today's there
+            # As transformers has read it: an older name of a kind is today's there.
+            of_family = set(getattr(made, "ignore_keys_at_rope_validation", None) or ())
+            yield _judge_rotary(key, made.rope_parameters, of_family)
         elif key in declared or key in _TAKEN_UP or (key in _ROTARY and has_rotary):
             yield applied(key, "key", config_class.__name__)
         elif key not in _COMPUTES:
@@ -177,7 +179,7 @@ def _declared(config_class: type) -> set[str]:
     names = set(getattr(config_class, "attribute_map", {})) | set(inspect.signature(config_class).parameters)
     if dataclasses.is_dataclass(config_class):
         names |= {field.name for field in dataclasses.fields(config_class)}
-    return names
+    return names | {name for name in dir(config_class) if isinstance(getattr(config_class, name), property)}
 
 
 def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
@@ -185,11 +187,11 @@ def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
         return True
     if isinstance(value, list):
         return all(each == "full_attention" for each in value)
-    return value in (None, False, 0, 1, {}, "")
+    return value is not True and value in (None, False, 0, 1, {}, "")
 
 
-def _judge_rotary(key: str, value: Any) -> Judged:
-    """One dictionary, or one for each kind of layer."""
+def _judge_rotary(key: str, value: Any, of_family: set[str]) -> Judged:
+    """One dictionary, or one for each kind of layer; `of_family`: what the family has beside its kind."""
     if not isinstance(value, dict):
         return refused(key, "key", NOT_APPLIED)
     nested = [each for each in value.values() if isinstance(each, dict)]
@@ -198,11 +200,8 @@ def _judge_rotary(key: str, value: Any) -> Judged:
         known = _ROTARY_KINDS.get(str(kind))
         if known is None:
             return refused(key, "key", NOT_APPLIED, f"{kind} is no kind of rotary embedding that is known")
-        strange = sorted(
-            name
-            for name, each in parameters.items()
-            if name not in known | _ROTARY_COMMON and each is not None
-        )
+        given = {name for name, each in parameters.items() if each is not None}
+        strange = sorted(given - known - _ROTARY_COMMON - of_family)
         if strange:
             return refused(key, "key", NOT_APPLIED, f"{strange[0]} is not used by the kind {kind}")
     return applied(key, "key", "rotary embedding")

@@ -95,6 +95,8 @@ def _without_weights(configuration: Any, trust_remote_code: bool) -> Any:
 
     try:
         with init_empty_weights(include_buffers=False):
-            return AutoModelForCausalLM.from_config(configuration, trust_remote_code=trust_remote_code)
+            model = AutoModelForCausalLM.from_config(configuration, trust_remote_code=trust_remote_code)
+        model.tie_weights()  # parameters made within it are each one of their own
+        return model
     except Exception:  # noqa: BLE001 - why it cannot is said where it is loaded
         return None
