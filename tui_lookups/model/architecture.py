@@ -99,6 +99,8 @@ _NO_NEURON = {
     "openai-gpt": "normalises after the residual sum: a neuron's input there is no sum over components",
 }
 
+_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
 SUPPORTED = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
 
 
@@ -147,9 +149,7 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
         raise UnsupportedModelError(f"{name} does not say what kind of model it is.", SUPPORTED)
     reason = _NO_NEURON.get(model_type)
     if reason is None:
-        experts = next(
-            (config[k] for k in ("num_local_experts", "num_experts", "n_routed_experts") if config.get(k)), 0
-        )
+        experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
         if isinstance(experts, int) and experts > 1:
             reason = _NO_NEURON["mixtral"]
         elif config.get("is_encoder_decoder"):

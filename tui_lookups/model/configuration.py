@@ -164,7 +164,7 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
         elif key in ("rope_scaling", "rope_parameters") and value and has_rotary:
             # As transformers has read it: an older name of a kind is today's there.
             of_family = set(getattr(made, "ignore_keys_at_rope_validation", None) or ())
-            yield _judge_rotary(key, made.rope_parameters, of_family)
+            yield _judge_rotary(key, value, made.rope_parameters, of_family)
         elif key in declared or key in _TAKEN_UP or (key in _ROTARY and has_rotary):
             yield applied(key, "key", config_class.__name__)
         elif key not in _COMPUTES:
@@ -179,7 +179,7 @@ def _declared(config_class: type) -> set[str]:
     names = set(getattr(config_class, "attribute_map", {})) | set(inspect.signature(config_class).parameters)
     if dataclasses.is_dataclass(config_class):
         names |= {field.name for field in dataclasses.fields(config_class)}
-    return names | {name for name in dir(config_class) if isinstance(getattr(config_class, name), property)}
+    return names
 
 
 def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
@@ -190,12 +190,19 @@ def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
     return value is not True and value in (None, False, 0, 1, {}, "")
 
 
-def _judge_rotary(key: str, value: Any, of_family: set[str]) -> Judged:
-    """One dictionary, or one for each kind of layer; `of_family`: what the family has beside its kind."""
-    if not isinstance(value, dict):
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _judge_rotary(key: str, value: Any, made: Any, of_family: set[str]) -> Judged:
+    """`made` is one dictionary, or one for each kind of layer; `of_family`: what it has beside its kind."""
+    if not isinstance(value, dict) or not isinstance(made, dict):
         return refused(key, "key", NOT_APPLIED)
-    nested = [each for each in value.values() if isinstance(each, dict)]
-    for parameters in nested or [value]:
+    lost = [name for name, each in value.items() if _is_figure(each) and made.get(name) != each]
+    if lost:  # a configuration with both keys: one takes the place of the other
+        return refused(key, "key", NOT_APPLIED, f"{lost[0]} is not taken over")
+    nested = [each for each in made.values() if isinstance(each, dict)]
+    for parameters in nested or [made]:
         kind = parameters.get("rope_type", parameters.get("type", "default"))
         known = _ROTARY_KINDS.get(str(kind))
         if known is None:

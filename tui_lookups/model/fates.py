@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.architecture import SUPPORTED
 from tui_lookups.model.checkpoint import MERGE_HINT
 from tui_lookups.results.inventory import EntryKind, FileEntry
 
@@ -54,7 +55,7 @@ ANOTHER_SHAPE = Reason(
 CONVERTED = Reason(
     "joined or split before it is used",
     "{name} holds {what} in a layout that transformers converts, which cannot be held to the file.",
-    "Load it with transformers and save it again.",
+    SUPPORTED,
 )
 LACKING = Reason("not in the files", "{name} is incomplete: its files lack {what}.", "Fetch the model again.")
 NOT_APPLIED = Reason(
@@ -65,7 +66,7 @@ NOT_APPLIED = Reason(
 UNKNOWN = Reason(
     "transformers cannot make the model",
     "{name} is of a family that transformers does not know, and {what} cannot be judged.",
-    "Choose a model of a supported family.",
+    SUPPORTED,
 )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.errors import UnsupportedModelError
-from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.architecture import SUPPORTED, Architecture
 
 _TOLERANCE = 1e-3
 _LENGTH = 12
@@ -52,7 +52,7 @@ class SameModel:
         if self._exact and not error < _TOLERANCE:
             raise UnsupportedModelError(
                 f"{what} {self._name} changed its log-probabilities by {error:.2g}.",
-                "Its figures would be wrong, so it is refused.",
+                f"Its figures would be wrong, so it is refused. {SUPPORTED}",
             )
 
 
@@ -66,7 +66,7 @@ def require_folded(bridge: Any, architecture: Architecture, name: str) -> None:
         if weight is not None and not bool((weight == neutral).all()):
             raise UnsupportedModelError(
                 f"The norm before the MLP of layer {layer} of {name} could not be folded.",
-                "Its figures would be wrong, so it is refused.",
+                f"Its figures would be wrong, so it is refused. {SUPPORTED}",
             )
 
 

@@ -1,0 +1,133 @@
+"""What becomes of the keys of a config.json: none that changes the computation is put aside in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_models import FURTHER, RECIPES, edit_config
+from tui_lookups.errors import LookupsError, ModelLoadError, UnsupportedModelError
+from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
+from tui_lookups.model.loading import load_model
+from tui_lookups.results.inventory import FileEntry
+
+
+def judged(folder: Path, key: str) -> FileEntry:
+    config = read_config(folder, "tiny")
+    made = make_configuration(folder, config, "tiny", False)
+    return next(each.entry for each in judge_keys(config, made) if each.entry.name == key)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *FURTHER])
+def test_what_a_family_writes_itself_is_never_refused(tiny_folder, name: str) -> None:
+    folder = tiny_folder(name)
+    config = read_config(folder, "tiny")
+    made = make_configuration(folder, config, "tiny", False)
+    assert not [each.entry for each in judge_keys(config, made) if each.reason is not None]
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value", "fate"),
+    [
+        ("llama", "hidden_size", 16, "applied"),
+        ("llama", "torch_dtype", "float32", "applied"),
+        ("llama", "rope_theta", 500.0, "applied"),
+        ("gpt2", "num_attention_heads", 4, "applied"),
+        ("llama", "is_llama_config", True, "harmless"),
+        ("llama", "auto_map", {}, "harmless"),
+        ("llama", "sliding_window", None, "harmless"),
+        ("llama", "rope_interleaved", False, "harmless"),
+        ("llama", "logit_scale", 1.0, "harmless"),
+        ("llama", "layer_types", ["full_attention"] * 3, "harmless"),
+        ("llama", "sliding_window", 4096, "refused"),
+        ("llama", "use_qk_norm", True, "refused"),
+        ("llama", "logit_scale", 0.0625, "refused"),
+        ("llama", "layer_types", ["sliding_attention"] * 3, "refused"),
+        ("llama", "final_logit_softcapping", 30.0, "refused"),
+        ("gpt2", "rope_theta", 10000.0, "refused"),
+        ("gpt2", "rope_scaling", {"type": "linear", "factor": 2.0}, "refused"),
+        ("gpt2", "alibi", True, "refused"),
+        ("llama", "rope_scaling", None, "applied"),
+        ("llama", "rope_scaling", {"type": "linear", "factor": 2.0}, "applied"),
+        ("llama", "rope_scaling", {"factor": 2.0}, "refused"),
+        ("llama", "rope_scaling", {"rope_type": "linear", "factor": 2.0, "beta_fast": 4}, "refused"),
+        ("llama", "rope_scaling", {"rope_type": "of-its-own", "factor": 2.0}, "refused"),
+        ("llama", "transformers_weights", "other.safetensors", "refused"),
+    ],
+)
+def test_the_fate_of_a_key(copied, family: str, key: str, value: Any, fate: str) -> None:
+    folder = copied(family)
+    edit_config(folder, rope_parameters=None, **{key: value})
+    assert judged(folder, key).fate == fate
+    if fate == "refused":
+        with pytest.raises(ModelLoadError, match=key) as caught:
+            load_model(folder, name="tiny", source="", fingerprint="f", device="cpu")
+        assert "does not apply" in caught.value.message
+
+
+def test_two_keys_for_one_thing(copied) -> None:
+    """transformers takes rope_scaling, and with it another base than rope_parameters says."""
+    folder = copied()
+    edit_config(folder, rope_parameters={"rope_theta": 500.0}, rope_scaling={"type": "linear", "factor": 2.0})
+    assert judged(folder, "rope_scaling").fate == "applied"
+    assert judged(folder, "rope_parameters").fate == "refused"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": "sixteen"}, "not one of the family llama"),
+        ({"num_attention_heads": 5}, "not one of the family llama"),
+        ({"model_type": "zzz"}, "'zzz', which transformers does not know"),
+        ({"model_type": "zzz", "auto_map": {"AutoConfig": "own.Config"}}, "code of its own"),
+    ],
+)
+def test_what_transformers_does_not_accept(copied, changes: dict[str, Any], said: str) -> None:
+    folder = copied()
+    edit_config(folder, **changes)
+    with pytest.raises(LookupsError, match=said) as caught:
+        load_model(folder, name="tiny", source="", fingerprint="f", device="cpu")
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("biogpt", {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}),
+        ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 40, "rotary_dim": 4}),
+        (
+            "falcon",
+            {
+                "hidden_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_kv_heads": 2,
+                "new_decoder_architecture": True,
+            },
+        ),
+        (
+            "electra",
+            {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "embedding_size": 16},
+        ),
+    ],
+)
+def test_a_family_that_cannot_be_taken_apart(tmp_path: Path, family: str, config: dict[str, Any]) -> None:
+    """In one sentence of ours that names it, and the families that can."""
+    import transformers
+
+    from tests.tiny_models import VOCABULARY, randomise
+    from tests.tiny_tokenizers import byte_level_tokenizer, save_tokenizer
+
+    made = transformers.AutoConfig.for_model(family, vocab_size=VOCABULARY, **config)
+    made.bos_token_id, made.eos_token_id, made.pad_token_id = 0, 1, None
+    model = transformers.AutoModelForCausalLM.from_config(made)
+    randomise(model, 0)
+    model.save_pretrained(tmp_path)
+    save_tokenizer(byte_level_tokenizer(True), tmp_path, begin_of_text="<s>")
+    with pytest.raises(UnsupportedModelError) as caught:
+        load_model(tmp_path, name="tiny", source="", fingerprint="f", device="cpu")
+    assert caught.value.message.startswith(f"tiny ({family}) ")
+    assert "Llama" in caught.value.hint
