@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,8 +160,8 @@ def ranking(bench: Bench) -> list[Figure]:
         return timed(products)() / repeats
 
     def order() -> None:
-        scores = token_scores(model, token, layers).flatten()
-        torch.argsort(scores, descending=True, stable=True)
+        scores = token_scores(model, token, layers).ravel()
+        np.argsort(-scores, kind="stable")
 
     def figure(what: str, work: Callable[[], object], bar: Bar | None, note: str) -> Figure:
         pairs = interleave(timed(work), product, bench.pairs)

@@ -85,7 +85,7 @@ class WideModel:
 
 def atlas_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Memory above that of the weights, for a layer of a model too wide for [neurons, vocabulary]."""
-    from tui_lookups.analysis.congruence import layer_extremes
+    from tui_lookups.analysis.layer_extremes import layer_extremes
 
     generator = torch.Generator().manual_seed(0)
 

@@ -9,9 +9,8 @@ import torch
 
 from tests.tiny_models import RECIPES
 from tui_lookups.answering.prediction_service import STRETCH, next_tokens
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, no_poll
 from tui_lookups.explorer import Explorer
-from tui_lookups.model.lookup_model import no_poll
 from tui_lookups.settings import load_settings
 
 

@@ -84,6 +84,10 @@ Poll = Callable[[], None]
 """Called between pieces of work; raises Cancelled when nobody waits for the answer any more."""
 
 
+def no_poll() -> None:
+    """For callers that never interrupt."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; the name of its type where it has none."""
     text = str(error).strip()

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from tui_lookups.errors import Poll
-from tui_lookups.model.lookup_model import no_poll
+from tui_lookups.errors import Poll, no_poll
 from tui_lookups.results import CorpusInfo, ModelInfo
 
 N_LAYERS, D_MLP, VOCABULARY, WINDOW = 3, 5, 11, 9

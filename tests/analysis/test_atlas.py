@@ -8,9 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.analysis import congruence
+from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.atlas import LayerExtremes, home_layers, next_token_neurons, token_filter
-from tui_lookups.analysis.congruence import layer_extremes, rank_neurons
+from tui_lookups.analysis.congruence import rank_neurons
+from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.errors import Cancelled, NumericalError
 
 MODELS = ["gpt2", "llama", "gemma2", "olmo2"]
@@ -35,7 +36,7 @@ def test_extremes_equal_brute_force_whatever_the_blocks(
 ) -> None:
     model = tiny_model(name, "float64")
     if numbers is not None:
-        monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", numbers)
+        monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", numbers)
     scores = scores_of(model)
     for layer in range(model.info.n_layers) if numbers != 1 else [1]:
         found, mine = layer_extremes(model, layer), scores[layer]
@@ -54,7 +55,7 @@ def test_extremes_equal_brute_force_whatever_the_blocks(
 def test_no_block_is_larger_than_allowed_in_any_format(tiny_model, monkeypatch) -> None:
     """Neither [d_mlp, d_vocab] nor a float32 copy of the unembedding of a bfloat16 model is formed."""
     allowed = 1_000
-    monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", allowed)
+    monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", allowed)
     model = tiny_model("qwen2", "bfloat16")
     stored = {weight.untyped_storage().data_ptr() for weight in (model.W_U, model.W_out(1))}
     made: list[int] = []
@@ -74,7 +75,7 @@ def test_no_block_is_larger_than_allowed_in_any_format(tiny_model, monkeypatch) 
 
 
 def test_it_can_be_interrupted_between_blocks(tiny_model, monkeypatch) -> None:
-    monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", 700)
+    monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", 700)
     polls = 0
 
     def poll() -> None:

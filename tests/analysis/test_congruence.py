@@ -10,14 +10,14 @@ import torch
 
 from tests.reference_raw import RawGPT2, RawLlama
 from tests.tiny_models import RECIPES
-from tui_lookups.analysis import congruence
+from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import (
-    layer_extremes,
     neuron_tokens,
     rank_neurons,
     score_neurons,
     token_scores,
 )
+from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.errors import BadIdError
 from tui_lookups.ids import NeuronId
 
@@ -29,7 +29,7 @@ def all_scores(model) -> np.ndarray:
     """Congruence of every neuron with every token, one token at a time: [n_layers, d_mlp, d_vocab]."""
     layers = range(model.info.n_layers)
     columns = [token_scores(model, token, layers) for token in range(model.info.d_vocab)]
-    return torch.stack(columns, dim=-1).double().numpy()
+    return np.stack(columns, axis=-1).astype(np.float64)
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:
@@ -52,7 +52,7 @@ def test_the_raw_basis_is_the_weights_as_stored(tiny_model, tiny_folder) -> None
     assert model.basis == "raw"
     for layer in range(raw.n_layers):
         expected = raw.raw_congruence(layer)
-        assert relative(token_scores(model, 9, [layer])[0].numpy(), expected[:, 9]) <= 1e-5
+        assert relative(token_scores(model, 9, [layer])[0], expected[:, 9]) <= 1e-5
         assert relative(raw.congruence(layer), expected) > 0.01, "the two bases are meant to differ"
 
 
@@ -61,7 +61,7 @@ def test_the_model_that_ships_equals_weights_folded_by_hand(demo_model, demo_fol
     layer = demo_model.info.n_layers - 1
     expected = raw.congruence(layer)
     for token in (1, 50, expected.shape[1] - 1):
-        found = token_scores(demo_model, token, [layer])[0].numpy()
+        found = token_scores(demo_model, token, [layer])[0]
         assert np.abs(found - expected[:, token]).max() <= 1e-4 * np.abs(expected).max()
 
 
@@ -153,8 +153,8 @@ class TestRanking:
         assert {row.layer for row in rows} == {0, 2}
         assert len(rows) == 2 * model.info.d_mlp
         both = token_scores(model, TOKENS[2], [2, 0])
-        assert torch.equal(both[0], token_scores(model, TOKENS[2], [2])[0])
-        assert torch.equal(both[1], token_scores(model, TOKENS[2], [0])[0])
+        assert np.array_equal(both[0], token_scores(model, TOKENS[2], [2])[0])
+        assert np.array_equal(both[1], token_scores(model, TOKENS[2], [0])[0])
 
     def test_given_neurons_keep_their_order(self, tiny_model, name: str) -> None:
         model = tiny_model(name, "float64")
@@ -184,7 +184,7 @@ class TestRanking:
         model = tiny_model(name, "float64")
         scores = all_scores(model)[1]
         whole = layer_extremes(model, 1)
-        monkeypatch.setattr(congruence, "_BLOCK_NUMBERS", 7 * model.info.d_model + 1)
+        monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", 7 * model.info.d_model + 1)
         for found in (whole, layer_extremes(model, 1)):
             assert found.largest_ids.tolist() == scores.argmax(1).tolist()
             assert found.smallest_ids.tolist() == scores.argmin(1).tolist()

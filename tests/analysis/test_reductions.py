@@ -27,7 +27,7 @@ from tui_lookups.analysis.reductions import (
     uncounted_positions,
 )
 from tui_lookups.analysis.scan import run_scan
-from tui_lookups.model.lookup_model import no_poll
+from tui_lookups.errors import no_poll
 
 LENGTHS = [2, 4, 4, 4, 9, 9]
 

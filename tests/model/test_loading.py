@@ -22,7 +22,8 @@ from tests.tiny_models import (
 )
 from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.loading import choose_device, load_model, read_config
+from tui_lookups.model.configuration import read_config
+from tui_lookups.model.loading import choose_device, load_model
 
 
 def load(folder: Path, **more):

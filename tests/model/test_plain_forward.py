@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny_models import RECIPES
-from tui_lookups.errors import Cancelled
+from tui_lookups.errors import Cancelled, no_poll
 from tui_lookups.model import loading
 from tui_lookups.model.loading import load_model
-from tui_lookups.model.lookup_model import PLAIN_TOLERANCE, LookupModel, no_poll
+from tui_lookups.model.lookup_model import PLAIN_TOLERANCE, LookupModel
 from tui_lookups.model.plain_forward import _JOINTS, NoPlainForward, PlainForward
 
 

@@ -31,9 +31,9 @@ from tui_lookups.analysis.attribution import active_heads, check_reaches, decomp
 from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
-from tui_lookups.errors import LookupsError, Poll
+from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, no_poll, require_finite
+from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
 from tui_lookups.results import (
     AblatedPrompt,
     AblationMean,

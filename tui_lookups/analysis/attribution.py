@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
-from tui_lookups.model.lookup_model import Hook, LookupModel, no_poll, require_finite
+from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
 
 _FEW_HEADS = 12

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.congruence import neuron_tokens, score_neurons
-from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, no_poll, require_finite
+from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
 from tui_lookups.results import Prompt, PromptFigures, Token
 
 _BATCH_TOKENS, _BATCH_ROWS = 8192, 64

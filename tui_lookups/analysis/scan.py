@@ -21,8 +21,8 @@ from tui_lookups.analysis.scan_ledger import ScanBusyError as ScanBusyError
 from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions
 from tui_lookups.analysis.scan_ledger import Windows as Windows
 from tui_lookups.analysis.scan_state import merge_batch
-from tui_lookups.errors import Cancelled, Poll
-from tui_lookups.model.lookup_model import LookupModel, no_poll
+from tui_lookups.errors import Cancelled, Poll, no_poll
+from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.index import ScanIndex
 

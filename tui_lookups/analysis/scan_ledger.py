@@ -34,9 +34,8 @@ from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
 from tui_lookups.analysis.scan_subject import Windows as Windows
 from tui_lookups.analysis.scan_subject import first_manifest
 from tui_lookups.analysis.top_k import MAX_PROMPTS
-from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, Poll, UnavailableError
+from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, Poll, UnavailableError, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import no_poll
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import reason

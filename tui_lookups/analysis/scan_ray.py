@@ -25,8 +25,7 @@ import torch
 from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
 from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions, Windows
 from tui_lookups.analysis.scan_shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
-from tui_lookups.errors import Poll
-from tui_lookups.model.lookup_model import no_poll
+from tui_lookups.errors import Poll, no_poll
 from tui_lookups.results import ScanProgress
 
 _STEP_SECONDS = 0.05

@@ -26,8 +26,8 @@ from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan
 from tui_lookups.analysis.reductions import BatchReducer, state_device
 from tui_lookups.analysis.scan_ledger import Windows
 from tui_lookups.analysis.scan_state import ScanState, merge_batch
-from tui_lookups.errors import Poll
-from tui_lookups.model.lookup_model import LookupModel, no_poll
+from tui_lookups.errors import Poll, no_poll
+from tui_lookups.model.lookup_model import LookupModel
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import decompose
-from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import LookupModel, no_poll
+from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import SelfCheck
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}

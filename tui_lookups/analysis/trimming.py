@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
-from tui_lookups.errors import Poll
+from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import LookupModel, no_poll
+from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Preset, Trim
 
 KEEP = 0.8

@@ -21,7 +21,6 @@ from tui_lookups.analysis.attribution import (
     effective_rule,
 )
 from tui_lookups.analysis.batch_plan import hash_ids
-from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
 from tui_lookups.corpus.corpus import Corpus
@@ -33,12 +32,10 @@ from tui_lookups.results import (
     AblationPositions,
     ActivityRule,
     Example,
-    FirstView,
     HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
-    NeuronScore,
     Peak,
     Preset,
     Prompt,
@@ -50,12 +47,6 @@ from tui_lookups.results import (
 )
 
 _WORTH_EXPLAINING = (0.25, 0.75)
-
-FIRST_WORDS = (
-    " because", " instead", " such", " each", " same", " time", " right", " other", " better", " rather",
-    " first", " only", " hand", " door", " night", " himself", " herself", " enough", " together", " again",
-)  # fmt: skip
-"""Words the first view chooses from: frequent, and decided by the context before them."""
 
 
 def build_prompts(
@@ -313,35 +304,3 @@ def examples(
         active = tuple(row.head for row in attributed if row.active)
         made.append(Example(prompt.prompt_id, text, follows, active))
     return heads, tuple(made)
-
-
-def first_view(model: LookupModel, layers: Sequence[int], poll: Poll) -> FirstView:
-    """The token and neuron to open with, by a rule.
-
-    Of `FIRST_WORDS` that are one token, the word and neuron with the largest cosine such that the word is
-    the neuron's top token; where there is none, the largest cosine of all. A vocabulary with none of the
-    words is searched from its first tokens that are a space and letters.
-    """
-    matches = [model.vocabulary.match(word).token for word in FIRST_WORDS]
-    tokens = [token for token in matches if token is not None] or _spaced_words(model)
-    best: tuple[bool, float, Token, NeuronScore] | None = None
-    for token in tokens:
-        for row in rank_neurons(model, token.id, top=8, layers=layers, poll=poll):
-            candidate = (row.top_token.id == token.id, row.cosine, token, row)
-            if best is None or candidate[:2] > best[:2]:
-                best = candidate
-    if best is None:
-        raise LookupsError("The vocabulary has no word to open with.", "Type a token.")
-    own, _, token, row = best
-    more = "more than towards any other token" if own else f"(rank {row.token_rank} of its tokens)"
-    story = f"{row.neuron} writes towards “{token.text}” {more}. Which text fires it, and which heads?"
-    return FirstView(token, row.neuron, story)
-
-
-def _spaced_words(model: LookupModel, limit: int = 20) -> list[Token]:
-    found = [
-        Token(i, text)
-        for i, text in enumerate(model.vocabulary.texts)
-        if text.startswith(" ") and text[1:].isalpha() and len(text) > 3
-    ]
-    return found[:limit] or [model.vocabulary.token(0)]

@@ -108,7 +108,7 @@ class AtlasService:
             return known
 
         def work(model: LookupModel, poll: Poll) -> LayerExtremes:
-            from tui_lookups.analysis.congruence import layer_extremes
+            from tui_lookups.analysis.layer_extremes import layer_extremes
 
             return layer_extremes(model, layer, poll=poll)
 

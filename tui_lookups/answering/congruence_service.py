@@ -1,10 +1,12 @@
 """Questions about what neurons write: a token's ranking, a neuron's tokens, what to open with (METHOD 2).
 
-Each is answered from the cache where it can be, else on the model thread.
+Each is answered from the cache where it can be, else from the model's files alone, else from the loaded
+model (`Engine.on_writes`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.atlas_service import AtlasService
@@ -14,8 +16,8 @@ from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import FirstView, NeuronScore, NeuronTokens, Sign, Token, TokenNeurons
 
-if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel
+if TYPE_CHECKING:  # what is cached is answered before NumPy is imported
+    from tui_lookups.analysis.congruence import Writes
 
 
 class CongruenceService:
@@ -30,10 +32,10 @@ class CongruenceService:
     ) -> TokenNeurons:
         """A token's neurons, best first. See `Explorer.neurons`."""
 
-        def work(model: LookupModel, poll: Poll) -> TokenNeurons:
-            from tui_lookups.analysis import congruence
+        def work(model: Writes, poll: Poll) -> TokenNeurons:
+            from tui_lookups.analysis.congruence import rank_neurons
 
-            rows = congruence.rank_neurons(
+            rows = rank_neurons(
                 model,
                 token.id,
                 top=top,
@@ -50,13 +52,14 @@ class CongruenceService:
                 sign=sign,
                 next_token_only=next_token_only,
             )
-            return TokenNeurons(token, self._engine.basis, sign, rows, provenance)
+            return TokenNeurons(
+                token, self._engine.basis, sign, rows, replace(provenance, device=model.ran_on)
+            )
 
-        return self._engine.remembered(
+        return self._engine.remembered_writes(
             "neurons",
             TokenNeurons,
             work,
-            corpus=False,
             token=token.id,
             top=top,
             layers=list(layers),
@@ -68,34 +71,31 @@ class CongruenceService:
         """The tokens a neuron promotes and suppresses most."""
         self._engine.check_neuron(neuron)
 
-        def work(model: LookupModel, poll: Poll) -> NeuronTokens:
-            from tui_lookups.analysis import congruence
+        def work(model: Writes, poll: Poll) -> NeuronTokens:
+            from tui_lookups.analysis.congruence import neuron_tokens
 
-            promoted, suppressed = congruence.neuron_tokens(model, neuron, top)
+            promoted, suppressed = neuron_tokens(model, neuron, top)
             provenance = self._engine.provenance(corpus=False, top=top)
+            provenance = replace(provenance, device=model.ran_on)
             return NeuronTokens(neuron, self._engine.basis, promoted, suppressed, provenance)
 
-        return self._engine.remembered(
-            "tokens", NeuronTokens, work, corpus=False, neuron=str(neuron), top=top
-        )
+        return self._engine.remembered_writes("tokens", NeuronTokens, work, neuron=str(neuron), top=top)
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
         self._engine.check_neuron(neuron)
 
-        def work(model: LookupModel, poll: Poll) -> NeuronScore:
-            from tui_lookups.analysis import congruence
+        def work(model: Writes, poll: Poll) -> NeuronScore:
+            from tui_lookups.analysis.congruence import score_neurons
 
-            return congruence.score_neurons(model, [neuron], token.id)[0]
+            return score_neurons(model, [neuron], token.id)[0]
 
-        return self._engine.remembered(
-            "score", NeuronScore, work, corpus=False, neuron=str(neuron), token=token.id
-        )
+        return self._engine.remembered_writes("score", NeuronScore, work, neuron=str(neuron), token=token.id)
 
     def first_view(self) -> FirstView:
         """The token and neuron to open with.
 
-        On the packaged model the word measured best (demo.measurements), elsewhere by answers.first_view.
+        On the packaged model the word measured best (demo.measurements), elsewhere by opening.first_view.
         """
         layers = self._engine.layers()
         info = self._engine.model_info()
@@ -106,9 +106,11 @@ class CongruenceService:
                 token = self._engine.vocabulary().token(word.token_id)
                 return FirstView(token, word.neuron, measured.story(word))
 
-        def work(model: LookupModel, poll: Poll) -> FirstView:
-            from tui_lookups.answering import answers
+        def work(model: Writes, poll: Poll) -> FirstView:
+            from tui_lookups.answering import opening
 
-            return answers.first_view(model, layers, poll)
+            return opening.first_view(model, layers, poll)
 
-        return self._engine.remembered("first_view", FirstView, work, corpus=False, layers=list(layers))
+        return self._engine.remembered_writes(
+            "first_view", FirstView, work, corpus=False, layers=list(layers)
+        )

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tui_lookups.answering import model_loader
 from tui_lookups.answering.cached_vocabulary import cached_vocabulary
 from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError, Poll
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.configuration import read_config
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Priority
@@ -30,8 +32,10 @@ from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
 
 if TYPE_CHECKING:
+    from tui_lookups.analysis.congruence import Writes
     from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.corpus.records import TextField
+    from tui_lookups.model.file_weights import FileWeights
     from tui_lookups.model.lookup_model import LookupModel
 
 T = TypeVar("T")
@@ -89,6 +93,9 @@ class Engine:
         self._vocabulary: Vocabulary | None = None
         self._info: ModelInfo | None = None
         self._corpus: Corpus | None = None
+        self._file_weights: FileWeights | None = None
+        self.from_files_note = ""
+        """Why the files alone do not answer, where they do not."""
         self._model: LookupModel | None = None  # used on the model thread only
         self._load_error: LookupsError | None = None
         self._asking_lock = threading.Lock()
@@ -134,7 +141,31 @@ class Engine:
                 ran_on = self.cache.get("model_device", self._device_key(local))
                 if ran_on is not None and self._model is None:
                     self.device = ran_on.decode("ascii")
+        if self._info is None:
+            weights = self.file_weights()
+            if weights is not None:
+                self._info = weights.info(local.name, local.source, local.fingerprint)
         return self._info or self.describe()
+
+    def file_weights(self) -> FileWeights | None:
+        """What congruence needs, from the model's files alone; None where they have to be loaded for it."""
+        with self._files_lock:
+            if self._file_weights is None and self.from_files_note == "":
+                self._file_weights = self._open_file_weights()
+            return self._file_weights
+
+    def _open_file_weights(self) -> FileWeights | None:
+        from tui_lookups.model.file_weights import FileWeights
+        from tui_lookups.model.tensor_files import NotInFilesError
+
+        local = self.local()
+        try:
+            config = read_config(local.folder, local.name)
+            return FileWeights(local.folder, config, self.vocabulary(), self.settings.dtype, self.basis)
+        except NotInFilesError as error:
+            self.from_files_note = str(error)
+            _log.info("%s is loaded to be read: %s", local.name, error)
+            return None
 
     def learn(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
@@ -293,6 +324,12 @@ class Engine:
         """The cached answer, else the one worked out on the model thread, which is then cached."""
         return self.remembered_from(kind, type_, lambda: self.on_model(work), corpus=corpus, **parts)
 
+    def remembered_writes(
+        self, kind: str, type_: type[T], work: Callable[[Writes, Poll], T], **parts: Any
+    ) -> T:
+        """The cached answer, else the one worked out `on_writes`, which is then cached."""
+        return self.remembered_from(kind, type_, lambda: self.on_writes(work), corpus=False, **parts)
+
     def remembered_from(
         self, kind: str, type_: type[T], produce: Callable[[], T], *, corpus: bool, **parts: Any
     ) -> T:
@@ -306,6 +343,25 @@ class Engine:
         return answer
 
     # --- the model thread ---
+
+    def on_writes(self, work: Callable[[Writes, Poll], T]) -> T:
+        """Run `work` with what congruence needs of the model, at the first of three places that has it.
+
+        The loaded model, on its thread; the files alone, on this thread; the model, loaded for it.
+        """
+        weights = self.file_weights() if self._model is None else None
+        if weights is None:
+            return self.on_model(work)
+        answer = work(weights, self._poll_here)
+        weights.require_unchanged()
+        return answer
+
+    def _poll_here(self) -> None:
+        """Raises Cancelled when nobody waits for this thread's question any more."""
+        self.poll()
+        token = CURRENT_TOKEN.get()
+        if token is not None:
+            token.raise_if_cancelled()
 
     def on_model(self, work: Callable[[LookupModel, Poll], T], *, loading: bool = False) -> T:
         """Run `work(model, poll)` on the model thread and wait for it. Raises what it raises."""
@@ -344,6 +400,8 @@ class Engine:
 
     def _load(self, local: LocalModel, poll: Poll) -> LookupModel:
         self.say("importing torch")
+        # OpenMP's threads spin while they wait, at the cost of other work: read once, as torch is loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
         if self.settings.threads is not None:
@@ -395,6 +453,7 @@ class Engine:
                 _log.warning("the last checkpoint could not be written: %s", error)
                 lost = f"What was scanned since the last checkpoint is lost: {error}"
         self.thread.close(max(0.05, deadline - time.monotonic()) if last is not None else 0.05)
+        self._file_weights = None
         self._model = None  # who keeps a closed Explorer, as a notebook may, does not keep its weights
         self.cache.close()
         return lost

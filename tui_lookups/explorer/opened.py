@@ -194,7 +194,7 @@ class Opened:
         return self._engine.vocabulary().complete(text, limit)
 
     def first_view(self) -> FirstView:
-        """The token and neuron to open with when nothing was asked for (the rule: answers.first_view)."""
+        """The token and neuron to open with when nothing was asked for (the rule: opening.first_view)."""
         return self._congruence.first_view()
 
     # --- cache ---

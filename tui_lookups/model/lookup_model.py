@@ -6,26 +6,24 @@ METHOD 1) unless the model was loaded for the raw basis. Nothing here is thread-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line
+from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.plain_forward import NoPlainForward, PlainForward, compile_attention
+from tui_lookups.model.tensor_files import Floats
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
-
-
-def no_poll() -> None:
-    """For callers that never interrupt."""
 
 
 Consume = Callable[[int, Tensor], None]
@@ -128,8 +126,11 @@ class LookupModel:
         if self.architecture.logits_scaling != 1.0:
             unembedding = unembedding / self.architecture.logits_scaling
         weight = getattr(self._bridge.ln_final.original_component, "weight", None)
-        if self.basis == "raw" or weight is None:
+        if self.basis == "raw":
             return unembedding
+        if weight is None:  # a LayerNorm without weights (OLMo 1): nothing was folded, nor centred with it
+            centred: Tensor = unembedding - unembedding.mean(0, dtype=self.compute_dtype).to(self.dtype)
+            return centred if self.architecture.centred else unembedding
         factor = self._at_home(weight) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
         if bool((factor == 1.0).all()):
             return unembedding
@@ -152,6 +153,53 @@ class LookupModel:
 
         function: Callable[[Tensor], Tensor] = ACT2FN[self.architecture.activation]
         return function
+
+    # --- what congruence needs (analysis/congruence.py, Writes) ---
+
+    @property
+    def ran_on(self) -> str:
+        """The device that the products are made on."""
+        return str(self.device)
+
+    @property
+    def d_vocab(self) -> int:
+        """Rows of the unembedding."""
+        return self.info.d_vocab
+
+    def toward(self, layer: int, direction: Floats) -> Floats:
+        """Every neuron's W_out times a direction [d_model]: [d_mlp]."""
+        return self._to_numpy(self._at_home(self.W_out(layer)) @ self._from_numpy(direction))
+
+    def lengths(self, layer: int) -> Floats:
+        """The length of what each neuron writes: [d_mlp]."""
+        return self._to_numpy(self._at_home(self.W_out(layer)).norm(dim=1))
+
+    def directions(self, neurons: Sequence[NeuronId]) -> Floats:
+        """What these neurons write: [n, d_model]."""
+        for neuron in neurons:
+            self.check_neuron(neuron)
+        W_out = {layer: self.W_out(layer) for layer in {neuron.layer for neuron in neurons}}
+        return self._to_numpy(torch.stack([self._at_home(W_out[n.layer][n.index]) for n in neurons]))
+
+    def unembedding(self, token_id: int) -> Floats:
+        """The direction that a token reads: [d_model]."""
+        return self._to_numpy(self._at_home(self.W_U[:, token_id]))
+
+    def mean_unembedding(self) -> Floats:
+        """The mean of those over the vocabulary: [d_model]."""
+        return self._to_numpy(self.W_U.mean(1, dtype=self.compute_dtype))
+
+    def congruences(self, directions: Floats) -> Floats:
+        """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
+        return self._to_numpy(self._from_numpy(directions) @ self._at_home(self.W_U))
+
+    def _from_numpy(self, values: Floats) -> Tensor:
+        return self._at_home(torch.from_numpy(np.ascontiguousarray(values)))
+
+    @staticmethod
+    def _to_numpy(values: Tensor) -> Floats:
+        array: Floats = values.detach().cpu().numpy()
+        return array
 
     # --- names ---
 

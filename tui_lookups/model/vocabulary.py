@@ -16,7 +16,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,18 @@ class Vocabulary:
     def __len__(self) -> int:
         return self.head.size
 
+    def padded(self, size: int) -> Vocabulary:
+        """The same for an unembedding of `size` rows: those without an entry are named "<unused 50300>"."""
+        if size <= len(self):
+            return self
+
+        def entries() -> Entries:
+            unused = tuple(range(len(self), size))
+            texts = (*self.texts, *map(_unused, unused))
+            return Entries(texts, self.entries.special_ids, (*self.unused_ids, *unused))
+
+        return Vocabulary(replace(self.head, size=size), entries, lambda: self.tokenizer)
+
     def token(self, token_id: int) -> Token:
         """The token with this id. Raises UnknownTokenError outside the vocabulary."""
         if not 0 <= token_id < len(self):
@@ -326,7 +338,7 @@ def vocabulary_of(
             f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
             "Fetch the model's tokenizer.json again.",
         )
-    texts = [f"<unused {i}>" for i in range(length)]
+    texts = [_unused(i) for i in range(length)]
     for entry, token_id in ids.items():
         # An added token is found in a text as it is written, whatever alphabet the other entries are in.
         if token_id in special or (byte_level and token_id in added):
@@ -341,3 +353,7 @@ def vocabulary_of(
     entries = Entries(tuple(texts), tuple(sorted(special)), unused)
     head = VocabularyHead(fingerprint, bos_id, length, len(named), variant)
     return Vocabulary(head, lambda: entries, lambda: tokenizer)
+
+
+def _unused(token_id: int) -> str:
+    return f"<unused {token_id}>"

@@ -1,0 +1,215 @@
+"""The files alone give what the loaded model gives (METHOD 2), for every family that has a layout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.tiny_models import RECIPES
+from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
+from tui_lookups.errors import ModelLoadError, NumericalError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.configuration import read_config
+from tui_lookups.model.file_layouts import LAYOUTS
+from tui_lookups.model.file_weights import FileWeights
+from tui_lookups.model.tensor_files import NotInFilesError, TensorFiles
+from tui_lookups.model.vocabulary import read_vocabulary
+
+READABLE = [name for name in RECIPES if name.removesuffix("_parallel").removesuffix("_sequential") in LAYOUTS]
+TOKENS = (7, 66, 301)
+
+
+def opened(folder: Path, dtype: str = "float32", basis: str = "folded") -> FileWeights:
+    config = read_config(folder, folder.name)
+    size = config["vocab_size"]
+    return FileWeights(folder, config, read_vocabulary(folder, size), dtype, basis)  # type: ignore[arg-type]
+
+
+def test_every_listed_family_has_a_layout() -> None:
+    from tui_lookups.model.architecture import FAMILIES
+
+    assert LAYOUTS.keys() <= FAMILIES.keys()
+    assert {
+        "gpt2",
+        "gpt_neox",
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "gemma3_text",
+        "olmo2",
+    } <= LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("name", READABLE)
+class TestEqualsTheLoadedModel:
+    def test_scores(self, tiny_folder, tiny_model, name: str) -> None:
+        for dtype, bound in (("float32", 1e-6), ("float64", 1e-12)):
+            model, files = tiny_model(name, dtype), opened(tiny_folder(name), dtype)
+            layers = range(model.info.n_layers)
+            for token in TOKENS:
+                expected = token_scores(model, token, layers)
+                found = token_scores(files, token, layers)
+                assert found.dtype == expected.dtype
+                assert np.abs(found - expected).max() <= bound * np.abs(expected).max()
+
+    def test_raw_basis(self, tiny_folder, tiny_model, name: str) -> None:
+        model, files = tiny_model(name, folded=False), opened(tiny_folder(name), basis="raw")
+        expected = token_scores(model, 66, range(model.info.n_layers))
+        found = token_scores(files, 66, range(model.info.n_layers))
+        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+    def test_what_neurons_write_in_any_order(self, tiny_folder, tiny_model, name: str) -> None:
+        model, files = tiny_model(name, "float64"), opened(tiny_folder(name), "float64")
+        every = [NeuronId(layer, i) for layer in (1, 0) for i in reversed(range(model.info.d_mlp))]
+        for asked in (every, every[3:5]):
+            assert np.allclose(files.directions(asked), model.directions(asked), rtol=1e-9, atol=1e-12)
+        assert np.allclose(files.lengths(1), model.lengths(1), rtol=1e-9)
+
+    @pytest.mark.parametrize("sign", ["+", "-", "both"])
+    def test_rows(self, tiny_folder, tiny_model, name: str, sign) -> None:
+        model, files = tiny_model(name, "float64"), opened(tiny_folder(name), "float64")
+        layers = range(model.info.n_layers)
+        expected = rank_neurons(model, 66, top=12, layers=layers, sign=sign)
+        found = rank_neurons(files, 66, top=12, layers=layers, sign=sign)
+        numbers = ("congruence", "cosine", "top_congruence")
+        for mine, theirs in zip(found, expected, strict=True):
+            assert {n: getattr(mine, n) for n in numbers} == pytest.approx(
+                {n: getattr(theirs, n) for n in numbers}, rel=1e-9
+            )
+            assert replace(mine, **{n: getattr(theirs, n) for n in numbers}) == theirs
+
+    def test_next_token_neurons_and_tokens(self, tiny_folder, tiny_model, name: str) -> None:
+        model, files = tiny_model(name, "float64"), opened(tiny_folder(name), "float64")
+        layers = range(model.info.n_layers)
+        token = rank_neurons(model, 66, top=1, layers=layers)[0].top_token.id
+        only = [rank_neurons(w, token, top=99, layers=layers, next_token_only=True) for w in (files, model)]
+        assert [row.neuron for row in only[0]] == [row.neuron for row in only[1]]
+        neuron = NeuronId(1, 5)
+        for mine, theirs in zip(
+            neuron_tokens(files, neuron, 9), neuron_tokens(model, neuron, 9), strict=True
+        ):
+            assert [t.id for t in mine] == [t.id for t in theirs]
+            assert [t.congruence for t in mine] == pytest.approx([t.congruence for t in theirs], rel=1e-9)
+
+    def test_info(self, tiny_folder, tiny_model, name: str) -> None:
+        info = tiny_model(name).info
+        assert opened(tiny_folder(name)).info(info.name, info.source, info.fingerprint) == info
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
+def test_half_precision_files(tiny_folder, tmp_path: Path, dtype: str, stored: torch.dtype) -> None:
+    """Values are those of the file, rounded to the format asked for, whatever they are stored in."""
+    source = tiny_folder("llama")
+    for path in source.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = {k: v.to(stored) for k, v in load_file(source / "model.safetensors").items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    for asked in ("float32", dtype):
+        files = TensorFiles(tmp_path, asked)
+        for name, values in tensors.items():
+            expected = values.to(getattr(torch, asked)).float().numpy()
+            assert np.array_equal(files.rows(name), expected), name
+
+
+def test_shards_and_blocks(tiny_folder, tmp_path: Path, monkeypatch) -> None:
+    import transformers
+
+    from tui_lookups.model import file_weights
+
+    source = tiny_folder("gemma2")
+    model = transformers.AutoModelForCausalLM.from_pretrained(source)
+    model.save_pretrained(tmp_path, max_shard_size="10KB")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    expected = token_scores(opened(source), 66, range(3))
+    monkeypatch.setattr(file_weights, "_BLOCK_NUMBERS", 50)
+    assert np.allclose(token_scores(opened(tmp_path), 66, range(3)), expected, rtol=1e-5, atol=1e-6)
+
+
+class TestWhatIsNotReadHere:
+    def test_another_family(self, tmp_path: Path) -> None:
+        with pytest.raises(NotInFilesError, match="read by loading it"):
+            FileWeights(tmp_path, {"model_type": "unheard"}, None, "float32", "folded")  # type: ignore[arg-type]
+
+    def test_pytorch_files(self, tiny_folder, tmp_path: Path) -> None:
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            (tmp_path / name).write_bytes((tiny_folder("llama") / name).read_bytes())
+        with pytest.raises(NotInFilesError, match=r"no \.safetensors"):
+            opened(tmp_path)
+
+    def test_a_number_format_without_values_of_its_own(self, tiny_folder, tmp_path: Path) -> None:
+        for path in tiny_folder("llama").iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        tensors = load_file(tmp_path / "model.safetensors")
+        name = "model.layers.0.mlp.down_proj.weight"
+        tensors[name] = tensors[name].to(torch.float8_e4m3fn)
+        save_file(tensors, tmp_path / "model.safetensors")
+        with pytest.raises(NotInFilesError, match="stored as F8"):
+            token_scores(opened(tmp_path), 66, [0])
+
+    def test_no_unembedding(self, tiny_folder, tmp_path: Path) -> None:
+        for path in tiny_folder("llama").iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        tensors = load_file(tmp_path / "model.safetensors")
+        del tensors["lm_head.weight"]
+        save_file(tensors, tmp_path / "model.safetensors")
+        with pytest.raises(NotInFilesError, match=r"no lm_head\.weight"):
+            opened(tmp_path)
+
+
+class TestDamage:
+    @pytest.fixture
+    def folder(self, tiny_folder, tmp_path: Path) -> Path:
+        for path in tiny_folder("llama").iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        return tmp_path
+
+    @pytest.mark.parametrize("kept", [0, 7, 8, 100, -1])
+    def test_a_file_cut_short_is_a_sentence(self, folder: Path, kept: int) -> None:
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(ModelLoadError, match="damaged"):
+            opened(folder)
+
+    def test_cut_short_under_the_running_program(self, folder: Path) -> None:
+        files = opened(folder)
+        with (folder / "model.safetensors").open("r+b") as file:
+            file.truncate(2000)
+        with pytest.raises(ModelLoadError, match="cut short"):
+            token_scores(files, 66, range(3))
+        with pytest.raises(ModelLoadError, match="changed while it was read"):
+            files.require_unchanged()
+
+    def test_nan_names_the_layer(self, folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        tensors["model.layers.1.mlp.down_proj.weight"][3, 4] = float("nan")
+        save_file(tensors, folder / "model.safetensors")
+        with pytest.raises(NumericalError, match="layer 1"):
+            rank_neurons(opened(folder), 66, top=3, layers=range(3))
+
+
+def test_no_tensor_library_is_imported(demo_folder: Path) -> None:
+    script = (
+        "import sys, json, pathlib;"
+        "from tui_lookups.model.file_weights import FileWeights;"
+        "from tui_lookups.model.vocabulary import read_vocabulary;"
+        "from tui_lookups.analysis.congruence import rank_neurons;"
+        f"folder = pathlib.Path({str(demo_folder)!r});"
+        "config = json.loads((folder / 'config.json').read_text());"
+        "weights = FileWeights(folder, config, read_vocabulary(folder), 'float32', 'folded');"
+        "rows = rank_neurons(weights, 300, top=3, layers=range(6));"
+        "print(json.dumps([len(rows), [m for m in ('torch', 'transformers') if m in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [3, []]

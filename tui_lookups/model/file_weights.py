@@ -1,0 +1,268 @@
+"""What congruence needs of a model, from its files alone: what neurons write, how a token reads (METHOD 2).
+
+Nothing is folded. Reading a token is a product with its unembedding, and the final norm is algebra on it:
+
+1. The unembedding's mean over the vocabulary is taken off (unless a soft cap on the logits makes it count).
+2. The final norm's weight multiplies it, 1 + weight in Gemma's families; a LayerNorm takes its mean over the
+   residual stream off, since it takes off that of whatever it reads.
+3. What a neuron writes is its row of W_out, times the weight of a norm after the MLP where there is one;
+   models with LayerNorm have the row centred, which changes its length and no congruence.
+
+In the raw basis none of this is done. Matrices are multiplied block by block as they are read; none is kept.
+Equal to what a loaded model gives, to rounding (tests/model/test_file_weights.py); no torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tui_lookups.errors import NumericalError
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
+from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS, FileLayout
+from tui_lookups.model.tensor_files import Floats, NotInFilesError, TensorFiles
+from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.results import Basis, ModelInfo
+
+_BLOCK_NUMBERS = 4_000_000
+"""Numbers of a matrix that are converted at once: 16 MB in float32."""
+
+_BUFFERS = (
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    "rotary_emb.inv_freq",
+)
+"""Tensors of some files that are tables, not weights."""
+
+
+class FileWeights:
+    """A model's writes and unembedding, out of its safetensors files. Thread-safe.
+
+    Args:
+        config: of config.json.
+        vocabulary: of the same folder.
+        dtype: of the settings: what the values are rounded to before anything is computed with them.
+    Raises:
+        NotInFilesError: another family, kind of file or number format than can be read here.
+        LookupsError: damaged files; a model without MLP neurons.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], vocabulary: Vocabulary, dtype: str, basis: Basis
+    ) -> None:
+        self.basis: Basis = basis
+        self._config = config
+        family = str(config.get("model_type", ""))
+        if family not in LAYOUTS:
+            raise NotInFilesError(f"{family or 'this family'} is read by loading it")
+        refuse_unsupported(config, folder.name)
+        self._family = FAMILIES[family]
+        self._layout: FileLayout = LAYOUTS[family]
+        if config.get("quantization_config") is not None:
+            raise NotInFilesError("its weights are quantised")
+        if (
+            family == "opt"
+            and config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]
+        ):
+            raise NotInFilesError("its embedding is projected")
+        self._files = TensorFiles(folder, dtype)
+        self._prefix = self._find_prefix()
+        self._head = self._find_head()
+        self._norm_weight = self._norm(self._layout.final_norm)
+        self._post_weights: dict[int, Floats] = {}
+        self.sizes = self._sizes()
+        self.vocabulary = vocabulary.padded(self.sizes["d_vocab"])
+
+    @property
+    def ran_on(self) -> str:
+        """NumPy's products are made on the processor."""
+        return "cpu"
+
+    def require_unchanged(self) -> None:
+        """Raise ModelLoadError when the files changed since they were opened."""
+        self._files.require_unchanged()
+
+    def info(self, name: str, source: str, fingerprint: str) -> ModelInfo:
+        """What the model is, as loading it would say."""
+        sizes = self.sizes
+        own_layer = self._family.own_layer
+        gated = self._family.gated
+        assert gated is not None  # the configuration decides in no family that has a layout
+        return ModelInfo(
+            name=name,
+            source=source,
+            fingerprint=fingerprint,
+            family=str(self._config["model_type"]),
+            n_layers=sizes["n_layers"],
+            n_heads=sizes["n_heads"],
+            d_model=sizes["d_model"],
+            d_head=int(self._config.get("head_dim") or sizes["d_model"] // sizes["n_heads"]),
+            d_mlp=sizes["d_mlp"],
+            d_vocab=sizes["d_vocab"],
+            n_ctx=sizes["n_ctx"],
+            parameters=sum(
+                tensor.numbers for key, tensor in self._files.tensors.items() if not key.endswith(_BUFFERS)
+            ),
+            gated=gated,
+            own_layer=not self._config.get("use_parallel_residual", True) if own_layer is None else own_layer,
+            bos=self.vocabulary.bos,
+        )
+
+    # --- what neurons write ---
+
+    def toward(self, layer: int, direction: Floats) -> Floats:
+        """Every neuron's W_out times one direction: [d_mlp]."""
+        name, read = self._W_out(layer), self._after_mlp(layer, direction)
+        if self._layout.neurons_in_rows:
+            return np.concatenate([block @ read for _, block in self._files.blocks(name, _BLOCK_NUMBERS)])
+        found = np.zeros(self.sizes["d_mlp"], dtype=self._files.number_type)
+        for rows, block in self._files.blocks(name, _BLOCK_NUMBERS):
+            found += read[rows] @ block
+        return found
+
+    def lengths(self, layer: int) -> Floats:
+        """The length of what each neuron writes: [d_mlp]."""
+        return np.asarray(np.linalg.norm(self._writes(layer), axis=1))
+
+    def directions(self, neurons: Sequence[NeuronId]) -> Floats:
+        """What these neurons write: [n, d_model]."""
+        found = np.empty((len(neurons), self.sizes["d_model"]), dtype=self._files.number_type)
+        for layer in sorted({neuron.layer for neuron in neurons}):
+            places = [place for place, neuron in enumerate(neurons) if neuron.layer == layer]
+            found[places] = self._writes(layer, [neurons[place].index for place in places])
+        return found
+
+    def _writes(self, layer: int, indices: Sequence[int] | None = None) -> Floats:
+        """What these neurons of a layer write, by default all of them: [n, d_model]."""
+        name = self._W_out(layer)
+        if indices is None:
+            rows = self._files.rows(name) if self._layout.neurons_in_rows else self._files.rows(name).T
+        elif self._layout.neurons_in_rows:
+            rows = np.concatenate([self._files.rows(name, i, i + 1) for i in indices])
+        else:
+            chosen = np.asarray(indices)
+            blocks = self._files.blocks(name, _BLOCK_NUMBERS)
+            rows = np.concatenate([block[:, chosen] for _, block in blocks]).T
+        rows = self._after_mlp(layer, rows)
+        if self.basis == "folded" and self._is_centred:
+            rows = rows - rows.mean(axis=1, keepdims=True)
+        if not bool(np.isfinite(rows).all()):
+            raise NumericalError.of_layer(layer)
+        return rows
+
+    def _after_mlp(self, layer: int, values: Floats) -> Floats:
+        """What is written along d_model, or read there, as the norm after the MLP weights it."""
+        if self._layout.post_norm is None:
+            return values
+        if layer not in self._post_weights:
+            self._post_weights[layer] = self._norm(self._layout.post_norm.format(layer))
+        return values * self._post_weights[layer]
+
+    # --- how a token reads it ---
+
+    def unembedding(self, token_id: int) -> Floats:
+        """The direction that a token reads: [d_model]."""
+        return self._as_read(self._files.rows(self._head, token_id, token_id + 1)[0] - self._mean)
+
+    def mean_unembedding(self) -> Floats:
+        """The mean of `unembedding` over the vocabulary: [d_model]."""
+        if self._is_vocabulary_centred:
+            return np.zeros(self.sizes["d_model"], dtype=self._files.number_type)
+        return self._as_read(self._vocabulary_mean)
+
+    def congruences(self, directions: Floats) -> Floats:
+        """Directions times the unembedding of every token: [n, d_vocab]."""
+        read = directions
+        if self.basis == "folded":
+            # The algebra of `_as_read` is symmetric: it may as well be done to the other factor.
+            read = (read - read.mean(axis=1, keepdims=True) if self._is_centred else read) * self._norm_weight
+        found = np.empty((len(directions), self.sizes["d_vocab"]), dtype=self._files.number_type)
+        for rows, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
+            np.matmul(read, block.T, out=found[:, rows])
+        found -= (read @ self._mean)[:, None]
+        return found
+
+    def _as_read(self, unembedding: Floats) -> Floats:
+        if self.basis == "raw":
+            return unembedding
+        weighted = unembedding * self._norm_weight
+        return weighted - weighted.mean() if self._is_centred else weighted
+
+    @property
+    def _is_centred(self) -> bool:
+        return self._family.norm == "LayerNorm"
+
+    @property
+    def _is_vocabulary_centred(self) -> bool:
+        return self.basis == "folded" and not self._config.get("final_logit_softcapping")
+
+    @property
+    def _mean(self) -> Floats:
+        if self._is_vocabulary_centred:
+            return self._vocabulary_mean
+        return np.zeros(self.sizes["d_model"], dtype=self._files.number_type)
+
+    @cached_property
+    def _vocabulary_mean(self) -> Floats:
+        total = np.zeros(self.sizes["d_model"], dtype=np.float64)
+        for _, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
+            total += np.ones(len(block), dtype=block.dtype) @ block
+        if not bool(np.isfinite(total).all()):
+            raise NumericalError("The unembedding has NaN or infinite weights.", "Fetch the model again.")
+        return (total / self.sizes["d_vocab"]).astype(self._files.number_type)
+
+    # --- names and sizes ---
+
+    def _find_prefix(self) -> str:
+        for prefix in PREFIXES:
+            if f"{prefix}{self._layout.W_out.format(0)}.weight" in self._files.tensors:
+                return prefix
+        raise NotInFilesError(f"it has no tensor named like {self._layout.W_out.format(0)}.weight")
+
+    def _find_head(self) -> str:
+        own = f"{self._layout.head}.weight"
+        if own in self._files.tensors:
+            return own
+        if not self._config.get("tie_word_embeddings", self._layout.tied):
+            raise NotInFilesError(f"it has no {own}")
+        return self._named(self._layout.embedding)
+
+    def _named(self, module: str) -> str:
+        name = f"{self._prefix}{module}.weight"
+        if name not in self._files.tensors:
+            raise NotInFilesError(f"it has no {name}")
+        return name
+
+    def _W_out(self, layer: int) -> str:
+        return self._named(self._layout.W_out.format(layer))
+
+    def _norm(self, module: str) -> Floats:
+        name = f"{self._prefix}{module}.weight"
+        if name not in self._files.tensors:
+            if self._config["model_type"] == "olmo":  # its norms have no weights
+                return np.ones(int(self._config["hidden_size"]), dtype=self._files.number_type)
+            raise NotInFilesError(f"it has no {name}")
+        weight = self._files.rows(name)
+        return weight + 1 if self._layout.norm_adds_one else weight
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = {}
+        for size, keys in SIZE_KEYS.items():
+            given = [self._config[key] for key in keys if self._config.get(key) is not None]
+            if not given or type(given[0]) is not int:
+                raise NotInFilesError(f"its configuration does not give {keys[0]}")
+            sizes[size] = given[0]
+        sizes["d_vocab"], sizes["d_model"] = self._files.tensors[self._head].shape
+        for layer in range(sizes["n_layers"]):
+            shape = self._files.tensors[self._W_out(layer)].shape
+            d_mlp, d_model = shape if self._layout.neurons_in_rows else shape[::-1]
+            if d_model != sizes["d_model"] or d_mlp != sizes.setdefault("d_mlp", d_mlp):
+                raise NotInFilesError(f"layer {layer} has another width")
+        return sizes
