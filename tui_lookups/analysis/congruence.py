@@ -17,7 +17,7 @@ flipped neuron, its congruences keep their sign.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,8 @@ import numpy.typing as npt
 from tui_lookups.analysis.atlas import LayerExtremes
 from tui_lookups.errors import NumericalError, Poll, no_poll
 from tui_lookups.ids import NeuronId
+from tui_lookups.model.file_weights import Writes
 from tui_lookups.results import NeuronScore, Sign, TokenCongruence
-
-if TYPE_CHECKING:
-    from tui_lookups.model.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -38,45 +36,6 @@ _BLOCK_NUMBERS = 8_000_000
 
 _ROUNDING = 1e-4
 """Share of |W_out| |W_U| within which two ways to compute a congruence agree, with room to spare."""
-
-
-class Writes(Protocol):
-    """What congruence needs of a model: its files alone (FileWeights) or the loaded one (LookupModel).
-
-    All arrays are of one floating type and on the CPU; everything is in the basis that was asked for.
-    """
-
-    @property
-    def vocabulary(self) -> Vocabulary: ...
-
-    @property
-    def ran_on(self) -> str:
-        """The device that the products are made on."""
-
-    @property
-    def d_vocab(self) -> int:
-        """Rows of the unembedding."""
-
-    def check_token(self, token_id: int) -> None:
-        """Raise UnknownTokenError when the unembedding has no row for a token."""
-
-    def toward(self, layer: int, direction: Floats) -> Floats:
-        """Every neuron's W_out times a direction [d_model]: [d_mlp]."""
-
-    def lengths(self, layer: int) -> Floats:
-        """The length of what each neuron writes: [d_mlp]."""
-
-    def directions(self, neurons: Sequence[NeuronId]) -> Floats:
-        """What these neurons write: [n, d_model]."""
-
-    def unembedding(self, token_id: int) -> Floats:
-        """The direction that a token reads: [d_model]."""
-
-    def mean_unembedding(self) -> Floats:
-        """The mean of those over the vocabulary: [d_model]."""
-
-    def congruences(self, directions: Floats) -> Floats:
-        """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
 
 
 def token_scores(model: Writes, token_id: int, layers: Sequence[int], *, poll: Poll = no_poll) -> Floats:

@@ -17,7 +17,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import FirstView, NeuronScore, NeuronTokens, Sign, Token, TokenNeurons
 
 if TYPE_CHECKING:  # what is cached is answered before NumPy is imported
-    from tui_lookups.analysis.congruence import Writes
+    from tui_lookups.model.file_weights import Writes
 
 
 class CongruenceService:

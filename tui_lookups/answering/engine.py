@@ -32,10 +32,9 @@ from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.congruence import Writes
     from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.corpus.records import TextField
-    from tui_lookups.model.file_weights import FileWeights
+    from tui_lookups.model.file_weights import FileWeights, Writes
     from tui_lookups.model.lookup_model import LookupModel
 
 T = TypeVar("T")
@@ -415,10 +414,20 @@ class Engine:
             poll=self.poll,
             once_read=lambda: self._require_unchanged(local),
         )
+        self._hold_to_the_files(model)
         self.device = str(model.device)
         self._remember(local, model.info, self.device)
         self._info = model.info
         return model
+
+    def _hold_to_the_files(self, model: LookupModel) -> None:
+        """What the files alone gave must be what the loaded model gives: a layout is only a table."""
+        weights = self.file_weights()
+        if weights is None:
+            return
+        from tui_lookups.model.file_weights import require_same_writes
+
+        require_same_writes(weights, model, model.info, exact=model.dtype == model.compute_dtype)
 
     def _require_unchanged(self, local: LocalModel) -> None:
         """Answers would be kept under the name of files that were not what was loaded."""

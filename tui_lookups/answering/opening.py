@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tui_lookups.analysis.congruence import Writes, rank_neurons
+from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.errors import LookupsError, Poll
+from tui_lookups.model.file_weights import Writes
 from tui_lookups.results import FirstView, NeuronScore, Token
 
 FIRST_WORDS = (

@@ -15,13 +15,14 @@ Equal to what a loaded model gives, to rounding (tests/model/test_file_weights.p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from tui_lookups.errors import NumericalError
+from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
 from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS, FileLayout
@@ -32,6 +33,8 @@ from tui_lookups.results import Basis, ModelInfo
 _BLOCK_NUMBERS = 4_000_000
 """Numbers of a matrix that are converted at once: 16 MB in float32."""
 
+_SAME, _SAME_IN_HALF = 1e-4, 5e-2
+
 _BUFFERS = (
     ".attn.bias",
     ".attn.masked_bias",
@@ -40,6 +43,45 @@ _BUFFERS = (
     "rotary_emb.inv_freq",
 )
 """Tensors of some files that are tables, not weights."""
+
+
+class Writes(Protocol):
+    """What congruence needs of a model: its files alone (FileWeights) or the loaded one (LookupModel).
+
+    All arrays are of one floating type and on the CPU; everything is in the basis that was asked for.
+    """
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def ran_on(self) -> str:
+        """The device that the products are made on."""
+
+    @property
+    def d_vocab(self) -> int:
+        """Rows of the unembedding."""
+
+    def check_token(self, token_id: int) -> None:
+        """Raise UnknownTokenError when the unembedding has no row for a token."""
+
+    def toward(self, layer: int, direction: Floats) -> Floats:
+        """Every neuron's W_out times a direction [d_model]: [d_mlp]."""
+
+    def lengths(self, layer: int) -> Floats:
+        """The length of what each neuron writes: [d_mlp]."""
+
+    def directions(self, neurons: Sequence[NeuronId]) -> Floats:
+        """What these neurons write: [n, d_model]."""
+
+    def unembedding(self, token_id: int) -> Floats:
+        """The direction that a token reads: [d_model]."""
+
+    def mean_unembedding(self) -> Floats:
+        """The mean of those over the vocabulary: [d_model]."""
+
+    def congruences(self, directions: Floats) -> Floats:
+        """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
 
 
 class FileWeights:
@@ -266,3 +308,25 @@ class FileWeights:
             if d_model != sizes["d_model"] or d_mlp != sizes.setdefault("d_mlp", d_mlp):
                 raise NotInFilesError(f"layer {layer} has another width")
         return sizes
+
+
+def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, exact: bool) -> None:
+    """Raise ModelLoadError when the loaded model writes or reads otherwise than its files say.
+
+    One token's congruences in the first and the last layer, and what the model is, are compared; to 1e-4 of
+    the largest congruence, in half precision (not `exact`), whose weights are rounded once folded, to 5e-2.
+    """
+    said = files.info(info.name, info.source, info.fingerprint)
+    differing = [f.name for f in fields(ModelInfo) if getattr(said, f.name) != getattr(info, f.name)]
+    token = info.d_vocab // 3
+    for layer in {0, info.n_layers - 1} if not differing else ():
+        expected = model.toward(layer, model.unembedding(token))
+        found = files.toward(layer, files.unembedding(token))
+        bound = (_SAME if exact else _SAME_IN_HALF) * float(np.abs(expected).max())
+        if not float(np.abs(found - expected).max()) <= bound:
+            differing.append(f"the congruences of layer {layer}")
+    if differing:
+        raise ModelLoadError(
+            f"{info.name} as it is loaded differs from what its files say: {', '.join(differing)}.",
+            "Its figures may be wrong, so it is refused; please report the model's name.",
+        )
