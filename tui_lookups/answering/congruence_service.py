@@ -111,6 +111,4 @@ class CongruenceService:
 
             return opening.first_view(model, layers, poll)
 
-        return self._engine.remembered_writes(
-            "first_view", FirstView, work, corpus=False, layers=list(layers)
-        )
+        return self._engine.remembered_writes("first_view", FirstView, work, layers=list(layers))
