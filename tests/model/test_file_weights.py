@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,17 +21,18 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model.configuration import read_config
 from tui_lookups.model.file_layouts import LAYOUTS
 from tui_lookups.model.file_weights import FileWeights
+from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import NotInFilesError, TensorFiles
-from tui_lookups.model.vocabulary import read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.results import Basis
 
 READABLE = [name for name in RECIPES if name.removesuffix("_parallel").removesuffix("_sequential") in LAYOUTS]
 TOKENS = (7, 66, 301)
 
 
-def opened(folder: Path, dtype: str = "float32", basis: str = "folded") -> FileWeights:
-    config = read_config(folder, folder.name)
-    size = config["vocab_size"]
-    return FileWeights(folder, config, read_vocabulary(folder, size), dtype, basis)  # type: ignore[arg-type]
+def opened(folder: Path, dtype: str = "float32", basis: Basis = "folded", name: str = "m") -> FileWeights:
+    local = LocalModel(name, str(folder), folder, name)
+    return FileWeights(local, read_config(folder, name), read_vocabulary(folder), dtype, basis)
 
 
 def test_every_listed_family_has_a_layout() -> None:
@@ -102,7 +104,8 @@ class TestEqualsTheLoadedModel:
 
     def test_info(self, tiny_folder, tiny_model, name: str) -> None:
         info = tiny_model(name).info
-        assert opened(tiny_folder(name)).info(info.name, info.source, info.fingerprint) == info
+        mine = opened(tiny_folder(name), name=name).info
+        assert replace(mine, source=info.source) == info
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -115,7 +118,7 @@ def test_half_precision_files(tiny_folder, tmp_path: Path, dtype: str, stored: t
     tensors = {k: v.to(stored) for k, v in load_file(source / "model.safetensors").items()}
     save_file(tensors, tmp_path / "model.safetensors")
     for asked in ("float32", dtype):
-        files = TensorFiles(tmp_path, asked)
+        files = TensorFiles(sorted(tmp_path.glob("*.safetensors")), asked)
         for name, values in tensors.items():
             expected = values.to(getattr(torch, asked)).float().numpy()
             assert np.array_equal(files.rows(name), expected), name
@@ -140,11 +143,14 @@ def test_shards_and_blocks(tiny_folder, tmp_path: Path, monkeypatch) -> None:
 class TestWhatIsNotReadHere:
     def test_another_family(self, tmp_path: Path) -> None:
         with pytest.raises(NotInFilesError, match="read by loading it"):
-            FileWeights(tmp_path, {"model_type": "unheard"}, None, "float32", "folded")  # type: ignore[arg-type]
+            FileWeights(
+                LocalModel("m", "", tmp_path, "m"), {"model_type": "unheard"}, None, "float32", "folded"
+            )
 
     def test_pytorch_files(self, tiny_folder, tmp_path: Path) -> None:
         for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
             (tmp_path / name).write_bytes((tiny_folder("llama") / name).read_bytes())
+        (tmp_path / "pytorch_model.bin").write_bytes(b"")
         with pytest.raises(NotInFilesError, match=r"no \.safetensors"):
             opened(tmp_path)
 
@@ -165,6 +171,26 @@ class TestWhatIsNotReadHere:
         del tensors["lm_head.weight"]
         save_file(tensors, tmp_path / "model.safetensors")
         with pytest.raises(NotInFilesError, match=r"no lm_head\.weight"):
+            opened(tmp_path)
+
+    @pytest.mark.parametrize(
+        "name", ["model.layers.0.self_attn.q_norm.weight", "model.layers.3.mlp.down_proj.weight", "a.lora"]
+    )
+    def test_a_tensor_that_nobody_expects(self, tiny_folder, tmp_path: Path, name: str) -> None:
+        """Whether it counts is decided, and said, by loading."""
+        for path in tiny_folder("llama").iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        tensors = load_file(tmp_path / "model.safetensors") | {name: torch.ones(16)}
+        save_file(tensors, tmp_path / "model.safetensors")
+        with pytest.raises(NotInFilesError, match=re.escape(name)):
+            opened(tmp_path)
+
+    def test_a_key_that_scales(self, tiny_folder, tmp_path: Path) -> None:
+        for path in tiny_folder("llama").iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | {"logit_scale": 0.5}))
+        with pytest.raises(NotInFilesError, match="logit_scale"):
             opened(tmp_path)
 
 
@@ -203,11 +229,13 @@ def test_no_tensor_library_is_imported(demo_folder: Path) -> None:
     script = (
         "import sys, json, pathlib;"
         "from tui_lookups.model.file_weights import FileWeights;"
-        "from tui_lookups.model.vocabulary import read_vocabulary;"
+        "from tui_lookups.model.tokenizer_folder import read_vocabulary;"
         "from tui_lookups.analysis.congruence import rank_neurons;"
         f"folder = pathlib.Path({str(demo_folder)!r});"
         "config = json.loads((folder / 'config.json').read_text());"
-        "weights = FileWeights(folder, config, read_vocabulary(folder), 'float32', 'folded');"
+        "from tui_lookups.model.sources import LocalModel;"
+        "weights = FileWeights(LocalModel('m', '', folder, 'm'), config, read_vocabulary(folder), "
+        "'float32', 'folded');"
         "rows = rank_neurons(weights, 300, top=3, layers=range(6));"
         "print(json.dumps([len(rows), [m for m in ('torch', 'transformers') if m in sys.modules]]))"
     )

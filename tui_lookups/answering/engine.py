@@ -143,7 +143,7 @@ class Engine:
         if self._info is None:
             weights = self.file_weights()
             if weights is not None:
-                self._info = weights.info(local.name, local.source, local.fingerprint)
+                self._info = weights.info
         return self._info or self.describe()
 
     def file_weights(self) -> FileWeights | None:
@@ -160,7 +160,7 @@ class Engine:
         local = self.local()
         try:
             config = read_config(local.folder, local.name)
-            return FileWeights(local.folder, config, self.vocabulary(), self.settings.dtype, self.basis)
+            return FileWeights(local, config, self.vocabulary(), self.settings.dtype, self.basis)
         except NotInFilesError as error:
             self.from_files_note = str(error)
             _log.info("%s is loaded to be read: %s", local.name, error)

@@ -67,6 +67,11 @@ _COMPUTES = {
 # fmt: on
 """What families of transformers, or models with code of their own, compute differently by."""
 
+_SCALES = {
+    "dim_model_base", "lm_head_multiplier", "logit_scale", "logit_scaling", "logits_scaling",
+    "mlp_multipliers", "mup_width_scale", "residual_multiplier", "residual_scale", "scale_depth",
+}  # fmt: skip
+
 _ROTARY_COMMON = {
     "rope_type",
     "type",
@@ -173,6 +178,12 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
             yield harmless(key, "key", f"unknown to {config_class.__name__}, and neutral")
         else:
             yield refused(key, "key", NOT_APPLIED)
+
+
+def rescales(config: dict[str, Any]) -> str | None:
+    """A key of the configuration that scales what is written or unembedded; None where none does."""
+    given = sorted(_SCALES & config.keys())
+    return next((key for key in given if not _is_neutral(key, config[key], config)), None)
 
 
 def _declared(config_class: type) -> set[str]:

@@ -45,32 +45,29 @@ class FileLayout:
     norms_have_weights: bool = True
     tied: bool = False
 
-    def expects(self, name: str, prefix: str, n_layers: int) -> bool:
-        """Whether a file of the family may hold a tensor of this name."""
-        head = {
-            f"{self.head}.weight",
-            *([f"{self.head}.bias"] if f"{self.head}*" in self.around.split() else []),
-        }
-        if name in head:
+    def expects(self, name: str, prefix: str, n_layers: int, *, attention_bias: bool) -> bool:
+        """Whether a file of the family may hold a tensor of this name.
+
+        `attention_bias`: the configuration gives the projections of attention biases.
+        """
+        if name == f"{self.head}.weight":
             return True
         module, _, kind = name.removeprefix(prefix).rpartition(".")
         layer = _LAYER.search(f"{module}.")
         if layer is not None:
-            if int(layer[1]) >= n_layers or not module.startswith(self.block.format(layer[1])):
+            block = self.block.format(layer[1])
+            if int(layer[1]) >= n_layers or not module.startswith(block):
                 return False
-            module, known = module.removeprefix(self.block.format(layer[1])), self.modules.split()
+            module, known = module.removeprefix(block), self.modules.split()
         else:
             known = self.around.split()
-        return (
-            f"{module}*" in known
-            if kind == "bias"
-            else kind == "weight" and bool({module, f"{module}*"} & {*known})
-        )
+        biased = f"{module}*" in known or (attention_bias and module.startswith("self_attn."))
+        return (kind == "bias" and biased) or (kind == "weight" and bool({module, f"{module}*"} & {*known}))
 
 
 _GATED = (
-    "input_layernorm post_attention_layernorm self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj "
-    "mlp.gate_proj mlp.up_proj mlp.down_proj"
+    "input_layernorm post_attention_layernorm self_attn.q_proj self_attn.k_proj self_attn.v_proj "
+    "self_attn.o_proj mlp.gate_proj mlp.up_proj mlp.down_proj"
 )
 _LLAMA = FileLayout("layers.{}.", _GATED, "embed_tokens norm", "mlp.down_proj", "norm", "embed_tokens")
 _QWEN2 = _GATED.replace("q_proj", "q_proj*").replace("k_proj", "k_proj*").replace("v_proj", "v_proj*")
@@ -92,8 +89,8 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "gpt_neo": FileLayout(
         "h.{}.",
-        "ln_1* attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj attn.attention.out_proj* ln_2* "
-        "mlp.c_fc* mlp.c_proj*",
+        "ln_1* attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj attn.attention.out_proj* "
+        "ln_2* mlp.c_fc* mlp.c_proj*",
         "wte wpe ln_f*",
         "mlp.c_proj",
         "ln_f",
@@ -130,7 +127,8 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "phi": FileLayout(
         "layers.{}.",
-        "input_layernorm* self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.dense* mlp.fc1* mlp.fc2*",
+        "input_layernorm* self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.dense* "
+        "mlp.fc1* mlp.fc2*",
         "embed_tokens final_layernorm* lm_head*",
         "mlp.fc2",
         "final_layernorm",

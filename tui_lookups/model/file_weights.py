@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +24,12 @@ import numpy as np
 from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
+from tui_lookups.model.checkpoint import require_weights, weight_files
+from tui_lookups.model.configuration import rescales
+from tui_lookups.model.fates import require_none_refused
 from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS, FileLayout
+from tui_lookups.model.inventory import judge_files
+from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import Floats, NotInFilesError, TensorFiles
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
@@ -35,14 +39,14 @@ _BLOCK_NUMBERS = 4_000_000
 
 _SAME, _SAME_IN_HALF = 1e-4, 5e-2
 
-_BUFFERS = (
+_TABLES = (
     ".attn.bias",
     ".attn.masked_bias",
     ".attention.bias",
     ".attention.masked_bias",
     "rotary_emb.inv_freq",
 )
-"""Tensors of some files that are tables, not weights."""
+"""Tensors of some files that the model makes for itself: masks, rotary frequencies."""
 
 
 class Writes(Protocol):
@@ -92,35 +96,49 @@ class FileWeights:
         vocabulary: of the same folder.
         dtype: of the settings: what the values are rounded to before anything is computed with them.
     Raises:
-        NotInFilesError: another family, kind of file or number format than can be read here.
-        LookupsError: damaged files; a model without MLP neurons.
+        NotInFilesError: another family, kind of file or number format than can be read here, or a tensor or
+            key whose part in the model only loading it decides.
+        LookupsError: damaged files; a model without MLP neurons; files that are refused by name.
     """
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], vocabulary: Vocabulary, dtype: str, basis: Basis
+        self, local: LocalModel, config: dict[str, Any], vocabulary: Vocabulary, dtype: str, basis: Basis
     ) -> None:
         self.basis: Basis = basis
         self._config = config
         family = str(config.get("model_type", ""))
         if family not in LAYOUTS:
             raise NotInFilesError(f"{family or 'this family'} is read by loading it")
-        refuse_unsupported(config, folder.name)
+        refuse_unsupported(config, local.name)
+        scale = rescales(config)
+        if scale is not None:
+            raise NotInFilesError(f"its configuration has {scale}")
         self._family = FAMILIES[family]
         self._layout: FileLayout = LAYOUTS[family]
-        if config.get("quantization_config") is not None:
-            raise NotInFilesError("its weights are quantised")
-        if (
-            family == "opt"
-            and config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]
-        ):
+        width = config.get("hidden_size")
+        if family == "opt" and config.get("word_embed_proj_dim", width) != width:
             raise NotInFilesError("its embedding is projected")
-        self._files = TensorFiles(folder, dtype)
+        require_weights(local.folder)
+        require_none_refused(judge_files(local.folder), local.name)
+        self._files = TensorFiles(weight_files(local.folder), dtype)
         self._prefix = self._find_prefix()
         self._head = self._find_head()
         self._norm_weight = self._norm(self._layout.final_norm)
         self._post_weights: dict[int, Floats] = {}
-        self.sizes = self._sizes()
-        self.vocabulary = vocabulary.padded(self.sizes["d_vocab"])
+        sizes = self._sizes()
+        self._d_mlp, self._d_model = sizes["d_mlp"], sizes["d_model"]
+        self._require_expected(sizes["n_layers"])
+        self.vocabulary = vocabulary.padded(sizes["d_vocab"])
+        self.info = self._info(local, sizes)
+
+    @property
+    def d_vocab(self) -> int:
+        """Rows of the unembedding."""
+        return self.info.d_vocab
+
+    def check_token(self, token_id: int) -> None:
+        """Raise UnknownTokenError when the unembedding has no row for a token."""
+        self.info.check_token(self.vocabulary.token(token_id))
 
     @property
     def ran_on(self) -> str:
@@ -131,16 +149,14 @@ class FileWeights:
         """Raise ModelLoadError when the files changed since they were opened."""
         self._files.require_unchanged()
 
-    def info(self, name: str, source: str, fingerprint: str) -> ModelInfo:
+    def _info(self, local: LocalModel, sizes: dict[str, int]) -> ModelInfo:
         """What the model is, as loading it would say."""
-        sizes = self.sizes
-        own_layer = self._family.own_layer
-        gated = self._family.gated
+        own_layer, gated = self._family.own_layer, self._family.gated
         assert gated is not None  # the configuration decides in no family that has a layout
         return ModelInfo(
-            name=name,
-            source=source,
-            fingerprint=fingerprint,
+            name=local.name,
+            source=local.source,
+            fingerprint=local.fingerprint,
             family=str(self._config["model_type"]),
             n_layers=sizes["n_layers"],
             n_heads=sizes["n_heads"],
@@ -150,7 +166,7 @@ class FileWeights:
             d_vocab=sizes["d_vocab"],
             n_ctx=sizes["n_ctx"],
             parameters=sum(
-                tensor.numbers for key, tensor in self._files.tensors.items() if not key.endswith(_BUFFERS)
+                tensor.numbers for key, tensor in self._files.tensors.items() if not key.endswith(_TABLES)
             ),
             gated=gated,
             own_layer=not self._config.get("use_parallel_residual", True) if own_layer is None else own_layer,
@@ -164,7 +180,7 @@ class FileWeights:
         name, read = self._W_out(layer), self._after_mlp(layer, direction)
         if self._layout.neurons_in_rows:
             return np.concatenate([block @ read for _, block in self._files.blocks(name, _BLOCK_NUMBERS)])
-        found = np.zeros(self.sizes["d_mlp"], dtype=self._files.number_type)
+        found = np.zeros(self._d_mlp, dtype=self._files.number_type)
         for rows, block in self._files.blocks(name, _BLOCK_NUMBERS):
             found += read[rows] @ block
         return found
@@ -175,7 +191,7 @@ class FileWeights:
 
     def directions(self, neurons: Sequence[NeuronId]) -> Floats:
         """What these neurons write: [n, d_model]."""
-        found = np.empty((len(neurons), self.sizes["d_model"]), dtype=self._files.number_type)
+        found = np.empty((len(neurons), self._d_model), dtype=self._files.number_type)
         for layer in sorted({neuron.layer for neuron in neurons}):
             places = [place for place, neuron in enumerate(neurons) if neuron.layer == layer]
             found[places] = self._writes(layer, [neurons[place].index for place in places])
@@ -204,7 +220,9 @@ class FileWeights:
         if self._layout.post_norm is None:
             return values
         if layer not in self._post_weights:
-            self._post_weights[layer] = self._norm(self._layout.post_norm.format(layer))
+            self._post_weights[layer] = self._norm(
+                f"{self._layout.block.format(layer)}{self._layout.post_norm}"
+            )
         return values * self._post_weights[layer]
 
     # --- how a token reads it ---
@@ -216,7 +234,7 @@ class FileWeights:
     def mean_unembedding(self) -> Floats:
         """The mean of `unembedding` over the vocabulary: [d_model]."""
         if self._is_vocabulary_centred:
-            return np.zeros(self.sizes["d_model"], dtype=self._files.number_type)
+            return np.zeros(self._d_model, dtype=self._files.number_type)
         return self._as_read(self._vocabulary_mean)
 
     def congruences(self, directions: Floats) -> Floats:
@@ -225,7 +243,7 @@ class FileWeights:
         if self.basis == "folded":
             # The algebra of `_as_read` is symmetric: it may as well be done to the other factor.
             read = (read - read.mean(axis=1, keepdims=True) if self._is_centred else read) * self._norm_weight
-        found = np.empty((len(directions), self.sizes["d_vocab"]), dtype=self._files.number_type)
+        found = np.empty((len(directions), self.info.d_vocab), dtype=self._files.number_type)
         for rows, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
             np.matmul(read, block.T, out=found[:, rows])
         found -= (read @ self._mean)[:, None]
@@ -249,24 +267,32 @@ class FileWeights:
     def _mean(self) -> Floats:
         if self._is_vocabulary_centred:
             return self._vocabulary_mean
-        return np.zeros(self.sizes["d_model"], dtype=self._files.number_type)
+        return np.zeros(self._d_model, dtype=self._files.number_type)
 
     @cached_property
     def _vocabulary_mean(self) -> Floats:
-        total = np.zeros(self.sizes["d_model"], dtype=np.float64)
+        total = np.zeros(self._d_model, dtype=np.float64)
         for _, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
             total += np.ones(len(block), dtype=block.dtype) @ block
         if not bool(np.isfinite(total).all()):
             raise NumericalError("The unembedding has NaN or infinite weights.", "Fetch the model again.")
-        return (total / self.sizes["d_vocab"]).astype(self._files.number_type)
+        return (total / self.info.d_vocab).astype(self._files.number_type)
 
     # --- names and sizes ---
 
     def _find_prefix(self) -> str:
+        first = f"{self._layout.block.format(0)}{self._layout.W_out}.weight"
         for prefix in PREFIXES:
-            if f"{prefix}{self._layout.W_out.format(0)}.weight" in self._files.tensors:
+            if f"{prefix}{first}" in self._files.tensors:
                 return prefix
-        raise NotInFilesError(f"it has no tensor named like {self._layout.W_out.format(0)}.weight")
+        raise NotInFilesError(f"it has no tensor named like {first}")
+
+    def _require_expected(self, n_layers: int) -> None:
+        for name in self._files.tensors:
+            if not name.endswith(_TABLES) and not self._layout.expects(
+                name, self._prefix, n_layers, attention_bias=bool(self._config.get("attention_bias"))
+            ):
+                raise NotInFilesError(f"its files hold {name}")
 
     def _find_head(self) -> str:
         own = f"{self._layout.head}.weight"
@@ -283,15 +309,12 @@ class FileWeights:
         return name
 
     def _W_out(self, layer: int) -> str:
-        return self._named(self._layout.W_out.format(layer))
+        return self._named(f"{self._layout.block.format(layer)}{self._layout.W_out}")
 
     def _norm(self, module: str) -> Floats:
-        name = f"{self._prefix}{module}.weight"
-        if name not in self._files.tensors:
-            if self._config["model_type"] == "olmo":  # its norms have no weights
-                return np.ones(int(self._config["hidden_size"]), dtype=self._files.number_type)
-            raise NotInFilesError(f"it has no {name}")
-        weight = self._files.rows(name)
+        if not self._layout.norms_have_weights:
+            return np.ones(int(self._config["hidden_size"]), dtype=self._files.number_type)
+        weight = self._files.rows(self._named(module))
         return weight + 1 if self._layout.norm_adds_one else weight
 
     def _sizes(self) -> dict[str, int]:
@@ -316,8 +339,7 @@ def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, e
     One token's congruences in the first and the last layer, and what the model is, are compared; to 1e-4 of
     the largest congruence, in half precision (not `exact`), whose weights are rounded once folded, to 5e-2.
     """
-    said = files.info(info.name, info.source, info.fingerprint)
-    differing = [f.name for f in fields(ModelInfo) if getattr(said, f.name) != getattr(info, f.name)]
+    differing = [f.name for f in fields(ModelInfo) if getattr(files.info, f.name) != getattr(info, f.name)]
     token = info.d_vocab // 3
     for layer in {0, info.n_layers - 1} if not differing else ():
         expected = model.toward(layer, model.unembedding(token))

@@ -1,7 +1,6 @@
 """The tensors of a Hugging Face folder, read with NumPy a block at a time; no tensor library is imported.
 
-1. A .safetensors file begins with the length of a JSON header that gives each tensor's type, shape and place;
-   shards are found as files, whatever an index says.
+1. A .safetensors file begins with the length of a JSON header that gives each tensor's type, shape and place.
 2. Values are read by ordinary reads, never mapped: a mapped file that is cut short under a running program
    ends it. Descriptors stay open, so that a file replaced meanwhile is still the one that was opened; one
    that was written over is found out by `require_unchanged`.
@@ -15,7 +14,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ class NotInFilesError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
+class PlacedTensor:
     """Where a tensor lies: `stored` is the format's name of its type, `begin` is its offset in the file."""
 
     path: Path
@@ -56,26 +55,28 @@ class StoredTensor:
 
 
 class TensorFiles:
-    """Every tensor of the *.safetensors files of a folder, by its name there.
+    """Every tensor of the .safetensors files among `files`, by its name there.
 
     Args:
+        files: of one model; an index of shards is passed over, and a file of PyTorch's is not read here.
         dtype: what the values are rounded to: "float32", "float64", "float16" or "bfloat16".
     Raises:
         NotInFilesError: no such files, or one of another kind.
         ModelLoadError: a header that cannot be read, or is damaged.
     """
 
-    def __init__(self, folder: Path, dtype: str) -> None:
+    def __init__(self, files: Sequence[Path], dtype: str) -> None:
         self._dtype = dtype
         self.number_type: type[np.floating[Any]] = np.float64 if dtype == "float64" else np.float32
         self._files: dict[Path, tuple[io.FileIO, tuple[int, ...]]] = {}  # closed with this object
-        self.tensors: dict[str, StoredTensor] = {}
+        self.tensors: dict[str, PlacedTensor] = {}
         try:
-            for path in sorted(folder.glob("*.safetensors")):
-                self._open(path)
+            for path in files:
+                if path.suffix == ".safetensors":
+                    self._open(path)
         except OSError as error:
             raise ModelLoadError(
-                f"The weights in {folder} cannot be read: {reason(error)}.", "Check their permissions."
+                f"The weights cannot be read: {reason(error)}.", "Check their permissions."
             ) from error
         if not self.tensors:
             raise NotInFilesError("there are no .safetensors files")
@@ -114,7 +115,7 @@ class TensorFiles:
             if _state(file) != opened:
                 raise ModelLoadError(f"{path} changed while it was read.", "Start again once it is in place.")
 
-    def _fill(self, tensor: StoredTensor, raw: npt.NDArray[Any], offset: int) -> None:
+    def _fill(self, tensor: PlacedTensor, raw: npt.NDArray[Any], offset: int) -> None:
         file, _ = self._files[tensor.path]
         view = raw.view(np.uint8).data
         at, done = tensor.begin + offset, 0
@@ -154,7 +155,7 @@ def _state(file: io.FileIO) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns
 
 
-def _read_header(path: Path, file: io.FileIO) -> dict[str, StoredTensor]:
+def _read_header(path: Path, file: io.FileIO) -> dict[str, PlacedTensor]:
     size = os.fstat(file.fileno()).st_size
     try:
         (length,) = struct.unpack("<Q", os.pread(file.fileno(), 8, 0))
@@ -172,10 +173,10 @@ def _read_header(path: Path, file: io.FileIO) -> dict[str, StoredTensor]:
         ) from error
 
 
-def _placed(path: Path, entry: dict[str, Any], base: int, size: int) -> StoredTensor:
+def _placed(path: Path, entry: dict[str, Any], base: int, size: int) -> PlacedTensor:
     begin, end = entry["data_offsets"]
     shape = tuple(int(n) for n in entry["shape"])
-    tensor = StoredTensor(path, str(entry["dtype"]), shape, base + int(begin))
+    tensor = PlacedTensor(path, str(entry["dtype"]), shape, base + int(begin))
     stored = _STORED.get(tensor.stored)
     if begin < 0 or end < begin or base + end > size or min(shape, default=0) < 0:
         raise ValueError("a tensor lies outside the file")
