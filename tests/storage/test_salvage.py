@@ -204,7 +204,7 @@ def test_a_process_that_is_killed_in_between_loses_nothing(
     """Whoever opens the cache next goes on; what lies in the log is part of it."""
     results = Path(shutil.copytree(whole, tmp_path / "cache")) / "results"
     late = ResultCache(tmp_path / "elsewhere").key("explained", n="late")
-    with ResultCacheInTheLog(tmp_path / "cache", late):
+    with ResultCacheInTheLog(tmp_path / "cache", late):  # nobody else is here to take the locks
         for path in results.glob("cache.db*"):
             shutil.copy(path, tmp_path / path.name)
     for path in (*results.glob("cache.db*"), results / ".lock"):

@@ -87,7 +87,7 @@ in_use = _FORKS.in_use
 """Around everything that opens or uses a connection."""
 
 
-def connect(path: Path, timeout: float | None = None) -> Connection:
+def connect(path: Path) -> Connection:
     """A connection to an existing database; call it within `in_use`. Raises sqlite3.Error, CacheError."""
     if _FORKS.carried_over:
         raise CacheError(
@@ -96,7 +96,7 @@ def connect(path: Path, timeout: float | None = None) -> Connection:
         )
     address = path.absolute().as_uri() + "?mode=rw"
     connection = sqlite3.connect(
-        address, TIMEOUT_SECONDS if timeout is None else timeout,
+        address, TIMEOUT_SECONDS,
         isolation_level=None, uri=True, check_same_thread=False, factory=Connection,
     )  # fmt: skip
     _FORKS.open.add(connection)

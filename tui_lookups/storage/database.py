@@ -81,7 +81,7 @@ class Database:
                         change(cache)
                 except Exception as error:  # noqa: BLE001 - raised by `_damage` where it is none
                     cache.close()  # a failed commit may have left its transaction open
-                    damage = self._damage(error, "written")
+                    damage = "" if _inode(self.path) != inode else self._damage(error, "written")
                 else:
                     damage = ""
                 if damage:
@@ -160,8 +160,9 @@ class Database:
                 except CacheError:
                     raise
                 except Exception as error:  # noqa: BLE001 - raised by `_damage` where it is none
-                    damage = self._damage(error, "read")
-                self._replace(damage, inode)
+                    damage = "" if _inode(self.path) != inode else self._damage(error, "read")
+                if damage:
+                    self._replace(damage, inode)
         return otherwise
 
     def _open(self) -> tuple[BytesCache, Inode | None]:
