@@ -141,7 +141,6 @@ def settings_for(
         # Earlier versions put it in front wherever there was one.
         "bos": named.get("bos") or ("never" if provenance.model.bos is None else "always"),
         "window": 256 if provenance.corpus is None else provenance.corpus.window,
-        "text_field": (provenance.corpus.text_field if provenance.corpus else "") or base.text_field,
         **{
             name: named[name]
             for name in ("top", "preset", "activity_rule", *_ASSUMED)
@@ -155,6 +154,8 @@ def settings_for(
             f"The export names settings that cannot be: {error.message}", "Nothing was recomputed."
         ) from error
     chosen = {name: getattr(checked, name) for name in wanted}
+    # Also where the export names none: what is set here is meant for another corpus.
+    chosen["text_field"] = (provenance.corpus.text_field if provenance.corpus else "") or None
     return structs.replace(base, layers=None, **chosen), tuple(notes)
 
 
