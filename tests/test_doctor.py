@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.tiny_models import edit_config, edit_weights
 from tui_lookups.answering import doctor
+from tui_lookups.commands.diagnostics import doctor_rows
 from tui_lookups.explorer import Explorer
-from tui_lookups.results import Finding
+from tui_lookups.results import Checkup, Finding
 from tui_lookups.settings import load_settings
+
+ONES = torch.ones(4)
 
 
 def states(findings: Iterable[Finding]) -> dict[str, str]:
@@ -192,6 +197,47 @@ def test_the_whole_checkup_with_the_model(tmp_path: Path) -> None:
     assert by_name["python"] == by_name["torch"] == "ok"
 
 
+def examined(model: Path, tmp_path: Path) -> Checkup:
+    explorer = Explorer(
+        load_settings(cache_dir=tmp_path / "cache", model=str(model), offline=True, threads=1)
+    )
+    try:
+        return doctor.examine(explorer)
+    finally:
+        explorer.close()
+
+
+def test_what_became_of_everything_in_a_refused_model(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "m"))
+    edit_weights(folder, lambda weights: weights.update({"model.layers.0.self_attn.q_norm.weight": ONES}))
+    edit_config(folder, unheard_of=1)
+    found = examined(folder, tmp_path)
+    assert states(found.findings)["model"] == "problem"
+    assert found.self_check is None
+    fates = {(entry.kind, entry.name): entry.fate for entry in found.inventory}
+    assert fates["tensor", "model.layers.0.self_attn.q_norm.weight"] == "refused"
+    assert fates["tensor", "model.layers.0.self_attn.q_proj.weight"] == "applied"
+    assert fates["key", "hidden_size"] == "applied"
+    assert fates["key", "unheard_of"] == "harmless"
+    assert fates["file", "model.safetensors"] == fates["file", "tokenizer.json"] == "applied"
+    rows = [" ".join(row) for row in doctor_rows(found)]
+    assert any("refused tensor model.layers.0.self_attn.q_norm.weight: no place" in row for row in rows)
+    assert any("harmless key unheard_of: unknown to LlamaConfig" in row for row in rows)
+    assert not any("q_proj" in row for row in rows), "what is applied is counted, not listed"
+    (counted,) = (each.message for each in found.findings if each.name == "model files")
+    assert counted.endswith("1 refused")
+
+
+def test_an_adapter_is_listed_though_its_folder_is_no_model(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    found = examined(folder, tmp_path)
+    assert [(entry.name, entry.fate) for entry in found.inventory] == [("adapter_config.json", "refused")]
+
+
 def test_a_model_that_cannot_be_loaded_is_a_problem_not_an_error(tmp_path: Path) -> None:
     explorer = Explorer(load_settings(cache_dir=tmp_path, model="./nowhere", offline=True))
     try:
@@ -200,3 +246,9 @@ def test_a_model_that_cannot_be_loaded_is_a_problem_not_an_error(tmp_path: Path)
         explorer.close()
     assert self_check is None
     assert states(found) == {"model": "problem"}
+
+
+def test_a_model_that_is_not_there_has_nothing_to_list(tmp_path: Path) -> None:
+    found = examined(Path("nowhere/at/all"), tmp_path)
+    assert found.inventory == ()
+    assert states(found.findings)["model files"] == "note"

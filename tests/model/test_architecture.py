@@ -126,8 +126,8 @@ class TestRefusedByWiring:
             describe(bridge([parts], **cfg), "gpt2", "m")
 
     def test_a_multiplier_on_what_blocks_write(self) -> None:
-        assert describe(bridge([PLAIN], residual_multiplier=0.22), "granite", "m").residual_multiplier == 0.22
+        assert describe(bridge([PLAIN], residual_multiplier=0.22), "own", "m").residual_multiplier == 0.22
 
     def test_what_logits_are_divided_by(self) -> None:
-        assert describe(bridge([PLAIN], logits_scaling=8.0), "granite", "m").logits_scaling == 8.0
-        assert describe(bridge([PLAIN]), "granite", "m").logits_scaling == 1.0
+        assert describe(bridge([PLAIN], logits_scaling=8.0), "own", "m").logits_scaling == 8.0
+        assert describe(bridge([PLAIN]), "own", "m").logits_scaling == 1.0

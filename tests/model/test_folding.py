@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.tiny_models import RECIPES, save_recipe
-from tui_lookups.errors import ModelLoadError, UnsupportedModelError
+from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel
 
@@ -53,10 +53,12 @@ def test_a_bridge_that_computes_something_else_is_refused(tmp_path: Path) -> Non
         another("llama", tmp_path / "one", partial_rotary_factor=0.25, **rotating)
 
 
-def test_an_error_without_words_says_where_it_was_raised(tmp_path: Path) -> None:
-    """TransformerLens asserts that GPT-NeoX has attention biases."""
-    with pytest.raises(ModelLoadError, match=r"cannot be loaded: AssertionError in \w+ \(.*\.py, line \d+\)"):
+def test_what_the_library_stumbles_over_is_refused_in_our_words(tmp_path: Path) -> None:
+    """TransformerLens asserts that GPT-NeoX has attention biases; --debug shows it."""
+    with pytest.raises(UnsupportedModelError, match=r"a-model \(gpt_neox\) is of a make that") as caught:
         another("gpt_neox_parallel", tmp_path, "GPTNeoXConfig", attention_bias=False)
+    assert "Llama" in caught.value.hint
+    assert isinstance(caught.value.__cause__, AssertionError)
 
 
 def folding_with_an_error(size: float) -> Callable[[Any, Fold], None]:

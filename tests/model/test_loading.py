@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from tests.tiny_models import (
+    FURTHER,
     N_CTX,
     N_HEADS,
     RECIPES,
     REFUSED,
     VOCABULARY,
+    Recipe,
     edit_weights,
     save_config_only,
+    save_recipe,
 )
 from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
@@ -78,6 +81,23 @@ def test_stages_are_told(tiny_folder) -> None:
     raw: list[str] = []
     load(tiny_folder("gpt2"), folded=False, say=raw.append)
     assert raw == told[:2]
+
+
+def test_the_context_of_longrope_ends_where_its_frequencies_change(tmp_path: Path) -> None:
+    """Beyond it a text's activations depend on how long the others of its batch are."""
+    recipe = FURTHER["phi3"]
+    rotary = {"rope_type": "longrope", "short_factor": [1.0, 1.1], "long_factor": [2.0, 4.0]}
+    more = {"rope_parameters": rotary, "original_max_position_embeddings": 16}
+    save_recipe(Recipe(recipe.config_class, {**recipe.arguments, **more}), tmp_path)
+    model = load(tmp_path)
+    assert model.info.n_ctx == 16
+    row = torch.randint(3, 290, (1, 30), generator=torch.Generator().manual_seed(1))
+
+    def at_5(length: int) -> torch.Tensor:
+        return model.neuron_activations(row[:, :length], NeuronId(2, 3))[0, 5]
+
+    assert torch.allclose(at_5(16), at_5(6), atol=1e-5)
+    assert not torch.allclose(at_5(17), at_5(6), atol=1e-2)
 
 
 def test_nothing_is_written_and_no_logging_handler_left(tiny_folder, capfd) -> None:

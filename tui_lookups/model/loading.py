@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -193,7 +192,8 @@ def load_model(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
             ) from error
         raise ModelLoadError(
-            f"{name} cannot be loaded: {_in_one_line(error)}.", "Run with --debug for the traceback."
+            f"{name} cannot be loaded: {first_line(error)[:300].rstrip('.')}.",
+            "Run with --debug for the traceback.",
         ) from error
     return model
 
@@ -211,14 +211,6 @@ def _taken_apart(name: str, family: str) -> Iterator[None]:
         raise UnsupportedModelError(
             f"{name} ({family}) is of a make that cannot be taken apart into heads and neurons.", SUPPORTED
         ) from error
-
-
-def _in_one_line(error: Exception) -> str:
-    """The first line of a message; of an error without one, such as a bare assert, where it was raised."""
-    if str(error).strip():
-        return first_line(error)[:300].rstrip(".")
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {frame.name} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def _skeleton_or_reason(hf_model: Any) -> nn.Module | NoPlainForward:
@@ -312,6 +304,19 @@ def _wrap(hf_model: Any, tokenizer: Any, folder: Path, device: torch.device, dty
     return bridge
 
 
+def _context_length(bridge: Any) -> int:
+    """How many tokens a text may have.
+
+    A "longrope" model rotates every text of a batch by other frequencies as soon as one position lies beyond
+    the length it was first trained on: what a text gives would depend on the texts beside it.
+    """
+    rotary = getattr(bridge.original_model.config, "rope_parameters", None) or {}
+    length = int(bridge.cfg.n_ctx)
+    if rotary.get("rope_type") == "longrope":
+        length = min(length, int(rotary["original_max_position_embeddings"]))
+    return length
+
+
 def _info(
     bridge: Any,
     name: str,
@@ -333,7 +338,7 @@ def _info(
         d_head=int(cfg.d_head),
         d_mlp=int(bridge.blocks[0].mlp.W_out.shape[0]),
         d_vocab=int(bridge.W_U.shape[1]),
-        n_ctx=int(cfg.n_ctx),
+        n_ctx=_context_length(bridge),
         parameters=parameters,
         gated=architecture.gated,
         own_layer=architecture.own_layer,
