@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.explanation.chat_server import Fault, Handler, completion
+from tests.explanation.conftest import Bench
 
 THOUGHTS = "Yes or no? The piece has no “not”, so no. Hm, yes."
 """What every thinking model here thinks: it must turn up in no explanation and in no answer."""
@@ -140,3 +141,10 @@ def spelled(tokens: Sequence[str], chances: Sequence[dict[str, float]]) -> dict[
         own = next(each for each in listed if each["token"] == token)
         places.append({**own, "top_logprobs": listed})
     return {"content": places}
+
+
+def everything_kept(bench: Bench) -> str:
+    """All that the cache folder holds, as text; the bench is closed by it."""
+    bench.cache.close()
+    files = [path for path in bench.settings.cache_dir.rglob("*") if path.is_file()]
+    return "".join(path.read_bytes().decode("utf-8", "replace") for path in files)

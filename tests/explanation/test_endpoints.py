@@ -13,14 +13,13 @@ from tests.explanation.chat_server import (
     ChatServer,
     Fault,
     Handler,
-    body_of,
-    example_in,
     status,
 )
-from tests.explanation.conftest import KEY, Bench
+from tests.explanation.conftest import Bench
 from tests.explanation.endpoint_kinds import (
     PLACES,
     THOUGHTS,
+    everything_kept,
     limit_of,
     reasoning_model,
     refusing,
@@ -31,10 +30,9 @@ from tests.explanation.endpoint_kinds import (
 )
 from tests.explanation.fake_examples import HEAD, NEURON, OTHER, PROMPTS, SECOND
 from tui_lookups.answering.head_scores import HeadScores
-from tui_lookups.explanation.client import AnswerError
+from tui_lookups.explanation.budget import BudgetError
 from tui_lookups.explanation.endpoint import Endpoint, ExplainerError
 from tui_lookups.explanation.requests import ChatAnswer, score_request
-from tui_lookups.explanation.scoring import roc_auc
 from tui_lookups.explanation.store import AnswerStore
 
 MakeBench = Callable[..., Bench]
@@ -42,13 +40,6 @@ SCORE = 1 + 2 * PROMPTS
 """Requests of a whole score: the explanation, and each prompt for it and for its control."""
 
 MANY = {"explainer_concurrency": 12}
-
-
-def everything_kept(bench: Bench) -> str:
-    """All that the cache folder holds, as text."""
-    bench.cache.close()
-    files = [path for path in bench.settings.cache_dir.rglob("*") if path.is_file()]
-    return "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
 
 
 # --- learning costs one call ---
@@ -95,6 +86,19 @@ def test_the_tokens_of_an_answer_that_was_cut_are_counted(make_bench: MakeBench,
     usage = bench.explaining.explain(NEURON, HEAD).usage
     assert (len(server.bodies), usage.calls) == (2, 1)
     assert (usage.input_tokens, usage.output_tokens) == (2 * 50, 2 * 7)
+
+
+def test_room_for_thoughts_crosses_no_budget(make_bench: MakeBench, server: ChatServer) -> None:
+    plan = make_bench().explaining.plan(NEURON, HEAD)
+    for number, model in enumerate((reasoning_model(64), thinking_in("reasoning", needs=1000))):
+        server.always = model
+        bench = make_bench(
+            token_budget=plan.input_tokens + plan.output_tokens + 500, explainer_model=f"m{number}"
+        )
+        asked = len(server.bodies)
+        with pytest.raises(BudgetError, match="could cross"):
+            bench.explaining.explain(NEURON, HEAD)
+        assert len(server.bodies) == asked + 1
 
 
 def test_asking_anew_tries_again_what_was_refused(make_bench: MakeBench, server: ChatServer) -> None:
@@ -268,111 +272,6 @@ def test_a_stream_of_thoughts_shows_none(make_bench: MakeBench, server: ChatServ
     assert not any("no “not”" in text for text in heard)
 
 
-# --- what goes wrong, in one sentence ---
-
-TROUBLES: dict[str, tuple[Fault, type[Exception], str]] = {
-    "an error in a 200": (
-        body_of(b'{"error": {"message": "Provider returned error", "code": 502}}'),
-        AnswerError,
-        "answering: Provider returned error",
-    ),
-    "an error in a 200, a string": (body_of(b'{"error": "still loading"}'), AnswerError, "still loading"),
-    "an error in a 200, beside choices": (
-        body_of(b'{"choices": [], "error": {"message": "overloaded"}}'),
-        AnswerError,
-        "answering: overloaded",
-    ),
-    "an error in a choice": (
-        body_of(b'{"choices": [{"message": {"content": ""}, "error": {"message": "it died"}}]}'),
-        AnswerError,
-        "answering: it died",
-    ),
-    "an error in a 200, in a list": (
-        body_of(b'[{"error": {"message": "bad"}}]'),
-        AnswerError,
-        "answering: bad",
-    ),
-    "no quota, by its type": (
-        lambda handler, body: handler.json(429, {"error": {"message": "x", "type": "insufficient_quota"}}),
-        ExplainerError,
-        r"no quota left \(429\)",
-    ),
-    "no quota, by its code": (
-        status(429, error_code="insufficient_quota"),
-        ExplainerError,
-        r"no quota left \(429\)",
-    ),
-    "no quota in a 403": (status(403, error_code="insufficient_quota"), ExplainerError, "no quota left"),
-    "no credits": (status(402, "Insufficient credits"), ExplainerError, r"no quota left \(402\)"),
-    "no quota in a 200": (
-        body_of(b'{"error": {"message": "x", "code": "insufficient_quota"}}'),
-        ExplainerError,
-        r"has no quota left\.",
-    ),
-    "refused, the content null": (
-        body_of(b'{"choices": [{"message": {"content": null, "refusal": "I cannot"}}]}'),
-        AnswerError,
-        "declined to answer: I cannot",
-    ),
-    "a limit too large": (
-        status(400, "max_tokens is too large: 8392. This model supports at most 4096 completion tokens."),
-        ExplainerError,
-        "too large",
-    ),
-    "an error of Gemini": (
-        lambda handler, body: handler.json(400, [{"error": {"message": "API key not valid."}}]),
-        ExplainerError,
-        r"refused the request \(400\): API key not valid\.",
-    ),
-    "a failure that says why": (
-        status(500, "CUDA out of memory"),
-        AnswerError,
-        "status 500: CUDA out of memory",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", TROUBLES)
-@pytest.mark.parametrize("stream", [False, True])
-def test_what_goes_wrong_is_quoted(
-    make_bench: MakeBench, server: ChatServer, kind: str, stream: bool
-) -> None:
-    server.always, raised, sentence = TROUBLES[kind]
-    if stream and kind in ("an error in a choice", "refused, the content null"):
-        sentence = "broke the answer off"  # a completion in one piece is no stream
-    hear = (lambda text: None) if stream else None
-    with pytest.raises(raised, match=sentence) as caught:
-        make_bench(explainer_retries=0 if raised is AnswerError else 3).explaining.explain(
-            NEURON, HEAD, on_text=hear
-        )
-    assert len(server.bodies) == 1, "what is no rate limit is not tried again"
-    assert "\n" not in str(caught.value)
-
-
-def test_a_key_that_an_error_repeats_is_told_and_kept_nowhere(
-    make_bench: MakeBench, server: ChatServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
-    told = []
-    echoes = [
-        {"error": {"message": f"headers were {{'Authorization': 'Bearer {KEY}'}}"}},
-        {"error": f"Bearer {KEY} may not"},
-        [{"error": {"message": f"authorization: bearer {KEY[:4]}****"}}],
-        {"detail": [{"loc": ["header", KEY], "msg": f"not {KEY}"}]},
-        {"message": KEY, "code": KEY},
-    ]
-    bench = make_bench()
-    for echo in echoes:
-        for code in (200, 400, 403, 500):
-            server.always = lambda handler, body, code=code, echo=echo: handler.json(code, echo)
-            with pytest.raises((ExplainerError, AnswerError)) as caught:
-                bench.explaining.explain(NEURON, HEAD)
-            told.append(f"{caught.value} {caught.value!r}")
-    assert not any(KEY in text or KEY[:4] in text for text in [*told, caplog.text.replace("****", "")][:-1])
-    assert KEY not in caplog.text
-    assert KEY not in everything_kept(bench)
-
-
 # --- what is kept ---
 
 
@@ -415,76 +314,3 @@ def test_answers_that_earlier_versions_paid_for_are_read(make_bench: MakeBench, 
     assert (found.score.roc_auc, found.usage.cached, len(server.bodies)) == (1.0, PROMPTS, 0)
     # what is neither, and was kept all the same, is asked again
     assert bench.scores.plan(NEURON, HEAD, explanation="Other.", control=False).calls == PROMPTS
-
-
-# --- AUC ---
-
-Spelling = Callable[[str], tuple[list[str], int]]
-SPELLINGS: dict[str, Spelling] = {
-    "plain": lambda word: ([word], 0),
-    "in bold": lambda word: (["**", word, "**"], 1),
-    "in quotes": lambda word: (['"', word, '"'], 1),
-    "after a newline": lambda word: (["\n", word], 1),
-    "in lower case": lambda word: ([word.lower()], 0),
-    "after a space, with a full stop": lambda word: ([f" {word}", "."], 0),
-    "after a word": lambda word: (["Answer", ":", f" {word}"], 2),
-    "after thoughts": lambda word: (["<think>", "Yes", " no", "</think>", "\n\n", word], 5),
-}
-CHANCES = (0.55, 0.3, 0.2, 0.9, 0.45, 0.7, 0.1, 0.6)
-"""P(yes) of the eight scoring prompts, of which every second one is active."""
-
-
-def spelling_server(spelling: Spelling) -> Fault:
-    """Answers by CHANCES; Yes and No are among the alternatives of every token, elsewhere turned round."""
-
-    def fault(handler: Handler, body: dict[str, Any]) -> None:
-        yes = CHANCES[int(example_in(body["messages"][0]["content"]).split(" at ")[1][:3]) - 200]
-        tokens, at = spelling("Yes" if yes > 0.5 else "No")
-        chances = []
-        for place, token in enumerate(tokens):
-            word = token.strip().lower()
-            share = yes if place == at else 1 - yes
-            if word in ("yes", "no"):
-                other = token.replace(token.strip(), "no" if word == "yes" else "yes")
-                own = share if word == "yes" else 1 - share
-                chances.append({token: own * 0.9, other: (1 - own) * 0.9, "Well": 0.1})
-            else:
-                chances.append({token: 0.9, "Yes": share * 0.1, "No": (1 - share) * 0.1})
-        found = whole({"content": "".join(tokens)})
-        found["choices"][0]["logprobs"] = spelled(tokens, chances)
-        handler.json(200, found)
-
-    return fault
-
-
-@pytest.mark.parametrize("kind", SPELLINGS)
-def test_auc_is_that_worked_out_by_hand(make_bench: MakeBench, server: ChatServer, kind: str) -> None:
-    # active .3 .9 .7 .6 against inactive .55 .2 .45 .1: 2 + 4 + 4 + 4 of 16 pairs are won
-    assert roc_auc([place % 2 == 1 for place in range(PROMPTS)], CHANCES) == 14 / 16
-    server.always = spelling_server(SPELLINGS[kind])
-    found = make_bench().scores.score(NEURON, HEAD, explanation="Mine.", control=False)
-    assert [each.probability for each in found.answers] == [pytest.approx(chance) for chance in CHANCES]
-    assert (found.score.roc_auc, found.notes) == (14 / 16, ())
-
-
-def test_a_word_in_two_tokens_gives_no_probability_and_is_counted(
-    make_bench: MakeBench, server: ChatServer
-) -> None:
-    right = spelling_server(SPELLINGS["plain"])
-
-    def fault(handler: Handler, body: dict[str, Any]) -> None:
-        if not any(f" at {number}," in body["messages"][0]["content"] for number in (203, 205)):
-            return right(handler, body)
-        found = whole({"content": "Yes"})
-        found["choices"][0]["logprobs"] = spelled(
-            ["Y", "es"], [{"Y": 0.5, "Yes": 0.3, "No": 0.2}, {"es": 1.0}]
-        )
-        return handler.json(200, found)
-
-    server.always = fault
-    found = make_bench().scores.score(NEURON, HEAD, explanation="Mine.", control=False)
-    assert [each.prompt_id for each in found.answers if each.probability is None] == [203, 205]
-    assert (found.score.roc_auc, found.score.unanswered) == (None, 0)
-    assert found.notes == (
-        "The probability of Yes cannot be read from 2 of 8 answers, and there is no AUC over them.",
-    )

@@ -48,6 +48,10 @@ class Learned:
         """Whether a parameter that may be left out is sent."""
         return name not in self.refused and name not in self.withheld
 
+    def refuses(self, name: str) -> str:
+        """In words, how sure it is that a parameter that is not sent would be refused."""
+        return "is taken to refuse" if name in self.withheld else "refuses"
+
     def without(self, refused: frozenset[str]) -> Learned:
         """What is known once these parameters were refused."""
         found = replace(self, refused=tuple(sorted({*self.refused, *refused})))
@@ -135,9 +139,9 @@ class Dialect:
         if learned.limit is None:
             found.append("The endpoint refuses a limit on the length of answers; none was set.")
         if not learned.sends("temperature"):
-            found.append("The endpoint refuses temperature 0; its own was used.")
+            found.append(f"The endpoint {learned.refuses('temperature')} temperature 0; its own was used.")
         if request.logprobs and not learned.sends("logprobs"):
-            found.append("The endpoint refuses log-probabilities.")
+            found.append(f"The endpoint {learned.refuses('logprobs')} log-probabilities.")
         return tuple(found)
 
 
