@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.faults import scene as scenes
 from tests.faults.scene import NEURON, Scene
 from tests.faults.tally import Row, tried
-from tests.model.test_sources import write_gguf
+from tests.model.gguf.huggingface import write_gguf
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model import loading
 from tui_lookups.model.loading import load_model

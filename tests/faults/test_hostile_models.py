@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.faults import processes
 from tests.faults.tally import Row, tried
-from tests.model.test_sources import write_gguf
+from tests.model.gguf.huggingface import write_gguf
 from tui_lookups.errors import LookupsError, NumericalError
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import find_model

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scene import NEURON, Scene
-from tests.model.test_sources import write_gguf
+from tests.model.gguf.huggingface import write_gguf
 from tui_lookups.model.sources import find_model
 from tui_lookups.results import SelectedNeuron, Selection, SessionState
 from tui_lookups.storage.files import file_digest

@@ -11,15 +11,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.tiny_tokenizers import byte_level_tokenizer
 from tui_lookups.errors import Cancelled, ModelLoadError
-from tui_lookups.ids import NeuronId
 from tui_lookups.model import smollm2
 from tui_lookups.model.hub import hub_folder
-from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import LocalModel, find_model, folder_fingerprint
 from tui_lookups.storage.files import file_digest
 
@@ -146,105 +142,6 @@ def test_an_unreachable_hub_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         hub_folder("gpt2", ["*.json"], [], local_only=False)
     assert "folder" in caught.value.hint
     assert "demo or smollm2" in caught.value.hint
-
-
-# --- .gguf ---
-
-
-def write_gguf(path: Path, folder: Path) -> None:
-    """A tiny Llama and its byte-level tokenizer as an unquantised .gguf file."""
-    import gguf
-    from safetensors.numpy import load_file
-
-    config = json.loads((folder / "config.json").read_text())
-    tokenizer = json.loads(byte_level_tokenizer().to_str())
-    weights = load_file(folder / "model.safetensors")
-    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_vocab_size(config["vocab_size"])
-    writer.add_tokenizer_model("gpt2")
-    vocabulary = tokenizer["model"]["vocab"]
-    tokens = sorted(vocabulary, key=vocabulary.get)
-    tokens += [f"<unused{i}>" for i in range(len(tokens), config["vocab_size"])]
-    writer.add_token_list(tokens)
-    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(0)
-
-    def rotary(weight: np.ndarray, n: int) -> np.ndarray:
-        """llama.cpp stores rotary dimensions in adjacent pairs."""
-        return weight.reshape(n, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
-
-    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-    parts = {
-        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
-    }  # fmt: skip
-    for layer in range(config["num_hidden_layers"]):
-        names.update({f"model.layers.{layer}.{k}": f"blk.{layer}.{v}" for k, v in parts.items()})
-    for key, weight in weights.items():
-        module = key.removesuffix(".weight")
-        if module.endswith("q_proj"):
-            weight = rotary(weight, heads)
-        if module.endswith("k_proj"):
-            weight = rotary(weight, kv_heads)
-        writer.add_tensor(f"{names[module]}.weight", np.ascontiguousarray(weight))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-def test_a_gguf_file_is_dequantised_once_and_is_the_same_model(
-    tmp_path: Path, tiny_folder: Callable[[str], Path]
-) -> None:
-    path = tmp_path / "tiny.gguf"
-    write_gguf(path, tiny_folder("llama"))
-    said: list[str] = []
-    found = find_model(str(path), cache_dir=tmp_path, digest=file_digest, say=said.append)
-    assert said == ["de-quantising tiny.gguf (once)"]
-    again = find_model(str(path), cache_dir=tmp_path, digest=file_digest, say=said.append)
-    assert again == found
-    assert len(said) == 1
-
-    ours = load_model(found.folder, name="gguf", source="", fingerprint="", device="cpu")
-    theirs = load_model(tiny_folder("llama"), name="folder", source="", fingerprint="", device="cpu")
-    ids = theirs.batch([[0, 5, 9, 17, 3, 44]])
-    for layer in range(theirs.info.n_layers):
-        for index in (0, theirs.info.d_mlp - 1):
-            neuron = NeuronId(layer, index)
-            first, second = (model.neuron_activations(ids, neuron).numpy() for model in (ours, theirs))
-            np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
-
-
-def test_a_half_written_dequantised_copy_is_made_again(
-    tmp_path: Path, tiny_folder: Callable[[str], Path]
-) -> None:
-    path = tmp_path / "tiny.gguf"
-    write_gguf(path, tiny_folder("llama"))
-    found = find(str(path), tmp_path)
-    (found.folder / "model.safetensors").write_bytes(b"short")
-    assert find(str(path), tmp_path) == found
-    assert (found.folder / "model.safetensors").stat().st_size > 5
-
-
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\xff" * 400, b"PK\x03\x04 not a model"])
-def test_damaged_gguf_files_are_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "bad.gguf"
-    path.write_bytes(content)
-    with pytest.raises(ModelLoadError, match="GGUF"):
-        find(str(path), tmp_path)
-    assert not list((tmp_path / "models").glob("*")) or not any(
-        child.name.startswith(".lookups-") for child in (tmp_path / "models").iterdir()
-    )
 
 
 # --- smollm2 ---
