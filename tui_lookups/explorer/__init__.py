@@ -123,8 +123,12 @@ class Explorer(Walk):
             path = local.inventory_of or local.folder
         except LookupsError:
             path = expanded(self.settings.model)
-            if not path.is_dir():
+            if not path.exists():
                 raise
+        if path.is_file():
+            from tui_lookups.model import gguf
+
+            return gguf.inventory(path)
         with quiet_libraries():
             return folder_inventory(path, trust_remote_code=self.settings.trust_remote_code)
 

