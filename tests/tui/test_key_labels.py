@@ -73,7 +73,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
         await press(pilot, "f6", "3", "Z", "4")
         await check(app)
         await press(pilot, "3", "Z", "percent_sign")
-        await check(app, "Z method   Q positions   f6 close")
+        await check(app, "Z method   Q positions   space mark   f6 close")
         await press(pilot, "f6", "M")
         await check(app, "enter keep   f6 close")
         await press(pilot, "f6", "f9")

@@ -60,7 +60,7 @@ async def test_what_is_typed_while_a_dialog_works_changes_nothing(tmp_path: Path
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "space", "x")
         line = app.screen.query_one("#path", Input)
-        line.value = given = str(tmp_path / "a.json")
+        line.value = given = str(tmp_path / "walk")
         explorer.held, explorer.fail["export"] = [], ExportError("The disk is full.", "Make room.")
         for key in ("enter", "z", "enter", "backspace"):
             await pilot.press(key)
