@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.analysis.fake_model import N_LAYERS, FakeModel, MemoryCorpus, random_corpus
+from tui_lookups.analysis.copies import find_copies
 from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.analysis.scan import Scan, run_scan
 from tui_lookups.corpus.digest import WindowDigest
 from tui_lookups.errors import UnavailableError
+from tui_lookups.ids import NeuronId
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanIndex
 
@@ -58,6 +60,7 @@ def scan_of(model, corpus: GrowingMemory, folder: Path, *, indexes: Path | None 
         "batch_tokens": 40,
         "checkpoint_seconds": 1e9,
         "sample": 12,
+        "copies": find_copies(corpus, lambda: None),
         **changes,
     }
     return Scan(model, corpus, folder, earlier=EarlierIndexes(indexes or folder.parent, corpus), **arguments)
@@ -67,6 +70,9 @@ def check_same(found: ScanIndex, expected: ScanIndex, *, exact: bool = True) -> 
     assert found.manifest.layers == expected.manifest.layers
     for name in ("prompts", "tokens", "positions", "content", "top"):
         assert getattr(found.manifest, name) == getattr(expected.manifest, name)
+    if expected.manifest.layers[0] == 0:
+        copies = [index.top(NeuronId(0, 0), expected.manifest.top).copies for index in (found, expected)]
+        assert copies[0] == copies[1]
     assert found.sample_prompts().tolist() == expected.sample_prompts().tolist()
     for layer in expected.manifest.layers:
         mine, other = found.layer(layer), expected.layer(layer)
@@ -190,10 +196,15 @@ def test_fewer_layers_and_a_smaller_top_are_in_the_earlier_index(tmp_path: Path,
     check_same(index, run_scan(scan_of(model, whole, tmp_path / "b" / "whole", **changes)))
 
 
-@pytest.mark.parametrize("change", ["layers", "top", "sample", "seed", "model", "basis", "dtype", "forward"])
+@pytest.mark.parametrize(
+    "change", ["layers", "top", "sample", "seed", "model", "basis", "dtype", "forward", "copies"]
+)
 def test_what_the_earlier_index_does_not_tell_is_scanned(tmp_path: Path, change: str) -> None:
     model, (first, whole) = FakeModel(), corpora(40, 30)
-    before = {"layers": {"layers": [0, 1]}, "top": {"top": 5}, "sample": {"sample": 11}, "seed": {"seed": 1}}
+    before = {
+        "layers": {"layers": [0, 1]}, "top": {"top": 5}, "sample": {"sample": 11}, "seed": {"seed": 1},
+        "copies": {"copies": None},
+    }  # fmt: skip
     run_scan(scan_of(model, first, tmp_path / "first", **before.get(change, {})))
     if change == "model":
         model.info = replace(model.info, fingerprint="other")

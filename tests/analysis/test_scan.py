@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, MemoryCorpus, random_corpus
+from tui_lookups.analysis.copies import Copies, find_copies
 from tui_lookups.analysis.scan import Scan, ScanBusyError, run_scan
 from tui_lookups.analysis.scan_state import histogram_edges
 from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, LookupsError, NumericalError
@@ -32,6 +33,11 @@ def new_scan(model, corpus, folder: Path, **changes) -> Scan:
     return Scan(model, corpus, folder, **{**settings, **changes})
 
 
+def distinct_scan(model, corpus, folder: Path, **changes) -> Scan:
+    """A scan that keeps the best prompt of each text."""
+    return new_scan(model, corpus, folder, copies=find_copies(corpus, lambda: None), **changes)
+
+
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every array in the index."""
     manifest = ArrayFolder(folder).manifest()
@@ -42,28 +48,44 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def brute_force_top(
-    activations: list[np.ndarray], parts: list[int], k: int, part: int | None, sign: int
+    activations: list[np.ndarray],
+    parts: list[int],
+    k: int,
+    part: int | None,
+    sign: int,
+    copies: Copies | None = None,
 ) -> TopEntries:
     """activations: one array [tokens] a prompt, of one neuron."""
+    texts = list(range(len(parts))) if copies is None else copies.originals.tolist()
     ranked = []
     for prompt, values in enumerate(activations):
         if (part is None or parts[prompt] == part) and len(values) >= 2:
             signed = sign * values[1:]
             ranked.append((-signed.max(), prompt, int(signed.argmax()) + 1))
-    best = sorted(ranked)[:k]
+    firsts: dict[int, tuple[float, int, int]] = {}
+    for entry in sorted(ranked):
+        firsts.setdefault(texts[entry[1]], entry)
+    best = list(firsts.values())[:k]
     return TopEntries(
         tuple(float(sign * -value) + 0.0 for value, _, _ in best),
         tuple(prompt for _, prompt, _ in best),
         tuple(position for _, _, position in best),
+        texts=tuple(texts[prompt] for _, prompt, _ in best),
+        copies=tuple(0 if copies is None else texts.count(texts[prompt]) for _, prompt, _ in best),
     )
 
 
 def check_record(
-    record: NeuronRecord, activations: list[np.ndarray], parts: list[int], signs: tuple[int, ...], top: int
+    record: NeuronRecord,
+    activations: list[np.ndarray],
+    parts: list[int],
+    signs: tuple[int, ...],
+    top: int,
+    copies: Copies | None = None,
 ) -> None:
     for sign in signs:
         for part in (None, 0, 1):
-            assert record.top(top, part, sign) == brute_force_top(activations, parts, top, part, sign)
+            assert record.top(top, part, sign) == brute_force_top(activations, parts, top, part, sign, copies)
     counted = np.concatenate([values[1:] for values in activations]).astype(np.float64)
     phi = {prompt: values[1:].max() for prompt, values in enumerate(activations) if len(values) >= 2}
     stats = record.stats()
@@ -100,6 +122,21 @@ def test_every_neuron_equals_brute_force(tmp_path: Path, gated: bool, prompts: i
     if prompts == 60:
         assert ties > 10  # the test would otherwise say nothing about them
     assert index.manifest.signs == ((1, -1) if gated else (1,))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_the_best_prompt_of_each_text_equals_brute_force(tmp_path: Path, gated: bool) -> None:
+    """Copies in both parts, of equal activation and, where the position of a text differs, of others."""
+    model, corpus = FakeModel(gated=gated), random_corpus(60)
+    copies = find_copies(corpus, lambda: None)
+    assert 10 < (copies.counts > 1).sum() < 40
+    scan = distinct_scan(model, corpus, tmp_path)
+    index = run_scan(scan)
+    assert not index.manifest.keep_copies
+    for neuron in NEURONS:
+        activations = [model.activations(ids, neuron.layer)[:, neuron.index] for ids in corpus.windows]
+        parts, signs = corpus.parts().tolist(), (1, -1) if gated else (1,)
+        check_record(index.record(neuron), activations, parts, signs, 6, copies)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox_parallel"])

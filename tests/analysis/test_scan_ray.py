@@ -8,8 +8,9 @@ import pytest
 
 from tests.analysis.fake_model import random_corpus
 from tests.analysis.scan_helpers import MemoryWorkers, RoughModel
-from tests.analysis.test_scan import digests, new_scan
+from tests.analysis.test_scan import digests, distinct_scan
 from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
+from tui_lookups.analysis.copies import find_copies
 from tui_lookups.analysis.ray_cluster import RayError
 from tui_lookups.analysis.scan import run_scan
 from tui_lookups.analysis.scan_ledger import ScannedModel
@@ -21,7 +22,11 @@ PROMPTS = 400
 
 
 def new_ray_scan(workers: MemoryWorkers, corpus, folder: Path, **changes) -> RayScan:
-    choices = {"layers": range(3), "top": 6, "batch_tokens": 40, "checkpoint_seconds": 1e9, "sample": 12}
+    copies = find_copies(corpus, lambda: None)
+    choices = {
+        "layers": range(3), "top": 6, "batch_tokens": 40, "checkpoint_seconds": 1e9, "sample": 12,
+        "copies": copies,
+    }  # fmt: skip
     return RayScan(workers, ScannedModel.of(workers.model), corpus, folder, **{**choices, **changes})
 
 
@@ -34,7 +39,7 @@ def corpus():
 def expected(corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """SHA-256 of every array of the index of a scan in one process."""
     folder = tmp_path_factory.mktemp("smooth")
-    run_scan(new_scan(RoughModel(gated=True), corpus, folder))
+    run_scan(distinct_scan(RoughModel(gated=True), corpus, folder))
     return digests(folder)
 
 
@@ -60,7 +65,7 @@ def test_a_killed_scan_is_resumed_by_the_other_engine(tmp_path: Path, corpus, ex
         if turn % 2:
             scan = new_ray_scan(MemoryWorkers(RoughModel(gated=True), 2, seed=turn), corpus, tmp_path)
         else:
-            scan = new_scan(RoughModel(gated=True), corpus, tmp_path)
+            scan = distinct_scan(RoughModel(gated=True), corpus, tmp_path)
         scan.resume()
         for _ in range(steps):
             scan.step()
@@ -81,7 +86,7 @@ def test_a_checkpoint_holds_the_first_batches_of_the_plan_alone(tmp_path: Path, 
         scan.step()
     scan.checkpoint()
     scan.close()
-    local = new_scan(RoughModel(gated=True), corpus, tmp_path)
+    local = distinct_scan(RoughModel(gated=True), corpus, tmp_path)
     done = local.resume()
     assert done in local.plan.offsets
     assert local.progress().prompts == done
@@ -112,7 +117,7 @@ def test_cancelling_writes_a_checkpoint_and_stops_the_workers(tmp_path: Path, co
     with pytest.raises(Cancelled):
         run_scan(scan, poll=poll)
     assert workers.closed
-    again = new_scan(RoughModel(gated=True), corpus, tmp_path)
+    again = distinct_scan(RoughModel(gated=True), corpus, tmp_path)
     assert 0 < again.resume() < PROMPTS
     again.close()
 

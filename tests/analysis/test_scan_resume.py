@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 
 from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.test_scan import digests, new_scan
+from tests.analysis.test_scan import digests, distinct_scan
 from tests.faults import processes
 from tui_lookups.analysis.scan import run_scan
 from tui_lookups.errors import Cancelled
@@ -24,7 +24,7 @@ PROMPTS = 120
 
 def partly_scanned(folder: Path, batches: int) -> int:
     """A folder with the checkpoint of a scan that ended after some batches; prompts in it."""
-    scan = new_scan(FakeModel(gated=True), random_corpus(PROMPTS), folder)
+    scan = distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), folder)
     scan.resume()
     for _ in range(batches):
         scan.step()
@@ -41,7 +41,7 @@ def start_child(folder: Path) -> tuple[int, IO[str]]:
         os.close(said)
         with os.fdopen(says, "w", buffering=1) as out:
             model, corpus = FakeModel(gated=True), random_corpus(PROMPTS)
-            scan = new_scan(model, corpus, folder, checkpoint_seconds=0)
+            scan = distinct_scan(model, corpus, folder, checkpoint_seconds=0)
             print(scan.resume(), file=out)
             run_scan(scan, progress=lambda progress: print(progress.prompts, file=out))
             print("finished", file=out)
@@ -72,7 +72,7 @@ def kill_and_resume(folder: Path, kills: int, seed: int) -> list[int]:
 
 @processes.needs_fork
 def test_kill_minus_nine_and_resume_give_identical_bytes(tmp_path: Path) -> None:
-    run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
+    run_scan(distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
     resumed = kill_and_resume(tmp_path / "killed", kills=2, seed=0)
     assert resumed[0] == 0
     assert 0 < resumed[1] < resumed[2] < PROMPTS
@@ -83,23 +83,23 @@ def test_kill_minus_nine_and_resume_give_identical_bytes(tmp_path: Path) -> None
 @processes.needs_fork
 @pytest.mark.parametrize("seed", range(5))
 def test_kill_minus_nine_many_times(tmp_path: Path, seed: int) -> None:
-    run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
+    run_scan(distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
     kill_and_resume(tmp_path / "killed", kills=5, seed=seed)
     assert digests(tmp_path / "killed") == digests(tmp_path / "smooth")
 
 
 def test_resumes_after_every_batch_with_identical_bytes(tmp_path: Path) -> None:
     model, corpus = FakeModel(gated=True), random_corpus(40)
-    smooth = new_scan(model, corpus, tmp_path / "smooth")
+    smooth = distinct_scan(model, corpus, tmp_path / "smooth")
     run_scan(smooth)
     for expected in [0, *(int(end) for end in smooth.plan.offsets[1:])]:
-        scan = new_scan(model, corpus, tmp_path / "broken off")
+        scan = distinct_scan(model, corpus, tmp_path / "broken off")
         assert scan.resume() == expected
         scan.step()
         scan.checkpoint()
         scan.close()
     assert ScanIndex.find(tmp_path / "broken off") is None
-    scan = new_scan(model, corpus, tmp_path / "broken off")
+    scan = distinct_scan(model, corpus, tmp_path / "broken off")
     index = run_scan(scan)
     assert scan.resumed_from == index.manifest.prompts == 40
     assert digests(tmp_path / "broken off") == digests(tmp_path / "smooth")
@@ -113,15 +113,17 @@ def test_cancelling_writes_a_checkpoint(tmp_path: Path) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        run_scan(new_scan(FakeModel(), random_corpus(40), tmp_path), poll=poll)
-    again = new_scan(FakeModel(), random_corpus(40), tmp_path)
+        run_scan(distinct_scan(FakeModel(), random_corpus(40), tmp_path), poll=poll)
+    again = distinct_scan(FakeModel(), random_corpus(40), tmp_path)
     assert again.resume() == again.plan.offsets[3]  # three layers a batch
     again.close()
 
 
 def test_checkpoints_keep_to_their_time(tmp_path: Path) -> None:
     now = [0.0]
-    scan = new_scan(FakeModel(), random_corpus(60), tmp_path, checkpoint_seconds=10, clock=lambda: now[0])
+    scan = distinct_scan(
+        FakeModel(), random_corpus(60), tmp_path, checkpoint_seconds=10, clock=lambda: now[0]
+    )
     scan.resume()
     manifest = tmp_path / "manifest.json"
     scan.step()
@@ -140,11 +142,11 @@ def test_checkpoints_keep_to_their_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["array", "cut", "missing", "manifest", "next_batch", "kind", "shape"])
 def test_a_damaged_checkpoint_is_told_and_the_scan_starts_anew(tmp_path: Path, damage: str) -> None:
-    run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
+    run_scan(distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
     folder = tmp_path / "damaged"
     partly_scanned(folder, 3)
     spoil(folder, damage)
-    scan = new_scan(FakeModel(gated=True), random_corpus(PROMPTS), folder)
+    scan = distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), folder)
     assert scan.resume() == 0
     assert len(scan.problems) == 1
     assert "starts anew" in scan.progress().message
@@ -186,7 +188,7 @@ def spoil(folder: Path, damage: str) -> None:
 )
 def test_another_scan_in_the_folder_is_not_resumed(tmp_path: Path, changes: dict[str, object]) -> None:
     partly_scanned(tmp_path, 3)
-    scan = new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path, **changes)
+    scan = distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path, **changes)
     assert scan.resume() == 0
     assert "holds another scan" in scan.problems[0]
     run_scan(scan)
@@ -197,7 +199,7 @@ def test_a_scan_by_another_forward_pass_is_not_resumed(tmp_path: Path) -> None:
     partly_scanned(tmp_path, 3)
     model = FakeModel(gated=True)
     model.forward_path = "bridge"
-    scan = new_scan(model, random_corpus(PROMPTS), tmp_path)
+    scan = distinct_scan(model, random_corpus(PROMPTS), tmp_path)
     assert scan.resume() == 0
     assert "holds another scan" in scan.problems[0]
     assert run_scan(scan).manifest.forward == "bridge"
@@ -205,16 +207,16 @@ def test_a_scan_by_another_forward_pass_is_not_resumed(tmp_path: Path) -> None:
 
 def test_a_corpus_of_the_same_name_with_other_lengths_is_not_resumed(tmp_path: Path) -> None:
     partly_scanned(tmp_path, 3)
-    scan = new_scan(FakeModel(gated=True), random_corpus(PROMPTS, seed=1), tmp_path)
+    scan = distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS, seed=1), tmp_path)
     assert scan.resume() == 0
     assert "another batch plan" in scan.problems[0]
     scan.close()
 
 
 def test_a_resumed_scan_keeps_the_plan_of_its_checkpoint(tmp_path: Path) -> None:
-    run_scan(new_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
+    run_scan(distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
     prompts = partly_scanned(tmp_path / "resumed", 3)
-    scan = new_scan(
+    scan = distinct_scan(
         FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "resumed", batch_tokens=100, seed=9
     )
     assert scan.resume() == prompts
@@ -225,9 +227,9 @@ def test_a_resumed_scan_keeps_the_plan_of_its_checkpoint(tmp_path: Path) -> None
 
 def test_a_finished_index_is_not_scanned_again(tmp_path: Path) -> None:
     model = FakeModel()
-    run_scan(new_scan(model, random_corpus(30), tmp_path))
+    run_scan(distinct_scan(model, random_corpus(30), tmp_path))
     model.batches.clear()
-    scan = new_scan(model, random_corpus(30), tmp_path)
+    scan = distinct_scan(model, random_corpus(30), tmp_path)
     index = run_scan(scan)
     assert (model.batches, scan.resumed_from, index.manifest.prompts) == ([], 30, 30)
 
@@ -236,13 +238,13 @@ def test_what_did_not_fit_is_recorded_and_known_after_a_kill(tmp_path: Path) -> 
     """Else the resumed scan would cut its batches elsewhere."""
     from tests.analysis.test_scan import CrampedModel
 
-    scan = new_scan(CrampedModel(), random_corpus(PROMPTS), tmp_path, checkpoint_seconds=0)
+    scan = distinct_scan(CrampedModel(), random_corpus(PROMPTS), tmp_path, checkpoint_seconds=0)
     scan.resume()
     for _ in range(3):
         scan.step()
     scan.close()
     model = CrampedModel()
-    scan = new_scan(model, random_corpus(PROMPTS), tmp_path)
+    scan = distinct_scan(model, random_corpus(PROMPTS), tmp_path)
     assert scan.resume() > 0
     index = run_scan(scan)
     assert 0 < index.manifest.cut_to <= model.room
@@ -252,7 +254,7 @@ def test_what_did_not_fit_is_recorded_and_known_after_a_kill(tmp_path: Path) -> 
 def test_state_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     sizes = []
     for prompts in (30, 300):
-        scan = new_scan(FakeModel(), random_corpus(prompts), tmp_path / str(prompts))
+        scan = distinct_scan(FakeModel(), random_corpus(prompts), tmp_path / str(prompts))
         scan.resume()
         while scan.step():
             pass

@@ -15,9 +15,10 @@ from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, random_corpus
 from tests.analysis.scan_helpers import RoughModel
 from tui_lookups.analysis import batch_plan
 from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan, plan_batches, sample_ids
+from tui_lookups.analysis.copies import find_copies
 from tui_lookups.analysis.reductions import BatchReducer
 from tui_lookups.analysis.scan_shards import make_shard, merge_shard, scan_shard, shard_end
-from tui_lookups.analysis.scan_state import ScanState, merge_batch
+from tui_lookups.analysis.scan_state import ScanState, TextTable, merge_batch
 
 TOP, LAYERS = 4, range(N_LAYERS)
 
@@ -36,9 +37,10 @@ def in_one_go(model: FakeModel, corpus, end: int | None = None) -> ScanState:
     """The state as `Scan` makes it, batch by batch."""
     plan, sample = plan_of(corpus)
     state = empty_state(model, len(sample))
+    texts = TextTable.of(find_copies(corpus, lambda: None), torch.device("cpu"))
     reducer = BatchReducer(model, corpus.window_tokens, LAYERS, both_signs=model.architecture.gated)
     for number in range(len(plan) if end is None else end):
-        merge_batch(state, int(plan.parts[number]), reducer(plan.batch(number), lambda: None), sample)
+        merge_batch(state, int(plan.parts[number]), reducer(plan.batch(number), lambda: None), sample, texts)
         if plan.ends_block(number + 1):
             state.close_block()
     return state
@@ -57,11 +59,13 @@ def same(one: ScanState, other: ScanState, *, but: tuple[str, ...] = ()) -> bool
 def test_any_cut_into_shards_gives_the_same_state(data, gated: bool, seed: int, prompts: int) -> None:
     model, corpus = RoughModel(gated=gated), random_corpus(prompts, seed=seed)
     plan, sample = plan_of(corpus)
+    copies = find_copies(corpus, lambda: None)
+    texts = TextTable.of(copies, torch.device("cpu"))
     state, first = empty_state(model, len(sample)), 0
     while first < len(plan):
         end = shard_end(plan, first, data.draw(st.integers(1, 5)))
-        shard = make_shard(plan, corpus, sample, first, end)
-        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample)
+        shard = make_shard(plan, corpus, sample, first, end, None, copies)
+        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample, texts)
         first = end
     assert same(state, in_one_go(model, corpus))
 
@@ -73,13 +77,15 @@ def test_any_order_of_merging_gives_the_same_but_for_the_rounding_of_sums(
 ) -> None:
     model, corpus = FakeModel(gated=True), random_corpus(prompts, seed=seed)
     plan, sample = plan_of(corpus)
+    copies = find_copies(corpus, lambda: None)
+    texts = TextTable.of(copies, torch.device("cpu"))
     cuts = sorted({0, len(plan), *data.draw(st.lists(st.integers(0, len(plan)), max_size=6))})
     # A cut inside a block is legal where sums are exact, as FakeModel's are.
     pieces = [(a, b) for a, b in itertools.pairwise(cuts)]
     state = empty_state(model, len(sample))
     for first, end in data.draw(st.permutations(pieces)):
-        shard = make_shard(plan, corpus, sample, first, end)
-        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample)
+        shard = make_shard(plan, corpus, sample, first, end, None, copies)
+        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample, texts)
     whole = in_one_go(model, corpus)
     assert same(state, whole, but=("sums", "open_sums"))
     ties = whole.keys[0, 0, 0].sort(1).values >> 32
@@ -90,13 +96,15 @@ def test_any_order_of_merging_gives_the_same_but_for_the_rounding_of_sums(
 def test_a_shard_goes_on_inside_a_block(inside: int) -> None:
     model, corpus = RoughModel(), random_corpus(150)
     plan, sample = plan_of(corpus)
+    copies = find_copies(corpus, lambda: None)
+    texts = TextTable.of(copies, torch.device("cpu"))
     start = BLOCK_BATCHES + inside
     assert len(plan) > 2 * BLOCK_BATCHES
     state = in_one_go(model, corpus, end=start)
     head = state.open_sums.numpy().copy()
     for first, end in ((start, shard_end(plan, start, 1)), (2 * BLOCK_BATCHES, len(plan))):
-        shard = make_shard(plan, corpus, sample, first, end, head if first == start else None)
-        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample)
+        shard = make_shard(plan, corpus, sample, first, end, head if first == start else None, copies)
+        merge_shard(state, scan_shard(model, shard, layers=LAYERS, top=TOP), sample, shard.sample, texts)
     assert same(state, in_one_go(model, corpus))
 
 

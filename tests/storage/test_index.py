@@ -14,13 +14,21 @@ import pytest
 from tui_lookups.errors import BadIdError, CacheError, SettingsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.storage.arrays import ArrayFolder
-from tui_lookups.storage.index import COMMON, ScanIndex, ScanManifest, layer_arrays, layer_block
+from tui_lookups.storage.index import (
+    COMMON,
+    FORMAT_VERSION,
+    ScanIndex,
+    ScanManifest,
+    copies_arrays,
+    layer_arrays,
+    layer_block,
+)
 
 D_MLP, TOP = 3, 4
 SIGNS = (1, -1)
 MANIFEST = ScanManifest(
     kind="index",
-    format=1,
+    format=FORMAT_VERSION,
     model="m" * 8,
     corpus="c" * 8,
     basis="folded",
@@ -42,6 +50,8 @@ MANIFEST = ScanManifest(
 )
 EDGES = np.array([-1.0, 0.0, 1.0, 2.0, 4.0], np.float32)
 SAMPLE = np.arange(20) * 11
+ORIGINALS = np.arange(70_000)
+ORIGINALS[[9, *range(100, 300)]] = 8
 
 
 def arrays_of(layer: int, sample_scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -71,7 +81,7 @@ def write(folder: Path, manifest: ScanManifest = MANIFEST) -> None:
         assert writer is not None
         for layer in manifest.layers:
             writer.write(layer_block(layer), arrays_of(layer))
-        writer.write(COMMON, {"edges": EDGES, "sample": SAMPLE})
+        writer.write(COMMON, {"edges": EDGES, "sample": SAMPLE, **copies_arrays(ORIGINALS)})
         writer.commit(manifest.to_plain())
 
 
@@ -93,6 +103,16 @@ def test_tops_of_each_part_and_of_both(index: ScanIndex) -> None:
     assert both.values == (9.0, 8.0, 7.0, 7.0)
     assert both.prompt_ids == (60_000, 40, 4, 5)  # of four that tie at 7, the smallest ids
     assert len(both) == 4
+
+
+def test_the_best_of_copies_in_both_parts_is_listed_once(index: ScanIndex) -> None:
+    """Prompt 9 of the scoring part is a copy of prompt 8 of the explaining one, and ties with it."""
+    assert index.top(NeuronId(2, 0), 4).copies == (1, 1, 1, 1)
+    assert index.top(NeuronId(2, 0), 3, 1).copies == (1, 1, 202)
+    record = index.record(NeuronId(2, 0))
+    found = replace(record, top_values=np.where(record.top_prompts == 9, 8.5, record.top_values)).top(4)
+    assert (found.prompt_ids, found.texts) == ((60_000, 9, 40, 4), (60_000, 8, 40, 4))
+    assert found.copies == (1, 202, 1, 1)
 
 
 def test_the_negative_sign_gives_the_activation_itself(index: ScanIndex) -> None:

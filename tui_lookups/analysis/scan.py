@@ -66,7 +66,7 @@ class Scan(ScanLedger):
         started = self._clock()
         pieces = self._reducer(self.plan.batch(number), poll)
         with self._merging() as state:
-            merge_batch(state, int(self.plan.parts[number]), pieces, self._sample)
+            merge_batch(state, int(self.plan.parts[number]), pieces, self._sample, self._texts)
             if self.plan.ends_block(number + 1):
                 state.close_block()
         self._advance(number + 1, self._clock() - started, cut_to=self._reducer.limit or 0)

@@ -26,8 +26,9 @@ import numpy as np
 import torch
 
 from tui_lookups.analysis.batch_plan import BatchPlan, plan_batches, sample_ids
+from tui_lookups.analysis.copies import Copies
 from tui_lookups.analysis.extension import EarlierIndexes, state_of
-from tui_lookups.analysis.scan_state import ScanState, histogram_edges
+from tui_lookups.analysis.scan_state import ScanState, TextTable, histogram_edges
 from tui_lookups.analysis.scan_subject import ScanBusyError as ScanBusyError
 from tui_lookups.analysis.scan_subject import ScannedModel as ScannedModel
 from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
@@ -39,14 +40,8 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import ScanProgress
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import reason
-from tui_lookups.storage.index import (
-    COMMON,
-    NeuronRecord,
-    ScanIndex,
-    ScanManifest,
-    covers,
-    layer_block,
-)
+from tui_lookups.storage.index import COMMON, ScanIndex, ScanManifest, copies_arrays, covers, layer_block
+from tui_lookups.storage.neuron_record import NeuronRecord
 
 _STATE = "state"
 _CHECK_EVERY = 16
@@ -80,6 +75,7 @@ class ScanLedger:
         sample: int = 40,
         clock: Callable[[], float] = time.monotonic,
         earlier: EarlierIndexes | None = None,
+        copies: Copies | None = None,
     ) -> None:
         if not layers or top < 1 or batch_tokens < 1 or sample < 1:
             raise ValueError("layers, top, batch_tokens and sample must not be empty or below 1")
@@ -93,6 +89,8 @@ class ScanLedger:
         self.problems: tuple[str, ...] = ()
         """Sentences about a checkpoint, or an earlier index, that was found and could not be used."""
         self._earlier = earlier
+        self._copies = copies
+        self._texts = None if copies is None else TextTable.of(copies, state_on)
         self._corpus, self._n_layers, self._state_on = corpus, info.n_layers, state_on
         self._checkpoint_seconds, self._clock = checkpoint_seconds, clock
         self._manifest = first_manifest(
@@ -102,6 +100,7 @@ class ScanLedger:
             top=top,
             sample=sample,
             content="" if earlier is None else earlier.corpus.content(),
+            keep_copies=copies is None,
         )
         self._resources = ExitStack()
         self._committing, self._closed = threading.Lock(), threading.Event()
@@ -307,7 +306,8 @@ class ScanLedger:
                         place, positions=manifest.positions, corpus_prompts=corpus_prompts
                     )
                     writer.write(layer_block(layer), arrays)
-                writer.write(COMMON, {"edges": histogram_edges(), "sample": self._sample})
+                known = {} if self._copies is None else copies_arrays(self._copies.originals)
+                writer.write(COMMON, {"edges": histogram_edges(), "sample": self._sample, **known})
                 writer.remove(_STATE)
                 writer.commit(manifest.to_plain())
             self._manifest, self._index, self._state = manifest, ScanIndex.open(self.folder), None
@@ -385,6 +385,7 @@ class ScanLedger:
             sample_prompts=self._sample,
             prompts=manifest.prompts,
             positions=manifest.positions,
+            copies=self._copies,
         )
 
 

@@ -104,7 +104,7 @@ class RayScan(ScanLedger):
         if result is None:
             return True
         with self._merging() as state:
-            merge_shard(state, result, self._sample, self._under_way.pop(first))
+            merge_shard(state, result, self._sample, self._under_way.pop(first), self._texts)
         blocks = len(result.blocks)
         self._blocks = max(1, min(2 * self._blocks, int(_SHARD_SECONDS * blocks / max(result.seconds, 1e-3))))
         now = self._clock()
@@ -123,7 +123,7 @@ class RayScan(ScanLedger):
             end = shard_end(self.plan, first, blocks)
             # Only the first shard after a kill can begin inside a block.
             head = self._need_state().open_sums.numpy().copy() if first % BLOCK_BATCHES else None
-            shard = make_shard(self.plan, self._corpus, self._sample, first, end, head)
+            shard = make_shard(self.plan, self._corpus, self._sample, first, end, head, self._copies)
             self._workers.submit(shard, manifest.layers, manifest.top)
             self._under_way[first] = shard.sample
             self._handed_out = end

@@ -23,9 +23,10 @@ import numpy.typing as npt
 import torch
 
 from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan
+from tui_lookups.analysis.copies import Copies
 from tui_lookups.analysis.reductions import BatchReducer, state_device
 from tui_lookups.analysis.scan_ledger import Windows
-from tui_lookups.analysis.scan_state import ScanState, merge_batch
+from tui_lookups.analysis.scan_state import ScanState, TextTable, merge_batch
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
 
@@ -45,6 +46,7 @@ class Shard:
         tokens: token ids of the prompts, one after the other, `lengths` of them each.
         sample: those of the prompts that belong to the scan's sample, ascending.
         head: [n_layers, 2, d_mlp], what the block that `first` lies in has summed before; None at its start.
+        originals: which prompt each is a copy of; None where copies are kept.
     """
 
     first: int
@@ -56,6 +58,7 @@ class Shard:
     lengths: Ints
     sample: Ints
     head: Array | None
+    originals: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,13 @@ def shard_end(plan: BatchPlan, first: int, blocks: int) -> int:
 
 
 def make_shard(
-    plan: BatchPlan, corpus: Windows, sample: Ints, first: int, end: int, head: Array | None = None
+    plan: BatchPlan,
+    corpus: Windows,
+    sample: Ints,
+    first: int,
+    end: int,
+    head: Array | None = None,
+    copies: Copies | None = None,
 ) -> Shard:
     """The shard of batches `first` to `end`, which ends a block."""
     ids = plan.order[plan.offsets[first] : plan.offsets[end]]
@@ -98,6 +107,7 @@ def make_shard(
         lengths=np.array([len(window) for window in windows], np.int64),
         sample=np.intersect1d(ids, sample),
         head=head,
+        originals=None if copies is None else copies.originals[ids],
     )
 
 
@@ -132,10 +142,13 @@ def scan_shard(
     )
     if shard.head is not None:
         state.open_sums.copy_(torch.from_numpy(np.array(shard.head)))
+    texts = None
+    if shard.originals is not None:
+        texts = _texts_of(shard.prompt_ids, shard.originals, state.keys.device)
     blocks: list[Array] = []
     for number in range(shard.end - shard.first):
         ids = shard.prompt_ids[shard.offsets[number] : shard.offsets[number + 1]]
-        merge_batch(state, int(shard.parts[number]), reducer(ids, poll), shard.sample)
+        merge_batch(state, int(shard.parts[number]), reducer(ids, poll), shard.sample, texts)
         if (shard.first + number + 1) % BLOCK_BATCHES == 0 or shard.first + number + 1 == shard.end:
             blocks.append(state.take_open_sums())
     arrays = {name: array for name, array in state.to_arrays().items() if name not in _SUMS}
@@ -143,18 +156,29 @@ def scan_shard(
     return ShardResult(shard.first, shard.end, arrays, np.stack(blocks), reducer.limit or 0, seconds)
 
 
-def merge_shard(state: ScanState, result: ShardResult, sample: Ints, shard_sample: Ints) -> None:
+def _texts_of(prompt_ids: Ints, originals: Ints, device: torch.device) -> TextTable:
+    """The texts of a shard's prompts, at their places in the corpus; other prompts are never asked for."""
+    known = np.arange(int(max(prompt_ids.max(), originals.max())) + 1)
+    known[prompt_ids] = originals
+    return TextTable.of(Copies(known), device)
+
+
+def merge_shard(
+    state: ScanState, result: ShardResult, sample: Ints, shard_sample: Ints, texts: TextTable | None = None
+) -> None:
     """Take a worker's result into the state of the batches before it.
 
     Args:
         sample: the scan's sample of prompt ids, ascending; `shard_sample` those of the shard.
+        texts: as in `merge_batch`.
     """
     device = state.keys.device
     sums = torch.zeros_like(state.sums)
     # Copies: what comes out of Ray's object store is read-only, and torch has no such tensors.
     tensors = {name: torch.from_numpy(np.array(array)).to(device) for name, array in result.arrays.items()}
     other = ScanState(**tensors, sums=sums, open_sums=sums)
-    state.absorb(other, np.searchsorted(sample, shard_sample).tolist())
+    table = None if texts is None else texts.needed(slice(None))
+    state.absorb(other, np.searchsorted(sample, shard_sample).tolist(), table)
     if result.first % BLOCK_BATCHES:  # the worker went on where the open sums stood
         state.open_sums.zero_()
     for block in result.blocks:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.copies import Copies
 from tui_lookups.analysis.reductions import LayerReduction, Piece
 from tui_lookups.analysis.top_k import EMPTY, encode_keys, key_prompt_ids, key_values, merge_top_k
 from tui_lookups.errors import CacheError, NumericalError
@@ -99,6 +100,7 @@ class ScanState:
         prompt_ids: Tensor,
         found: LayerReduction,
         sampled: tuple[Sequence[int], Sequence[int]],
+        texts: Tensor | None = None,
     ) -> None:
         """Take in what was found on a batch, or a piece of one.
 
@@ -106,12 +108,13 @@ class ScanState:
             place: which layer, counted on the first axis.
             prompt_ids: [batch] int64; none may have been merged before.
             sampled: rows of the batch that belong to the sample, and their slots in it.
+            texts: see `merge_top_k`.
         """
         finite = torch.isfinite(found.maxima).all() & torch.isfinite(found.minima).all()
         self.broken[place] |= ~finite
-        self._merge_top(place, 0, part, prompt_ids, found.maxima, found.max_positions)
+        self._merge_top(place, 0, part, prompt_ids, found.maxima, found.max_positions, texts)
         if found.min_positions is not None:
-            self._merge_top(place, 1, part, prompt_ids, -found.minima, found.min_positions)
+            self._merge_top(place, 1, part, prompt_ids, -found.minima, found.min_positions, texts)
         self.open_sums[place] += found.sums
         self.positive[place] += found.positive
         highest, lowest = self.extremes[place]
@@ -133,12 +136,13 @@ class ScanState:
         self.open_sums.zero_()
         return taken
 
-    def absorb(self, other: ScanState, slots: Sequence[int]) -> None:
+    def absorb(self, other: ScanState, slots: Sequence[int], texts: Tensor | None = None) -> None:
         """Take in the state of other prompts, all but its sums, on the same device.
 
         Args:
             other: as this one, with as many slots or fewer in its running top k, and a sample of its own.
             slots: where each of the other's sampled prompts stands in this sample.
+            texts: see `merge_top_k`.
         """
         self.broken.logical_or_(other.broken)
         self.positive.add_(other.positive)
@@ -147,16 +151,24 @@ class ScanState:
         torch.minimum(self.extremes[:, 1], other.extremes[:, 1], out=self.extremes[:, 1])
         merge_top_k(
             self.keys.flatten(0, -2), self.positions.flatten(0, -2),
-            other.keys.flatten(0, -2), other.positions.flatten(0, -2),
+            other.keys.flatten(0, -2), other.positions.flatten(0, -2), texts,
         )  # fmt: skip
         if slots:
             self.sample[:, :, list(slots)] = other.sample
 
     def _merge_top(
-        self, place: int, sign: int, part: int, prompt_ids: Tensor, values: Tensor, positions: Tensor
+        self,
+        place: int,
+        sign: int,
+        part: int,
+        prompt_ids: Tensor,
+        values: Tensor,
+        positions: Tensor,
+        texts: Tensor | None,
     ) -> None:
         keys = encode_keys(values.T, prompt_ids)  # [d_mlp, batch]
-        merge_top_k(self.keys[place, sign, part], self.positions[place, sign, part], keys, positions.T)
+        mine = self.keys[place, sign, part], self.positions[place, sign, part]
+        merge_top_k(*mine, keys, positions.T, texts)
 
     def require_finite(self, layers: Sequence[int]) -> None:
         """Raise NumericalError naming the first layer with NaN or infinite activations."""
@@ -206,6 +218,7 @@ class ScanState:
         sample_prompts: Array,
         prompts: int,
         positions: int,
+        copies: Copies | None,
     ) -> NeuronRecord:
         """What is known of one neuron so far; copies, which later merges leave alone."""
         here = slice(neuron.index, neuron.index + 1)
@@ -215,6 +228,7 @@ class ScanState:
             neuron,
             signs,
             *top,
+            *_texts_and_copies(top[1], copies),
             moments=_moments(self._sums(place)[:, here], self.positive[place][here], positions)[0],
             extremes=_to_numpy(extremes),
             histogram=_to_numpy(self.histogram[place, neuron.index]),
@@ -250,6 +264,14 @@ def _top_arrays(keys: Tensor, positions: Tensor) -> tuple[Array, Array, Array]:
     return _to_numpy(values), _to_numpy(ids), _to_numpy(torch.where(filled, positions, -1))
 
 
+def _texts_and_copies(prompts: Array, copies: Copies | None) -> tuple[Array, Array]:
+    """The text of each prompt and how many have it; the prompts themselves and 0 where copies are kept."""
+    if copies is None:
+        return prompts, np.zeros_like(prompts)
+    texts = np.where(prompts < 0, -1, copies.originals[prompts])
+    return texts, np.where(prompts < 0, 0, copies.counts[prompts])
+
+
 def _moments(sums: Tensor, positive: Tensor, positions: int) -> Array:
     """Mean, variance (population) and fraction above zero: [neurons, 3]; zeros before the first batch."""
     count = max(positions, 1)
@@ -270,15 +292,46 @@ def sample_slots(sample_prompts: Array, prompt_ids: Iterable[int]) -> tuple[list
     return rows.tolist(), np.searchsorted(sample_prompts, ids[rows]).tolist()
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class TextTable:
+    """The texts of prompts where a state lives, for merging (see `merge_top_k`).
+
+    Attributes:
+        table: [prompts + 1] int64, -1 in the last place.
+        repeated: [prompts], whether another prompt has the same text.
+    """
+
+    table: Tensor
+    repeated: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, copies: Copies, device: torch.device) -> TextTable:
+        """Those of all prompts of a corpus."""
+        table = torch.from_numpy(np.append(copies.originals, -1)).to(device)
+        return cls(table, copies.counts > 1)
+
+    def needed(self, prompt_ids: npt.NDArray[np.int64] | slice) -> Tensor | None:
+        """The table, None where none of these prompts has the text of another one."""
+        return self.table if self.repeated[prompt_ids].any() else None
+
+
 @torch.inference_mode()
-def merge_batch(state: ScanState, part: int, pieces: Sequence[Piece], sample: npt.NDArray[np.int64]) -> None:
+def merge_batch(
+    state: ScanState,
+    part: int,
+    pieces: Sequence[Piece],
+    sample: npt.NDArray[np.int64],
+    texts: TextTable | None = None,
+) -> None:
     """Take the reductions of a batch, all of one part of the corpus, into the state.
 
     Args:
         sample: the prompt ids that `state` keeps as its sample, ascending.
+        texts: of one text only the best prompt is kept; None keeps all prompts.
     """
     for piece in pieces:
         on_device = torch.from_numpy(piece.prompt_ids).to(state.keys.device)
         sampled = sample_slots(sample, piece.prompt_ids)
+        table = None if texts is None else texts.needed(piece.prompt_ids)
         for place, found in enumerate(piece.layers):
-            state.merge(place, part, on_device, found, sampled)
+            state.merge(place, part, on_device, found, sampled, table)

@@ -9,6 +9,7 @@ from typing import Protocol, Required, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from tui_lookups.analysis.copies import Copies
 from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.errors import CacheError
 from tui_lookups.model.lookup_model import LookupModel
@@ -41,6 +42,8 @@ class ScanOptions(TypedDict, total=False):
         sample: size of the uniform random sample of prompts.
         clock: seconds, from any beginning.
         earlier: where indexes of earlier corpora are, which this scan may go on from (extension.py).
+        copies: which prompts of the corpus are copies (copies.py): of one text the best prompt is kept. None
+            keeps copies as if they were texts of their own.
     """
 
     layers: Required[Sequence[int]]
@@ -51,6 +54,7 @@ class ScanOptions(TypedDict, total=False):
     sample: int
     clock: Callable[[], float]
     earlier: EarlierIndexes | None
+    copies: Copies | None
 
 
 class ScanBusyError(CacheError):
@@ -75,7 +79,14 @@ class ScannedModel:
 
 
 def first_manifest(
-    scanned: ScannedModel, corpus: CorpusInfo, *, layers: Sequence[int], top: int, sample: int, content: str
+    scanned: ScannedModel,
+    corpus: CorpusInfo,
+    *,
+    layers: Sequence[int],
+    top: int,
+    sample: int,
+    content: str,
+    keep_copies: bool,
 ) -> ScanManifest:
     """The manifest of a scan that has neither a plan yet nor done anything.
 
@@ -106,4 +117,5 @@ def first_manifest(
         seconds=0.0,
         forward=scanned.forward,
         content=content,
+        keep_copies=keep_copies,
     )

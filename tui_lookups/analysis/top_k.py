@@ -6,6 +6,9 @@
 2. No two prompts share a key, so the k largest keys of a set do not depend on how it was cut up or in
    which order the pieces were merged. Positions travel along.
 3. Empty slots hold EMPTY, below the key of any finite value.
+4. Where prompts are known to be copies (copies.py), the best key of each text is kept. "The k largest of the
+   largest keys of all texts" does not depend on order or cuts either: what is dropped has a better one of its
+   text, or k better texts, in whatever it is merged into.
 """
 
 from __future__ import annotations
@@ -42,12 +45,16 @@ def key_prompt_ids(keys: Tensor) -> Tensor:
     return _LOW - (keys & _LOW)
 
 
-def merge_top_k(keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor) -> None:
+def merge_top_k(
+    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor, texts: Tensor | None = None
+) -> None:
     """Merge new entries into a running top k, in place; the result is sorted, best first.
 
     Args:
         keys, positions: [rows, k], int64 and int32, sorted best first.
         new_keys, new_positions: [rows, n], int64 and int32; no key may be in `keys` already.
+        texts: [prompts + 1] int64, the text of each prompt, the last place for empty slots; of prompts of
+            one text the best is kept. None where no new prompt has the text of another one.
     """
     if keys.device.type == "cpu":
         # Late in a scan few rows change: one comparison is cheaper than selecting again. Elsewhere the
@@ -56,18 +63,32 @@ def merge_top_k(keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions
         if len(rows) == 0:
             return
         if len(rows) < len(keys):
-            best, where = _select(keys[rows], positions[rows], new_keys[rows], new_positions[rows])
+            best, where = _select(keys[rows], positions[rows], new_keys[rows], new_positions[rows], texts)
             keys[rows] = best
             positions[rows] = where
             return
-    best, where = _select(keys, positions, new_keys, new_positions)
+    best, where = _select(keys, positions, new_keys, new_positions, texts)
     keys.copy_(best)
     positions.copy_(where)
 
 
 def _select(
-    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor
+    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor, texts: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    everything = torch.cat([keys, new_keys], 1)
-    best, places = everything.topk(keys.shape[1], dim=1)
-    return best, torch.cat([positions, new_positions], 1).gather(1, places)
+    every_key, every_position = torch.cat([keys, new_keys], 1), torch.cat([positions, new_positions], 1)
+    if texts is not None:
+        _empty_copies(every_key, every_position, texts)
+    best, places = every_key.topk(keys.shape[1], dim=1)
+    return best, every_position.gather(1, places)
+
+
+def _empty_copies(keys: Tensor, positions: Tensor, texts: Tensor) -> None:
+    """Empty every slot whose text has a larger key in its row, in place; [rows, n] both."""
+    order = keys.argsort(1, descending=True)
+    ids = key_prompt_ids(keys).clamp_(max=len(texts) - 1)
+    sorted_texts, places = texts[ids].gather(1, order).sort(dim=1, stable=True)  # best first within a text
+    later = order.gather(1, places)[:, 1:]
+    again = torch.zeros_like(keys, dtype=torch.bool)
+    again.scatter_(1, later, sorted_texts[:, 1:] == sorted_texts[:, :-1])
+    keys.masked_fill_(again, EMPTY)
+    positions.masked_fill_(again, 0)

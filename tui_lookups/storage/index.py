@@ -4,32 +4,36 @@
    touch. Arrays are in neuron order, so that opening a neuron reads a few neighbouring pages.
 2. Prompt ids and positions take the smallest unsigned type that holds the corpus; the largest value of
    the type marks an empty slot.
-3. A `NeuronRecord` is one neuron's part of an index, or of a scan that still runs: both answer alike.
+3. One neuron's part of it is a `NeuronRecord` (neuron_record.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.errors import BadIdError, CacheError, SettingsError
+from tui_lookups.errors import BadIdError, CacheError
 from tui_lookups.ids import NeuronId
-from tui_lookups.results import Histogram, NeuronStats
+from tui_lookups.results import NeuronStats
 from tui_lookups.storage.arrays import ArrayFolder
+from tui_lookups.storage.neuron_record import NeuronRecord as NeuronRecord
+from tui_lookups.storage.neuron_record import SampleEntries as SampleEntries
+from tui_lookups.storage.neuron_record import TopEntries as TopEntries
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """In every manifest: raise it when the arrays or their meaning change."""
 
 PARTS = (0, 1)
 """Parts of the corpus (METHOD 5): explaining, scoring. Array axes of parts are in this order."""
 
 COMMON = "common"
-"""Block of what all neurons share: `edges` of the histogram, `sample` prompt ids."""
+"""Block of what all neurons share: `edges` of the histogram, `sample` prompt ids, and `copies_arrays`."""
 
 Array = npt.NDArray[Any]
 
@@ -41,9 +45,10 @@ class ScanManifest:
     `positions` is scanned tokens less each prompt's position 0; `next_batch` counts in the plan that
     `batch_tokens` and `seed` give for the corpus, whose digest is `plan`; `forward` is what computed the
     activations (`LookupModel.forward_path`); `cut_to` is the padded tokens that a batch was cut to because
-    memory ran out, 0 where all fitted. `content` is the digest of the prompts themselves (`Corpus.content`),
-    "" where it is not known; the first `extended_from` of them were taken over from the index of an earlier
-    corpus, and are not in the plan.
+    memory ran out, 0 where all fitted. With `keep_copies` copies of a text are kept as if they were texts of
+    their own. `content` is the digest of the prompts themselves (`Corpus.content`), "" where it is not known;
+    the first `extended_from` of them were taken over from the index of an earlier corpus, and are not in the
+    plan.
     """
 
     kind: Literal["checkpoint", "index"]
@@ -70,18 +75,21 @@ class ScanManifest:
     cut_to: int = 0
     content: str = ""
     extended_from: int = 0
+    keep_copies: bool = False
 
     def same_scan(self, other: ScanManifest) -> bool:
         """Whether both describe the same work; plan, device and progress may differ."""
         names = (
             "format", "model", "corpus", "basis", "dtype", "forward",
-            "layers", "d_mlp", "signs", "top", "sample",
+            "layers", "d_mlp", "signs", "top", "sample", "keep_copies",
         )  # fmt: skip
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def may_extend(self, other: ScanManifest) -> bool:
         """Whether the finished index `other` tells what this scan would find on the same prompts."""
-        names = ("format", "model", "basis", "dtype", "forward", "d_mlp", "signs", "sample", "seed")
+        names = (
+            "format", "model", "basis", "dtype", "forward", "d_mlp", "signs", "sample", "seed", "keep_copies",
+        )  # fmt: skip
         return (
             other.kind == "index"
             and other.content != ""
@@ -103,125 +111,15 @@ class ScanManifest:
             made = cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise CacheError("The manifest is not one of a scan.", "The scan starts anew.") from error
-        expected: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+        expected: dict[str, tuple[type, ...]] = {
+            "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,),
+        }  # fmt: skip
         sound = all(
             isinstance(getattr(made, f.name), expected.get(str(f.type), (object,))) for f in fields(cls)
         )
         if not sound or made.kind not in ("checkpoint", "index") or made.format != FORMAT_VERSION:
             raise CacheError("The manifest is one of another format.", "The scan starts anew.")
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class TopEntries:
-    """Prompts in rank order. `values` are the activation a itself at `positions` (negative for sign -1)."""
-
-    values: tuple[float, ...]
-    prompt_ids: tuple[int, ...]
-    positions: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-@dataclass(frozen=True, slots=True)
-class SampleEntries:
-    """Prompts with phi, the largest activation on each (METHOD 3)."""
-
-    values: tuple[float, ...]
-    prompt_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class NeuronRecord:
-    """What is known of one neuron.
-
-    Attributes:
-        signs: what the first axis of the top arrays stands for: +1 ranks by a, -1 by -a.
-        top_values: [signs, parts, top] of sign * a; NaN in empty slots.
-        top_prompts, top_positions: [signs, parts, top]; -1 in empty slots.
-        moments: mean, variance, fraction above zero; extremes: maximum, minimum.
-        histogram: [bins] counts of phi between `edges` [bins + 1].
-        sample_values: [sample] phi of `sample_prompts`; NaN where not scanned yet.
-        prompts, positions: how many of each the figures are over.
-    """
-
-    neuron: NeuronId
-    signs: tuple[int, ...]
-    top_values: Array
-    top_prompts: Array
-    top_positions: Array
-    moments: Array
-    extremes: Array
-    histogram: Array
-    edges: Array
-    sample_values: Array
-    sample_prompts: Array
-    prompts: int
-    positions: int
-
-    def top(self, k: int, part: int | None = None, sign: int = 1) -> TopEntries:
-        """The k highest-activating prompts of a part of the corpus, or (None) of all of it (METHOD 3).
-
-        Fewer where the corpus has fewer. Exact ties go to the smaller prompt id. Raises SettingsError when
-        the index does not go that deep or does not keep that sign.
-        """
-        depth = self.top_values.shape[2]
-        if k > depth:
-            raise SettingsError(
-                f"The index keeps the top {depth} prompts of a neuron, not {k}.",
-                f"Ask for at most {depth}, or scan again with a larger top.",
-            )
-        if sign not in self.signs:
-            raise SettingsError(
-                f"The index keeps no prompts of {'most negative' if sign < 0 else 'highest'} activation.",
-                "Negative firing is kept for gated MLPs only; ask with --sign +.",
-            )
-        chosen = slice(None) if part is None else slice(part, part + 1)
-        place = self.signs.index(sign)
-        values = self.top_values[place, chosen].ravel()
-        ids = self.top_prompts[place, chosen].ravel().astype(np.int64)
-        positions = self.top_positions[place, chosen].ravel()
-        filled = np.flatnonzero(ids >= 0)
-        best = filled[np.lexsort((ids[filled], -values[filled]))][:k]
-        signed = sign * values[best].astype(np.float64) + 0.0  # no -0.0
-        return TopEntries(tuple(signed.tolist()), tuple(ids[best].tolist()), tuple(positions[best].tolist()))
-
-    def stats(self) -> NeuronStats:
-        """Statistics over all positions that count; the histogram spans the bins that hold something."""
-        filled = np.flatnonzero(self.histogram)
-        first, last = (int(filled[0]), int(filled[-1]) + 1) if len(filled) else (0, len(self.histogram))
-        mean, variance, positive = self.moments.tolist()
-        maximum, minimum = self.extremes.tolist()
-        edges = tuple(np.asarray(self.edges[first : last + 1], np.float64).tolist())
-        return NeuronStats(
-            mean=mean,
-            variance=variance,
-            fraction_positive=positive,
-            maximum=maximum,
-            minimum=minimum,
-            tokens=self.positions,
-            prompts=self.prompts,
-            histogram=Histogram(edges, tuple(int(count) for count in self.histogram[first:last])),
-        )
-
-    def sample(self) -> SampleEntries:
-        """The uniform random sample of prompts, by prompt id."""
-        values = np.asarray(self.sample_values, np.float64)
-        known = np.flatnonzero(~np.isnan(values))
-        return SampleEntries(tuple(values[known].tolist()), tuple(self.sample_prompts[known].tolist()))
-
-    def deciles(self) -> SampleEntries:
-        """One prompt of each decile of phi, lowest first: the middle of each tenth of the sample."""
-        drawn = self.sample()
-        values, ids = np.asarray(drawn.values), np.asarray(drawn.prompt_ids, np.int64)
-        order = np.lexsort((ids, values))
-        places = np.unique((np.arange(10) + 0.5) * len(order) // 10).astype(np.int64) if len(order) else order
-        chosen = order[places]
-        return SampleEntries(tuple(values[chosen].tolist()), tuple(ids[chosen].tolist()))
 
 
 class ScanIndex:
@@ -263,14 +161,14 @@ class ScanIndex:
                 covers(manifest),
             )
         arrays, common = self._block(layer_block(neuron.layer)), self._block(COMMON)
-        prompts = arrays["top_prompts"][neuron.index]
-        empty = prompts == np.iinfo(prompts.dtype).max
+        top = _top_of(arrays, neuron.index)
+        texts, copies = self._texts_of(top["top_prompts"])
         return NeuronRecord(
             neuron=neuron,
             signs=manifest.signs,
-            top_values=np.where(empty, np.nan, arrays["top_values"][neuron.index]),
-            top_prompts=np.where(empty, -1, prompts.astype(np.int64)),
-            top_positions=np.where(empty, -1, arrays["top_positions"][neuron.index].astype(np.int64)),
+            **top,
+            top_texts=texts,
+            top_copies=copies,
             moments=arrays["moments"][neuron.index],
             extremes=arrays["extremes"][neuron.index],
             histogram=arrays["histogram"][neuron.index],
@@ -300,11 +198,8 @@ class ScanIndex:
     def layer(self, layer: int) -> dict[str, Array]:
         """What `layer_arrays` was given for a layer, as far as it was kept; copies. Raises CacheError."""
         arrays = self._block(layer_block(layer))
-        empty = arrays["top_prompts"] == np.iinfo(arrays["top_prompts"].dtype).max
         return {
-            "top_values": np.where(empty, np.nan, arrays["top_values"]),
-            "top_prompts": np.where(empty, -1, arrays["top_prompts"].astype(np.int64)),
-            "top_positions": np.where(empty, -1, arrays["top_positions"].astype(np.int64)),
+            **_top_of(arrays, slice(None)),
             "moments": np.array(arrays["moments"]),
             "extremes": np.array(arrays["extremes"]),
             "histogram": arrays["histogram"].astype(np.int64),
@@ -315,6 +210,22 @@ class ScanIndex:
         """Prompt ids of the random sample, ascending. Raises CacheError."""
         return self._block(COMMON)["sample"]
 
+    def _texts_of(self, prompts: Array) -> tuple[Array, Array]:
+        """The text of prompts and how many have it, as in `NeuronRecord`; -1 of empty slots stays."""
+        if self.manifest.keep_copies:
+            return prompts, np.zeros_like(prompts)
+        common = self._block(COMMON)
+        copies, originals = common["copies"], common["originals"]
+        places = np.searchsorted(copies, prompts)
+        texts = np.where(copies[places] == prompts, originals[places], prompts)
+        sizes = np.searchsorted(self._sorted_originals, texts, "right")
+        sizes -= np.searchsorted(self._sorted_originals, texts, "left")
+        return texts, np.where(prompts < 0, 0, sizes + 1)
+
+    @cached_property
+    def _sorted_originals(self) -> Array:
+        return np.sort(self._block(COMMON)["originals"])
+
     def drop(self) -> None:
         """Remove the files, after a CacheError. Raises CacheError."""
         self._blocks.clear()
@@ -324,6 +235,30 @@ class ScanIndex:
         if name not in self._blocks:
             self._blocks[name] = self._arrays.open(name)
         return self._blocks[name]
+
+
+def _top_of(arrays: Mapping[str, Array], which: int | slice) -> dict[str, Array]:
+    """The arrays of top prompts of a layer's neurons as `NeuronRecord` has them; copies."""
+    prompts = arrays["top_prompts"][which]
+    empty = prompts == np.iinfo(prompts.dtype).max
+    return {
+        "top_values": np.where(empty, np.nan, arrays["top_values"][which]),
+        "top_prompts": np.where(empty, -1, prompts.astype(np.int64)),
+        "top_positions": np.where(empty, -1, arrays["top_positions"][which].astype(np.int64)),
+    }
+
+
+def copies_arrays(originals: Array) -> dict[str, Array]:
+    """What the common block says of copies, from the prompt that each prompt of the corpus is a copy of.
+
+    Those that are copies, ascending, and their originals; a last place beyond all prompts, so that neither
+    is ever empty.
+    """
+    copies = np.flatnonzero(originals != np.arange(len(originals)))
+    return {
+        "copies": np.append(copies, len(originals)),
+        "originals": np.append(originals[copies], len(originals)),
+    }
 
 
 def covers(manifest: ScanManifest) -> str:

@@ -1,0 +1,147 @@
+"""Which windows of a corpus repeat an earlier one, wholly or but for a line (docs/method.md, *Copies*).
+
+1. A window's fingerprints are the smallest `FINGERPRINTS` distinct hashes of its runs of `RUN` tokens; a
+   shorter window is one run.
+2. Windows are taken in the order of the corpus. A fingerprint belongs to the first original that has it. A
+   window is a copy of the original that at least half of its own fingerprints belong to (the one of most, the
+   first of equals), and an original itself where there is none.
+3. So what a window is depends on nothing but those before it: whoever scans finds the same, in whatever
+   order, and a corpus that grows leaves what was found as it was.
+
+Fingerprints are computed many windows at once, and only those that occur twice are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tui_lookups.errors import Poll
+
+Ints = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+RUN = 5
+FINGERPRINTS = 32
+
+_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
+_AT_ONCE = 1 << 18
+"""Tokens that are hashed at once, about."""
+
+_SLICES = 16
+"""Fingerprints are sorted in so many slices, which bounds the memory beside them."""
+
+
+class Texts(Protocol):
+    """What is looked at of a corpus; `Corpus` has it."""
+
+    def lengths(self) -> Ints: ...
+
+    def window_tokens(self, prompt_id: int) -> Ints: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Which prompts are copies of which.
+
+    Attributes:
+        originals: [prompts], the prompt that each is a copy of, itself where it is an original.
+    """
+
+    originals: Ints
+
+    @cached_property
+    def counts(self) -> Ints:
+        """How many prompts have each prompt's text, itself included: [prompts]."""
+        counted: Ints = np.bincount(self.originals, minlength=len(self.originals))[self.originals]
+        return counted
+
+
+def find_copies(corpus: Texts, poll: Poll) -> Copies:
+    """The copies among a corpus's windows. Raises what `poll` raises, between some thousands of windows."""
+    lengths = corpus.lengths()
+    prints = np.empty((len(lengths), FINGERPRINTS), np.uint64)
+    for first, end in _blocks(lengths):
+        poll()
+        prints[first:end] = fingerprints([corpus.window_tokens(prompt) for prompt in range(first, end)])
+    repeated = _repeated(prints)
+    # A place in `repeated` for each fingerprint; its length where it occurs once.
+    places = np.searchsorted(repeated, prints)
+    places[np.append(repeated, _NONE)[places] != prints] = len(repeated)
+    totals = (prints != _NONE).sum(1)
+    del prints
+    owners = np.full(len(repeated), -1, np.int64)
+    originals, done = np.arange(len(lengths)), 0
+    for prompt in np.flatnonzero(2 * (places < len(repeated)).sum(1) >= totals).tolist():
+        _claim(owners, places, done, prompt)
+        done = prompt
+        found = owners[places[prompt][places[prompt] < len(repeated)]]
+        those, shared = np.unique(found[found >= 0], return_counts=True)
+        if len(those) and 2 * shared.max() >= totals[prompt]:
+            originals[prompt] = those[shared.argmax()]
+            done += 1  # a copy claims nothing
+    return Copies(originals)
+
+
+def fingerprints(windows: Sequence[Ints]) -> Hashes:
+    """The fingerprints of each window, ascending, empty places at the end: [windows, FINGERPRINTS]."""
+    lengths = np.array([len(window) for window in windows])
+    tokens = _mix(np.concatenate(windows).astype(np.uint64))
+    starts = np.cumsum(lengths) - lengths
+    runs = np.maximum(lengths - RUN + 1, 1)
+    width = max(int(runs.max()), FINGERPRINTS)
+    places = np.arange(width)
+    hashes = np.zeros((len(windows), width), np.uint64)
+    for step in range(RUN):
+        inside = places + step < lengths[:, None]
+        at = np.where(inside, starts[:, None] + places + step, 0)
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + np.where(inside, tokens[at], np.uint64(0))
+    hashes = _mix(hashes)
+    hashes[places >= runs[:, None]] = _NONE
+    hashes.sort(1)
+    hashes[:, 1:][hashes[:, 1:] == hashes[:, :-1]] = _NONE
+    hashes.sort(1)
+    return hashes[:, :FINGERPRINTS].copy()
+
+
+def _blocks(lengths: Ints) -> Iterator[tuple[int, int]]:
+    """Runs of windows of some `_AT_ONCE` tokens together, none of them empty."""
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(lengths):
+        before = int(ends[first - 1]) if first else 0
+        end = max(first + 1, int(np.searchsorted(ends, before + _AT_ONCE, side="right")))
+        yield first, end
+        first = end
+
+
+def _mix(values: Hashes) -> Hashes:
+    """A permutation of the 64-bit numbers that leaves no pattern (the finalizer of splitmix64)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _repeated(prints: Hashes) -> Hashes:
+    """Those that more than one window has, ascending."""
+    found = []
+    for part in range(_SLICES):
+        # By their last bits: the smallest hashes of windows are all small.
+        chosen = np.sort(prints[(prints % np.uint64(_SLICES)) == part])
+        found.append(np.unique(chosen[1:][(chosen[1:] == chosen[:-1]) & (chosen[1:] != _NONE)]))
+    return np.sort(np.concatenate(found))
+
+
+def _claim(owners: Ints, places: Ints, first: int, end: int) -> None:
+    """Give each fingerprint that nobody owns to the first of the prompts `first` to `end` that has it."""
+    prompts, columns = np.nonzero(places[first:end] < len(owners))
+    which = places[first:end][prompts, columns]
+    free = owners[which] < 0
+    found, firsts = np.unique(which[free], return_index=True)
+    owners[found] = first + prompts[free][firsts]
