@@ -138,7 +138,7 @@ class FakeExplorer:
     def prompts(self, neuron: NeuronId, *, top: int | None = None) -> NeuronPrompts:
         self._asked("prompts", neuron=neuron, top=top)
         found = tuple(prompt(rank) for rank in range(1, min(top or 20, 4) + 1))
-        return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE)
+        return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE, "")
 
     def prompts_with_figures(
         self, neuron: NeuronId, *, kind: PromptKind = "top", top: int | None = None

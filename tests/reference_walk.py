@@ -93,11 +93,10 @@ class ReferenceWalk:
         whole = sign * self.activations(self.windows[prompt_id], layer)[peak, index]
         start = 0
         if whole > 0 and paper:
-            low, high = 1, peak
-            while low < high:
-                middle = (low + high + 1) // 2
-                low, high = (middle, high) if enough(ids[middle:]) else (low, middle - 1)
-            start = low if low > 1 else 0
+            low, high = 0, peak - 1  # in the text, which begins after begin-of-text; see METHOD 3
+            while (middle := (low + high) // 2) != low:
+                low, high = (middle, high) if enough(ids[1 + middle :]) else (low, middle)
+            start = 1 + low if low else 0
         elif whole > 0:
             start = next((s for s in range(peak, 1, -1) if enough((ids[0], *ids[s:]))), 0)
         return Fired(prompt_id, sign, peak, start, ids)

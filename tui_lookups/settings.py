@@ -147,6 +147,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     top: Annotated[From1, number("Prompts kept per neuron.", "a number from 1")] = 20
+    keep_copies: Annotated[
+        bool, switch("List every copy of a repeated text, instead of the best of each text.")
+    ] = False
     batch_tokens: Annotated[
         From1 | None,
         number(

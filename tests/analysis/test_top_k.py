@@ -75,3 +75,33 @@ def test_only_what_beats_the_last_place_changes(rows_that_change: int) -> None:
     expected = [[5, 0, 1]] * rows_that_change + [[0, 1, 2]] * (4 - rows_that_change)
     assert key_prompt_ids(keys).tolist() == expected
     assert positions[:, 0].tolist() == [8] * rows_that_change + [1] * (4 - rows_that_change)
+
+
+@given(
+    entries=st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 9)), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+    k=st.integers(1, 8),
+    data=st.data(),
+)
+def test_the_best_of_each_text_however_it_is_cut_and_ordered(
+    entries: list[tuple[int, int]], cuts: list[int], k: int, data: st.DataObject
+) -> None:
+    """Pieces with a running top k of their own, as workers send them, merged into another."""
+    n = len(entries)
+    values = torch.tensor([[float(value) for value, _ in entries]])
+    texts = torch.tensor([*(text for _, text in entries), -1])
+    shuffled = data.draw(st.permutations(range(n)))
+    ends = [*sorted({cut for cut in cuts if 0 < cut < n}), n]
+    keys, positions = torch.full((1, k), EMPTY), torch.zeros(1, k, dtype=torch.int32)
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        ids = torch.tensor(shuffled[start:end])
+        piece, places = torch.full((1, k), EMPTY), torch.zeros(1, k, dtype=torch.int32)
+        merge_top_k(piece, places, encode_keys(values[:, ids], ids), ids.to(torch.int32)[None], texts)
+        merge_top_k(keys, positions, piece, places, texts)
+    best: dict[int, int] = {}
+    for prompt in sorted(range(n), key=lambda prompt: (-entries[prompt][0], prompt)):
+        best.setdefault(entries[prompt][1], prompt)
+    expected = list(best.values())[:k]
+    assert key_prompt_ids(keys[0])[: len(expected)].tolist() == expected
+    assert positions[0].tolist() == [*expected, *[0] * (k - len(expected))]
+    assert (keys[0][len(expected) :] == EMPTY).all()

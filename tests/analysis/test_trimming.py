@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -124,17 +126,21 @@ def test_a_prompt_that_no_suffix_matches_says_so(tiny_model) -> None:
     assert notes == {"no suffix keeps 99% of the peak"}
 
 
-def authors_search(model, neuron: NeuronId, ids: list[int], peak: int, sign: int) -> int:
-    """Bisection over the start, without begin-of-text."""
-    whole = sign * activation_at_end(model, neuron, ids[: peak + 1])
-    low, high = 1, peak
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sign * activation_at_end(model, neuron, ids[middle : peak + 1]) >= 0.8 * whole:
-            low = middle
+def authors_search(model, neuron: NeuronId, ids: list[int], peak: int, sign: int) -> tuple[int, float]:
+    """Their loop: the start among the tokens of text up to the peak, and the value they keep with it.
+
+    The bounds are 0 and p - 1, the upper one excluded; the value is that of the last start tried (METHOD 3).
+    """
+    text = ids[1 : peak + 1]
+    value = whole = activation_at_end(model, neuron, ids[: peak + 1])
+    start, end = 0, len(text) - 1
+    while (middle := (start + end) // 2) != start:
+        value = activation_at_end(model, neuron, text[middle:])
+        if sign * value > 0.8 * sign * whole:
+            start = middle
         else:
-            high = middle - 1
-    return low
+            end = middle
+    return start, value
 
 
 def test_preset_paper_bisects_without_begin_of_text(tiny_model) -> None:
@@ -142,18 +148,37 @@ def test_preset_paper_bisects_without_begin_of_text(tiny_model) -> None:
     trimmed = 0
     for neuron, ids, peak, sign in cases(model, 12):
         found = trim(model, neuron, ids, peak, sign, preset="paper")
-        expected = authors_search(model, neuron, ids, peak, sign)
-        assert found.start == (expected if expected > 1 else 0)
-        if found.trimmed:
-            trimmed += 1
-            text = ids[found.start : peak + 1]
-            assert found.activation == pytest.approx(activation_at_end(model, neuron, text))
-        else:
-            nothing = found.activation <= 0
-            assert found.note.startswith(
-                "the peak is not positive" if nothing else "bisection finds no suffix"
-            )
+        start, value = authors_search(model, neuron, ids, peak, sign)
+        if sign * activation_at_end(model, neuron, ids[: peak + 1]) <= 0:
+            assert found.note == "the peak is not positive"
+            continue
+        assert (found.start, found.trimmed) == ((start + 1, True) if start else (0, False))
+        assert found.activation == pytest.approx(value)
+        trimmed += found.trimmed
+        assert found.trimmed or found.note.startswith("bisection finds no suffix")
     assert trimmed > 3
+
+
+def test_preset_paper_starts_where_the_authors_loop_does_on_the_demo(demo_model, demo_folder) -> None:
+    """Windows of the demo, with neurons of every layer; many end on a start that is not sufficient."""
+    passages = (demo_folder.parent / "passages.jsonl").read_text(encoding="utf-8").splitlines()
+    info, starts, others = demo_model.info, [], 0
+    for number in range(60):
+        ids = demo_model.encode_prompt(json.loads(passages[7 * number])["text"])[:256]
+        neuron = NeuronId(number % info.n_layers, (131 * number) % info.d_mlp)
+        values = demo_model.neuron_activations(demo_model.batch([ids]), neuron)[0, 1 : len(ids)]
+        peak = int(values.argmax()) + 1
+        if values[peak - 1] <= 0:
+            continue
+        found = trim(demo_model, neuron, ids, peak, preset="paper")
+        start, value = authors_search(demo_model, neuron, ids, peak, 1)
+        assert found.start == (start + 1 if start else 0)
+        assert found.activation == pytest.approx(value, rel=1e-4)
+        starts.append(start)
+        others += value <= 0.8 * values[peak - 1]
+    assert len(starts) > 30
+    assert len(set(starts)) > 10
+    assert others > 5
 
 
 @pytest.mark.parametrize(("start", "trimmed"), [(0, False), (1, True)])

@@ -15,7 +15,7 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.settings import load_settings
 
-NEURON = NeuronId(5, 0)
+NEURON = NeuronId(5, 5)  # fires on these texts
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.settings import load_settings
 
-NEURON, HEAD = NeuronId(1, 3), HeadId(1, 1)
+NEURON, HEAD = NeuronId(1, 5), HeadId(1, 1)
 TEXTS = ["the cat sat because the mat", "and the cat and the mat sat", "because because the cat"] * 4
 Make = Callable[..., Explorer]
 

@@ -150,7 +150,8 @@ MUST_FAIL = {
     "no version": edited(lambda plain: plain.pop("schema_version")),
     "version as text": edited(setter("schema_version", value="1")),
     "version true": edited(setter("schema_version", value=True)),
-    "version 1 with keys of version 2": edited(setter("schema_version", value=1)),
+    "version 1 with keys of version 3": edited(setter("schema_version", value=1)),
+    "version 2 with keys of version 3": edited(setter("schema_version", value=2)),
     "version 0": edited(setter("schema_version", value=0)),
     "no provenance": edited(lambda plain: plain.pop("provenance")),
     "unknown key": edited(setter("api_key", value="secret")),
@@ -178,9 +179,18 @@ def test_documents_that_are_none_are_refused_clearly(tmp_path: Path, name: str) 
     assert len(caught.value.message) < 1000
 
 
+def of_version_2() -> Any:
+    """The document as the second version wrote it: it did not look for copies."""
+    plain: Any = codec.to_plain(export_document())
+    plain["schema_version"] = 2
+    for prompt in plain["prompts"]:
+        del prompt["prompt"]["copies"]
+    return plain
+
+
 def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
     """The document as the first version wrote it: it did not say of which list, nor on which texts."""
-    plain: Any = codec.to_plain(export_document())
+    plain = of_version_2()
     plain["schema_version"] = 1
     for prompt in plain["prompts"]:
         del prompt["kind"]
@@ -188,6 +198,12 @@ def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
         del head["kind"], head["context"]
     edit(plain)
     return json.dumps(plain).encode()
+
+
+def test_a_document_of_the_second_version_opens(tmp_path: Path) -> None:
+    path = tmp_path / "lookups.json"
+    path.write_text(json.dumps(of_version_2()))
+    assert export.read_export(path) == export_document()
 
 
 def test_a_document_of_the_first_version_opens(tmp_path: Path) -> None:

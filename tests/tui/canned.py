@@ -351,7 +351,7 @@ class CannedExplorer:
             ),
         )
         return NeuronPrompts(
-            neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance()
+            neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance(), ""
         )
 
     def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:

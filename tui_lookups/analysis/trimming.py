@@ -6,8 +6,10 @@
    right), several prompts together, until one keeps `keep` of the yardstick: the true shortest.
 3. Where no begin-of-text is defined, the shortest candidate has two tokens: position 0 never counts.
 
-Preset "paper" searches as the authors did: by bisection over `start`, without begin-of-text. Their start 0
-is never tried and stands when nothing shorter does.
+Preset "paper" searches as the authors did: by bisection over the start in the p tokens of text up to the
+peak, without begin-of-text. The bounds are 0, which is never tried and stands when nothing shorter does, and
+p - 1, which is excluded: the peak's token alone is never tried. A start is sufficient above `keep`, not at
+it. The activation they keep with it is that of the last start tried, sufficient or not.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ KEEP = 0.8
 
 PAPER_LIMIT = 100
 """Preset "paper" drops trimmed prompts of so many tokens or more."""
+
+_Found = tuple[int | None, float | None]
+"""Where a sufficient suffix starts, and the activation kept with it; None where there is none."""
 
 _BATCH_TOKENS = 4096
 _FIRST_ROUND = 8
@@ -74,7 +79,8 @@ def trim_prompts(
         peaks, signs: position of each peak, and -1 where the neuron fires negatively (see `TopEntries`).
 
     `start` counts in the prompt's own tokens. A prompt comes back untrimmed, with start 0 and a note, when
-    its peak is not positive, no suffix reaches `keep`, or the whole prompt is the shortest that does.
+    its peak is not positive, no suffix reaches `keep`, or the whole prompt is the shortest that does. With
+    preset "paper" `activation` is that of the last start tried, with or without a note.
     Raises Cancelled from `poll`, ValueError for a peak outside the prompt.
     """
     prompts = [_Prompt(tuple(ids), p, sign) for ids, p, sign in zip(rows, peaks, signs, strict=True)]
@@ -92,8 +98,9 @@ def trim_prompts(
         [keep * prompts[place].sign * wholes[place] for place in hopeful],
     )
     trims = [Trim(0, whole, False, "the peak is not positive") for whole in wholes]
-    for place, hit in zip(hopeful, found, strict=True):
-        trims[place] = _describe(prompts[place], wholes[place], hit, model.vocabulary.bos_id, keep, preset)
+    for place, (start, kept) in zip(hopeful, found, strict=True):
+        activation = wholes[place] if kept is None else kept
+        trims[place] = _describe(prompts[place], start, activation, model.vocabulary.bos_id, keep, preset)
     return trims
 
 
@@ -144,10 +151,10 @@ def _body(prompt: _Prompt, bos_id: int | None) -> int:
 
 def _shortest(
     evaluate: _Evaluator, bos_id: int | None, prompts: list[_Prompt], targets: list[float]
-) -> list[tuple[int, float] | None]:
-    """(start, activation) of the shortest sufficient suffix of each prompt; None where there is none."""
+) -> list[_Found]:
+    """The shortest sufficient suffix of each prompt."""
     prefix = () if bos_id is None else (bos_id,)
-    found: list[tuple[int, float] | None] = [None] * len(prompts)
+    found: list[_Found] = [(None, None)] * len(prompts)
     # The peak must not be at position 0, so without a prefix the first candidate starts one token earlier.
     next_start = [prompt.peak - (0 if prefix else 1) for prompt in prompts]
     # A text of the model's full context that lacks begin-of-text has no room for it.
@@ -164,10 +171,10 @@ def _shortest(
         values = evaluate([prefix + prompts[p].ids[start : prompts[p].peak + 1] for p, start in tried])
         for (place, start), value in zip(tried, values, strict=True):
             next_start[place] = start - 1
-            if found[place] is None and prompts[place].sign * value >= targets[place]:
+            if found[place][0] is None and prompts[place].sign * value >= targets[place]:
                 found[place] = (start, value)
         open_places = [
-            place for place in open_places if found[place] is None and next_start[place] >= lowest[place]
+            place for place in open_places if found[place][0] is None and next_start[place] >= lowest[place]
         ]
         width *= 2
     return found
@@ -175,13 +182,13 @@ def _shortest(
 
 def _bisect(
     evaluate: _Evaluator, bos_id: int | None, prompts: list[_Prompt], targets: list[float]
-) -> list[tuple[int, float] | None]:
-    """As the authors: the largest start that bisection finds sufficient, begin-of-text left away."""
+) -> list[_Found]:
+    """The largest start that the authors' bisection finds sufficient, and the value tried last."""
     low = [_body(prompt, bos_id) for prompt in prompts]
     high = [prompt.peak for prompt in prompts]
-    best: list[tuple[int, float] | None] = [None] * len(prompts)
-    while open_places := [place for place in range(len(prompts)) if low[place] < high[place]]:
-        middles = [(low[place] + high[place] + 1) // 2 for place in open_places]
+    found: list[_Found] = [(None, None)] * len(prompts)
+    while open_places := [place for place in range(len(prompts)) if high[place] - low[place] > 1]:
+        middles = [low[place] + (high[place] - low[place]) // 2 for place in open_places]
         values = evaluate(
             [
                 prompts[place].ids[middle : prompts[place].peak + 1]
@@ -189,29 +196,29 @@ def _bisect(
             ]
         )
         for place, middle, value in zip(open_places, middles, values, strict=True):
-            if prompts[place].sign * value >= targets[place]:
-                low[place], best[place] = middle, (middle, value)
+            if prompts[place].sign * value > targets[place]:
+                low[place], found[place] = middle, (middle, value)
             else:
-                high[place] = middle - 1
-    return best
+                high[place], found[place] = middle, (found[place][0], value)
+    return found
 
 
 def _describe(
     prompt: _Prompt,
-    whole: float,
-    hit: tuple[int, float] | None,
+    start: int | None,
+    activation: float,
     bos_id: int | None,
     keep: float,
     preset: Preset,
 ) -> Trim:
-    if hit is None:
-        what = "bisection finds no suffix that keeps" if preset == "paper" else "no suffix keeps"
-        made = Trim(0, whole, False, f"{what} {keep:.0%} of the peak")
-    elif hit[0] <= _body(prompt, bos_id):
-        made = Trim(0, whole, False, f"only the whole text keeps {keep:.0%} of the peak")
-    else:
-        made = Trim(hit[0], hit[1], True, "")
     body = _body(prompt, bos_id)
+    if start is None:
+        what = "bisection finds no suffix that keeps" if preset == "paper" else "no suffix keeps"
+        made = Trim(0, activation, False, f"{what} {keep:.0%} of the peak")
+    elif start <= body:
+        made = Trim(0, activation, False, f"only the whole text keeps {keep:.0%} of the peak")
+    else:
+        made = Trim(start, activation, True, "")
     if preset == "paper" and dropped_by_paper(made, prompt.peak, body):
         note = f"dropped by preset paper: {kept_tokens(made, prompt.peak, body)} tokens after trimming"
         made = Trim(made.start, made.activation, made.trimmed, f"{made.note}; {note}" if made.note else note)

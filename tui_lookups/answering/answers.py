@@ -21,6 +21,7 @@ from tui_lookups.analysis.attribution import (
     effective_rule,
 )
 from tui_lookups.analysis.batch_plan import hash_ids
+from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
 from tui_lookups.corpus.corpus import Corpus
@@ -77,7 +78,8 @@ def build_prompts(
         follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
         special = row[entry.position] in model.vocabulary.special_ids
         peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows, special)
-        prompts.append(Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut))
+        made = Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut, entry.copies)
+        prompts.append(made)
     return prompts
 
 
@@ -287,7 +289,8 @@ def examples(
 ) -> tuple[int, tuple[Example, ...]]:
     """How many heads reach, and prompts as they go to an explainer with the heads active at each (METHOD 5).
 
-    Text and activity are those of the trimmed prompt. Preset "paper" leaves long trimmed prompts out.
+    Text and activity are those of the trimmed prompt; `next_token` is the one that follows. Preset "paper"
+    leaves long trimmed prompts out, and appends the neuron's own token to each, as the authors do.
     """
     kept = counted_prompts(prompts, preset, model.vocabulary.bos_id)
     places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
@@ -300,7 +303,10 @@ def examples(
         heads = len(attributed)
         shown = [i for i in place.ids[: place.position + 1] if i not in model.vocabulary.special_ids]
         text = "".join(token.text for token in model.vocabulary.tokens(shown))
-        follows = None if prompt.peak.next_token is None else prompt.peak.next_token.text
+        token = prompt.peak.next_token
+        if preset == "paper":
+            token = promoted_token(model, neuron, place.sign)
+        follows = None if token is None else token.text
         active = tuple(row.head for row in attributed if row.active)
         made.append(Example(prompt.prompt_id, text, follows, active))
     return heads, tuple(made)

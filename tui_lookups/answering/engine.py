@@ -293,7 +293,11 @@ class Engine:
             basis=self.basis,
             device=self.device,
             dtype=self.settings.dtype,
-            parameters={**parameters, "bos": "never" if self.vocabulary().bos_id is None else "always"},
+            parameters={
+                **parameters,
+                "bos": "never" if self.vocabulary().bos_id is None else "always",
+                **({"keep_copies": self.settings.keep_copies} if corpus else {}),
+            },
         )
 
     # --- cached answers ---

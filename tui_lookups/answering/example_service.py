@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import top_entries
+from tui_lookups.answering.peak_inputs import top_entries, why_silent
+from tui_lookups.answering.prompt_service import PARTS
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
@@ -20,8 +21,6 @@ from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Pro
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.model.lookup_model import LookupModel
-
-_PARTS: tuple[Part, ...] = ("explaining", "scoring")  # in the order of the index's parts
 
 
 class Labelled(NamedTuple):
@@ -68,7 +67,8 @@ class ExampleService:
     def examples(self, neuron: NeuronId, part: Part) -> NeuronExamples:
         """The neuron's top prompts in a part of the corpus, with the heads active on each trimmed text.
 
-        Scans the corpus to its end first.
+        Of the scoring part, only texts that are no copies of explaining ones. Scans the corpus to its end
+        first. Raises LookupsError for a neuron that never fires.
         """
         self._engine.check_neuron(neuron)
         sign, settings = self._sign(), self._engine.settings
@@ -79,7 +79,14 @@ class ExampleService:
         def work(model: LookupModel, poll: Poll, corpus: Corpus) -> NeuronExamples:
             from tui_lookups.answering import answers
 
-            entries = top_entries(self._scan.require(neuron), self._scan.top, sign, _PARTS.index(part))
+            record = self._scan.require(neuron)
+            silent = why_silent(record, sign)
+            if silent:
+                raise LookupsError(silent, "There is nothing to explain; ask about another neuron.")
+            entries = top_entries(record, self._scan.top, sign, PARTS.index(part))
+            if part == "scoring":
+                shown = {entry.text for entry in top_entries(record, self._scan.top, sign, 0)}
+                entries = [entry for entry in entries if entry.text not in shown]
             rule, preset = settings.activity_rule, settings.preset
             prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
             heads, found = answers.examples(model, neuron, prompts, rule=rule, preset=preset, poll=poll)
@@ -115,5 +122,11 @@ class ExampleService:
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
-        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (METHOD 4)."""
-        return tuple(mean.head for mean in self._overview(neuron).heads if mean.worth_explaining)
+        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (METHOD 4).
+
+        Raises LookupsError for a neuron that never fires.
+        """
+        found = self._overview(neuron)
+        if found.note:
+            raise LookupsError(found.note, "There is nothing to explain; ask about another neuron.")
+        return tuple(mean.head for mean in found.heads if mean.worth_explaining)

@@ -280,7 +280,8 @@ class Explaining:
 def _source(provenance: Provenance) -> tuple[object, ...]:
     corpus = None if provenance.corpus is None else provenance.corpus.fingerprint
     basis, dtype = provenance.basis, provenance.dtype
-    return provenance.model.fingerprint, corpus, basis, dtype, provenance.parameters
+    # Before copies were told apart, all of them were kept.
+    return provenance.model.fingerprint, corpus, basis, dtype, {"keep_copies": True, **provenance.parameters}
 
 
 def _has_text(answer: ChatAnswer) -> None:

@@ -13,7 +13,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     AblationMethod,
@@ -22,6 +22,7 @@ from tui_lookups.results import (
     HeadAblation,
     HeadAttributions,
     HeadOverview,
+    Part,
     Prompt,
     Sign,
 )
@@ -118,22 +119,30 @@ class HeadService:
             **question,
         )
 
-    def overview(self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool) -> HeadOverview:
-        """Every head over all of the neuron's prompts; without `wait`, over those found so far."""
+    def overview(
+        self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool, part: Part | None = None
+    ) -> HeadOverview:
+        """Every head over all of the neuron's prompts, or those of a part of the corpus.
+
+        Without `wait`, over those found so far. Of a neuron that never fires it says so.
+        """
         self._check(neuron, None)
-        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=wait)
+        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=wait, part=part)
         settings = self._engine.settings
         # Preset paper leaves prompts out by the length of their trimmed context.
         by_trim = trimmed or settings.preset == "paper"
         prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
         rule, preset = settings.activity_rule, settings.preset
-        question = {"trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign}
+        question: dict[str, str | bool] = {
+            "trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign,
+            **({} if part is None else {"part": part}),
+        }  # fmt: skip
 
         def work(model: LookupModel, poll: Poll) -> HeadOverview:
             from tui_lookups.answering import answers
 
             provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
-            return answers.head_overview(
+            found = answers.head_overview(
                 model,
                 neuron,
                 prompts,
@@ -143,6 +152,7 @@ class HeadService:
                 provenance=provenance,
                 poll=poll,
             )
+            return replace(found, note=listed.note)
 
         if not listed.complete:
             return self._engine.on_model(work)
@@ -168,13 +178,17 @@ class HeadService:
         positions: AblationPositions | None,
         trimmed: bool,
         sign: Sign,
+        part: Part | None = None,
     ) -> HeadAblation:
         """One head ablated on each of the neuron's prompts. See `Explorer.ablate`."""
         self._check(neuron, head)
         settings = self._engine.settings
         rule, preset, seed = settings.activity_rule, settings.preset, settings.seed
         where = positions or ("all" if preset == "paper" else "peak")
-        prompts = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=True, part=part)
+        if listed.note:
+            raise LookupsError(listed.note, "There is nothing to ablate; ask about another neuron.")
+        prompts = listed.prompts
         sample = MEAN_SAMPLE if method == "mean" else 0
         question = {
             "method": method,
@@ -185,6 +199,7 @@ class HeadService:
             "sign": sign,
             "seed": seed,
             "sample": sample,
+            **({} if part is None else {"part": part}),
         }
 
         def work(model: LookupModel, poll: Poll) -> HeadAblation:

@@ -20,28 +20,57 @@ from tui_lookups.storage.index import NeuronRecord
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One of a neuron's top prompts, as the index has it. `sign` is -1 where it was ranked by -a."""
+    """One of a neuron's top prompts, as the index has it. `sign` is -1 where it was ranked by -a.
+
+    `text` is the first prompt of the corpus with the same text, `copies` how many have it (see `Prompt`).
+    """
 
     prompt_id: int
     position: int
     sign: int
+    text: int | None = None
+    copies: int | None = None
 
 
 def top_entries(record: NeuronRecord, top: int, sign: Sign, part: int | None = None) -> list[Entry]:
-    """A neuron's top prompts for "+", "-" or "both" (one entry a prompt, ranked by sign * a; ties by id).
+    """A neuron's top prompts for "+", "-" or "both" (one entry a text, ranked by sign * a; ties by id).
 
-    `part` 0 (explaining) or 1 (scoring) takes only prompts of that part of the corpus (METHOD 5).
+    `part` 0 (explaining) or 1 (scoring) takes only prompts of that part of the corpus (METHOD 5). Where
+    copies are kept, every prompt is a text.
     """
-    signs = (1, -1) if sign == "both" else (1,) if sign == "+" else (-1,)
     best: dict[int, tuple[float, Entry]] = {}
-    for each in signs:
+    for each in _signs(sign):
         found = record.top(top, part, sign=each)
-        for value, prompt_id, position in zip(found.values, found.prompt_ids, found.positions, strict=True):
+        columns = (found.values, found.prompt_ids, found.positions, found.texts, found.copies)
+        for value, prompt_id, position, text, copies in zip(*columns, strict=True):
+            entry = Entry(prompt_id, position, each, text, copies or None)
             merit = each * value
-            if prompt_id not in best or merit > best[prompt_id][0]:
-                best[prompt_id] = (merit, Entry(prompt_id, position, each))
+            if text not in best or merit > best[text][0]:
+                best[text] = (merit, entry)
     ordered = sorted(best.values(), key=lambda pair: (-pair[0], pair[1].prompt_id))
     return [entry for _, entry in ordered[:top]]
+
+
+FIRES_ABOVE = 1e-6
+"""A neuron fires where sign * a is above this: at or below it stand activations of zero, what GELU and SiLU
+leave of a negative input, and rounding."""
+
+
+def why_silent(record: NeuronRecord, sign: Sign) -> str:
+    """A sentence where the neuron fires on no prompt seen so far; "" where it fires, or none was seen."""
+    stats = record.stats()
+    extremes = {1: stats.maximum, -1: stats.minimum}
+    if not record.prompts or any(each * extremes[each] > FIRES_ABOVE for each in _signs(sign)):
+        return ""
+    how = {"+": "", "-": " negatively", "both": " in either direction"}[sign]
+    return (
+        f"{record.neuron} never fires{how} on these {record.prompts:,} prompts: its activation is between "
+        f"{stats.minimum:.3g} and {stats.maximum:.3g}."
+    )
+
+
+def _signs(sign: Sign) -> tuple[int, ...]:
+    return (1, -1) if sign == "both" else (1,) if sign == "+" else (-1,)
 
 
 def sampled_ids(record: NeuronRecord, kind: PromptKind, top: int, seed: int) -> list[int]:

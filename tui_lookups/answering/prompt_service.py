@@ -19,12 +19,19 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import Entry, sampled_ids, top_entries, with_special_peaks
+from tui_lookups.answering.peak_inputs import (
+    Entry,
+    sampled_ids,
+    top_entries,
+    why_silent,
+    with_special_peaks,
+)
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     NeuronPrompts,
+    Part,
     PeakFigures,
     Prompt,
     PromptKind,
@@ -32,10 +39,13 @@ from tui_lookups.results import (
     Sign,
     Token,
 )
-from tui_lookups.storage.index import NeuronRecord
+from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
+
+PARTS: tuple[Part, ...] = ("explaining", "scoring")
+"""In the order of the index's parts."""
 
 _MOST_REMEMBERED = 4000
 _AT_ONCE = 4
@@ -59,26 +69,29 @@ class PromptService:
         top: int,
         sign: Sign,
         wait: bool,
+        part: Part | None = None,
         so_far: Callable[[NeuronPrompts], None] | None = None,
     ) -> NeuronPrompts:
-        """The top prompts; with `wait` the corpus is scanned to its end first.
+        """The top prompts, or those of a part of the corpus; with `wait` it is scanned to its end first.
 
-        `so_far` is told the beginning of the list, as far as it is worked out.
+        A neuron that never fires has none: the note says so. `so_far` is told the beginning of the list, as
+        far as it is worked out.
         """
         self._check(neuron, top)
         check_firing_sign(sign, gated=self._engine.model_info().gated)
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._show(self._build(neuron, top, sign, trim=False, so_far=so_far))
+            return self._show(self._build(neuron, top, sign, part, trim=False, so_far=so_far))
         self._scan.wait()
         found = self._engine.remembered_from(
             "prompts",
             NeuronPrompts,
-            lambda: self._build(neuron, top, sign, trim=True, so_far=so_far),
+            lambda: self._build(neuron, top, sign, part, trim=True, so_far=so_far),
             corpus=True,
             neuron=str(neuron),
             top=top,
             sign=sign,
+            part=part,
             preset=self._engine.settings.preset,
             index=self._scan.key(),
         )
@@ -95,7 +108,8 @@ class PromptService:
                 shown = self._shown.get((neuron, prompt_id))
             if shown is not None:
                 return shown
-        prompts = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True).prompts
+        listed = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True)
+        prompts = listed.prompts
         if prompt_id is not None:
             kinds: tuple[PromptKind, ...] = ("random", "deciles")
             sampled = (self.sampled(neuron, kind, top=self._scan.top).prompts for kind in kinds)
@@ -105,6 +119,8 @@ class PromptService:
             raise LookupsError(
                 f"Prompt #{prompt_id} is not among the prompts of {neuron}.", "Open one of its prompts."
             )
+        if listed.note:
+            raise LookupsError(listed.note, "Ask about another neuron, or scan other texts.")
         wanted = 1 if rank is None else rank
         if not 1 <= wanted <= len(prompts):
             raise LookupsError(
@@ -115,7 +131,7 @@ class PromptService:
     def with_trims(self, neuron: NeuronId, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
         """The same prompts, each with its trimmed context: a running scan's list comes without."""
         missing = [
-            Entry(prompt.prompt_id, prompt.peak.position, prompt.sign)
+            Entry(prompt.prompt_id, prompt.peak.position, prompt.sign, copies=prompt.copies)
             for prompt in prompts
             if prompt.trimmed is None
         ]
@@ -203,6 +219,7 @@ class PromptService:
         neuron: NeuronId,
         top: int,
         sign: Sign,
+        part: Part | None,
         *,
         trim: bool,
         so_far: Callable[[NeuronPrompts], None] | None,
@@ -214,10 +231,13 @@ class PromptService:
             """The list up to the first prompt that is not known yet."""
             known = takewhile(lambda entry: (entry.prompt_id, entry.sign) in found, entries)
             ranked = [
-                replace(found[entry.prompt_id, entry.sign], rank=rank) for rank, entry in enumerate(known, 1)
+                replace(found[entry.prompt_id, entry.sign], rank=rank, copies=entry.copies)
+                for rank, entry in enumerate(known, 1)
             ]
             return engine.on_model(
-                lambda model, poll: self._list(model, record, ranked, top=top, sign=sign, kind="top")
+                lambda model, poll: self._list(
+                    model, record, ranked, top=top, sign=sign, kind="top", part=part, note=silent
+                )
             )
 
         def tell(found: dict[tuple[int, int], Prompt]) -> None:
@@ -226,7 +246,9 @@ class PromptService:
 
         with engine.thread.holding_background():
             record = engine.on_model(lambda model, poll: self._scan.require(neuron))
-            entries = top_entries(record, top, sign)
+            silent = why_silent(record, sign)
+            number = None if part is None else PARTS.index(part)
+            entries = [] if silent else top_entries(record, top, sign, number)
             return listed(self._prompts_of(neuron, entries, trim=trim, tell=tell))
 
     def _prompts_of(
@@ -279,6 +301,8 @@ class PromptService:
         top: int,
         sign: Sign,
         kind: PromptKind,
+        part: Part | None = None,
+        note: str = "",
     ) -> NeuronPrompts:
         from tui_lookups.analysis.congruence import neuron_tokens
 
@@ -292,9 +316,11 @@ class PromptService:
             scanned_prompts=record.prompts,
             total_prompts=self._engine.corpus().info.prompts,
             provenance=self._engine.provenance(
-                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind
+                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind,
+                **({} if part is None else {"part": part}),
             ),
-        )
+            note=note,
+        )  # fmt: skip
 
     def _check(self, neuron: NeuronId, top: int) -> None:
         self._engine.check_neuron(neuron)

@@ -27,6 +27,7 @@ from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
 if TYPE_CHECKING:
     from tui_lookups.analysis.batch_size import Room
+    from tui_lookups.analysis.copies import Copies
     from tui_lookups.analysis.scan_ledger import ScanLedger
     from tui_lookups.analysis.scan_subject import ScannedModel, ScanOptions
     from tui_lookups.model.lookup_model import LookupModel
@@ -55,15 +56,18 @@ class ScanSession:
         self._key: str | None = None
         self._watching = False
         self._workers = WorkerPool(engine)
+        self._copies: Copies | None = None
+        self._copies_lock = threading.Lock()
         engine.on_background_error = self.failed
 
     def key(self) -> str:
-        """Name of the index: model, corpus, dtype, basis, layers, prompts kept and seed, hashed."""
+        """Name of the index: model, corpus, dtype, basis, layers, prompts and copies kept, seed, hashed."""
         if self._key is None:
             settings = self.engine.settings
             whole = self.engine.key(
-                "index", corpus=True, layers=list(self.engine.layers()), top=self.top, seed=settings.seed
-            )
+                "index", corpus=True, layers=list(self.engine.layers()), top=self.top, seed=settings.seed,
+                keep_copies=settings.keep_copies,
+            )  # fmt: skip
             self._key = whole.rpartition(":")[2]
         return self._key
 
@@ -121,8 +125,18 @@ class ScanSession:
         if self.engine.settings.engine == "ray":
             self._start_workers()
             return
-        self.engine.corpus(arrays=True)
+        self._find_copies()
         self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
+
+    def _find_copies(self) -> None:
+        """Before the model thread is needed: other questions need not wait for it."""
+        corpus = self.engine.corpus(arrays=True)
+        with self._copies_lock:
+            if self._copies is None and not self.engine.settings.keep_copies:
+                from tui_lookups.analysis.copies import find_copies
+
+                self.engine.say("looking for repeated texts")
+                self._copies = find_copies(corpus, self.engine.poll)
 
     def _start_workers(self) -> None:
         """As `start`, by workers of Ray: the model is not loaded here."""
@@ -130,7 +144,8 @@ class ScanSession:
             if self._scan is not None or self._ended.is_set():
                 return
             workers, report = self._workers.open()
-            corpus = self.engine.corpus(arrays=True)
+            self._find_copies()
+            corpus = self.engine.corpus()
 
             def begin() -> None:
                 from tui_lookups.analysis.scan_ray import RayScan
@@ -182,6 +197,7 @@ class ScanSession:
             "checkpoint_seconds": settings.checkpoint_seconds,
             "seed": settings.seed,
             "earlier": EarlierIndexes(self.engine.cache.folder("indexes"), self.engine.corpus()),
+            "copies": self._copies,
         }
 
     def _run(self, scan: ScanLedger) -> None:

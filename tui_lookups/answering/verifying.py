@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 
 Hear = Callable[[ScanProgress], None] | None
 
-_ASSUMED = {"sign": "auto", "seed": 0, "trimmed": False}
-"""Parameters that exports of earlier versions do not name, at their defaults."""
+_ASSUMED = {"sign": "auto", "seed": 0, "trimmed": False, "keep_copies": True}
+"""Parameters that exports of earlier versions do not name, as these versions had them by default."""
 
 _MANY_PROMPTS = 1000
 """Prompts a neuron that are kept though the corpus has fewer; beyond it an export's `top` is no reason to
@@ -132,7 +132,8 @@ def settings_for(
     named = {**_ASSUMED, **provenance.parameters}
     missing = [name for name in _ASSUMED if name not in provenance.parameters]
     if missing:
-        notes.append(f"The export does not name {', '.join(missing)}; the defaults were taken.")
+        named_here = ", ".join(missing)
+        notes.append(f"The export does not name {named_here}; what its version did by default was taken.")
     wanted: dict[str, Any] = {
         "model": model or model_of(document),
         "corpus": corpus or corpus_of(document),
@@ -347,6 +348,8 @@ class _Again:
                 found = replace(found, trimmed=None)
             if exported.prompt.peak.special is None:
                 found = replace(found, peak=replace(found.peak, special=None))
+            if exported.prompt.copies is None:
+                found = replace(found, copies=None)
             return replace(made, prompt=found)
 
         self._compare(exported, make, at, ("prompt", f"#{exported.prompt.prompt_id}"))

@@ -229,6 +229,7 @@ def common_flags() -> list[click.Option]:
         _flag("--raw-weights/--folded-weights", help="Congruence in the raw weights."),
         _flag("--sign", type=_choice(SignSetting), help="Which sign of activation counts as firing."),
         _flag("--window", type=int, metavar="N", help="Maximum prompt length in tokens."),
+        _flag("--keep-copies/--distinct-texts", help="List every copy of a repeated text."),
         _flag("--cache-dir", metavar="FOLDER", help="Folder of the cache."),
         _flag("--threads", type=int, metavar="N", help="CPU threads of the model."),
         _flag("--engine", type=_choice(ScanEngine), help="What runs the scan: this process or Ray workers."),

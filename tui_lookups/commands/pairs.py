@@ -8,7 +8,7 @@ import click
 
 from tui_lookups.commands.invocation import Invocation, command, with_ablation_flags
 from tui_lookups.ids import NeuronId
-from tui_lookups.results import AblationMethod, AblationPositions, PairComparison
+from tui_lookups.results import AblationMethod, AblationPositions, PairComparison, Part
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -31,18 +31,24 @@ def ablate_pairs(
     """Every head worth explaining of each NEURON, ablated.
 
     Mean drops in the probability of the neuron's token where the head is active, against those where it is
-    not, with the Kolmogorov-Smirnov distance between the two sets."""
+    not, with the Kolmogorov-Smirnov distance between the two sets. Preset paper chooses heads on the prompts
+    of one part of the corpus and ablates them on those of the other."""
     names = [NeuronId.parse(neuron) for neuron in neurons]
 
     def ask(explorer: Explorer, narrator: Narrator) -> PairComparison:
         from tui_lookups.analysis.pairs import compare_pairs
         from tui_lookups.commands import tables_pairs  # noqa: F401 - registers its renderer
 
+        paper = explorer.settings.preset == "paper"
+        chosen_on: Part | None = "explaining" if paper else None
+        ablated_on: Part | None = "scoring" if paper else None
         return compare_pairs(
             [
-                explorer.ablate(name, mean.head, method=method, positions=positions, trimmed=trimmed)
+                explorer.ablate(
+                    name, mean.head, method=method, positions=positions, trimmed=trimmed, part=ablated_on
+                )
                 for name in dict.fromkeys(names)
-                for mean in explorer.heads_overview(name, trimmed=trimmed).heads
+                for mean in explorer.heads_overview(name, trimmed=trimmed, part=chosen_on).heads
                 if mean.worth_explaining
             ]
         )

@@ -206,7 +206,7 @@ _SPECIAL = "(special token)"
 """Beside a peak, or a token, that is one."""
 
 
-def _prompt_row(prompt: Prompt) -> list[Text]:
+def _prompt_row(prompt: Prompt, *, with_copies: bool) -> list[Text]:
     peak = prompt.peak
     following = Text("") if peak.next_token is None else token_text(peak.next_token)
     start = prompt.trimmed.start if prompt.trimmed else 0
@@ -214,7 +214,8 @@ def _prompt_row(prompt: Prompt) -> list[Text]:
     if peak.special:
         context.append(f" {_SPECIAL}", style="dim")
     cells = cells_of(str(prompt.rank), str(prompt.prompt_id), f"{peak.activation:.3f}")
-    return [*cells, following, context]
+    copies = cells_of(f"x{prompt.copies}" if (prompt.copies or 1) > 1 else "") if with_copies else []
+    return [*cells, *copies, following, context]
 
 
 _LISTS: dict[PromptKind, tuple[str, str]] = {
@@ -238,10 +239,12 @@ def _(result: NeuronPrompts) -> RenderableType:
         f"top token {visible_token(result.top_token.text)} {result.top_congruence:.3f}",
         source_of(result.provenance),
     )
-    table = table_of("rank", "prompt", "peak", "next token", "text", numbers=("rank", "prompt", "peak"))
+    repeated = any((prompt.copies or 1) > 1 for prompt in result.prompts)
+    columns = ("rank", "prompt", "peak", *(["copies"] if repeated else []), "next token", "text")
+    table = table_of(*columns, numbers=("rank", "prompt", "peak", "copies"))
     for prompt in result.prompts:
-        table.add_row(*_prompt_row(prompt))
-    body = table if result.prompts else Text("No prompt yet.")
+        table.add_row(*_prompt_row(prompt, with_copies=repeated))
+    body = table if result.prompts else Text(result.note or "No prompt yet.")
     return Group(title, Text(f"{scanned}; {statistics}", overflow="fold"), body)
 
 
@@ -327,7 +330,7 @@ def _(result: HeadOverview) -> RenderableType:
         note += "these trimmed prompts, which explanations go by."
     return Group(
         title,
-        table if heads else Text("No head reaches this neuron."),
+        table if heads else Text(result.note or "No head reaches this neuron."),
         *_left_out(len(heads), len(result.heads), "heads"),
         *([Text(note)] if heads else []),
     )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NeuronPrompts,
         NeuronScore,
         NeuronTokens,
+        Part,
         PeakFigures,
         PromptKind,
         PromptPredictions,
@@ -272,14 +273,20 @@ class Walk(Opened):
         return self._heads.on_prompt(neuron, prompt, prompt_id, sources=sources, trimmed=cut, sign=sign)
 
     def heads_overview(
-        self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
+        self,
+        neuron: NeuronId,
+        *,
+        trimmed: bool | None = None,
+        wait: bool = True,
+        part: Part | None = None,
     ) -> HeadOverview:
         """Every head over all of the neuron's prompts: mean attribution and how often it is active.
 
-        Without `wait` over the prompts the running scan has so far.
+        Without `wait` over the prompts the running scan has so far; with `part` over the top prompts of that
+        part of the corpus. For a neuron that never fires there are none, and the note says so.
         """
         cut = self.settings.trimmed if trimmed is None else trimmed
-        return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None), wait=wait)
+        return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None), wait=wait, part=part)
 
     # --- ablation (METHOD 6) ---
 
@@ -291,6 +298,7 @@ class Walk(Opened):
         method: AblationMethod = "zero",
         positions: AblationPositions | None = None,
         trimmed: bool | None = None,
+        part: Part | None = None,
     ) -> HeadAblation:
         """What the neuron and its token do without a head, on each of the neuron's prompts.
 
@@ -298,14 +306,17 @@ class Walk(Opened):
             method: "zero", the head's "mean" over a corpus sample, or "resample" from another prompt.
             positions: at the "peak" (default), or at "all" positions (default of preset paper).
             trimmed: run the trimmed context instead of the full window; the setting `trimmed` by default.
+            part: only the top prompts of this part of the corpus.
         Raises:
-            LookupsError: the head does not reach the neuron.
+            LookupsError: the head does not reach the neuron, or the neuron never fires.
             UnsupportedModelError: the raw basis, in which no attribution says where a head is active.
         """
         checks.check_ablation(method, positions)
         cut = self.settings.trimmed if trimmed is None else trimmed
         sign = self._sign(None)
-        return self._heads.ablate(neuron, head, method=method, positions=positions, trimmed=cut, sign=sign)
+        return self._heads.ablate(
+            neuron, head, method=method, positions=positions, trimmed=cut, sign=sign, part=part
+        )
 
 
 def _numbers(layers: tuple[int, ...]) -> str:

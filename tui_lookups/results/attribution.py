@@ -94,7 +94,7 @@ class HeadMean:
 
 @dataclass(frozen=True, slots=True)
 class HeadOverview:
-    """Every head that reaches the neuron, averaged over its top prompts."""
+    """Every head that reaches the neuron, averaged over its top prompts; `note` says why there are none."""
 
     neuron: NeuronId
     prompts: int
@@ -102,3 +102,4 @@ class HeadOverview:
     activity_rule: ActivityRule
     heads: tuple[HeadMean, ...]
     provenance: Provenance
+    note: str = ""

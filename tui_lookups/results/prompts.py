@@ -62,7 +62,9 @@ class Trim:
 class Prompt:
     """A corpus window with the neuron's activation at every token. `rank` counts from 1.
 
-    `sign` is -1 where the neuron was ranked by its most negative activation (gated MLPs).
+    `sign` is -1 where the neuron was ranked by its most negative activation (gated MLPs). `copies` is how
+    many prompts of the corpus have this text, wholly or but for a line, itself included; None where copies
+    are kept, or were not looked for.
     """
 
     rank: int
@@ -72,11 +74,12 @@ class Prompt:
     activations: tuple[float, ...]
     peak: Peak
     trimmed: Trim | None
+    copies: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NeuronPrompts:
-    """A neuron's highest-activating prompts, as far as the scan has come."""
+    """A neuron's highest-activating prompts, as far as the scan has come; `note` says why there are none."""
 
     neuron: NeuronId
     top_token: Token
@@ -86,6 +89,7 @@ class NeuronPrompts:
     scanned_prompts: int
     total_prompts: int
     provenance: Provenance
+    note: str
 
     @property
     def complete(self) -> bool:

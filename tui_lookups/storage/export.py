@@ -116,7 +116,7 @@ def read_export(path: Path) -> ExportDocument:
             f"{path} has schema version {version}; this program knows {EXPORT_VERSION}.",
             "Open it with a newer lookups-tui.",
         )
-    older = type(version) is int and version == 1
+    older = type(version) is int and 1 <= version < EXPORT_VERSION
     if older:
         _bring_up(plain)
     problem = _first_problem(plain)
@@ -131,13 +131,23 @@ def read_export(path: Path) -> ExportDocument:
 
 
 def _bring_up(plain: dict[str, Any]) -> None:
-    """Give a document of version 1 what it did not say: it knew top prompts only, and a head's texts by its
-    attributions or, over all prompts, by the setting. What has another shape is left to the schema.
+    """Give a document of an earlier version what it did not say; what has another shape is left as it is.
+
+    Version 2 did not look for copies. Version 1 knew top prompts only, and a head's texts by its attributions
+    or, over all prompts, by the setting.
     """
     prompts, heads = _objects(plain.get("prompts")), _objects(plain.get("heads"))
-    if any("kind" in each or "context" in each for each in (*prompts, *heads)):
-        return  # no version 1, whatever it says: the schema refuses it
+    bodies = _objects([each.get("prompt") for each in prompts])
+    first = plain["schema_version"] == 1
+    if any("copies" in body for body in bodies) or (
+        first and any("kind" in each or "context" in each for each in (*prompts, *heads))
+    ):
+        return  # of a later version, whatever it says: the schema refuses it
     plain["schema_version"] = EXPORT_VERSION
+    for body in bodies:
+        body["copies"] = None
+    if not first:
+        return
     for prompt in prompts:
         prompt["kind"] = "top"
     trimmed = _at(plain, "provenance", "parameters", "trimmed") is True

@@ -66,9 +66,18 @@ def token_style(prompt: Prompt, position: int, look: Look) -> Style:
 
 
 def one_line(prompt: Prompt, texts: Sequence[str], width: int, look: Look) -> list[Segment]:
-    """Rank, phi and the text around the peak, the peaks of all prompts in one column."""
+    """Rank, phi and the text around the peak, the peaks of all prompts in one column; copies at the end."""
     line = snippet(texts, prompt.peak.position, max(1, width - GUTTER), DIVIDER)
-    return [*gutter(prompt, look, open_=False), *paint(prompt, line, look)]
+    segments = [*gutter(prompt, look, open_=False), *paint(prompt, line, look)]
+    if not (times := copies_tag(prompt)):
+        return segments
+    room = max(0, width - cell_len(times) - 1)
+    return [*Segment.adjust_line_length(segments, room), Segment(f" {times}", look.palette.strong)]
+
+
+def copies_tag(prompt: Prompt) -> str:
+    """ "x40" for a text that 40 prompts of the corpus have; "" for one that is there once."""
+    return f"x{prompt.copies}" if prompt.copies is not None and prompt.copies > 1 else ""
 
 
 def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
@@ -104,10 +113,12 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     where = f"{peak.position} {visible_token(peak.token.text)}{' (special token)' if peak.special else ''}"
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
     after, number = f"next {following}", f"#{prompt.prompt_id}"
-    yield [*shaded, f"peak at {where}", after, *trim, f"corpus prompt {prompt.prompt_id}"]
-    yield [*shaded, f"peak at {where}", after, *trim, number]
-    yield [*shaded, f"peak at {where}", *trim, number]
-    yield [*shaded, number, *trim]
+    copies = [copies_tag(prompt)] if copies_tag(prompt) else []
+    in_corpus = [f"{copies[0]} in the corpus"] if copies else []
+    yield [*shaded, f"peak at {where}", after, *trim, f"corpus prompt {prompt.prompt_id}", *in_corpus]
+    yield [*shaded, f"peak at {where}", after, *trim, number, *copies]
+    yield [*shaded, f"peak at {where}", *trim, number, *copies]
+    yield [*shaded, number, *copies, *trim]
 
 
 def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:
@@ -117,6 +128,8 @@ def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:
     said = f"prompt {prompt.rank}, activation {peak.activation:.2f} at {quoted(peak.token.text)}"
     said += ", a special token" if peak.special else ""
     said += f", position {peak.position}, then {following}"
+    if copies_tag(prompt):
+        said += f", {prompt.copies} times in the corpus"
     if prompt.prompt_id in marked:
         said += ", marked"
     return f"{said}, {title}" if title else said

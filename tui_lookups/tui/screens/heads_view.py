@@ -59,13 +59,15 @@ class HeadsView:
                 )
                 for s in walk.heads.heads
             }
-        if source is not None:
+        silent = walk.overview.note if walk.over_all and walk.overview is not None else ""
+        if source is not None and not silent:
             model = source.provenance.model
             star = "worth explaining" if walk.over_all else self._active()
             grid.show_heads(model.n_layers, model.n_heads, cells, star)
         else:
             grid.show_heads(0, 0, {})
         otherwise = f"{self._screen.key('prompts.open')} on a prompt\nshows the heads behind its peak."
+        otherwise = silent or otherwise
         grid.say_empty(self._nothing("overview" if walk.over_all else "heads", otherwise))
         self._screen.query_one("#heads-pane", Pane).say(self.title())
         parts: tuple[str, ...] = ()

@@ -267,6 +267,8 @@ class WalkView:
         else:
             words = f"{_KINDS[walk.kind]} {walk.neuron}"
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."
+            if found is not None and found.note:
+                otherwise = found.note
         if found is not None and not found.complete:
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
         self._screen.query_one("#prompts-pane", Pane).say(words)
