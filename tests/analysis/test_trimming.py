@@ -146,7 +146,7 @@ def authors_search(model, neuron: NeuronId, ids: list[int], peak: int, sign: int
 def test_preset_paper_bisects_without_begin_of_text(tiny_model) -> None:
     model = tiny_model("gpt2", "float64")
     trimmed = 0
-    for neuron, ids, peak, sign in cases(model, 12):
+    for neuron, ids, peak, sign in cases(model, 20):
         found = trim(model, neuron, ids, peak, sign, preset="paper")
         start, value = authors_search(model, neuron, ids, peak, sign)
         if sign * activation_at_end(model, neuron, ids[: peak + 1]) <= 0:

@@ -32,6 +32,7 @@ from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     Control,
+    DeviationOf,
     Example,
     Explained,
     ExplainedHead,
@@ -59,12 +60,14 @@ class HeadScores:
         explaining: Explaining,
         *,
         seed: int,
+        deviation_of: DeviationOf = "sample",
     ) -> None:
         self._desk = desk
         self._store = store
         self._examples = examples
         self._explaining = explaining
         self._seed = seed
+        self._deviation_of: DeviationOf = deviation_of
 
     # --- one head ---
 
@@ -307,13 +310,14 @@ class HeadScores:
     ) -> ScoreReport:
         single = [LeftOut(each.neuron, each.head, _one_class(each)) for each in scores if each.single_class]
         kept = tuple(each for each in scores if not each.single_class)
+        of = self._deviation_of
         controls = (each.control.score.head_explanation_score for each in kept if each.control is not None)
         return ScoreReport(
             scores=kept,
             left_out=(*left_out, *single),
-            head_explanation_score=summary(each.score.head_explanation_score for each in kept),
-            f1=summary(each.score.f1 for each in kept),
-            control=summary(controls),
+            head_explanation_score=summary((each.score.head_explanation_score for each in kept), of=of),
+            f1=summary((each.score.f1 for each in kept), of=of),
+            control=summary(controls, of=of),
             usage=usage,
             provenance=self._examples.provenance(),
         )

@@ -35,4 +35,12 @@ class Services:
         examples = ExampleService(engine, self.scan, sign=sign, overview=overview)
         desk, store = RequestDesk(engine.settings, engine.cache), ExplainedStore(engine.cache)
         self.explaining = Explaining(desk, store, examples)
-        self.head_scores = HeadScores(desk, store, examples, self.explaining, seed=engine.settings.seed)
+        settings = engine.settings
+        self.head_scores = HeadScores(
+            desk,
+            store,
+            examples,
+            self.explaining,
+            seed=settings.seed,
+            deviation_of="population" if settings.preset == "paper" else "sample",
+        )

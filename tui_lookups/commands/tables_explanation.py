@@ -155,7 +155,8 @@ def _(result: NeuronExplanations) -> RenderableType:
 def _summary(summary: Summary) -> str:
     if summary.mean is None:
         return "none"
-    spread = "" if summary.standard_deviation is None else f" sd {summary.standard_deviation:.3f}"
+    named = " population sd" if summary.deviation_of == "population" else " sd"
+    spread = "" if summary.standard_deviation is None else f"{named} {summary.standard_deviation:.3f}"
     return f"mean {summary.mean:.3f}{spread} over {summary.count}"
 
 

@@ -14,7 +14,7 @@ import random
 import statistics
 from collections.abc import Iterable, Sequence
 
-from tui_lookups.results import ExampleAnswer, Figures, Shuffled, Summary
+from tui_lookups.results import DeviationOf, ExampleAnswer, Figures, Shuffled, Summary
 
 SHUFFLES = 200
 
@@ -96,8 +96,14 @@ def _balanced(labels: Sequence[bool], yes: Sequence[bool]) -> float:
     return (tp / positives + tn / (len(labels) - positives)) / 2
 
 
-def summary(values: Iterable[float | None]) -> Summary:
-    """Mean and sample standard deviation of the values that are not None."""
+def summary(values: Iterable[float | None], *, of: DeviationOf = "sample") -> Summary:
+    """Mean and standard deviation of the values that are not None.
+
+    Args:
+        of: the sample's deviation (over n - 1), or the population's (over n), which the authors print.
+    """
     known = [value for value in values if value is not None]
-    mean = statistics.fmean(known) if known else None
-    return Summary(len(known), mean, statistics.stdev(known) if len(known) > 1 else None)
+    if not known:
+        return Summary(0, None, None, of)
+    deviate = statistics.pstdev if of == "population" else statistics.stdev
+    return Summary(len(known), statistics.fmean(known), deviate(known) if len(known) > 1 else None, of)

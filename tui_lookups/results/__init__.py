@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from tui_lookups.results.congruence import TokenNeurons as TokenNeurons
     from tui_lookups.results.explanation import Author as Author
     from tui_lookups.results.explanation import Control as Control
+    from tui_lookups.results.explanation import DeviationOf as DeviationOf
     from tui_lookups.results.explanation import Example as Example
     from tui_lookups.results.explanation import ExampleAnswer as ExampleAnswer
     from tui_lookups.results.explanation import Explained as Explained
@@ -133,8 +134,8 @@ _NAMES = {
     "checkup": "Checkup Finding SelfCheck",
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
-        "Author Control Example ExampleAnswer Explained ExplainedList Explanation ExplanationScore "
-        "Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads Part Plan "
+        "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
+        "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads Part Plan "
         "RequestProgress ScoreReport Shuffled Summary Usage"
     ),
     "inventory": "FileEntry",

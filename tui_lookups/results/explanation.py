@@ -253,13 +253,20 @@ class ExplainedHead:
     explained: Explained | None
 
 
+DeviationOf = Literal["sample", "population"]
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Mean and sample standard deviation of `count` values; None where there are too few for one."""
+    """Mean and standard deviation of `count` values; None where there are too few for one.
+
+    `deviation_of` names the deviation: the sample's, or the population's (preset paper).
+    """
 
     count: int
     mean: float | None
     standard_deviation: float | None
+    deviation_of: DeviationOf = "sample"
 
 
 @dataclass(frozen=True, slots=True)

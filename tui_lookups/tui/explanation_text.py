@@ -203,7 +203,8 @@ def run_paragraphs(run: HeadRun, key: KeyOf) -> tuple[Paragraph, ...]:
 def summary_text(summary: Summary) -> str:
     """A mean with its standard deviation and number."""
     spread = "" if summary.standard_deviation is None else f" ± {summary.standard_deviation:.2f}"
-    return f"{figure(summary.mean)}{spread} over {summary.count}"
+    named = " (population)" if spread and summary.deviation_of == "population" else ""
+    return f"{figure(summary.mean)}{spread}{named} over {summary.count}"
 
 
 # --- before sending ---
