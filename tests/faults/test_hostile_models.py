@@ -306,8 +306,11 @@ def begin_as_object(tokenizer: dict[str, Any], config: dict[str, Any]) -> None:
 
 
 def hostile_tokens(tokenizer: dict[str, Any], config: dict[str, Any]) -> None:
-    top = max(tokenizer["model"]["vocab"].values())
     hostile = ["[/INST]", "[bold]", "\x1b[31m", "\x1b]0;title\x07", "a\nb", "\u202e", " ", "\x9b31m"]
+    vocabulary = tokenizer["model"]["vocab"]
+    for entry in sorted(vocabulary, key=vocabulary.__getitem__)[-len(hostile) :]:
+        del vocabulary[entry]  # in whose rows the hostile ones are
+    top = max(vocabulary.values())
     for number, text in enumerate(hostile, top + 1):
         add_token(tokenizer, text, number, special=number % 2 == 0)
 
