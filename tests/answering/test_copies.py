@@ -124,7 +124,9 @@ def test_a_neuron_that_never_fires_says_so(explorer: Make) -> None:
 def test_preset_paper_appends_the_neurons_token(explorer: Make) -> None:
     """The demo's neuron promotes " of"; what follows its prompts is something else."""
     token = explorer().prompts(NEURON).top_token.text
-    assert {each.next_token for each in explorer().explaining._examples.examples(NEURON, "scoring").examples} - {token}
+    assert {
+        each.next_token for each in explorer().explaining._examples.examples(NEURON, "scoring").examples
+    } - {token}
     theirs = explorer(preset="paper").explaining._examples.examples(NEURON, "scoring").examples
     assert {each.next_token for each in theirs} == {token}
 

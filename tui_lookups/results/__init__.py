@@ -135,8 +135,8 @@ _NAMES = {
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
-        "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads Part Plan "
-        "RequestProgress ScoreReport Shuffled Summary Usage"
+        "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
+        "Part Plan RequestProgress ScoreReport Shuffled Summary Usage"
     ),
     "inventory": "FileEntry",
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
