@@ -80,7 +80,8 @@ def test_two_keys_for_one_thing(copied) -> None:
     [
         ({"hidden_size": "sixteen"}, "not one of the family llama"),
         ({"num_attention_heads": 5}, "not one of the family llama"),
-        ({"model_type": "zzz"}, "'zzz', which transformers does not know"),
+        ({"model_type": "zzz"}, "'zzz', of which transformers knows no language model"),
+        ({"model_type": "vit"}, "'vit', of which transformers knows no language model"),
         ({"model_type": "zzz", "auto_map": {"AutoConfig": "own.Config"}}, "code of its own"),
     ],
 )

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tui_lookups.errors import ModelLoadError, UnsupportedModelError
+from tui_lookups.errors import ModelLoadError, UnsupportedModelError, is_out_of_memory
 from tui_lookups.model.architecture import SUPPORTED
 from tui_lookups.model.fates import NOT_APPLIED, QUANTISED, Judged, applied, harmless, refused
 
@@ -129,27 +129,31 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
 def make_configuration(folder: Path, config: dict[str, Any], name: str, trust_remote_code: bool) -> Any:
     """The configuration object that transformers makes of a folder's config.json.
 
-    Raises UnsupportedModelError where transformers does not know the family, ModelLoadError where it does not
-    accept the values, or where the family is code that comes with the model and is not trusted.
+    Raises UnsupportedModelError where the family has no causal language model; ModelLoadError where it does
+    not accept the values, or is code that comes with the model and is not trusted.
     """
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     family = str(config.get("model_type"))
-    own_code = isinstance(config.get("auto_map"), dict) and "AutoConfig" in config["auto_map"]
-    if family not in CONFIG_MAPPING and not own_code:
-        raise UnsupportedModelError(
-            f"{name} is of the family {family[:40]!r}, which transformers does not know.", SUPPORTED
-        )
-    if family not in CONFIG_MAPPING and not trust_remote_code:
-        raise ModelLoadError(
-            f"{name} comes with code of its own, and cannot be loaded without running it.",
-            "Read that code; if you trust it, give --trust-remote-code.",
-        )
+    if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if not config.get("auto_map"):
+            raise UnsupportedModelError(
+                f"{name} is of the family {family[:40]!r}, of which transformers knows no language model.",
+                SUPPORTED,
+            )
+        if not trust_remote_code:
+            raise ModelLoadError(
+                f"{name} comes with code of its own, and cannot be loaded without running it.",
+                "Read that code; if you trust it, give --trust-remote-code.",
+            )
     try:
         return AutoConfig.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # its checks raise many kinds
+        if is_out_of_memory(error):
+            raise
         why = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         raise ModelLoadError(
             f"The configuration of {name} is not one of the family {family}: {why}.", "Fetch the model again."
