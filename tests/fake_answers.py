@@ -152,7 +152,7 @@ class FakeExplorer:
             for p in shown
         )
         return PromptsWithFigures(
-            neuron, BECAUSE, 6.125, STATS, shown, 506, 506, PROVENANCE, kind, figures, ""
+            neuron, BECAUSE, 6.125, STATS, shown, 506, 506, PROVENANCE, "", kind, figures, ""
         )
 
     def atlas(self, *, per_layer: int = 20, reject: Sequence[str] = ()) -> Atlas:

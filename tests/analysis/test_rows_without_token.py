@@ -15,12 +15,12 @@ import pytest
 
 from tests.tiny_tokenizers import byte_level_tokenizer, save_tokenizer
 from tui_lookups.analysis.congruence import (
-    layer_extremes,
     neuron_tokens,
     rank_neurons,
     score_neurons,
     token_scores,
 )
+from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.answering.prediction_service import next_tokens
 from tui_lookups.errors import UnknownTokenError
 from tui_lookups.ids import NeuronId
@@ -106,7 +106,7 @@ def test_extremes_of_a_layer(
 ) -> None:
     for numbers in (None, 7 * padded.info.d_model + 1):
         if numbers is not None:
-            monkeypatch.setattr("tui_lookups.analysis.congruence._BLOCK_NUMBERS", numbers)
+            monkeypatch.setattr("tui_lookups.analysis.layer_extremes._BLOCK_NUMBERS", numbers)
         found = layer_extremes(padded, 1)
         assert found.largest_ids.tolist() == scores[1].argmax(1).tolist()
         assert found.smallest_ids.tolist() == scores[1].argmin(1).tolist()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
 Answers = dict[str, Any]
-NEURON, OTHER, HEAD = NeuronId(1, 3), NeuronId(2, 0), HeadId(0, 1)
+NEURON, OTHER, HEAD = NeuronId(1, 4), NeuronId(2, 0), HeadId(0, 1)
 PARTLY = (0, 1)
 """Layers of a second scan that has only got as far as a checkpoint."""
 TOP = 6

@@ -26,7 +26,8 @@ from tests.model.gguf.files import (
 from tui_lookups.errors import LookupsError
 from tui_lookups.model.gguf.examine import make_plan
 from tui_lookups.model.gguf.pretokenizers import SPLITTINGS
-from tui_lookups.model.vocabulary import Vocabulary, read_vocabulary
+from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.model.vocabulary import Vocabulary
 
 GGML = "tokenizer.ggml."
 
