@@ -133,10 +133,11 @@ def test_the_walk_and_no_trace_of_the_key(
         return out, err
 
     # a plan sends nothing
+    sent = len(walk_server.bodies)
     plan = answer("score", *names, "--dry-run")
     held_out = scoring_texts(explorer, neuron)
     assert plan["calls"] == 1 + 2 * len(set(held_out))
-    assert not walk_server.bodies
+    assert len(walk_server.bodies) == sent
     # a server that repeats the key, with a traceback asked for
     walk_server.faults.append(status(401, f"Incorrect API key provided: {KEY}"))
     _, err = table("explain", *names, "--debug", code=1)
@@ -192,11 +193,13 @@ def test_the_walk_and_no_trace_of_the_key(
 
 
 @pytest.fixture
-def not_asked_yet(cache_dir: Path, walk_server: ChatServer) -> Iterator[Explorer]:
-    """The same model and corpus, and an explainer of which nothing is cached."""
+def not_asked_yet(
+    cache_dir: Path, walk_server: ChatServer, request: pytest.FixtureRequest
+) -> Iterator[Explorer]:
+    """The same model and corpus, and an explainer of which nothing is cached: each test has its own."""
     settings = load_settings(
         cache_dir=cache_dir, threads=1, device="cpu", base_url=walk_server.base_url,
-        explainer_model="gpt-4o", explainer_retries=0, explainer_timeout=20.0,
+        explainer_model=request.node.name, explainer_retries=0, explainer_timeout=20.0,
     )  # fmt: skip
     made = Explorer(settings)
     yield made
@@ -291,11 +294,13 @@ def test_without_a_key_a_fresh_answer_is_refused_before_the_scan(
 
 
 def test_a_question_in_the_background_can_be_cancelled(
-    explorer: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
+    not_asked_yet: Explorer, subject: tuple[NeuronId, HeadId], walk_server: ChatServer
 ) -> None:
     import threading
 
+    explorer = not_asked_yet
     neuron, head = subject
+    explorer.explaining.plan(neuron, head)  # all but the request has been worked out
     arrived, heard = threading.Event(), []
     before = len(walk_server.bodies)
 
