@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.tiny_models import FURTHER, RECIPES, edit_config
 from tui_lookups.errors import LookupsError, ModelLoadError, UnsupportedModelError
+from tui_lookups.ids import NeuronId
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.loading import load_model
 from tui_lookups.results.inventory import FileEntry
@@ -65,6 +68,86 @@ def test_the_fate_of_a_key(copied, family: str, key: str, value: Any, fate: str)
         with pytest.raises(ModelLoadError, match=key) as caught:
             load_model(folder, name="tiny", source="", fingerprint="f", device="cpu")
         assert "does not apply" in caught.value.message
+
+
+_WINDOWS = ["sliding_attention", "full_attention"]
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "fates"),
+    [
+        (
+            "gpt_neox_parallel",
+            {"rotary_pct": 0.5, "rotary_emb_base": 25000},
+            {"rotary_pct": "applied", "rotary_emb_base": "applied"},
+        ),
+        ("llama", {"rotary_pct": 0.5}, {"rotary_pct": "refused"}),
+        ("llama", {"rotary_emb_base": 25000}, {"rotary_emb_base": "refused"}),
+        (
+            "gemma3_text",
+            {
+                "rope_local_base_freq": 500.0,
+                "rope_theta": 1000000,
+                "sliding_window_pattern": 2,
+                "layer_types": None,
+            },
+            {"rope_local_base_freq": "applied", "rope_theta": "applied", "sliding_window_pattern": "applied"},
+        ),
+        (
+            "gemma3_text",
+            {"sliding_window_pattern": 6, "layer_types": [*_WINDOWS, _WINDOWS[0]]},
+            {"sliding_window_pattern": "refused"},
+        ),
+        (
+            "gemma3_text",
+            {"rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+            {"rope_scaling": "applied"},
+        ),
+        (
+            "olmo3",
+            {"rope_scaling": {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 16}},
+            {"rope_scaling": "applied"},
+        ),
+        (
+            "cohere2",
+            {"sliding_window_pattern": 2, "layer_types": None},
+            {"sliding_window_pattern": "applied"},
+        ),
+        (
+            "hunyuan_v1_dense",
+            {
+                "use_qk_norm": True,
+                "rope_scaling": {"type": "dynamic", "factor": 1.0, "alpha": 1000.0, "beta_fast": 32},
+            },
+            {"use_qk_norm": "applied", "rope_scaling": "applied"},
+        ),
+        ("hunyuan_v1_dense", {"use_qk_norm": 3}, {"use_qk_norm": "refused"}),
+    ],
+)
+def test_keys_as_they_are_published(
+    copied, family: str, changes: dict[str, Any], fates: dict[str, str]
+) -> None:
+    """Of a name or form of their own, which the class reads into another field (Pythia, Gemma 3)."""
+    folder = copied(family)
+    edit_config(folder, rope_parameters=None, **changes)
+    assert {key: judged(folder, key).fate for key in fates} == fates
+
+
+def test_a_model_with_the_keys_of_pythia_computes_the_same(copied, tiny_model) -> None:
+    folder = copied("gpt_neox_parallel")
+    rotary = read_config(folder, "tiny")["rope_parameters"]
+    config = read_config(folder, "tiny")
+    del config["rope_parameters"]
+    published = {
+        "rotary_pct": rotary["partial_rotary_factor"],
+        "rotary_emb_base": rotary["rope_theta"],
+        "rope_scaling": None,
+    }
+    (folder / "config.json").write_text(json.dumps(config | published))
+    model = load_model(folder, name="tiny", source="", fingerprint="f", device="cpu")
+    tokens = model.batch([range(20, 40)])
+    expected, neuron = tiny_model("gpt_neox_parallel"), NeuronId(2, 3)
+    assert torch.equal(model.neuron_activations(tokens, neuron), expected.neuron_activations(tokens, neuron))
 
 
 def test_two_keys_for_one_thing(copied) -> None:

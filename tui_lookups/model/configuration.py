@@ -5,9 +5,10 @@ The rule:
 
 1. Keys of quantisers, and those that make transformers read other files or replace parts of a model, are
    refused.
-2. A key that the class declares, under its own name or a standard one, is applied.
-3. A key of `_COMPUTES` changes what models compute that know it. Where the class does not declare it, it is
-   refused unless its value is neutral: null, false, 0, 1, empty, or full attention in every layer.
+2. A key that the class declares, under its own name or a standard one, is applied; so is one of `_READ_INTO`
+   whose value stands where transformers reads such keys into (Pythia's `rotary_pct`, for example).
+3. A key of `_COMPUTES` changes what models compute that know it. Any other class refuses it unless its value
+   is neutral: null, false, 0, 1, empty, or full attention in every layer.
 4. Any other key is harmless, and listed as unknown to the class.
 5. Inside `rope_scaling` and `rope_parameters` every key must be one that the kind of rotary embedding uses.
 """
@@ -40,6 +41,8 @@ _TAKEN_UP = {
 }
 """Read by transformers whatever the class declares."""
 
+_WHOLE = "full_attention"
+
 _ROTARY = {"rope_scaling", "rope_parameters", "rope_theta", "partial_rotary_factor"}
 """Keys of every class that has `rope_parameters`."""
 
@@ -67,6 +70,16 @@ _COMPUTES = {
 # fmt: on
 """What families of transformers, or models with code of their own, compute differently by."""
 
+_READ_INTO = {
+    "rotary_emb_base": ("rope_theta",),
+    "rotary_pct": ("partial_rotary_factor",),
+    "rope_local_base_freq": ("sliding_attention", "rope_theta"),
+}
+"""Where in `rope_parameters` a class looks for the value of a key that it does not declare."""
+
+_ALWAYS = {("hunyuan_v1_dense", "use_qk_norm")}
+"""Family and key: what its module computes in any case, where the key says so."""
+
 _SCALES = {
     "dim_model_base", "lm_head_multiplier", "logit_scale", "logit_scaling", "logits_scaling",
     "mlp_multipliers", "mup_width_scale", "residual_multiplier", "residual_scale", "scale_depth",
@@ -82,7 +95,8 @@ _ROTARY_COMMON = {
 _ROTARY_KINDS = {
     "default": {"mrope_section"},
     "linear": {"factor"},
-    "dynamic": {"factor", "alpha"},
+    # HunYuan's files have yarn's keys beside alpha, which nothing reads there.
+    "dynamic": {"factor", "alpha", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"},
     "yarn": {
         "factor",
         "attention_factor",
@@ -178,6 +192,8 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
             yield applied(key, "key", config_class.__name__)
         elif key not in _COMPUTES:
             yield harmless(key, "key", f"unknown to {config_class.__name__}")
+        elif _is_taken_over(key, value, made):
+            yield applied(key, "key", config_class.__name__)
         elif _is_neutral(key, value, config):
             yield harmless(key, "key", f"unknown to {config_class.__name__}, and neutral")
         else:
@@ -197,11 +213,31 @@ def _declared(config_class: type) -> set[str]:
     return names
 
 
+def _is_taken_over(key: str, value: Any, made: Any) -> bool:
+    """Whether a key that the class does not declare has its value where it counts all the same."""
+    if (made.model_type, key) in _ALWAYS:
+        return value is True
+    if key == "sliding_window_pattern":
+        kinds = getattr(made, "layer_types", None) or ()
+        return type(value) is int and value > 0 and kinds == _every(value, len(kinds))
+    if key not in _READ_INTO:
+        return False
+    found: Any = getattr(made, "rope_parameters", None)
+    for name in _READ_INTO[key]:
+        found = found.get(name) if isinstance(found, dict) else None
+    return _is_figure(value) and found == value
+
+
+def _every(pattern: int, layers: int) -> list[str]:
+    """Attention to the whole text in every so many layers."""
+    return ["sliding_attention" if (i + 1) % pattern else _WHOLE for i in range(layers)]
+
+
 def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
     if key.startswith("sliding_window") and config.get("use_sliding_window") is False:
         return True
     if isinstance(value, list):
-        return all(each == "full_attention" for each in value)
+        return all(each == _WHOLE for each in value)
     return value is not True and value in (None, False, 0, 1, {}, "")
 
 
@@ -213,7 +249,9 @@ def _judge_rotary(key: str, value: Any, made: Any, of_family: set[str]) -> Judge
     """`made` is one dictionary, or one for each kind of layer; `of_family`: what it has beside its kind."""
     if not isinstance(value, dict) or not isinstance(made, dict):
         return refused(key, "key", NOT_APPLIED)
-    lost = [name for name, each in value.items() if _is_figure(each) and made.get(name) != each]
+    # Where kinds of layers are rotated apart, a key without kinds is of those that attend to the whole text.
+    of_key = made if any(isinstance(each, dict) for each in value.values()) else made.get(_WHOLE, made)
+    lost = [name for name, each in value.items() if _is_figure(each) and of_key.get(name) != each]
     if lost:  # a configuration with both keys: one takes the place of the other
         return refused(key, "key", NOT_APPLIED, f"{lost[0]} is not taken over")
     nested = [each for each in made.values() if isinstance(each, dict)]
