@@ -8,19 +8,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import RECIPES
+from tests.tiny_models import RECIPES, edit_config, edit_weights
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
 from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.configuration import read_config
 from tui_lookups.model.file_layouts import LAYOUTS
 from tui_lookups.model.file_weights import FileWeights
+from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import NotInFilesError, TensorFiles
 from tui_lookups.model.tokenizer_folder import read_vocabulary
@@ -162,7 +164,7 @@ class TestWhatIsNotReadHere:
         tensors[name] = tensors[name].to(torch.float8_e4m3fn)
         save_file(tensors, tmp_path / "model.safetensors")
         with pytest.raises(NotInFilesError, match="stored as F8"):
-            token_scores(opened(tmp_path), 66, [0])
+            opened(tmp_path)
 
     def test_no_unembedding(self, tiny_folder, tmp_path: Path) -> None:
         for path in tiny_folder("llama").iterdir():
@@ -185,13 +187,62 @@ class TestWhatIsNotReadHere:
         with pytest.raises(NotInFilesError, match=re.escape(name)):
             opened(tmp_path)
 
-    def test_a_key_that_scales(self, tiny_folder, tmp_path: Path) -> None:
-        for path in tiny_folder("llama").iterdir():
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-        config = json.loads((tmp_path / "config.json").read_text())
-        (tmp_path / "config.json").write_text(json.dumps(config | {"logit_scale": 0.5}))
-        with pytest.raises(NotInFilesError, match="logit_scale"):
-            opened(tmp_path)
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("logit_scale", 0.5),
+            ("quantization_config", {"quant_method": "bitnet"}),
+            ("transformers_weights", "other.safetensors"),
+            ("auto_map", {"AutoModelForCausalLM": "own.Model"}),
+            ("final_logit_softcapping", 30.0),
+        ],
+    )
+    def test_a_key_that_only_loading_decides_on(self, copied, key: str, value: Any) -> None:
+        folder = copied()
+        edit_config(folder, **{key: value})
+        with pytest.raises(NotInFilesError, match=key):
+            opened(folder)
+
+    @pytest.mark.parametrize(
+        ("name", "edit"),
+        [
+            ("lm_head.weight", lambda values: values[None].clone()),
+            ("model.layers.1.mlp.down_proj.weight", lambda values: values[None].clone()),
+            ("model.norm.weight", lambda values: values[:1].clone()),
+        ],
+    )
+    def test_a_tensor_of_another_shape(self, copied, name: str, edit) -> None:
+        folder = copied()
+        edit_weights(folder, lambda tensors: tensors.update({name: edit(tensors[name])}))
+        with pytest.raises(NotInFilesError, match=r"no matrix|another width"):
+            opened(folder)
+
+
+class TestPublishedFolders:
+    """As they are found, each with something that its family's own files need not have."""
+
+    def test_a_head_beside_the_embedding_it_is_tied_to(self, copied) -> None:
+        """Which of the two counts is for transformers to say; the model loads."""
+        folder = copied()
+        edit_config(folder, tie_word_embeddings=True)
+        edit_weights(folder, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
+        with pytest.raises(NotInFilesError, match="tied"):
+            opened(folder)
+
+    def test_a_context_that_ends_where_rotation_changes(self, copied) -> None:
+        folder = copied()
+        longrope = {
+            "rope_type": "longrope",
+            "factor": 2.0,
+            "short_factor": [1.0, 1.0],
+            "long_factor": [2.0, 2.0],
+            "original_max_position_embeddings": 24,
+        }
+        edit_config(folder, rope_parameters=None, rope_scaling=longrope)
+        files = opened(folder)
+        model = load_model(folder, name="m", source=str(folder), fingerprint="m", device="cpu")
+        assert files.info == model.info
+        assert files.info.n_ctx == 24
 
 
 class TestDamage:

@@ -200,9 +200,12 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
             yield refused(key, "key", NOT_APPLIED)
 
 
-def rescales(config: dict[str, Any]) -> str | None:
-    """A key of the configuration that scales what is written or unembedded; None where none does."""
-    given = sorted(_SCALES & config.keys())
+def left_to_loading(config: dict[str, Any]) -> str | None:
+    """A key of the configuration whose part in the model only loading it decides; None where there is none.
+
+    It scales what is written or unembedded, or brings in other files, other code or another number format.
+    """
+    given = sorted((_SCALES | _QUANTISERS | _ELSEWHERE | {"auto_map"}) & config.keys())
     return next((key for key in given if not _is_neutral(key, config[key], config)), None)
 
 

@@ -24,8 +24,8 @@ import numpy as np
 from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
-from tui_lookups.model.checkpoint import require_weights, weight_files
-from tui_lookups.model.configuration import rescales
+from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
+from tui_lookups.model.configuration import left_to_loading
 from tui_lookups.model.fates import require_none_refused
 from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS, FileLayout
 from tui_lookups.model.inventory import judge_files
@@ -38,6 +38,9 @@ _BLOCK_NUMBERS = 4_000_000
 """Numbers of a matrix that are converted at once: 16 MB in float32."""
 
 _SAME, _SAME_IN_HALF = 1e-4, 5e-2
+
+_CAP, _CAPPED = "final_logit_softcapping", ("gemma2", "gemma3_text")
+"""The key of a soft cap on the logits, and the families that apply it."""
 
 _TABLES = (
     ".attn.bias",
@@ -110,9 +113,11 @@ class FileWeights:
         if family not in LAYOUTS:
             raise NotInFilesError(f"{family or 'this family'} is read by loading it")
         refuse_unsupported(config, local.name)
-        scale = rescales(config)
-        if scale is not None:
-            raise NotInFilesError(f"its configuration has {scale}")
+        key = left_to_loading(config)
+        if key is None and config.get(_CAP) and family not in _CAPPED:
+            key = _CAP
+        if key is not None:
+            raise NotInFilesError(f"its configuration has {key}")
         self._family = FAMILIES[family]
         self._layout: FileLayout = LAYOUTS[family]
         width = config.get("hidden_size")
@@ -123,10 +128,12 @@ class FileWeights:
         self._files = TensorFiles(weight_files(local.folder), dtype)
         self._prefix = self._find_prefix()
         self._head = self._find_head()
-        self._norm_weight = self._norm(self._layout.final_norm)
-        self._post_weights: dict[int, Floats] = {}
         sizes = self._sizes()
         self._d_mlp, self._d_model = sizes["d_mlp"], sizes["d_model"]
+        self._norm_weight = self._norm(self._layout.final_norm)
+        post = self._layout.post_norm
+        blocks = [self._layout.block.format(layer) for layer in range(sizes["n_layers"])]
+        self._post_weights = None if post is None else [self._norm(block + post) for block in blocks]
         self._require_expected(sizes["n_layers"])
         self.vocabulary = vocabulary.padded(sizes["d_vocab"])
         self.info = self._info(local, sizes)
@@ -217,13 +224,7 @@ class FileWeights:
 
     def _after_mlp(self, layer: int, values: Floats) -> Floats:
         """What is written along d_model, or read there, as the norm after the MLP weights it."""
-        if self._layout.post_norm is None:
-            return values
-        if layer not in self._post_weights:
-            self._post_weights[layer] = self._norm(
-                f"{self._layout.block.format(layer)}{self._layout.post_norm}"
-            )
-        return values * self._post_weights[layer]
+        return values if self._post_weights is None else values * self._post_weights[layer]
 
     # --- how a token reads it ---
 
@@ -261,7 +262,7 @@ class FileWeights:
 
     @property
     def _is_vocabulary_centred(self) -> bool:
-        return self.basis == "folded" and not self._config.get("final_logit_softcapping")
+        return self.basis == "folded" and not self._config.get(_CAP)
 
     @property
     def _mean(self) -> Floats:
@@ -288,19 +289,24 @@ class FileWeights:
         raise NotInFilesError(f"it has no tensor named like {first}")
 
     def _require_expected(self, n_layers: int) -> None:
-        for name in self._files.tensors:
-            if not name.endswith(_TABLES) and not self._layout.expects(
-                name, self._prefix, n_layers, attention_bias=bool(self._config.get("attention_bias"))
-            ):
+        attention_bias = bool(self._config.get("attention_bias"))
+        for name, tensor in self._files.tensors.items():
+            if name.endswith(_TABLES):
+                continue
+            if not self._layout.expects(name, self._prefix, n_layers, attention_bias=attention_bias):
                 raise NotInFilesError(f"its files hold {name}")
+            if tensor.stored not in FLOATS:
+                raise NotInFilesError(f"{name} is stored as {tensor.stored}")
 
     def _find_head(self) -> str:
         own = f"{self._layout.head}.weight"
-        if own in self._files.tensors:
-            return own
-        if not self._config.get("tie_word_embeddings", self._layout.tied):
-            raise NotInFilesError(f"it has no {own}")
-        return self._named(self._layout.embedding)
+        is_tied = bool(self._config.get("tie_word_embeddings", self._layout.tied))
+        if is_tied == (own in self._files.tensors):
+            # transformers ties a head of the same values, and leaves one of other values as it is.
+            raise NotInFilesError(
+                f"its embedding is tied, and there is {own}" if is_tied else f"it has no {own}"
+            )
+        return self._named(self._layout.embedding) if is_tied else own
 
     def _named(self, module: str) -> str:
         name = f"{self._prefix}{module}.weight"
@@ -313,8 +319,10 @@ class FileWeights:
 
     def _norm(self, module: str) -> Floats:
         if not self._layout.norms_have_weights:
-            return np.ones(int(self._config["hidden_size"]), dtype=self._files.number_type)
+            return np.ones(self._d_model, dtype=self._files.number_type)
         weight = self._files.rows(self._named(module))
+        if weight.shape != (self._d_model,):
+            raise NotInFilesError(f"{module} has another width")
         return weight + 1 if self._layout.norm_adds_one else weight
 
     def _sizes(self) -> dict[str, int]:
@@ -324,13 +332,26 @@ class FileWeights:
             if not given or type(given[0]) is not int:
                 raise NotInFilesError(f"its configuration does not give {keys[0]}")
             sizes[size] = given[0]
-        sizes["d_vocab"], sizes["d_model"] = self._files.tensors[self._head].shape
+        sizes["n_ctx"] = self._context_length(sizes["n_ctx"])
+        sizes["d_vocab"], sizes["d_model"] = self._files.matrix(self._head)
         for layer in range(sizes["n_layers"]):
-            shape = self._files.tensors[self._W_out(layer)].shape
+            shape = self._files.matrix(self._W_out(layer))
             d_mlp, d_model = shape if self._layout.neurons_in_rows else shape[::-1]
             if d_model != sizes["d_model"] or d_mlp != sizes.setdefault("d_mlp", d_mlp):
                 raise NotInFilesError(f"layer {layer} has another width")
         return sizes
+
+    def _context_length(self, n_ctx: int) -> int:
+        """How many tokens a text may have: loading.py says why longrope ends it."""
+        rotary = self._config.get("rope_scaling") or self._config.get("rope_parameters") or {}
+        if not isinstance(rotary, dict) or "longrope" not in (rotary.get("rope_type"), rotary.get("type")):
+            return n_ctx
+        original = rotary.get("original_max_position_embeddings")
+        if type(original) is not int:
+            raise NotInFilesError(
+                "its rotary embedding changes at a length that its configuration does not give"
+            )
+        return min(n_ctx, original)
 
 
 def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, exact: bool) -> None:

@@ -101,6 +101,13 @@ class TensorFiles:
         self._fill(tensor, raw, start * width * raw.itemsize)
         return self._as_numbers(tensor.stored, raw).reshape(rows, *tensor.shape[1:])
 
+    def matrix(self, name: str) -> tuple[int, int]:
+        """The shape of a matrix. Raises NotInFilesError where the tensor is none."""
+        shape = self.tensors[name].shape
+        if len(shape) != 2:
+            raise NotInFilesError(f"{name} is no matrix")
+        return shape[0], shape[1]
+
     def blocks(self, name: str, numbers: int) -> Iterator[tuple[slice, Floats]]:
         """A matrix in blocks of rows of about so many numbers, first rows first."""
         count, width = self.tensors[name].shape
