@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.tiny_models import edit_weights
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.explorer import Explorer
@@ -79,8 +81,23 @@ def test_a_layout_that_is_not_the_models_is_found_out_when_it_is_loaded(make, mo
     wrong = replace(file_layouts.LAYOUTS["llama"], norm_adds_one=True)
     monkeypatch.setitem(file_layouts.LAYOUTS, "llama", wrong)
     explorer = make("llama")
-    with pytest.raises(ModelLoadError, match="differs from what its files say: the congruences of layer"):
-        explorer.activations(NeuronId(0, 0), "one text")
+    explorer.neurons(66, top=3)
+    for ask in (
+        lambda: explorer.activations(NeuronId(0, 0), "one text"),
+        lambda: explorer.neurons(67, top=3),
+    ):
+        with pytest.raises(ModelLoadError, match="differs from what its files say: the congruences of layer"):
+            ask()
+
+
+def test_files_that_changed_since_they_were_found_answer_nothing(make, tmp_path: Path, tiny_folder) -> None:
+    """What they give would be kept under the fingerprint of the files that were there before."""
+    folder = Path(shutil.copytree(tiny_folder("llama"), tmp_path / "model"))
+    explorer = make("llama", model=str(folder))
+    explorer.resolve_token("the")  # finds the model
+    edit_weights(folder, lambda tensors: tensors["lm_head.weight"].mul_(2))
+    with pytest.raises(ModelLoadError, match="changed while they were loaded"):
+        explorer.neurons(66, top=3)
 
 
 def test_torch_is_not_imported_for_a_model_never_opened(tmp_path: Path, tiny_folder) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.answering import model_loader
-from tui_lookups.answering.cached_vocabulary import cached_vocabulary
-from tui_lookups.errors import Cancelled, LookupsError, ModelLoadError, Poll
+from tui_lookups.answering.cache_keys import ANSWER_VERSION, INFO_VERSION, RANKS_TOKENS, ranked_otherwise
+from tui_lookups.answering.model_files import ModelFiles
+from tui_lookups.errors import Cancelled, LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.configuration import read_config
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CancelToken, ModelThread, Priority
@@ -33,7 +33,6 @@ from tui_lookups.storage.files import FingerprintMemory
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
-    from tui_lookups.corpus.records import TextField
     from tui_lookups.model.file_weights import FileWeights, Writes
     from tui_lookups.model.lookup_model import LookupModel
 
@@ -41,25 +40,6 @@ T = TypeVar("T")
 
 CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", default=None)
 """The cancel token of the question this thread answers, if it answers one."""
-
-ANSWER_VERSION = 1
-"""Part of every cache key: raised when the meaning of a cached result changes."""
-
-_RANKS_TOKENS = frozenset(
-    (
-        "ablation",
-        "atlas_layer",
-        "figures",
-        "first_view",
-        "neurons",
-        "predictions",
-        "prompts",
-        "sampled",
-        "score",
-        "tokens",
-    )
-)
-"""Kinds of answers that a rank, or a token of highest rank, is in."""
 
 _log = logging.getLogger(__name__)
 
@@ -86,15 +66,10 @@ class Engine:
         """What the start in the background stumbled over, for the status."""
         self.closing = False
         self._digest = FingerprintMemory(self.cache)
-        self._files_lock = threading.RLock()  # finding the model, reading its vocabulary
+        self._files = ModelFiles(settings, self.cache, self._digest, self.basis, say=self.say, poll=self.poll)
         self._corpus_lock = threading.Lock()  # never held while the model thread is waited for
-        self._local: LocalModel | None = None
-        self._vocabulary: Vocabulary | None = None
         self._info: ModelInfo | None = None
         self._corpus: Corpus | None = None
-        self._file_weights: FileWeights | None = None
-        self.from_files_note = ""
-        """Why the files alone do not answer, where they do not."""
         self._model: LookupModel | None = None  # used on the model thread only
         self._load_error: LookupsError | None = None
         self._asking_lock = threading.Lock()
@@ -113,21 +88,19 @@ class Engine:
 
     def local(self) -> LocalModel:
         """The model's files, fetched or de-quantised first where needed."""
-        with self._files_lock:
-            if self._local is None:
-                self._local = self._find_model()
-            return self._local
-
-    def _find_model(self) -> LocalModel:
-        return model_loader.find(self.settings, self._digest, say=self.say, poll=self.poll)
+        return self._files.local()
 
     def vocabulary(self) -> Vocabulary:
-        with self._files_lock:
-            if self._vocabulary is None:
-                self._vocabulary = cached_vocabulary(
-                    self.local(), self.cache, model_loader.bos_rule(self.settings)
-                )
-            return self._vocabulary
+        return self._files.vocabulary()
+
+    def file_weights(self) -> FileWeights | None:
+        """What congruence needs, from the model's files alone; None where they have to be loaded for it."""
+        return self._files.weights()
+
+    @property
+    def from_files_note(self) -> str:
+        """Why the files alone do not answer, where they do not."""
+        return self._files.note
 
     def model_info(self) -> ModelInfo:
         """What the model is: remembered from the last time it was loaded, else by loading it."""
@@ -145,26 +118,6 @@ class Engine:
             if weights is not None:
                 self._info = weights.info
         return self._info or self.describe()
-
-    def file_weights(self) -> FileWeights | None:
-        """What congruence needs, from the model's files alone; None where they have to be loaded for it."""
-        with self._files_lock:
-            if self._file_weights is None and self.from_files_note == "":
-                self._file_weights = self._open_file_weights()
-            return self._file_weights
-
-    def _open_file_weights(self) -> FileWeights | None:
-        from tui_lookups.model.file_weights import FileWeights
-        from tui_lookups.model.tensor_files import NotInFilesError
-
-        local = self.local()
-        try:
-            config = read_config(local.folder, local.name)
-            return FileWeights(local, config, self.vocabulary(), self.settings.dtype, self.basis)
-        except NotInFilesError as error:
-            self.from_files_note = str(error)
-            _log.info("%s is loaded to be read: %s", local.name, error)
-            return None
 
     def learn(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
@@ -185,9 +138,7 @@ class Engine:
         )
 
     def _info_key(self, local: LocalModel) -> str:
-        return self.cache.key(
-            "model_info", model=local.fingerprint, version=ANSWER_VERSION, **self._as_read()
-        )
+        return self.cache.key("model_info", model=local.fingerprint, version=INFO_VERSION, **self._as_read())
 
     def corpus(self, *, arrays: bool = False) -> Corpus:
         """The corpus as token windows, tokenised first where needed.
@@ -205,49 +156,22 @@ class Engine:
             return self._corpus
 
     def _build_corpus(self, vocabulary: Vocabulary, info: ModelInfo) -> Corpus:
-        from tui_lookups.corpus.corpus import build_corpus
-        from tui_lookups.corpus.readers import open_source
+        from tui_lookups.answering.corpus_of_model import corpus_of_model
 
-        source = open_source(
-            self.settings.corpus,
-            offline=self.settings.offline,
-            revisions=self.cache,
-            field=self._text_field(vocabulary),
-        )
-        self.say(f"tokenising {source.name}")
         self.tokenising = True
         try:
-            corpus = build_corpus(
-                source,
-                vocabulary.encode_batch,
-                vocabulary.bos_id,
-                min(self.settings.window, info.n_ctx),
-                vocabulary.fingerprint,
-                self.cache.folder("corpora"),
-                progress=lambda done: self.say(done.sentence(source.name)),
+            return corpus_of_model(
+                self.settings,
+                self.local(),
+                vocabulary,
+                info,
+                self.cache,
+                self._digest,
+                say=self.say,
                 should_stop=lambda: self.closing,
-                digest=self._digest,
-                d_vocab=len(vocabulary),
-                max_documents=self.settings.max_documents,
-                special_ids=vocabulary.special_ids,
             )
         finally:
             self.tokenising = False
-        if len(vocabulary) > info.d_vocab:
-            corpus.require_rows(info, vocabulary.token)
-        return corpus
-
-    def _text_field(self, vocabulary: Vocabulary) -> TextField | None:
-        """The field that was named for the texts; the model's template writes conversations in it."""
-        from tui_lookups.corpus.records import TextField
-        from tui_lookups.model.chat import chat_renderer, template_digest
-
-        name = self.settings.text_field
-        if name is None:
-            return None
-        local = self.local()
-        begin = "" if vocabulary.bos is None else vocabulary.bos.text
-        return TextField(name, chat_renderer(local.folder, local.name, begin), template_digest(local.folder))
 
     def _as_read(self) -> dict[str, str]:
         """What sets the answers apart from those of the same files with texts encoded another way."""
@@ -302,11 +226,6 @@ class Engine:
 
     # --- cached answers ---
 
-    def _unused_rows(self) -> dict[str, int]:
-        """Set apart from what counted rows that no token has: such rows are in no rank and no list."""
-        head, rows = self.vocabulary().head, self.model_info().d_vocab
-        return {"rows_left_out": rows} if head.named < head.size or head.size < rows else {}
-
     def key(self, kind: str, *, corpus: bool, **parts: Any) -> str:
         """The cache key of a question: everything that can change its answer is a part of it."""
         return self.cache.key(
@@ -317,7 +236,7 @@ class Engine:
             dtype=self.settings.dtype,
             corpus=self.corpus().info.fingerprint if corpus else None,
             **self._as_read(),
-            **(self._unused_rows() if kind in _RANKS_TOKENS else {}),
+            **(ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}),
             **parts,
         )
 
@@ -416,30 +335,13 @@ class Engine:
             local,
             say=self.say,
             poll=self.poll,
-            once_read=lambda: self._require_unchanged(local),
+            once_read=self._files.require_unchanged,
         )
-        self._hold_to_the_files(model)
+        self._files.hold(model)
         self.device = str(model.device)
         self._remember(local, model.info, self.device)
         self._info = model.info
         return model
-
-    def _hold_to_the_files(self, model: LookupModel) -> None:
-        """What the files alone gave must be what the loaded model gives: a layout is only a table."""
-        weights = self.file_weights()
-        if weights is None:
-            return
-        from tui_lookups.model.file_weights import require_same_writes
-
-        require_same_writes(weights, model, model.info, exact=model.dtype == model.compute_dtype)
-
-    def _require_unchanged(self, local: LocalModel) -> None:
-        """Answers would be kept under the name of files that were not what was loaded."""
-        if self._find_model().fingerprint != local.fingerprint:
-            raise ModelLoadError(
-                f"The files of {local.name} changed while they were loaded.",
-                "Start again once they are all in place.",
-            )
 
     # --- the end ---
 
@@ -466,7 +368,7 @@ class Engine:
                 _log.warning("the last checkpoint could not be written: %s", error)
                 lost = f"What was scanned since the last checkpoint is lost: {error}"
         self.thread.close(max(0.05, deadline - time.monotonic()) if last is not None else 0.05)
-        self._file_weights = None
+        self._files.close()
         self._model = None  # who keeps a closed Explorer, as a notebook may, does not keep its weights
         self.cache.close()
         return lost

@@ -1,0 +1,19 @@
+"""Answers that an earlier version gave otherwise are not taken for today's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tui_lookups.answering.cache_keys import ranked_otherwise
+from tui_lookups.model.vocabulary import VocabularyHead
+from tui_lookups.results import ModelInfo
+
+
+def test_only_models_of_which_another_figure_was_given(tiny_model) -> None:
+    info: ModelInfo = tiny_model("llama").info
+    whole = VocabularyHead("f", 0, info.d_vocab, info.d_vocab)
+    assert ranked_otherwise(whole, info) == {}
+    for head in (replace(whole, named=whole.named - 1), replace(whole, named=300, size=300)):
+        assert ranked_otherwise(head, info) == {"rows_left_out": info.d_vocab}
+    assert ranked_otherwise(whole, tiny_model("olmo").info) == {"unembedding": "centred"}
+    assert ranked_otherwise(whole, tiny_model("olmo2").info) == {}
