@@ -206,7 +206,7 @@ def test_begin_of_text_written_with_other_letters(opened: Opened) -> None:
     found = read_vocabulary(opened(with_tokenizer(keys)).folder)
     assert found.bos_id == 2
     assert found.texts[2] == name
-    assert len(found) == VOCABULARY
+    assert len(found) <= VOCABULARY
     assert found.encode(f"the{name}cat").count(2) == 1
 
 
@@ -221,13 +221,22 @@ def test_user_defined_tokens_are_found_before_texts_are_split(tmp_path: Path) ->
     )
 
 
-def test_control_tokens_are_special_and_unused_ones_never_come_of_a_text(tmp_path: Path) -> None:
+def test_control_tokens_are_special_and_unused_ones_are_no_tokens(tmp_path: Path) -> None:
+    """Of unused ones are the rows that a vocabulary was padded with: in no rank, as in the model's folder."""
     for keys, unused in ((byte_level_keys(), "<unused310>"), (sentencepiece_keys(), "<pad5>")):
-        found = vocabulary(tmp_path, keys)
+        found = vocabulary(tmp_path, keys).padded(VOCABULARY)
         place = keys[GGML + "tokens"].index(unused)
-        assert found.texts[place] == unused
+        assert place in found.unused_ids
         assert place not in found.encode(unused)
         assert {i for i, kind in enumerate(keys[GGML + "token_type"]) if kind == CONTROL} <= found.special_ids
+
+
+def test_an_unused_token_with_a_role_or_a_merge_is_one(tmp_path: Path) -> None:
+    keys = byte_level_keys(padding_token_id=310)
+    merged = keys[GGML + "merges"][0].replace(" ", "")
+    keys = renamed(keys, {keys[GGML + "tokens"].index(merged): merged}, UNUSED)
+    found = vocabulary(tmp_path, keys).padded(VOCABULARY)
+    assert not {310, keys[GGML + "tokens"].index(merged)} & set(found.unused_ids)
 
 
 @pytest.mark.parametrize("added", [True, False, None])

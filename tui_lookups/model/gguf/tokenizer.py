@@ -7,7 +7,8 @@
    entries, best score first. Spaces are U+2581; one is put in front of the text unless `add_space_prefix`
    says no; what no entry spells is written in byte entries, or as the unknown token.
 3. Control tokens and the unknown one are special; user-defined ones are found in texts before anything is
-   split; unused ones have an id, and no text gives them.
+   split. Unused ones, which converters write for rows that no token has, are no entries of the tokenizer, as
+   they are none in the model's Hugging Face folder.
 4. Begin-of-text is what `bos_token_id` names; whether it is put in front of texts is copied as the file says.
 """
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _GGML = "tokenizer.ggml."
 _SPACE = "\u2581"
-_UNDEFINED, _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 0, 1, 2, 3, 4
-"""Kinds of entries; 5, unused, and 6, a byte, are never merged to."""
+_UNDEFINED, _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 0, 1, 2, 3, 4, 5
+"""Kinds of entries; unused ones, and 6, a byte, are never merged to."""
 _ROLES = {
     "bos_token": "bos_token_id",
     "eos_token": "eos_token_id",
@@ -201,7 +202,11 @@ class _Reading:
         return tokenizer.to_str(), json.dumps(config, ensure_ascii=False, indent=2)
 
     def _vocabulary(self) -> dict[str, int]:
-        return {entry: token_id for token_id, entry in enumerate(self.entries) if entry}
+        """Ids by entry, without those that are unused and have no role and no merge either."""
+        used = {part for left, right in self.merges for part in (left, right, left + right)}
+        used |= {self.entries[token_id] for token_id in self.roles.values() if token_id is not None}
+        numbered = enumerate(zip(self.entries, self.types, strict=True))
+        return {e: token_id for token_id, (e, kind) in numbered if e and (kind != _UNUSED or e in used)}
 
     def _byte_level(self) -> Tokenizer:
         from tokenizers import Tokenizer, decoders, models
