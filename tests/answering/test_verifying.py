@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,27 @@ def test_what_a_language_model_said_is_named_where_the_cache_does_not_hold_it(be
         "/heads/0/explanation", "/heads/0/explanation_score",
     ]  # fmt: skip
     assert "not asked for again" in found.not_recomputed[3].reason
+
+
+NEW_IN_VERSION_3 = frozenset(
+    {"ablations", "copies", "keep_copies", "left_out", "other_files", "special", "special_tokens", "text_field"}
+)
+
+
+def as_version_2_wrote_it(plain: Any, below: str = "") -> Any:
+    if isinstance(plain, dict):
+        kept = plain.keys() - NEW_IN_VERSION_3 - ({"bos"} if below == "parameters" else set())
+        return {key: as_version_2_wrote_it(plain[key], key) for key in kept}
+    return [as_version_2_wrote_it(each) for each in plain] if isinstance(plain, list) else plain
+
+
+def test_an_export_of_version_2_agrees_wherever_it_says_what_it_was_made_with(bench: Bench) -> None:
+    path = bench.folder / "version-2.json"
+    path.write_text(json.dumps({**as_version_2_wrote_it(bench.plain), "schema_version": 2}))
+    document = read_export(path)
+    assert document.heads[0].attributions is not None
+    assert document.heads[0].explanation is not None
+    assert bench.recompute(document).differing == ()
 
 
 def test_nothing_that_was_cached_is_believed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

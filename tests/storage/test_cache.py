@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -15,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.samples import token_neurons
+from tests.storage.samples import explanation, score, token_neurons
 from tui_lookups.errors import CacheError, NumericalError
-from tui_lookups.results import TokenNeurons
+from tui_lookups.results import Explained, TokenNeurons
 from tui_lookups.storage import connections
 from tui_lookups.storage.cache import ResultCache
+from tui_lookups.storage.codec import to_plain
 
 PLAIN = st.recursive(
     st.none()
@@ -97,6 +99,18 @@ def test_a_result_of_another_shape_is_dropped_and_reported(cache: ResultCache) -
     assert cache.get_result("neurons", key, TokenNeurons) is None
     assert len(cache.problems) == 1
     assert cache.info().entries == 0
+
+
+def test_an_explanation_of_an_earlier_version_is_read(cache: ResultCache) -> None:
+    explained = Explained(explanation(), score())
+    plain = to_plain(explained)
+    for part in ("explanation", "score"):
+        for name in ("left_out", "text_field", "other_files", "special_tokens"):
+            del plain[part]["provenance"]["corpus"][name]
+    key = cache.key("explained", token=1)
+    cache.put("explained", key, json.dumps(plain).encode())
+    assert cache.get_result("explained", key, Explained) == explained
+    assert cache.problems == ()
 
 
 def test_an_explanation_of_another_version_is_reported_and_stays(cache: ResultCache) -> None:

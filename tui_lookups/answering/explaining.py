@@ -280,8 +280,7 @@ class Explaining:
 def _source(provenance: Provenance) -> tuple[object, ...]:
     corpus = None if provenance.corpus is None else provenance.corpus.fingerprint
     basis, dtype = provenance.basis, provenance.dtype
-    # Before copies were told apart, all of them were kept.
-    return provenance.model.fingerprint, corpus, basis, dtype, {"keep_copies": True, **provenance.parameters}
+    return provenance.model.fingerprint, corpus, basis, dtype, provenance.all_parameters
 
 
 def _has_text(answer: ChatAnswer) -> None:

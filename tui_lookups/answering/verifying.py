@@ -25,7 +25,8 @@ from msgspec import structs
 from tui_lookups.answering import export_document
 from tui_lookups.answering.comparison import TOLERANCE as TOLERANCE
 from tui_lookups.answering.comparison import Comparison, pointer
-from tui_lookups.answering.verifying_explanations import ExplanationsCheck, source_of, without_places
+from tui_lookups.answering.verifying_explanations import ExplanationsCheck
+from tui_lookups.answering.verifying_sources import alike, with_sources_alike
 from tui_lookups.errors import (
     BadIdError,
     ExportError,
@@ -35,7 +36,6 @@ from tui_lookups.errors import (
 )
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.results import (
-    CorpusInfo,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
@@ -129,7 +129,7 @@ def settings_for(
     export names settings that there are not.
     """
     provenance, notes = document.provenance, []
-    named = {**_ASSUMED, **provenance.parameters}
+    named = {**_ASSUMED, **provenance.all_parameters}
     missing = [name for name in _ASSUMED if name not in provenance.parameters]
     if missing:
         named_here = ", ".join(missing)
@@ -139,8 +139,7 @@ def settings_for(
         "corpus": corpus or corpus_of(document),
         "raw_weights": provenance.basis == "raw",
         "dtype": provenance.dtype,
-        # Earlier versions put it in front wherever there was one.
-        "bos": named.get("bos") or ("never" if provenance.model.bos is None else "always"),
+        "bos": named["bos"],
         "window": 256 if provenance.corpus is None else provenance.corpus.window,
         **{
             name: named[name]
@@ -275,10 +274,13 @@ def recompute(
     provenance = replace(
         document.provenance,
         model=explorer.model_info(),
-        corpus=_as_counted(explorer.corpus_info(), document.provenance.corpus),
+        corpus=explorer.corpus_info(),
         device=explorer.status().device,
     )
-    comparison.compare(_source(document.provenance), _source(provenance), "/provenance")
+    sources = alike(to_plain(document.provenance), to_plain(provenance))
+    for each in sources:
+        del each["parameters"]
+    comparison.compare(*sources, "/provenance")
     if provenance.device != document.provenance.device:
         notes = (*notes, f"Exported on {document.provenance.device}, recomputed on {provenance.device}.")
     differing = tuple(comparison.differing)
@@ -297,12 +299,6 @@ def recompute(
         notes=notes,
         provenance=provenance,
     )
-
-
-def _as_counted(found: CorpusInfo, exported: CorpusInfo | None) -> CorpusInfo:
-    """The corpus; special tokens are compared where the export says how many there were."""
-    counted = exported is None or exported.special_tokens is not None
-    return found if counted else replace(found, special_tokens=None)
 
 
 class _Again:
@@ -324,7 +320,8 @@ class _Again:
                 raise  # a fault of this machine, not a difference
             self._comparison.missing(pointer(at, subject[0]), subject[1], error.message)
             return False
-        self._comparison.compare(_figures(exported), _figures(made), at, scale=_scale(made))
+        both = with_sources_alike(_figures(exported), _figures(made))
+        self._comparison.compare(*both, at, scale=_scale(made))
         return True
 
     def neuron(self, exported: ExportedNeuron, at: str) -> None:
@@ -383,14 +380,10 @@ class _Again:
 
 
 def _figures(thing: object) -> dict[str, Any]:
-    """An exported thing as plain JSON, without words and without where its model and corpus lie."""
+    """An exported thing as plain JSON, without words."""
     plain = to_plain(thing)
     plain.pop("explanation", None)
     plain.pop("explanation_score", None)
-    plain = without_places(plain)
-    attributions = plain.get("attributions")
-    if attributions is not None:
-        plain["attributions"] = without_places(attributions)
     return plain
 
 
@@ -399,9 +392,3 @@ def _scale(made: object) -> float:
     if not isinstance(made, HeadAblation):
         return 0.0
     return max((abs(each.activation_before) for each in made.prompts), default=0.0)
-
-
-def _source(provenance: object) -> dict[str, Any]:
-    plain = source_of(to_plain(provenance))
-    del plain["parameters"]
-    return plain

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.comparison import Comparison, pointer
+from tui_lookups.answering.verifying_sources import alike
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.scoring import figures, shuffled
 from tui_lookups.explanation.store import ExplainedStore
@@ -29,8 +30,6 @@ from tui_lookups.storage.codec import to_plain
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
 
-# Where a model or corpus lies, what it is called there and what else lies there is no figure.
-_PLACES = ("name", "source", "left_out", "other_files")
 _NOT_ASKED = (
     "What a language model wrote is not asked for again, and this cache does not hold it. "
     "Head, source and the number of prompts were recomputed."
@@ -40,23 +39,6 @@ _NOT_SAID = (
     "Prompts, labels and, from the exported answers, the figures were recomputed."
 )
 _BY_HAND = "A person wrote it, and this cache does not hold it."
-
-
-def without_places(plain: dict[str, Any]) -> dict[str, Any]:
-    """A result as plain JSON, less the device and where model and corpus lie."""
-    found = dict(plain)
-    if "provenance" in found:
-        found["provenance"] = source_of(found["provenance"])
-    return found
-
-
-def source_of(provenance: dict[str, Any]) -> dict[str, Any]:
-    """A provenance as plain JSON, less the device and where model and corpus lie."""
-    found = {key: value for key, value in provenance.items() if key != "device"}
-    for part in ("model", "corpus"):
-        if found[part] is not None:
-            found[part] = {key: value for key, value in found[part].items() if key not in _PLACES}
-    return found
 
 
 class ExplanationsCheck:
@@ -86,8 +68,8 @@ class ExplanationsCheck:
     def _subject(self, head: ExportedHead, plain: dict[str, Any], at: str) -> None:
         """It is about this head, of this model and corpus, with these parameters."""
         self._same(plain, {"neuron": str(head.neuron), "head": str(head.head)}, at)
-        ours = source_of(to_plain(self._explorer.explaining.provenance()))
-        self._comparison.compare(source_of(plain["provenance"]), ours, pointer(at, "provenance"))
+        ours = to_plain(self._explorer.explaining.provenance())
+        self._comparison.compare(*alike(plain["provenance"], ours), pointer(at, "provenance"))
 
     def _same(self, exported: dict[str, Any], recomputed: dict[str, Any], at: str) -> None:
         """Compare the keys that `recomputed` has."""

@@ -13,7 +13,8 @@ SCHEMA_VERSION = 1
 """Version of every JSON document this package prints."""
 
 EXPORT_VERSION = 3
-"""Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of."""
+"""Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of; 2 knew
+no copies, special tokens or ablations."""
 
 Basis = Literal["folded", "raw"]
 Sign = Literal["+", "-", "both"]
@@ -131,3 +132,11 @@ class Provenance:
     device: str
     dtype: str
     parameters: dict[str, str | int | float | bool | None]
+
+    @property
+    def all_parameters(self) -> dict[str, str | int | float | bool | None]:
+        """`parameters`, and those that earlier versions did not name, as these had them: begin-of-text wherever
+        there was one, and every copy of a text.
+        """
+        bos = "never" if self.model.bos is None else "always"
+        return {"bos": bos, "keep_copies": True, **self.parameters}

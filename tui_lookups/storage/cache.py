@@ -3,7 +3,8 @@
 1. A key is a hash of what was asked (keys.py).
 2. A value is bytes in an envelope (`envelope.py`) inside a diskcache database that knows no pickle
    (`bytes_disk.py`). A value that does not open is reported in `problems`, dropped and answered as a miss;
-   one that opens but is of another version is dropped where it can be computed again.
+   one that opens but is of another version is dropped where it can be computed again, else read as far as
+   its fields go.
 3. A database that is damaged as a whole, or was written by someone else, is set aside and replaced; what
    cannot be computed again is taken over from a damaged one, and the rest is computed again (`database.py`).
 4. What processes that were killed have left in the folder is removed when the database is opened
@@ -106,10 +107,9 @@ class ResultCache:
         try:
             return codec.from_json_bytes(type_, payload, ours=True)
         except codec.DecodeError as error:
-            if kind in IRREPLACEABLE:  # whole, as its checksum says: another version wrote it
-                self._report(f"The cached entry {key[:24]} cannot be read and is left alone: {error.message}")
-            else:
-                self._drop(key, error.message)
+            if kind in IRREPLACEABLE:
+                return self._of_another_version(key, payload, type_)
+            self._drop(key, error.message)
             return None
 
     def put_result(self, kind: str, key: str, value: object) -> None:
@@ -234,6 +234,17 @@ class ResultCache:
         make_private_directory(self._database.directory)
         for folder in (self.directory, self.directory / "models"):
             sweep(folder)
+
+    def _of_another_version(self, key: str, payload: bytes, type_: type[T]) -> T | None:
+        """An entry that is whole, as its checksum says, but has other fields than this version's.
+
+        An earlier version's lacks fields that have defaults; what does not fit all the same is left alone.
+        """
+        try:
+            return codec.from_json_bytes(type_, payload)
+        except codec.DecodeError as error:
+            self._report(f"The cached entry {key[:24]} cannot be read and is left alone: {error.message}")
+            return None
 
     def _drop(self, key: str, why: str) -> None:
         """Report a damaged entry and delete its row; a row that cannot be deleted is reported again later."""
