@@ -12,6 +12,7 @@ import pytest
 
 from tests.tiny_models import VOCABULARY
 from tests.tiny_tokenizers import byte_level_tokenizer, filled, save_tokenizer
+from tui_lookups.answering import doctor
 from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import CorpusError, ModelLoadError, UnknownTokenError
 from tui_lookups.explorer import Explorer
@@ -166,6 +167,16 @@ class TestSpecialTokensInTexts:
     def test_in_a_typed_text_too(self, opened: Callable[..., Explorer]) -> None:
         found = opened(bos="always").activations(NEURON, "the</s>cat")
         assert [found.tokens[position].text for position in found.special] == ["<s>", "</s>"]
+
+    def test_in_the_decomposition_at_a_peak(self, opened: Callable[..., Explorer]) -> None:
+        explorer = opened(bos="always")
+        found = [explorer.heads(NeuronId(1, index), text="the</s>cat") for index in range(28)]
+        assert {each.special for each in found} == {True, False}
+        assert all(each.special == (each.tokens[each.position].text == "</s>") for each in found)
+
+    def test_doctor_counts_them(self, opened: Callable[..., Explorer]) -> None:
+        said = [each.message for each in doctor.corpus_check(opened())]
+        assert "12 special tokens are spelled out in the texts." in said
 
 
 class TestTokensWithoutARow:

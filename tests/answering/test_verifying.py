@@ -47,7 +47,16 @@ def test_what_a_language_model_said_is_named_where_the_cache_does_not_hold_it(be
 
 
 NEW_IN_VERSION_3 = frozenset(
-    {"ablations", "copies", "keep_copies", "left_out", "other_files", "special", "special_tokens", "text_field"}
+    {
+        "ablations",
+        "copies",
+        "keep_copies",
+        "left_out",
+        "other_files",
+        "special",
+        "special_tokens",
+        "text_field",
+    }
 )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from tests.tui.canned import CORPUS, CannedExplorer
 from tests.tui.driving import hints, running, settle
@@ -34,12 +37,19 @@ async def test_the_app_says_what_was_not_kept() -> None:
         assert hints(app) == "Something else."
 
 
-async def test_the_app_says_what_of_the_corpus_was_left_out() -> None:
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({"left_out": 3}, "3 records without a text were left out."),
+        ({"special_tokens": 1}, "1 special token is spelled out in the texts."),
+    ],
+)
+async def test_the_app_says_what_there_is_to_know_of_the_corpus(what: dict[str, Any], said: str) -> None:
     class LeavesOut(CannedExplorer):
         def status(self) -> Status:
-            return replace(super().status(), corpus=replace(CORPUS, left_out=3))
+            return replace(super().status(), corpus=replace(CORPUS, **what))
 
     async with running(LeavesOut()) as (app, pilot):
         await pilot.pause(0.4)
         await settle(pilot)
-        assert hints(app) == "3 records without a text were left out."
+        assert hints(app) == said

@@ -243,9 +243,11 @@ def corpus_check(explorer: Explorer) -> Iterator[Finding]:
         return
     counted = f"{info.documents:,} documents, {info.prompts:,} prompts, {info.tokens:,} tokens"
     yield Finding("corpus", "ok", f"{info.name}: {counted}")
-    if info.other_files:
-        yield Finding("corpus", "note", info.other_files)
+    for remark in filter(None, (info.other_files, info.spelled_out)):  # the name says what was left out
+        yield Finding("corpus", "note", remark)
     if info.left_out is None:
         yield Finding(
-            "corpus", "note", "an earlier version tokenised it, and counted no records without a text"
+            "corpus",
+            "note",
+            "an earlier version tokenised it, and counted neither records without a text nor special tokens",
         )

@@ -105,7 +105,7 @@ class HeadService:
                 poll=poll,
             )
 
-        return self._engine.remembered(
+        found = self._engine.remembered(
             "heads",
             HeadAttributions,
             work,
@@ -118,6 +118,8 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
+        at_peak = found.tokens[found.position].id
+        return replace(found, special=at_peak in self._engine.vocabulary().special_ids)
 
     def overview(
         self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool, part: Part | None = None

@@ -356,6 +356,9 @@ class _Again:
             marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id, exported.context)
             made = export_document.exported_head(self._explorer, self._lists, marked, exported.kind)
             there, here = exported.attributions, made.attributions
+            if there is not None and here is not None and there.special is None:
+                here = replace(here, special=None)
+                made = replace(made, attributions=here)
             if there is None or here is None or there.rank is None or exported.prompt_id is None:
                 return made
             _, found = self._lists.find(exported.neuron, exported.prompt_id, made.kind)

@@ -28,9 +28,9 @@ def alike(exported: Plain, made: Plain) -> tuple[Plain, Plain]:
     exported, made = source_of(exported), source_of(made)
     named = exported["parameters"]
     made["parameters"] = {key: value for key, value in made["parameters"].items() if key in named}
-    if exported["corpus"] is not None and made["corpus"] is not None:
-        if exported["corpus"]["special_tokens"] is None:
-            made["corpus"]["special_tokens"] = None
+    there, here = exported["corpus"], made["corpus"]
+    if there is not None and here is not None and there["special_tokens"] is None:
+        here["special_tokens"] = None
     return exported, made
 
 

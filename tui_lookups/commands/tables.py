@@ -290,7 +290,10 @@ def _(result: HeadAttributions) -> RenderableType:
     parts: list[RenderableType] = [
         title,
         around(result.tokens, result.position),
-        Text(f"activation {result.activation:.3f} at position {result.position}"),
+        Text(
+            f"activation {result.activation:.3f} at position {result.position}"
+            f"{f' {_SPECIAL}' if result.special else ''}"
+        ),
         Text(_decomposition(result), overflow="fold"),
         table if heads else Text("No head reaches this neuron."),
         *_left_out(len(heads), len(result.heads), "heads"),

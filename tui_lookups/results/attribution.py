@@ -58,6 +58,7 @@ class HeadAttributions:
 
     `sum` is heads + other; `remainder` is target - sum. `heads` are in layer, then head order.
     `context` says which text was run: the full window, the trimmed prompt, or a text given by hand.
+    `special`: the token at `position` is a special one; None in what earlier versions wrote.
     """
 
     neuron: NeuronId
@@ -78,6 +79,7 @@ class HeadAttributions:
     source_head: HeadId | None
     sources: tuple[SourceToken, ...]
     provenance: Provenance
+    special: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,18 @@ class CorpusInfo:
             *([self.other_files] if self.other_files else []),
         )
 
+    @property
+    def spelled_out(self) -> str:
+        """How many special tokens its texts spell out, as a sentence; "" where there are none."""
+        count = self.special_tokens or 0
+        verb = "token is" if count == 1 else "tokens are"
+        return f"{count:,} special {verb} spelled out in the texts." if count else ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What there is to know of it besides its size, in sentences."""
+        return (*self.omissions, *([self.spelled_out] if self.spelled_out else []))
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -135,8 +147,9 @@ class Provenance:
 
     @property
     def all_parameters(self) -> dict[str, str | int | float | bool | None]:
-        """`parameters`, and those that earlier versions did not name, as these had them: begin-of-text wherever
-        there was one, and every copy of a text.
+        """`parameters`, and those that earlier versions did not name, as these had them.
+
+        Begin-of-text was put wherever there was one, and every copy of a text was kept.
         """
         bos = "never" if self.model.bos is None else "always"
         return {"bos": bos, "keep_copies": True, **self.parameters}

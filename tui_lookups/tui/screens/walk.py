@@ -156,8 +156,8 @@ class WalkScreen(
         self.owner.settle_size()
         status = self.explorer.status()
         self.view.show_status(status)
-        omissions = () if status.corpus is None else status.corpus.omissions
-        problem = self.problems.to_tell((*status.problems, *omissions))
+        remarks = () if status.corpus is None else status.corpus.remarks
+        problem = self.problems.to_tell((*status.problems, *remarks))
         if problem is not None:
             self.owner.say(problem)
         self.owner.heed(self.explorer, status)
