@@ -15,16 +15,14 @@ from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.settings import (
     Settings,
     config_path,
-    config_schema,
-    default_config_text,
     describe_settings,
     format_layers,
     load_settings,
     parse_layers,
     parse_size,
-    schema_text,
     setting_fields,
 )
+from tui_lookups.settings_file import config_schema, default_config_text, schema_text
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,8 @@
    and returns `Settings`, frozen. `Settings()` are the plain defaults.
 3. A value outside what is allowed, or a key nobody knows, is a `SettingsError` that names the setting,
    the value, what is allowed and where it came from. A flag's is a `FlagError`: wrong usage.
-4. `describe_settings(**flags)` lists name, value and source of each; `default_config_text()` is a
-   config.toml that says everything and changes nothing; `config_schema()` is its JSON schema, shipped as
-   config.schema.json.
+4. `describe_settings(**flags)` lists name, value and source of each. What a config.toml looks like is in
+   settings_file.py.
 
 Secrets (HF_TOKEN, OPENAI_API_KEY) are no settings: whoever needs one reads it from the environment, and
 nothing here can print it. No setting is read anywhere else.
@@ -27,7 +26,6 @@ import platformdirs
 from tui_lookups import config_file
 from tui_lookups.config_file import APP, PREFIX
 from tui_lookups.config_file import config_path as config_path
-from tui_lookups.config_file import config_text as config_text
 from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.results.base import (
     ActivityRule,
@@ -68,7 +66,8 @@ from tui_lookups.settings_values import parse_size as parse_size
 PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"trimmed": True}}
 """What a preset puts in place of the defaults; what is set by flag, environment or file outranks it."""
 
-_NOT_IN_FILE = frozenset({"trust_remote_code"})  # a file copied from elsewhere must not run code
+NOT_IN_FILE = frozenset({"trust_remote_code"})
+"""Settings that config.toml may not have: a file copied from elsewhere must not run code."""
 
 
 def _default_cache_dir() -> Path:
@@ -287,7 +286,7 @@ def describe_settings(**flags: Any) -> tuple[SettingRow, ...]:
     return tuple(
         SettingRow(
             field.name,
-            _plain(field, getattr(settings, field.name)),
+            plain_value(field, getattr(settings, field.name)),
             sources.get(field.name) or (f"preset {settings.preset}" if field.name in preset else "default"),
         )
         for field in setting_fields().values()
@@ -337,7 +336,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     values = config_file.read(path)
     for key in values:
-        if key in _NOT_IN_FILE:
+        if key in NOT_IN_FILE:
             raise SettingsError(
                 f"{key} cannot be set in {path}.",
                 f"Give {_flag(key)} or {PREFIX}{key.upper()} when you mean it.",
@@ -354,60 +353,11 @@ def _flag(name: str) -> str:
 def _close_to(key: str) -> str:
     import difflib
 
-    known = [name for name in setting_fields() if name not in _NOT_IN_FILE]
+    known = [name for name in setting_fields() if name not in NOT_IN_FILE]
     close = difflib.get_close_matches(key.replace("-", "_"), known, n=1)
     return f"Did you mean {close[0]}?" if close else f"Settings are {', '.join(known)}."
 
 
-def _plain(field: SettingField, value: Any) -> Plain:
+def plain_value(field: SettingField, value: Any) -> Plain:
     """A setting's value as config.toml would say it."""
     return field.none or "" if value is None else field.write(value)
-
-
-def default_config_text() -> str:
-    """A config.toml with every setting at its default, commented out."""
-    lines = [
-        "# Settings of lookups-tui. A flag outranks the environment (LOOKUPS_MODEL, ...), which outranks",
-        "# this file. Take the # off a line to change it.",
-    ]
-    defaults = Settings()
-    for field in setting_fields().values():
-        if field.name not in _NOT_IN_FILE:
-            lines += [
-                "",
-                f"# {field.what} Allowed: {field.allowed}.",
-                f"# {field.name} = {config_text(_plain(field, getattr(defaults, field.name)))}",
-            ]
-    return "\n".join(lines) + "\n"
-
-
-def schema_text() -> str:
-    """`config_schema` as the file that ships with the package."""
-    import json
-
-    return json.dumps(config_schema(), indent=2) + "\n"
-
-
-def config_schema() -> dict[str, Any]:
-    """The JSON schema of config.toml: for each setting what it is, its default, and what may be written."""
-    properties, defaults = {}, Settings()
-    for field in setting_fields().values():
-        if field.name in _NOT_IN_FILE:
-            continue
-        default = getattr(defaults, field.name)
-        own = msgspec.json.schema(field.type, schema_hook=lambda _: {"type": "string", "minLength": 1})
-        spellings = [kind for kind in own.get("anyOf", [own]) if kind != {"type": "null"}]
-        spellings += field.also
-        if field.none is not None:
-            spellings.append({"const": field.none})
-        written = spellings[0] if len(spellings) == 1 else {"anyOf": spellings}
-        properties[field.name] = {**written, "description": f"{field.what} Allowed: {field.allowed}."}
-        if not isinstance(default, Path):  # where the cache lies differs from machine to machine
-            properties[field.name]["default"] = _plain(field, default)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "config.toml of lookups-tui",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": properties,
-    }

@@ -223,7 +223,7 @@ def test_config_files_that_are_refused(config_file: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("examples", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_config_files_of_any_value(config_file: Path, examples: int) -> None:
-    from tui_lookups.settings import default_config_text
+    from tui_lookups.settings_file import default_config_text
 
     names = [line.split("=")[0].strip("# ") for line in default_config_text().splitlines() if " = " in line]
 

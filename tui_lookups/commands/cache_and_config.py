@@ -101,7 +101,8 @@ def config_path_(invocation: Invocation) -> None:
 @command(config)
 def show(invocation: Invocation) -> None:
     """Every setting with its value and where it came from."""
-    from tui_lookups.settings import config_path, config_text, describe_settings
+    from tui_lookups.config_file import config_text
+    from tui_lookups.settings import config_path, describe_settings
 
     rows = describe_settings(**invocation.flags)
     values = ConfigValues(str(config_path()), tuple(ConfigValue(*row) for row in rows))
@@ -111,7 +112,7 @@ def show(invocation: Invocation) -> None:
 @command(config)
 def schema(invocation: Invocation) -> None:
     """The JSON schema of config.toml, for editors that complete and check it."""
-    from tui_lookups.settings import schema_text
+    from tui_lookups.settings_file import schema_text
 
     invocation.emit_bytes(schema_text().encode("ascii"))
 
@@ -120,7 +121,8 @@ def schema(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(invocation: Invocation, force: bool) -> None:
     """Write a config.toml that lists every setting at its default."""
-    from tui_lookups.settings import config_path, default_config_text
+    from tui_lookups.settings import config_path
+    from tui_lookups.settings_file import default_config_text
 
     path = config_path()
     try:
