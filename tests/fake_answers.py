@@ -33,6 +33,7 @@ from tui_lookups.results import (
     NeuronStats,
     NeuronTokens,
     OtherComponents,
+    Part,
     Peak,
     Prompt,
     PromptFigures,
@@ -169,8 +170,12 @@ class FakeExplorer:
         method: AblationMethod = "zero",
         positions: AblationPositions | None = None,
         trimmed: bool | None = None,
+        part: Part | None = None,
     ) -> HeadAblation:
-        self._asked("ablate", neuron=neuron, head=head, method=method, positions=positions, trimmed=trimmed)
+        named = {} if part is None else {"part": part}
+        self._asked(
+            "ablate", neuron=neuron, head=head, method=method, positions=positions, trimmed=trimmed, **named
+        )
         rows = (
             AblatedPrompt(1, 101, 1, 3, True, 1.92, HOSTILE, 4.25, 2.25, 0.5, 0.125, 102),
             AblatedPrompt(2, 102, 1, 3, False, 0.1, HOSTILE, 4.0, 4.125, 0.25, 0.25, 101),
@@ -211,8 +216,11 @@ class FakeExplorer:
             "2sd", 1.0, sources, read, PROVENANCE,
         )  # fmt: skip
 
-    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None) -> HeadOverview:
-        self._asked("heads_overview", neuron=neuron, trimmed=trimmed)
+    def heads_overview(
+        self, neuron: NeuronId, *, trimmed: bool | None = None, part: Part | None = None
+    ) -> HeadOverview:
+        named = {} if part is None else {"part": part}
+        self._asked("heads_overview", neuron=neuron, trimmed=trimmed, **named)
         means = tuple(HeadMean(s.head, s.layer, s.index, s.attribution, 0.5, s.active) for s in head_rows())
         return HeadOverview(neuron, 20, "full", "2sd", means, PROVENANCE)
 

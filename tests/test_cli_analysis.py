@@ -111,6 +111,13 @@ def test_the_pairs_are_the_heads_worth_explaining(shell: Shell) -> None:  # noqa
     assert "Kolmogorov-Smirnov distance 1.000" in table
 
 
+def test_preset_paper_chooses_heads_on_one_part_and_ablates_on_the_other(shell: Shell) -> None:  # noqa: F811
+    shell.document("ablate-pairs", "5.371", "--preset", "paper")
+    assert shell.explorer is not None
+    parts = [(name, asked.get("part")) for name, asked in shell.explorer.calls]
+    assert parts == [("heads_overview", "explaining"), ("ablate", "scoring")]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

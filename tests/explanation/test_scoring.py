@@ -114,5 +114,9 @@ def test_summary_skips_what_has_no_score() -> None:
     found = summary([0.5, None, 0.75, 1.0])
     assert (found.count, found.mean) == (3, 0.75)
     assert found.standard_deviation == pytest.approx(0.25)
+    assert found.deviation_of == "sample"
+    theirs = summary([0.5, None, 0.75, 1.0], of="population")
+    assert theirs.standard_deviation == pytest.approx((0.125 / 3) ** 0.5)
+    assert (theirs.mean, theirs.deviation_of) == (0.75, "population")
     assert summary([None, 0.5]).standard_deviation is None
     assert (summary([]).count, summary([]).mean) == (0, None)
