@@ -74,6 +74,20 @@ def test_a_layer_without_heads_and_a_neuron_without_prompts_say_so(explorer: Fak
     assert "No neuron fits." in text_of(replace(explorer.neurons(" because"), neurons=()))
 
 
+def test_copies_are_a_column_where_there_are_any(explorer: FakeExplorer) -> None:
+    found = explorer.prompts(NEURON)
+    assert "copies" not in text_of(found)
+    table = text_of(replace(found, prompts=tuple(replace(each, copies=41) for each in found.prompts)))
+    assert "copies" in table
+    assert "x41" in table
+
+
+def test_a_neuron_that_never_fires_is_said_to(explorer: FakeExplorer) -> None:
+    note = "L5.N371 never fires on these 506 prompts: its activation is between -0.1 and -0."
+    assert note in text_of(replace(explorer.prompts(NEURON), prompts=(), note=note))
+    assert note in text_of(replace(explorer.heads_overview(NEURON), heads=(), note=note))
+
+
 def test_worth_explaining_says_on_which_texts(explorer: FakeExplorer) -> None:
     found = explorer.heads_overview(NEURON)
     assert "of these full windows; explanations go by the trimmed prompts" in text_of(found)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
 Answers = dict[str, Any]
-NEURON, OTHER, HEAD = NeuronId(1, 4), NeuronId(2, 0), HeadId(0, 1)
+NEURON, OTHER, HEAD = NeuronId(1, 5), NeuronId(2, 0), HeadId(0, 1)
 PARTLY = (0, 1)
 """Layers of a second scan that has only got as far as a checkpoint."""
 TOP = 6
@@ -65,13 +65,13 @@ class Scene:
 
 
 def write_corpus(path: Path, texts: int = 24) -> Path:
-    """Short texts of the tiny tokenizer's words, none twice."""
+    """Short texts of the tiny tokenizer's words, and the first four once more."""
     lines = [
         " ".join(WORDS[(number * step + step) % len(WORDS)] for step in range(2, 7 + number % 3))
         + f" {number}"
         for number in range(texts)
     ]
-    path.write_text("\n\n".join(lines), encoding="utf-8")
+    path.write_text("\n\n".join([*lines, *lines[:4]]), encoding="utf-8")
     return path
 
 

@@ -33,7 +33,7 @@ ODD = [
     "#99999999999999999999",
     "#" + "9" * 5000,
     "#٣",
-    "L1.N4",
+    "L1.N5",
     "1.3",
     "(1, 3)",
     "L99.N0",
@@ -114,7 +114,7 @@ def commands(
 COMMANDS = sorted(commands(cli.app), key=lambda pair: pair[0])
 
 
-KNOWN = st.sampled_from(["the", "cat", "#5", "L1.N4", "L0.N0", "L2.N1", "L0.H1"])
+KNOWN = st.sampled_from(["the", "cat", "#5", "L1.N5", "L0.N0", "L2.N1", "L0.H1"])
 
 
 def values_of(parameter: click.Parameter) -> st.SearchStrategy[str]:
@@ -229,7 +229,7 @@ def test_paths_that_cannot_be(
 ) -> None:
     """Each place where a path is named: refused in a sentence, whatever the system's functions raise."""
     for arguments in (
-        ["export", "L1.N4", "-o", value], ["export", "L1.N4", "--force", "-o", value], ["verify", value],
+        ["export", "L1.N5", "-o", value], ["export", "L1.N5", "--force", "-o", value], ["verify", value],
         ["atlas", "--reject-file", value], ["neurons", "the", "--log", value],
     ):  # fmt: skip
         with tried(Row.ARGUMENTS):

@@ -44,7 +44,7 @@ numbers = st.one_of(
 )
 odd = st.one_of(
     st.none(), st.booleans(), numbers, st.text(max_size=20),
-    st.sampled_from(["../../x", "L1.N4", "\x1b[31m", "\ud800", "9" * 5000, "__class__", "/etc/passwd"]),
+    st.sampled_from(["../../x", "L1.N5", "\x1b[31m", "\ud800", "9" * 5000, "__class__", "/etc/passwd"]),
     st.lists(numbers, max_size=3), st.dictionaries(st.text(max_size=5), numbers, max_size=2),
 )  # fmt: skip
 

@@ -12,8 +12,8 @@ from tests.tui.driving import SMALL, hints, press, rest, running
 from tests.tui.head_words import HEAD, NEURON
 from tests.tui.views import texts
 from tui_lookups.results import Prompt, SelectedHead, SelectedPrompt, Selection
-from tui_lookups.tui import text_layout
-from tui_lookups.tui.prompt_lines import Look, heading
+from tui_lookups.tui import prompt_lines, text_layout
+from tui_lookups.tui.prompt_lines import Look, heading, in_words, one_line
 from tui_lookups.tui.shading import plain_palette
 
 
@@ -29,6 +29,21 @@ def far_in(explorer: CannedExplorer) -> Prompt:
 
 def said(prompt: Prompt, look: Look) -> str:
     return "".join(segment.text for segment in heading(prompt, 80, look))
+
+
+def test_copies_end_the_line_of_a_prompt_and_stand_in_its_heading() -> None:
+    prompt, look = far_in(CannedExplorer()), Look(plain_palette(), 4.3)
+    repeated, wide = replace(prompt, copies=41), prompt_lines.texts_of(prompt)
+    shown = replace(repeated, peak=CannedExplorer().prompt(NEURON, 0).peak)
+    for width in (40, 120):
+        line = "".join(segment.text for segment in one_line(shown, wide, width, look))
+        assert line.endswith(" x41")
+        assert len(line) == width
+        once = "".join(segment.text for segment in one_line(replace(shown, copies=1), wide, width, look))
+        assert "x41" not in once
+        assert line[: width - 4] == once.ljust(width)[: width - 4], "peaks stay in their column"
+    assert "x41" in said(repeated, look)
+    assert "41 times in the corpus" in in_words(repeated, frozenset())
 
 
 def test_the_number_of_a_prompt_is_not_cut() -> None:
