@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmarks.measuring import Pairs, Run, interleave, timed
 from benchmarks.registry import Bar, Figure, NotHere, row
 from benchmarks.workbench import Bench
+from tui_lookups.analysis.copies import find_copies
 from tui_lookups.analysis.scan import Scan
 
 CHOSEN = 20
@@ -28,7 +29,8 @@ _FEW_PROMPTS = 16
 
 
 def scanning(bench: Bench) -> Run:
-    """All neurons of all layers, top 20 of both parts, statistics and histogram."""
+    """All neurons of all layers, top 20 texts of both parts, statistics and histogram."""
+    copies = find_copies(bench.part, lambda: None)
 
     def run() -> float:
         folder = bench.cache_dir / "scan"
@@ -41,6 +43,7 @@ def scanning(bench: Bench) -> Run:
             top=TOP,
             batch_tokens=bench.batch_tokens,
             checkpoint_seconds=1e9,
+            copies=copies,
         )
         scan.resume()
         try:

@@ -149,10 +149,12 @@ class ScanState:
         self.histogram.add_(other.histogram)
         torch.maximum(self.extremes[:, 0], other.extremes[:, 0], out=self.extremes[:, 0])
         torch.minimum(self.extremes[:, 1], other.extremes[:, 1], out=self.extremes[:, 1])
-        merge_top_k(
-            self.keys.flatten(0, -2), self.positions.flatten(0, -2),
-            other.keys.flatten(0, -2), other.positions.flatten(0, -2), texts,
-        )  # fmt: skip
+        for place in range(len(self.keys)):  # a layer at a time: what is sorted is copied
+            mine, theirs = (
+                (state.keys[place].flatten(0, -2), state.positions[place].flatten(0, -2))
+                for state in (self, other)
+            )
+            merge_top_k(*mine, *theirs, texts)
         if slots:
             self.sample[:, :, list(slots)] = other.sample
 
