@@ -12,7 +12,8 @@ import click
 from tui_lookups.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "tui_lookups" / "docs").glob("*.md")))
+FRONT = tuple(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))
+PAGES = (*FRONT, *sorted((ROOT / "tui_lookups" / "docs").glob("*.md")))
 
 _NEEDS_MORE = {"explain", "score"}
 """Subcommands that ask an endpoint, unless --dry-run is given."""

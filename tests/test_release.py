@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="no source tree"),
 ]
 NAME = f"lookups_tui-{__version__}"
+FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 SHIPPED = (
     "py.typed", "storage/export.schema.json", "config.schema.json", "demo/passages.jsonl",
     "demo/model/config.json", "demo/model/model.safetensors", "demo/model/tokenizer.json",
@@ -36,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tree = folder / "tree"
     for name in ("tui_lookups", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "LICENSE", *FRONT):
         shutil.copy(ROOT / name, tree / name)
     code = "from hatchling import build; build.build_wheel('..'); build.build_sdist('..')"
     subprocess.run([sys.executable, "-c", code], cwd=tree, check=True, capture_output=True, timeout=200)
@@ -62,8 +63,8 @@ def test_the_sdist_holds_the_tests_and_the_benchmarks(built: Path) -> None:
     with tarfile.open(built / f"{NAME}.tar.gz") as archive:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     assert {f"tui_lookups/{name}" for name in SHIPPED} <= names
-    wanted = {"tests/conftest.py", "tests/faults/tally.py", "benchmarks/__main__.py", "LICENSE", "README.md"}
-    assert wanted | {"CHANGELOG.md", "pyproject.toml"} <= names
+    wanted = {"tests/conftest.py", "tests/faults/tally.py", "benchmarks/__main__.py", "LICENSE"}
+    assert wanted | {"pyproject.toml", *FRONT} <= names
     assert not [name for name in names if name.startswith(("/", "..")) or "/../" in name]
 
 
