@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from tests.documentation import PAGES, ROOT, Line, blocks, command_lines, parse
 from tests.test_end_to_end import small_corpus
 from tui_lookups.cli import app
+from tui_lookups.model.architecture import FAMILIES
+from tui_lookups.model.gguf.families import GGUF_FAMILIES
 
 LINES = command_lines()
 RUN = [line for line in LINES if line.offline]
@@ -38,7 +40,8 @@ def test_the_pages_are_there_and_hold_commands() -> None:
     names = {page.stem for page in PAGES}
     assert names >= {
         "gpu-box", "air-gapped", "corpora", "reading-the-numbers", "scripting", "explanations",
-        "distributed-scan", "terminology", "method", "SECURITY", "CONTRIBUTING",
+        "distributed-scan", "terminology", "method", "benchmarks", "cache", "faults", "keys", "models",
+        "settings", "smollm2", "SECURITY", "CONTRIBUTING",
     }  # fmt: skip
     assert len(RUN) >= 15
 
@@ -71,3 +74,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists() or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "names", [[family.label for family in FAMILIES.values()], list(GGUF_FAMILIES)], ids=["folders", "gguf"]
+)
+def test_the_page_on_models_lists_every_family(names: list[str]) -> None:
+    page = re.sub(r"\s+", " ", (ROOT / "tui_lookups" / "docs" / "models.md").read_text(encoding="utf-8"))
+    assert [name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", page)] == []
