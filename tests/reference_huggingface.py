@@ -4,7 +4,7 @@ Nothing here uses TransformerLens or the code under test.
 
 1. A clean forward pass keeps what each block's attention output projection, MLP and norms read and write.
 2. The norm the MLP reads through, and a norm after attention or after the MLP, are replaced by the affine
-   map they are when their scale is held at its clean value (METHOD 4).
+   map they are when their scale is held at its clean value (method.md, section 4).
 3. Components are the vectors that add up to the MLP norm's input: one a head (its slice of z, value biases
    taken out, through the projection and the held post-norm), one an MLP, the embedding, and the biases.
 4. Each component is *added to the MLP norm's input* in a second forward pass, one batch row a component. By
@@ -142,7 +142,7 @@ class LayerParts:
         return torch.stack((half * part[0] * u, half * g * part[1]))
 
     def attribution(self, part: Tensor) -> Tensor:
-        """The figure METHOD 4 gives for a component: [..., d_mlp]."""
+        """The figure of a component (method.md, section 4): [..., d_mlp]."""
         return self.halves(part).sum(0) if self.gated else part[0]
 
 

@@ -1,6 +1,7 @@
 """References for GPT-2 and Llama written from their published equations: NumPy float64, raw safetensors.
 
-No torch, no transformers, no TransformerLens, no code under test. Weights are folded by hand (METHOD 1):
+No torch, no transformers, no TransformerLens, no code under test. Weights are folded by hand
+(method.md, section 1):
 
 1. LayerNorm: (x - mean) / sigma * w + b. The weight goes into the rows of the next matrix, the bias through
    that matrix into its bias. RMSNorm: x / sigma * w, no mean and no bias.

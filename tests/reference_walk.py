@@ -1,7 +1,8 @@
 """The walk recomputed in NumPy float64: prompts, trimmed text, heads, and what is counted over prompts.
 
-Written from METHOD 2 to 5 on top of `RawLlama` and `RawGPT2`; no torch and no code under test. It takes the
-corpus windows as token ids and follows one neuron from them to the heads that are worth explaining.
+Written from method.md, sections 2 to 5, on top of `RawLlama` and `RawGPT2`; no torch and no code under test.
+It takes the corpus windows as token ids and follows one neuron from them to the heads that are worth
+explaining.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class ReferenceWalk:
         whole = sign * self.activations(self.windows[prompt_id], layer)[peak, index]
         start = 0
         if whole > 0 and paper:
-            low, high = 0, peak - 1  # in the text, which begins after begin-of-text; see METHOD 3
+            low, high = 0, peak - 1  # in the text, which begins after begin-of-text; see method.md, section 3
             while (middle := (low + high) // 2) != low:
                 low, high = (middle, high) if enough(ids[1 + middle :]) else (low, middle)
             start = 1 + low if low else 0

@@ -1,4 +1,4 @@
-"""The atlas against brute force, block by block and filter by filter (METHOD 2)."""
+"""The atlas against brute force, block by block and filter by filter (method.md, section 2)."""
 
 from __future__ import annotations
 

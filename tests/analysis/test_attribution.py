@@ -1,4 +1,4 @@
-"""Head attribution against two independent references, on every family (METHOD 4)."""
+"""Head attribution against two independent references, on every family (method.md, section 4)."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_preset_paper_leaves_out_own_layer_and_scale(tiny_model, tiny_folder) ->
 
 
 def test_a_gate_of_zero_takes_half(tiny_model, monkeypatch) -> None:
-    """rho = 1/2 at g = 0 for SiLU and GELU (METHOD 4): the limit of act(g) / g."""
+    """rho = 1/2 at g = 0 for SiLU and GELU (method.md, section 4): the limit of act(g) / g."""
     for name in ("llama", "gemma"):
         model = tiny_model(name)
         rho = attribution._rho(model, torch.tensor([0.0, 1e-6, 3.0, -3.0]))

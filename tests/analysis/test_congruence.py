@@ -1,4 +1,4 @@
-"""Congruence against weights folded by hand and against the Hugging Face model (METHOD 2)."""
+"""Congruence against weights folded by hand and against the Hugging Face model (method.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Families without a reference of their own: each held to the Hugging Face model and to closing (METHOD 4).
+"""Families without a reference of their own: each held to the Hugging Face model and to closing.
+
+See method.md, section 4.
 
 A term that is dropped, a head that is taken not to reach a neuron, or a norm held at a wrong scale leaves a
 remainder of the size of the components: none of the parameters is neutral.

@@ -1,4 +1,4 @@
-"""Figures at the peak against the Hugging Face model with its last norms held (METHOD 2)."""
+"""Figures at the peak against the Hugging Face model with its last norms held (method.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the embedding that no token has, and tokens that no row is for (METHOD 2).
+"""Rows of the embedding that no token has, and tokens that no row is for (method.md, section 2).
 
 A vocabulary is often padded to a round size: such rows are in no rank and among no top tokens.
 """

@@ -1,4 +1,7 @@
-"""Where METHOD 4's rule of activity changes: top 3 where fewer than 12 heads reach the neuron."""
+"""Where the rule of activity changes: top 3 where fewer than 12 heads reach the neuron.
+
+See method.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ def test_from_twelve_on_deviations_count(heads: int) -> None:
 
 
 def test_no_head_of_few_could_lie_two_deviations_out() -> None:
-    """The reason METHOD gives: with n heads no value lies more than (n - 1) / sqrt(n) deviations out."""
+    """The reason: with n heads no value lies more than (n - 1) / sqrt(n) deviations out.
+
+    See method.md, section 4.
+    """
     for heads in (3, 4, 5):
         values = np.zeros(heads)
         values[0] = 1.0

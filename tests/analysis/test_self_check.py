@@ -1,4 +1,7 @@
-"""A model whose decomposition does not close is refused, at the bounds METHOD 4 sets for its dtype."""
+"""A model whose decomposition does not close is refused, at the bounds of its dtype.
+
+See method.md, section 4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trimming against brute force over every suffix (METHOD 3)."""
+"""Trimming against brute force over every suffix (method.md, section 3)."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def test_a_prompt_that_no_suffix_matches_says_so(tiny_model) -> None:
 def authors_search(model, neuron: NeuronId, ids: list[int], peak: int, sign: int) -> tuple[int, float]:
     """Their loop: the start among the tokens of text up to the peak, and the value they keep with it.
 
-    The bounds are 0 and p - 1, the upper one excluded; the value is that of the last start tried (METHOD 3).
+    The bounds are 0 and p - 1, the upper one excluded; the value is that of the last start tried
+    (method.md, section 3).
     """
     text = ids[1 : peak + 1]
     value = whole = activation_at_end(model, neuron, ids[: peak + 1])

@@ -1,4 +1,7 @@
-"""Begin-of-text by one rule wherever a text is encoded, and keys that tell the rules apart (METHOD 3)."""
+"""Begin-of-text by one rule wherever a text is encoded, and keys that tell the rules apart.
+
+See method.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which text heads are worked out on: trimmed where it says trimmed, also while the scan runs (METHOD 4)."""
+"""Which text heads are worked out on: trimmed where it says trimmed, also while the scan runs.
+
+See method.md, section 4.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Preset paper leaves trimmed prompts of 100 tokens or more out of everything about heads (METHOD 3)."""
+"""Preset paper leaves trimmed prompts of 100 tokens or more out of everything about heads.
+
+See method.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the Explorer says of a gated model against the walk recomputed from its weights (METHOD 3 to 6).
+"""What the Explorer says of a gated model against the walk recomputed from its weights.
+
+See method.md, sections 3 to 6.
 
 The neurons followed are chosen so that nothing hangs on the last digits of float32 and every rule has a
 case that breaks without it; where one must be there, the test says so.
@@ -150,7 +152,10 @@ def test_preset_paper_looks_at_the_trimmed_text_by_itself(explorer, walk, fired)
 
 
 def test_heads_are_worth_explaining_by_the_trimmed_text(explorer, walk, fired) -> None:
-    """An explainer sees trimmed prompts, so that is what a head must be active on (METHOD 4, 5)."""
+    """An explainer sees trimmed prompts, so that is what a head must be active on.
+
+    See method.md, sections 4 and 5.
+    """
     differ = 0
     for neuron in FOLLOWED:
         by_text = {}
@@ -232,7 +237,10 @@ def test_a_sampled_prompt_never_peaks_at_begin_of_text(explorer, walk, kind: str
 
 @pytest.mark.parametrize("head", [HeadId(0, 3), HeadId(1, 2), HeadId(2, 1)], ids=str)
 def test_a_head_is_replaced_by_its_own_mean(explorer, walk, reference, head: HeadId) -> None:
-    """METHOD 6: its mean z over the corpus sample, which here is the whole corpus; position 0 left out."""
+    """Its mean z over the corpus sample, which here is the whole corpus; position 0 left out.
+
+    See method.md, section 6.
+    """
     neuron, hf = NeuronId(2, 20), reference("llama")
     out, down = hf.part(head.layer, "self_attn.o_proj"), hf.part(2, "mlp.down_proj")
     z = [

@@ -1,4 +1,7 @@
-"""The files alone give what the loaded model gives (METHOD 2), for every family that has a layout."""
+"""The files alone give what the loaded model gives, for every family that has a layout.
+
+See method.md, section 2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A bridge or compatibility mode that changes the model, or leaves a norm alone, is refused (METHOD 1)."""
+"""A bridge or compatibility mode that changes the model, or leaves a norm alone, is refused.
+
+See method.md, section 1.
+"""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ class TestRefused:
 
 
 class TestBeginOfText:
-    """METHOD 3: in front where one is defined, unless the files say that none is added."""
+    """In front where one is defined, unless the files say that none is added (method.md, section 3)."""
 
     @pytest.mark.parametrize(
         ("defined", "adds", "auto"), [("<s>", None, True), ("<s>", True, True), ("<s>", False, False)]

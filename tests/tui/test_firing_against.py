@@ -1,4 +1,7 @@
-"""Which prompts lower the token that was asked for, though they fire the neuron most (METHOD 2, Sign)."""
+"""Which prompts lower the token that was asked for, though they fire the neuron most.
+
+See method.md, section 2, Sign.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""Ablation: what a neuron and its token do without a head, everything downstream responding (METHOD 6).
+"""Ablation: what a neuron and its token do without a head, everything downstream responding.
+
+See method.md, section 6.
 
 1. Each prompt is run up to the neuron's peak twice: as it is, and with the head's z (hook_z) replaced at the
    peak position or at all positions. Attention is causal, so nothing after the peak matters.
 2. What is put in place: zero; the mean of the head's z over a sample of the corpus; or its z on another
    prompt of the neuron, drawn with a seed.
 3. Reported at the peak: the neuron's activation and the probability of its token, before and after, and
-   whether the head is active there by its direct attribution (METHOD 4).
+   whether the head is active there by its direct attribution (method.md, section 4).
 4. Prompts on which the head is active are compared with those on which it is not: mean changes, and the
    Kolmogorov-Smirnov distance between the two groups' changes.
 
@@ -75,7 +77,8 @@ def ablate_head(
     """Ablate one head on each case.
 
     Args:
-        rule, preset: when the head is active (METHOD 4); preset "paper" does not count the own layer's.
+        rule, preset: when the head is active (method.md, section 4); preset "paper" does not count the own
+            layer's.
         mean: for "mean", the head's mean z [d_head] (see `mean_z`).
         seed: for "resample", of the donors.
     Raises:
@@ -220,7 +223,7 @@ def mean_z(
 ) -> npt.NDArray[np.float64]:
     """Mean z of every head of layers 0 to `last_layer`: [layers, n_heads, d_head].
 
-    The mean is over all positions of the rows but position 0, which never counts (METHOD 3).
+    The mean is over all positions of the rows but position 0, which never counts (method.md, section 3).
     """
     info = model.info
     total = np.zeros((last_layer + 1, info.n_heads, info.d_head))

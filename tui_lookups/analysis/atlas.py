@@ -1,4 +1,4 @@
-"""The atlas: a model's next-token neurons, layer by layer (METHOD 2). NumPy only, no model.
+"""The atlas: a model's next-token neurons, layer by layer (method.md, section 2). NumPy only, no model.
 
 1. `LayerExtremes` is what one pass over a layer leaves (congruence.layer_extremes): per neuron its largest
    and smallest congruence with their tokens, per token its largest and smallest over the layer's neurons.

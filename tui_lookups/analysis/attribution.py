@@ -1,4 +1,4 @@
-"""Head attribution: which heads, directly, made a neuron fire at one position (METHOD 4).
+"""Head attribution: which heads, directly, made a neuron fire at one position (method.md, section 4).
 
 1. One forward pass up to the neuron's block keeps, at the asked position of each row only: the heads' z,
    earlier MLPs' outputs, the embedding, and the scale of the norm the MLP reads through.
@@ -77,7 +77,7 @@ class Decomposition:
 
     @property
     def scale(self) -> float:
-        """Sum of |components|: what the remainder is measured against (METHOD 4)."""
+        """Sum of |components|: what the remainder is measured against (method.md, section 4)."""
         parts = np.abs(self.heads).sum() + np.abs(self.mlps).sum()
         return float(parts) + abs(self.embedding) + abs(self.attention_biases) + abs(self.bias)
 
@@ -284,7 +284,7 @@ def _through_attention(
 
 
 def _rho(model: LookupModel, gate: Tensor) -> Tensor:
-    """act(g) / g, held at its value; 1/2 at g = 0 (METHOD 4)."""
+    """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
     g = gate.double()
     safe = torch.where(g == 0, torch.ones_like(g), g)
     return torch.where(g == 0, torch.full_like(g, 0.5), model.activation_function()(g) / safe)
@@ -350,7 +350,7 @@ def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Pr
 
 
 def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
-    """How many heads reach the neuron; preset "paper" leaves out its own layer's (METHOD 4)."""
+    """How many heads reach the neuron; preset "paper" leaves out its own layer's (method.md, section 4)."""
     n_layers = model.architecture.last_head_layer(neuron.layer) + 1
     return (min(n_layers, neuron.layer) if preset == "paper" else n_layers) * model.info.n_heads
 
@@ -361,7 +361,7 @@ def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:
 
 
 def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarray, float]:
-    """Which heads are active on a prompt (METHOD 4), and the threshold: (bool [n], value).
+    """Which heads are active on a prompt (method.md, section 4), and the threshold: (bool [n], value).
 
     "2sd": above mean + 2 sample standard deviations over the heads that reach the neuron. "top3": among the
     three largest; used also where fewer than 12 heads reach, since no value can then lie that far out.

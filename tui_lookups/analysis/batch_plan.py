@@ -1,11 +1,12 @@
 """Which prompts run together, in which order: fixed by the corpus, a token budget and a seed.
 
-1. Prompts are grouped by part (METHOD 5), sorted by length, then prompt id, and packed into batches of at
-   most `batch_tokens` padded tokens; a longer prompt has a batch of its own. A batch holds one part only.
+1. Prompts are grouped by part (method.md, section 5), sorted by length, then prompt id, and packed into
+   batches of at most `batch_tokens` padded tokens; a longer prompt has a batch of its own. A batch holds one
+   part only.
 2. Batches run in the order of a hash of (seed, first prompt id), so that early results are not those of
    the shortest prompts. The hash is spelt out here: a library's shuffle may change between versions, and
    a resumed scan must find the same plan.
-3. Prompts of one token have no position that counts (METHOD 3) and are left out.
+3. Prompts of one token have no position that counts (method.md, section 3) and are left out.
 4. Every `BLOCK_BATCHES` batches are a block: sums are taken block by block (scan_state.py), and whole
    blocks are what is handed to one of several workers (scan_shards.py).
 5. The uniform random sample is the `sample` prompts with the smallest hash of (seed, prompt id).

@@ -1,4 +1,4 @@
-"""Congruence: how strongly each MLP neuron writes towards each token (METHOD 2).
+"""Congruence: how strongly each MLP neuron writes towards each token (method.md, section 2).
 
 1. congruence(l, i, t) = W_out[l, i] . W_U[:, t], in the basis that was asked for.
 2. A token's neurons are ranked over the asked layers: one matrix-vector product a layer.
@@ -71,8 +71,8 @@ def rank_neurons(
         top: number of neurons returned (fewer where `next_token_only` finds fewer).
         layers: the layers ranked together.
         sign: "+" by congruence, "-" by its negative, "both" by its absolute value.
-        next_token_only: keep the neurons whose top token is this token (next-token neurons, METHOD 2); by
-            "-" only neurons of negative congruence, read flipped.
+        next_token_only: keep the neurons whose top token is this token (next-token neurons,
+            method.md, section 2); by "-" only neurons of negative congruence, read flipped.
         extremes: `layer_extremes` of each of `layers`, where they are known: `next_token_only` then looks
             at far fewer neurons. The answer is the same.
     """

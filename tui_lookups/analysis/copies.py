@@ -1,4 +1,4 @@
-"""Which windows of a corpus repeat an earlier one, wholly or but for a line (docs/method.md, *Copies*).
+"""Which windows of a corpus repeat an earlier one, wholly or but for a line (method.md, section 3, Copies).
 
 1. A window's fingerprints are the smallest `FINGERPRINTS` distinct hashes of its runs of `RUN` tokens; a
    shorter window is one run.

@@ -2,7 +2,7 @@
 
 1. An index records the digest of its corpus's prompts (`Corpus.content`). Of the finished indexes of the same
    model and parameters, those are earlier ones whose digest is that of this corpus's first n prompts: the
-   same token ids in the same windows of the same parts (METHOD 5), so the same prompt ids.
+   same token ids in the same windows of the same parts (method.md, section 5), so the same prompt ids.
 2. Top k, counts, extremes and histogram are taken from the index as they are: merging in the other prompts
    gives what scanning all would. The prompts of the random sample are those with the smallest hashes, so
    the earlier prompts among them are in the earlier sample. Sums come from the moments, to rounding.

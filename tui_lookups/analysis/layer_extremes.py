@@ -1,4 +1,4 @@
-"""One pass over a layer of a loaded model: what an atlas is made of (METHOD 2).
+"""One pass over a layer of a loaded model: what an atlas is made of (method.md, section 2).
 
 In blocks of neurons and of tokens, `layer_extremes` keeps the extremes of each neuron over the vocabulary and
 of each token over the neurons. Neither [all neurons, vocabulary] nor a copy of the whole unembedding is ever
@@ -23,7 +23,7 @@ _BLOCK_NUMBERS = 32_000_000
 
 @torch.inference_mode()
 def layer_extremes(model: LookupModel, layer: int, *, poll: Poll = no_poll) -> LayerExtremes:
-    """The extremes of a layer's congruences over both axes, block by block (METHOD 2).
+    """The extremes of a layer's congruences over both axes, block by block (method.md, section 2).
 
     The working memory is two blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
     the size of the vocabulary and the format of the weights. On exact ties the smaller token id is kept.

@@ -1,4 +1,7 @@
-"""The paper's figure over (neuron, head) pairs: drops where heads are active or not (METHOD 6)."""
+"""The paper's figure over (neuron, head) pairs: drops where heads are active or not.
+
+See method.md, section 6.
+"""
 
 from __future__ import annotations
 

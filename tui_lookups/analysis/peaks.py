@@ -1,4 +1,6 @@
-"""What a neuron comes to at its peaks: activation, direct logit contribution, probabilities (METHOD 2).
+"""What a neuron comes to at its peaks: activation, direct logit contribution, probabilities.
+
+See method.md, section 2.
 
 1. Every row is run up to its peak (attention is causal), many rows in a forward pass, and only the peak is
    unembedded.

@@ -1,4 +1,4 @@
-"""From a layer's activations on a batch to what the scan keeps of them (METHOD 3).
+"""From a layer's activations on a batch to what the scan keeps of them (method.md, section 3).
 
 1. On a CPU, rows of a batch, sorted by length, are reduced together with those of their length over
    positions 1 to length - 1: neither position 0 nor padding is looked at, nothing is masked or copied. A run

@@ -1,4 +1,4 @@
-"""The one-pass scan: every neuron of the asked-for layers over the whole corpus (METHOD 3).
+"""The one-pass scan: every neuron of the asked-for layers over the whole corpus (method.md, section 3).
 
 1. The batch plan, the state, checkpoints and the index are the ledger's (scan_ledger.py).
 2. Per batch, one forward pass; each layer's activations are reduced as they appear (reductions.py) and let

@@ -1,9 +1,9 @@
 """Does the decomposition of this very model close? Asked once, after it is loaded.
 
 1. A short text of fixed pseudo-random tokens is run; in the first, a middle and the last layer the neurons
-   with the largest and the smallest activation at its last position are decomposed (METHOD 4).
-2. The remainder must be within METHOD's bound for the dtype. A model of an unlisted family that does not
-   close is refused; so is one of a listed family, since its figures would be wrong.
+   with the largest and the smallest activation at its last position are decomposed (method.md, section 4).
+2. The remainder must be within the bound of the dtype (method.md, section 4). A model of an unlisted family
+   that does not close is refused; so is one of a listed family, since its figures would be wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import SelfCheck
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
-"""Largest |remainder| / sum of |components| by weight dtype; METHOD fixes the first two."""
+"""Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
 _LENGTH = 10
 

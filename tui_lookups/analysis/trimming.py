@@ -1,4 +1,4 @@
-"""Trimming a prompt to what its peak needs (METHOD 3).
+"""Trimming a prompt to what its peak needs (method.md, section 3).
 
 1. The yardstick is the neuron's activation at the peak on the prompt as the scan ran it.
 2. Candidates are begin-of-text plus tokens start..peak, from the shortest up. The activation is not

@@ -119,7 +119,7 @@ def head_attributions(
     provenance: Provenance,
     poll: Poll,
 ) -> HeadAttributions:
-    """The exact decomposition at one place as a result (METHOD 4)."""
+    """The exact decomposition at one place as a result (method.md, section 4)."""
     found = decompose(
         model, neuron, [place.ids], [place.position], source_head=sources, preset=preset, poll=poll
     )[0]
@@ -164,7 +164,7 @@ def head_overview(
     provenance: Provenance,
     poll: Poll,
 ) -> HeadOverview:
-    """Every head over all of a neuron's prompts (METHOD 4).
+    """Every head over all of a neuron's prompts (method.md, section 4).
 
     Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
     fires negatively, a head that pushes it down counts as positive.
@@ -224,7 +224,7 @@ def head_ablation(
     provenance: Provenance,
     poll: Poll,
 ) -> HeadAblation:
-    """One head ablated on each of a neuron's prompts (METHOD 6)."""
+    """One head ablated on each of a neuron's prompts (method.md, section 6)."""
     cases = []
     for prompt in counted_prompts(prompts, preset, model.vocabulary.bos_id):
         place = input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=trimmed)
@@ -287,7 +287,9 @@ def examples(
     preset: Preset,
     poll: Poll,
 ) -> tuple[int, tuple[Example, ...]]:
-    """How many heads reach, and prompts as they go to an explainer with the heads active at each (METHOD 5).
+    """How many heads reach, and prompts as they go to an explainer with the heads active at each.
+
+    See method.md, section 5.
 
     Text and activity are those of the trimmed prompt; `next_token` is the one that follows. Preset "paper"
     leaves long trimmed prompts out, and appends the neuron's own token to each, as the authors do.

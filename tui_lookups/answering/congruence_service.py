@@ -1,4 +1,6 @@
-"""Questions about what neurons write: a token's ranking, a neuron's tokens, what to open with (METHOD 2).
+"""Questions about what neurons write: a token's ranking, a neuron's tokens, what to open with.
+
+See method.md, section 2.
 
 Each is answered from the cache where it can be, else from the model's files alone, else from the loaded
 model (`Engine.on_writes`).

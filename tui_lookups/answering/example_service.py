@@ -1,4 +1,4 @@
-"""The prompts that explanations are written from and scored on, labelled (METHOD 4 and 5).
+"""The prompts that explanations are written from and scored on, labelled (method.md, sections 4 and 5).
 
 Examples are a neuron's top prompts of one part of the corpus, trimmed, with all the heads that are active
 at each peak: worked out once a neuron for all of its heads, and kept in the cache.
@@ -122,7 +122,7 @@ class ExampleService:
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
-        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (METHOD 4).
+        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (method.md, section 4).
 
         Raises LookupsError for a neuron that never fires.
         """

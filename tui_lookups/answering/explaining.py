@@ -1,4 +1,4 @@
-"""Explanations of heads, as the Explorer answers them (METHOD 5).
+"""Explanations of heads, as the Explorer answers them (method.md, section 5).
 
 1. The explainer sees the neuron's top prompts of the explaining part of the corpus, those on which the head
    is active and those on which it is not; never one of the scoring part.

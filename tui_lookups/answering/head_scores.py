@@ -1,4 +1,4 @@
-"""Scores of explanations, as the Explorer answers them (METHOD 5).
+"""Scores of explanations, as the Explorer answers them (method.md, section 5).
 
 1. The scorer is asked Yes or No of each of the neuron's top prompts of the scoring part of the corpus, none
    of which was shown to the explainer; nor are those asked about that, once trimmed, read like one that

@@ -169,7 +169,7 @@ class HeadService:
             **question,
         )
 
-    # --- ablation (METHOD 6) ---
+    # --- ablation (method.md, section 6) ---
 
     def ablate(
         self,

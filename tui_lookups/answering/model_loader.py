@@ -41,7 +41,10 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
 
 
 def bos_rule(settings: Settings) -> BosRule:
-    """Whether begin-of-text is put in front of texts (METHOD 3). The paper's authors scan with it."""
+    """Whether begin-of-text is put in front of texts. The paper's authors scan with it.
+
+    See method.md, section 3.
+    """
     return "defined" if settings.bos == "auto" and settings.preset == "paper" else settings.bos
 
 

@@ -35,8 +35,8 @@ class Entry:
 def top_entries(record: NeuronRecord, top: int, sign: Sign, part: int | None = None) -> list[Entry]:
     """A neuron's top prompts for "+", "-" or "both" (one entry a text, ranked by sign * a; ties by id).
 
-    `part` 0 (explaining) or 1 (scoring) takes only prompts of that part of the corpus (METHOD 5). Where
-    copies are kept, every prompt is a text.
+    `part` 0 (explaining) or 1 (scoring) takes only prompts of that part of the corpus (method.md, section 5).
+    Where copies are kept, every prompt is a text.
     """
     best: dict[int, tuple[float, Entry]] = {}
     for each in _signs(sign):
@@ -119,8 +119,9 @@ class PeakInput:
 def input_of_prompt(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> PeakInput:
     """A prompt's peak in its full window, or in begin-of-text plus the trimmed context.
 
-    A prompt that came back untrimmed (METHOD 3) is run as a full window either way. Raises ValueError where
-    the trimmed context is wanted and was not worked out: the full window must not pass for it.
+    A prompt that came back untrimmed (method.md, section 3) is run as a full window either way. Raises
+    ValueError where the trimmed context is wanted and was not worked out: the full window must not pass for
+    it.
     """
     ids = tuple(token.id for token in prompt.tokens)
     if trimmed and prompt.trimmed is None:
@@ -134,7 +135,7 @@ def input_of_prompt(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> Pea
 def input_of_text(activations: Sequence[float], ids: Sequence[int], *, sign: Sign) -> PeakInput:
     """The peak of a text given by hand (results/firing.py).
 
-    Position 0 never counts (METHOD 3). Raises LookupsError for a text of one token.
+    Position 0 never counts (method.md, section 3). Raises LookupsError for a text of one token.
     """
     if len(ids) < 2:
         raise LookupsError("The text is one token, and its first position never counts.", "Give more text.")

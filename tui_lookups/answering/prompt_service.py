@@ -5,8 +5,8 @@
 2. While the scan runs the list is asked for again and again, mostly with the same prompts in it: what was
    computed is kept in memory, and only new prompts are run.
 3. Once the index is finished the list is kept in the cache, and needs no model the next time.
-4. Random prompts and one of each decile of phi come from the index's sample (METHOD 3); figures at the
-   peaks (METHOD 2) are worked out for any of these lists.
+4. Random prompts and one of each decile of phi come from the index's sample (method.md, section 3); figures
+   at the peaks (method.md, section 2) are worked out for any of these lists.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class PromptService:
             for prompt in prompts
         )
 
-    # --- prompts that are not the highest (METHOD 3), and figures at the peaks (METHOD 2) ---
+    # --- prompts that are not the highest, and figures at the peaks (method.md, sections 2 and 3) ---
 
     def sampled(self, neuron: NeuronId, kind: PromptKind, *, top: int) -> NeuronPrompts:
         """Prompts of a uniform random sample, by phi, or one of each decile of phi, lowest first."""

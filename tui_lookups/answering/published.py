@@ -1,4 +1,4 @@
-"""Published figures that a model at hand can be checked against (METHOD 7)."""
+"""Published figures that a model at hand can be checked against (method.md, section 7)."""
 
 from __future__ import annotations
 

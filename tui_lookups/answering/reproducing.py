@@ -1,4 +1,4 @@
-"""Published figures beside the figures of the model at hand (METHOD 7)."""
+"""Published figures beside the figures of the model at hand (method.md, section 7)."""
 
 from __future__ import annotations
 

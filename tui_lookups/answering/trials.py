@@ -1,6 +1,6 @@
 """One explanation about to be scored: what it is scored on, its control, and its answers once they are in.
 
-Pure: nothing here asks anybody or keeps anything. Scoring them is in head_scores.py (METHOD 5).
+Pure: nothing here asks anybody or keeps anything. Scoring them is in head_scores.py (method.md, section 5).
 """
 
 from __future__ import annotations

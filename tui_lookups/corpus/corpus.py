@@ -3,8 +3,9 @@
 1. Documents are tokenised in batches, without special tokens.
 2. A document is cut into windows of at most `window` tokens, begin-of-text (where there is one) put before
    each. A window of one token is left out: position 0 never counts as a peak, so it could have none.
-3. Every document belongs to one of two parts by the hash of its text (METHOD 5: one part explains, the other
-   scores). The same text is always in the same part, also when the corpus grows or holds it twice.
+3. Every document belongs to one of two parts by the hash of its text (method.md, section 5: one part
+   explains, the other scores). The same text is always in the same part, also when the corpus grows or holds
+   it twice.
 4. Token ids, window offsets, document numbers and parts are appended to array files batch by batch, so
    memory is flat in the length of the corpus, and committed at the end as a whole.
 5. The folder's name is the fingerprint: a hash of the texts, the tokenizer, the window, begin-of-text, the
@@ -97,7 +98,10 @@ class Corpus:
         return int(self._arrays["documents"][self._check(prompt_id)])
 
     def part(self, prompt_id: int) -> int:
-        """0 (EXPLAINING) or 1 (SCORING): the part of the corpus a window's document is in (METHOD 5)."""
+        """0 (EXPLAINING) or 1 (SCORING): the part of the corpus a window's document is in.
+
+        See method.md, section 5.
+        """
         return int(self._arrays["split"][self.document(prompt_id)])
 
     def parts(self) -> npt.NDArray[np.uint8]:

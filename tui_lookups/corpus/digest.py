@@ -31,7 +31,7 @@ class WindowDigest:
         Args:
             tokens: [sum of lengths] the windows' token ids, one window after another.
             lengths: [windows] tokens of each.
-            parts: [windows] 0 or 1 (METHOD 5).
+            parts: [windows] 0 or 1 (method.md, section 5).
         """
         self._windows += len(lengths)
         for running, values, kind in zip(

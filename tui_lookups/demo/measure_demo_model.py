@@ -3,8 +3,9 @@
     python -m tui_lookups.demo.measure_demo_model [--model FOLDER] [--books BOOKS_DIR] [--write]
 
 1. Held-out loss, in nats a token and bits a character, on the books that training leaves out (--books).
-2. Of the atlas's 20 next-token neurons a layer in the last three layers, with the paper's filters (METHOD 2):
-   the share whose top token was seen at least 500 times in training as a whole word (counts.json).
+2. Of the atlas's 20 next-token neurons a layer in the last three layers, with the paper's filters
+   (method.md, section 2): the share whose top token was seen at least 500 times in training as a whole word
+   (counts.json).
 3. For 30 frequent words: the share of their best neuron's first ten prompts in the packaged passages whose
    peak is followed by that word, and the same for a neuron drawn at random in its place. The words are drawn
    three times, each with a seed of its own, from those seen at least 500 times in training as a whole word

@@ -1,1 +1,1 @@
-"""Explanations of heads from an OpenAI-compatible endpoint, and their scores (METHOD 5)."""
+"""Explanations of heads from an OpenAI-compatible endpoint, and their scores (method.md, section 5)."""

@@ -1,4 +1,4 @@
-"""What is sent to the explainer and to the scorer, word for word (METHOD 5). Answers: reading.py.
+"""What is sent to the explainer and to the scorer, word for word (method.md, section 5). Answers: reading.py.
 
 Everything is one user message: several chat templates of small models know no system message. Corpus text
 goes out as JSON strings, so that a line break or a quotation mark in it cannot end an example.

@@ -1,4 +1,4 @@
-"""Scores of an explanation from Yes and No answers (METHOD 5). Pure functions.
+"""Scores of an explanation from Yes and No answers (method.md, section 5). Pure functions.
 
 1. A prompt is a positive when the head is active on it; a "yes" claims that. Prompts without an answer are
    counted as unanswered and enter no other figure.

@@ -49,15 +49,15 @@ class Explorer(Walk):
 
     @property
     def explaining(self) -> Explaining:
-        """Explanations of heads (METHOD 5)."""
+        """Explanations of heads (method.md, section 5)."""
         return self._services.explaining
 
     @property
     def head_scores(self) -> HeadScores:
-        """Scores of explanations (METHOD 5)."""
+        """Scores of explanations (method.md, section 5)."""
         return self._services.head_scores
 
-    # --- published figures (METHOD 7) ---
+    # --- published figures (method.md, section 7) ---
 
     def reproduce(self, name: str) -> Reproduction:
         """The published figures of the model `name` beside those of this Explorer's model."""
@@ -65,7 +65,7 @@ class Explorer(Walk):
 
         return reproduce(self._engine, name)
 
-    # --- explanations and their scores (METHOD 5); more in `explaining` and `head_scores` ---
+    # --- explanations and their scores (method.md, section 5); more in `explaining` and `head_scores` ---
 
     def explain(
         self,

@@ -1,8 +1,10 @@
 """The walk: a token's neurons, their prompts, the heads behind a peak, and what a head's loss does.
 
-1. Congruence (METHOD 2) is answered by the services for congruence and the atlas.
-2. Prompts (METHOD 3) come from the scan's index; the sign of firing is that of the settings or the model's.
-3. Heads (METHOD 4) and ablation (METHOD 6) are worked out at the peaks of those prompts.
+1. Congruence (method.md, section 2) is answered by the services for congruence and the atlas.
+2. Prompts (method.md, section 3) come from the scan's index; the sign of firing is that of the settings or
+   the model's.
+3. Heads (method.md, section 4) and ablation (method.md, section 6) are worked out at the peaks of those
+   prompts.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 class Walk(Opened):
     """Questions of the walk, each answered from the cache or on the model thread."""
 
-    # --- congruence (METHOD 2) ---
+    # --- congruence (method.md, section 2) ---
 
     def neurons(
         self,
@@ -120,7 +122,7 @@ class Walk(Opened):
             reject = () if listed is None else read_tokens(listed)
         return self._atlas.atlas(per_layer, reject, by, read)
 
-    # --- highest-activating prompts (METHOD 3) ---
+    # --- highest-activating prompts (method.md, section 3) ---
 
     def scan(self, progress: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
         """Scan the corpus to the end, resuming where an earlier scan stopped."""
@@ -156,7 +158,7 @@ class Walk(Opened):
         Args:
             top: number of prompts, at most the number the index keeps: the setting `top`, and the default.
             sign: "+" by activation, "-" by its negative, "both" by the larger of the two; "+" for plain and
-                "both" for gated MLPs by default (METHOD 2, Sign).
+                "both" for gated MLPs by default (method.md, section 2, Sign).
             wait: scan to the end first; otherwise answer with what the running scan has so far.
             so_far: told the beginning of the list as it is worked out, a few prompts at a time, on this
                 thread.
@@ -244,7 +246,7 @@ class Walk(Opened):
         checks.check_count("top", top)
         return self._predictions.predictions(prompt_id, position, top=top)
 
-    # --- head attribution (METHOD 4) ---
+    # --- head attribution (method.md, section 4) ---
 
     def heads(
         self,
@@ -288,7 +290,7 @@ class Walk(Opened):
         cut = self.settings.trimmed if trimmed is None else trimmed
         return self._heads.overview(neuron, trimmed=cut, sign=self._sign(None), wait=wait, part=part)
 
-    # --- ablation (METHOD 6) ---
+    # --- ablation (method.md, section 6) ---
 
     def ablate(
         self,

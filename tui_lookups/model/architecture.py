@@ -138,7 +138,7 @@ class Architecture:
         return FAMILIES[self.family].label if self.listed else self.family
 
     def last_head_layer(self, layer: int) -> int:
-        """The last layer whose heads reach a neuron of `layer`; -1 when none does (METHOD 4)."""
+        """The last layer whose heads reach a neuron of `layer`; -1 when none does (method.md, section 4)."""
         return layer if self.own_layer else layer - 1
 
 

@@ -1,7 +1,7 @@
 """Conversations as text: a model's chat template, rendered as transformers renders it.
 
 1. The template is the one that transformers finds beside the tokenizer; it runs in transformers' sandbox.
-2. Its begin-of-text is taken off again where windows get one of their own (METHOD 3).
+2. Its begin-of-text is taken off again where windows get one of their own (method.md, section 3).
 3. A template that writes today's date would make other texts every day: to it, today is `_TODAY`.
 """
 

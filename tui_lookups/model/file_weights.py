@@ -1,4 +1,6 @@
-"""What congruence needs of a model, from its files alone: what neurons write, how a token reads (METHOD 2).
+"""What congruence needs of a model, from its files alone: what neurons write, how a token reads.
+
+See method.md, section 2.
 
 Nothing is folded. Reading a token is a product with its unembedding, and the final norm is algebra on it:
 

@@ -1,4 +1,4 @@
-"""Whether a wrapped and folded model is still the model that transformers loaded (METHOD 1).
+"""Whether a wrapped and folded model is still the model that transformers loaded (method.md, section 1).
 
 1. Before TransformerLens wraps a model, its own module gives the log-probabilities of a short text of fixed
    pseudo-random tokens.

@@ -1,7 +1,7 @@
 """The weights of a loaded model, layer by layer, and what congruence needs of them.
 
-They are in TransformerLens names and shapes, in compatibility mode ("folded", METHOD 1) unless the model was
-loaded for the raw basis.
+They are in TransformerLens names and shapes, in compatibility mode ("folded", method.md, section 1) unless
+the model was loaded for the raw basis.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class LoadedWeights:
     def W_out(self, layer: int) -> Tensor:
         """What each neuron writes, as the unembedding sees it: [d_mlp, d_model].
 
-        A norm after the MLP applies its weight to it, and a residual multiplier scales it (METHOD 2).
+        A norm after the MLP applies its weight to it, and a residual multiplier scales it
+        (method.md, section 2).
         """
         weight: Tensor = self._bridge.blocks[layer].mlp.W_out.to(self.device)
         post = self.post_norm_weight(layer, "ln2_post")

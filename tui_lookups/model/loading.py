@@ -5,9 +5,9 @@
    or a key that figures would have to include and do not (inventory.py, configuration.py).
 3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
    model from the files, with the same values (tensor_places.py).
-4. TransformerLens wraps the model (TransformerBridge) and folds the norms ("compatibility mode", METHOD 1)
-   unless the raw basis is asked for. Wrapped, and again folded, it must still be the model that
-   transformers loaded (folding.py).
+4. TransformerLens wraps the model (TransformerBridge) and folds the norms ("compatibility mode",
+   method.md, section 1) unless the raw basis is asked for. Wrapped, and again folded, it must still be the
+   model that transformers loaded (folding.py).
 5. Activations are computed by the plain Hugging Face module where it agrees with the folded model
    (plain_forward.py), by the bridge elsewhere.
 """

@@ -68,7 +68,7 @@ class LookupModel(LoadedWeights):
     # --- tokens ---
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Token ids of a text, with begin-of-text in front where that is the rule (METHOD 3).
+        """Token ids of a text, with begin-of-text in front where that is the rule (method.md, section 3).
 
         Raises UnknownTokenError for a token that the embedding has no row for.
         """

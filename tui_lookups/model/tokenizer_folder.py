@@ -8,7 +8,7 @@
 2. Where the files do not name begin-of-text, transformers is asked, which knows each class's default.
 3. Without a tokenizer.json, tokenizer_pieces.py makes the tokenizer of the files that are there.
 4. Begin-of-text is put in front where one is defined, unless `add_bos_token` of tokenizer_config.json is
-   false; `bos` "always" and "never" overrule that (METHOD 3).
+   false; `bos` "always" and "never" overrule that (method.md, section 3).
 5. What contradicts itself, or would need code that comes with the model, is refused.
 """
 
@@ -39,7 +39,7 @@ def read_vocabulary(folder: Path, size: int | None = None, bos: BosRule = "auto"
 
     Args:
         size: number of rows of the unembedding, where it is known.
-        bos: whether begin-of-text is put in front (METHOD 3).
+        bos: whether begin-of-text is put in front (method.md, section 3).
     Raises:
         ModelLoadError: no tokenizer that can be read, files that contradict each other, or `bos` is
             "always" where no begin-of-text is defined.
@@ -85,7 +85,10 @@ def says_all(folder: Path) -> bool:
 
 
 def _in_front(defined: int | None, adds: object, bos: BosRule) -> int | None:
-    """The id put in front of texts, None for nothing (METHOD 3). `adds` is what the files say of it."""
+    """The id put in front of texts, None for nothing. `adds` is what the files say of it.
+
+    See method.md, section 3.
+    """
     if bos == "always" and defined is None:
         raise ModelLoadError(
             "The model's tokenizer defines no begin-of-text that could be put in front of texts.",

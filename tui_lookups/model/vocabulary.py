@@ -6,7 +6,7 @@
    tokens stand for what is written.
 2. Typed text is matched against those texts as it stands: " time" and "time" are different tokens.
 3. Nothing is added when a text is encoded; begin-of-text, `bos_id`, is put in front by the caller
-   (METHOD 3). A special token that a text spells out becomes that token.
+   (method.md, section 3). A special token that a text spells out becomes that token.
 """
 
 from __future__ import annotations

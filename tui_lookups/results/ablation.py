@@ -1,4 +1,4 @@
-"""What a neuron and its token do without a head: the total effect (METHOD 6)."""
+"""What a neuron and its token do without a head: the total effect (method.md, section 6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AblatedPrompt:
 
     Attributes:
         sign: -1 where the neuron fires negatively there; its token is then the one it suppresses most.
-        active: whether the head is active on the prompt (METHOD 4), by its direct `attribution`.
+        active: whether the head is active on the prompt (method.md, section 4), by its direct `attribution`.
         token: the token whose probability is given: the one the neuron, firing as it does, promotes most.
         donor: for "resample", the prompt whose z was put in place.
     """

@@ -1,4 +1,4 @@
-"""The model's next-token neurons, layer by layer (METHOD 2)."""
+"""The model's next-token neurons, layer by layer (method.md, section 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui_lookups.results.base import Basis, Provenance, Sign, Token
 
 @dataclass(frozen=True, slots=True)
 class AtlasNeuron:
-    """A next-token neuron: the token it promotes most, and how much (s of METHOD 2).
+    """A next-token neuron: the token it promotes most, and how much (s of method.md, section 2).
 
     `top_congruence` is negative where the neuron was read flipped (sign "-" or "both").
     """

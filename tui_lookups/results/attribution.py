@@ -1,4 +1,4 @@
-"""Which heads made a neuron fire: the exact decomposition at one position (METHOD 4)."""
+"""Which heads made a neuron fire: the exact decomposition at one position (method.md, section 4)."""
 
 from __future__ import annotations
 

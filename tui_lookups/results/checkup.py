@@ -10,7 +10,7 @@ from tui_lookups.results.inventory import FileEntry
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """The loaded model's wiring, and how far its decomposition is from closing (METHOD 4).
+    """The loaded model's wiring, and how far its decomposition is from closing (method.md, section 4).
 
     `relative_remainder` is the worst |remainder| / sum of |components| found, at `neuron`; `bound` is what
     the dtype allows.

@@ -1,4 +1,4 @@
-"""What a neuron writes: a token's neurons, and a neuron's tokens (METHOD 2)."""
+"""What a neuron writes: a token's neurons, and a neuron's tokens (method.md, section 2)."""
 
 from __future__ import annotations
 

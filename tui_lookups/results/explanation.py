@@ -1,4 +1,4 @@
-"""What makes a head active, in words, and how well those words predict it (METHOD 5)."""
+"""What makes a head active, in words, and how well those words predict it (method.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sign of activation counts as firing, and where a text fires a neuron most (METHOD 3)."""
+"""Which sign of activation counts as firing, and where a text fires a neuron most (method.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A neuron's figures at a peak: logit contribution, the token that follows, probabilities (METHOD 2)."""
+"""A neuron's figures at a peak: logit contribution, the token that follows, probabilities.
+
+See method.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.prompts import NeuronPrompts
 
 PromptKind = Literal["top", "random", "deciles"]
-"""Highest-activating prompts, a uniform random sample, or one of each decile of phi (METHOD 3)."""
+"""Highest-activating prompts, a uniform random sample, or one of each decile of phi.
+
+See method.md, section 3.
+"""
 
 
 @dataclass(frozen=True, slots=True)

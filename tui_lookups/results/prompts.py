@@ -1,4 +1,4 @@
-"""What fires a neuron: its top prompts, statistics and activations (METHOD 3)."""
+"""What fires a neuron: its top prompts, statistics and activations (method.md, section 3)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """The shortest suffix that ends at the peak and keeps 80 % of it starts at `start` (METHOD 3).
+    """The shortest suffix that ends at the peak and keeps 80 % of it starts at `start`.
+
+    See method.md, section 3.
 
     `trimmed` is False when nothing could be cut; `note` then says why. `activation` is the peak's
     activation on begin-of-text plus that suffix.

@@ -1,4 +1,4 @@
-"""Published figures beside ours (METHOD 7)."""
+"""Published figures beside ours (method.md, section 7)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ FORMAT_VERSION = 2
 """In every manifest: raise it when the arrays or their meaning change."""
 
 PARTS = (0, 1)
-"""Parts of the corpus (METHOD 5): explaining, scoring. Array axes of parts are in this order."""
+"""Parts of the corpus (method.md, section 5): explaining, scoring. Array axes of parts are in this order."""
 
 COMMON = "common"
 """Block of what all neurons share: `edges` of the histogram, `sample` prompt ids, and `copies_arrays`."""

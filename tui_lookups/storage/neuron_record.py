@@ -34,7 +34,7 @@ class TopEntries:
 
 @dataclass(frozen=True, slots=True)
 class SampleEntries:
-    """Prompts with phi, the largest activation on each (METHOD 3)."""
+    """Prompts with phi, the largest activation on each (method.md, section 3)."""
 
     values: tuple[float, ...]
     prompt_ids: tuple[int, ...]
@@ -76,7 +76,9 @@ class NeuronRecord:
     positions: int
 
     def top(self, k: int, part: int | None = None, sign: int = 1) -> TopEntries:
-        """The k highest-activating prompts of a part of the corpus, or (None) of all of it (METHOD 3).
+        """The k highest-activating prompts of a part of the corpus, or (None) of all of it.
+
+        See method.md, section 3.
 
         The best of each text, unless copies are kept; fewer where the corpus has fewer. Exact ties go to the
         smaller prompt id. Raises SettingsError when the index does not go that deep or does not keep that

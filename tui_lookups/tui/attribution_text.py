@@ -37,7 +37,7 @@ def direction_share(heads: HeadAttributions, direction: Direction) -> tuple[str,
 
 
 def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
-    """Every component, then their sum, the target and what is left: it closes (METHOD 4)."""
+    """Every component, then their sum, the target and what is left: it closes (method.md, section 4)."""
     other = heads.other
     parts = [
         ("heads", sum(row.attribution for row in heads.heads)),
@@ -140,7 +140,7 @@ def preset_of(provenance: Provenance) -> str:
 
 
 def why_no_head(model: ModelInfo, neuron: NeuronId, head: HeadId, preset: str = "default") -> str:
-    """Why a head is not among those behind a neuron, in a sentence; empty where it is (METHOD 4).
+    """Why a head is not among those behind a neuron, in a sentence; empty where it is (method.md, section 4).
 
     A head of the neuron's own layer reaches it only where attention runs before the MLP, and even there
     preset paper leaves it out, as the authors did.

@@ -56,7 +56,9 @@ def peak_line(figures: PromptFigures) -> tuple[Segment, ...]:
 
 
 def against_line(token: Token, congruence: float, prompts: Sequence[Prompt]) -> tuple[Segment, ...] | None:
-    """How many prompts fire the neuron so that it lowers the token (METHOD 2, Sign); None where none does.
+    """How many prompts fire the neuron so that it lowers the token; None where none does.
+
+    See method.md, section 2, Sign.
 
     A neuron of positive congruence promotes the token where its activation is above zero, one of negative
     congruence where it is below.
