@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_models import RECIPES, edit_config, edit_weights
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
+from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.configuration import read_config
@@ -111,6 +112,20 @@ class TestEqualsTheLoadedModel:
         info = tiny_model(name).info
         mine = opened(tiny_folder(name), name=name).info
         assert replace(mine, source=info.source) == info
+
+
+@pytest.mark.parametrize("name", ["gpt2", "olmo"])
+def test_an_atlas_of_the_loaded_model_hides_no_neuron(tiny_folder, tiny_model, name: str) -> None:
+    """In half precision its unembedding was rounded once more than the file's, when it was folded."""
+    model, files = tiny_model(name, "bfloat16"), opened(tiny_folder(name), "bfloat16")
+    layers = range(model.info.n_layers)
+    extremes = [layer_extremes(model, layer) for layer in layers]
+    for token in range(0, 320, 4):
+        known, every = (
+            rank_neurons(files, token, top=999, layers=layers, next_token_only=True, extremes=given)
+            for given in (extremes, None)
+        )
+        assert [row.neuron for row in known] == [row.neuron for row in every]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

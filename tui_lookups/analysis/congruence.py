@@ -37,6 +37,9 @@ _BLOCK_NUMBERS = 8_000_000
 _ROUNDING = 1e-4
 """Share of |W_out| |W_U| within which two ways to compute a congruence agree, with room to spare."""
 
+_ROUNDED_TWICE = 1e-2
+"""The same of extremes, which may be of weights that were rounded to half precision once more when folded."""
+
 
 def token_scores(model: Writes, token_id: int, layers: Sequence[int], *, poll: Poll = no_poll) -> Floats:
     """Congruence of every neuron of `layers` with one token: [len(layers), d_mlp].
@@ -111,10 +114,11 @@ def _may_be_next_token(
     """
     mean = _mean_of_tokens(model)
     length = np.linalg.norm(model.unembedding(token_id)) + np.linalg.norm(mean)
+    rounding = _ROUNDING if extremes is None else _ROUNDED_TWICE
     highest, lowest, slack = [], [], []
     for place, layer in enumerate(layers):
         poll()
-        slack.append(_ROUNDING * model.lengths(layer) * length)
+        slack.append(rounding * model.lengths(layer) * length)
         if extremes is None:
             highest.append(model.toward(layer, mean))
             lowest.append(highest[-1])
