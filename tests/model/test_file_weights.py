@@ -286,6 +286,12 @@ class TestDamage:
         with pytest.raises(ModelLoadError, match="changed while it was read"):
             files.require_unchanged()
 
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
+    def test_too_large_for_half_precision_is_a_sentence_and_no_warning(self, folder: Path) -> None:
+        edit_weights(folder, lambda tensors: tensors["model.layers.1.mlp.down_proj.weight"].mul_(1e6))
+        with pytest.raises(NumericalError, match="layer 1"):
+            token_scores(opened(folder, "float16"), 66, range(3))
+
     def test_nan_names_the_layer(self, folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         tensors["model.layers.1.mlp.down_proj.weight"][3, 4] = float("nan")

@@ -184,6 +184,7 @@ class FileWeights:
 
     # --- what neurons write ---
 
+    @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """Every neuron's W_out times one direction: [d_mlp]."""
         name, read = self._W_out(layer), self._after_mlp(layer, direction)
@@ -240,6 +241,7 @@ class FileWeights:
             return np.zeros(self._d_model, dtype=self._files.number_type)
         return self._as_read(self._vocabulary_mean)
 
+    @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def congruences(self, directions: Floats) -> Floats:
         """Directions times the unembedding of every token: [n, d_vocab]."""
         read = directions
@@ -273,6 +275,7 @@ class FileWeights:
         return np.zeros(self._d_model, dtype=self._files.number_type)
 
     @cached_property
+    @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def _vocabulary_mean(self) -> Floats:
         total = np.zeros(self._d_model, dtype=np.float64)
         for _, block in self._files.blocks(self._head, _BLOCK_NUMBERS):

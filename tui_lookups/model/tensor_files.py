@@ -144,7 +144,8 @@ class TensorFiles:
         else:
             values = raw
         if self._dtype == "float16" and stored != "F16":
-            values = values.astype(np.float16)
+            with np.errstate(over="ignore"):  # infinite values are refused where they are used
+                values = values.astype(np.float16)
         elif self._dtype == "bfloat16" and stored != "BF16":
             values = _rounded_to_bfloat16(values.astype(np.float32, copy=False))
         return values.astype(self.number_type, copy=False)
