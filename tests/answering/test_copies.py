@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,21 @@ def test_preset_paper_ablates_pairs_on_prompts_that_heads_were_not_chosen_on(exp
     assert {corpus.part(each.prompt_id) for each in listed} == {0}
     assert 0 < chosen_on.prompts <= len(listed)
     assert chosen_on.provenance.parameters["part"] == "explaining"
+
+
+def test_what_an_earlier_version_scanned_is_named_and_made_again(corpus: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.jsonl"
+    short.write_text("".join(corpus.read_text(encoding="utf-8").splitlines(keepends=True)[:3]))
+    flags: dict[str, Any] = {
+        "corpus": str(short),
+        "cache_dir": tmp_path / "c",
+        "device": "cpu",
+        "layers": "5",
+    }
+    said: list[str] = []
+    with closing(Explorer(load_settings(**flags))) as found:
+        folder = found._engine.cache.folder("indexes") / found._scan._key_of()
+        folder.mkdir()
+        (folder / "manifest.json").write_text("{}")  # it knew no setting of that name
+        found.scan(lambda progress: said.append(progress.message))
+    assert any("did not tell copies of a text apart" in each for each in said)

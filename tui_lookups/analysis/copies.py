@@ -33,6 +33,9 @@ _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _AT_ONCE = 1 << 18
 """Tokens that are hashed at once, about."""
 
+_ROWS_AT_ONCE = 1 << 14
+"""Windows whose fingerprints are looked up at once."""
+
 _SLICES = 16
 """Fingerprints are sorted in so many slices, which bounds the memory beside them."""
 
@@ -70,10 +73,7 @@ def find_copies(corpus: Texts, poll: Poll) -> Copies:
         poll()
         prints[first:end] = fingerprints([corpus.window_tokens(prompt) for prompt in range(first, end)])
     repeated = _repeated(prints)
-    # A place in `repeated` for each fingerprint; its length where it occurs once.
-    places = np.searchsorted(repeated, prints)
-    places[np.append(repeated, _NONE)[places] != prints] = len(repeated)
-    totals = (prints != _NONE).sum(1)
+    places, totals = _places(prints, repeated), (prints != _NONE).sum(1)
     del prints
     owners = np.full(len(repeated), -1, np.int64)
     originals, done = np.arange(len(lengths)), 0
@@ -138,7 +138,18 @@ def _repeated(prints: Hashes) -> Hashes:
     return np.sort(np.concatenate(found))
 
 
-def _claim(owners: Ints, places: Ints, first: int, end: int) -> None:
+def _places(prints: Hashes, repeated: Hashes) -> npt.NDArray[np.uint32]:
+    """The place in `repeated` of each fingerprint; its length where it occurs once: as `prints`."""
+    places = np.empty(prints.shape, np.uint32)
+    closed = np.append(repeated, _NONE)
+    for first in range(0, len(prints), _ROWS_AT_ONCE):
+        rows = prints[first : first + _ROWS_AT_ONCE]
+        found = np.searchsorted(repeated, rows)
+        places[first : first + _ROWS_AT_ONCE] = np.where(closed[found] == rows, found, len(repeated))
+    return places
+
+
+def _claim(owners: Ints, places: npt.NDArray[np.uint32], first: int, end: int) -> None:
     """Give each fingerprint that nobody owns to the first of the prompts `first` to `end` that has it."""
     prompts, columns = np.nonzero(places[first:end] < len(owners))
     which = places[first:end][prompts, columns]

@@ -22,7 +22,7 @@ from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, Unavai
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import Priority
 from tui_lookups.results import ScanProgress
-from tui_lookups.storage.arrays import ArrayFolder
+from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ class ScanSession:
     def key(self) -> str:
         """Name of the index: model, corpus, dtype, basis, layers, prompts and copies kept, seed, hashed."""
         if self._key is None:
-            settings = self.engine.settings
-            whole = self.engine.key(
-                "index", corpus=True, layers=list(self.engine.layers()), top=self.top, seed=settings.seed,
-                keep_copies=settings.keep_copies,
-            )  # fmt: skip
-            self._key = whole.rpartition(":")[2]
+            self._key = self._key_of(keep_copies=self.engine.settings.keep_copies)
         return self._key
+
+    def _key_of(self, **also: bool) -> str:
+        layers, seed = list(self.engine.layers()), self.engine.settings.seed
+        whole = self.engine.key("index", corpus=True, layers=layers, top=self.top, seed=seed, **also)
+        return whole.rpartition(":")[2]
 
     def index(self) -> ScanIndex | None:
         """The finished index, None while there is none. A damaged one is dropped, to be made again."""
@@ -213,6 +213,11 @@ class ScanSession:
         except BaseException:
             scan.close()  # else the next scan would wait for ever on a lock of our own
             raise
+        if not self.resumed_from and (scan.folder.parent / self._key_of() / MANIFEST).is_file():
+            scan.problems += (
+                "An earlier version has scanned this, but did not tell copies of a text apart: it is scanned "
+                "again.",
+            )
         for problem in scan.problems:
             _log.warning("%s", problem)
         self._scan = scan
