@@ -15,9 +15,10 @@ import pytest
 
 from tests.storage import samples
 from tui_lookups.corpus import hub
+from tui_lookups.errors import CacheError
 from tui_lookups.explanation import store
 from tui_lookups.results import Explained
-from tui_lookups.storage import salvage, set_aside
+from tui_lookups.storage import connections, salvage, set_aside
 from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.codec import to_json_bytes
 
@@ -278,3 +279,28 @@ def test_a_database_on_which_nothing_can_be_set_aside_is_one_clear_error(
     with pytest.raises(salvage.connections.CacheError, match="permission denied"):
         cache.keys("explained")
     assert (results / "cache.db").read_bytes() == content
+
+
+def test_one_that_cannot_be_read_for_now_is_read_the_next_time(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Path(shutil.copytree(whole, tmp_path / "cache")) / "results"
+    place = results / "cache.db.damaged-1"
+    (results / f"{place.name}.unread").touch()
+    (results / "cache.db").rename(place)
+    connect = connections.connect
+
+    def held(path: Path) -> connections.Connection:
+        if path != place:
+            return connect(path)
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    with monkeypatch.context() as patched, closing(ResultCache(tmp_path / "cache")) as cache:
+        patched.setattr(connections, "connect", held)
+        with pytest.raises(CacheError, match=r"locked|busy|another process"):
+            cache.keys("explained")
+    assert set_aside.unread_in(results) == (place,)
+    with closing(ResultCache(tmp_path / "cache")) as cache:
+        assert set(cache.keys("explained")) == {k for k in irreplaceable() if k.startswith("explained:")}

@@ -25,6 +25,8 @@ IRREPLACEABLE = (EXPLAINED, CHAT_ANSWERS, HUB_REVISION)
 
 _MOST_ROWS = 1_000_000
 """Row numbers that are tried one by one: a minute at most."""
+_FOR_NOW = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM))
+"""What passes; a place that refuses otherwise (a bad disk) may do so for ever."""
 _LEAST_ROW = 128
 """Fewer bytes than an entry takes; tells how many there may be."""
 _WANTED = ", ".join(f"'{kind}'" for kind in IRREPLACEABLE)
@@ -42,7 +44,8 @@ Entries = dict[str, bytes]
 def readable_entries(path: Path) -> Entries:
     """The irreplaceable entries of the database at `path`, sealed, by key; call it within `in_use`.
 
-    Raises RefusedEntryError for a database that this package did not write, and nothing for damage.
+    Raises RefusedEntryError for a database that this package did not write, sqlite3.Error where it cannot be
+    read for now (another process holds it), and nothing for damage.
     """
     from tui_lookups.storage.bytes_disk import refuse_foreign_tables
 
@@ -56,6 +59,8 @@ def readable_entries(path: Path) -> Entries:
             refuse_foreign_tables(connection)
             return dict(_entries(connection, path.stat().st_size))
     except sqlite3.Error as error:
+        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _FOR_NOW:
+            raise  # it stays marked, and is read by whoever opens the cache next
         _log.warning("nothing can be read out of %s: %s", path, error)
         return {}
 
