@@ -82,6 +82,6 @@ def test_the_explorer_answers_nothing_of_it(
     explorer = Explorer(load_settings(model=str(tiny_folder("gpt2")), cache_dir=tmp_path, device="cpu"))
     try:
         with pytest.raises(UnsupportedModelError, match="does not close"):
-            explorer.tokens(NeuronId(1, 3))
+            explorer.activations(NeuronId(1, 3), "a text")
     finally:
         explorer.close()

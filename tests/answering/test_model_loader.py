@@ -14,6 +14,7 @@ from tui_lookups.answering import model_loader
 from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.settings import load_settings
 
@@ -100,11 +101,12 @@ def test_a_question_given_up_during_the_load_does_not_lose_it(
     monkeypatch.setattr(model_loader, "load", load_slowly)
     explorer = Explorer(load_settings(model=str(tiny_folder("gpt2")), cache_dir=tmp_path, device="cpu"))
     try:
-        question = explorer.ask(lambda: explorer.neurons("#5"), lambda _: None, lambda _: None)
+        neuron = NeuronId(1, 5)
+        question = explorer.ask(lambda: explorer.activations(neuron, "a"), lambda _: None, lambda _: None)
         assert under_way.wait(60)
         question.cancel()
         given_up.set()
-        assert explorer.neurons("#6").token.id == 6
+        assert explorer.activations(neuron, "b").text == "b"
     finally:
         explorer.close()
     assert len(times) == 1

@@ -14,7 +14,7 @@ from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -260,6 +260,9 @@ class HeadService:
         self._engine.check_neuron(neuron)
         if head is not None:
             self._engine.check_head(head)
+            last = neuron.layer if self._engine.model_info().own_layer else neuron.layer - 1
+            if head.layer > last:
+                raise out_of_reach(head, neuron, last)
         if self._engine.basis != "folded":
             raise UnsupportedModelError(
                 "Head attribution needs folded weights: in the raw basis no sum closes.",

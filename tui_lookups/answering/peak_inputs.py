@@ -65,7 +65,7 @@ def why_silent(record: NeuronRecord, sign: Sign) -> str:
     how = {"+": "", "-": " negatively", "both": " in either direction"}[sign]
     return (
         f"{record.neuron} never fires{how} on these {record.prompts:,} prompts: its activation is between "
-        f"{stats.minimum:.3g} and {stats.maximum:.3g}."
+        f"{stats.minimum + 0.0:.3g} and {stats.maximum + 0.0:.3g}."
     )
 
 
