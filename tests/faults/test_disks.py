@@ -81,7 +81,7 @@ def test_a_corpus_on_a_full_disk(scene: Scene, disk: Path, once_loaded: None) ->
             explorer.corpus_info()
         says_full(caught.value)
         (disk / "filler").unlink()
-        assert explorer.corpus_info().prompts == 24
+        assert explorer.corpus_info().prompts == 28
 
 
 def test_results_on_a_full_disk(disk: Path) -> None:
