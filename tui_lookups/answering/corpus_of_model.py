@@ -8,8 +8,9 @@ from pathlib import Path
 from tui_lookups.corpus.corpus import Corpus, build_corpus
 from tui_lookups.corpus.readers import open_source
 from tui_lookups.corpus.records import TextField
+from tui_lookups.errors import Say
 from tui_lookups.model.chat import chat_renderer, template_digest
-from tui_lookups.model.sources import LocalModel, Say
+from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import ModelInfo
 from tui_lookups.settings import Settings

@@ -16,9 +16,8 @@ import time
 import zipfile
 from pathlib import Path
 
-from tui_lookups.errors import ModelLoadError, Poll
-from tui_lookups.model.sources import Digest, Say
-from tui_lookups.storage.files import create_private, file_digest, make_private_directory
+from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.storage.files import Digest, create_private, file_digest, make_private_directory
 from tui_lookups.storage.leftovers import working_folder
 
 REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"

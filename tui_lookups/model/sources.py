@@ -15,11 +15,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_lookups.errors import ModelLoadError, Poll
+from tui_lookups.errors import ModelLoadError, Poll, Say
 from tui_lookups.home import expanded
 from tui_lookups.model.checkpoint import (
     QUANTISER_FILES,
@@ -27,7 +26,7 @@ from tui_lookups.model.checkpoint import (
     require_weights,
     weight_files,
 )
-from tui_lookups.storage.files import reason
+from tui_lookups.storage.files import Digest, reason
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -45,9 +44,6 @@ DESCRIPTION = (
 _FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS, "adapter_config.json", *QUANTISER_FILES)
 _CODE = "*.py"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-
-Digest = Callable[[Path], str]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

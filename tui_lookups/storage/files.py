@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -128,6 +128,10 @@ def reason(error: OSError | ValueError) -> str:
     """Why the system refused, as a phrase in lower case ("permission denied")."""
     text = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip().rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+Digest = Callable[[Path], str]
+"""SHA-256 (hex) of a file: worked out, or remembered."""
 
 
 def file_digest(path: Path) -> str:

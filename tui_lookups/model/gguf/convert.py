@@ -21,12 +21,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tui_lookups.errors import ModelLoadError, Poll
+from tui_lookups.errors import ModelLoadError, Poll, Say
 from tui_lookups.model.gguf.examine import Plan, make_plan
 from tui_lookups.model.gguf.header import shard_paths
 from tui_lookups.model.gguf.values import dequantised, dequantised_blocks
 from tui_lookups.model.gguf.weights import Placed
-from tui_lookups.storage.files import create_private, make_private_directory, reason, write_atomically
+from tui_lookups.storage.files import Digest, create_private, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
 
 _FORMAT = 2
@@ -38,9 +38,6 @@ _BYTES_A_SECOND = 150e6
 _SPARE_BYTES = 64 << 20
 _TOLD_FROM = 64 << 20
 """Bytes from which on progress is told: less is there in a moment."""
-
-Digest = Callable[[Path], str]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
