@@ -106,6 +106,6 @@ def require_none_refused(judged: Iterable[Judged], name: str, owner: str = "the 
     raise ModelLoadError(reason.sentence.format(name=name, what=some(names), owner=owner), reason.hint)
 
 
-def some(names: list[str]) -> str:
-    """The first of the names, and how many more there are."""
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+def some(names: list[str], of: str = "") -> str:
+    """The first of the names, and how many more there are (`of` which kind)."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more{of and ' ' + of}"

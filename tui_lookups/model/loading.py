@@ -37,7 +37,7 @@ from tui_lookups.model.architecture import SUPPORTED, Architecture, describe, re
 from tui_lookups.model.checkpoint import read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
-from tui_lookups.model.fates import require_none_refused
+from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.folding import SameModel, cast_rotated, require_folded
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.lookup_model import LookupModel
@@ -254,19 +254,15 @@ def _load_weights(
     mismatched = sorted(entry[0] for entry in report["mismatched_keys"])
     if mismatched:
         raise ModelLoadError(
-            f"{name} holds {_some(mismatched)} in another shape than its configuration says.",
+            f"{name} holds {some(mismatched, 'tensors')} in another shape than its configuration says.",
             "config.json and the weights do not belong together: fetch the model again.",
         )
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelLoadError(
-            f"{name} is incomplete: its files lack {_some(missing)}.", "Fetch the model again."
+            f"{name} is incomplete: its files lack {some(missing, 'tensors')}.", "Fetch the model again."
         )
     return model.eval()
-
-
-def _some(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more tensors"
 
 
 def _vocabulary_size(hf_model: Any) -> int:
