@@ -19,6 +19,7 @@ from benchmarks.workbench import Bench
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.congruence import rank_neurons, token_scores
 from tui_lookups.ids import NeuronId
+from tui_lookups.model.components import neuron_reader
 
 PROMPTS = 20
 _LARGE_SECONDS = 1e-3
@@ -66,7 +67,8 @@ def stack_head_results(bench: Bench, cache: Any) -> Tensor:
     """Theirs: every head's result at every position, then a product with the read direction."""
     neuron = last_neuron(bench)
     stacked = cache.stack_head_results(layer=neuron.layer)  # [heads, batch, pos, d_model]
-    found: Tensor = stacked @ bench.model.W_in(neuron.layer, neuron.index)
+    read = neuron_reader(bench.model, neuron).directions
+    found: Tensor = stacked @ read
     return found
 
 
@@ -148,7 +150,7 @@ def ranking(bench: Bench) -> list[Figure]:
     layers = range(model.info.n_layers)
     token = model.info.d_vocab // 3
     every = torch.cat([model.W_out(layer) for layer in layers])  # [all neurons, d_model], one block
-    direction = model.W_U[:, token].contiguous()
+    direction = torch.from_numpy(model.unembedding(token))
     repeats = max(1, int(0.05 / max(timed(lambda: every @ direction)(), 1e-5)))
 
     @torch.inference_mode()

@@ -92,8 +92,18 @@ class Bench:
 
     @cached_property
     def bridge(self) -> Any:
-        """The bridge inside the model, in compatibility mode: what the baselines hook, as users would."""
-        return self.model._bridge
+        """TransformerLens' bridge in compatibility mode, as users load it: what the baselines hook."""
+        import torch
+        from transformer_lens.model_bridge import TransformerBridge
+
+        from tui_lookups.model.loading import quiet_libraries
+
+        with quiet_libraries():
+            bridge = TransformerBridge.boot_transformers(
+                str(self.local.folder), device=str(self.model.device), dtype=torch.float32
+            )
+            bridge.enable_compatibility_mode()
+        return bridge
 
     def corpus(self, spec: str = "demo") -> Corpus:
         vocabulary = read_vocabulary(self.local.folder)

@@ -169,11 +169,29 @@ RECIPES: dict[str, Recipe] = {
 }
 """By family, GPT-NeoX twice: attention beside the MLP (Pythia) and before it."""
 
+_FALCON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": N_HEADS,
+    "max_position_embeddings": N_CTX,
+}
 _WINDOWED = ["sliding_attention"] * 2 + ["full_attention"]
 
 FURTHER: dict[str, Recipe] = {
     "apertus": Recipe("ApertusConfig", {**_LLAMA}),
     "arcee": Recipe("ArceeConfig", {**_LLAMA}),
+    "biogpt": Recipe(
+        "BioGptConfig",
+        {
+            "vocab_size": VOCABULARY,
+            "hidden_size": 16,
+            "num_hidden_layers": 3,
+            "num_attention_heads": N_HEADS,
+            "intermediate_size": 40,
+            "max_position_embeddings": N_CTX,
+        },
+    ),
     "bloom": Recipe(
         "BloomConfig",
         {"vocab_size": VOCABULARY, "hidden_size": 16, "n_layer": 3, "n_head": N_HEADS, "seq_length": N_CTX},
@@ -185,16 +203,25 @@ FURTHER: dict[str, Recipe] = {
         "Exaone4Config",
         {**_LLAMA, "sliding_window": 7, "sliding_window_pattern": 3, "layer_types": _WINDOWED},
     ),
-    "falcon": Recipe(
-        "FalconConfig",
+    "codegen": Recipe(
+        "CodeGenConfig",
         {
-            "vocab_size": VOCABULARY,
-            "hidden_size": 16,
-            "num_hidden_layers": 3,
-            "num_attention_heads": N_HEADS,
-            "max_position_embeddings": N_CTX,
+            **_GPT,
+            "n_embd": 16,
+            "n_layer": 3,
+            "n_head": N_HEADS,
+            "n_inner": 40,
+            "rotary_dim": 2,
+            "n_positions": N_CTX,
         },
     ),
+    "falcon": Recipe("FalconConfig", _FALCON),
+    "falcon_new": Recipe("FalconConfig", {**_FALCON, "num_kv_heads": 2, "new_decoder_architecture": True}),
+    "falcon_alibi": Recipe(
+        "FalconConfig", {**_FALCON, "alibi": True, "parallel_attn": False, "multi_query": False, "bias": True}
+    ),
+    "glm": Recipe("GlmConfig", {**_LLAMA, "head_dim": 4, "attention_bias": True, "pad_token_id": None}),
+    "glm4": Recipe("Glm4Config", {**_LLAMA, "head_dim": 4, "attention_bias": True, "pad_token_id": None}),
     "gpt_bigcode": Recipe(
         "GPTBigCodeConfig",
         {
@@ -230,12 +257,17 @@ FURTHER: dict[str, Recipe] = {
             "max_seq_len": N_CTX,
         },
     ),
+    "nemotron": Recipe("NemotronConfig", {**_LLAMA}),
     "nanochat": Recipe("NanoChatConfig", {**_LLAMA}),
     "olmo3": Recipe("Olmo3Config", {**_LLAMA, "sliding_window": 7, "layer_types": _WINDOWED}),
     "phi3": Recipe("Phi3Config", {**_LLAMA, "sliding_window": 7, "pad_token_id": None}),
     "seed_oss": Recipe("SeedOssConfig", {**_LLAMA, "head_dim": 6}),
     "smollm3": Recipe("SmolLM3Config", {**_LLAMA, "no_rope_layers": [1, 0, 1], "pad_token_id": None}),
     "stablelm": Recipe("StableLmConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
+    "stablelm_parallel": Recipe(
+        "StableLmConfig",
+        {**_LLAMA, "partial_rotary_factor": 0.5, "use_parallel_residual": True, "qk_layernorm": True},
+    ),
     "starcoder2": Recipe("Starcoder2Config", {**_LLAMA, "sliding_window": 7}),
 }
 """Families that are held to the Hugging Face model and to closing, but not to a reference of their own:
@@ -298,7 +330,7 @@ def randomise(model: nn.Module, seed: int) -> None:
                 draw(bias, 0.3)
         elif isinstance(module, nn.Embedding):
             draw(module.weight, 1.0)
-        elif kind in ("Linear", "Conv1D"):
+        elif kind == "Conv1D" or isinstance(module, nn.Linear):
             assert isinstance(weight, torch.Tensor)
             fan_in = weight.shape[0] if kind == "Conv1D" else weight.shape[1]
             draw(weight, fan_in**-0.5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.weights import unembedding_of
 from tui_lookups.analysis.ablation import (
     Case,
     ablate_head,
@@ -17,6 +18,8 @@ from tui_lookups.analysis.ablation import (
 from tui_lookups.analysis.attribution import active_heads, decompose
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import neuron_reader
+from tui_lookups.model.lookup_model import Point
 from tui_lookups.results import AblatedPrompt, Token
 
 MODELS = ["gpt2", "llama", "opt", "gpt_neox_parallel", "gemma2", "qwen3"]
@@ -87,7 +90,7 @@ def test_equals_the_hugging_face_model_with_the_slice_overwritten(
     model = tiny_model(name, "float64")
     neuron = NeuronId(model.info.n_layers - 1, 3)
     cases = cases_of(signs=(1, -1, 1, 1))
-    mine = (model.W_out(neuron.layer)[neuron.index] @ model.W_U).numpy()
+    mine = (model.W_out(neuron.layer)[neuron.index] @ unembedding_of(model)).numpy()
     for head in (HeadId(0, 1), head_for(model, neuron)):
         plain = HuggingFace(reference(name), head)
         z = [plain.z(case.ids) for case in cases]
@@ -167,15 +170,13 @@ def test_an_own_layer_head_moves_a_plain_neuron_as_attributed(tiny_model) -> Non
             return edited
 
         hooks = {
-            "blocks.1.mlp.hook_pre": lambda v, cut=cut: pre.__setitem__(cut, float(v[0, case.position, 3])),
-            "blocks.1.ln2.hook_scale": lambda v, cut=cut: scale.__setitem__(
-                cut, float(v[0, case.position, 0])
-            ),
+            Point("pre", 1): lambda v, cut=cut: pre.__setitem__(cut, float(v[0, case.position, 3])),
+            Point("ln2", 1): lambda v, cut=cut: scale.__setitem__(cut, float(v[0, case.position, 0])),
         }
         if cut:
-            hooks["blocks.1.attn.hook_z"] = zero
+            hooks[Point("z", 1)] = zero
         model.run(model.batch([case.ids]), hooks, stop_after=1)
-    bias = model.b_in(1, 3)
+    bias = float(neuron_reader(model, neuron).constants[0])
     moved = (pre[False] - bias) * scale[False] - (pre[True] - bias) * scale[True]
     assert moved == pytest.approx(direct * scale[False], rel=1e-8)
 
@@ -270,9 +271,7 @@ def test_mean_leaves_out_position_0_and_padding(tiny_model) -> None:
     for row in rows:
         kept: dict[int, torch.Tensor] = {}
         hooks = {
-            f"blocks.{layer}.attn.hook_z": lambda z, layer=layer, kept=kept: kept.__setitem__(
-                layer, z.clone()
-            )
+            Point("z", layer): lambda z, layer=layer, kept=kept: kept.__setitem__(layer, z.clone())
             for layer in (0, 1)
         }
         model.run(model.batch([row]), hooks, stop_after=1)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.weights import unembedding_of
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.atlas import LayerExtremes, home_layers, next_token_neurons, token_filter
 from tui_lookups.analysis.congruence import rank_neurons
@@ -21,7 +22,10 @@ SIGNS = ["+", "-", "both"]
 def scores_of(model) -> np.ndarray:
     """Every congruence at once, from the weights: [n_layers, d_mlp, d_vocab], float64."""
     return np.stack(
-        [(model.W_out(layer) @ model.W_U).double().numpy() for layer in range(model.info.n_layers)]
+        [
+            (model.W_out(layer) @ unembedding_of(model)).double().numpy()
+            for layer in range(model.info.n_layers)
+        ]
     )
 
 
@@ -167,7 +171,7 @@ def test_next_token_only_misses_nothing(tiny_model, name: str, sign, known: bool
 
 def test_a_neuron_that_suppresses_every_token_still_has_a_top_token(tiny_model, monkeypatch) -> None:
     model = tiny_model("llama")
-    every, token = model.W_U.clone(), 9
+    every, token = unembedding_of(model), 9
     every[0] = every[0].abs() + 20.0  # along -e_0 every congruence is negative
     every[0, token] = 0.5
     W_out = torch.zeros(model.info.d_mlp, model.info.d_model)

@@ -10,6 +10,7 @@ import torch
 
 from tests.reference_raw import RawGPT2, RawLlama
 from tests.tiny_models import RECIPES
+from tests.weights import unembedding_of
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import (
     neuron_tokens,
@@ -95,7 +96,7 @@ class TestRanking:
     def test_rows_against_brute_force(self, tiny_model, name: str) -> None:
         model = tiny_model(name, "float64")
         scores = all_scores(model)
-        W_U = model.W_U.numpy()
+        W_U = unembedding_of(model).numpy()
         for token in TOKENS:
             rows = rank_neurons(model, token, top=10_000, layers=range(model.info.n_layers), sign="+")
             assert len(rows) == model.info.n_neurons

@@ -22,8 +22,8 @@ from tui_lookups.ids import NeuronId
 LENGTH, POSITION = 30, 26
 """Longer than any window of these models."""
 
-PARALLEL = {"cohere", "cohere2", "falcon"}
-DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc2")
+PARALLEL = {"cohere", "cohere2", "codegen", "falcon", "falcon_new", "stablelm_parallel"}
+DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2")
 """What families call the matrix from the neurons to the residual stream."""
 
 

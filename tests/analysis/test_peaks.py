@@ -8,10 +8,12 @@ import torch
 
 from tests.reference_huggingface import HeldNorm
 from tests.tiny_models import RECIPES
+from tests.weights import unembedding_of
 from tui_lookups.analysis import peaks
 from tui_lookups.analysis.peaks import batches, peak_figures, promoted_token, run_at_peaks
 from tui_lookups.errors import Cancelled, NumericalError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
+from tui_lookups.model.lookup_model import Point
 from tui_lookups.results import Peak, Prompt, Token
 
 LENGTHS = ((14, 9), (20, 19), (7, 3))  # (length of the row, its peak)
@@ -100,7 +102,7 @@ def test_probabilities_are_those_of_the_hugging_face_model(tiny_model, reference
 
 def test_the_token_follows_the_sign_of_firing(tiny_model) -> None:
     model, neuron = tiny_model("llama", "float64"), NeuronId(1, 2)
-    mine = (model.W_out(1)[2] @ model.W_U).numpy()
+    mine = (model.W_out(1)[2] @ unembedding_of(model)).numpy()
     assert promoted_token(model, neuron, 1).id == int(mine.argmax())
     assert promoted_token(model, neuron, -1).id == int(mine.argmin())
     rows, at = rows_of(2)
@@ -162,9 +164,11 @@ def test_only_the_peaks_are_unembedded(tiny_model) -> None:
     rows, at = rows_of(4)
     tokens = model.batch(rows)
     seen: list[tuple[int, ...]] = []
-    found = model.log_probabilities(
-        tokens, torch.tensor(at), {"unembed.hook_out": lambda logits: seen.append(tuple(logits.shape))}
+    handle = model.wiring.unembed.register_forward_hook(
+        lambda _, given, logits: seen.append(tuple(logits.shape))
     )
+    found = model.log_probabilities(tokens, torch.tensor(at))
+    handle.remove()
     assert seen == [(3, 1, model.info.d_vocab)]
     assert found.exp().sum(-1).tolist() == pytest.approx([1.0] * 3, rel=1e-5)
 
@@ -183,7 +187,7 @@ def test_values_that_are_not_finite_are_told(tiny_model) -> None:
     rows, at = rows_of(5)
 
     def broken(batch, tokens):
-        return {"blocks.0.attn.hook_z": lambda z: torch.full_like(z, torch.nan)}
+        return {Point("z"): lambda z: torch.full_like(z, torch.nan)}
 
     with pytest.raises(NumericalError):
         run_at_peaks(model, NeuronId(1, 2), rows, at, [(1,)] * 3, broken)

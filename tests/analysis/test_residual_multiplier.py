@@ -65,7 +65,7 @@ def hf(folder: Path) -> HuggingFaceReference:
 
 
 def test_every_neuron_closes(load, model) -> None:
-    assert model.architecture.residual_multiplier == MULTIPLIER
+    assert model.wiring.residual_multiplier == MULTIPLIER
     for loaded, bound in ((model, 1e-10), (load("float32"), 1e-4)):
         for layer in range(3):
             head = HeadId(layer, 2)

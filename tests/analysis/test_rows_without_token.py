@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_tokenizers import byte_level_tokenizer, save_tokenizer
+from tests.weights import unembedding_of
 from tui_lookups.analysis.congruence import (
     neuron_tokens,
     rank_neurons,
@@ -48,7 +49,7 @@ def scores(padded: LookupModel) -> np.ndarray:
     """Congruences over the rows that are tokens: [n_layers, d_mlp, n_tokens]."""
     used = [row for row in range(padded.info.d_vocab) if row not in padded.vocabulary.unused_ids]
     assert used == list(range(len(used))), "so that a place here is an id"
-    W_U = padded.W_U.numpy()[:, used]
+    W_U = unembedding_of(padded).numpy()[:, used]
     return np.stack([padded.W_out(layer).numpy() @ W_U for layer in range(padded.info.n_layers)])
 
 
@@ -58,7 +59,9 @@ def test_there_are_such_rows_and_they_would_be_first_somewhere(
     assert padded.info.d_vocab == 320
     assert len(padded.vocabulary) == 321
     assert len(padded.unused_rows) == 320 - scores.shape[-1] > 0
-    everything = np.stack([padded.W_out(layer).numpy() @ padded.W_U.numpy() for layer in range(3)])
+    everything = np.stack(
+        [padded.W_out(layer).numpy() @ unembedding_of(padded).numpy() for layer in range(3)]
+    )
     assert (everything.argmax(-1) >= scores.shape[-1]).any()
 
 

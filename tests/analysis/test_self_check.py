@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from tui_lookups.analysis.self_check import check_closure, require_closure, self_check
+from tui_lookups.analysis.attribution import decompose
+from tui_lookups.analysis.self_check import check_closure, self_check
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
@@ -23,7 +24,7 @@ from tui_lookups.settings import load_settings
 BOUNDS = {"float32": 1e-4, "float64": 1e-10}
 
 
-def write_behind_the_back(bridge: Any, size: float) -> Any:
+def write_behind_the_back(model: Any, size: float) -> Any:
     """A module of its own adds to the residual stream after block 0, and no component holds it."""
 
     def add(module: Any, given: Any, written: Any) -> Any:
@@ -32,12 +33,18 @@ def write_behind_the_back(bridge: Any, size: float) -> Any:
         changed = stream + size * vector
         return (changed, *written[1:]) if isinstance(written, tuple) else changed
 
-    return bridge.blocks[0].register_forward_hook(add)
+    return model.wiring.blocks[0].module.register_forward_hook(add)
+
+
+def checked_text(model: Any) -> list[int]:
+    """The text that the check is made on."""
+    ids = torch.randint(0, model.info.d_vocab, (10,), generator=torch.Generator().manual_seed(1)).tolist()
+    return ids if model.vocabulary.bos_id is None else [model.vocabulary.bos_id, *ids[1:]]
 
 
 @contextmanager
 def disturbed(model: Any, size: float) -> Iterator[None]:
-    handle = write_behind_the_back(model._bridge, size)
+    handle = write_behind_the_back(model, size)
     try:
         yield
     finally:
@@ -56,16 +63,17 @@ def test_what_no_component_wrote_is_found_at_the_bound(tiny_model, name: str, dt
         assert found.bound == bound
         assert bound < found.relative_remainder < 2 * bound
         assert not found.closes
+        neuron = NeuronId.parse(found.neuron)
         with pytest.raises(UnsupportedModelError, match="does not close") as refused:
-            require_closure(model)
-        assert NeuronId.parse(found.neuron).layer > 0, "neurons of layer 0 read before it is added"
+            decompose(model, neuron, [checked_text(model)], [9])
+        assert neuron.layer > 0, "neurons of layer 0 read before it is added"
         assert found.neuron in refused.value.message
     with disturbed(model, 0.7 * bound / share):
         found = self_check(model)
         assert bound / 2 < found.relative_remainder < bound
         assert found.closes
-        require_closure(model)
-    assert require_closure(model).relative_remainder < bound / 100
+        decompose(model, neuron, [checked_text(model)], [9])
+    assert check_closure(model).relative_remainder < bound / 100
 
 
 def test_the_explorer_answers_nothing_of_it(
@@ -75,13 +83,13 @@ def test_the_explorer_answers_nothing_of_it(
 
     def load_and_disturb(*given: Any, **named: Any) -> Any:
         model = plain(*given, **named)
-        write_behind_the_back(model._bridge, 0.01)
+        write_behind_the_back(model, 0.01)
         return model
 
     monkeypatch.setattr(loading, "load_model", load_and_disturb)
     explorer = Explorer(load_settings(model=str(tiny_folder("gpt2")), cache_dir=tmp_path, device="cpu"))
     try:
         with pytest.raises(UnsupportedModelError, match="does not close"):
-            explorer.activations(NeuronId(1, 3), "a text")
+            explorer.heads(NeuronId(1, 3), text="a text")
     finally:
         explorer.close()

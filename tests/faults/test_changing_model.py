@@ -56,11 +56,17 @@ def test_weights_written_over_in_place_do_not_reach_a_loaded_model(
     folder = Path(shutil.copytree(tiny_folder(name), tmp_path / name))
     model = load_model(folder, name=name, source="", fingerprint="f", device="cpu", folded=folded)
     ids = model.batch([[1, 5, 9, 17]])
-    before = [model.W_U.clone(), model.W_out(0).clone(), model.neuron_activations(ids, NEURON).clone()]
+    eye = np.eye(model.info.d_model)
+
+    def answers() -> list[torch.Tensor]:
+        congruences = torch.from_numpy(model.congruences(eye))
+        return [congruences, model.W_out(0), model.neuron_activations(ids, NEURON)]
+
+    before = [values.clone() for values in answers()]
     path = folder / "model.safetensors"
     with tried(Row.CHANGING):
         overwrite(path, b"\0" * path.stat().st_size)
-        after = [model.W_U, model.W_out(0), model.neuron_activations(ids, NEURON)]
+        after = answers()
         assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
         assert str(path) not in Path("/proc/self/maps").read_text(encoding="utf-8")
         overwrite(path, b"")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.architecture import FAMILIES, Architecture, describe, refuse_unsupported
 
 PARALLEL = {"gpt_neox_parallel", "gptj", "phi"}
-ACTIVATIONS = {"gelu_new", "gelu", "relu", "silu", "gelu_pytorch_tanh"}
+ACTIVATIONS = {"GELU", "GELUActivation", "GELUTanh", "ReLU", "SiLUActivation"}
 
 
 def test_every_family_of_the_table_has_a_tiny_model() -> None:
-    covered = {name.removesuffix("_parallel").removesuffix("_sequential") for name in (*RECIPES, *FURTHER)}
+    variants = ("_parallel", "_sequential", "_new", "_alibi")
+    covered = {reduce(str.removesuffix, variants, name) for name in (*RECIPES, *FURTHER)}
     assert covered == set(FAMILIES)
 
 
@@ -36,7 +38,6 @@ def test_wiring(tiny_model, reference, name: str) -> None:
         assert wiring.mlp_norm == ("ln1" if shared else "ln2")
     kind = type(reference(name).model.get_submodule(names.final_norm)).__name__
     assert wiring.centred == ("RMS" not in kind)
-    assert wiring.residual_multiplier == 1.0
     assert wiring.activation in ACTIVATIONS
 
 
@@ -66,68 +67,48 @@ class TestRefusedByConfiguration:
             refuse_unsupported({}, "some/model")
 
 
-def bridge(parts: list[set[str]], **cfg: Any) -> Any:
-    """What `describe` looks at, without a model."""
-    defaults: dict[str, Any] = {
-        "gated_mlp": False,
-        "parallel_attn_mlp": False,
-        "uses_rms_norm": False,
-        "act_fn": "gelu_new",
-    }
-    blocks = [SimpleNamespace(submodules=dict.fromkeys(part)) for part in parts]
-    given = {**defaults, **cfg}
-    original = SimpleNamespace(config=SimpleNamespace(logits_scaling=given.pop("logits_scaling", None)))
-    return SimpleNamespace(
-        cfg=SimpleNamespace(**given), blocks=blocks, ln_final=object(), original_model=original
-    )
-
-
-PLAIN = {"ln1", "attn", "ln2", "mlp"}
+def changed(model, **edits: Any) -> Any:
+    """The wiring of a model with something else about it, or about its blocks."""
+    of_block = edits.pop("block", {})
+    blocks = tuple(replace(block, **of_block) for block in model.wiring.blocks)
+    return replace(model.wiring, blocks=edits.pop("blocks", blocks), **edits)
 
 
 class TestRefusedByWiring:
-    def test_the_plain_block_is_taken(self) -> None:
-        assert describe(bridge([PLAIN, PLAIN]), "gpt2", "m").listed
-        assert not describe(bridge([PLAIN]), "unheard-of", "m").listed
+    def test_the_plain_block_is_taken(self, tiny_model) -> None:
+        wiring = tiny_model("gpt2").wiring
+        assert describe(wiring, "gpt2", "GELU", "m").listed
+        assert not describe(wiring, "unheard-of", "GELU", "m").listed
+
+    def test_blocks_that_differ(self, tiny_model) -> None:
+        model = tiny_model("gpt2")
+        first, *others = model.wiring.blocks
+        wiring = changed(model, blocks=(replace(first, norms={}), *others))
+        with pytest.raises(UnsupportedModelError, match="blocks of several kinds"):
+            describe(wiring, "unheard-of", "GELU", "m")
 
     @pytest.mark.parametrize(
-        ("cfg", "reason"),
+        ("edit", "what"),
         [
-            ({"num_experts": 4}, "experts"),
-            ({"is_stateful": True}, "state-space"),
-            ({"attn_only": True}, "attention only"),
+            (lambda model, block: {"block": {"gate": block.up}}, "gated MLP"),
+            (lambda model, block: {"own_layer": False}, "own layer"),
+            (
+                lambda model, block: {
+                    "block": {
+                        "norms": {
+                            **block.norms,
+                            "ln1_post": block.norms["ln1"],
+                            "ln2_post": block.norms["ln1"],
+                        }
+                    }
+                },
+                "norms after",
+            ),
+            (lambda model, block: {"block": {"norms": {}}}, "norm before the MLP"),
         ],
     )
-    def test_by_the_configuration_of_the_bridge(self, cfg: dict[str, Any], reason: str) -> None:
-        with pytest.raises(UnsupportedModelError, match=reason):
-            describe(bridge([PLAIN], **cfg), "unheard-of", "m")
-
-    def test_blocks_that_differ(self) -> None:
-        with pytest.raises(UnsupportedModelError, match="not all attention and MLP"):
-            describe(bridge([PLAIN, {"ln1", "ssm"}]), "unheard-of", "m")
-
-    def test_no_final_norm(self) -> None:
-        model = bridge([PLAIN])
-        del model.ln_final
-        with pytest.raises(UnsupportedModelError, match="normalises after"):
-            describe(model, "unheard-of", "m")
-
-    @pytest.mark.parametrize(
-        ("parts", "cfg", "what"),
-        [
-            (PLAIN, {"gated_mlp": True}, "gated MLP"),
-            (PLAIN, {"parallel_attn_mlp": True}, "own layer"),
-            (PLAIN | {"ln1_post", "ln2_post"}, {}, "norms after"),
-            ({"attn", "mlp"}, {}, "norm before the MLP"),
-        ],
-    )
-    def test_a_listed_family_wired_otherwise(self, parts: set[str], cfg: dict[str, Any], what: str) -> None:
+    def test_a_listed_family_wired_otherwise(self, tiny_model, edit: Any, what: str) -> None:
+        model = tiny_model("gpt2")
+        wiring = changed(model, **edit(model, model.wiring.blocks[0]))
         with pytest.raises(UnsupportedModelError, match=what):
-            describe(bridge([parts], **cfg), "gpt2", "m")
-
-    def test_a_multiplier_on_what_blocks_write(self) -> None:
-        assert describe(bridge([PLAIN], residual_multiplier=0.22), "own", "m").residual_multiplier == 0.22
-
-    def test_what_logits_are_divided_by(self) -> None:
-        assert describe(bridge([PLAIN], logits_scaling=8.0), "own", "m").logits_scaling == 8.0
-        assert describe(bridge([PLAIN]), "own", "m").logits_scaling == 1.0
+            describe(wiring, "gpt2", "GELU", "m")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tui_lookups.errors import ModelLoadError
-from tui_lookups.model import lookup_model
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel
 
@@ -43,21 +42,13 @@ def test_the_compiled_pass_gives_the_same_activations(tiny_folder, name: str) ->
 def test_without_a_compiler_it_is_refused_in_one_sentence(
     tiny_folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object, **named: object) -> None:
         raise RuntimeError("No working C++ compiler found.\nSecond line.")
 
     model = load(tiny_folder("gpt2"))
-    monkeypatch.setattr(lookup_model, "compile_attention", broken)
+    monkeypatch.setattr(torch.nn.Module, "compile", broken)
     with pytest.raises(ModelLoadError, match="No working C") as caught:
         model.compile_forward()
     assert "Second line" not in caught.value.message
     assert "--compile" in caught.value.hint
     assert model.forward_path == "plain"
-
-
-def test_where_the_bridge_runs_there_is_nothing_to_compile(tiny_folder) -> None:
-    model = load(tiny_folder("gpt2"))
-    model._plain, model.forward_note = None, "its modules cannot be copied"
-    with pytest.raises(ModelLoadError, match="cannot be copied"):
-        model.compile_forward()
-    assert model.forward_path == "bridge"

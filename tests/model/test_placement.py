@@ -18,15 +18,17 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 
 from tui_lookups.analysis import scan_state
+from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.reductions import reduce_activations
 from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.errors import ModelLoadError
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model import loading, placement
 from tui_lookups.model.loading import load_model
-from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.lookup_model import LookupModel, hand_out_activations
 from tui_lookups.model.placement import follow, over_gpus, require_on_gpus
-from tui_lookups.model.plain_forward import PlainForward
+from tui_lookups.model.second_tree import second_tree
+from tui_lookups.model.wiring import read_wiring
 
 GB = 1 << 30
 FIRST, SECOND = "lazy:0", "lazy:1"  # of the devices with a number, one that indexing needs no library for
@@ -70,7 +72,11 @@ def hooked_model(
         weights = loading._load_weights
         with monkeypatch.context() as patched:
             patched.setattr(loading, "over_gpus", lambda device: {"device_map": "auto"})
-            patched.setattr(loading, "_load_weights", lambda *given: hooked(weights(*given[:-1], {}), family))
+            patched.setattr(
+                loading,
+                "_load_weights",
+                lambda *given, **named: hooked(weights(*given[:-1], {}, **named), family),
+            )
             return load(tiny_folder(family), spread=True)
 
     return model
@@ -80,10 +86,9 @@ def hooked_model(
 def test_a_model_under_accelerates_hooks_answers_the_same(
     family: str, hooked_model: Callable[[str], LookupModel], tiny_model: Callable[..., LookupModel]
 ) -> None:
-    """Wrapped, folded and copied for the scan like any other, and equal to the last bit."""
+    """Equal to the last bit, source tokens on a second tree included."""
     model, plain = hooked_model(family), tiny_model(family)
-    assert model.forward_path == "plain", model.forward_note
-    assert not [part for part in model._plain.module.modules() if hasattr(part, "_hf_hook")]
+    assert [part for part in model._hf_model.modules() if hasattr(part, "_hf_hook")]
     tokens = torch.randint(0, plain.info.d_vocab, (2, 9), generator=torch.Generator().manual_seed(0))
     found: list[list[torch.Tensor]] = []
     for one in (model, plain):
@@ -92,11 +97,14 @@ def test_a_model_under_accelerates_hooks_answers_the_same(
             tokens, range(3), lambda _, activation, kept=kept: kept.append(activation.clone())
         )
         kept.append(one.log_probabilities(tokens, torch.tensor([3, 8])))
-        kept += [one.W_out(1), one.W_O(2), one.W_in(2, 0), one.W_U]
+        whole = decompose(one, NeuronId(2, 3), [tokens[0].tolist()], [7], source_head=HeadId(1, 2))[0]
+        kept += [one.W_out(1), *map(torch.from_numpy, (whole.heads, whole.sources, one.unembedding(5)))]
         found.append(kept)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-    weights = sum(values.numel() for values in model._plain.module.parameters())
-    assert weights <= plain.info.parameters + 3 * plain.info.d_model * 8  # shared, but for folded biases
+    second = second_tree(model._hf_model)
+    assert not [part for part in second.modules() if hasattr(part, "_hf_hook")]
+    shared = {id(values) for values in model._hf_model.parameters()}
+    assert {id(values) for values in second.parameters()} == shared
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -105,13 +113,12 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
 ) -> None:
     """Forward pass, reductions and state with blocks on two devices: no tensor meets one of the other."""
     monkeypatch.setattr(scan_state, "_inner_edges", scan_state._inner_edges.__wrapped__)  # keep no fakes
-    hf_model = loading._load_weights(tiny_folder(family), "tiny", torch.float32, False, {})
+    hf_model = loading._load_weights(tiny_folder(family), "tiny", torch.float32, False, {}, eager=False)
+    wiring = read_wiring(hf_model)
     prefix, first, blocks, last = PARTS[family]
     base = getattr(hf_model, prefix).requires_grad_(False)
     homes = {f"{prefix}.{part}": FIRST for part in (*first, f"{blocks}.0")}
     homes |= {f"{prefix}.{part}": SECOND for part in (f"{blocks}.1", f"{blocks}.2", last)}
-    layers = list(getattr(base, blocks))
-    down = tuple(layer.mlp.c_proj if family == "gpt2" else layer.mlp.down_proj for layer in layers)
     with FakeTensorMode(allow_non_fake_inputs=True):
         for name, home in homes.items():
             for part in base.get_submodule(name.removeprefix(f"{prefix}.")).modules():
@@ -122,7 +129,7 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
                             kind[key] = nn.Parameter(fake, False) if kind is part._parameters else fake
         tokens = torch.zeros(2, 8, dtype=torch.int64, device=FIRST)
         prompts = torch.zeros(2, dtype=torch.int64, device=FIRST)
-        d_mlp = down[0].weight.shape[0 if family == "gpt2" else 1]
+        d_mlp = wiring.blocks[0].down.matrix.shape[0]
         empty = ScanState.empty(3, d_mlp, signs=2, top=1, sample=2, device=torch.device("cpu"))
         state = ScanState(**{field.name: getattr(empty, field.name).to(FIRST) for field in fields(empty)})
         seen: list[str] = []
@@ -136,17 +143,14 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
                     state.merge(layer, 0, prompts, found, ([], []))
             state.merge(layer, 0, prompts, found.to(torch.device(FIRST)), ([], []))
 
-        pass_ = PlainForward(base, down, "sdpa")
         with pytest.raises(RuntimeError, match="two devices"):
-            pass_.mlp_activations(tokens, range(3), lambda *_: None, poll=lambda: None)
-        follow(base, homes, prefix)
-        pass_.mlp_activations(tokens, range(3), consume, poll=lambda: None)
+            hand_out_activations(base, wiring, tokens, range(3), lambda *_: None)
+        follow(hf_model, homes)
+        hand_out_activations(base, wiring, tokens, range(3), consume)
     assert seen == [FIRST, SECOND, SECOND]
 
 
 def test_what_hooks_see_and_return_is_at_home() -> None:
-    from tui_lookups.model.lookup_model import _moved
-
     home, there = torch.device("cuda:0"), torch.device("cuda:1")
     seen: list[torch.device] = []
 
@@ -154,15 +158,16 @@ def test_what_hooks_see_and_return_is_at_home() -> None:
         seen.append(activation.device)
         return activation + torch.zeros(3, device=home)
 
+    spread = SimpleNamespace(device=home)
     with FakeTensorMode():
-        edited = _moved(hook, home)(torch.zeros(3, device=there))
-        assert _moved(lambda _: None, home)(torch.zeros(3, device=there)) is None
+        given, tokens = torch.zeros(1, 1, 3, device=there), torch.zeros(1, 1)
+        (edited,) = LookupModel._editing(spread, hook, tokens, None, None)(None, (given,))
+        assert LookupModel._editing(spread, lambda _: None, tokens, None, None)(None, (given,)) is None
     assert seen == [home]
-    assert edited is not None
     assert edited.device == there
 
 
-def test_each_gpu_keeps_room_for_folding_and_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_gpu_keeps_room_for_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     free = {"cuda:0": 10 * GB, "cuda:1": 20 * GB}
     monkeypatch.setattr(placement, "free_bytes", lambda device: free[str(device)])
     monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
@@ -199,7 +204,6 @@ def test_a_model_spread_over_gpus_answers_the_same(
     spread = load_model(folder, name="tiny", source="", fingerprint="f", device="cuda", spread=True)
     one = load_model(folder, name="tiny", source="", fingerprint="f", device="cuda")
     assert [str(device) for device in spread.devices] == ["cuda:0", "cuda:1"]
-    assert spread.forward_path == "plain", spread.forward_note
     tokens = torch.randint(0, one.info.d_vocab, (2, 9), generator=torch.Generator().manual_seed(0)).cuda()
     for neuron in (NeuronId(0, 1), NeuronId(2, 3)):
         expected = one.neuron_activations(tokens, neuron)

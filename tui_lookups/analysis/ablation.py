@@ -2,7 +2,7 @@
 
 See method.md, section 6.
 
-1. Each prompt is run up to the neuron's peak twice: as it is, and with the head's z (hook_z) replaced at the
+1. Each prompt is run up to the neuron's peak twice: as it is, and with the head's z replaced at the
    peak position or at all positions. Attention is causal, so nothing after the peak matters.
 2. What is put in place: zero; the mean of the head's z over a sample of the corpus; or its z on another
    prompt of the neuron, drawn with a seed.
@@ -11,8 +11,8 @@ See method.md, section 6.
 4. Prompts on which the head is active are compared with those on which it is not: mean changes, and the
    Kolmogorov-Smirnov distance between the two groups' changes.
 
-Basis. z is that of compatibility mode, as in attribution: a value bias reaches the output whatever is
-attended to, so it is part of the attention output bias, and zero leaves it in place.
+z has its value bias taken off, as in attribution: a value bias reaches the output whatever is attended to, so
+it counts as a bias of attention, and zero leaves it in place.
 
 Preset "paper". The authors zero the head's values at all positions. z is pattern @ values, so that is
 "zero" at "all" positions; with grouped key/value heads, where several heads share the values, this is the
@@ -35,7 +35,7 @@ from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
+from tui_lookups.model.lookup_model import Hook, LookupModel, Point, require_finite
 from tui_lookups.results import (
     AblatedPrompt,
     AblationMean,
@@ -135,7 +135,7 @@ def _replacing(
     `start` is 0 for "all" and the peak's position for "peak".
     """
 
-    def hooks(batch: range, tokens: Tensor) -> Mapping[str, Hook]:
+    def hooks(batch: range, tokens: Tensor) -> Mapping[Point, Hook]:
         def hook(z: Tensor) -> Tensor:
             replaced = z.clone()
             for row, place in enumerate(batch):
@@ -144,7 +144,7 @@ def _replacing(
                 replaced[row, start : peak + 1, head.index] = value(place, start).to(z)
             return replaced
 
-        return {f"blocks.{head.layer}.attn.hook_z": hook}
+        return {Point("z", head.layer): hook}
 
     return hooks
 
@@ -212,7 +212,7 @@ def head_z(
             kept.append(z[:, :, head.index].clone())
 
         tokens = model.batch(rows[place] for place in batch)
-        model.run(tokens, {f"blocks.{head.layer}.attn.hook_z": keep}, stop_after=head.layer, poll=poll)
+        model.run(tokens, {Point("z", head.layer): keep}, stop_after=head.layer, poll=poll)
         found += [kept[0][row, : len(rows[place])] for row, place in enumerate(batch)]
     return found
 
@@ -241,7 +241,7 @@ def mean_z(
 
             return hook
 
-        hooks = {f"blocks.{layer}.attn.hook_z": add(layer) for layer in range(last_layer + 1)}
+        hooks = {Point("z", layer): add(layer) for layer in range(last_layer + 1)}
         model.run(tokens, hooks, stop_after=last_layer, poll=poll)
     positions = sum(len(row) - 1 for row in rows)
     if positions < 1:

@@ -1,13 +1,14 @@
 """Head attribution: which heads, directly, made a neuron fire at one position (method.md, section 4).
 
-1. One forward pass up to the neuron's block keeps, at the asked position of each row only: the heads' z,
-   earlier MLPs' outputs, the embedding, and the scale of the norm the MLP reads through.
-2. Projections come first: w = W_O[l', h] @ W_in[l, :, i] is [d_head], a head's figure is z . w / sigma.
-   Stacked head results ([heads, positions, d_model]) are never formed.
-3. A norm after attention applies its weight and its scale, held at its value, to each component.
-4. Plain MLP: heads + MLPs + embedding + attention biases + b_in sum to the pre-activation.
-   Gated MLP: with rho = act(g) / g held, component c gets rho/2 * (g_c * u + g * u_c); these sum to a.
-5. The attribution of one head splits over key positions k as pattern[q, k] * (v_k . w) / sigma.
+1. The neuron is a reader of the residual stream, heads, MLPs, embedding and biases are what writes into it
+   (model/components.py). One forward pass up to the neuron's block keeps what each of them contributes with,
+   at the asked position of each row only.
+2. Plain MLP: heads + MLPs + embedding + attention biases + b_in sum to the pre-activation.
+   Gated MLP: g and u are read apart; with rho = act(g) / g held, component c gets
+   rho/2 * (g_c * u + g * u_c), and these sum to a.
+3. The attribution of one head splits over key positions k as pattern[q, k] * (v_k . w) / sigma.
+4. Every decomposition is held to the bound of its precision before it is given: each of g and u, or the
+   pre-activation, to the sum of its components, and act(g) * u to a.
 
 Preset "paper" reproduces the authors: the neuron's own layer left out, no division by sigma. Its components
 do not close; the remainder says by how much.
@@ -15,8 +16,8 @@ do not close; the remainder says by how much.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,8 +25,20 @@ from torch import Tensor
 
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
-from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
+from tui_lookups.model.attention import require_same_z
+from tui_lookups.model.components import (
+    Contributions,
+    Reader,
+    contributions,
+    neuron_reader,
+    points_read,
+    source_contributions,
+)
+from tui_lookups.model.lookup_model import LookupModel, Point, Role, require_finite
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
+
+BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
 _FEW_HEADS = 12
 _ACTIVE_TOP = 3
@@ -44,6 +57,9 @@ class Decomposition:
         mlps: attribution of each earlier MLP [n_earlier_layers].
         target: pre-activation (plain) or activation (gated).
         sources: attribution of `source_head` by key position [positions], or None.
+        relative_remainder: the largest |remainder| of what the neuron reads (pre-activation, or g and u) in
+            units of the sum of its |components|; of act(g) * u against a, in units of |g * u|. A saturated
+            gate makes the product's own components vanish, and no bound relative to them means anything.
     """
 
     neuron: NeuronId
@@ -59,6 +75,7 @@ class Decomposition:
     attention_biases: float
     bias: float
     sources: np.ndarray | None
+    relative_remainder: float
 
     @property
     def other(self) -> OtherComponents:
@@ -82,64 +99,6 @@ class Decomposition:
         return float(parts) + abs(self.embedding) + abs(self.attention_biases) + abs(self.bias)
 
 
-class _Capture:
-    """What one forward pass keeps: every tensor already narrowed to the asked position of each row."""
-
-    def __init__(
-        self, model: LookupModel, neuron: NeuronId, positions: Tensor, source_head: HeadId | None
-    ) -> None:
-        self._rows = torch.arange(len(positions), device=positions.device)
-        self._positions = positions
-        self._dtype = model.compute_dtype
-        self._kept: dict[str, Tensor] = {}
-        self.hooks: dict[str, Hook] = {}
-        wiring, layer = model.architecture, neuron.layer
-        self.head_layers = range(wiring.last_head_layer(layer) + 1)
-        for l in self.head_layers:  # noqa: E741 - the field's letter for a layer
-            self._keep(f"blocks.{l}.attn.hook_z")
-            if wiring.attn_post_norm:
-                self._keep(f"blocks.{l}.ln1_post.hook_scale")
-        for l in range(layer):  # noqa: E741
-            self._keep(self.mlp_name(model, l))
-        self._keep("blocks.0.hook_resid_pre")
-        if wiring.mlp_norm is not None:
-            self._keep(f"blocks.{layer}.{wiring.mlp_norm}.hook_scale")
-        for name in ("hook_pre", "hook_post", *(["hook_pre_linear"] if wiring.gated else [])):
-            self._keep(f"blocks.{layer}.mlp.{name}", neuron.index)
-        if source_head is not None:
-            self._keep_sources(source_head, model)
-
-    @staticmethod
-    def mlp_name(model: LookupModel, layer: int) -> str:
-        """Where the MLP's contribution to the residual stream appears, its own norm applied."""
-        after_norm = model.architecture.mlp_post_norm
-        return f"blocks.{layer}.ln2_post.hook_out" if after_norm else f"blocks.{layer}.hook_mlp_out"
-
-    def _keep(self, name: str, index: int | None = None) -> None:
-        def hook(activation: Tensor) -> None:
-            at_position = activation[self._rows, self._positions]
-            kept = at_position if index is None else at_position[:, index]
-            self._kept[name] = kept.to(self._dtype, copy=True)
-
-        self.hooks[name] = hook
-
-    def _keep_sources(self, head: HeadId, model: LookupModel) -> None:
-        def pattern(activation: Tensor) -> None:
-            self._kept["pattern"] = activation[self._rows, head.index, self._positions].to(
-                self._dtype, copy=True
-            )
-
-        def values(activation: Tensor) -> None:
-            repeat = model.info.n_heads // activation.shape[2]
-            self._kept["values"] = activation[:, :, head.index // repeat].to(self._dtype, copy=True)
-
-        self.hooks[f"blocks.{head.layer}.attn.hook_pattern"] = pattern
-        self.hooks[f"blocks.{head.layer}.attn.hook_v"] = values
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._kept[name]
-
-
 def decompose(
     model: LookupModel,
     neuron: NeuronId,
@@ -148,6 +107,7 @@ def decompose(
     *,
     source_head: HeadId | None = None,
     preset: Preset = "default",
+    hold: bool = True,
     poll: Poll = no_poll,
 ) -> list[Decomposition]:
     """Decompose a neuron at one position of each row of token ids.
@@ -156,10 +116,12 @@ def decompose(
         rows: token ids, begin-of-text included where the text was run with it.
         positions: per row, the position q; only tokens up to it matter.
         source_head: also split this head's attribution over key positions.
-        preset: "paper" leaves out the own layer and the norm scale.
+        preset: "paper" leaves out the own layer and the norm scale; nothing closes then.
+        hold: refuse what does not close (step 4).
     Raises:
         BadIdError: no such neuron or head.
-        UnsupportedModelError: the model was loaded in the raw basis, in which nothing closes.
+        UnsupportedModelError: the model was loaded in the raw basis, in which nothing closes; a decomposition
+            does not close within the bound of its precision.
         LookupsError: the source head does not reach the neuron.
         NumericalError: NaN or infinite values.
     """
@@ -184,6 +146,8 @@ def decompose(
             preset=preset,
             poll=poll,
         )
+    for decomposition in results if hold and preset != "paper" else ():
+        _require_closure(model, decomposition)
     return results
 
 
@@ -210,132 +174,130 @@ def _decompose_batch(
     preset: Preset,
     poll: Poll,
 ) -> list[Decomposition]:
-    wiring, layer, index = model.architecture, neuron.layer, neuron.index
-    capture = _Capture(model, neuron, torch.tensor(positions, device=model.device), source_head)
-    tokens = model.batch(row[: q + 1] for row, q in zip(rows, positions, strict=True))
-    model.run(tokens, capture.hooks, stop_after=layer, poll=poll)
-
-    read = [model.W_in(layer, index)] + ([model.W_gate(layer, index)] if wiring.gated else [])
-    directions = torch.stack(read, dim=1)  # [d_model, 1 or 2]
-    if wiring.centred:
-        # The norm takes the mean out of every component; writing weights are centred, which in half
-        # precision is only nearly so.
-        directions = directions - directions.mean(0)
-    ones = torch.ones(len(rows), 1, dtype=model.compute_dtype, device=model.device)
-    scale = ones if wiring.mlp_norm is None else capture[f"blocks.{layer}.{wiring.mlp_norm}.hook_scale"]
+    layer, gated = neuron.layer, model.architecture.gated
+    reader = neuron_reader(model, neuron)
     if preset == "paper":
-        scale = ones
-
-    head_parts: list[Tensor] = []  # each [batch, n_heads, directions]
-    bias_part = torch.zeros(len(rows), directions.shape[1], dtype=model.compute_dtype, device=model.device)
-    source_part: Tensor | None = None
-    for l in capture.head_layers:  # noqa: E741
-        if preset == "paper" and l == layer:
-            continue
-        through, divisor = _through_attention(model, capture, l, directions, scale)
-        projected = model.W_O(l) @ through  # [n_heads, d_head, directions]
-        z = capture[f"blocks.{l}.attn.hook_z"]
-        head_parts.append(torch.einsum("bhd,hdr->bhr", z, projected) / divisor.unsqueeze(1))
-        b_O = model.b_O(l)
-        if b_O is not None:
-            bias_part += (b_O @ through) / divisor
-        if source_head is not None and l == source_head.layer:
-            by_key = torch.einsum("bkd,dr->bkr", capture["values"], projected[source_head.index])
-            source_part = capture["pattern"].unsqueeze(2) * by_key / divisor.unsqueeze(1)
-    multiplier = wiring.residual_multiplier
-    n_heads = model.info.n_heads
-    heads = (
-        torch.stack(head_parts, 1)
-        if head_parts
-        else ones.new_zeros(len(rows), 0, n_heads, directions.shape[1])
-    )
-    earlier = [capture[_Capture.mlp_name(model, l)] @ directions / scale for l in range(layer)]  # noqa: E741
-    mlps = torch.stack(earlier, 1) if earlier else ones.new_zeros(len(rows), 0, directions.shape[1])
-    parts = _Parts(
-        heads=heads * multiplier,
-        mlps=mlps,  # hook_mlp_out is multiplied already
-        embedding=capture["blocks.0.hook_resid_pre"] @ directions / scale,
-        attention_biases=bias_part * multiplier,
-        bias=directions.new_tensor(
-            [model.b_in(layer, index)] + ([model.b_gate(layer, index)] if wiring.gated else [])
-        ),
-        sources=None if source_part is None else source_part * multiplier,
-    )
-    pre = capture[f"blocks.{layer}.mlp.hook_pre"]
-    post = capture[f"blocks.{layer}.mlp.hook_post"]
-    linear = capture[f"blocks.{layer}.mlp.hook_pre_linear"] if wiring.gated else None
-    for values in (pre, post, parts.heads, parts.mlps):
+        reader = replace(reader, head_layers=range(min(layer, len(reader.head_layers))))
+    tokens = model.batch(row[: q + 1] for row, q in zip(rows, positions, strict=True))
+    at = torch.tensor(positions, device=model.device)
+    roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if gated else ("pre", "post")
+    own = [Point(role, layer) for role in roles]
+    seen = model.capture(tokens, at, [*points_read(model, reader), *own], stop_after=layer, poll=poll)
+    parts = contributions(model, reader, seen, hold_scale=preset != "paper")
+    g, a, *u = (seen[point][:, neuron.index] for point in own)
+    for values in (g, a, parts.heads, parts.mlps):
         require_finite(values, layer)
-    rho = _rho(model, pre) if wiring.gated else None
-    return [
-        parts.row(place, neuron, int(q), float(pre[place]), float(post[place]), linear, rho)
-        for place, q in enumerate(positions)
-    ]
+    sources = None
+    if source_head is not None:
+        sources = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
+    act = model.wiring.blocks[layer].activation
+    found = []
+    for place, q in enumerate(positions):
+        gate = g[place].double()
+        # act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)
+        rho = (0.5 if float(gate) == 0 else float(act(gate) / gate)) if gated else 1.0
+        mine = _Own(float(gate), float(u[0][place]) if gated else None, float(a[place]), rho)
+        row = replace(
+            parts,
+            heads=parts.heads[place],
+            mlps=parts.mlps[place],
+            embedding=parts.embedding[place],
+            attention_biases=parts.attention_biases[place],
+        )
+        by_key = None if sources is None else sources[place, : q + 1]
+        found.append(_decomposition(neuron, int(q), row, by_key, mine))
+    return found
 
 
-def _through_attention(
-    model: LookupModel, capture: _Capture, layer: int, directions: Tensor, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What a vector written by attention of `layer` is dotted with [d_model, directions], and divided by."""
-    weight = model.post_norm_weight(layer, "ln1_post")
-    if weight is None:
-        return directions, scale
-    return directions * weight.unsqueeze(1), scale * capture[f"blocks.{layer}.ln1_post.hook_scale"]
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A neuron's own figures at one position: g and u of a gated MLP, g alone (the pre-activation) of a plain
+    one, its activation, and rho = act(g) / g."""
+
+    g: float
+    u: float | None
+    a: float
+    rho: float
 
 
-def _rho(model: LookupModel, gate: Tensor) -> Tensor:
-    """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
-    g = gate.double()
-    safe = torch.where(g == 0, torch.ones_like(g), g)
-    return torch.where(g == 0, torch.full_like(g, 0.5), model.activation_function()(g) / safe)
+def _sources(
+    model: LookupModel,
+    reader: Reader,
+    seen: Mapping[Point, Tensor],
+    head: HeadId,
+    tokens: Tensor,
+    at: Tensor,
+    preset: Preset,
+    poll: Poll,
+) -> Tensor:
+    """A head's contribution by source position: [batch, k, n]."""
+    patterns, values = model.attention.of_layer(tokens, head.layer, poll)
+    rows = torch.arange(len(at), device=at.device)
+    pattern = model.at_home(patterns)[rows, head.index, at]
+    of_head = model.at_home(values)[:, :, head.index]
+    z = seen[Point("z", head.layer)][:, head.index]
+    biases = model.value_biases[head.layer]
+    whole = z if biases is None else z + biases[head.index]
+    require_same_z(
+        pattern, of_head, whole.to(model.compute_dtype), model.dtype, f"{head} of {model.info.name}"
+    )
+    return source_contributions(
+        model, reader, seen, head.layer, head.index, pattern, of_head, hold_scale=preset != "paper"
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Components of a batch, last axis: the read directions (W_in, and W_gate when gated)."""
+def _decomposition(
+    neuron: NeuronId,
+    position: int,
+    parts: Contributions,
+    sources: Tensor | None,
+    own: _Own,
+) -> Decomposition:
+    """One row's contributions, as those to the pre-activation (plain) or to the activation (gated)."""
+    g, u, a = own.g, own.u, own.a
 
-    heads: Tensor
-    mlps: Tensor
-    embedding: Tensor
-    attention_biases: Tensor
-    bias: Tensor
-    sources: Tensor | None
+    def array(values: Tensor) -> np.ndarray:
+        return values.double().cpu().numpy()
 
-    def row(
-        self,
-        place: int,
-        neuron: NeuronId,
-        position: int,
-        pre: float,
-        post: float,
-        linear: Tensor | None,
-        rho: Tensor | None,
-    ) -> Decomposition:
-        def array(values: Tensor) -> np.ndarray:
-            return values.double().cpu().numpy()
+    def both(values: np.ndarray) -> np.ndarray:
+        return values[..., 0] if u is None else own.rho / 2 * (values[..., 1] * u + values[..., 0] * g)
 
-        heads, mlps = array(self.heads[place]), array(self.mlps[place])
-        embedding, biases = array(self.embedding[place]), array(self.attention_biases[place])
-        bias = array(self.bias)
-        sources = None if self.sources is None else array(self.sources[place])[: position + 1]
-        if linear is None or rho is None:
-            return Decomposition(
-                neuron, position, post, pre, pre, heads[..., 0], None, None, mlps[..., 0],
-                float(embedding[0]), float(biases[0]), float(bias[0]),
-                None if sources is None else sources[..., 0],
-            )  # fmt: skip
-        half = float(rho[place]) / 2
-        u, g = float(linear[place]), pre
+    heads, mlps = array(parts.heads), array(parts.mlps)
+    embedding, biases, bias = (array(v) for v in (parts.embedding, parts.attention_biases, parts.bias))
+    single = np.stack([embedding, biases, bias])
+    every = np.concatenate([heads.reshape(-1, heads.shape[-1]), mlps, single])
+    read = np.array([g] if u is None else [u, g])
+    relative = np.abs(read - every.sum(0)) / np.maximum(np.abs(every).sum(0), 1e-30)
+    product = 0.0 if u is None else abs(own.rho * g * u - a) / max(abs(g * u), 1e-30)
+    return Decomposition(
+        neuron=neuron,
+        position=position,
+        activation=a,
+        pre_activation=g,
+        target=g if u is None else a,
+        heads=both(heads),
+        gate=None if u is None else own.rho / 2 * heads[..., 1] * u,
+        up=None if u is None else own.rho / 2 * heads[..., 0] * g,
+        mlps=both(mlps),
+        embedding=float(both(embedding)),
+        attention_biases=float(both(biases)),
+        bias=float(both(bias)),
+        sources=None if sources is None else both(array(sources)),
+        relative_remainder=float(max(relative.max(), product)),
+    )
 
-        def both(values: np.ndarray) -> np.ndarray:
-            return half * (values[..., 1] * u + values[..., 0] * g)
 
-        return Decomposition(
-            neuron, position, post, pre, post,
-            both(heads), half * heads[..., 1] * u, half * heads[..., 0] * g, both(mlps),
-            float(both(embedding)), float(both(biases)), float(both(bias)),
-            None if sources is None else both(sources),
-        )  # fmt: skip
+def _require_closure(model: LookupModel, found: Decomposition) -> None:
+    """Raise UnsupportedModelError where the components do not sum to what the neuron read (step 4)."""
+    bound = BOUNDS[model.dtype]
+    if not found.relative_remainder <= bound:
+        raise UnsupportedModelError(
+            f"The decomposition of {found.neuron} of {model.info.name} ({model.architecture.label}) does not "
+            f"close: it is off by {found.relative_remainder:.1e} of its components.",
+            "Its figures would be wrong, so they are refused; please report the model's name."
+            if model.dtype == model.compute_dtype
+            else "Half precision is too coarse for it: try --dtype float32.",
+        )
 
 
 def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Preset) -> None:

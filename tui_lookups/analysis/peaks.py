@@ -24,12 +24,12 @@ from torch import Tensor
 from tui_lookups.analysis.congruence import neuron_tokens, score_neurons
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, require_finite
+from tui_lookups.model.lookup_model import Hook, LookupModel, Point, require_finite
 from tui_lookups.results import Prompt, PromptFigures, Token
 
 _BATCH_TOKENS, _BATCH_ROWS = 8192, 64
 
-Hooks = Callable[[range, Tensor], Mapping[str, Hook]]
+Hooks = Callable[[range, Tensor], Mapping[Point, Hook]]
 """Interventions for a batch: given which rows are in it and their padded tokens [batch, pos]."""
 
 Floats = npt.NDArray[np.float64]
@@ -67,15 +67,15 @@ def run_at_peaks(
         poll()
         tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
         at = torch.tensor([positions[place] for place in batch], device=tokens.device)
-        kept: dict[str, Tensor] = {}
-        names = [f"blocks.{neuron.layer}.mlp.hook_post", "ln_final.hook_scale"]
+        kept: dict[Point, Tensor] = {}
+        post, scales = Point("post", neuron.layer), [Point("ln_final")]
         if model.architecture.mlp_post_norm:
-            names.append(f"blocks.{neuron.layer}.ln2_post.hook_scale")
-        readers = {name: _reader(name, at, kept, model.compute_dtype) for name in names}
+            scales.append(Point("ln2_post", neuron.layer))
         edits = {} if hooks is None else dict(hooks(batch, tokens))
-        logs = model.log_probabilities(tokens, at, {**edits, **readers}, poll=poll)
-        activation = kept[names[0]][:, neuron.index]
-        scale = torch.stack([kept[name][:, 0] for name in names[1:]]).prod(0)
+        seeing = model.keeping(kept, at, [post, *scales])
+        logs = model.log_probabilities(tokens, at, {**edits, **seeing}, poll=poll)
+        activation = kept[post][:, neuron.index]
+        scale = torch.stack([kept[point][:, 0] for point in scales]).prod(0)
         wanted = torch.tensor([list(token_ids[place]) for place in batch], device=tokens.device)
         for values in (activation, scale, logs):
             require_finite(values, neuron.layer)
@@ -83,15 +83,6 @@ def run_at_peaks(
     if not pieces:
         return AtPeaks(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
     return AtPeaks(*(torch.cat(part).double().cpu().numpy() for part in zip(*pieces, strict=True)))
-
-
-def _reader(name: str, at: Tensor, kept: dict[str, Tensor], dtype: torch.dtype) -> Hook:
-    rows = torch.arange(len(at), device=at.device)
-
-    def hook(activation: Tensor) -> None:
-        kept[name] = activation[rows, at].to(dtype)
-
-    return hook
 
 
 def batches(lengths: Sequence[int]) -> list[range]:

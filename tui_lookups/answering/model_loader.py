@@ -1,8 +1,8 @@
 """How the settings load a model: the one way, for this process and for workers of Ray.
 
 1. `find` makes a local folder of what was named.
-2. `load` reads it with the dtype, device and basis of the settings, compiles the forward pass where that is
-   asked for, and holds the folded model to its decomposition.
+2. `load` reads it with the dtype, device and basis of the settings, and compiles the forward pass where that
+   is asked for.
 
 How many threads torch may use is the caller's business: a worker shares its machine, an app has it alone.
 """
@@ -61,7 +61,6 @@ def load(
     Args:
         once_read: called when the weights are in memory, before anything is computed with them.
     """
-    from tui_lookups.analysis.self_check import require_closure
     from tui_lookups.model.loading import load_model
 
     model = load_model(
@@ -81,7 +80,4 @@ def load(
     if settings.compile:
         say("compiling the forward pass")
         model.compile_forward()
-    if model.basis == "folded":
-        say("checking that its decomposition closes")
-        require_closure(model, poll=poll)
     return model

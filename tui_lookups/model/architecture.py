@@ -2,19 +2,21 @@
 
 1. Before any weight is loaded, `refuse_unsupported` reads the configuration and refuses, by name, models
    whose MLP neurons are not what this tool means by one (mixtures of experts, state-space models, ...).
-2. After loading, `describe` reads the wiring off the loaded blocks: gated or plain MLP, which norm the MLP
-   reads through, whether the block's own heads reach it, norms after attention or after the MLP.
-3. For the families in `FAMILIES` the wiring must be the one the table states. An unlisted family is taken
-   if TransformerLens computes what transformers does (folding.py) and its decomposition closes
-   (analysis/self_check.py), as one of these families is, too.
+2. After loading, wiring.py finds which module plays which role, and proves it by one pass; `describe` says
+   what follows from it: gated or plain MLP, whether the block's own heads reach it, and so on.
+3. For the families in `FAMILIES` that must be what the table states. An unlisted family is taken as it was
+   proven, and every decomposition of it has to close, as those of these families have to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tui_lookups.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from tui_lookups.model.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,11 @@ FAMILIES: dict[str, Family] = {
     "cohere2": Family("Cohere 2", True, False, "LayerNorm"),
     "ernie4_5": Family("ERNIE 4.5", True, True, "RMSNorm"),
     "exaone4": Family("EXAONE 4", True, True, "RMSNorm", post_norms=True, pre_norm=False),
-    "falcon": Family("Falcon (multi-query)", False, False, "LayerNorm"),
+    "biogpt": Family("BioGPT", False, True, "LayerNorm"),
+    "codegen": Family("CodeGen", False, False, "LayerNorm"),
+    "falcon": Family("Falcon", False, None, "LayerNorm"),
+    "glm": Family("GLM", True, True, "RMSNorm"),
+    "glm4": Family("GLM 4", True, True, "RMSNorm", post_norms=True),
     "gpt_bigcode": Family("GPT-BigCode (SantaCoder, StarCoder)", False, True, "LayerNorm"),
     "granite": Family("Granite", True, True, "RMSNorm"),
     "hunyuan_v1_dense": Family("Hunyuan (dense)", True, True, "RMSNorm"),
@@ -64,11 +70,12 @@ FAMILIES: dict[str, Family] = {
     "ministral3": Family("Ministral 3", True, True, "RMSNorm"),
     "mpt": Family("MPT", False, True, "LayerNorm"),
     "nanochat": Family("NanoChat", False, True, "RMSNorm"),
+    "nemotron": Family("Nemotron", False, True, "LayerNorm"),
     "olmo3": Family("OLMo 3", True, True, "RMSNorm", post_norms=True, pre_norm=False),
     "phi3": Family("Phi 3", True, True, "RMSNorm"),
     "seed_oss": Family("Seed-OSS", True, True, "RMSNorm"),
     "smollm3": Family("SmolLM3", True, True, "RMSNorm"),
-    "stablelm": Family("StableLM", True, True, "LayerNorm"),
+    "stablelm": Family("StableLM", True, None, "LayerNorm"),
     "starcoder2": Family("StarCoder 2", False, True, "LayerNorm"),
 }
 """Families whose decomposition is tested to close, by the `model_type` of their configuration."""
@@ -115,10 +122,8 @@ class Architecture:
         own_layer: the heads of the neuron's own block reach it (attention before MLP, not beside it).
         mlp_norm: the submodule whose scale divides the MLP's input; None where there is no such norm.
         attn_post_norm, mlp_post_norm: a norm is applied to what attention, or the MLP, writes.
-        centred: writing weights and unembedding are centred (LayerNorm models in compatibility mode).
-        residual_multiplier: factor on everything blocks write (Granite); 1 elsewhere.
-        logits_scaling: what the logits are divided by at the end (Granite); 1 elsewhere.
-        activation: name of the activation function, as transformers names it.
+        centred: the final norm takes the mean of what it reads off (LayerNorm).
+        activation: name of the activation function's class.
     """
 
     family: str
@@ -129,8 +134,6 @@ class Architecture:
     attn_post_norm: bool
     mlp_post_norm: bool
     centred: bool
-    residual_multiplier: float
-    logits_scaling: float
     activation: str
 
     @property
@@ -164,39 +167,24 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
         raise UnsupportedModelError(f"{name} ({model_type}) {reason}.", SUPPORTED)
 
 
-def describe(bridge: Any, model_type: str, name: str) -> Architecture:
-    """The wiring of a loaded TransformerBridge. Raises UnsupportedModelError where it has no MLP neurons."""
-    cfg = bridge.cfg
-    if getattr(cfg, "num_experts", None):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mixtral']}.", SUPPORTED)
-    if getattr(cfg, "is_stateful", False):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['mamba']}.", SUPPORTED)
-    if getattr(cfg, "attn_only", False):
-        raise UnsupportedModelError(
-            f"{name} ({model_type}) has attention only: there is no MLP neuron in it.", SUPPORTED
-        )
-    if not hasattr(bridge, "ln_final"):
-        raise UnsupportedModelError(f"{name} ({model_type}) {_NO_NEURON['openai-gpt']}.", SUPPORTED)
-    parts = [set(block.submodules) for block in bridge.blocks]
-    if any(p != parts[0] for p in parts) or not {"attn", "mlp"} <= parts[0]:
-        raise UnsupportedModelError(
-            f"{name} ({model_type}) has blocks that are not all attention and MLP.", SUPPORTED
-        )
-    mlp_norm: Literal["ln1", "ln2"] | None = (
-        "ln2" if "ln2" in parts[0] else "ln1" if "ln1" in parts[0] else None
-    )
+def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Architecture:
+    """What the wiring of a loaded model says. Raises UnsupportedModelError where its family's is another."""
+    norms = [set(block.norms) for block in wiring.blocks]
+    gated = [block.gate is not None for block in wiring.blocks]
+    if any(n != norms[0] for n in norms) or any(g != gated[0] for g in gated):
+        raise UnsupportedModelError(f"{name} ({model_type}) has blocks of several kinds.", SUPPORTED)
+    first = wiring.blocks[0]
+    ln1, ln2 = first.norms.get("ln1"), first.norms.get("ln2")
     found = Architecture(
         family=model_type,
         listed=model_type in FAMILIES,
-        gated=bool(cfg.gated_mlp),
-        own_layer=not cfg.parallel_attn_mlp,
-        mlp_norm=mlp_norm,
-        attn_post_norm="ln1_post" in parts[0],
-        mlp_post_norm="ln2_post" in parts[0],
-        centred=not cfg.uses_rms_norm,
-        residual_multiplier=float(getattr(cfg, "residual_multiplier", None) or 1.0),
-        logits_scaling=float(getattr(bridge.original_model.config, "logits_scaling", None) or 1.0),
-        activation=str(cfg.act_fn),
+        gated=gated[0],
+        own_layer=wiring.own_layer,
+        mlp_norm=None if ln2 is None else "ln1" if ln2 is ln1 else "ln2",
+        attn_post_norm="ln1_post" in first.norms,
+        mlp_post_norm="ln2_post" in first.norms,
+        centred=wiring.centred,
+        activation=activation,
     )
     if found.listed:
         _hold_to_table(found, FAMILIES[model_type], name)

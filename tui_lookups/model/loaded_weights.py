@@ -1,12 +1,12 @@
-"""The weights of a loaded model, layer by layer, and what congruence needs of them.
+"""The weights of a loaded model as they lie, and what congruence needs of them (method.md, section 2).
 
-They are in TransformerLens names and shapes, in compatibility mode ("folded", method.md, section 1) unless
-the model was loaded for the raw basis.
+Nothing is folded and nothing is copied: what the norms do is done to the vector that a matrix is multiplied
+with (norms.py). In the raw basis none of it is done, but for the norm after an MLP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,107 +17,67 @@ from torch import Tensor
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.tensor_files import Floats
+from tui_lookups.model.wiring import Wiring, of_parameter
 from tui_lookups.results import Basis, ModelInfo
+
+_BLOCK_NUMBERS = 16_000_000
+"""Numbers of a matrix in half precision that are converted at once: 64 MB in float32."""
 
 
 class LoadedWeights:
     """Weights of one model, handed out on `device`, that of its first block.
 
     Args:
-        bridge: a TransformerBridge, in compatibility mode when `basis` is "folded".
+        hf_model: transformers' own module, as it was loaded.
+        wiring: its modules by their roles.
         info: what the model is.
         architecture: how its MLP neurons are wired.
+        basis: whether reading goes through the norms ("folded", method.md, section 1) or leaves them out.
     """
 
-    def __init__(self, bridge: Any, info: ModelInfo, architecture: Architecture, basis: Basis) -> None:
-        self._bridge = bridge
+    def __init__(
+        self, hf_model: Any, wiring: Wiring, info: ModelInfo, architecture: Architecture, basis: Basis
+    ) -> None:
+        self._hf_model = hf_model
+        self.wiring = wiring
         self.info = info
         self.architecture = architecture
         self.basis: Basis = basis
-        self.dtype: torch.dtype = bridge.blocks[0].mlp.W_out.dtype
-        of_blocks: list[torch.device] = [block.mlp.W_out.device for block in bridge.blocks]
-        self.device = of_blocks[0]
-        self.devices = tuple(dict.fromkeys(of_blocks))
+        downs = [block.down.matrix for block in wiring.blocks]
+        self.dtype: torch.dtype = downs[0].dtype
+        self.device = downs[0].device
+        self.devices = tuple(dict.fromkeys(down.device for down in downs))
         """Where its blocks are, the first one's device first."""
         # Figures are computed in at least single precision, whatever the weights are stored in.
         self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
 
-    def W_out(self, layer: int) -> Tensor:
-        """What each neuron writes, as the unembedding sees it: [d_mlp, d_model].
+    @property
+    def _is_centred(self) -> bool:
+        """Whether the final norm takes off the mean of whatever it reads."""
+        return self.basis == "folded" and self.wiring.centred
 
-        A norm after the MLP applies its weight to it, and a residual multiplier scales it
-        (method.md, section 2).
+    def at_home(self, weight: Tensor) -> Tensor:
+        """A tensor on `device`, in `compute_dtype`."""
+        return weight.detach().to(self.device, self.compute_dtype)
+
+    # --- what neurons write ---
+
+    def W_out(self, layer: int, rows: slice = slice(None)) -> Tensor:
+        """What these neurons write, as the unembedding sees it: [n, d_model], in compute_dtype.
+
+        A norm after the MLP multiplies it by its weight, and a residual multiplier scales it; where the
+        final norm centres, so is it (method.md, sections 1 and 2).
         """
-        weight: Tensor = self._bridge.blocks[layer].mlp.W_out.to(self.device)
-        post = self.post_norm_weight(layer, "ln2_post")
-        if post is not None:
-            weight = weight.to(self.compute_dtype) * post
-        multiplier = self.architecture.residual_multiplier
-        return weight if multiplier == 1.0 else weight * multiplier
+        written = self._after_mlp(layer, self.at_home(self.wiring.blocks[layer].down.matrix[rows]))
+        return written - written.mean(1, keepdim=True) if self._is_centred else written
 
-    def W_in(self, layer: int, index: int) -> Tensor:
-        """The direction neuron `index` reads (through W_in): [d_model], in compute_dtype."""
-        direction: Tensor = self._at_home(self._bridge.blocks[layer].mlp.W_in[:, index])
-        return direction
-
-    def W_gate(self, layer: int, index: int) -> Tensor:
-        """The direction the gate of neuron `index` reads: [d_model]. Gated MLPs only."""
-        direction: Tensor = self._at_home(self._bridge.blocks[layer].mlp.W_gate[:, index])
-        return direction
-
-    def b_in(self, layer: int, index: int) -> float:
-        return _entry(self._bridge.blocks[layer].mlp.b_in, index)
-
-    def b_gate(self, layer: int, index: int) -> float:
-        return _entry(self._bridge.blocks[layer].mlp.b_gate, index)
-
-    def W_O(self, layer: int) -> Tensor:
-        """[n_heads, d_head, d_model], in compute_dtype."""
-        return self._at_home(self._bridge.blocks[layer].attn.W_O)
-
-    def b_O(self, layer: int) -> Tensor | None:
-        """What attention writes whatever it attends to: [d_model], value biases folded in."""
-        bias = self._bridge.blocks[layer].attn.b_O
-        return None if bias is None else self._at_home(bias)
-
-    @cached_property
-    def W_U(self) -> Tensor:
-        """[d_model, d_vocab]; in the folded basis the final norm's weight is in it.
-
-        TransformerLens does not fold that weight where it folds no norm at all (OLMo 2), so it is done here.
-        What the family divides its logits by is in it, in both bases.
-        """
-        unembedding: Tensor = self._bridge.W_U.to(self.device)
-        if self.architecture.logits_scaling != 1.0:
-            unembedding = unembedding / self.architecture.logits_scaling
-        weight = getattr(self._bridge.ln_final.original_component, "weight", None)
-        if self.basis == "raw":
-            return unembedding
-        if weight is None:  # a LayerNorm without weights (OLMo 1): nothing was folded, nor centred with it
-            centred: Tensor = unembedding - unembedding.mean(0, dtype=self.compute_dtype).to(self.dtype)
-            return centred if self.architecture.centred else unembedding
-        factor = self._at_home(weight) + (1.0 if self._bridge.cfg.rmsnorm_uses_offset else 0.0)
-        if bool((factor == 1.0).all()):
-            return unembedding
-        folded: Tensor = (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
-        return folded
-
-    def post_norm_weight(self, layer: int, name: str) -> Tensor | None:
-        """Weight of the norm after attention ("ln1_post") or the MLP ("ln2_post"): [d_model], or None."""
-        block = self._bridge.blocks[layer]
-        if name not in block.submodules:
-            return None
-        weight = self._at_home(getattr(block, name).original_component.weight)
-        return 1.0 + weight if self._bridge.cfg.rmsnorm_uses_offset else weight
-
-    def _at_home(self, weight: Tensor) -> Tensor:
-        return weight.to(self.device, self.compute_dtype)
-
-    def activation_function(self) -> Callable[[Tensor], Tensor]:
-        from transformers.activations import ACT2FN
-
-        function: Callable[[Tensor], Tensor] = ACT2FN[self.architecture.activation]
-        return function
+    def _after_mlp(self, layer: int, values: Tensor) -> Tensor:
+        """What is written along d_model (last axis), or read there, as it reaches the residual stream."""
+        post = self.wiring.blocks[layer].norms.get("ln2_post")
+        weight = None if post is None else post.weight(values)
+        weighted = values if weight is None else values * weight
+        multiplier = self.wiring.residual_multiplier
+        return weighted if multiplier == 1.0 else weighted * multiplier
 
     # --- what congruence needs (analysis/congruence.py, Writes) ---
 
@@ -131,35 +91,95 @@ class LoadedWeights:
         """Rows of the unembedding."""
         return self.info.d_vocab
 
+    @torch.inference_mode()
     def toward(self, layer: int, direction: Floats) -> Floats:
-        """Every neuron's W_out times a direction [d_model]: [d_mlp]."""
-        return self._to_numpy(self._at_home(self.W_out(layer)) @ self._from_numpy(direction))
+        """Every neuron's W_out times a direction [d_model]: [d_mlp]; one product, the weight as it lies."""
+        read = self._from_numpy(direction)
+        if self._is_centred:
+            read = read - read.mean()
+        read, weight = self._after_mlp(layer, read), self.wiring.blocks[layer].down.matrix
+        if weight.dtype == self.compute_dtype:
+            return self._to_numpy(weight @ read.to(weight.device))
+        parts = [self.at_home(weight[rows]) @ read for rows in _blocks(*weight.shape)]
+        return self._to_numpy(torch.cat(parts))
 
+    @torch.inference_mode()
     def lengths(self, layer: int) -> Floats:
         """The length of what each neuron writes: [d_mlp]."""
-        return self._to_numpy(self._at_home(self.W_out(layer)).norm(dim=1))
+        shape = self.wiring.blocks[layer].down.matrix.shape
+        return self._to_numpy(torch.cat([self.W_out(layer, rows).norm(dim=1) for rows in _blocks(*shape)]))
 
+    @torch.inference_mode()
     def directions(self, neurons: Sequence[NeuronId]) -> Floats:
         """What these neurons write: [n, d_model]."""
         for neuron in neurons:
             self.check_neuron(neuron)
-        W_out = {layer: self.W_out(layer) for layer in {neuron.layer for neuron in neurons}}
-        return self._to_numpy(torch.stack([self._at_home(W_out[n.layer][n.index]) for n in neurons]))
+        written = [self.W_out(n.layer, slice(n.index, n.index + 1)) for n in neurons]
+        return self._to_numpy(torch.cat(written))
 
+    @torch.inference_mode()
     def unembedding(self, token_id: int) -> Floats:
         """The direction that a token reads: [d_model]."""
-        return self._to_numpy(self._at_home(self.W_U[:, token_id]))
+        return self._to_numpy(self.as_read(self.at_home(self._W_U[token_id]) - self._mean))
 
     def mean_unembedding(self) -> Floats:
         """The mean of those over the vocabulary: [d_model]."""
-        return self._to_numpy(self.W_U.mean(1, dtype=self.compute_dtype))
+        if self._is_vocabulary_centred:
+            return self._to_numpy(torch.zeros_like(self._vocabulary_mean))
+        return self._to_numpy(self.as_read(self._vocabulary_mean))
 
+    @torch.inference_mode()
     def congruences(self, directions: Floats) -> Floats:
         """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
-        return self._to_numpy(self._from_numpy(directions) @ self._at_home(self.W_U))
+        written, weight = self._as_normed(self._from_numpy(directions)), self._W_U
+        if weight.dtype == self.compute_dtype:
+            found = (written.to(weight.device) @ weight.T).to(self.device)
+        else:
+            found = torch.cat([written @ self.at_home(weight[rows]).T for rows in _blocks(*weight.shape)], 1)
+        return self._to_numpy(found - (written @ self._mean).unsqueeze(1))
+
+    def as_read(self, unembedding: Tensor) -> Tensor:
+        """An unembedding [d_model] as it reads the residual stream: through the final norm."""
+        read = unembedding.unsqueeze(1)
+        return (read if self.basis == "raw" else self.wiring.ln_final.fold(read)).squeeze(1) * self._factor
+
+    def _as_normed(self, written: Tensor) -> Tensor:
+        """What is written [n, d_model] as the final norm leaves it to the unembedding, but for its scale."""
+        seen = written - written.mean(1, keepdim=True) if self._is_centred else written
+        weight = None if self.basis == "raw" else self.wiring.ln_final.weight(seen)
+        return (seen if weight is None else seen * weight) * self._factor
+
+    @property
+    def _factor(self) -> float:
+        """What logits are multiplied by; in the raw basis only what Granite divides them by."""
+        return 1 / self.wiring.logit_divisor if self.basis == "raw" else self.wiring.logit_factor
+
+    @property
+    def _W_U(self) -> Tensor:
+        """[d_vocab, d_model], as it lies."""
+        weight = of_parameter(self.wiring.unembed, "weight")
+        assert weight is not None
+        return weight.detach()
+
+    @property
+    def _is_vocabulary_centred(self) -> bool:
+        """The unembedding's mean moves all logits alike, unless a soft cap makes it count."""
+        return self.basis == "folded" and self.wiring.logit_cap is None
+
+    @property
+    def _mean(self) -> Tensor:
+        mean = self._vocabulary_mean
+        return mean if self._is_vocabulary_centred else torch.zeros_like(mean)
+
+    @cached_property
+    def _vocabulary_mean(self) -> Tensor:
+        weight = self._W_U
+        total = sum(weight[rows].sum(0, dtype=torch.float64) for rows in _blocks(*weight.shape))
+        assert isinstance(total, Tensor)
+        return self.at_home(total / weight.shape[0])
 
     def _from_numpy(self, values: Floats) -> Tensor:
-        return self._at_home(torch.from_numpy(np.ascontiguousarray(values)))
+        return self.at_home(torch.from_numpy(np.ascontiguousarray(values)))
 
     @staticmethod
     def _to_numpy(values: Tensor) -> Floats:
@@ -177,5 +197,6 @@ class LoadedWeights:
         self.info.check_head(head)
 
 
-def _entry(bias: Tensor | None, index: int) -> float:
-    return 0.0 if bias is None else float(bias[index])
+def _blocks(rows: int, columns: int) -> list[slice]:
+    size = max(1, _BLOCK_NUMBERS // columns)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

@@ -5,20 +5,21 @@
    or a key that figures would have to include and do not (inventory.py, configuration.py).
 3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
    model from the files, with the same values (tensor_places.py).
-4. TransformerLens wraps the model (TransformerBridge) and folds the norms ("compatibility mode",
-   method.md, section 1) unless the raw basis is asked for. Wrapped, and again folded, it must still be the
-   model that transformers loaded (folding.py).
-5. Activations are computed by the plain Hugging Face module where it agrees with the folded model
-   (plain_forward.py), by the bridge elsewhere.
+4. The module that plays each role is found, and one short pass proves that the model computes what figures
+   are worked out by (wiring.py). The model itself is not changed: there is one copy of its weights, in the
+   asked dtype.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import mmap
 import re
+import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,26 +30,29 @@ from tui_lookups.errors import (
     LookupsError,
     ModelLoadError,
     NumericalError,
-    UnsupportedModelError,
     first_line,
     is_out_of_memory,
 )
-from tui_lookups.model.architecture import SUPPORTED, Architecture, describe, refuse_unsupported
-from tui_lookups.model.checkpoint import read_tensors, require_weights
+from tui_lookups.model.architecture import describe, refuse_unsupported
+from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
-from tui_lookups.model.double_precision import KeepDouble, norms_in_double_precision
 from tui_lookups.model.fates import require_none_refused, some
-from tui_lookups.model.folding import SameModel, cast_rotated, require_folded
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
-from tui_lookups.model.plain_forward import NoPlainForward, attach, skeleton
 from tui_lookups.model.tensor_places import judge_names, judge_tensors, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
-from tui_lookups.model.vocabulary import Vocabulary
-from tui_lookups.results import BosRule, ModelInfo
+from tui_lookups.model.wiring import find_wiring, proof_tokens
+from tui_lookups.results import Basis, BosRule, ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
+
+_LENGTHS = ("n_positions", "max_position_embeddings", "seq_length", "max_seq_len")
+_LENGTH_OTHERWISE = 2048
+"""Where a configuration has none of these keys: models that weigh keys by their distance know no end."""
+
+_STORED_AS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 _LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
 
@@ -125,13 +129,13 @@ def load_model(
     Args:
         folder: config.json, weights (safetensors) and tokenizer.
         name, source, fingerprint: travel into `ModelInfo`.
-        folded: compatibility mode; False gives the raw basis, for congruence only.
+        folded: read through the norms; False gives the raw basis, for congruence only.
         bos: whether begin-of-text is put in front of texts.
         spread: the blocks on all GPUs (placement.py), instead of all on `device`.
         say: told each stage in a few words.
     Raises:
         ModelLoadError: missing or damaged files, no such device, not enough memory.
-        UnsupportedModelError: no MLP neurons of our kind, or wrapping or folding changed the model.
+        UnsupportedModelError: no MLP neurons of our kind, or a model that computes something else.
         NumericalError: weights with NaN or infinite values, named by layer.
     """
     config = read_config(folder, name)
@@ -140,23 +144,23 @@ def load_model(
     placing = over_gpus(device) if spread else {}
     say(f"reading the weights of {name}")
     try:
-        from transformers import AutoTokenizer
-
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
             made = make_configuration(folder, config, name, trust_remote_code)
             require_weights(folder)
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
-            hf_model = _load_weights(folder, name, getattr(torch, dtype), trust_remote_code, placing)
+            hf_model = _load_weights(
+                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
+            )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
             _check_finite(hf_model, name)
-            _own_weights(hf_model)
+            _own_weights(hf_model, stored.values())
             require_same_values(stored, hf_model, name)
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
-            vocabulary = read_vocabulary(folder, _vocabulary_size(hf_model), bos)
             rows = _vocabulary_size(hf_model)
+            vocabulary = read_vocabulary(folder, rows, bos)
             if vocabulary.bos_id is not None and vocabulary.bos_id >= rows:
                 raise ModelLoadError(
                     f"{name} cannot read its begin-of-text, token #{vocabulary.bos_id}: its embedding ends "
@@ -164,26 +168,34 @@ def load_model(
                     "Fetch the model and its tokenizer again, or give --bos never.",
                 )
             parameters = sum(values.numel() for values in hf_model.parameters())
-            say(f"wrapping {name}")
             if not is_spread(hf_model):
                 hf_model = hf_model.to(target)
-            plain = _skeleton_or_reason(hf_model)
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            with _taken_apart(name, str(config["model_type"])):
-                same = SameModel(hf_model, vocabulary.bos_id, name)
-                bridge = _wrap(hf_model, tokenizer, folder, target, getattr(torch, dtype))
-                architecture = describe(bridge, str(config["model_type"]), name)
-                same.require(bridge, "Wrapping")
-                if folded:
-                    say("folding norms")
-                    with KeepDouble() if dtype == "float64" else nullcontext():
-                        bridge.enable_compatibility_mode()
-                    same.require(bridge, "Folding the norms of")
-                    require_folded(bridge, architecture, name)
-            bridge.original_model.requires_grad_(False)
-            info = _info(bridge, name, source, fingerprint, parameters, vocabulary, architecture)
-            model = LookupModel(bridge, info, vocabulary, architecture, "folded" if folded else "raw")
-            _choose_forward(model, plain, bridge)
+            hf_model.requires_grad_(False)
+            _fuse_activations(hf_model)
+            say("checking what its modules compute")
+            home = next(hf_model.parameters()).device
+            wiring = find_wiring(hf_model, name, proof_tokens(rows, vocabulary.bos_id, home))
+            family, activation = str(config["model_type"]), wiring.blocks[0].activation
+            architecture = describe(wiring, family, type(activation).__name__, name)
+            info = ModelInfo(
+                name=name,
+                source=source,
+                fingerprint=fingerprint,
+                family=family,
+                n_layers=len(wiring.blocks),
+                n_heads=wiring.n_heads,
+                d_model=int(wiring.blocks[0].down.matrix.shape[1]),
+                d_head=wiring.d_head,
+                d_mlp=int(wiring.blocks[0].down.matrix.shape[0]),
+                d_vocab=rows,
+                n_ctx=_context_length(hf_model.config),
+                parameters=parameters,
+                gated=architecture.gated,
+                own_layer=architecture.own_layer,
+                bos=vocabulary.bos,
+            )
+            basis: Basis = "folded" if folded else "raw"
+            model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis)
     except LookupsError:
         raise
     except Exception as error:  # transformers and TransformerLens raise many kinds; each told in one sentence
@@ -198,45 +210,16 @@ def load_model(
     return model
 
 
-@contextmanager
-def _taken_apart(name: str, family: str) -> Iterator[None]:
-    """Whatever a library stumbles over within it is refused in our words; --debug shows where that was."""
-    try:
-        yield
-    except LookupsError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        raise UnsupportedModelError(
-            f"{name} ({family}) is of a make that cannot be taken apart into heads and neurons.", SUPPORTED
-        ) from error
-
-
-def _skeleton_or_reason(hf_model: Any) -> nn.Module | NoPlainForward:
-    try:
-        return skeleton(hf_model)
-    except Exception as error:  # noqa: BLE001 - a module of any make may not be made for copying
-        return NoPlainForward(f"its modules cannot be copied: {type(error).__name__}: {error}")
-
-
-def _choose_forward(model: LookupModel, plain: nn.Module | NoPlainForward, bridge: Any) -> None:
-    """Let the plain module compute activations where it can; say why where it cannot."""
-    try:
-        if isinstance(plain, NoPlainForward):
-            raise plain
-        model.use_plain_forward(attach(plain, bridge, model.architecture.family))
-    except Exception as error:  # a module of any make may want to be called another way
-        if is_out_of_memory(error):
-            raise
-        known = isinstance(error, NoPlainForward)
-        model.forward_note = str(error) if known else f"{type(error).__name__}: {error}"
-        _log.info("%s: the scan runs the slower bridge: %s", model.info.name, model.forward_note)
-
-
 def _load_weights(
-    folder: Path, name: str, dtype: torch.dtype, trust_remote_code: bool, placing: dict[str, Any]
+    folder: Path,
+    name: str,
+    dtype: torch.dtype,
+    trust_remote_code: bool,
+    placing: dict[str, Any],
+    *,
+    eager: bool,
 ) -> Any:
+    """The model. `eager`: its attention is computed as it is written down."""
     from transformers import AutoModelForCausalLM
 
     # transformers fills tensors that the files lack, or hold in another shape, with random numbers.
@@ -247,6 +230,7 @@ def _load_weights(
         trust_remote_code=trust_remote_code,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
+        **({"attn_implementation": "eager"} if eager else {}),
         **placing,
     )
     if placing:
@@ -263,6 +247,12 @@ def _load_weights(
             f"{name} is incomplete: its files lack {some(missing, 'tensors')}.", "Fetch the model again."
         )
     return model.eval()
+
+
+def _needs_eager(config: dict[str, Any]) -> bool:
+    """Whether fused attention computes something else: it leaves a soft cap out, and in Falcon adds the bias
+    of the distance to scores that it does not scale."""
+    return bool(config.get("attn_logit_softcapping")) or bool(config.get("alibi"))
 
 
 def _vocabulary_size(hf_model: Any) -> int:
@@ -283,60 +273,44 @@ def _check_finite(hf_model: Any, name: str) -> None:
             )
 
 
-def _own_weights(hf_model: Any) -> None:
-    """Copy the weights out of the file: transformers maps it, so that a file written over in place would
-    change what the model answers, and one cut short would end the process (SIGBUS)."""
+def _own_weights(hf_model: Any, stored: Iterable[StoredTensor]) -> None:
+    """Take the weights out of the file, tensor by tensor: transformers maps it where its values have the
+    asked dtype, so that a file written over in place would change what the model answers, and one cut short
+    would end the process (SIGBUS). What was taken is let go of at once: there are never two copies."""
+    mapped = {_STORED_AS.get(tensor.dtype) for tensor in stored}
     for values in hf_model.parameters():  # tied weights are one parameter, and stay it
-        values.data = values.data.clone()
+        if values.dtype in mapped:
+            in_file = values.data
+            values.data = in_file.clone()
+            _let_go(in_file)
 
 
-def _wrap(hf_model: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    from transformer_lens.model_bridge import TransformerBridge
+def _let_go(in_file: torch.Tensor) -> None:
+    """Drop the pages of a mapped tensor from memory; what is read there again comes from the file."""
+    size, start = mmap.PAGESIZE, in_file.data_ptr()
+    first, end = -(-start // size) * size, (start + in_file.nbytes) // size * size
+    if sys.platform == "linux" and in_file.is_contiguous() and end > first:
+        madvise = ctypes.CDLL(None, use_errno=True).madvise
+        madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
 
-    bridge = TransformerBridge.boot_transformers(
-        str(folder), hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
-    )
-    cast_rotated(bridge, dtype)
-    return bridge
+
+def _fuse_activations(hf_model: nn.Module) -> None:
+    """transformers spells GPT-2's GELU out in eight passes over memory; torch has a kernel of the formula."""
+    for parent in list(hf_model.modules()):
+        for name, child in parent.named_children():
+            if type(child).__name__ == "NewGELUActivation":
+                setattr(parent, name, nn.GELU(approximate="tanh"))
 
 
-def _context_length(bridge: Any) -> int:
+def _context_length(config: Any) -> int:
     """How many tokens a text may have.
 
     A "longrope" model rotates every text of a batch by other frequencies as soon as one position lies beyond
     the length it was first trained on: what a text gives would depend on the texts beside it.
     """
-    rotary = getattr(bridge.original_model.config, "rope_parameters", None) or {}
-    length = int(bridge.cfg.n_ctx)
+    given = (getattr(config, key, None) for key in _LENGTHS)
+    length = next((value for value in given if isinstance(value, int)), _LENGTH_OTHERWISE)
+    rotary = getattr(config, "rope_parameters", None) or {}
     if rotary.get("rope_type") == "longrope":
         length = min(length, int(rotary["original_max_position_embeddings"]))
     return length
-
-
-def _info(
-    bridge: Any,
-    name: str,
-    source: str,
-    fingerprint: str,
-    parameters: int,
-    vocabulary: Vocabulary,
-    architecture: Architecture,
-) -> ModelInfo:
-    cfg = bridge.cfg
-    return ModelInfo(
-        name=name,
-        source=source,
-        fingerprint=fingerprint,
-        family=architecture.family,
-        n_layers=int(cfg.n_layers),
-        n_heads=int(cfg.n_heads),
-        d_model=int(cfg.d_model),
-        d_head=int(cfg.d_head),
-        d_mlp=int(bridge.blocks[0].mlp.W_out.shape[0]),
-        d_vocab=int(bridge.W_U.shape[1]),
-        n_ctx=_context_length(bridge),
-        parameters=parameters,
-        gated=architecture.gated,
-        own_layer=architecture.own_layer,
-        bos=vocabulary.bos,
-    )

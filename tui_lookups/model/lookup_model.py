@@ -1,45 +1,72 @@
 """A loaded model: its weights (loaded_weights.py), tokens, forward passes that keep only what is asked for.
 
-Every tensor handed out is in TransformerLens names and shapes. Nothing here is thread-safe: one thread owns
-it.
+The model that runs is transformers' own module, as it was loaded. What the modules of a role are given or
+give is seen through hooks on them (wiring.py), under points named as TransformerLens names them:
+
+1. `run` hands points to hooks, block by block, and ends inside the last block that is needed.
+2. z is handed out without the value biases: they pass through every attention pattern unchanged, and count
+   as attention biases (method.md, section 1). What they come to is measured once: z on a text of one token,
+   whose pattern is 1, when attention is given nothing but the bias of the norm before it.
+3. Attention patterns and values are asked of `attention` (attention.py), which is opened with the first
+   question about source tokens.
+
+Nothing here is thread-safe: one thread owns it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.attention import Attention, EagerAttention
 from tui_lookups.model.loaded_weights import LoadedWeights
-from tui_lookups.model.plain_forward import NoPlainForward, PlainForward, compile_attention
+from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.model.wiring import NormName, Wiring, read_wiring
 from tui_lookups.results import Basis, ModelInfo
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
 
-
 Consume = Callable[[int, Tensor], None]
 """Is handed a layer and its MLP's activations: [batch, pos, d_mlp]."""
 
-PLAIN_TOLERANCE = {
-    torch.float64: 1e-6,  # the bridge takes softmax and rotary angles in single precision
-    torch.float32: 1e-4,
-    torch.float16: 2e-2,
-    torch.bfloat16: 1e-1,
-}
-"""How far the plain module's activations may be from the bridge's, in units of a layer's largest one.
+Role = Literal["resid_pre", "z", "pre", "pre_linear", "post", "mlp_out", "ln_final"] | NormName
+
+
+class Point(NamedTuple):
+    """Something to see in a forward pass, [batch, pos, ...] each.
+
+    resid_pre: the residual stream before a block, [d_model].
+    z: what its heads gather, value biases taken off, [n_heads, d_head].
+    pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
+    mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
+    ln1, ln1_post, ln2, ln2_post, ln_final: the scale that a norm divides by, [1]. ln_final has layer 0.
+    """
+
+    role: Role
+    layer: int = 0
+
+
+COMPILED_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""How far compiled activations may be from the others, in units of a layer's largest one.
 
 Two orders of the same roundings differ by a tenth of it or less; another mask, scale or layout by far more.
 """
 
 _CHECK_ROWS, _CHECK_LENGTH = 2, 32
+
+
+class _EndOfPass(Exception):
+    """Raised inside the last block that is needed, caught by who started the pass."""
 
 
 class LookupModel(LoadedWeights):
@@ -49,21 +76,27 @@ class LookupModel(LoadedWeights):
     hands activations out where they are, since they are large and all of them are reduced.
 
     Args:
-        bridge: a TransformerBridge, in compatibility mode when `basis` is "folded".
-        info: what the model is; its `d_mlp` and so on are those of the bridge.
+        hf_model: a transformers causal language model.
+        wiring: its modules by their roles.
+        info: what the model is.
         vocabulary: token texts and encoding.
         architecture: how its MLP neurons are wired.
     """
 
     def __init__(
-        self, bridge: Any, info: ModelInfo, vocabulary: Vocabulary, architecture: Architecture, basis: Basis
+        self,
+        hf_model: Any,
+        wiring: Wiring,
+        info: ModelInfo,
+        vocabulary: Vocabulary,
+        architecture: Architecture,
+        basis: Basis,
     ) -> None:
-        super().__init__(bridge, info, architecture, basis)
+        super().__init__(hf_model, wiring, info, architecture, basis)
         self.vocabulary = vocabulary
-        self._plain: PlainForward | None = None
-        self._compiled = False
-        self.forward_note = "no plain module was given"
-        """Why the bridge computes activations too, where it does; empty where the plain module does."""
+        self._scanned: tuple[nn.Module, Wiring] = (hf_model.base_model, wiring)
+        self.forward_path: Literal["plain", "compiled"] = "plain"
+        """What computes MLP activations; an index says which one made it."""
 
     # --- tokens ---
 
@@ -97,29 +130,57 @@ class LookupModel(LoadedWeights):
 
     @torch.inference_mode()
     def run(
-        self, tokens: Tensor, hooks: Mapping[str, Hook], *, stop_after: int, poll: Poll = no_poll
+        self, tokens: Tensor, hooks: Mapping[Point, Hook], *, stop_after: int, poll: Poll = no_poll
     ) -> None:
-        """Run blocks 0 to `stop_after`, handing each named activation to its hook.
+        """Run blocks 0 to `stop_after`, handing each point to its hook.
 
         Args:
             tokens: [batch, pos].
-            hooks: by TransformerLens name, such as "blocks.3.attn.hook_z".
-            stop_after: the last block that is run; n_layers - 1 runs all, without the unembedding.
+            hooks: what they return takes the place of "z" or "post"; nothing else can be replaced.
+            stop_after: the last block that is run, up to its activations.
             poll: called before each block.
         """
-        there = {name: _moved(hook, self.device) for name, hook in hooks.items()}
-        self._run(tokens, there, stop_after=stop_after, poll=poll)
+        with self._hooked(tokens, hooks, stop_after + 1, poll) as stack:
+            down = self.wiring.blocks[stop_after].down.module
+            stack.callback(down.register_forward_pre_hook(_end_of_pass).remove)
+            try:
+                self._hf_model.base_model(input_ids=tokens, use_cache=False)
+            except _EndOfPass:
+                return
+        raise _unreached(stop_after)
 
-    @torch.inference_mode()
-    def _run(self, tokens: Tensor, hooks: Mapping[str, Hook], *, stop_after: int, poll: Poll) -> None:
-        """As `run`, but hooks see activations on the device of their block."""
-        wrapped = self._wrapped(hooks, tokens.shape, stop_after + 1, poll)
-        if stop_after + 1 < self.info.n_layers:
-            self._bridge.run_with_hooks(
-                tokens, return_type=None, fwd_hooks=wrapped, stop_at_layer=stop_after + 1
-            )
-        else:
-            self._bridge.run_with_hooks(tokens, return_type=None, fwd_hooks=wrapped, logits_to_keep=1)
+    def capture(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        points: Iterable[Point],
+        *,
+        stop_after: int,
+        poll: Poll = no_poll,
+    ) -> dict[Point, Tensor]:
+        """What was seen at one position of each row, [batch, ...] each, in compute_dtype.
+
+        Args:
+            positions: [batch].
+        """
+        kept: dict[Point, Tensor] = {}
+        hooks = self.keeping(kept, positions, points)
+        self.run(tokens, hooks, stop_after=stop_after, poll=poll)
+        return kept
+
+    def keeping(
+        self, kept: dict[Point, Tensor], positions: Tensor, points: Iterable[Point]
+    ) -> dict[Point, Hook]:
+        """Hooks that put what they see at one position of each row into `kept`; see `capture`."""
+        rows = torch.arange(len(positions), device=positions.device)
+
+        def keep(point: Point) -> Hook:
+            def hook(seen: Tensor) -> None:
+                kept[point] = seen[rows, positions].to(self.compute_dtype, copy=True)
+
+            return hook
+
+        return {point: keep(point) for point in points}
 
     def mlp_activations(
         self, tokens: Tensor, layers: Iterable[int], consume: Consume, *, poll: Poll = no_poll
@@ -127,66 +188,41 @@ class LookupModel(LoadedWeights):
         """Hand every neuron's activation (hook_post) to `consume(layer, [batch, pos, d_mlp])`.
 
         On the device of the layer. Nothing is kept here; layers above the last one asked for are not run.
-        `forward_path` says what runs them.
         """
-        if self._plain is None:
-            self._bridge_activations(tokens, layers, consume, poll=poll)
-        else:
-            self._plain.mlp_activations(tokens, layers, consume, poll=poll)
+        hand_out_activations(*self._scanned, tokens, layers, consume, poll=poll)
 
-    def _bridge_activations(
-        self, tokens: Tensor, layers: Iterable[int], consume: Consume, *, poll: Poll = no_poll
-    ) -> None:
-        def hook_for(layer: int) -> Hook:
-            def hook(activation: Tensor) -> None:
-                consume(layer, activation)
-
-            return hook
-
-        wanted = sorted(layers)
-        names = {f"blocks.{layer}.mlp.hook_post": hook_for(layer) for layer in wanted}
-        self._run(tokens, names, stop_after=wanted[-1], poll=poll)
+    @property
+    def forms_patterns(self) -> bool:
+        """Whether `mlp_activations` writes attention patterns out, [n_heads, pos, pos] a row."""
+        return str(self._hf_model.config._attn_implementation) == "eager"
 
     def compile_forward(self) -> None:
-        """Have torch compile the plain module's attention, and hold the result to the bridge.
+        """Have torch compile the attention of a second tree, and hold its activations to the first one's.
 
-        Raises ModelLoadError when there is no plain module, no compiler, or another result.
+        Raises ModelLoadError when there is no compiler, or another result.
         """
         try:
-            if self._plain is None:
-                raise NoPlainForward(self.forward_note)
-            compile_attention(self._plain)
-            self.use_plain_forward(self._plain)
+            tree = second_tree(self._hf_model)
+            wiring = read_wiring(tree)
+            for block in wiring.blocks:
+                # The MLP is left alone: a pass hands its activations out in the midst, which a compiled one
+                # cannot. Shapes stay open, so that one compilation serves all batches.
+                block.attention.compile(dynamic=True)
+            compiled = tree.base_model, wiring
+            self._require_same_activations(compiled)
         except Exception as error:  # torch's compilers raise many kinds; each is told in one sentence
             why = first_line(error)[:300].rstrip(".")
             raise ModelLoadError(
                 f"The forward pass of {self.info.name} cannot be compiled: {why}.",
                 "Leave --compile out, or install a C++ compiler.",
             ) from error
-        self._compiled = True
+        self._scanned, self.forward_path = compiled, "compiled"
 
-    @property
-    def forward_path(self) -> Literal["plain", "compiled", "bridge"]:
-        """What computes MLP activations: Hugging Face's own module on the same weights, or the bridge.
-
-        Both agree within `PLAIN_TOLERANCE`; an index says which one made it.
-        """
-        return "bridge" if self._plain is None else "compiled" if self._compiled else "plain"
-
-    @property
-    def forms_patterns(self) -> bool:
-        """Whether `mlp_activations` writes attention patterns out, [n_heads, pos, pos] a row."""
-        return self._plain is None or self._plain.attention == "eager"
-
-    def use_plain_forward(self, plain: PlainForward) -> None:
-        """Compute MLP activations with the plain module from now on, if it agrees with the bridge.
-
-        Raises NoPlainForward when it does not; the bridge stays in use.
-        """
+    def _require_same_activations(self, compiled: tuple[nn.Module, Wiring]) -> None:
         generator = torch.Generator().manual_seed(0)
         shape = (_CHECK_ROWS, min(_CHECK_LENGTH, self.info.n_ctx))
         tokens = torch.randint(0, self.info.d_vocab, shape, generator=generator).to(self.device)
-        expected, layers = {}, range(self.info.n_layers)
+        expected: dict[int, Tensor] = {}
 
         def keep(layer: int, activation: Tensor) -> None:
             expected[layer] = activation.to(self.compute_dtype, copy=True)
@@ -196,23 +232,19 @@ class LookupModel(LoadedWeights):
             theirs = expected.pop(layer)[:, 1:]
             error = float((activation[:, 1:].to(self.compute_dtype) - theirs).abs().max())
             scale = float(theirs.abs().max())
-            if not error <= PLAIN_TOLERANCE[self.dtype] * scale:
-                raise NoPlainForward(
-                    f"its activations of layer {layer} differ from the bridge's by {error:.2g} of {scale:.2g}"
-                )
+            if not error <= COMPILED_TOLERANCE[self.dtype] * scale:
+                raise ValueError(f"activations of layer {layer} change by {error:.2g} of {scale:.2g}")
 
-        self._bridge_activations(tokens, layers, keep)
-        plain.mlp_activations(tokens, layers, compare, poll=no_poll)
-        if expected:
-            raise NoPlainForward(f"it does not reach the MLP of layer {min(expected)}")
-        self._plain, self.forward_note = plain, ""
+        layers = range(self.info.n_layers)
+        hand_out_activations(self._hf_model.base_model, self.wiring, tokens, layers, keep)
+        hand_out_activations(*compiled, tokens, layers, compare)
 
     def neuron_activations(self, tokens: Tensor, neuron: NeuronId, *, poll: Poll = no_poll) -> Tensor:
         """One neuron's activation at every position: [batch, pos], in compute_dtype."""
         kept: list[Tensor] = []
 
         def keep(_: int, activation: Tensor) -> None:
-            kept.append(self._at_home(activation[..., neuron.index]))
+            kept.append(self.at_home(activation[..., neuron.index]))
 
         self.mlp_activations(tokens, [neuron.layer], keep, poll=poll)
         return kept[0]
@@ -222,68 +254,196 @@ class LookupModel(LoadedWeights):
         self,
         tokens: Tensor,
         positions: Tensor,
-        hooks: Mapping[str, Hook] | None = None,
+        hooks: Mapping[Point, Hook] | None = None,
         *,
         poll: Poll = no_poll,
     ) -> Tensor:
         """Log-probability of every token after `positions` [batch]: [batch, d_vocab]; after several of each
         row, [batch, k], it is [batch, k, d_vocab].
 
-        Only the asked-for positions are unembedded. `hooks` see, and may replace, activations on the way,
-        as those of `run`.
+        Only the asked-for positions are unembedded. `hooks` as those of `run`.
         """
         rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
         at = positions if positions.dim() == 2 else positions.unsqueeze(1)
 
-        def select(residual: Tensor) -> Tensor:
-            return residual[rows, at]
+        def select(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            residual = arguments[0]
+            return (residual[rows.to(residual.device), at.to(residual.device)], *arguments[1:])
 
-        there = {name: _moved(hook, self.device) for name, hook in (hooks or {}).items()}
-        wrapped = self._wrapped(there, tokens.shape, self.info.n_layers, poll)
-        wrapped.append(("unembed.hook_in", _as_bridge_hook(_moved(select, self.device))))
-        logits = self._bridge.run_with_hooks(tokens, return_type="logits", fwd_hooks=wrapped)
-        found = self._at_home(logits).log_softmax(-1)
+        with self._hooked(tokens, hooks or {}, self.info.n_layers, poll) as stack:
+            stack.callback(self.wiring.unembed.register_forward_pre_hook(select).remove)
+            logits = self._hf_model(input_ids=tokens, use_cache=False).logits
+        found = self.at_home(logits).log_softmax(-1)
         return found if positions.dim() == 2 else found[:, 0]
 
-    @staticmethod
-    def _wrapped(
-        hooks: Mapping[str, Hook], shape: torch.Size, n_blocks: int, poll: Poll
-    ) -> list[tuple[str, Callable[..., Tensor | None]]]:
-        """`hooks` as the bridge takes them, and `poll` in front of each of the first `n_blocks` blocks."""
-        wrapped = [(name, _as_bridge_hook(_unflattened(hook, shape))) for name, hook in hooks.items()]
-        for layer in range(n_blocks):
-            wrapped.append((f"blocks.{layer}.hook_in", _as_bridge_hook(lambda _: poll())))
-        return wrapped
+    # --- hooks on the modules ---
+
+    def _hooked(self, tokens: Tensor, hooks: Mapping[Point, Hook], n_blocks: int, poll: Poll) -> ExitStack:
+        """`hooks` on the modules of their points, and `poll` before each of the first `n_blocks` blocks."""
+        if any(point.role == "z" for point in hooks):
+            _ = self.value_biases  # measured by a pass of its own, before this one is hooked
+        stack = ExitStack()
+        with ExitStack() as on_error:
+            on_error.push(stack)
+            for block in self.wiring.blocks[:n_blocks]:
+                handle = block.module.register_forward_pre_hook(lambda *_: poll())
+                stack.callback(handle.remove)
+            for point, hook in hooks.items():
+                stack.callback(self._register(point, hook, tokens).remove)
+            on_error.pop_all()
+        return stack
+
+    def _register(self, point: Point, hook: Hook, tokens: Tensor) -> Any:
+        def given(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            hook(_apart(_first(arguments, named), tokens).to(self.device))
+
+        if point.role == "ln_final":
+            return self._scale_hook(self.wiring.ln_final.module, self.wiring.ln_final.scale, hook, tokens)
+        block = self.wiring.blocks[point.layer]
+        if point.role == "resid_pre":
+            return block.module.register_forward_pre_hook(given, with_kwargs=True)
+        if point.role in ("post", "z"):
+            heads = None if point.role == "post" else (self.info.n_heads, self.info.d_head)
+            bias = None if heads is None else self.value_biases[point.layer]
+            part = block.down if heads is None else block.heads_out
+            return part.module.register_forward_pre_hook(self._editing(hook, tokens, heads, bias))
+        if point.role in ("pre", "pre_linear", "mlp_out"):
+            gate = block.up if block.gate is None else block.gate
+            part = {"pre": gate, "pre_linear": block.up, "mlp_out": block.down}[point.role]
+
+            def gave(_: nn.Module, arguments: Any, output: Tensor) -> None:
+                hook(part.of_output(_apart(output, tokens)).to(self.device))
+
+            return part.module.register_forward_hook(gave)
+        norm = block.norms[cast(NormName, point.role)]
+        return self._scale_hook(norm.module, norm.scale, hook, tokens)
+
+    def _scale_hook(
+        self, module: nn.Module, scale: Callable[[Tensor], Tensor], hook: Hook, tokens: Tensor
+    ) -> Any:
+        def given(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            x = _apart(_first(arguments, named), tokens)
+            hook(scale(x.to(self.compute_dtype)).to(self.device))
+
+        return module.register_forward_pre_hook(given, with_kwargs=True)
+
+    def _editing(
+        self, hook: Hook, tokens: Tensor, heads: tuple[int, int] | None, bias: Tensor | None
+    ) -> Callable[..., tuple[Tensor, ...] | None]:
+        """A hook on a projection that shows what it is given, and puts what it gets back in its place.
+
+        Args:
+            heads: the shape of its last axis, [n_heads, d_head], where it is one of heads.
+            bias: what is not shown.
+        """
+
+        def given(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            flat = arguments[0]
+            whole = _apart(flat, tokens).to(self.device)
+            shown = whole if heads is None else whole.reshape(*tokens.shape, *heads)
+            edited = hook(shown if bias is None else shown - bias)
+            if edited is None:
+                return None
+            return ((edited if bias is None else edited + bias).to(flat).reshape(flat.shape), *arguments[1:])
+
+        return given
+
+    @cached_property
+    def value_biases(self) -> tuple[Tensor | None, ...]:
+        """What z is when attention reads nothing but its norm's bias, by layer: [n_heads, d_head] or None."""
+        return tuple(values if bool(values.any()) else None for values in self._z_of_norm_biases())
+
+    @torch.inference_mode()
+    def _z_of_norm_biases(self) -> list[Tensor]:
+        found: list[Tensor] = []
+
+        def read_bias_only(norm: Any) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+            def hook(
+                _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+            ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+                normed = _first(arguments, named)
+                bias = None if norm is None else norm.bias(normed)
+                only = torch.zeros_like(normed) if bias is None else bias.expand_as(normed)
+                if arguments:
+                    return (only, *arguments[1:]), named
+                return arguments, {**named, "hidden_states": only}
+
+            return hook
+
+        def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            found.append(self.at_home(arguments[0].reshape(self.info.n_heads, self.info.d_head)))
+
+        with ExitStack() as stack:
+            for block in self.wiring.blocks:
+                reading = read_bias_only(block.norms.get("ln1"))
+                handle = block.attention.register_forward_pre_hook(reading, with_kwargs=True)
+                stack.callback(handle.remove)
+                stack.callback(block.heads_out.module.register_forward_pre_hook(keep).remove)
+            self._hf_model.base_model(
+                input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self.device), use_cache=False
+            )
+        return found
+
+    @cached_property
+    def attention(self) -> Attention:
+        """What gives attention patterns and values out, opened when it is first asked for."""
+        return EagerAttention(self._hf_model, self.info.n_heads)
 
 
-def _moved(hook: Hook, home: torch.device) -> Hook:
-    """The hook, seeing activations on `home` wherever their block is; what it returns goes back there."""
+@torch.inference_mode()
+def hand_out_activations(
+    module: nn.Module,
+    wiring: Wiring,
+    tokens: Tensor,
+    layers: Iterable[int],
+    consume: Consume,
+    *,
+    poll: Poll = no_poll,
+) -> None:
+    """`LookupModel.mlp_activations` of one tree of modules, its unembedding left out."""
+    wanted = set(layers)
+    last = max(wanted)
 
-    def moved(activation: Tensor) -> Tensor | None:
-        edited = hook(activation.to(home))
-        return None if edited is None else edited.to(activation.device)
+    def hook_for(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            poll()
+            if layer in wanted:
+                consume(layer, _apart(arguments[0], tokens))
+            if layer == last:
+                raise _EndOfPass
 
-    return moved
+        return hook
+
+    with ExitStack() as stack:
+        for layer in range(last + 1):
+            handle = wiring.blocks[layer].down.module.register_forward_pre_hook(hook_for(layer))
+            stack.callback(handle.remove)
+        try:
+            module(input_ids=tokens, use_cache=False)
+        except _EndOfPass:
+            return
+    raise _unreached(last)
 
 
-def _unflattened(hook: Hook, shape: torch.Size) -> Hook:
-    """OPT's blocks flatten batch and positions before the MLP's norm; a hook sees them apart everywhere."""
-
-    def apart(activation: Tensor) -> Tensor | None:
-        if activation.dim() != 2:
-            return hook(activation)
-        edited = hook(activation.view(*shape, activation.shape[-1]))
-        return None if edited is None else edited.reshape(activation.shape)
-
-    return apart
+def _unreached(layer: int) -> ModelLoadError:
+    return ModelLoadError(
+        f"A pass through the model ended without reaching the MLP of layer {layer}.",
+        "Its figures would be wrong; please report the model's name.",
+    )
 
 
-def _as_bridge_hook(hook: Hook) -> Callable[..., Tensor | None]:
-    def bridge_hook(activation: Tensor, hook: Any) -> Tensor | None:
-        return inner(activation)
+def _end_of_pass(*_: object) -> None:
+    raise _EndOfPass
 
-    inner = hook
-    return bridge_hook
+
+def _first(arguments: Sequence[Any], named: Mapping[str, Any]) -> Tensor:
+    first: Tensor = arguments[0] if arguments else named["hidden_states"]
+    return first
+
+
+def _apart(activation: Tensor, tokens: Tensor) -> Tensor:
+    """[batch, pos, n]: OPT's blocks flatten batch and positions before the MLP's norm."""
+    return activation.reshape(*tokens.shape, activation.shape[-1])
 
 
 def require_finite(values: Tensor, layer: int) -> None:

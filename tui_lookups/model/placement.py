@@ -1,11 +1,11 @@
 """A model larger than one GPU: its blocks on several, in the order they run.
 
 1. transformers loads the weights straight onto the GPUs that torch sees (`device_map="auto"`): each takes
-   whole blocks, and as much as `_SHARE` of what is free on it, so that folding and batches have room.
-2. accelerate's hooks move what a block is given to the block's device. TransformerLens keeps them when it
-   wraps the model; the plain module of the scan, a copy, has hooks of its own (`follow`).
-3. Nothing is left on the CPU or the disk: such weights are on no device between two passes, and neither
-   folding nor congruence could read them. A model that needs more than the GPUs have is refused.
+   whole blocks, and as much as `_SHARE` of what is free on it, so that batches have room.
+2. accelerate's hooks move what a block is given to the block's device. A second tree of the modules
+   (second_tree.py) has hooks of its own (`follow`).
+3. Nothing is left on the CPU or the disk: such weights are on no device between two passes, and congruence
+   could not read them. A model that needs more than the GPUs have is refused.
 """
 
 from __future__ import annotations
@@ -63,16 +63,11 @@ def without_hooks(module: nn.Module) -> nn.Module:
     return module
 
 
-def follow(module: nn.Module, device_map: Mapping[str, Any], prefix: str) -> None:
-    """Have every part of a spread module move what it is given to its own device.
-
-    Args:
-        device_map: by name in the whole model; `prefix` is the module's own name there.
-    """
+def follow(module: nn.Module, device_map: Mapping[str, Any]) -> None:
+    """Have every part of a spread module move what it is given to its own device, by its name."""
     parts = dict(module.named_modules())
     for name in device_map:
-        inside = name.removeprefix(f"{prefix}.") if name.startswith(f"{prefix}.") else None
-        part = parts.get(inside) if inside else None
+        part = parts.get(name)
         tensors = (*part.parameters(), *part.buffers()) if part is not None else ()
         if part is not None and tensors:
             part.register_forward_pre_hook(_Mover(tensors[0].device), with_kwargs=True)

@@ -1,0 +1,112 @@
+"""Attention patterns and values, for source tokens: opened with the first question about them.
+
+Two ways give the same:
+
+1. TransformerLens' bridge around a second tree of the modules, raw (bridge.py).
+2. Where it does not know the family, would copy weights, or computes something else: transformers' own
+   modules, a second tree of them with eager attention, which gives its patterns out. What position k offers
+   is what heads gather on a text of one token, where the pattern is 1, when attention reads there what it
+   reads at k.
+
+Either is held to the pass it is asked about: pattern times values must be z (`require_same_z`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.model.second_tree import second_tree
+from tui_lookups.model.wiring import read_wiring
+
+_SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
+"""How far pattern times values may be from z, in units of the largest z."""
+
+
+class Attention(Protocol):
+    """What gives patterns and values out."""
+
+    name: str
+    """What it is, as people read it."""
+
+    def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
+        """A layer's patterns [batch, n_heads, q, k] and values [batch, pos, n_heads, d_head], as they are:
+        value biases in them, grouped key/value heads repeated."""
+
+
+class EagerAttention:
+    """Patterns and values of transformers' own modules (way 2)."""
+
+    name = "transformers' eager attention"
+
+    def __init__(self, hf_model: Any, n_heads: int) -> None:
+        self._tree = second_tree(hf_model, attention="eager")
+        self._wiring = read_wiring(self._tree)
+        self._n_heads = n_heads
+
+    @torch.inference_mode()
+    def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
+        """See `Attention`. Raises UnsupportedModelError where the modules give no pattern out."""
+        patterns: list[Tensor] = []
+        read: list[Tensor] = []
+        gathered: list[Tensor] = []
+        block = self._wiring.blocks[layer]
+
+        def keep_read(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            read.append(arguments[0] if arguments else named["hidden_states"])
+
+        def keep_pattern(_: nn.Module, arguments: Any, output: Any) -> None:
+            square = (*tokens.shape[:1], self._n_heads, tokens.shape[1], tokens.shape[1])
+            patterns.extend(part for part in output if isinstance(part, Tensor) and part.shape == square)
+
+        handles = [
+            block.attention.register_forward_pre_hook(keep_read, with_kwargs=True),
+            block.attention.register_forward_hook(keep_pattern),
+        ]
+        handles += [b.module.register_forward_pre_hook(lambda *_: poll()) for b in self._wiring.blocks]
+        try:
+            self._tree.base_model(input_ids=tokens, use_cache=False, output_attentions=True)
+            if not patterns:
+                raise UnsupportedModelError(
+                    f"Attention of layer {layer} gives no pattern out: heads cannot be split over tokens.",
+                    "Heads themselves can be asked for.",
+                )
+            alone = read[0].reshape(-1, 1, read[0].shape[-1])  # every position a text of its own
+
+            def read_alone(
+                _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+            ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+                if arguments:
+                    return (alone, *arguments[1:]), named
+                return arguments, {**named, "hidden_states": alone}
+
+            def keep_gathered(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+                gathered.append(arguments[0].reshape(*tokens.shape, self._n_heads, -1))
+
+            handles.append(block.attention.register_forward_pre_hook(read_alone, with_kwargs=True))
+            handles.append(block.heads_out.module.register_forward_pre_hook(keep_gathered))
+            self._tree.base_model(input_ids=tokens.reshape(-1, 1), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return patterns[0], gathered[0]
+
+
+def require_same_z(pattern: Tensor, values: Tensor, z: Tensor, dtype: torch.dtype, where: str) -> None:
+    """Raise UnsupportedModelError unless a row of a head's pattern, times its values, is its z.
+
+    Args:
+        pattern: [batch, k]; values: [batch, k, d_head]; z: [batch, d_head].
+        dtype: of the model's weights.
+        where: the head and the model, for people.
+    """
+    found = torch.einsum("bk,bkd->bd", pattern.double(), values.double())
+    bound = _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30))
+    if not float((found - z.double()).abs().max()) <= bound:
+        raise UnsupportedModelError(
+            f"The pattern of {where} times its values is not what the head gathers.",
+            "Its source tokens would be wrong, so they are refused; please report the model's name.",
+        )

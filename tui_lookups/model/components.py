@@ -1,0 +1,184 @@
+"""Components and readers: what writes into the residual stream, and what reads it through a norm.
+
+See method.md, sections 1 and 4.
+
+1. A **component** writes a vector: the embedding, a head (its z times W_O), an MLP, the biases of attention.
+2. A **reader** reads with a vector, through a norm: `direction . norm(stream)` plus a constant. Folding is
+   algebra on that vector (norms.py): the model's weights stay as they are.
+3. A **contribution** is `write . folded direction / scale`, the norm's scale held at its value in the pass.
+   What is written through a norm after attention or after the MLP is read through that norm as well.
+4. Reading is linear, so contributions and the constant sum to what is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tui_lookups.ids import NeuronId
+from tui_lookups.model.lookup_model import LookupModel, Point
+from tui_lookups.model.wiring import NormName
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """What reads the residual stream: several directions at once, through one norm.
+
+    Attributes:
+        directions: [d_model, n], the norm folded into them, in compute_dtype.
+        constants: what they read whatever the stream is, from biases: [n].
+        norm: the norm whose scale divides what they read; None where there is none.
+        head_layers, mlp_layers: the layers whose heads, and whose MLPs, write before it reads.
+    """
+
+    directions: Tensor
+    constants: Tensor
+    norm: Point | None
+    head_layers: range
+    mlp_layers: range
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What components contribute to a reader at one position of each row; last axis: its directions.
+
+    Attributes:
+        heads: [batch, head layers, n_heads, n].
+        mlps: [batch, mlp layers, n].
+        embedding, attention_biases: [batch, n]. Value biases count among those of attention.
+        bias: what the reader's own biases come to, [n].
+    """
+
+    heads: Tensor
+    mlps: Tensor
+    embedding: Tensor
+    attention_biases: Tensor
+    bias: Tensor
+
+
+def neuron_reader(model: LookupModel, neuron: NeuronId) -> Reader:
+    """What a neuron reads with: W_in alone, or W_in and W_gate of a gated MLP (in this order)."""
+    block = model.wiring.blocks[neuron.layer]
+    parts = [block.up] + ([] if block.gate is None else [block.gate])
+    read = torch.stack([model.at_home(part.matrix[:, neuron.index]) for part in parts], 1)
+    biases = [part.bias for part in parts]
+    constants = torch.stack(
+        [read.new_zeros(()) if bias is None else model.at_home(bias[neuron.index]) for bias in biases]
+    )
+    norm = block.norms.get("ln2")
+    if norm is not None:
+        constants = constants + norm.constant(read)
+        read = norm.fold(read)
+    last = neuron.layer + model.wiring.own_layer
+    point = None if norm is None else Point("ln2", neuron.layer)
+    return Reader(read, constants, point, range(last), range(neuron.layer))
+
+
+def points_read(model: LookupModel, reader: Reader) -> list[Point]:
+    """What has to be seen in a pass for `contributions`."""
+    blocks = model.wiring.blocks
+    points = [Point("resid_pre")] + ([] if reader.norm is None else [reader.norm])
+    for layer in reader.head_layers:
+        points.append(Point("z", layer))
+        points += [Point("ln1_post", layer)] if "ln1_post" in blocks[layer].norms else []
+    for layer in reader.mlp_layers:
+        points.append(Point("mlp_out", layer))
+        points += [Point("ln2_post", layer)] if "ln2_post" in blocks[layer].norms else []
+    return points
+
+
+def contributions(
+    model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], *, hold_scale: bool = True
+) -> Contributions:
+    """What every component contributes to what a reader reads.
+
+    Args:
+        seen: `points_read` at one position of each row, as `LookupModel.capture` gives them.
+        hold_scale: False leaves the division by the reader's scale out, as the paper's authors do.
+    """
+    embedding = seen[Point("resid_pre")]
+    ones = embedding.new_ones(len(embedding), 1)
+    scale = ones if reader.norm is None or not hold_scale else seen[reader.norm]
+    n = reader.directions.shape[1]
+    heads, mlps = [], []
+    biases = embedding.new_zeros(len(embedding), n)
+    for layer in reader.head_layers:
+        block = model.wiring.blocks[layer]
+        read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
+        W_O = _W_O(model, layer)
+        projected = W_O @ read  # [n_heads, d_head, n]: z meets it, and stacked head results are never formed
+        heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / divisor.unsqueeze(1))
+        written = torch.zeros_like(constant)
+        if block.heads_out.bias is not None:
+            written = written + model.at_home(block.heads_out.bias) @ read
+        values = model.value_biases[layer]
+        if values is not None:
+            written = written + torch.einsum("hd,hdn->n", values, projected)
+        biases = biases + written / divisor + constant / scale
+    for layer in reader.mlp_layers:
+        read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
+        mlps.append(seen[Point("mlp_out", layer)] @ read / divisor + constant / scale)
+    n_heads = model.info.n_heads
+    return Contributions(
+        heads=torch.stack(heads, 1) if heads else embedding.new_zeros(len(embedding), 0, n_heads, n),
+        mlps=torch.stack(mlps, 1) if mlps else embedding.new_zeros(len(embedding), 0, n),
+        embedding=embedding @ reader.directions / scale,
+        attention_biases=biases,
+        bias=reader.constants,
+    )
+
+
+def source_contributions(
+    model: LookupModel,
+    reader: Reader,
+    seen: Mapping[Point, Tensor],
+    layer: int,
+    head: int,
+    pattern: Tensor,
+    values: Tensor,
+    *,
+    hold_scale: bool = True,
+) -> Tensor:
+    """One head's contribution by the position it gathers from: [batch, k, n].
+
+    Args:
+        pattern: the head's, at the position read, [batch, k].
+        values: the head's, [batch, k, d_head], value biases in them.
+    """
+    ones = pattern.new_ones(len(pattern), 1)
+    scale = ones if reader.norm is None or not hold_scale else seen[reader.norm]
+    read, divisor, _ = _through(model, reader, seen, scale, layer, "ln1_post")
+    biases = model.value_biases[layer]
+    apart = values if biases is None else values - biases[head]
+    by_key = torch.einsum("bkd,dn->bkn", apart, _W_O(model, layer)[head] @ read)
+    return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
+
+
+def _W_O(model: LookupModel, layer: int) -> Tensor:
+    """[n_heads, d_head, d_model], in compute_dtype."""
+    matrix = model.wiring.blocks[layer].heads_out.matrix
+    return model.at_home(matrix).reshape(model.info.n_heads, model.info.d_head, -1)
+
+
+def _through(
+    model: LookupModel,
+    reader: Reader,
+    seen: Mapping[Point, Tensor],
+    scale: Tensor,
+    layer: int,
+    post_norm: NormName,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How a reader reads what attention, or the MLP, of a layer writes.
+
+    Returns:
+        The vectors that meet it [d_model, n], what divides the product [batch, 1], and what the bias of the
+        norm in between adds before the reader's own scale divides [n].
+    """
+    read = reader.directions * model.wiring.residual_multiplier
+    norm = model.wiring.blocks[layer].norms.get(post_norm)
+    if norm is None:
+        return read, scale, read.new_zeros(read.shape[1])
+    return norm.fold(read), scale * seen[Point(post_norm, layer)], norm.constant(read)

@@ -1,0 +1,34 @@
+"""A second tree of a model's modules that shares every parameter and buffer with the first.
+
+What has to be done to modules - another attention implementation, compiling, TransformerLens' wrapping - is
+done to the second tree, and the first stays as transformers made it. It costs some kilobytes a module.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+from typing import Any
+
+from tui_lookups.model.placement import follow, is_spread, without_hooks
+
+
+def second_tree(hf_model: Any, *, attention: str | None = None) -> Any:
+    """The same model again, on the same weights, without hooks.
+
+    Args:
+        hf_model: a transformers causal language model. Not changed.
+        attention: the implementation that the second tree computes attention with, as transformers names it.
+    """
+    # deepcopy takes what its memo holds for a copy.
+    memo: dict[int, Any] = {id(values): values for values in chain(hf_model.parameters(), hf_model.buffers())}
+    # accelerate's hooks refer to weights, and the copy has no use for them.
+    memo.update(
+        {id(part._hf_hook): part._hf_hook for part in hf_model.modules() if hasattr(part, "_hf_hook")}
+    )
+    tree: Any = without_hooks(copy.deepcopy(hf_model, memo)).eval()
+    if attention is not None:
+        tree.config._attn_implementation = attention
+    if is_spread(hf_model):
+        follow(tree, hf_model.hf_device_map)
+    return tree
