@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.file_weights import Extremes, Ints
 from tui_lookups.model.tensor_files import Floats
 from tui_lookups.results import Basis, ModelInfo
 
@@ -85,14 +86,14 @@ class LoadedWeights:
         """[d_model, d_vocab]; in the folded basis the final norm's weight is in it.
 
         TransformerLens does not fold that weight where it folds no norm at all (OLMo 2), so it is done here.
-        What the family divides its logits by is in it, in both bases.
+        What the family multiplies or divides its logits by is in it, in both bases.
         """
         unembedding: Tensor = self._bridge.W_U.to(self.device)
         if self.architecture.logits_scaling != 1.0:
             unembedding = unembedding / self.architecture.logits_scaling
         weight = getattr(self._bridge.ln_final.original_component, "weight", None)
-        if self.basis == "raw":
-            return unembedding
+        if self.basis == "raw":  # folding multiplies Cohere's scale in
+            return unembedding * self._bridge.cfg.logit_scale if self._scales_logits else unembedding
         if weight is None:  # a LayerNorm without weights (OLMo 1): nothing was folded, nor centred with it
             centred: Tensor = unembedding - unembedding.mean(0, dtype=self.compute_dtype).to(self.dtype)
             return centred if self.architecture.centred else unembedding
@@ -101,6 +102,10 @@ class LoadedWeights:
             return unembedding
         folded: Tensor = (unembedding.to(self.compute_dtype) * factor.unsqueeze(1)).to(self.dtype)
         return folded
+
+    @property
+    def _scales_logits(self) -> bool:
+        return self.architecture.family in ("cohere", "cohere2")
 
     def post_norm_weight(self, layer: int, name: str) -> Tensor | None:
         """Weight of the norm after attention ("ln1_post") or the MLP ("ln2_post"): [d_model], or None."""
@@ -157,6 +162,31 @@ class LoadedWeights:
     def congruences(self, directions: Floats) -> Floats:
         """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
         return self._to_numpy(self._from_numpy(directions) @ self._at_home(self.W_U))
+
+    def write_block(self, layer: int, neurons: slice) -> Floats:
+        """What neurons of a layer write that stand beside each other: [n, d_model]."""
+        return self._to_numpy(self._at_home(self.W_out(layer)[neurons]))
+
+    @torch.inference_mode()
+    def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
+        """The extremes of directions times the unembedding of some tokens, over both axes.
+
+        In torch: a GPU makes products and extremes in less time than it takes to hand the products out.
+        """
+        congruence = self._from_numpy(directions) @ self._at_home(self.W_U[:, tokens])
+        columns = torch.from_numpy(unused).to(self.device)
+        congruence[:, columns] = torch.inf
+        (smallest, smallest_ids), token_smallest = congruence.min(1), congruence.amin(0)
+        congruence[:, columns] = -torch.inf
+        (largest, largest_ids), token_largest = congruence.max(1), congruence.amax(0)
+        return Extremes(
+            largest=self._to_numpy(largest),
+            largest_ids=largest_ids.cpu().numpy() + tokens.start,
+            smallest=self._to_numpy(smallest),
+            smallest_ids=smallest_ids.cpu().numpy() + tokens.start,
+            token_largest=self._to_numpy(token_largest),
+            token_smallest=self._to_numpy(token_smallest),
+        )
 
     def _from_numpy(self, values: Floats) -> Tensor:
         return self._at_home(torch.from_numpy(np.ascontiguousarray(values)))
