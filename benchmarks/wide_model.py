@@ -30,7 +30,8 @@ def save_wide_model(
     generator = torch.Generator().manual_seed(0)
 
     def weight(*shape: int) -> torch.Tensor:
-        return (torch.randn(*shape, generator=generator) / shape[-1] ** 0.5).to(torch.bfloat16)
+        values: torch.Tensor = torch.randn(*shape, generator=generator) / shape[-1] ** 0.5
+        return values.to(torch.bfloat16)
 
     tensors = {
         "model.embed_tokens.weight": weight(d_vocab, d_model),
