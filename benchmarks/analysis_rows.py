@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from benchmarks.measuring import Pairs, child, interleave, timed
 from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 from tui_lookups.analysis.attribution import decompose
-from tui_lookups.analysis.congruence import rank_neurons, token_scores
+from tui_lookups.analysis.congruence import best_first, rank_neurons, token_scores
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.components import neuron_reader
 
@@ -162,8 +161,7 @@ def ranking(bench: Bench) -> list[Figure]:
         return timed(products)() / repeats
 
     def order() -> None:
-        scores = token_scores(model, token, layers).ravel()
-        np.argsort(-scores, kind="stable")
+        best_first(token_scores(model, token, layers).ravel(), 20)
 
     def figure(what: str, work: Callable[[], object], bar: Bar | None, note: str) -> Figure:
         pairs = interleave(timed(work), product, bench.pairs)

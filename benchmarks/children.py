@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
 from tui_lookups.commands.streams import leave
 from tui_lookups.ids import NeuronId
-
-if TYPE_CHECKING:
-    from tui_lookups.model.lookup_model import LookupModel
 
 
 class Repeated:
@@ -71,32 +65,17 @@ def attribution_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, 
     return {"extra": peak_memory() - before}
 
 
-@dataclass(frozen=True)
-class WideModel:
-    """As much of a LookupModel as the atlas reads: one layer with a vocabulary of 256,000."""
-
-    W_U: torch.Tensor
-    weights: torch.Tensor
-    compute_dtype: torch.dtype = torch.float32
-
-    def W_out(self, layer: int) -> torch.Tensor:
-        return self.weights
-
-
 def atlas_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
-    """Memory above that of the weights, for a layer of a model too wide for [neurons, vocabulary]."""
+    """Memory for a layer of a model too wide for [neurons, vocabulary], out of its files."""
+    from benchmarks.wide_model import opened, save_wide_model
     from tui_lookups.analysis.layer_extremes import layer_extremes
 
-    generator = torch.Generator().manual_seed(0)
-
-    def weights(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator).to(torch.bfloat16)
-
-    small = WideModel(weights(64, 1000), weights(20, 64))
-    layer_extremes(cast("LookupModel", small), 0)  # what libraries set up once is not counted
-    wide = WideModel(weights(512, 256_000), weights(2000, 512))
+    small = save_wide_model(bench.cache_dir / "narrow-model", d_vocab=2000, d_model=64, d_mlp=20)
+    wide = save_wide_model(bench.cache_dir / "wide-model")
+    layer_extremes(opened(small), 0)  # what libraries set up once is not counted
+    model = opened(wide)
     before = reset_peak()
-    layer_extremes(cast("LookupModel", wide), 0)
+    layer_extremes(model, 0)
     return {"extra": peak_memory() - before}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.app_rows import environment
 from benchmarks.measuring import interleave
 from benchmarks.registry import Bar, Figure, NotHere, row
+from benchmarks.wide_model import D_VOCAB, save_wide_model
 from benchmarks.workbench import Bench
 
 _SCRIPT = Path(__file__).with_name("first_neurons_script.py")
@@ -44,7 +45,17 @@ def whole_process(command: Sequence[str], surroundings: dict[str, str]) -> tuple
 @row("first_neurons")
 def first_neurons(bench: Bench) -> list[Figure]:
     """From the command to a token's twenty neurons, nothing cached, beside a short torch script."""
-    folder = bench.local.folder
+    return _first_neurons(bench, bench.local.folder, "first neurons of a folder never opened")
+
+
+@row("first_neurons_wide")
+def first_neurons_wide(bench: Bench) -> list[Figure]:
+    """The same of a model with a vocabulary of 262,144."""
+    folder = save_wide_model(bench.cache_dir / "wide-model")
+    return _first_neurons(bench, folder, f"first neurons, a vocabulary of {D_VOCAB:,}")
+
+
+def _first_neurons(bench: Bench, folder: Path, what: str) -> list[Figure]:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config["model_type"] not in _SCRIPT_READS or not (folder / "model.safetensors").is_file():
         raise NotHere("the script reads one model.safetensors of GPT-2's or Llama's names")
@@ -73,7 +84,7 @@ def first_neurons(bench: Bench) -> list[Figure]:
     for mine, other in zip(best["ours"], best["theirs"], strict=True):
         if abs(mine[2] - other[2]) > _SAME * abs(other[2]):
             raise RuntimeError(f"the two do not agree: {mine} and {other}")
-    what, against = "first neurons of a folder never opened", "a torch script"
+    against = "a torch script"
     times = [1 / ratio for ratio in pairs.ratios]
     peaks = [a / b for a, b in zip(memory["ours"], memory["theirs"], strict=True)]
     note = "ours also hashes the files, reads the tokenizer and ranks the token among all for each neuron"

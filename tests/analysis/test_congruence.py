@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.reference_raw import RawGPT2, RawLlama
 from tests.tiny_models import RECIPES
 from tests.weights import unembedding_of
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import (
+    best_first,
     neuron_tokens,
     rank_neurons,
     score_neurons,
@@ -193,6 +196,13 @@ class TestRanking:
             assert np.allclose(found.smallest, scores.min(1), rtol=1e-6)
             assert np.allclose(found.token_largest, scores.max(0), rtol=1e-6)
             assert np.allclose(found.token_smallest, scores.min(0), rtol=1e-6)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(0, 35))
+def test_the_best_come_first_and_ties_by_place(merit: list[int], count: int) -> None:
+    values = np.array(merit, dtype=np.float32)
+    expected = sorted(range(len(merit)), key=lambda place: (-merit[place], place))[:count]
+    assert best_first(values, count).tolist() == expected
 
 
 def test_no_such_neuron(tiny_model) -> None:

@@ -53,6 +53,21 @@ def test_congruence_needs_no_model(make, never_loaded) -> None:
     assert explorer.corpus_info().prompts > 0
 
 
+def test_an_atlas_needs_no_model(make, never_loaded) -> None:
+    explorer = make("gemma2", device="auto")
+    told: list[tuple[int, int]] = []
+    atlas = explorer.atlas(per_layer=3, read=lambda done, layers: told.append((done, layers)))
+    assert told == [(0, 3), (1, 3), (2, 3)]
+    assert atlas.provenance.device == explorer.atlas(per_layer=3).provenance.device == "cpu"
+    for layer in atlas.layers:
+        for row in layer.neurons:
+            best = explorer.tokens(row.neuron, top=1).tokens[0]
+            assert best.id == row.top_token.id
+            assert best.congruence == pytest.approx(row.top_congruence, rel=1e-5)
+    found = explorer.neurons(best.id, top=50, next_token_only=True)
+    assert row.neuron in [each.neuron for each in found.neurons]
+
+
 def test_the_loaded_model_goes_on_with_the_same_numbers(make) -> None:
     before = make("gemma2").neurons(66, top=8)
     explorer = make("gemma2", cache="another")

@@ -120,6 +120,32 @@ def test_files_that_change_while_they_are_loaded_are_refused(
         explorer.close()
 
 
+@pytest.mark.parametrize("how", ["cut short", "written over"])
+def test_an_atlas_ends_in_a_sentence_and_keeps_no_layer_of_a_changed_file(moving: Scene, how: str) -> None:
+    """Read from the files alone, block by block: the layers before the change stay, and are right."""
+    path = moving.model / "model.safetensors"
+    whole, other = path.read_bytes(), other_weights(moving.model)
+
+    def change(done: int, layers: int) -> None:
+        if done == 1:
+            overwrite(path, whole[:2000] if how == "cut short" else other)
+
+    explorer = moving.explorer(moving.cache)
+    try:
+        with tried(Row.CHANGING), pytest.raises(ModelLoadError, match=r"cut short|changed while it was read"):
+            explorer.atlas(per_layer=2, read=change)
+    finally:
+        explorer.close()
+    overwrite(path, whole)
+    again = moving.explorer(moving.cache)
+    try:
+        with tried(Row.CHANGING):
+            atlas = scenes.plain(again.atlas(per_layer=2))
+            assert atlas["layers"] == moving.answers["atlas"]["layers"]
+    finally:
+        again.close()
+
+
 def test_a_damaged_dequantised_copy_is_made_again(tmp_path: Path, tiny_folder: Callable[[str], Path]) -> None:
     """Its fingerprint is that of the .gguf file, which one byte more or less in the copy does not change."""
     write_gguf(tmp_path / "tiny.gguf", tiny_folder("llama"))

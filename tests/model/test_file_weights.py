@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import RECIPES, edit_config, edit_weights
+from tests.tiny_models import FURTHER, RECIPES, edit_config, edit_weights
+from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
 from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.errors import ModelLoadError, NumericalError
@@ -32,7 +33,6 @@ from tui_lookups.model.tensor_files import NotInFilesError, TensorFiles
 from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.results import Basis
 
-READABLE = [name for name in RECIPES if name.removesuffix("_parallel").removesuffix("_sequential") in LAYOUTS]
 TOKENS = (7, 66, 301)
 
 
@@ -44,20 +44,10 @@ def opened(folder: Path, dtype: str = "float32", basis: Basis = "folded", name: 
 def test_every_listed_family_has_a_layout() -> None:
     from tui_lookups.model.architecture import FAMILIES
 
-    assert LAYOUTS.keys() <= FAMILIES.keys()
-    assert {
-        "gpt2",
-        "gpt_neox",
-        "llama",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "gemma3_text",
-        "olmo2",
-    } <= LAYOUTS.keys()
+    assert FAMILIES.keys() <= LAYOUTS.keys()
 
 
-@pytest.mark.parametrize("name", READABLE)
+@pytest.mark.parametrize("name", RECIPES)
 class TestEqualsTheLoadedModel:
     def test_scores(self, tiny_folder, tiny_model, name: str) -> None:
         for dtype, bound in (("float32", 1e-6), ("float64", 1e-12)):
@@ -108,10 +98,44 @@ class TestEqualsTheLoadedModel:
             assert [t.id for t in mine] == [t.id for t in theirs]
             assert [t.congruence for t in mine] == pytest.approx([t.congruence for t in theirs], rel=1e-9)
 
+    def test_extremes_of_a_layer(self, tiny_folder, tiny_model, monkeypatch, name: str) -> None:
+        model, files = tiny_model(name, "float64"), opened(tiny_folder(name), "float64")
+        expected = layer_extremes(model, 1)
+        monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", 500)
+        found = layer_extremes(files, 1)
+        for field in fields(found):
+            mine, theirs = getattr(found, field.name), getattr(expected, field.name)
+            assert mine.dtype == theirs.dtype
+            assert np.allclose(mine, theirs, rtol=1e-6, atol=1e-6), field.name
+
     def test_info(self, tiny_folder, tiny_model, name: str) -> None:
         info = tiny_model(name).info
         mine = opened(tiny_folder(name), name=name).info
         assert replace(mine, source=info.source) == info
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_families(tiny_folder, tiny_model, name: str) -> None:
+    """Among them each way of scaling what is written, or the logits."""
+    model, files = tiny_model(name), opened(tiny_folder(name), name=name)
+    assert replace(files.info, source=model.info.source) == model.info
+    for token in TOKENS:
+        expected, found = token_scores(model, token, [0, 2]), token_scores(files, token, [0, 2])
+        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+    assert np.allclose(files.lengths(1), model.lengths(1), rtol=1e-5)
+    asked = [NeuronId(1, 5), NeuronId(1, 2)]
+    found, expected = (w.congruences(w.directions(asked)) for w in (files, model))
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["cohere", "granite"])
+def test_scales_count_in_the_raw_basis_too(tiny_folder, tiny_model, name: str) -> None:
+    model, files = tiny_model(name, folded=False), opened(tiny_folder(name), basis="raw")
+    expected, found = token_scores(model, 66, range(3)), token_scores(files, 66, range(3))
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+    W_U = load_file(tiny_folder(name) / "model.safetensors")["lm_head.weight"].numpy()
+    scale = {"cohere": 0.25, "granite": 1 / 8}[name]
+    assert np.allclose(files.unembedding(66), W_U[66] * scale)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "olmo"])
@@ -156,8 +180,29 @@ def test_shards_and_blocks(tiny_folder, tmp_path: Path, monkeypatch) -> None:
         (tmp_path / name).write_bytes((source / name).read_bytes())
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
     expected = token_scores(opened(source), 66, range(3))
-    monkeypatch.setattr(file_weights, "_BLOCK_NUMBERS", 50)
+    monkeypatch.setattr(file_weights, "BLOCK_NUMBERS", 50)
     assert np.allclose(token_scores(opened(tmp_path), 66, range(3)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_atlas_is_read_in_blocks(tiny_folder, monkeypatch) -> None:
+    """Whether neurons are stored as rows or columns; the result is that of one block."""
+    for name in ("gpt2", "llama"):
+        files = opened(tiny_folder(name))
+        whole = layer_extremes(files, 1)
+        monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", 200)
+        read: list[int] = []
+
+        def watched(self, stored: str, raw: np.ndarray, *, read=read, convert=TensorFiles._as_numbers):
+            read.append(raw.size)
+            return convert(self, stored, raw)
+
+        monkeypatch.setattr(TensorFiles, "_as_numbers", watched)
+        found = layer_extremes(files, 1)
+        monkeypatch.undo()
+        assert max(read) <= 200
+        assert sum(read) > 320 * 16
+        for field in fields(found):
+            assert np.allclose(getattr(found, field.name), getattr(whole, field.name), rtol=1e-5, atol=1e-6)
 
 
 class TestWhatIsNotReadHere:
@@ -235,17 +280,48 @@ class TestWhatIsNotReadHere:
         with pytest.raises(NotInFilesError, match=r"no matrix|another width"):
             opened(folder)
 
+    @pytest.mark.parametrize(
+        ("name", "keys", "why"),
+        [
+            ("cohere", {"logit_scale": None}, "does not give logit_scale"),
+            ("granite", {"residual_multiplier": None}, "does not give residual_multiplier"),
+            ("falcon", {"parallel_attn": False}, "wired unlike"),
+            ("stablelm", {"use_parallel_residual": True}, "wired unlike"),
+        ],
+    )
+    def test_a_key_without_which_it_is_another_model(
+        self, copied, name: str, keys: dict[str, Any], why: str
+    ) -> None:
+        folder = copied(name)
+        edit_config(folder, **keys)
+        with pytest.raises(NotInFilesError, match=why):
+            opened(folder)
+
 
 class TestPublishedFolders:
     """As they are found, each with something that its family's own files need not have."""
 
-    def test_a_head_beside_the_embedding_it_is_tied_to(self, copied) -> None:
-        """Which of the two counts is for transformers to say; the model loads."""
+    @pytest.mark.parametrize("same", [True, False])
+    def test_a_head_beside_the_embedding_it_is_tied_to(self, copied, same: bool) -> None:
+        """transformers ties it where it has the embedding's values, and leaves it as it is elsewhere."""
         folder = copied()
         edit_config(folder, tie_word_embeddings=True)
-        edit_weights(folder, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()}))
-        with pytest.raises(NotInFilesError, match="tied"):
-            opened(folder)
+        if same:
+            edit_weights(
+                folder, lambda t: t.update({"lm_head.weight": t["model.embed_tokens.weight"].clone()})
+            )
+        files = opened(folder)
+        model = load_model(folder, name="m", source=str(folder), fingerprint="m", device="cpu")
+        assert files.info == model.info
+        expected, found = token_scores(model, 66, range(3)), token_scores(files, 66, range(3))
+        assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+    @pytest.mark.parametrize("kind", ["longrope", "su", "yarn"])
+    def test_older_names_of_a_context_that_ends(self, copied, kind: str) -> None:
+        folder = copied("phi3")
+        rotation = {"rope_parameters": None, "rope_scaling": {"type": kind}}
+        edit_config(folder, original_max_position_embeddings=24, **rotation)
+        assert opened(folder).info.n_ctx == 24
 
     def test_a_context_that_ends_where_rotation_changes(self, copied) -> None:
         folder = copied()
@@ -261,6 +337,16 @@ class TestPublishedFolders:
         model = load_model(folder, name="m", source=str(folder), fingerprint="m", device="cpu")
         assert files.info == model.info
         assert files.info.n_ctx == 24
+
+
+def test_a_cap_that_a_family_has_by_default(copied) -> None:
+    """The unembedding's mean counts then."""
+    folder = copied("nanochat")
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["final_logit_softcapping"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert np.abs(opened(folder).mean_unembedding()).max() > 0
 
 
 class TestDamage:
@@ -306,12 +392,14 @@ def test_no_tensor_library_is_imported(demo_folder: Path) -> None:
         "from tui_lookups.model.file_weights import FileWeights;"
         "from tui_lookups.model.tokenizer_folder import read_vocabulary;"
         "from tui_lookups.analysis.congruence import rank_neurons;"
+        "from tui_lookups.analysis.layer_extremes import layer_extremes;"
         f"folder = pathlib.Path({str(demo_folder)!r});"
         "config = json.loads((folder / 'config.json').read_text());"
         "from tui_lookups.model.sources import LocalModel;"
         "weights = FileWeights(LocalModel('m', '', folder, 'm'), config, read_vocabulary(folder), "
         "'float32', 'folded');"
         "rows = rank_neurons(weights, 300, top=3, layers=range(6));"
+        "layer_extremes(weights, 1);"
         "print(json.dumps([len(rows), [m for m in ('torch', 'transformers') if m in sys.modules]]))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,7 +1,7 @@
 """The atlas: a model's next-token neurons, layer by layer (method.md, section 2). NumPy only, no model.
 
-1. `LayerExtremes` is what one pass over a layer leaves (congruence.layer_extremes): per neuron its largest
-   and smallest congruence with their tokens, per token its largest and smallest over the layer's neurons.
+1. `LayerExtremes` is what one pass over a layer leaves (layer_extremes.py): per neuron its largest and
+   smallest congruence with their tokens, per token its largest and smallest over the layer's neurons.
    It depends on the model alone, so that other filters, signs and counts need no model.
 2. `token_filter` says which tokens count: those the paper counts, less a person's reject list.
 3. `next_token_neurons` takes the layer's K neurons of largest s whose top token counts.

@@ -82,10 +82,11 @@ def rank_neurons(
     by_layer = token_scores(model, token_id, layers, poll=poll)
     scores, d_mlp = by_layer.ravel(), by_layer.shape[1]
     merit = scores if sign == "+" else -scores if sign == "-" else np.abs(scores)
-    order = np.argsort(-merit, kind="stable")
     if next_token_only:
-        possible = _may_be_next_token(model, token_id, layers, scores, sign, extremes, poll)
-        order = order[possible[order]]
+        possible = np.flatnonzero(_may_be_next_token(model, token_id, layers, scores, sign, extremes, poll))
+        order = possible[best_first(merit[possible], len(possible))]
+    else:
+        order = best_first(merit, top)
     found: list[NeuronScore] = []
     chunk = max(1, min(max(top, 16), _BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
@@ -96,6 +97,15 @@ def rank_neurons(
         if len(found) >= top:
             break
     return tuple(found[:top])
+
+
+def best_first(merit: Floats, count: int) -> npt.NDArray[np.intp]:
+    """The places of the `count` largest values, largest first; ties by place. Sorts no others."""
+    among = np.arange(len(merit))
+    if count < len(merit):
+        least = np.partition(merit, len(merit) - count)[len(merit) - count] if count else np.inf
+        among = np.flatnonzero(merit >= least)
+    return among[np.argsort(-merit[among], kind="stable")][:count]
 
 
 def _may_be_next_token(

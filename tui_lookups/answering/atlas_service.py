@@ -1,7 +1,8 @@
 """The atlas and what is worked out from it, as the Explorer answers them.
 
-1. One pass over a layer's weights leaves `LayerExtremes`; they are kept in the cache, a layer each, as they
-   are finished, so that an interrupted atlas goes on where it stopped.
+1. One pass over a layer's weights, out of the files alone where these suffice, leaves `LayerExtremes`; they
+   are kept in the cache, a layer each, as they are finished, so that an interrupted atlas goes on where it
+   stopped.
 2. An atlas for any count, sign and reject list is put together from them without the model.
 3. A token's next-token neurons are looked for with their help where the layers are in the cache already.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,9 @@ from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
 if TYPE_CHECKING:
     from tui_lookups.analysis.atlas import LayerExtremes
-    from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.model.file_weights import Writes
 
-_KIND = "atlas_layer"
+_KIND, _DEVICE = "atlas_layer", "ran_on"
 
 
 class AtlasService:
@@ -48,9 +49,11 @@ class AtlasService:
         vocabulary, layers = engine.vocabulary(), engine.layers()
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
         found: list[LayerExtremes] = []
+        ran_on = engine.device
         for layer in layers:
             read(len(found), len(layers))
-            found.append(self._extremes(layer))
+            extremes, ran_on = self._extremes(layer)
+            found.append(extremes)
         counts = token_filter(
             vocabulary.texts,
             vocabulary.special_ids,
@@ -76,12 +79,15 @@ class AtlasService:
                 AtlasLayer(layer, row(layer, extremes), home)
                 for layer, extremes, home in zip(layers, found, homes, strict=True)
             ),
-            provenance=engine.provenance(
-                corpus=False,
-                per_layer=per_layer,
-                sign=sign,
-                layers=",".join(map(str, layers)),
-                reject=",".join(str(token.id) for token in rejected),
+            provenance=replace(
+                engine.provenance(
+                    corpus=False,
+                    per_layer=per_layer,
+                    sign=sign,
+                    layers=",".join(map(str, layers)),
+                    reject=",".join(str(token.id) for token in rejected),
+                ),
+                device=ran_on,
             ),
         )
 
@@ -89,31 +95,32 @@ class AtlasService:
         """The extremes of these layers where all of them are in the cache; never computes."""
         found = []
         for layer in layers:
-            extremes = self._cached(layer)
-            if extremes is None:
+            known = self._cached(layer)
+            if known is None:
                 return None
-            found.append(extremes)
+            found.append(known[0])
         return found
 
     def _key(self, layer: int) -> str:
         return self._engine.key(_KIND, corpus=False, layer=layer)
 
-    def _cached(self, layer: int) -> LayerExtremes | None:
+    def _cached(self, layer: int) -> tuple[LayerExtremes, str] | None:
         data = self._engine.cache.get(_KIND, self._key(layer))
-        return None if data is None else _from_bytes(data)
+        return None if data is None else _from_bytes(data, self._engine.device)
 
-    def _extremes(self, layer: int) -> LayerExtremes:
+    def _extremes(self, layer: int) -> tuple[LayerExtremes, str]:
+        """A layer's, and the device that they were made on."""
         known = self._cached(layer)
         if known is not None:
             return known
 
-        def work(model: LookupModel, poll: Poll) -> LayerExtremes:
+        def work(model: Writes, poll: Poll) -> tuple[LayerExtremes, str]:
             from tui_lookups.analysis.layer_extremes import layer_extremes
 
-            return layer_extremes(model, layer, poll=poll)
+            return layer_extremes(model, layer, poll=poll), model.ran_on
 
-        found = self._engine.on_model(work)
-        self._engine.cache.put(_KIND, self._key(layer), _to_bytes(found))
+        found = self._engine.on_writes(work)
+        self._engine.cache.put(_KIND, self._key(layer), _to_bytes(*found))
         return found
 
 
@@ -128,16 +135,23 @@ def read_tokens(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
 
 
-def _to_bytes(extremes: LayerExtremes) -> bytes:
+def _to_bytes(extremes: LayerExtremes, ran_on: str) -> bytes:
+    import numpy as np
     from safetensors.numpy import save
 
-    return bytes(save({f.name: getattr(extremes, f.name) for f in fields(extremes)}))
+    arrays = {f.name: getattr(extremes, f.name) for f in fields(extremes)}
+    return bytes(save({**arrays, _DEVICE: np.frombuffer(ran_on.encode("ascii"), np.uint8)}))
 
 
-def _from_bytes(data: bytes) -> LayerExtremes:
-    """The cache has compared a checksum: the bytes are what `_to_bytes` made."""
+def _from_bytes(data: bytes, otherwise: str) -> tuple[LayerExtremes, str]:
+    """The cache has compared a checksum: the bytes are what `_to_bytes` made.
+
+    Earlier versions of it did not keep the device, which is `otherwise` then.
+    """
     from safetensors.numpy import load
 
     from tui_lookups.analysis.atlas import LayerExtremes
 
-    return LayerExtremes(**load(data))
+    arrays = load(data)
+    device = arrays.pop(_DEVICE, None)
+    return LayerExtremes(**arrays), otherwise if device is None else device.tobytes().decode("ascii")

@@ -200,12 +200,13 @@ def judge_keys(config: dict[str, Any], made: Any) -> Iterator[Judged]:
             yield refused(key, "key", NOT_APPLIED)
 
 
-def left_to_loading(config: dict[str, Any]) -> str | None:
+def left_to_loading(config: dict[str, Any], known: frozenset[str] = frozenset()) -> str | None:
     """A key of the configuration whose part in the model only loading it decides; None where there is none.
 
-    It scales what is written or unembedded, or brings in other files, other code or another number format.
+    It scales what is written or unembedded, or brings in other files, other code or another number format;
+    `known` are keys of which that is known all the same.
     """
-    given = sorted((_SCALES | _QUANTISERS | _ELSEWHERE | {"auto_map"}) & config.keys())
+    given = sorted((_SCALES | _QUANTISERS | _ELSEWHERE | {"auto_map"}) & config.keys() - known)
     return next((key for key in given if not _is_neutral(key, config[key], config)), None)
 
 

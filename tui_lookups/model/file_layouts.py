@@ -3,15 +3,18 @@
 One row a family: where the MLP writes from, the final norm, the embedding and the unembedding, and every
 tensor that its files may hold beside them. A family that has no row, and a file with a tensor that its row
 does not name, is left to the loaded model. Prefixes that a file may or may not put in front of every name
-are `PREFIXES`; which family is gated, post-normed and so on stands in `architecture.FAMILIES`.
+are `PREFIXES`; which family is gated, post-normed and so on stands in `architecture.FAMILIES`. A row of a
+family that is not there is used once it is.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-PREFIXES = ("", "model.", "transformer.", "gpt_neox.", "model.decoder.", "decoder.")
+PREFIXES = ("", "model.", "transformer.", "gpt_neox.", "model.decoder.", "decoder.", "biogpt.")
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -21,15 +24,21 @@ class FileLayout:
 
     Attributes:
         block: what is in front of a block's modules; "{}" is the layer.
-        modules: of a block, and of the model around them: those with a weight, "*" with a bias, too.
+        modules: of a block, and of the model around them: those with a weight, "*" with a bias, too; "="
+            ends the name of a tensor that is neither.
         W_out: the MLP's last module in a block.
-        neurons_in_rows: its weight is stored [d_mlp, d_model]; else [d_model, d_mlp], as torch's Linear.
         final_norm: the module of the norm before the unembedding.
         embedding, head: modules of the two; `head` never has a prefix.
+        where_set: modules that a block has where a key of the configuration is set.
+        neurons_in_rows: W_out's weight is stored [d_mlp, d_model]; else [d_model, d_mlp], as torch's Linear.
         post_norm: the module of a block that is the norm after the MLP, where the family has one.
         norm_adds_one: norms multiply by 1 + their weight.
-        norms_have_weights: False for OLMo 1.
+        norms_have_weights: False for OLMo 1 and NanoChat.
         tied: the unembedding is the embedding where the configuration does not say.
+        write_scale, logit_scale, logit_divisor: the configuration's keys for what everything that blocks
+            write is multiplied by, and for what logits are multiplied or divided by.
+        soft_cap: the model caps its logits where `final_logit_softcapping` is set, by default to this; None
+            where no family of that name knows the key, 0 where it has no default.
     """
 
     block: str
@@ -38,64 +47,114 @@ class FileLayout:
     W_out: str
     final_norm: str
     embedding: str
-    neurons_in_rows: bool = False
     head: str = "lm_head"
+    where_set: Mapping[str, str] = field(default_factory=dict)
+    neurons_in_rows: bool = False
     post_norm: str | None = None
     norm_adds_one: bool = False
     norms_have_weights: bool = True
     tied: bool = False
+    write_scale: str | None = None
+    logit_scale: str | None = None
+    logit_divisor: str | None = None
+    soft_cap: float | None = None
 
-    def expects(self, name: str, prefix: str, n_layers: int, *, attention_bias: bool) -> bool:
-        """Whether a file of the family may hold a tensor of this name.
+    @property
+    def scales(self) -> frozenset[str]:
+        """The configuration's keys of the scales."""
+        return frozenset(filter(None, (self.write_scale, self.logit_scale, self.logit_divisor)))
 
-        `attention_bias`: the configuration gives the projections of attention biases.
-        """
-        if name == f"{self.head}.weight":
-            return True
-        module, _, kind = name.removeprefix(prefix).rpartition(".")
-        layer = _LAYER.search(f"{module}.")
-        if layer is not None:
-            block = self.block.format(layer[1])
-            if int(layer[1]) >= n_layers or not module.startswith(block):
-                return False
-            module, known = module.removeprefix(block), self.modules.split()
-        else:
-            known = self.around.split()
-        biased = f"{module}*" in known or (attention_bias and module.startswith("self_attn."))
-        return (kind == "bias" and biased) or (kind == "weight" and bool({module, f"{module}*"} & {*known}))
+    def strange(self, names: Iterable[str], prefix: str, config: Mapping[str, Any], n_layers: int) -> str:
+        """The first of a file's tensors that no file of the family holds; empty where there is none."""
+        added = " ".join(modules for key, modules in self.where_set.items() if config.get(key))
+        of_block, around = _tensors(f"{self.modules} {added}"), _tensors(self.around)
+        for name in names:
+            own = name.removeprefix(prefix)
+            layer = _LAYER.search(own)
+            if layer is not None and int(layer[1]) < n_layers:
+                block = self.block.format(layer[1])
+                known = own.startswith(block) and own.removeprefix(block) in of_block
+            else:
+                known = own in around or name == f"{self.head}.weight"
+            if not known:
+                return name
+        return ""
 
 
-_GATED = (
-    "input_layernorm post_attention_layernorm self_attn.q_proj self_attn.k_proj self_attn.v_proj "
-    "self_attn.o_proj mlp.gate_proj mlp.up_proj mlp.down_proj"
+def _tensors(modules: str) -> frozenset[str]:
+    """The names of the tensors of some modules, as a `FileLayout` writes them."""
+    names = set()
+    for module in modules.split():
+        plain = module.rstrip("*=")
+        names.add(plain if module.endswith("=") else f"{plain}.weight")
+        if module.endswith("*"):
+            names.add(f"{plain}.bias")
+    return frozenset(names)
+
+
+def _biased(modules: str) -> str:
+    return " ".join(f"{module}*" for module in modules.split())
+
+
+_QKV = "self_attn.q_proj self_attn.k_proj self_attn.v_proj"
+_O = "self_attn.o_proj"
+_NORMS = "input_layernorm post_attention_layernorm"
+_QK_NORMS = "self_attn.q_norm self_attn.k_norm"
+_GATES = "mlp.gate_proj mlp.up_proj mlp.down_proj"
+_TWO = "mlp.up_proj mlp.down_proj"
+_GATED = f"{_NORMS} {_QKV} {_O} {_GATES}"
+_BIASES = {"attention_bias": _biased(f"{_QKV} {_O}"), "mlp_bias": _biased(_GATES)}
+_LLAMA = FileLayout(
+    "layers.{}.", _GATED, "embed_tokens norm", "mlp.down_proj", "norm", "embed_tokens", where_set=_BIASES
 )
-_LLAMA = FileLayout("layers.{}.", _GATED, "embed_tokens norm", "mlp.down_proj", "norm", "embed_tokens")
-_QWEN2 = _GATED.replace("q_proj", "q_proj*").replace("k_proj", "k_proj*").replace("v_proj", "v_proj*")
-_QK_NORMS = " self_attn.q_norm self_attn.k_norm"
+_QWEN2 = f"{_NORMS} {_biased(_QKV)} {_O} {_GATES}"
 _POST = "post_feedforward_layernorm"
 _GEMMA = replace(_LLAMA, norm_adds_one=True, tied=True)
-_GEMMA2 = replace(_GEMMA, modules=f"{_GATED} pre_feedforward_layernorm {_POST}", post_norm=_POST)
+_GEMMA2 = replace(
+    _GEMMA, modules=f"{_GATED} pre_feedforward_layernorm {_POST}", post_norm=_POST, soft_cap=30.0
+)
+_OLMO2 = replace(
+    _LLAMA, modules=f"post_attention_layernorm {_POST} {_QKV} {_O} {_QK_NORMS} {_GATES}", post_norm=_POST
+)
+_COHERE = replace(
+    _LLAMA,
+    modules=f"input_layernorm {_QKV} {_O} {_GATES}",
+    where_set={**_BIASES, "use_qk_norm": _QK_NORMS},
+    tied=True,
+    logit_scale="logit_scale",
+)
+_LAYER_NORMS = "embed_tokens norm*"
+_GLM = replace(
+    _LLAMA,
+    modules=f"{_NORMS} {_QKV} {_O} mlp.gate_up_proj mlp.down_proj",
+    where_set={"attention_bias": _biased(_QKV)},
+)
+_GPT2 = FileLayout(
+    "h.{}.",
+    "ln_1* attn.c_attn* attn.c_proj* ln_2* mlp.c_fc* mlp.c_proj*",
+    "wte wpe ln_f*",
+    "mlp.c_proj",
+    "ln_f",
+    "wte",
+    tied=True,
+)
+_GPTJ = FileLayout(
+    "h.{}.",
+    "ln_1* attn.q_proj attn.k_proj attn.v_proj attn.out_proj mlp.fc_in* mlp.fc_out*",
+    "wte ln_f* lm_head*",
+    "mlp.fc_out",
+    "ln_f",
+    "wte",
+)
+_BLOOM = "self_attention.query_key_value self_attention.dense mlp.dense_h_to_4h mlp.dense_4h_to_h"
+_OPT = "self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.out_proj* self_attn_layer_norm*"
 
 LAYOUTS: dict[str, FileLayout] = {
-    "gpt2": FileLayout(
-        "h.{}.",
-        "ln_1* attn.c_attn* attn.c_proj* ln_2* mlp.c_fc* mlp.c_proj*",
-        "wte wpe ln_f*",
-        "mlp.c_proj",
-        "ln_f",
-        "wte",
-        neurons_in_rows=True,
-        tied=True,
-    ),
-    "gpt_neo": FileLayout(
-        "h.{}.",
-        "ln_1* attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj attn.attention.out_proj* "
-        "ln_2* mlp.c_fc* mlp.c_proj*",
-        "wte wpe ln_f*",
-        "mlp.c_proj",
-        "ln_f",
-        "wte",
-        tied=True,
+    "gpt2": replace(_GPT2, neurons_in_rows=True),
+    "gpt_neo": replace(
+        _GPT2,
+        modules="ln_1* attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj "
+        "attn.attention.out_proj* ln_2* mlp.c_fc* mlp.c_proj*",
     ),
     "gpt_neox": FileLayout(
         "layers.{}.",
@@ -107,18 +166,10 @@ LAYOUTS: dict[str, FileLayout] = {
         "embed_in",
         head="embed_out",
     ),
-    "gptj": FileLayout(
-        "h.{}.",
-        "ln_1* attn.q_proj attn.k_proj attn.v_proj attn.out_proj mlp.fc_in* mlp.fc_out*",
-        "wte ln_f* lm_head*",
-        "mlp.fc_out",
-        "ln_f",
-        "wte",
-    ),
+    "gptj": _GPTJ,
     "opt": FileLayout(
         "layers.{}.",
-        "self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.out_proj* self_attn_layer_norm* "
-        "fc1* fc2* final_layer_norm*",
+        f"{_OPT} fc1* fc2* final_layer_norm*",
         "embed_tokens embed_positions final_layer_norm*",
         "fc2",
         "final_layer_norm",
@@ -127,8 +178,7 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "phi": FileLayout(
         "layers.{}.",
-        "input_layernorm* self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.dense* "
-        "mlp.fc1* mlp.fc2*",
+        f"input_layernorm* {_biased(_QKV)} self_attn.dense* mlp.fc1* mlp.fc2*",
         "embed_tokens final_layernorm* lm_head*",
         "mlp.fc2",
         "final_layernorm",
@@ -137,18 +187,125 @@ LAYOUTS: dict[str, FileLayout] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": replace(_LLAMA, modules=_QWEN2),
-    "qwen3": replace(_LLAMA, modules=_GATED + _QK_NORMS),
-    "olmo": replace(_LLAMA, norms_have_weights=False),
+    "qwen3": replace(_LLAMA, modules=f"{_GATED} {_QK_NORMS}"),
+    "olmo": replace(_LLAMA, modules=f"{_QKV} {_O} {_GATES}", around="embed_tokens", norms_have_weights=False),
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
-    "gemma3_text": replace(_GEMMA2, modules=_GEMMA2.modules + _QK_NORMS),
-    "olmo2": replace(_LLAMA, modules=f"{_GATED} {_POST}{_QK_NORMS}", post_norm=_POST),
+    "gemma3_text": replace(_GEMMA2, modules=f"{_GEMMA2.modules} {_QK_NORMS}", soft_cap=0.0),
+    "olmo2": _OLMO2,
+    "apertus": replace(
+        _LLAMA,
+        modules=f"attention_layernorm feedforward_layernorm {_QKV} {_O} {_QK_NORMS} {_TWO} "
+        "mlp.act_fn.alpha_n= mlp.act_fn.alpha_p=",
+    ),
+    "arcee": replace(
+        _LLAMA, modules=f"{_NORMS} {_QKV} {_O} {_TWO}", where_set={**_BIASES, "mlp_bias": _biased(_TWO)}
+    ),
+    "bloom": FileLayout(
+        "h.{}.",
+        _biased(f"{_NORMS} {_BLOOM}"),
+        "word_embeddings word_embeddings_layernorm* ln_f*",
+        "mlp.dense_4h_to_h",
+        "ln_f",
+        "word_embeddings",
+        tied=True,
+    ),
+    "cohere": _COHERE,
+    "cohere2": _COHERE,
+    "ernie4_5": replace(_LLAMA, where_set={"use_bias": _biased(f"{_QKV} {_O} {_GATES}")}, tied=True),
+    "exaone4": _OLMO2,
+    "falcon": FileLayout(
+        "h.{}.",
+        f"{_biased(_NORMS)} {_BLOOM}",
+        "word_embeddings ln_f*",
+        "mlp.dense_4h_to_h",
+        "ln_f",
+        "word_embeddings",
+        where_set={"bias": _biased(_BLOOM), "new_decoder_architecture": "ln_attn* ln_mlp*"},
+        tied=True,
+    ),
+    "gpt_bigcode": _GPT2,
+    "granite": replace(_LLAMA, write_scale="residual_multiplier", logit_divisor="logits_scaling"),
+    "hunyuan_v1_dense": replace(
+        _LLAMA, modules=f"{_GATED} self_attn.query_layernorm self_attn.key_layernorm"
+    ),
+    "jais2": replace(
+        _LLAMA,
+        modules=f"{_biased(_NORMS)} {_QKV} {_O} {_TWO}",
+        around=_LAYER_NORMS,
+        where_set={**_BIASES, "mlp_bias": _biased(_TWO)},
+    ),
+    "ministral3": _LLAMA,
+    "mpt": FileLayout(
+        "blocks.{}.",
+        "norm_1 attn.Wqkv attn.out_proj norm_2 ffn.up_proj ffn.down_proj",
+        "wte norm_f",
+        "ffn.down_proj",
+        "norm_f",
+        "wte",
+        tied=True,
+    ),
+    "nanochat": replace(
+        _LLAMA,
+        modules=f"{_QKV} {_O} mlp.fc1 mlp.fc2",
+        around="embed_tokens",
+        W_out="mlp.fc2",
+        norms_have_weights=False,
+        soft_cap=15.0,
+    ),
+    "olmo3": _OLMO2,
+    "phi3": replace(
+        _LLAMA, modules=f"{_NORMS} self_attn.qkv_proj {_O} mlp.gate_up_proj mlp.down_proj", where_set={}
+    ),
+    "seed_oss": replace(
+        _LLAMA,
+        where_set={**_BIASES, "attention_bias": _biased(_QKV), "attention_out_bias": _biased(_O)},
+    ),
+    "smollm3": replace(_LLAMA, tied=True),
+    "stablelm": replace(
+        _LLAMA,
+        modules=f"{_biased(_NORMS)} {_QKV} {_O} {_GATES}",
+        around=_LAYER_NORMS,
+        where_set={"use_qkv_bias": _biased(_QKV)},
+    ),
+    "starcoder2": replace(
+        _LLAMA,
+        modules=f"{_biased(_NORMS)} {_QKV} {_O} mlp.c_fc mlp.c_proj",
+        around=_LAYER_NORMS,
+        W_out="mlp.c_proj",
+        where_set={"use_bias": _biased(f"{_QKV} {_O} mlp.c_fc mlp.c_proj")},
+        tied=True,
+    ),
+    "glm": _GLM,
+    "glm4": replace(
+        _GLM,
+        modules=f"{_GLM.modules} post_self_attn_layernorm post_mlp_layernorm",
+        post_norm="post_mlp_layernorm",
+    ),
+    "nemotron": replace(
+        _LLAMA,
+        modules=f"{_biased(_NORMS)} {_QKV} {_O} {_TWO}",
+        around=_LAYER_NORMS,
+        where_set={**_BIASES, "mlp_bias": _biased(_TWO)},
+        norm_adds_one=True,
+    ),
+    "codegen": replace(_GPTJ, modules="ln_1* attn.qkv_proj attn.out_proj mlp.fc_in* mlp.fc_out*"),
+    "biogpt": FileLayout(
+        "layers.{}.",
+        f"{_OPT} fc1* fc2* final_layer_norm*",
+        "embed_tokens embed_positions layer_norm*",
+        "fc2",
+        "layer_norm",
+        "embed_tokens",
+        head="output_projection",
+        tied=True,
+    ),
 }
 """By the `model_type` of the configuration."""
 
 SIZE_KEYS = {
-    "n_layers": ("num_hidden_layers", "n_layer", "num_layers"),
-    "n_heads": ("num_attention_heads", "n_head", "num_heads"),
-    "n_ctx": ("n_positions", "max_position_embeddings"),
+    "n_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "n_heads": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "n_ctx": ("n_positions", "max_position_embeddings", "seq_length", "max_seq_len"),
 }
 """What configurations call the sizes that no tensor's shape gives."""

@@ -10,48 +10,49 @@ Nothing is folded. Reading a token is a product with its unembedding, and the fi
 3. What a neuron writes is its row of W_out, times the weight of a norm after the MLP where there is one;
    models with LayerNorm have the row centred, which changes its length and no congruence.
 
-In the raw basis none of this is done. Matrices are multiplied block by block as they are read; none is kept.
+In the raw basis none of this is done. What a family multiplies everything that blocks write by, or its
+logits, is in both. Matrices are multiplied block by block as they are read; none is kept.
 Equal to what a loaded model gives, to rounding (tests/model/test_file_weights.py); no torch is imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tui_lookups.errors import ModelLoadError, NumericalError
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
-from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
-from tui_lookups.model.configuration import left_to_loading
-from tui_lookups.model.fates import require_none_refused
-from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS, FileLayout
-from tui_lookups.model.inventory import judge_files
+from tui_lookups.model.named_tensors import BLOCK_NUMBERS, NamedTensors
 from tui_lookups.model.sources import LocalModel
-from tui_lookups.model.tensor_files import Floats, NotInFilesError, TensorFiles
+from tui_lookups.model.tensor_files import Floats
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.results import Basis, ModelInfo
 
-_BLOCK_NUMBERS = 4_000_000
-"""Numbers of a matrix that are converted at once: 16 MB in float32."""
+Ints = npt.NDArray[np.integer[Any]]
 
 _SAME, _SAME_IN_HALF = 1e-4, 5e-2
 
-_CAP, _CAPPED = "final_logit_softcapping", ("gemma2", "gemma3_text")
-"""The key of a soft cap on the logits, and the families that apply it."""
 
-_TABLES = (
-    ".attn.bias",
-    ".attn.masked_bias",
-    ".attention.bias",
-    ".attention.masked_bias",
-    "rotary_emb.inv_freq",
-)
-"""Tensors of some files that the model makes for itself: masks, rotary frequencies."""
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The extremes of a block of congruences [n, tokens]; ids are of tokens, the smaller one on ties.
+
+    Attributes:
+        largest, largest_ids, smallest, smallest_ids: of each direction: [n].
+        token_largest, token_smallest: of each token: [tokens].
+    """
+
+    largest: Floats
+    largest_ids: Ints
+    smallest: Floats
+    smallest_ids: Ints
+    token_largest: Floats
+    token_smallest: Floats
 
 
 class Writes(Protocol):
@@ -62,6 +63,9 @@ class Writes(Protocol):
 
     @property
     def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def info(self) -> ModelInfo: ...
 
     @property
     def ran_on(self) -> str:
@@ -83,6 +87,9 @@ class Writes(Protocol):
     def directions(self, neurons: Sequence[NeuronId]) -> Floats:
         """What these neurons write: [n, d_model]."""
 
+    def write_block(self, layer: int, neurons: slice) -> Floats:
+        """What neurons of a layer write that stand beside each other: [n, d_model]."""
+
     def unembedding(self, token_id: int) -> Floats:
         """The direction that a token reads: [d_model]."""
 
@@ -91,6 +98,13 @@ class Writes(Protocol):
 
     def congruences(self, directions: Floats) -> Floats:
         """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
+
+    def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
+        """The extremes of directions [n, d_model] times the unembedding of some tokens, over both axes.
+
+        They are made where the products are. `unused`: places among `tokens` that are no tokens, and in no
+        direction's extremes; their own are -inf and inf.
+        """
 
 
 class FileWeights:
@@ -110,35 +124,12 @@ class FileWeights:
         self, local: LocalModel, config: dict[str, Any], vocabulary: Vocabulary, dtype: str, basis: Basis
     ) -> None:
         self.basis: Basis = basis
-        self._config = config
-        family = str(config.get("model_type", ""))
-        if family not in LAYOUTS:
-            raise NotInFilesError(f"{family or 'this family'} is read by loading it")
-        refuse_unsupported(config, local.name)
-        key = left_to_loading(config)
-        if key is None and config.get(_CAP) and family not in _CAPPED:
-            key = _CAP
-        if key is not None:
-            raise NotInFilesError(f"its configuration has {key}")
-        self._family = FAMILIES[family]
-        self._layout: FileLayout = LAYOUTS[family]
-        width = config.get("hidden_size")
-        if family == "opt" and config.get("word_embed_proj_dim", width) != width:
-            raise NotInFilesError("its embedding is projected")
-        require_weights(local.folder)
-        require_none_refused(judge_files(local.folder), local.name)
-        self._files = TensorFiles(weight_files(local.folder), dtype)
-        self._prefix = self._find_prefix()
-        self._head = self._find_head()
-        sizes = self._sizes()
-        self._d_mlp, self._d_model = sizes["d_mlp"], sizes["d_model"]
-        self._norm_weight = self._norm(self._layout.final_norm)
-        post = self._layout.post_norm
-        blocks = [self._layout.block.format(layer) for layer in range(sizes["n_layers"])]
-        self._post_weights = None if post is None else [self._norm(block + post) for block in blocks]
-        self._require_expected(sizes["n_layers"])
-        self.vocabulary = vocabulary.padded(sizes["d_vocab"])
-        self.info = self._info(local, sizes)
+        self._tensors = NamedTensors(local, config, dtype)
+        self._files, self._head = self._tensors.files, self._tensors.head
+        self._norm_weight, self._post_weights = self._tensors.final_norm(), self._tensors.post_norms()
+        self.vocabulary = vocabulary.padded(self._tensors.sizes["d_vocab"])
+        self.info = self._tensors.info(local, self.vocabulary.bos)
+        self._d_mlp, self._d_model = self.info.d_mlp, self.info.d_model
 
     @property
     def d_vocab(self) -> int:
@@ -158,40 +149,16 @@ class FileWeights:
         """Raise ModelLoadError when the files changed since they were opened."""
         self._files.require_unchanged()
 
-    def _info(self, local: LocalModel, sizes: dict[str, int]) -> ModelInfo:
-        """What the model is, as loading it would say."""
-        own_layer, gated = self._family.own_layer, self._family.gated
-        assert gated is not None  # the configuration decides in no family that has a layout
-        return ModelInfo(
-            name=local.name,
-            source=local.source,
-            fingerprint=local.fingerprint,
-            family=str(self._config["model_type"]),
-            n_layers=sizes["n_layers"],
-            n_heads=sizes["n_heads"],
-            d_model=sizes["d_model"],
-            d_head=int(self._config.get("head_dim") or sizes["d_model"] // sizes["n_heads"]),
-            d_mlp=sizes["d_mlp"],
-            d_vocab=sizes["d_vocab"],
-            n_ctx=sizes["n_ctx"],
-            parameters=sum(
-                tensor.numbers for key, tensor in self._files.tensors.items() if not key.endswith(_TABLES)
-            ),
-            gated=gated,
-            own_layer=not self._config.get("use_parallel_residual", True) if own_layer is None else own_layer,
-            bos=self.vocabulary.bos,
-        )
-
     # --- what neurons write ---
 
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """Every neuron's W_out times one direction: [d_mlp]."""
-        name, read = self._W_out(layer), self._after_mlp(layer, direction)
-        if self._layout.neurons_in_rows:
-            return np.concatenate([block @ read for _, block in self._files.blocks(name, _BLOCK_NUMBERS)])
+        name, read = self._tensors.W_out(layer), self._after_mlp(layer, direction)
+        if self._tensors.layout.neurons_in_rows:
+            return np.concatenate([block @ read for _, block in self._files.blocks(name, BLOCK_NUMBERS)])
         found = np.zeros(self._d_mlp, dtype=self._files.number_type)
-        for rows, block in self._files.blocks(name, _BLOCK_NUMBERS):
+        for rows, block in self._files.blocks(name, BLOCK_NUMBERS):
             found += read[rows] @ block
         return found
 
@@ -207,17 +174,23 @@ class FileWeights:
             found[places] = self._writes(layer, [neurons[place].index for place in places])
         return found
 
+    def write_block(self, layer: int, neurons: slice) -> Floats:
+        """What neurons of a layer write that stand beside each other: [n, d_model]."""
+        return self._writes(layer, range(self._d_mlp)[neurons])
+
     def _writes(self, layer: int, indices: Sequence[int] | None = None) -> Floats:
         """What these neurons of a layer write, by default all of them: [n, d_model]."""
-        name = self._W_out(layer)
-        if indices is None:
-            rows = self._files.rows(name) if self._layout.neurons_in_rows else self._files.rows(name).T
-        elif self._layout.neurons_in_rows:
-            rows = np.concatenate([self._files.rows(name, i, i + 1) for i in indices])
+        name, files = self._tensors.W_out(layer), self._files
+        beside = range(self._d_mlp) if indices is None else indices
+        if isinstance(beside, range):
+            in_rows = self._tensors.layout.neurons_in_rows
+            rows = (files.rows if in_rows else files.columns)(name, beside.start, beside.stop)
+            rows = rows if in_rows else rows.T
+        elif self._tensors.layout.neurons_in_rows:
+            rows = np.concatenate([files.rows(name, i, i + 1) for i in beside])
         else:
-            chosen = np.asarray(indices)
-            blocks = self._files.blocks(name, _BLOCK_NUMBERS)
-            rows = np.concatenate([block[:, chosen] for _, block in blocks]).T
+            chosen = np.asarray(beside)
+            rows = np.concatenate([block[:, chosen] for _, block in files.blocks(name, BLOCK_NUMBERS)]).T
         rows = self._after_mlp(layer, rows)
         if self.basis == "folded" and self._is_centred:
             rows = rows - rows.mean(axis=1, keepdims=True)
@@ -226,8 +199,9 @@ class FileWeights:
         return rows
 
     def _after_mlp(self, layer: int, values: Floats) -> Floats:
-        """What is written along d_model, or read there, as the norm after the MLP weights it."""
-        return values if self._post_weights is None else values * self._post_weights[layer]
+        """What is written along d_model, or read there, as what follows the MLP weights it."""
+        weighted = values if self._post_weights is None else values * self._post_weights[layer]
+        return weighted if self._tensors.write_scale == 1 else weighted * self._tensors.write_scale
 
     # --- how a token reads it ---
 
@@ -244,29 +218,56 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def congruences(self, directions: Floats) -> Floats:
         """Directions times the unembedding of every token: [n, d_vocab]."""
-        read = directions
-        if self.basis == "folded":
-            # The algebra of `_as_read` is symmetric: it may as well be done to the other factor.
-            read = (read - read.mean(axis=1, keepdims=True) if self._is_centred else read) * self._norm_weight
+        read = self._before_unembedding(directions)
         found = np.empty((len(directions), self.info.d_vocab), dtype=self._files.number_type)
-        for rows, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
+        for rows, block in self._files.blocks(self._head, BLOCK_NUMBERS):
             np.matmul(read, block.T, out=found[:, rows])
         found -= (read @ self._mean)[:, None]
         return found
 
+    @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
+    def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
+        """The extremes of directions times the unembedding of some tokens, over both axes."""
+        block = self._files.rows(self._head, tokens.start, tokens.stop)
+        block -= self._mean
+        congruence = self._before_unembedding(directions) @ block.T
+        every = np.arange(len(congruence))
+        congruence[:, unused] = np.inf
+        smallest_ids, token_smallest = congruence.argmin(1), congruence.min(0)
+        smallest = congruence[every, smallest_ids]
+        congruence[:, unused] = -np.inf
+        largest_ids, token_largest = congruence.argmax(1), congruence.max(0)
+        return Extremes(
+            largest=congruence[every, largest_ids],
+            largest_ids=largest_ids + tokens.start,
+            smallest=smallest,
+            smallest_ids=smallest_ids + tokens.start,
+            token_largest=token_largest,
+            token_smallest=token_smallest,
+        )
+
+    def _before_unembedding(self, directions: Floats) -> Floats:
+        """The algebra of `_as_read` done to the other factor, as it may be: [n, d_model]."""
+        read = directions
+        if self.basis == "folded":
+            read = (read - read.mean(axis=1, keepdims=True) if self._is_centred else read) * self._norm_weight
+        scale = self._tensors.read_scale
+        return read if scale == 1 else read * scale
+
     def _as_read(self, unembedding: Floats) -> Floats:
+        scaled = unembedding if self._tensors.read_scale == 1 else unembedding * self._tensors.read_scale
         if self.basis == "raw":
-            return unembedding
-        weighted = unembedding * self._norm_weight
+            return scaled
+        weighted = scaled * self._norm_weight
         return weighted - weighted.mean() if self._is_centred else weighted
 
     @property
     def _is_centred(self) -> bool:
-        return self._family.norm == "LayerNorm"
+        return self._tensors.family.norm == "LayerNorm"
 
     @property
     def _is_vocabulary_centred(self) -> bool:
-        return self.basis == "folded" and not self._config.get(_CAP)
+        return self.basis == "folded" and not self._tensors.is_capped
 
     @property
     def _mean(self) -> Floats:
@@ -278,85 +279,11 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def _vocabulary_mean(self) -> Floats:
         total = np.zeros(self._d_model, dtype=np.float64)
-        for _, block in self._files.blocks(self._head, _BLOCK_NUMBERS):
+        for _, block in self._files.blocks(self._head, BLOCK_NUMBERS):
             total += np.ones(len(block), dtype=block.dtype) @ block
         if not bool(np.isfinite(total).all()):
             raise NumericalError("The unembedding has NaN or infinite weights.", "Fetch the model again.")
         return (total / self.info.d_vocab).astype(self._files.number_type)
-
-    # --- names and sizes ---
-
-    def _find_prefix(self) -> str:
-        first = f"{self._layout.block.format(0)}{self._layout.W_out}.weight"
-        for prefix in PREFIXES:
-            if f"{prefix}{first}" in self._files.tensors:
-                return prefix
-        raise NotInFilesError(f"it has no tensor named like {first}")
-
-    def _require_expected(self, n_layers: int) -> None:
-        attention_bias = bool(self._config.get("attention_bias"))
-        for name, tensor in self._files.tensors.items():
-            if name.endswith(_TABLES):
-                continue
-            if not self._layout.expects(name, self._prefix, n_layers, attention_bias=attention_bias):
-                raise NotInFilesError(f"its files hold {name}")
-            if tensor.stored not in FLOATS:
-                raise NotInFilesError(f"{name} is stored as {tensor.stored}")
-
-    def _find_head(self) -> str:
-        own = f"{self._layout.head}.weight"
-        is_tied = bool(self._config.get("tie_word_embeddings", self._layout.tied))
-        if is_tied == (own in self._files.tensors):
-            # transformers ties a head of the same values, and leaves one of other values as it is.
-            raise NotInFilesError(
-                f"its embedding is tied, and there is {own}" if is_tied else f"it has no {own}"
-            )
-        return self._named(self._layout.embedding) if is_tied else own
-
-    def _named(self, module: str) -> str:
-        name = f"{self._prefix}{module}.weight"
-        if name not in self._files.tensors:
-            raise NotInFilesError(f"it has no {name}")
-        return name
-
-    def _W_out(self, layer: int) -> str:
-        return self._named(f"{self._layout.block.format(layer)}{self._layout.W_out}")
-
-    def _norm(self, module: str) -> Floats:
-        if not self._layout.norms_have_weights:
-            return np.ones(self._d_model, dtype=self._files.number_type)
-        weight = self._files.rows(self._named(module))
-        if weight.shape != (self._d_model,):
-            raise NotInFilesError(f"{module} has another width")
-        return weight + 1 if self._layout.norm_adds_one else weight
-
-    def _sizes(self) -> dict[str, int]:
-        sizes = {}
-        for size, keys in SIZE_KEYS.items():
-            given = [self._config[key] for key in keys if self._config.get(key) is not None]
-            if not given or type(given[0]) is not int:
-                raise NotInFilesError(f"its configuration does not give {keys[0]}")
-            sizes[size] = given[0]
-        sizes["n_ctx"] = self._context_length(sizes["n_ctx"])
-        sizes["d_vocab"], sizes["d_model"] = self._files.matrix(self._head)
-        for layer in range(sizes["n_layers"]):
-            shape = self._files.matrix(self._W_out(layer))
-            d_mlp, d_model = shape if self._layout.neurons_in_rows else shape[::-1]
-            if d_model != sizes["d_model"] or d_mlp != sizes.setdefault("d_mlp", d_mlp):
-                raise NotInFilesError(f"layer {layer} has another width")
-        return sizes
-
-    def _context_length(self, n_ctx: int) -> int:
-        """How many tokens a text may have: loading.py says why longrope ends it."""
-        rotary = self._config.get("rope_scaling") or self._config.get("rope_parameters") or {}
-        if not isinstance(rotary, dict) or "longrope" not in (rotary.get("rope_type"), rotary.get("type")):
-            return n_ctx
-        original = rotary.get("original_max_position_embeddings")
-        if type(original) is not int:
-            raise NotInFilesError(
-                "its rotary embedding changes at a length that its configuration does not give"
-            )
-        return min(n_ctx, original)
 
 
 def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, exact: bool) -> None:

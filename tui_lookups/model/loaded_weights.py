@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
+from tui_lookups.model.file_weights import Extremes, Ints
 from tui_lookups.model.tensor_files import Floats
 from tui_lookups.model.wiring import Wiring, of_parameter
 from tui_lookups.results import Basis, ModelInfo
@@ -133,26 +134,52 @@ class LoadedWeights:
         """Directions [n, d_model] times the unembedding of every token: [n, d_vocab]."""
         written, weight = self._as_normed(self._from_numpy(directions)), self._W_U
         if weight.dtype == self.compute_dtype:
-            found = (written.to(weight.device) @ weight.T).to(self.device)
-        else:
-            found = torch.cat([written @ self.at_home(weight[rows]).T for rows in _blocks(*weight.shape)], 1)
-        return self._to_numpy(found - (written @ self._mean).unsqueeze(1))
+            return self._to_numpy(self._products(written, slice(None)))
+        return self._to_numpy(
+            torch.cat([self._products(written, rows) for rows in _blocks(*weight.shape)], 1)
+        )
+
+    def _products(self, normed: Tensor, tokens: slice) -> Tensor:
+        """What is written, as the final norm leaves it, times the unembedding of some tokens: [n, tokens]."""
+        product = normed @ self.at_home(self._W_U[tokens]).T
+        return product - (normed @ self._mean).unsqueeze(1) if self._is_vocabulary_centred else product
+
+    @torch.inference_mode()
+    def write_block(self, layer: int, neurons: slice) -> Floats:
+        """What neurons of a layer write that stand beside each other: [n, d_model]."""
+        return self._to_numpy(self.W_out(layer, neurons))
+
+    @torch.inference_mode()
+    def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
+        """The extremes of directions times the unembedding of some tokens, over both axes.
+
+        In torch: a GPU makes products and extremes in less time than it takes to hand the products out.
+        """
+        congruence = self._products(self._as_normed(self._from_numpy(directions)), tokens)
+        columns = torch.from_numpy(unused).to(self.device)
+        congruence[:, columns] = torch.inf
+        (smallest, smallest_ids), token_smallest = congruence.min(1), congruence.amin(0)
+        congruence[:, columns] = -torch.inf
+        (largest, largest_ids), token_largest = congruence.max(1), congruence.amax(0)
+        return Extremes(
+            largest=self._to_numpy(largest),
+            largest_ids=largest_ids.cpu().numpy() + tokens.start,
+            smallest=self._to_numpy(smallest),
+            smallest_ids=smallest_ids.cpu().numpy() + tokens.start,
+            token_largest=self._to_numpy(token_largest),
+            token_smallest=self._to_numpy(token_smallest),
+        )
 
     def as_read(self, unembedding: Tensor) -> Tensor:
         """An unembedding [d_model] as it reads the residual stream: through the final norm."""
         read = unembedding.unsqueeze(1)
-        return (read if self.basis == "raw" else self.wiring.ln_final.fold(read)).squeeze(1) * self._factor
+        return (read if self.basis == "raw" else self.wiring.ln_final.fold(read)).squeeze(1) * self.wiring.logit_factor
 
     def _as_normed(self, written: Tensor) -> Tensor:
         """What is written [n, d_model] as the final norm leaves it to the unembedding, but for its scale."""
         seen = written - written.mean(1, keepdim=True) if self._is_centred else written
         weight = None if self.basis == "raw" else self.wiring.ln_final.weight(seen)
-        return (seen if weight is None else seen * weight) * self._factor
-
-    @property
-    def _factor(self) -> float:
-        """What logits are multiplied by; in the raw basis only what Granite divides them by."""
-        return 1 / self.wiring.logit_divisor if self.basis == "raw" else self.wiring.logit_factor
+        return (seen if weight is None else seen * weight) * self.wiring.logit_factor
 
     @property
     def _W_U(self) -> Tensor:

@@ -92,14 +92,28 @@ class TensorFiles:
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Floats:
         """Rows `start` to `stop` of a tensor, as `number_type`. Raises NotInFilesError, ModelLoadError."""
         tensor = self.tensors[name]
-        stored = _STORED.get(tensor.stored)
-        if stored is None:
-            raise NotInFilesError(f"{name} is stored as {tensor.stored}")
         rows = (tensor.shape[0] if stop is None else min(stop, tensor.shape[0])) - start
         width = int(np.prod(tensor.shape[1:], dtype=np.int64))
-        raw = np.empty(rows * width, dtype=stored)
+        raw = np.empty(rows * width, dtype=self._stored_type(name))
         self._fill(tensor, raw, start * width * raw.itemsize)
         return self._as_numbers(tensor.stored, raw).reshape(rows, *tensor.shape[1:])
+
+    def columns(self, name: str, start: int, stop: int) -> Floats:
+        """Columns `start` to `stop` of a matrix: [its rows, stop - start]. Raises as `rows` does."""
+        height, width = self.matrix(name)
+        if (start, stop) == (0, width):
+            return self.rows(name)
+        tensor = self.tensors[name]
+        raw = np.empty((height, stop - start), dtype=self._stored_type(name))
+        for row, values in enumerate(raw):
+            self._fill(tensor, values, (row * width + start) * raw.itemsize)
+        return self._as_numbers(tensor.stored, raw)
+
+    def _stored_type(self, name: str) -> type[np.generic]:
+        stored = _STORED.get(self.tensors[name].stored)
+        if stored is None:
+            raise NotInFilesError(f"{name} is stored as {self.tensors[name].stored}")
+        return stored
 
     def matrix(self, name: str) -> tuple[int, int]:
         """The shape of a matrix. Raises NotInFilesError where the tensor is none."""
@@ -140,7 +154,9 @@ class TensorFiles:
     def _as_numbers(self, stored: str, raw: npt.NDArray[Any]) -> Floats:
         values: Floats
         if stored == "BF16":
-            values = (raw.astype(np.uint32) << 16).view(np.float32)
+            bits = raw.astype(np.uint32)
+            bits <<= 16
+            values = bits.view(np.float32)
         else:
             values = raw
         if self._dtype == "float16" and stored != "F16":

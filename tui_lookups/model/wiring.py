@@ -139,7 +139,6 @@ class Wiring:
         own_layer: the heads of a neuron's own block reach it (attention before the MLP, not beside it).
         residual_multiplier: factor on everything blocks write (Granite); 1 elsewhere.
         logit_factor: what the product with the unembedding is multiplied by (Granite, Cohere); 1 elsewhere.
-        logit_divisor: the part of it that is a division (Granite), which the raw basis has in it as well.
         logit_cap: the logits are cap * tanh(logit / cap) at the end (Gemma 2); None elsewhere.
         centred: what is read has its mean taken off (the final norm is a LayerNorm).
     """
@@ -150,7 +149,6 @@ class Wiring:
     own_layer: bool
     residual_multiplier: float
     logit_factor: float
-    logit_divisor: float
     logit_cap: float | None
     n_heads: int
 
@@ -204,7 +202,6 @@ def read_wiring(hf_model: Any) -> Wiring:
     n_layers = int(config.num_hidden_layers)
     parent, blocks = _block_list(hf_model.base_model, n_layers)
     unembed = hf_model.get_output_embeddings()
-    divisor = _number(config, "logits_scaling", 1.0)
     if unembed is None:
         raise _NotFound("it has no unembedding")
     return Wiring(
@@ -213,8 +210,7 @@ def read_wiring(hf_model: Any) -> Wiring:
         unembed=unembed,
         own_layer=True,
         residual_multiplier=_number(config, "residual_multiplier", 1.0),
-        logit_factor=_number(config, "logit_scale", 1.0) / divisor,
-        logit_divisor=divisor,
+        logit_factor=_number(config, "logit_scale", 1.0) / _number(config, "logits_scaling", 1.0),
         logit_cap=_number(config, "final_logit_softcapping", 0.0) or None,
         n_heads=int(config.num_attention_heads),
     )

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.model.fits import size
 from tui_lookups.model.gguf.examine import Plan, make_plan
 from tui_lookups.model.gguf.header import shard_paths
 from tui_lookups.model.gguf.values import dequantised, dequantised_blocks
@@ -112,7 +113,7 @@ def _write(
         make_private_directory(folder.parent)
         _require_room(path, folder.parent, n_bytes)
         seconds = max(1, round(n_bytes / _BYTES_A_SECOND))
-        say(f"de-quantising {path.name} (once): {_size(n_bytes)} in the cache, about {seconds} s")
+        say(f"de-quantising {path.name} (once): {size(n_bytes)} in the cache, about {seconds} s")
         with working_folder(folder.parent, "dequantising") as temporary:
             texts = {
                 "config.json": json.dumps(plan.config, indent=2),
@@ -135,7 +136,7 @@ def _write(
             return  # another process finished the same file first
         raise ModelLoadError(
             f"The de-quantised copy of {path.name} cannot be written: {reason(error)}.",
-            f"It takes {_size(n_bytes)} below the cache folder; name another with --cache-dir.",
+            f"It takes {size(n_bytes)} below the cache folder; name another with --cache-dir.",
         ) from error
 
 
@@ -143,13 +144,9 @@ def _require_room(path: Path, folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < n_bytes + _SPARE_BYTES:
         raise ModelLoadError(
-            f"De-quantising {path.name} takes {_size(n_bytes)} below {folder}, and {_size(free)} are free.",
+            f"De-quantising {path.name} takes {size(n_bytes)} below {folder}, and {size(free)} are free.",
             "Make room there, or name another cache folder with --cache-dir.",
         )
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
 class _Progress:
