@@ -266,7 +266,7 @@ FURTHER: dict[str, Recipe] = {
     "stablelm": Recipe("StableLmConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
     "stablelm_parallel": Recipe(
         "StableLmConfig",
-        {**_LLAMA, "partial_rotary_factor": 0.5, "use_parallel_residual": True, "qk_layernorm": True},
+        {**_LLAMA, "partial_rotary_factor": 0.5, "use_parallel_residual": True},
     ),
     "starcoder2": Recipe("Starcoder2Config", {**_LLAMA, "sliding_window": 7}),
 }

@@ -24,7 +24,7 @@ from tests.tiny_models import FURTHER, N_HEADS, RECIPES, Recipe, randomise, save
 from tui_lookups.errors import Cancelled
 from tui_lookups.model import bridge as bridge_module
 from tui_lookups.model.bridge import Bridge, NoBridge, open_bridge
-from tui_lookups.model.double_precision import norms_in_double_precision
+from tui_lookups.model.norms import norms_in_double_precision
 
 SINGLE, DOUBLE = 1e-5, 1e-11
 
@@ -32,15 +32,19 @@ COPIED = "TransformerLens would copy"
 REASONS = {
     "gpt_neox_parallel": COPIED,
     "gpt_neox_sequential": COPIED,
+    "biogpt": "TransformerLens does not know the family biogpt",
     "bloom": COPIED,
+    "codegen": COPIED,
     "falcon": COPIED,
+    "falcon_alibi": COPIED,
+    "falcon_new": "TransformerLens cannot wrap it",
     "mpt": COPIED,
 }
 """The recipes that it does not open; all others it does."""
 
 CENTRED = {
-    "gpt2", "gpt_neo", "gptj", "opt", "phi", "olmo", "cohere", "cohere2", "gpt_bigcode", "jais2", "stablelm",
-    "starcoder2",
+    "gpt2", "gpt_neo", "gptj", "opt", "phi", "olmo", "cohere", "cohere2", "gpt_bigcode", "jais2", "nemotron",
+    "stablelm", "stablelm_parallel", "starcoder2",
 }  # fmt: skip
 """Those with LayerNorm rather than RMSNorm."""
 
@@ -448,7 +452,7 @@ def test_what_a_hook_returns_takes_the_activations_place(plain, name: str) -> No
     ("name", "prefix", "blocks"), [("gpt2", "transformer", "h"), ("llama", "model", "layers")]
 )
 def test_a_model_under_accelerates_hooks_answers_the_same(plain, name: str, prefix: str, blocks: str) -> None:
-    """Each block's hook moves what it is given: kept by the copy, here with nothing to move."""
+    """Each block's hook moves what it is given; the second tree has hooks of its own for that."""
     from accelerate import dispatch_model
 
     model, tokens = plain(name), tokens_of(2, 9)
@@ -460,10 +464,8 @@ def test_a_model_under_accelerates_hooks_answers_the_same(plain, name: str, pref
     places += [f"{prefix}.{blocks}.{layer}" for layer in range(3)] + ["lm_head"]
     dispatch_model(model, dict.fromkeys(places, "cpu"), main_device="cpu", force_hooks=True)
     bridge = opened(model)
-    hooks = {id(part._hf_hook) for part in model.modules() if hasattr(part, "_hf_hook")}
-    inside = [part for part in bridge.lens.original_model.modules() if hasattr(part, "_hf_hook")]
-    assert {id(part._hf_hook) for part in inside} == hooks
-    assert not {id(part) for part in inside} & {id(part) for part in model.modules()}
+    assert [part for part in model.modules() if hasattr(part, "_hf_hook")]
+    assert not [part for part in bridge.lens.original_model.modules() if hasattr(part, "_hf_hook")]
     shares_all_weights(bridge, model)
     found = captured(bridge, tokens, *roles)
     assert all(torch.equal(found[role], expected[role]) for role in roles)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.tiny_models import FURTHER, RECIPES
-from tui_lookups.errors import Cancelled, ModelLoadError
+from tui_lookups.errors import Cancelled, ModelLoadError, UnsupportedModelError
 from tui_lookups.ids import HeadId
 from tui_lookups.model.attention import EagerAttention, require_same_z
 from tui_lookups.model.lookup_model import LookupModel, Point, hand_out_activations
@@ -33,11 +35,11 @@ def test_attention_is_fused_where_that_computes_the_same(tiny_model, name: str) 
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *FURTHER])
-def test_patterns_times_values_are_z(tiny_model, name: str) -> None:
+def test_patterns_times_values_are_z_both_ways(tiny_model, name: str) -> None:
     """Rows are longer than the tiny models' sliding windows; z is of the plain, fused pass."""
     model, tokens = tiny_model(name), random_tokens()
-    attention = EagerAttention(model._hf_model, model.info.n_heads)
-    for layer in range(model.info.n_layers):
+    ways = {id(way): way for way in (EagerAttention(model._hf_model), model.attention)}
+    for layer, attention in product(range(model.info.n_layers), ways.values()):
         kept: list[Tensor] = []
         model.run(tokens, {Point("z", layer): lambda z, kept=kept: kept.append(z.clone())}, stop_after=layer)
         patterns, values = attention.of_layer(tokens, layer, lambda: None)
@@ -50,8 +52,6 @@ def test_patterns_times_values_are_z(tiny_model, name: str) -> None:
 
 
 def test_a_pattern_of_something_else_is_refused(tiny_model) -> None:
-    from tui_lookups.errors import UnsupportedModelError
-
     pattern, values = torch.full((1, 4), 0.25), torch.randn(1, 4, 3)
     z = values.mean(1)
     require_same_z(pattern, values, z, torch.float32, str(HeadId(0, 1)))
@@ -115,13 +115,15 @@ def test_an_interrupted_pass_leaves_no_hook(tiny_model, way: str) -> None:
         if len(polls) == 2:
             raise Cancelled
 
+    passes = {
+        "activations": lambda: model.mlp_activations(random_tokens(), [0, 1, 2], lambda *_: None, poll=poll),
+        "run": lambda: model.run(random_tokens(), hook, stop_after=2, poll=poll),
+        "log_probabilities": lambda: model.log_probabilities(
+            random_tokens(), torch.tensor([1, 2, 3]), hook, poll=poll
+        ),
+    }
     with pytest.raises(Cancelled):
-        if way == "activations":
-            model.mlp_activations(random_tokens(), [0, 1, 2], lambda *_: None, poll=poll)
-        elif way == "run":
-            model.run(random_tokens(), hook, stop_after=2, poll=poll)
-        else:
-            model.log_probabilities(random_tokens(), torch.tensor([1, 2, 3]), hook, poll=poll)
+        passes[way]()
     assert hooks_left(model) == 0
 
 

@@ -13,14 +13,19 @@ Either is held to the pass it is asked about: pattern times values must be z (`r
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.model.bridge import Bridge, NoBridge, open_bridge
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import read_wiring
+
+_log = logging.getLogger(__name__)
 
 _SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """How far pattern times values may be from z, in units of the largest z."""
@@ -37,15 +42,54 @@ class Attention(Protocol):
         value biases in them, grouped key/value heads repeated."""
 
 
+def open_attention(hf_model: Any, *, family: str, name: str, bos_id: int | None) -> Attention:
+    """The first of the two ways that serves a transformers causal language model.
+
+    Args:
+        family: `model_type` of the configuration.
+        name: what people call the model.
+        bos_id: begin-of-text, if texts start with it.
+    """
+    try:
+        return BridgeAttention(open_bridge(hf_model, family=family, name=name, bos_id=bos_id))
+    except NoBridge as reason:
+        _log.info("%s: patterns are transformers' own: %s", name, reason)
+        return EagerAttention(hf_model)
+
+
+class BridgeAttention:
+    """Patterns and values of TransformerLens' bridge (way 1)."""
+
+    name = "TransformerLens' bridge"
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
+        """See `Attention`."""
+        kept: dict[str, Tensor] = {}
+        hooks = {f"blocks.{layer}.attn.hook_{role}": _keeper(kept, role) for role in ("pattern", "v")}
+        self._bridge.run(tokens, hooks, stop_after=layer, poll=poll)
+        pattern, values = kept["pattern"], kept["v"]
+        return pattern, values.repeat_interleave(pattern.shape[1] // values.shape[2], 2)
+
+
+def _keeper(kept: dict[str, Tensor], role: str) -> Callable[[Tensor], None]:
+    def keep(activation: Tensor) -> None:
+        kept[role] = activation.clone()
+
+    return keep
+
+
 class EagerAttention:
     """Patterns and values of transformers' own modules (way 2)."""
 
     name = "transformers' eager attention"
 
-    def __init__(self, hf_model: Any, n_heads: int) -> None:
+    def __init__(self, hf_model: Any) -> None:
         self._tree = second_tree(hf_model, attention="eager")
         self._wiring = read_wiring(self._tree)
-        self._n_heads = n_heads
+        self._n_heads = self._wiring.n_heads
 
     @torch.inference_mode()
     def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,6 @@ scales, an MLP's activations. Wrapping a model replaces its submodules in place,
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, first_line, is_out_of_memory, no_poll
+from tui_lookups.model.second_tree import second_tree
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
@@ -164,7 +164,7 @@ def open_bridge(hf_model: Any, *, family: str, name: str, bos_id: int | None) ->
     """
     try:
         with torch.inference_mode(False), torch.no_grad():
-            lens = _wrap(second_tree(hf_model), family, name)
+            lens = _wrap(second_tree(hf_model, attention="eager"), family, name)
             _require_one_kind(lens, family)
             _require_shared(lens, hf_model)
             _cast_rotated(lens, next(hf_model.parameters()).dtype)
@@ -179,20 +179,6 @@ def open_bridge(hf_model: Any, *, family: str, name: str, bos_id: int | None) ->
             f"TransformerLens cannot wrap it ({type(error).__name__}: {first_line(error)[:200]})"
         ) from error
     return bridge
-
-
-def second_tree(hf_model: nn.Module) -> Any:
-    """A copy of a model's modules, with the same parameters and buffers, that computes attention eagerly."""
-    # deepcopy takes what its memo holds for a copy.
-    memo: dict[int, Any] = {id(values): values for values in (*hf_model.parameters(), *hf_model.buffers())}
-    # accelerate's hooks only move what a module is given to the module's device; copied, they would copy
-    # what they know of the weights.
-    memo.update(
-        {id(part._hf_hook): part._hf_hook for part in hf_model.modules() if hasattr(part, "_hf_hook")}
-    )
-    tree: Any = copy.deepcopy(hf_model, memo).eval()
-    tree.config._attn_implementation = "eager"
-    return tree
 
 
 def _wrap(tree: Any, family: str, name: str) -> Any:

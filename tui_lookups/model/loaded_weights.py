@@ -173,7 +173,9 @@ class LoadedWeights:
     def as_read(self, unembedding: Tensor) -> Tensor:
         """An unembedding [d_model] as it reads the residual stream: through the final norm."""
         read = unembedding.unsqueeze(1)
-        return (read if self.basis == "raw" else self.wiring.ln_final.fold(read)).squeeze(1) * self.wiring.logit_factor
+        return (read if self.basis == "raw" else self.wiring.ln_final.fold(read)).squeeze(
+            1
+        ) * self.wiring.logit_factor
 
     def _as_normed(self, written: Tensor) -> Tensor:
         """What is written [n, d_model] as the final norm leaves it to the unembedding, but for its scale."""

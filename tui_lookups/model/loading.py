@@ -37,6 +37,8 @@ from tui_lookups.model.architecture import describe, refuse_unsupported
 from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.fates import require_none_refused, some
+from tui_lookups.model.fits import require_fits
+from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
@@ -150,6 +152,7 @@ def load_model(
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
+            require_fits(stored, dtype, str(target), free_bytes(target), name)
             hf_model = _load_weights(
                 folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
             )

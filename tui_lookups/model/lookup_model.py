@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import Architecture
-from tui_lookups.model.attention import Attention, EagerAttention
+from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
@@ -387,7 +387,9 @@ class LookupModel(LoadedWeights):
     @cached_property
     def attention(self) -> Attention:
         """What gives attention patterns and values out, opened when it is first asked for."""
-        return EagerAttention(self._hf_model, self.info.n_heads)
+        return open_attention(
+            self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
+        )
 
 
 @torch.inference_mode()

@@ -345,7 +345,9 @@ def prove(hf_model: Any, wiring: Wiring, tokens: Tensor) -> bool:
         same.require(read, middle if own else stream, f"what the MLP of layer {layer} reads")
         reaching.add(own)
         if ln2 is not None:
-            same.require(ln2.apply(read), given[block.up.module], f"what its norm gives the MLP of layer {layer}")
+            same.require(
+                ln2.apply(read), given[block.up.module], f"what its norm gives the MLP of layer {layer}"
+            )
         u = block.up.of_output(gave[block.up.module])
         if block.gate is None:
             a = block.activation(u)
