@@ -39,12 +39,14 @@ def test_what_the_library_stumbles_over_is_a_sentence(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, AssertionError)
 
 
-def test_running_out_of_memory_is_no_reason(plain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_runs_out_for_copies_is_a_reason(plain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks on the plain modules need none."""
+
     def out_of_memory(*_: Any) -> None:
-        raise torch.OutOfMemoryError
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     monkeypatch.setattr(bridge_module, "_wrap", out_of_memory)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(NoBridge, match=r"\(OutOfMemoryError: CUDA out of memory"):
         opened(plain("llama", "float32"))
 
 
