@@ -96,7 +96,7 @@ class Bench:
         import torch
         from transformer_lens.model_bridge import TransformerBridge
 
-        from tui_lookups.model.loading import quiet_libraries
+        from tui_lookups.model.library_output import quiet_libraries
 
         with quiet_libraries():
             bridge = TransformerBridge.boot_transformers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,3 +18,15 @@ def copied(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..., 
         return Path(shutil.copytree(tiny_folder(name), tmp_path / name))
 
     return copy
+
+
+@pytest.fixture
+def plain(tiny_folder: Callable[[str], Path]) -> Callable[..., Any]:
+    """plain(name, dtype="float64"): transformers' own module of a tiny model, as the product loads it."""
+
+    def load(name: str, dtype: str = "float64") -> Any:
+        from tests.model.bridge_helpers import loaded
+
+        return loaded(tiny_folder(name), dtype)
+
+    return load

@@ -116,7 +116,7 @@ class Explorer(Walk):
         Raises LookupsError where its files are not found or cannot be read.
         """
         from tui_lookups.model.inventory import folder_inventory
-        from tui_lookups.model.loading import quiet_libraries
+        from tui_lookups.model.library_output import quiet_libraries
 
         try:
             local = self._engine.local()

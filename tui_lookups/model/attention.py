@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.model.bridge import Bridge, NoBridge, open_bridge
+from tui_lookups.model.library_output import quiet_libraries
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import read_wiring
 
@@ -51,7 +52,8 @@ def open_attention(hf_model: Any, *, family: str, name: str, bos_id: int | None)
         bos_id: begin-of-text, if texts start with it.
     """
     try:
-        return BridgeAttention(open_bridge(hf_model, family=family, name=name, bos_id=bos_id))
+        with quiet_libraries():
+            return BridgeAttention(open_bridge(hf_model, family=family, name=name, bos_id=bos_id))
     except NoBridge as reason:
         _log.info("%s: patterns are transformers' own: %s", name, reason)
         return EagerAttention(hf_model)

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tui_lookups.errors import Poll, first_line, is_out_of_memory, no_poll
+from tui_lookups.errors import Poll, first_line, no_poll
 from tui_lookups.model.second_tree import second_tree
 
 Hook = Callable[[Tensor], Tensor | None]
@@ -32,6 +32,7 @@ Hook = Callable[[Tensor], Tensor | None]
 _LENGTH = 12
 _EXACT = 1e-3
 _HALF = 3.0
+"""Bounds of `_require_same`."""
 _PRODUCT = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """How far pattern @ v may be from z, in units of z's largest value: softmax is taken in float32 at most."""
 
@@ -172,9 +173,7 @@ def open_bridge(hf_model: Any, *, family: str, name: str, bos_id: int | None) ->
             _require_same(bridge, hf_model, _probe(hf_model, bos_id))
     except NoBridge:
         raise
-    except Exception as error:  # TransformerLens asserts and raises many kinds; each is told in one sentence
-        if is_out_of_memory(error):
-            raise
+    except Exception as error:  # TransformerLens asserts and raises many kinds; memory for copies may run out
         raise NoBridge(
             f"TransformerLens cannot wrap it ({type(error).__name__}: {first_line(error)[:200]})"
         ) from error

@@ -17,9 +17,7 @@ import logging
 import mmap
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +38,7 @@ from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.fits import require_fits
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
+from tui_lookups.model.library_output import quiet_libraries
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
@@ -74,42 +73,6 @@ def choose_device(name: str) -> torch.device:
         reason = first_line(error).rstrip(".")
         raise ModelLoadError(f"The device {name!r} cannot be used: {reason}.", "Try --device cpu.") from error
     return device
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep transformers, TransformerLens and torch from writing to a terminal the app owns."""
-    from transformers.utils import logging as transformers_logging
-
-    bars_shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loggers = [
-            logging.getLogger(name)
-            for name in ("transformers", "transformer_lens", "huggingface_hub", "torch")
-        ]
-        before = [(logger, logger.level, logger.propagate) for logger in loggers]
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        # TransformerLens also warns through the root logger, which would install a handler on stderr.
-        root, silent = logging.getLogger(), logging.NullHandler()
-        root.addHandler(silent)
-        root.addFilter(_errors_only)
-        try:
-            yield
-        finally:
-            if bars_shown:
-                transformers_logging.enable_progress_bar()
-            root.removeFilter(_errors_only)
-            root.removeHandler(silent)
-            for logger, level, propagate in before:
-                logger.setLevel(level)
-                logger.propagate = propagate
-
-
-def _errors_only(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
 
 
 def load_model(
