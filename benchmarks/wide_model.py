@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 from tui_lookups.model.configuration import read_config
@@ -71,3 +72,7 @@ def opened(folder: Path) -> FileWeights:
     """The folder's weights, as the tool reads them from the files alone."""
     local = LocalModel("wide", str(folder), folder, "wide")
     return FileWeights(local, read_config(folder, local.name), read_vocabulary(folder), "float32", "folded")
+
+
+if __name__ == "__main__":
+    save_wide_model(Path(sys.argv[1]))

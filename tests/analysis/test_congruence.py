@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.reference_raw import RawGPT2, RawLlama
 from tests.tiny_models import RECIPES
@@ -18,6 +17,7 @@ from tui_lookups.analysis.congruence import (
     best_first,
     neuron_tokens,
     rank_neurons,
+    rank_tokens,
     score_neurons,
     token_scores,
 )
@@ -171,6 +171,19 @@ class TestRanking:
             assert row.congruence == pytest.approx(by_neuron[row.neuron].congruence)
             assert row.token_rank == by_neuron[row.neuron].token_rank
 
+    def test_several_tokens_at_once_are_each_on_its_own(self, tiny_model, monkeypatch, name: str) -> None:
+        model = tiny_model(name, "float64")
+        expected = [rank_neurons(model, token, top=5, layers=range(2)) for token in TOKENS]
+        monkeypatch.setattr("tui_lookups.analysis.congruence._BLOCK_NUMBERS", 7 * model.d_vocab)
+        found = rank_tokens(model, TOKENS, top=5, layers=range(2))
+        for mine, theirs in zip(found, expected, strict=True):
+            for row, other in zip(mine, theirs, strict=True):
+                numbers = {
+                    n: pytest.approx(getattr(other, n)) for n in ("congruence", "cosine", "top_congruence")
+                }
+                assert row == replace(other, **{n: getattr(row, n) for n in numbers})
+                assert {n: getattr(row, n) for n in numbers} == numbers
+
     def test_tokens_of_a_neuron(self, tiny_model, name: str) -> None:
         model = tiny_model(name, "float64")
         mine = all_scores(model)[1, 5]
@@ -198,11 +211,13 @@ class TestRanking:
             assert np.allclose(found.token_smallest, scores.min(0), rtol=1e-6)
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(0, 35))
-def test_the_best_come_first_and_ties_by_place(merit: list[int], count: int) -> None:
-    values = np.array(merit, dtype=np.float32)
-    expected = sorted(range(len(merit)), key=lambda place: (-merit[place], place))[:count]
-    assert best_first(values, count).tolist() == expected
+def test_the_best_come_first_and_ties_by_place() -> None:
+    random = np.random.default_rng(0)
+    for length in (1, 2, 7, 30):
+        merit = random.integers(-3, 4, length).tolist()
+        for count in range(length + 3):
+            expected = sorted(range(length), key=lambda place: (-merit[place], place))[:count]
+            assert best_first(np.array(merit, dtype=np.float32), count).tolist() == expected
 
 
 def test_no_such_neuron(tiny_model) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tui_lookups.analysis.congruence import rank_neurons
+from tui_lookups.analysis.congruence import rank_tokens
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.model.file_weights import Writes
 from tui_lookups.results import FirstView, NeuronScore, Token
@@ -26,8 +26,9 @@ def first_view(model: Writes, layers: Sequence[int], poll: Poll) -> FirstView:
     matches = [model.vocabulary.match(word).token for word in FIRST_WORDS]
     tokens = [token for token in matches if token is not None] or _spaced_words(model)
     best: tuple[bool, float, Token, NeuronScore] | None = None
-    for token in tokens:
-        for row in rank_neurons(model, token.id, top=8, layers=layers, poll=poll):
+    ranked = rank_tokens(model, [token.id for token in tokens], top=8, layers=layers, poll=poll)
+    for token, rows in zip(tokens, ranked, strict=True):
+        for row in rows:
             candidate = (row.top_token.id == token.id, row.cosine, token, row)
             if best is None or candidate[:2] > best[:2]:
                 best = candidate

@@ -22,8 +22,8 @@ from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import Floats, NotInFilesError, TensorFiles
 from tui_lookups.results import ModelInfo, Token
 
-BLOCK_NUMBERS = 4_000_000
-"""Numbers of a matrix that are converted at once: 16 MB in float32."""
+BLOCK_NUMBERS = 500_000
+"""Numbers of a matrix that are converted at once: 2 MB in float32, which stay in the processor's caches."""
 
 _CAP = "final_logit_softcapping"
 _PARALLEL = ("use_parallel_residual", "parallel_attn")

@@ -48,6 +48,8 @@ _IS_BYTES = re.compile("[" + re.escape("".join(_BYTE_OF)) + "]*")
 
 
 def _byte_level_text(entry: str) -> str:
+    if entry.isascii():  # most entries: printable characters stand for themselves, others for nothing
+        return entry
     if not _IS_BYTES.fullmatch(entry):
         return entry  # no byte-level entry: stored as plain text
     raw = entry.translate(_LATIN).encode("latin-1")
@@ -332,13 +334,17 @@ def vocabulary_of(
     ids: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     added = {int(i): token for i, token in tokenizer.get_added_tokens_decoder().items()}
     special = {token_id for token_id, token in added.items() if token.special}
-    length = max([size or 0, *(i + 1 for i in ids.values())])
+    length = max(size or 0, 1 + max(ids.values(), default=-1))
     if length > _MOST_ENTRIES:
         raise ModelLoadError(
             f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
             "Fetch the model's tokenizer.json again.",
         )
-    texts = [_unused(i) for i in range(length)]
+    named = set(ids.values())
+    unused = tuple(token_id for token_id in range(length) if token_id not in named)
+    texts = [""] * length
+    for token_id in unused:
+        texts[token_id] = _unused(token_id)
     for entry, token_id in ids.items():
         # An added token is found in a text as it is written, whatever alphabet the other entries are in.
         if token_id in special or (byte_level and token_id in added):
@@ -347,8 +353,6 @@ def vocabulary_of(
             texts[token_id] = _byte_level_text(entry)
         else:
             texts[token_id] = entry.replace(_SPACE_MARK, " ")
-    named = set(ids.values())
-    unused = tuple(token_id for token_id in range(length) if token_id not in named)
     fingerprint = hashlib.sha256(f"{bos_id}\n{content}".encode()).hexdigest()
     entries = Entries(tuple(texts), tuple(sorted(special)), unused)
     head = VocabularyHead(fingerprint, bos_id, length, len(named), variant)
