@@ -22,7 +22,7 @@ from tui_lookups.analysis.batch_size import (
     token_bytes,
 )
 from tui_lookups.analysis.ray_workers import ShardWorker
-from tui_lookups.analysis.reductions import reduce_activations
+from tui_lookups.analysis.reductions import Reductions, reduce_activations
 from tui_lookups.analysis.scan import run_scan
 from tui_lookups.analysis.scan_ray import RayScan
 from tui_lookups.analysis.scan_subject import ScannedModel
@@ -56,9 +56,9 @@ def test_what_a_token_costs_is_computed_from_the_shapes() -> None:
 
 def test_what_the_state_takes_is_what_it_takes() -> None:
     # 48 layers of 6,400 neurons: two parts of 20 slots (8 and 4 bytes), two pairs of sums, a count, two
-    # extremes, 64 bins, 40 of a sample; and a flag a layer.
+    # extremes, 64 bins, 40 of a sample.
     neuron = 2 * 20 * 12 + 2 * 16 + 8 + 8 + 64 * 4 + 40 * 4
-    assert state_bytes(scanned("cuda").info, range(48), 20, 40) == 48 * (6400 * neuron + 1)
+    assert state_bytes(scanned("cuda").info, range(48), 20, 40) == 48 * 6400 * neuron
 
 
 def test_half_of_what_is_free_goes_to_a_batch() -> None:
@@ -92,8 +92,11 @@ def test_the_formula_bounds_what_a_pass_takes(tiny_model, family: str, forward: 
     model, rows, length = tiny_model(family), 8, 32
     tokens = torch.randint(0, model.info.d_vocab, (rows, length), generator=torch.Generator().manual_seed(0))
 
-    def consume(_: int, activation: torch.Tensor) -> None:
-        reduce_activations(activation, [length] * rows, both_signs=model.architecture.gated)
+    layers, gated, home = model.info.n_layers, model.architecture.gated, torch.device("cpu")
+    found = Reductions.empty(layers, rows, model.info.d_mlp, both_signs=gated, device=home)
+
+    def consume(layer: int, activation: torch.Tensor) -> None:
+        reduce_activations(activation, [length] * rows, found.layer(layer))
 
     run: Callable[..., None] = model.mlp_activations if forward == "plain" else model._bridge_activations
     patterns = model.forms_patterns if forward == "plain" else True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.overrides import TorchFunctionMode
 
 from benchmarks import launches
 from tests.analysis.fake_model import FakeModel, random_corpus
 from tests.analysis.test_scan import digests, new_scan
 from tests.faults import processes
-from tui_lookups.analysis import reductions
+from tui_lookups.analysis import reductions, scan_state
 from tui_lookups.analysis.reductions import (
-    BatchReducer,
-    LayerReduction,
+    Reductions,
     pad,
     reduce_activations,
     reduce_by_length,
@@ -30,14 +29,28 @@ from tui_lookups.analysis.scan import run_scan
 from tui_lookups.errors import no_poll
 
 LENGTHS = [2, 4, 4, 4, 9, 9]
-
-
 CPU = torch.device("cpu")
+Reduce = Callable[[torch.Tensor, Sequence[int], Reductions], None]
 
 
-def masked(activation: torch.Tensor, lengths: Sequence[int], *, both_signs: bool) -> LayerReduction:
+def masked(activation: torch.Tensor, lengths: Sequence[int], found: Reductions) -> None:
     """What an accelerator does, on a CPU."""
-    return reduce_masked(activation, uncounted_positions(lengths, CPU), both_signs=both_signs)
+    reduce_masked(activation, uncounted_positions(lengths, CPU), found)
+
+
+def reduced(
+    reduce: Reduce, activation: torch.Tensor, lengths: Sequence[int], *, both_signs: bool
+) -> Reductions:
+    """Into a room that is full of something else, between those of two other layers."""
+    rows, _, d_mlp = activation.shape
+    room = Reductions.empty(3, rows, d_mlp, both_signs=both_signs, device=CPU)
+    for field in fields(room):
+        getattr(room, field.name).fill_(77)
+    reduce(activation, lengths, room.layer(1))
+    assert all(
+        (getattr(room.layer(other), field.name) == 77).all() for other in (0, 2) for field in fields(room)
+    )
+    return room.layer(1)
 
 
 @pytest.mark.parametrize(
@@ -54,19 +67,18 @@ def test_agrees_with_each_row_alone(monkeypatch, dtype, both_signs: bool, reduce
     for row, length in enumerate(LENGTHS):
         activation[row, length:] = torch.nan  # nor does padding
     before = activation.clone()
-    found = reduce(activation, LENGTHS, both_signs=both_signs)
+    found = reduced(reduce, activation, LENGTHS, both_signs=both_signs)
     torch.testing.assert_close(
         activation, before, rtol=0, atol=0, equal_nan=True
     )  # the model goes on with it
     counted = [activation[row, 1:length].double().numpy() for row, length in enumerate(LENGTHS)]
-    assert found.maxima.dtype == torch.float32
-    np.testing.assert_array_equal(found.maxima, [row.max(0) for row in counted])
-    np.testing.assert_array_equal(found.minima, [row.min(0) for row in counted])
-    np.testing.assert_array_equal(found.max_positions, [row.argmax(0) + 1 for row in counted])
+    assert (found.values.dtype, len(found.values)) == (torch.float32, 1 + both_signs)
+    np.testing.assert_array_equal(found.values[0], [row.max(0) for row in counted])
+    np.testing.assert_array_equal(found.positions[0], [row.argmax(0) + 1 for row in counted])
+    np.testing.assert_array_equal(found.lowest, np.min([row.min(0) for row in counted], 0))
     if both_signs:
-        np.testing.assert_array_equal(found.min_positions, [row.argmin(0) + 1 for row in counted])
-    else:
-        assert found.min_positions is None
+        np.testing.assert_array_equal(-found.values[1], [row.min(0) for row in counted])
+        np.testing.assert_array_equal(found.positions[1], [row.argmin(0) + 1 for row in counted])
     everything = np.concatenate(counted)
     np.testing.assert_array_equal(found.sums, [everything.sum(0), (everything**2).sum(0)])
     np.testing.assert_array_equal(found.positive, (everything > 0).sum(0))
@@ -78,10 +90,11 @@ def test_both_ways_agree_and_the_cpu_takes_the_one_without_padding(lengths: list
     lengths = sorted(lengths)
     generator = torch.Generator().manual_seed(seed)
     activation = torch.randn(len(lengths), lengths[-1], 5, generator=generator)
-    by_length = reduce_by_length(activation, lengths, both_signs=True)
-    whole = masked(activation, lengths, both_signs=True)
-    chosen = reduce_activations(activation, lengths, both_signs=True)
-    for name in ("maxima", "minima", "max_positions", "min_positions", "positive", "sums"):
+    by_length, whole, chosen = (
+        reduced(reduce, activation, lengths, both_signs=True)
+        for reduce in (reduce_by_length, masked, reduce_activations)
+    )
+    for name in (field.name for field in fields(Reductions)):
         ours, theirs = getattr(by_length, name), getattr(whole, name)
         assert torch.equal(getattr(chosen, name), ours)
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
@@ -97,69 +110,55 @@ def test_a_broken_activation_stays_broken_and_padding_breaks_nothing(both_signs:
     activation = torch.zeros(2, 4, 3)
     activation[0, 1, 0], activation[1, 2, 1] = torch.nan, torch.inf
     activation[0, 2:], activation[:, 0] = torch.nan, -torch.inf  # padding, position 0
-    found = masked(activation, [2, 4], both_signs=both_signs)
-    assert found.maxima.isfinite().tolist() == [[False, True, True], [True, False, True]]
-    assert ((found.max_positions >= 1) & (found.max_positions < 4)).all()
+    for reduce in (masked, reduce_by_length):
+        found = reduced(reduce, activation, [2, 4], both_signs=both_signs)
+        assert found.values[0].isfinite().tolist() == [[False, True, True], [True, False, True]]
+        assert found.lowest.isfinite().tolist() == [False, True, True]
+        assert ((found.positions >= 1) & (found.positions < 4)).all()
 
 
 # --- on an accelerator ---
 
 
 @pytest.mark.parametrize("both_signs", [False, True])
-def test_so_many_operations_whatever_the_lengths_and_no_look_at_values(both_signs: bool) -> None:
-    """Views not counted. On fake tensors whatever needs a value on the host raises."""
+@pytest.mark.parametrize("repeated", [False, True])
+def test_so_many_operations_whatever_the_lengths(both_signs: bool, repeated: bool) -> None:
+    """Of a batch and all layers of the demo, from tokens to state. A look at a value would raise."""
     numbers = {
-        launches.reduction_launches(lengths, both_signs=both_signs)
-        for lengths in (launches.EQUAL, launches.MIXED, [2], range(2, 200))
+        launches.scan_operations(lengths, both_signs=both_signs, repeated=repeated).counted.total()
+        for lengths in (launches.EQUAL, launches.MIXED, [2] * 120)
     }
-    assert numbers == {16 + both_signs}
-    assert max(numbers) <= launches.MOST
+    assert len(numbers) == 1
+    assert max(numbers) <= launches.MOST * launches.LAYERS
+
+
+def test_a_layer_more_is_its_reductions_alone() -> None:
+    """The merge is one for all layers."""
+    few, more = (
+        launches.scan_operations(launches.MIXED, both_signs=True, layers=n).counted.total() for n in (2, 12)
+    )
+    assert more - few == 10 * 21
+
+
+def test_layers_that_are_too_large_together_are_merged_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = launches.scan_operations(launches.MIXED, both_signs=True).counted
+    monkeypatch.setattr(scan_state, "_AT_ONCE", 1)
+    apart = launches.scan_operations(launches.MIXED, both_signs=True).counted
+    assert (at_once["topk"], apart["topk"]) == (1, launches.LAYERS)
 
 
 def test_the_count_would_find_a_run_a_length() -> None:
     activation = torch.empty(launches.ROWS, max(launches.MIXED), 4)
-    assert launches.counted(lambda: reduce_by_length(activation, launches.MIXED, both_signs=True)) > 1000
+    with launches.Operations() as operations:
+        reduced(reduce_by_length, activation, launches.MIXED, both_signs=True)
+    assert operations.counted.total() > 1000
 
 
-class OnCuda:
-    """A model on a CUDA device that is not there: activations are empty, on the meta device."""
-
-    device = torch.device("cuda")
-
-    def mlp_activations(self, tokens, layers, consume, *, poll=no_poll) -> None:
-        for layer in layers:
-            consume(layer, torch.empty(*tokens.shape, 4, device="meta"))
-
-
-class Copies(TorchFunctionMode):
-    """Notes what is copied to CUDA, and how; the copies land on the meta device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pinned: set[int] = set()
-        self.made: list[tuple[bool, bool]] = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is torch.Tensor.pin_memory:
-            self.pinned.add(id(args[0]))
-            return args[0]
-        if func is torch.Tensor.to and any(str(each).startswith("cuda") for each in args[1:]):
-            if args[0].device.type == "cpu":
-                self.made.append((id(args[0]) in self.pinned, bool(kwargs.get("non_blocking"))))
-            return args[0].to("meta")
-        return func(*args, **kwargs)
-
-
-def test_what_goes_to_cuda_is_pinned_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    windows = [np.arange(length) for length in (2, 5, 5, 9)]
-    mask = reductions.uncounted_positions
-    monkeypatch.setattr(reductions, "uncounted_positions", lambda lengths, _: mask(lengths, OnCuda.device))
-    reducer = BatchReducer(OnCuda(), lambda prompt: windows[prompt], range(3), both_signs=True)
-    with Copies() as copies:
-        (piece,) = reducer(np.arange(4), no_poll)
-    assert len(piece.layers) == 3
-    assert copies.made == [(True, True)] * 2  # the tokens and what is not counted: once a batch
+def test_what_goes_to_an_accelerator_is_pinned_and_not_waited_for() -> None:
+    """Tokens, what is not counted, prompts, edges of the histogram; the sample's rows and slots."""
+    for sample, expected in ((0, 4), (3, 6)):
+        crossings = launches.scan_operations([2, 5, 5, 9], both_signs=True, sample=sample).crossings
+        assert crossings == [launches.Crossing("cpu", str(launches.ACCELERATOR), True, True)] * expected
 
 
 def test_pads_on_the_right() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, MemoryCorpus, random_corpus
+from tui_lookups.analysis import scan_state
 from tui_lookups.analysis.copies import Copies, find_copies
 from tui_lookups.analysis.scan import Scan, ScanBusyError, run_scan
 from tui_lookups.analysis.scan_state import histogram_edges
@@ -166,13 +167,14 @@ def test_real_models_equal_brute_force(tmp_path: Path, tiny_model, name: str) ->
     assert (-1 in index.manifest.signs) == model.info.gated
 
 
-def test_the_cut_into_batches_changes_nothing(tmp_path: Path) -> None:
+def test_the_cut_into_batches_and_layers_merged_at_once_changes_nothing(tmp_path: Path, monkeypatch) -> None:
     model, corpus = FakeModel(gated=True), random_corpus(50)
-    folders = []
-    for number, batch_tokens in enumerate((1, 17, 1000)):
-        folders.append(tmp_path / str(number))
-        run_scan(new_scan(model, corpus, folders[-1], batch_tokens=batch_tokens))
-    assert digests(folders[0]) == digests(folders[1]) == digests(folders[2])
+    found = []
+    for number, (batch_tokens, at_once) in enumerate([(1, 1 << 21), (17, 100), (1000, 1), (1000, 1 << 21)]):
+        monkeypatch.setattr(scan_state, "_AT_ONCE", at_once)
+        run_scan(new_scan(model, corpus, tmp_path / str(number), batch_tokens=batch_tokens))
+        found.append(digests(tmp_path / str(number)))
+    assert found == [found[0]] * 4
 
 
 def test_only_the_layers_asked_for(tmp_path: Path) -> None:

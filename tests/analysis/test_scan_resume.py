@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 
 from tests.analysis.fake_model import FakeModel, random_corpus
@@ -17,6 +18,7 @@ from tests.analysis.test_scan import digests, distinct_scan
 from tests.faults import processes
 from tui_lookups.analysis.scan import run_scan
 from tui_lookups.errors import Cancelled
+from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanIndex
 
 PROMPTS = 120
@@ -103,6 +105,24 @@ def test_resumes_after_every_batch_with_identical_bytes(tmp_path: Path) -> None:
     index = run_scan(scan)
     assert scan.resumed_from == index.manifest.prompts == 40
     assert digests(tmp_path / "broken off") == digests(tmp_path / "smooth")
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
+    """It says of every layer whether NaN was seen, which the extremes tell."""
+    found = partly_scanned(tmp_path / "old", 3)
+    folder = ArrayFolder(tmp_path / "old")
+    committed = folder.manifest()
+    assert committed is not None
+    state = {name: np.array(array) for name, array in folder.open("state").items()}
+    with folder.writing() as writer:
+        assert writer is not None
+        writer.write("state", {**state, "broken": np.zeros(3, bool)})
+        writer.commit(committed.description)
+    scan = distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "old")
+    assert (scan.resume(), scan.problems) == (found, ())
+    run_scan(scan)
+    run_scan(distinct_scan(FakeModel(gated=True), random_corpus(PROMPTS), tmp_path / "smooth"))
+    assert digests(tmp_path / "old") == digests(tmp_path / "smooth")
 
 
 def test_cancelling_writes_a_checkpoint(tmp_path: Path) -> None:

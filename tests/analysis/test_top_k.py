@@ -9,7 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.analysis.top_k import EMPTY, encode_keys, key_prompt_ids, key_values, merge_top_k
+from tui_lookups.analysis.top_k import (
+    EMPTY,
+    encode_keys,
+    key_prompt_ids,
+    key_values,
+    merge_top_k,
+    rows_to_merge,
+)
 
 VALUES = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, -0.0, 1.0, -1.0])
 IDS = st.integers(0, 0xFFFFFFFE)
@@ -52,7 +59,7 @@ def test_any_split_in_any_order_gives_what_sorting_gives(
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         ids = torch.tensor(shuffled[start:end])
         where = (ids * 3 + 1).to(torch.int32).expand(2, -1)
-        merge_top_k(keys, positions, encode_keys(table[:, ids], ids), where)
+        keys, positions = merge_top_k(keys, positions, encode_keys(table[:, ids], ids), where)
     for row, row_values in enumerate((values, values[::-1])):
         expected = sorted(range(n), key=lambda prompt: (-row_values[prompt], prompt))[:k]
         filled = min(k, n)
@@ -69,12 +76,25 @@ def test_only_what_beats_the_last_place_changes(rows_that_change: int) -> None:
     positions = torch.ones(4, 3, dtype=torch.int32)
     new_values = torch.full((4, 1), 0.5)
     new_values[:rows_that_change] = 9.0
-    merge_top_k(
-        keys, positions, encode_keys(new_values, torch.tensor([5])), torch.full((4, 1), 8, dtype=torch.int32)
+    rows = rows_to_merge(keys, new_values.amax(1))
+    assert rows[0].tolist() == list(range(rows_that_change))
+    new_keys, new_positions = (
+        encode_keys(new_values, torch.tensor([5])),
+        torch.full((4, 1), 8, dtype=torch.int32),
+    )
+    keys[rows], positions[rows] = merge_top_k(
+        keys[rows], positions[rows], new_keys[rows], new_positions[rows]
     )
     expected = [[5, 0, 1]] * rows_that_change + [[0, 1, 2]] * (4 - rows_that_change)
     assert key_prompt_ids(keys).tolist() == expected
     assert positions[:, 0].tolist() == [8] * rows_that_change + [1] * (4 - rows_that_change)
+
+
+def test_a_tie_with_the_last_place_may_change_the_row_and_an_empty_slot_does() -> None:
+    """The smaller prompt id wins a tie, and is not known yet."""
+    keys = encode_keys(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([3, 4]))
+    keys[2, 1] = EMPTY
+    assert rows_to_merge(keys, torch.tensor([1.0, 0.5, -9.0]))[0].tolist() == [0, 2]
 
 
 @given(
@@ -96,8 +116,9 @@ def test_the_best_of_each_text_however_it_is_cut_and_ordered(
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         ids = torch.tensor(shuffled[start:end])
         piece, places = torch.full((1, k), EMPTY), torch.zeros(1, k, dtype=torch.int32)
-        merge_top_k(piece, places, encode_keys(values[:, ids], ids), ids.to(torch.int32)[None], texts)
-        merge_top_k(keys, positions, piece, places, texts)
+        new_keys = encode_keys(values[:, ids], ids)
+        piece, places = merge_top_k(piece, places, new_keys, ids.to(torch.int32)[None], texts)
+        keys, positions = merge_top_k(keys, positions, piece, places, texts)
     best: dict[int, int] = {}
     for prompt in sorted(range(n), key=lambda prompt: (-entries[prompt][0], prompt)):
         best.setdefault(entries[prompt][1], prompt)

@@ -7,18 +7,18 @@ torch's fake tensors carry a device, compute nothing, and refuse to meet one of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 
-from tui_lookups.analysis import scan_state
-from tui_lookups.analysis.reductions import reduce_activations
+from benchmarks.launches import Operations
+from tui_lookups.analysis.reductions import Piece, Reductions, reduce_activations
 from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.ids import NeuronId
@@ -101,10 +101,9 @@ def test_a_model_under_accelerates_hooks_answers_the_same(
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
-    family: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    family: str, tiny_folder: Callable[[str], Path]
 ) -> None:
     """Forward pass, reductions and state with blocks on two devices: no tensor meets one of the other."""
-    monkeypatch.setattr(scan_state, "_inner_edges", scan_state._inner_edges.__wrapped__)  # keep no fakes
     hf_model = loading._load_weights(tiny_folder(family), "tiny", torch.float32, False, {})
     prefix, first, blocks, last = PARTS[family]
     base = getattr(hf_model, prefix).requires_grad_(False)
@@ -121,26 +120,28 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
                             fake = torch.empty(values.shape, dtype=values.dtype, device=home)
                             kind[key] = nn.Parameter(fake, False) if kind is part._parameters else fake
         tokens = torch.zeros(2, 8, dtype=torch.int64, device=FIRST)
-        prompts = torch.zeros(2, dtype=torch.int64, device=FIRST)
         d_mlp = down[0].weight.shape[0 if family == "gpt2" else 1]
-        empty = ScanState.empty(3, d_mlp, signs=2, top=1, sample=2, device=torch.device("cpu"))
-        state = ScanState(**{field.name: getattr(empty, field.name).to(FIRST) for field in fields(empty)})
+        first_state, second_state = (
+            ScanState.empty(3, d_mlp, signs=2, top=1, sample=2, device=torch.device(place))
+            for place in (FIRST, SECOND)
+        )
+        found = Reductions.empty(3, 2, d_mlp, both_signs=True, device=torch.device(FIRST))
         seen: list[str] = []
 
         def consume(layer: int, activation: torch.Tensor) -> None:
             seen.append(str(activation.device))
-            found = reduce_activations(activation, [8, 8], both_signs=True)
-            assert str(found.maxima.device) == str(activation.device)
-            if layer:
-                with pytest.raises(FakeTensorDeviceMismatchError):
-                    state.merge(layer, 0, prompts, found, ([], []))
-            state.merge(layer, 0, prompts, found.to(torch.device(FIRST)), ([], []))
+            reduce_activations(activation, [8, 8], found.layer(layer))
 
         pass_ = PlainForward(base, down, "sdpa")
         with pytest.raises(RuntimeError, match="two devices"):
             pass_.mlp_activations(tokens, range(3), lambda *_: None, poll=lambda: None)
         follow(base, homes, prefix)
-        pass_.mlp_activations(tokens, range(3), consume, poll=lambda: None)
+        with Operations():
+            pass_.mlp_activations(tokens, range(3), consume, poll=lambda: None)
+            piece = Piece(np.arange(2), found)
+            first_state.merge(0, piece, np.arange(2))
+            with pytest.raises(FakeTensorDeviceMismatchError):
+                second_state.merge(0, piece, np.arange(2))
     assert seen == [FIRST, SECOND, SECOND]
 
 

@@ -5,11 +5,13 @@
    of rows is cut into pieces that stay in the processor's cache for all reductions.
 2. Elsewhere a run a length would be a thousand small operations a layer, which take longer to launch than to
    do. There a copy of the layer is filled, at position 0 and in the padding, with what cannot be the maximum,
-   then the minimum, then with zeros, and reduced whole: 16 operations whatever the lengths. What comes out
-   is the same but for the sums' rounding, which depends on how many zeros are among the terms.
+   then the minimum, then with zeros, and reduced whole: 17 operations (21 with both signs) whatever the
+   lengths. What comes out is the same but for the sums' rounding, which depends on how many zeros are among
+   the terms.
 3. A batch that does not fit into memory is cut in two, again and again; the pieces merge to the same.
 4. A layer is reduced on the device where its block is; what is left of it, a row a prompt, goes to the one
-   where the scan's state is, that of the first block.
+   where the scan's state is, that of the first block. There all layers lie side by side, to be merged at once
+   (scan_state.py): 8 bytes a prompt, neuron and sign until the batch is merged.
 5. What goes to an accelerator goes from pinned memory, and the host does not wait for it.
 6. Where an extreme is attained is found on a CPU by comparing with it and taking the largest of weights
    that fall along the positions: three vectorised passes, five times as fast as torch's max with indices.
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import groupby
 
@@ -41,86 +43,99 @@ _CPU_PIECE = 1 << 18
 """Elements reduced at once on a CPU: 1 MB of float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerReduction:
-    """One layer on one batch.
+@dataclass(frozen=True, eq=False, slots=True)
+class Reductions:
+    """What was found on prompts that ran together, written layer by layer where the state is.
+
+    `signs` is 2 where the minimum is sought as well, as the maximum of the negated activation.
 
     Attributes:
-        maxima, minima: [batch, d_mlp] float32, over the positions that count.
-        max_positions: [batch, d_mlp] int32, the first position that attains it; min_positions likewise,
-            None unless asked for.
-        sums: [2, d_mlp] float64: the sum and the sum of squares over all rows and positions.
-        positive: [d_mlp] int64, how many are above zero.
+        values: [n_layers, signs, batch, d_mlp] float32, the maxima over the positions that count.
+        positions: [n_layers, signs, batch, d_mlp] int32, the first position that attains each.
+        lowest: [n_layers, d_mlp] float32, the minimum over all rows and positions.
+        sums: [n_layers, 2, d_mlp] float64: the sum and the sum of squares over all rows and positions.
+        positive: [n_layers, d_mlp] int32, how many are above zero.
     """
 
-    maxima: Tensor
-    max_positions: Tensor
-    minima: Tensor
-    min_positions: Tensor | None
+    values: Tensor
+    positions: Tensor
+    lowest: Tensor
     sums: Tensor
     positive: Tensor
 
-    def to(self, device: torch.device) -> LayerReduction:
-        """The same on another device."""
-        places = None if self.min_positions is None else self.min_positions.to(device)
-        others = (self.maxima, self.max_positions, self.minima, self.sums, self.positive)
-        maxima, max_positions, minima, sums, positive = (tensor.to(device) for tensor in others)
-        return LayerReduction(maxima, max_positions, minima, places, sums, positive)
+    @classmethod
+    def empty(
+        cls, n_layers: int, batch: int, d_mlp: int, *, both_signs: bool, device: torch.device
+    ) -> Reductions:
+        """Room for the reductions of a batch; what stands in it means nothing."""
+        rows = (n_layers, 1 + both_signs, batch, d_mlp)
+        return cls(
+            values=torch.empty(rows, device=device),
+            positions=torch.empty(rows, dtype=torch.int32, device=device),
+            lowest=torch.empty(n_layers, d_mlp, device=device),
+            sums=torch.empty(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
+            positive=torch.empty(n_layers, d_mlp, dtype=torch.int32, device=device),
+        )
+
+    def layer(self, place: int) -> Reductions:
+        """The room of a layer: views without the first axis."""
+        return Reductions(*(getattr(self, field.name)[place] for field in fields(self)))
 
 
 def reduce_activations(
-    activation: Tensor, lengths: Sequence[int], *, both_signs: bool, uncounted: Tensor | None = None
-) -> LayerReduction:
+    activation: Tensor, lengths: Sequence[int], found: Reductions, *, uncounted: Tensor | None = None
+) -> None:
     """Reduce hook_post of one layer.
 
     Args:
         activation: [batch, pos, d_mlp], padded on the right.
         lengths: tokens of each row, padding excluded; at least 2; equal lengths side by side.
-        both_signs: also find where the minimum is attained.
+        found: the room of the layer, on any device.
         uncounted: see `uncounted_positions`, on the same device; made here where it is not given.
     """
     if activation.device.type == "cpu":
-        return reduce_by_length(activation, lengths, both_signs=both_signs)
+        reduce_by_length(activation, lengths, found)
+        return
     if uncounted is None:
         uncounted = uncounted_positions(lengths, activation.device)
-    return reduce_masked(activation, uncounted, both_signs=both_signs)
+    reduce_masked(activation, uncounted, found)
 
 
 def uncounted_positions(lengths: Sequence[int], device: torch.device) -> Tensor:
     """Position 0 and the padding of each row: [batch, pos, 1] bool."""
     positions = np.arange(max(lengths))
     beyond = (positions == 0) | (positions >= np.asarray(lengths)[:, None])
-    return _to_device(torch.from_numpy(beyond).unsqueeze(2), device)
+    return to_device(torch.from_numpy(beyond).unsqueeze(2), device)
 
 
-def reduce_masked(activation: Tensor, uncounted: Tensor, *, both_signs: bool) -> LayerReduction:
+def reduce_masked(activation: Tensor, uncounted: Tensor, found: Reductions) -> None:
     """As `reduce_activations`, over all positions at once: the way of accelerators."""
-    home = state_device(activation.device)
+    home = found.values.device
     wide = activation.dtype if activation.dtype == torch.float64 else torch.float32
     scratch = activation.to(wide, copy=True)
-    maxima, max_positions = scratch.masked_fill_(uncounted, -torch.inf).max(1)
+    maxima, positions = scratch.masked_fill_(uncounted, -torch.inf).max(1)
+    found.values[0].copy_(maxima)
+    found.positions[0].copy_(positions)
     scratch.masked_fill_(uncounted, torch.inf)
-    minima, min_positions = scratch.min(1) if both_signs else (scratch.amin(1), None)
+    if len(found.values) == 2:
+        minima, positions = scratch.min(1)
+        found.lowest.copy_(minima.amin(0))
+        found.values[1].copy_(minima.neg_())
+        found.positions[1].copy_(positions)
+    else:
+        found.lowest.copy_(scratch.amin((0, 1)))
     scratch.masked_fill_(uncounted, 0.0)
-    positive = torch.gt(scratch, 0).sum((0, 1), dtype=torch.int32)  # MPS is short of int64
-    total = scratch.sum(1).to(home).sum(0, dtype=torch.float64)
-    squares = scratch.mul_(scratch).sum(1).to(home).sum(0, dtype=torch.float64)
-    return LayerReduction(
-        maxima.to(home, torch.float32),
-        max_positions.to(home, torch.int32),
-        minima.to(home, torch.float32),
-        None if min_positions is None else min_positions.to(home, torch.int32),
-        torch.stack([total, squares]),
-        positive.to(home, torch.int64),
-    )
+    # On the way an int32: MPS is short of int64.
+    found.positive.copy_(torch.gt(scratch, 0).sum((0, 1), dtype=torch.int32))
+    torch.sum(scratch.sum(1).to(home), 0, dtype=torch.float64, out=found.sums[0])
+    torch.sum(scratch.mul_(scratch).sum(1).to(home), 0, dtype=torch.float64, out=found.sums[1])
 
 
-def reduce_by_length(activation: Tensor, lengths: Sequence[int], *, both_signs: bool) -> LayerReduction:
+def reduce_by_length(activation: Tensor, lengths: Sequence[int], found: Reductions) -> None:
     """As `reduce_activations`, a run of rows of one length at a time: the way of a CPU."""
-    maxima, minima, max_positions, min_positions = [], [], [], []
-    d_mlp = activation.shape[2]
-    sums = torch.zeros(2, d_mlp, dtype=torch.float64)
-    positive = torch.zeros(d_mlp, dtype=torch.float64)
+    found.sums.zero_()
+    lowest: list[Tensor] = []
+    positive = torch.zeros(activation.shape[2], dtype=torch.float64)
     buffer: Tensor | None = None
     for rows, length in _pieces(activation, lengths):
         piece = activation[rows, 1:length]
@@ -129,37 +144,29 @@ def reduce_by_length(activation: Tensor, lengths: Sequence[int], *, both_signs: 
         if buffer is None or buffer.numel() < piece.numel():
             buffer = torch.empty(piece.numel(), dtype=piece.dtype)
         room = buffer[: piece.numel()].view(piece.shape)
-        values, places = _first_extreme(piece, room, largest=True)
-        maxima.append(values)
-        max_positions.append(places)
-        if both_signs:
-            values, places = _first_extreme(piece, room, largest=False)
-            minima.append(values)
-            min_positions.append(places)
-        else:
-            minima.append(piece.amin(1))
-        sums[0] += piece.sum(1).sum(0, dtype=torch.float64)
-        sums[1] += torch.mul(piece, piece, out=room).sum(1).sum(0, dtype=torch.float64)
+        maxima, minima = piece.amax(1), piece.amin(1)
+        found.values[0, rows] = maxima
+        found.positions[0, rows] = _first_position(piece, maxima, room)
+        if len(found.values) == 2:
+            found.values[1, rows] = -minima
+            found.positions[1, rows] = _first_position(piece, minima, room)
+        lowest.append(minima.amin(0))
+        found.sums[0] += piece.sum(1).sum(0, dtype=torch.float64)
+        found.sums[1] += torch.mul(piece, piece, out=room).sum(1).sum(0, dtype=torch.float64)
         positive += torch.gt(piece, 0, out=room).sum(1).sum(0, dtype=torch.float64)
-    return LayerReduction(
-        torch.cat(maxima).to(torch.float32),
-        torch.cat(max_positions) + 1,
-        torch.cat(minima).to(torch.float32),
-        torch.cat(min_positions) + 1 if both_signs else None,
-        sums,
-        positive.to(torch.int64),
-    )
+    found.lowest.copy_(torch.stack(lowest).amin(0))
+    found.positive.copy_(positive)
 
 
-def _first_extreme(piece: Tensor, room: Tensor, *, largest: bool) -> tuple[Tensor, Tensor]:
-    """Maximum or minimum over axis 1 of `piece` [rows, pos, d_mlp], and where it stands first: [rows, d_mlp].
+def _first_position(piece: Tensor, values: Tensor, room: Tensor) -> Tensor:
+    """Where each of `values` [rows, d_mlp] stands first on axis 1 of `piece` [rows, pos, d_mlp], from 1 on.
 
     `room` is scratch memory in the shape of `piece`. With NaN the place means nothing, but is in range.
     """
-    values, length = piece.amax(1) if largest else piece.amin(1), piece.shape[1]
+    length = piece.shape[1]
     falling = torch.arange(length, 0, -1, dtype=piece.dtype).view(1, length, 1)
     torch.eq(piece, values.unsqueeze(1), out=room)
-    return values, (length - room.mul_(falling).amax(1)).clamp_(max=length - 1).to(torch.int32)
+    return (length + 1 - room.mul_(falling).amax(1)).clamp_(max=length)
 
 
 def state_device(device: torch.device) -> torch.device:
@@ -183,7 +190,7 @@ class Piece:
     """Prompts that ran together, and what was found on each layer, in the order of the layers."""
 
     prompt_ids: npt.NDArray[np.int64]
-    layers: tuple[LayerReduction, ...]
+    found: Reductions
 
 
 class BatchReducer:
@@ -234,23 +241,27 @@ class BatchReducer:
         half = len(prompt_ids) // 2
         return self(prompt_ids[:half], poll) + self(prompt_ids[half:], poll)
 
-    def _forward(self, windows: Sequence[Window], poll: Poll) -> tuple[LayerReduction, ...]:
+    def _forward(self, windows: Sequence[Window], poll: Poll) -> Reductions:
         lengths = [len(window) for window in windows]
-        found: list[LayerReduction] = []
+        found = Reductions.empty(
+            len(self._layers),
+            len(windows),
+            self._model.info.d_mlp,
+            both_signs=self._both_signs,
+            device=state_device(self._model.device),
+        )
 
         @cache  # once a batch and device
         def uncounted(device: torch.device) -> Tensor | None:
             return None if device.type == "cpu" else uncounted_positions(lengths, device)
 
-        def consume(_: int, activation: Tensor) -> None:
-            reduced = reduce_activations(
-                activation, lengths, both_signs=self._both_signs, uncounted=uncounted(activation.device)
-            )
-            found.append(reduced.to(state_device(self._model.device)))
+        def consume(layer: int, activation: Tensor) -> None:
+            room = found.layer(self._layers.index(layer))
+            reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device))
 
-        tokens = _to_device(pad(windows), self._model.device)
+        tokens = to_device(pad(windows), self._model.device)
         self._model.mlp_activations(tokens, self._layers, consume, poll=poll)
-        return tuple(found)
+        return found
 
 
 def pad(windows: Sequence[Window]) -> Tensor:
@@ -261,8 +272,8 @@ def pad(windows: Sequence[Window]) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def _to_device(made: Tensor, device: torch.device) -> Tensor:
-    """A copy that the host does not wait for: CUDA takes it out of pinned memory on its own."""
-    if device.type != "cuda":
+def to_device(made: Tensor, device: torch.device) -> Tensor:
+    """A copy that the host does not wait for: an accelerator takes it out of pinned memory on its own."""
+    if device.type in ("cpu", "mps"):
         return made.to(device)
     return made.pin_memory().to(device, non_blocking=True)

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,10 +29,15 @@ _ALL_BUT_SIGN = 0x7FFFFFFF
 
 
 def encode_keys(values: Tensor, prompt_ids: Tensor) -> Tensor:
-    """Sortable keys. Args: values float32, prompt_ids int64, shapes that broadcast. Returns int64."""
+    """Sortable keys, int64.
+
+    Args:
+        values: float32.
+        prompt_ids: int64, at least one axis, a shape that broadcasts with that of `values`.
+    """
     bits = (values.to(torch.float32) + 0.0).view(torch.int32)  # -0.0 + 0.0 is 0.0
-    ordered = torch.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
-    return (ordered.to(torch.int64) << 32) | (_LOW - prompt_ids)
+    bits ^= (bits >> 31) & _ALL_BUT_SIGN
+    return torch.add(_LOW - prompt_ids, bits, alpha=1 << 32)
 
 
 def key_values(keys: Tensor) -> Tensor:
@@ -45,50 +52,46 @@ def key_prompt_ids(keys: Tensor) -> Tensor:
     return _LOW - (keys & _LOW)
 
 
-def merge_top_k(
-    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor, texts: Tensor | None = None
-) -> None:
-    """Merge new entries into a running top k, in place; the result is sorted, best first.
+def rows_to_merge(keys: Tensor, best: Tensor) -> tuple[Any, ...]:
+    """An index of the rows of a running top k that new values can change.
+
+    On a CPU one comparison is cheaper than selecting again: late in a scan few rows change. Elsewhere it is
+    all rows, since the look at the data would make the host wait for the device.
 
     Args:
-        keys, positions: [rows, k], int64 and int32, sorted best first.
-        new_keys, new_positions: [rows, n], int64 and int32; no key may be in `keys` already.
+        keys: [..., k], sorted best first.
+        best: [...] float32, the largest of the new values of each row.
+    """
+    if keys.device.type != "cpu":
+        return (...,)
+    return (encode_keys(best, torch.zeros(1, dtype=torch.int64)) > keys[..., -1]).nonzero(as_tuple=True)
+
+
+def merge_top_k(
+    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor, texts: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The running top k with new entries merged in: keys and positions, sorted, best first.
+
+    Args:
+        keys, positions: [..., k], int64 and int32, sorted best first.
+        new_keys, new_positions: [..., n], int64 and int32; no key may be in `keys` already.
         texts: [prompts + 1] int64, the text of each prompt, the last place for empty slots; of prompts of
             one text the best is kept. None where no new prompt has the text of another one.
     """
-    if keys.device.type == "cpu":
-        # Late in a scan few rows change: one comparison is cheaper than selecting again. Elsewhere the
-        # look at the data would make the host wait for the device.
-        rows = (new_keys.amax(1) > keys[:, -1]).nonzero().squeeze(1)
-        if len(rows) == 0:
-            return
-        if len(rows) < len(keys):
-            best, where = _select(keys[rows], positions[rows], new_keys[rows], new_positions[rows], texts)
-            keys[rows] = best
-            positions[rows] = where
-            return
-    best, where = _select(keys, positions, new_keys, new_positions, texts)
-    keys.copy_(best)
-    positions.copy_(where)
-
-
-def _select(
-    keys: Tensor, positions: Tensor, new_keys: Tensor, new_positions: Tensor, texts: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    every_key, every_position = torch.cat([keys, new_keys], 1), torch.cat([positions, new_positions], 1)
+    every_key, every_position = torch.cat([keys, new_keys], -1), torch.cat([positions, new_positions], -1)
     if texts is not None:
         _empty_copies(every_key, every_position, texts)
-    best, places = every_key.topk(keys.shape[1], dim=1)
-    return best, every_position.gather(1, places)
+    best, places = every_key.topk(keys.shape[-1])
+    return best, every_position.gather(-1, places)
 
 
 def _empty_copies(keys: Tensor, positions: Tensor, texts: Tensor) -> None:
-    """Empty every slot whose text has a larger key in its row, in place; [rows, n] both."""
-    order = keys.argsort(1, descending=True)
+    """Empty every slot whose text has a larger key in its row, in place; [..., n] both."""
+    order = keys.argsort(descending=True)
     ids = key_prompt_ids(keys).clamp_(max=len(texts) - 1)
-    sorted_texts, places = texts[ids].gather(1, order).sort(dim=1, stable=True)  # best first within a text
-    later = order.gather(1, places)[:, 1:]
+    sorted_texts, places = texts.take(ids).gather(-1, order).sort(stable=True)  # best first within a text
+    later = order.gather(-1, places)[..., 1:]
     again = torch.zeros_like(keys, dtype=torch.bool)
-    again.scatter_(1, later, sorted_texts[:, 1:] == sorted_texts[:, :-1])
+    again.scatter_(-1, later, sorted_texts[..., 1:] == sorted_texts[..., :-1])
     keys.masked_fill_(again, EMPTY)
     positions.masked_fill_(again, 0)
