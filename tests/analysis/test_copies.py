@@ -97,6 +97,24 @@ def test_fingerprints_are_distinct_runs_ascending() -> None:
     assert rows[1][0] == rows[2][0] != rows[3][0]
 
 
+def test_tells_how_far_it_is_and_can_be_stopped_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_AT_ONCE", 100)
+    monkeypatch.setattr(copies, "_ROWS_AT_ONCE", 8)
+    corpus, told, polls = random_corpus(60), [], []
+    find_copies(corpus, lambda: polls.append(1), told.append)
+    assert told == sorted(told)
+    assert (told[0], len(told) > 12, 2 / 3 < told[-1] < 1) == (0.0, True, True)
+    for calls in range(len(polls)):
+        left = iter(range(calls))
+
+        def stop(left=left) -> None:
+            if next(left, None) is None:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            find_copies(corpus, stop)
+
+
 def test_no_windows_and_a_stop() -> None:
     assert originals([]) == []
 

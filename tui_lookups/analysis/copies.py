@@ -13,7 +13,8 @@ Fingerprints are computed many windows at once, and only those that occur twice 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -65,25 +66,45 @@ class Copies:
         return counted
 
 
-def find_copies(corpus: Texts, poll: Poll) -> Copies:
-    """The copies among a corpus's windows. Raises what `poll` raises, between some thousands of windows."""
+def find_copies(corpus: Texts, poll: Poll, progress: Callable[[float], None] = lambda _: None) -> Copies:
+    """The copies among a corpus's windows.
+
+    Args:
+        poll: called between some thousands of windows; what it raises is raised.
+        progress: told then which share of the three passes over the windows is done.
+    """
     lengths = corpus.lengths()
+    steps = 3 * len(lengths)
+
+    def at(done: int) -> None:
+        poll()
+        progress(done / steps)
+
     prints = np.empty((len(lengths), FINGERPRINTS), np.uint64)
     for first, end in _blocks(lengths):
-        poll()
+        at(first)
         prints[first:end] = fingerprints([corpus.window_tokens(prompt) for prompt in range(first, end)])
-    repeated = _repeated(prints)
-    places, totals = _places(prints, repeated), (prints != _NONE).sum(1)
+    repeated = _repeated(prints, poll)
+    places = np.empty(prints.shape, np.uint32)
+    for first in range(0, len(prints), _ROWS_AT_ONCE):
+        at(len(lengths) + first)
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        places[rows] = _places(prints[rows], repeated)
+    totals = (prints != _NONE).sum(1)
     del prints
     owners = np.full(len(repeated), -1, np.int64)
     originals, done = np.arange(len(lengths)), 0
-    for prompt in np.flatnonzero(2 * (places < len(repeated)).sum(1) >= totals).tolist():
+    may_be_copies = np.flatnonzero(2 * (places < len(repeated)).sum(1) >= totals).tolist()
+    for number, prompt in enumerate(may_be_copies):
+        if number % _ROWS_AT_ONCE == 0:
+            at(2 * len(lengths) + prompt)
         _claim(owners, places, done, prompt)
         done = prompt
         found = owners[places[prompt][places[prompt] < len(repeated)]]
-        those, shared = np.unique(found[found >= 0], return_counts=True)
-        if len(those) and 2 * shared.max() >= totals[prompt]:
-            originals[prompt] = those[shared.argmax()]
+        shared = Counter(found[found >= 0].tolist())
+        most = max(shared.values(), default=0)
+        if most and 2 * most >= totals[prompt]:
+            originals[prompt] = min(owner for owner, count in shared.items() if count == most)
             done += 1  # a copy claims nothing
     return Copies(originals)
 
@@ -91,21 +112,25 @@ def find_copies(corpus: Texts, poll: Poll) -> Copies:
 def fingerprints(windows: Sequence[Ints]) -> Hashes:
     """The fingerprints of each window, ascending, empty places at the end: [windows, FINGERPRINTS]."""
     lengths = np.array([len(window) for window in windows])
-    tokens = _mix(np.concatenate(windows).astype(np.uint64))
-    starts = np.cumsum(lengths) - lengths
-    runs = np.maximum(lengths - RUN + 1, 1)
-    width = max(int(runs.max()), FINGERPRINTS)
-    places = np.arange(width)
-    hashes = np.zeros((len(windows), width), np.uint64)
+    starts = np.cumsum(lengths + RUN - 1) - (lengths + RUN - 1)
+    # With zeros between the windows, which a run that is longer than its window takes in.
+    tokens = np.zeros(int(starts[-1] + lengths[-1]) + 2 * RUN, np.uint64)
+    inside = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    tokens[inside] = _mix(np.concatenate(windows).astype(np.uint64))
+    hashes_at = np.zeros(len(tokens) - RUN, np.uint64)
     for step in range(RUN):
-        inside = places + step < lengths[:, None]
-        at = np.where(inside, starts[:, None] + places + step, 0)
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + np.where(inside, tokens[at], np.uint64(0))
-    hashes = _mix(hashes)
-    hashes[places >= runs[:, None]] = _NONE
+        hashes_at = hashes_at * np.uint64(0x9E3779B97F4A7C15) + tokens[step : step + len(hashes_at)]
+    hashes_at = _mix(hashes_at)
+    runs = np.maximum(lengths - RUN + 1, 1)
+    places = np.arange(max(int(runs.max()), FINGERPRINTS))
+    within = places < runs[:, None]
+    hashes = np.full(within.shape, _NONE)
+    hashes[within] = hashes_at[(starts[:, None] + places)[within]]
     hashes.sort(1)
-    hashes[:, 1:][hashes[:, 1:] == hashes[:, :-1]] = _NONE
-    hashes.sort(1)
+    again = hashes[:, 1:] == hashes[:, :-1]
+    hashes[:, 1:][again] = _NONE
+    unsorted = again.any(1)
+    hashes[unsorted] = np.sort(hashes[unsorted], 1)
     return hashes[:, :FINGERPRINTS].copy()
 
 
@@ -128,31 +153,26 @@ def _mix(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def _repeated(prints: Hashes) -> Hashes:
+def _repeated(prints: Hashes, poll: Poll) -> Hashes:
     """Those that more than one window has, ascending."""
     found = []
     for part in range(_SLICES):
+        poll()
         # By their last bits: the smallest hashes of windows are all small.
         chosen = np.sort(prints[(prints % np.uint64(_SLICES)) == part])
         found.append(np.unique(chosen[1:][(chosen[1:] == chosen[:-1]) & (chosen[1:] != _NONE)]))
     return np.sort(np.concatenate(found))
 
 
-def _places(prints: Hashes, repeated: Hashes) -> npt.NDArray[np.uint32]:
+def _places(prints: Hashes, repeated: Hashes) -> npt.NDArray[np.intp]:
     """The place in `repeated` of each fingerprint; its length where it occurs once: as `prints`."""
-    places = np.empty(prints.shape, np.uint32)
-    closed = np.append(repeated, _NONE)
-    for first in range(0, len(prints), _ROWS_AT_ONCE):
-        rows = prints[first : first + _ROWS_AT_ONCE]
-        found = np.searchsorted(repeated, rows)
-        places[first : first + _ROWS_AT_ONCE] = np.where(closed[found] == rows, found, len(repeated))
-    return places
+    found = np.searchsorted(repeated, prints)
+    return np.where(np.append(repeated, _NONE)[found] == prints, found, len(repeated))
 
 
 def _claim(owners: Ints, places: npt.NDArray[np.uint32], first: int, end: int) -> None:
     """Give each fingerprint that nobody owns to the first of the prompts `first` to `end` that has it."""
     prompts, columns = np.nonzero(places[first:end] < len(owners))
     which = places[first:end][prompts, columns]
-    free = owners[which] < 0
-    found, firsts = np.unique(which[free], return_index=True)
-    owners[found] = first + prompts[free][firsts]
+    free = np.flatnonzero(owners[which] < 0)[::-1]  # the first of a fingerprint is written last, and stays
+    owners[which[free]] = first + prompts[free]

@@ -135,8 +135,17 @@ class ScanSession:
             if self._copies is None and not self.engine.settings.keep_copies:
                 from tui_lookups.analysis.copies import find_copies
 
-                self.engine.say("looking for repeated texts")
-                self._copies = find_copies(corpus, self.engine.poll)
+                def progress(share: float) -> None:
+                    self.engine.say(f"looking for repeated texts ({share:.0%})")
+
+                self._copies = find_copies(corpus, self._poll, progress)
+
+    def _poll(self) -> None:
+        """Raises Cancelled once the tool is closing, or whoever waits is not waiting any more."""
+        self.engine.poll()
+        token = CURRENT_TOKEN.get()
+        if token is not None:
+            token.raise_if_cancelled()
 
     def _start_workers(self) -> None:
         """As `start`, by workers of Ray: the model is not loaded here."""
@@ -313,11 +322,8 @@ class ScanSession:
             self._error = None
             self._ended.clear()
         self.start()
-        token = CURRENT_TOKEN.get()
         while not self._ended.wait(0.1):
-            self.engine.poll()
-            if token is not None:
-                token.raise_if_cancelled()
+            self._poll()
             if hear is not None and self.progress is not None:
                 hear(self.progress)
         if self._error is not None:
