@@ -21,11 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
-from tui_lookups.analysis.copies import Copies
-from tui_lookups.analysis.reductions import BatchReducer
-from tui_lookups.analysis.scan_state import ScanState, TextTable, merge_batch
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.scan.copies import Copies
+from tui_lookups.scan.reductions import BatchReducer
+from tui_lookups.scan.state import ScanState, TextTable, merge_batch
 
 ROWS, D_MLP, TOP = 120, 64, 20
 LAYERS = 4

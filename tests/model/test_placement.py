@@ -18,8 +18,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 
 from benchmarks.launches import Operations
-from tui_lookups.analysis.reductions import Piece, Reductions, reduce_activations
-from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model import loading, placement
@@ -27,6 +25,8 @@ from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.placement import follow, over_gpus, require_on_gpus
 from tui_lookups.model.plain_forward import PlainForward
+from tui_lookups.scan.reductions import Piece, Reductions, reduce_activations
+from tui_lookups.scan.state import ScanState
 
 GB = 1 << 30
 FIRST, SECOND = "lazy:0", "lazy:1"  # of the devices with a number, one that indexing needs no library for

@@ -26,11 +26,11 @@ from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.batch_size import Room
-    from tui_lookups.analysis.copies import Copies
-    from tui_lookups.analysis.scan_ledger import ScanLedger
-    from tui_lookups.analysis.scan_subject import ScannedModel, ScanOptions
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.scan.batch_size import Room
+    from tui_lookups.scan.copies import Copies
+    from tui_lookups.scan.ledger import ScanLedger
+    from tui_lookups.scan.subject import ScannedModel, ScanOptions
 
 _LOOK_AGAIN_SECONDS = 1.0
 _ELSEWHERE = "another lookups-tui is scanning this corpus"
@@ -133,7 +133,7 @@ class ScanSession:
         corpus = self.engine.corpus(arrays=True)
         with self._copies_lock:
             if self._copies is None and not self.engine.settings.keep_copies:
-                from tui_lookups.analysis.copies import find_copies
+                from tui_lookups.scan.copies import find_copies
 
                 def progress(share: float) -> None:
                     self.engine.say(f"looking for repeated texts ({share:.0%})")
@@ -157,7 +157,7 @@ class ScanSession:
             corpus = self.engine.corpus()
 
             def begin() -> None:
-                from tui_lookups.analysis.scan_ray import RayScan
+                from tui_lookups.scan.ray.scan import RayScan
 
                 self._run(
                     RayScan(
@@ -174,9 +174,9 @@ class ScanSession:
     def _begin(self, model: LookupModel) -> None:
         if self._scan is not None or self._ended.is_set():
             return
-        from tui_lookups.analysis.batch_size import Room
-        from tui_lookups.analysis.scan import Scan
-        from tui_lookups.analysis.scan_subject import ScannedModel
+        from tui_lookups.scan.batch_size import Room
+        from tui_lookups.scan.scan import Scan
+        from tui_lookups.scan.subject import ScannedModel
 
         self._run(
             Scan(
@@ -193,8 +193,8 @@ class ScanSession:
         Args:
             room: of the process that scans, for the size of its batches.
         """
-        from tui_lookups.analysis.batch_size import automatic_batch_tokens
-        from tui_lookups.analysis.extension import EarlierIndexes
+        from tui_lookups.scan.batch_size import automatic_batch_tokens
+        from tui_lookups.scan.extension import EarlierIndexes
 
         settings, layers = self.engine.settings, self.engine.layers()
         window = min(settings.window, scanned.info.n_ctx)
@@ -211,7 +211,7 @@ class ScanSession:
 
     def _run(self, scan: ScanLedger) -> None:
         """Resume a scan and make it the background work."""
-        from tui_lookups.analysis.scan_ledger import ScanBusyError
+        from tui_lookups.scan.ledger import ScanBusyError
 
         try:
             self.resumed_from = scan.resume()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.fake_model import MemoryCorpus, random_corpus
-from tui_lookups.analysis import copies
-from tui_lookups.analysis.copies import FINGERPRINTS, RUN, find_copies, fingerprints
+from tests.scan.fake_model import MemoryCorpus, random_corpus
 from tui_lookups.errors import Cancelled
+from tui_lookups.scan import copies
+from tui_lookups.scan.copies import FINGERPRINTS, RUN, find_copies, fingerprints
 
 DRAW = np.random.default_rng(0)
 

@@ -1,6 +1,6 @@
 """The scan by many workers: shards handed out, merged in the order of the plan, committed as ever.
 
-1. Each worker holds a replica of the model and scans one shard after another (scan_shards.py). Two are put
+1. Each worker holds a replica of the model and scans one shard after another (shards.py). Two are put
    before each worker, so that none waits for the next.
 2. A shard is as long as its worker needs for some seconds, and shorter towards the end, so that all
    finish together; how the plan is cut changes no bit of the index.
@@ -22,11 +22,11 @@ from typing import Protocol, Unpack
 
 import torch
 
-from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
-from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions, Windows
-from tui_lookups.analysis.scan_shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.results import ScanProgress
+from tui_lookups.scan.ledger import ScanLedger, ScannedModel, ScanOptions, Windows
+from tui_lookups.scan.plan import BLOCK_BATCHES
+from tui_lookups.scan.shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
 
 _STEP_SECONDS = 0.05
 """How long a step waits for a result: so long a question may have to wait."""

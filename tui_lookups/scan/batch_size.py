@@ -10,7 +10,7 @@
    memory which is a little more or less free gives the same plan.
 
 The size is chosen once, by whoever drives the scan, and recorded in its manifest with the plan that follows
-from it; a scan that is resumed keeps it whatever is free by then (scan_ledger.py).
+from it; a scan that is resumed keeps it whatever is free by then (ledger.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import torch
 
-from tui_lookups.analysis.reductions import state_device
-from tui_lookups.analysis.scan_state import ScanState
-from tui_lookups.analysis.scan_subject import ScannedModel
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import ModelInfo
+from tui_lookups.scan.reductions import state_device
+from tui_lookups.scan.state import ScanState
+from tui_lookups.scan.subject import ScannedModel
 
 MOST_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 _FEWEST_TOKENS = 256

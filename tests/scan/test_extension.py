@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.fake_model import N_LAYERS, FakeModel, MemoryCorpus, random_corpus
-from tui_lookups.analysis.copies import find_copies
-from tui_lookups.analysis.extension import EarlierIndexes
-from tui_lookups.analysis.scan import Scan, run_scan
+from tests.scan.fake_model import N_LAYERS, FakeModel, MemoryCorpus, random_corpus
 from tui_lookups.corpus.digest import WindowDigest
 from tui_lookups.errors import UnavailableError
 from tui_lookups.ids import NeuronId
+from tui_lookups.scan.copies import find_copies
+from tui_lookups.scan.extension import EarlierIndexes
+from tui_lookups.scan.scan import Scan, run_scan
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanIndex
 

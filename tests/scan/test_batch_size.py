@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.scan_helpers import MemoryWorkers, RoughModel
-from tests.analysis.test_scan import digests, new_scan
-from tui_lookups.analysis import batch_size
-from tui_lookups.analysis.batch_size import (
+from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.helpers import MemoryWorkers, RoughModel
+from tests.scan.test_scan import digests, new_scan
+from tui_lookups.explorer import Explorer
+from tui_lookups.scan import batch_size
+from tui_lookups.scan.batch_size import (
     MOST_TOKENS,
     Room,
     automatic_batch_tokens,
     state_bytes,
     token_bytes,
 )
-from tui_lookups.analysis.ray_workers import ShardWorker
-from tui_lookups.analysis.reductions import Reductions, reduce_activations
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.analysis.scan_ray import RayScan
-from tui_lookups.analysis.scan_subject import ScannedModel
-from tui_lookups.explorer import Explorer
+from tui_lookups.scan.ray.scan import RayScan
+from tui_lookups.scan.ray.workers import ShardWorker
+from tui_lookups.scan.reductions import Reductions, reduce_activations
+from tui_lookups.scan.scan import run_scan
+from tui_lookups.scan.subject import ScannedModel
 from tui_lookups.settings import load_settings
 
 MB, GB = 1 << 20, 1 << 30

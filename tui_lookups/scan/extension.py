@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tui_lookups.analysis.scan_state import ScanState
-from tui_lookups.analysis.top_k import EMPTY, encode_keys
 from tui_lookups.errors import CacheError, UnavailableError
+from tui_lookups.scan.state import ScanState
+from tui_lookups.scan.top_k import EMPTY, encode_keys
 from tui_lookups.storage.index import ScanIndex, ScanManifest
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@
    the shortest prompts. The hash is spelt out here: a library's shuffle may change between versions, and
    a resumed scan must find the same plan.
 3. Prompts of one token have no position that counts (method.md, section 3) and are left out.
-4. Every `BLOCK_BATCHES` batches are a block: sums are taken block by block (scan_state.py), and whole
-   blocks are what is handed to one of several workers (scan_shards.py).
+4. Every `BLOCK_BATCHES` batches are a block: sums are taken block by block (state.py), and whole
+   blocks are what is handed to one of several workers (shards.py).
 5. The uniform random sample is the `sample` prompts with the smallest hash of (seed, prompt id).
 """
 

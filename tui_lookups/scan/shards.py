@@ -1,6 +1,6 @@
 """Shards: runs of the batch plan that a worker scans by itself, and how they come together again.
 
-1. A shard is a run of whole blocks of the plan (batch_plan.py). The tokens travel with it, so a worker
+1. A shard is a run of whole blocks of the plan (plan.py). The tokens travel with it, so a worker
    needs the model alone and cannot scan another corpus by mistake.
 2. A worker merges its batches as a scan in one process does, into a state of its own, and puts the sums of
    each block aside.
@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan
-from tui_lookups.analysis.copies import Copies
-from tui_lookups.analysis.reductions import BatchReducer, state_device
-from tui_lookups.analysis.scan_ledger import Windows
-from tui_lookups.analysis.scan_state import ScanState, TextTable, merge_batch
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.scan.copies import Copies
+from tui_lookups.scan.ledger import Windows
+from tui_lookups.scan.plan import BLOCK_BATCHES, BatchPlan
+from tui_lookups.scan.reductions import BatchReducer, state_device
+from tui_lookups.scan.state import ScanState, TextTable, merge_batch
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

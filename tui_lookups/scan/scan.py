@@ -1,13 +1,13 @@
 """The one-pass scan: every neuron of the asked-for layers over the whole corpus (method.md, section 3).
 
-1. The batch plan, the state, checkpoints and the index are the ledger's (scan_ledger.py).
+1. The batch plan, the state, checkpoints and the index are the ledger's (ledger.py).
 2. Per batch, one forward pass; each layer's activations are reduced as they appear (reductions.py) and let
-   go. Only when the whole batch is through is anything merged (scan_state.py), so an interrupted batch
+   go. Only when the whole batch is through is anything merged (state.py), so an interrupted batch
    leaves no trace and is done again.
 3. After a kill at any moment the result is bit-identical to that of an uninterrupted scan on the same
    machine.
 
-Many workers do the same through scan_ray.py.
+Many workers do the same through ray/scan.py.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
-from tui_lookups.analysis.reductions import BatchReducer, state_device
-from tui_lookups.analysis.scan_ledger import ScanBusyError as ScanBusyError
-from tui_lookups.analysis.scan_ledger import ScanLedger, ScannedModel, ScanOptions
-from tui_lookups.analysis.scan_ledger import Windows as Windows
-from tui_lookups.analysis.scan_state import merge_batch
 from tui_lookups.errors import Cancelled, Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import ScanProgress
+from tui_lookups.scan.ledger import ScanBusyError as ScanBusyError
+from tui_lookups.scan.ledger import ScanLedger, ScannedModel, ScanOptions
+from tui_lookups.scan.ledger import Windows as Windows
+from tui_lookups.scan.reductions import BatchReducer, state_device
+from tui_lookups.scan.state import merge_batch
 from tui_lookups.storage.index import ScanIndex
 
 

@@ -13,11 +13,11 @@ from typing import IO
 import numpy as np
 import pytest
 
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.test_scan import digests, distinct_scan
 from tests.faults import processes
-from tui_lookups.analysis.scan import run_scan
+from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.test_scan import digests, distinct_scan
 from tui_lookups.errors import Cancelled
+from tui_lookups.scan.scan import run_scan
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanIndex
 
@@ -256,7 +256,7 @@ def test_a_finished_index_is_not_scanned_again(tmp_path: Path) -> None:
 
 def test_what_did_not_fit_is_recorded_and_known_after_a_kill(tmp_path: Path) -> None:
     """Else the resumed scan would cut its batches elsewhere."""
-    from tests.analysis.test_scan import CrampedModel
+    from tests.scan.test_scan import CrampedModel
 
     scan = distinct_scan(CrampedModel(), random_corpus(PROMPTS), tmp_path, checkpoint_seconds=0)
     scan.resume()

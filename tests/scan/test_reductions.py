@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import launches
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.test_scan import digests, new_scan
 from tests.faults import processes
-from tui_lookups.analysis import reductions, scan_state
-from tui_lookups.analysis.reductions import (
+from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.test_scan import digests, new_scan
+from tui_lookups.errors import no_poll
+from tui_lookups.scan import reductions
+from tui_lookups.scan import state as scan_state
+from tui_lookups.scan.reductions import (
     Reductions,
     pad,
     reduce_activations,
@@ -25,8 +27,7 @@ from tui_lookups.analysis.reductions import (
     reduce_masked,
     uncounted_positions,
 )
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.errors import no_poll
+from tui_lookups.scan.scan import run_scan
 
 LENGTHS = [2, 4, 4, 4, 9, 9]
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.analysis.fake_model import D_MLP, N_LAYERS, VOCABULARY, FakeModel
-from tui_lookups.analysis.scan_shards import Shard, ShardResult, scan_shard
+from tests.scan.fake_model import D_MLP, N_LAYERS, VOCABULARY, FakeModel
+from tui_lookups.scan.shards import Shard, ShardResult, scan_shard
 
 
 class RoughModel(FakeModel):

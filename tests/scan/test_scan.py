@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, MemoryCorpus, random_corpus
-from tui_lookups.analysis import scan_state
-from tui_lookups.analysis.copies import Copies, find_copies
-from tui_lookups.analysis.scan import Scan, ScanBusyError, run_scan
-from tui_lookups.analysis.scan_state import histogram_edges
+from tests.scan.fake_model import D_MLP, N_LAYERS, FakeModel, MemoryCorpus, random_corpus
 from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, LookupsError, NumericalError
 from tui_lookups.ids import NeuronId
+from tui_lookups.scan import state as scan_state
+from tui_lookups.scan.copies import Copies, find_copies
+from tui_lookups.scan.scan import Scan, ScanBusyError, run_scan
+from tui_lookups.scan.state import histogram_edges
 from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, TopEntries
 

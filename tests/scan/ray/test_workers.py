@@ -20,17 +20,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.scan_helpers import RoughModel, SlowModel
-from tests.analysis.test_scan import digests, new_scan
-from tests.analysis.test_scan_shards import plan_of
-from tui_lookups.analysis import ray_cluster, ray_reaper
-from tui_lookups.analysis.ray_cluster import RayCluster, RayError
-from tui_lookups.analysis.ray_workers import RayWorkers, ShardWorker
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.analysis.scan_ray import RayScan
-from tui_lookups.analysis.scan_shards import make_shard
+from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.helpers import RoughModel, SlowModel
+from tests.scan.test_scan import digests, new_scan
+from tests.scan.test_shards import plan_of
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.scan.ray import cluster as ray_cluster
+from tui_lookups.scan.ray import reaper as ray_reaper
+from tui_lookups.scan.ray.cluster import RayCluster, RayError
+from tui_lookups.scan.ray.scan import RayScan
+from tui_lookups.scan.ray.workers import RayWorkers, ShardWorker
+from tui_lookups.scan.scan import run_scan
+from tui_lookups.scan.shards import make_shard
 
 PROMPTS = 400
 

@@ -1,6 +1,6 @@
 """A scan's plan, state and folder: everything about it but who runs its batches.
 
-1. A batch plan is fixed for the corpus (batch_plan.py): what a resumed scan does next is what the killed
+1. A batch plan is fixed for the corpus (plan.py): what a resumed scan does next is what the killed
    one would have done, whichever engine resumes it.
 2. The state is always that of the plan's first `next_batch` batches, no more and no less, so what is
    committed is complete in itself.
@@ -25,19 +25,19 @@ from typing import Literal
 import numpy as np
 import torch
 
-from tui_lookups.analysis.batch_plan import BatchPlan, plan_batches, sample_ids
-from tui_lookups.analysis.copies import Copies
-from tui_lookups.analysis.extension import EarlierIndexes, state_of
-from tui_lookups.analysis.scan_state import ScanState, TextTable, histogram_edges
-from tui_lookups.analysis.scan_subject import ScanBusyError as ScanBusyError
-from tui_lookups.analysis.scan_subject import ScannedModel as ScannedModel
-from tui_lookups.analysis.scan_subject import ScanOptions as ScanOptions
-from tui_lookups.analysis.scan_subject import Windows as Windows
-from tui_lookups.analysis.scan_subject import first_manifest
-from tui_lookups.analysis.top_k import MAX_PROMPTS
 from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, Poll, UnavailableError, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import ScanProgress
+from tui_lookups.scan.copies import Copies
+from tui_lookups.scan.extension import EarlierIndexes, state_of
+from tui_lookups.scan.plan import BatchPlan, plan_batches, sample_ids
+from tui_lookups.scan.state import ScanState, TextTable, histogram_edges
+from tui_lookups.scan.subject import ScanBusyError as ScanBusyError
+from tui_lookups.scan.subject import ScannedModel as ScannedModel
+from tui_lookups.scan.subject import ScanOptions as ScanOptions
+from tui_lookups.scan.subject import Windows as Windows
+from tui_lookups.scan.subject import first_manifest
+from tui_lookups.scan.top_k import MAX_PROMPTS
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import reason
 from tui_lookups.storage.index import COMMON, ScanIndex, ScanManifest, copies_arrays, covers, layer_block

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.analysis.top_k import (
+from tui_lookups.scan.top_k import (
     EMPTY,
     encode_keys,
     key_prompt_ids,

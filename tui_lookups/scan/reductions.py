@@ -11,7 +11,7 @@
 3. A batch that does not fit into memory is cut in two, again and again; the pieces merge to the same.
 4. A layer is reduced on the device where its block is; what is left of it, a row a prompt, goes to the one
    where the scan's state is, that of the first block. There all layers lie side by side, to be merged at once
-   (scan_state.py): 8 bytes a prompt, neuron and sign until the batch is merged.
+   (state.py): 8 bytes a prompt, neuron and sign until the batch is merged.
 5. What goes to an accelerator goes from pinned memory, and the host does not wait for it.
 6. Where an extreme is attained is found on a CPU by comparing with it and taking the largest of weights
    that fall along the positions: three vectorised passes, five times as fast as torch's max with indices.

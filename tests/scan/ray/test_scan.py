@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.fake_model import random_corpus
-from tests.analysis.scan_helpers import MemoryWorkers, RoughModel
-from tests.analysis.test_scan import digests, distinct_scan
-from tui_lookups.analysis.batch_plan import BLOCK_BATCHES
-from tui_lookups.analysis.copies import find_copies
-from tui_lookups.analysis.ray_cluster import RayError
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.analysis.scan_ledger import ScannedModel
-from tui_lookups.analysis.scan_ray import RayScan
+from tests.scan.fake_model import random_corpus
+from tests.scan.helpers import MemoryWorkers, RoughModel
+from tests.scan.test_scan import digests, distinct_scan
 from tui_lookups.errors import Cancelled, NumericalError
 from tui_lookups.ids import NeuronId
+from tui_lookups.scan.copies import find_copies
+from tui_lookups.scan.ledger import ScannedModel
+from tui_lookups.scan.plan import BLOCK_BATCHES
+from tui_lookups.scan.ray.cluster import RayError
+from tui_lookups.scan.ray.scan import RayScan
+from tui_lookups.scan.scan import run_scan
 
 PROMPTS = 400
 

@@ -1,6 +1,6 @@
 """A program: a scan on a cluster of two nodes, of which one is gone in the midst; says what came of it.
 
-python -m tests.analysis.two_nodes FOLDER
+python -m tests.scan.ray.two_nodes FOLDER
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.analysis.fake_model import random_corpus
-from tests.analysis.scan_helpers import RoughModel, SlowModel
-from tests.analysis.test_scan import digests, new_scan
-from tui_lookups.analysis.ray_cluster import RayCluster
-from tui_lookups.analysis.ray_workers import RayWorkers
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.analysis.scan_ray import RayScan
+from tests.scan.fake_model import random_corpus
+from tests.scan.helpers import RoughModel, SlowModel
+from tests.scan.test_scan import digests, new_scan
+from tui_lookups.scan.ray.cluster import RayCluster
+from tui_lookups.scan.ray.scan import RayScan
+from tui_lookups.scan.ray.workers import RayWorkers
+from tui_lookups.scan.scan import run_scan
 
 PROMPTS = 600
 STORE = 100 << 20

@@ -6,7 +6,7 @@
    is given few operations: about 20 for these layers, 33 where texts repeat. What is sorted is copied, some
    100 bytes a value: 200 MB beside the state, or what one layer takes where that is more.
 3. All of it but the sums is the same whatever is merged first. Rounding makes the sums depend on the
-   order, so they are taken over blocks of the batch plan (batch_plan.py): batches in order within a block,
+   order, so they are taken over blocks of the batch plan (plan.py): batches in order within a block,
    whole blocks in order. Whoever scans a block, alone or as one of many, gets its sums bit for bit.
 """
 
@@ -21,9 +21,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.copies import Copies
-from tui_lookups.analysis.reductions import Piece, to_device
-from tui_lookups.analysis.top_k import (
+from tui_lookups.errors import CacheError, NumericalError
+from tui_lookups.ids import NeuronId
+from tui_lookups.scan.copies import Copies
+from tui_lookups.scan.reductions import Piece, to_device
+from tui_lookups.scan.top_k import (
     EMPTY,
     encode_keys,
     key_prompt_ids,
@@ -31,8 +33,6 @@ from tui_lookups.analysis.top_k import (
     merge_top_k,
     rows_to_merge,
 )
-from tui_lookups.errors import CacheError, NumericalError
-from tui_lookups.ids import NeuronId
 from tui_lookups.storage.index import PARTS, NeuronRecord, layer_arrays
 
 Array = npt.NDArray[Any]

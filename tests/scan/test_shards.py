@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.fake_model import D_MLP, N_LAYERS, FakeModel, random_corpus
-from tests.analysis.scan_helpers import RoughModel
-from tui_lookups.analysis import batch_plan
-from tui_lookups.analysis.batch_plan import BLOCK_BATCHES, BatchPlan, plan_batches, sample_ids
-from tui_lookups.analysis.copies import find_copies
-from tui_lookups.analysis.reductions import BatchReducer
-from tui_lookups.analysis.scan_shards import make_shard, merge_shard, scan_shard, shard_end
-from tui_lookups.analysis.scan_state import ScanState, TextTable, merge_batch
+from tests.scan.fake_model import D_MLP, N_LAYERS, FakeModel, random_corpus
+from tests.scan.helpers import RoughModel
+from tui_lookups.scan import plan as batch_plan
+from tui_lookups.scan.copies import find_copies
+from tui_lookups.scan.plan import BLOCK_BATCHES, BatchPlan, plan_batches, sample_ids
+from tui_lookups.scan.reductions import BatchReducer
+from tui_lookups.scan.shards import make_shard, merge_shard, scan_shard, shard_end
+from tui_lookups.scan.state import ScanState, TextTable, merge_batch
 
 TOP, LAYERS = 4, range(N_LAYERS)
 
@@ -138,7 +138,7 @@ def test_a_result_is_as_small_as_its_shard() -> None:
 
 
 def test_what_did_not_fit_into_memory_is_told(tmp_path: Path) -> None:
-    from tests.analysis.test_scan import CrampedModel
+    from tests.scan.test_scan import CrampedModel
 
     corpus = random_corpus(60)
     plan, sample = plan_of(corpus, batch_tokens=40)

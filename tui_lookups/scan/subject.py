@@ -9,11 +9,11 @@ from typing import Protocol, Required, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.copies import Copies
-from tui_lookups.analysis.extension import EarlierIndexes
 from tui_lookups.errors import CacheError
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Basis, CorpusInfo, ModelInfo
+from tui_lookups.scan.copies import Copies
+from tui_lookups.scan.extension import EarlierIndexes
 from tui_lookups.storage.index import FORMAT_VERSION, ScanManifest
 
 

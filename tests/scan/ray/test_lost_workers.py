@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from tests.analysis.fake_model import FakeModel, random_corpus
-from tests.analysis.scan_helpers import RoughModel
-from tests.analysis.test_scan import digests, new_scan
-from tests.analysis.two_nodes import PROMPTS
-from tui_lookups.analysis import ray_workers
-from tui_lookups.analysis.ray_cluster import RayError
-from tui_lookups.analysis.ray_workers import RETRIES, RayWorkers, ShardWorker
-from tui_lookups.analysis.scan import run_scan
-from tui_lookups.analysis.scan_ray import RayScan
+from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.helpers import RoughModel
+from tests.scan.ray.two_nodes import PROMPTS
+from tests.scan.test_scan import digests, new_scan
+from tui_lookups.scan.ray import workers as ray_workers
+from tui_lookups.scan.ray.cluster import RayError
+from tui_lookups.scan.ray.scan import RayScan
+from tui_lookups.scan.ray.workers import RETRIES, RayWorkers, ShardWorker
+from tui_lookups.scan.scan import run_scan
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow  # the made-up Ray below loses workers in the default run
@@ -34,7 +34,7 @@ def test_a_machine_that_goes_away_leaves_its_shards_to_the_others(tmp_path: Path
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.analysis.two_nodes", str(tmp_path)],
+        [sys.executable, "-m", "tests.scan.ray.two_nodes", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
         env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
     )  # fmt: skip

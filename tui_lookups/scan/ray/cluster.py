@@ -7,7 +7,7 @@
    system when the thread that started it ends, also when this process is killed.
 3. Nothing of Ray's reaches the terminal: no dashboard, no statistics sent out, no forwarded output, its logs
    in a private temporary folder (a short path: Unix sockets lie in it). A reaper removes it, and what is
-   left of Ray, also when this process is killed (ray_reaper.py).
+   left of Ray, also when this process is killed (reaper.py).
 4. API keys in the environment are kept from the processes that Ray starts; a token of this run's own keeps
    other users of the machine out. Token and loopback are set up when Ray is imported, so a notebook that has
    imported it before has chosen for itself.
@@ -31,8 +31,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tui_lookups.analysis.ray_reaper import MARK
 from tui_lookups.errors import LookupsError, Poll, first_line
+from tui_lookups.scan.ray.reaper import MARK
 
 _PREFIX = "lookups-ray-"
 _LONGEST_TEMP = 40
@@ -232,7 +232,7 @@ def _private_folder() -> Path:
 
 def _start_reaper(folder: Path) -> subprocess.Popen[bytes]:
     """The program that cleans up after this one, in a session of its own: Ctrl-C does not reach it."""
-    program = Path(__file__).with_name("ray_reaper.py")
+    program = Path(__file__).with_name("reaper.py")
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(program), str(folder)],
         stdin=subprocess.PIPE,

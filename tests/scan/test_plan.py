@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.analysis.batch_plan import hash_ids, plan_batches, sample_ids
+from tui_lookups.scan.plan import hash_ids, plan_batches, sample_ids
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=80)
 
