@@ -37,7 +37,7 @@ def scan_peak(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Scan to the end, index included."""
     import shutil
 
-    from tui_lookups.analysis.scan import Scan, run_scan
+    from tui_lookups.scan.scan import Scan, run_scan
 
     folder = bench.cache_dir / "scan"
     shutil.rmtree(folder, ignore_errors=True)

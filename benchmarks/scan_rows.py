@@ -19,8 +19,8 @@ from torch import Tensor
 from benchmarks.measuring import Pairs, Run, interleave, timed
 from benchmarks.registry import Bar, Figure, NotHere, row
 from benchmarks.workbench import Bench
-from tui_lookups.analysis.copies import find_copies
-from tui_lookups.analysis.scan import Scan
+from tui_lookups.scan.copies import find_copies
+from tui_lookups.scan.scan import Scan
 
 CHOSEN = 20
 TOP = 20

@@ -24,8 +24,8 @@ from tui_lookups.storage.files import file_digest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tui_lookups.analysis.batch_plan import BatchPlan
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.scan.plan import BatchPlan
 
 WINDOW = 128
 
@@ -121,7 +121,7 @@ class Bench:
     @cached_property
     def part(self) -> PartOfCorpus:
         """The first batches of the demo corpus, in the order of the scan's plan."""
-        from tui_lookups.analysis.batch_plan import plan_batches
+        from tui_lookups.scan.plan import plan_batches
 
         corpus = self.corpus()
         plan = plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=self.batch_tokens, seed=0)
@@ -131,13 +131,13 @@ class Bench:
     @cached_property
     def plan(self) -> BatchPlan:
         """The batches that every way of scanning runs."""
-        from tui_lookups.analysis.batch_plan import plan_batches
+        from tui_lookups.scan.plan import plan_batches
 
         return plan_batches(self.part.lengths(), self.part.parts(), batch_tokens=self.batch_tokens, seed=0)
 
     def token_batches(self) -> Iterator[Tensor]:
         """Token ids of each batch: [batch, pos], padded on the right."""
-        from tui_lookups.analysis.reductions import pad
+        from tui_lookups.scan.reductions import pad
 
         for number in range(len(self.plan)):
             windows = [self.part.window_tokens(int(prompt)) for prompt in self.plan.batch(number)]

@@ -129,7 +129,7 @@ def described(process: int) -> str:
     return f"{process} ({', '.join(said)}): {command[:200]}"
 
 
-@pytest.mark.slow  # a worker is killed in the default run, in tests/analysis/test_ray_workers.py
+@pytest.mark.slow  # a worker is killed in the default run, in tests/scan/ray/test_workers.py
 def test_killed_with_its_workers_it_is_resumed_to_the_identical_index(
     tmp_path: Path, corpus: Path, expected: dict[str, str]
 ) -> None:

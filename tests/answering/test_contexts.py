@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tui_lookups.analysis.scan import Scan
 from tui_lookups.answering.answers import counted_prompts
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Prompt, Sign
+from tui_lookups.scan.scan import Scan
 from tui_lookups.settings import load_settings
 
 NEURON = NeuronId(5, 710)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tui_lookups.analysis.scan import Scan
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import CacheError, CorpusError, LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
+from tui_lookups.scan.scan import Scan
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.cache import ResultCache
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tui_lookups.analysis.scan import Scan
-from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.errors import LookupsError, UnavailableError
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import ScanProgress
+from tui_lookups.scan.scan import Scan
+from tui_lookups.scan.state import ScanState
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.arrays import ArrayFolder
 

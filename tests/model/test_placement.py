@@ -7,20 +7,18 @@ torch's fake tensors carry a device, compute nothing, and refuse to meet one of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 
-from tui_lookups.analysis import scan_state
+from benchmarks.launches import Operations
 from tui_lookups.analysis.attribution import decompose
-from tui_lookups.analysis.reductions import reduce_activations
-from tui_lookups.analysis.scan_state import ScanState
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model import loading, placement
@@ -29,6 +27,8 @@ from tui_lookups.model.lookup_model import LookupModel, hand_out_activations
 from tui_lookups.model.placement import follow, over_gpus, require_on_gpus
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import read_wiring
+from tui_lookups.scan.reductions import Piece, Reductions, reduce_activations
+from tui_lookups.scan.state import ScanState
 
 GB = 1 << 30
 FIRST, SECOND = "lazy:0", "lazy:1"  # of the devices with a number, one that indexing needs no library for
@@ -109,10 +109,9 @@ def test_a_model_under_accelerates_hooks_answers_the_same(
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
-    family: str, tiny_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    family: str, tiny_folder: Callable[[str], Path]
 ) -> None:
     """Forward pass, reductions and state with blocks on two devices: no tensor meets one of the other."""
-    monkeypatch.setattr(scan_state, "_inner_edges", scan_state._inner_edges.__wrapped__)  # keep no fakes
     hf_model = loading._load_weights(tiny_folder(family), "tiny", torch.float32, False, {}, eager=False)
     wiring = read_wiring(hf_model)
     prefix, first, blocks, last = PARTS[family]
@@ -128,25 +127,27 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
                             fake = torch.empty(values.shape, dtype=values.dtype, device=home)
                             kind[key] = nn.Parameter(fake, False) if kind is part._parameters else fake
         tokens = torch.zeros(2, 8, dtype=torch.int64, device=FIRST)
-        prompts = torch.zeros(2, dtype=torch.int64, device=FIRST)
         d_mlp = wiring.blocks[0].down.matrix.shape[0]
-        empty = ScanState.empty(3, d_mlp, signs=2, top=1, sample=2, device=torch.device("cpu"))
-        state = ScanState(**{field.name: getattr(empty, field.name).to(FIRST) for field in fields(empty)})
+        first_state, second_state = (
+            ScanState.empty(3, d_mlp, signs=2, top=1, sample=2, device=torch.device(place))
+            for place in (FIRST, SECOND)
+        )
+        found = Reductions.empty(3, 2, d_mlp, both_signs=True, device=torch.device(FIRST))
         seen: list[str] = []
 
         def consume(layer: int, activation: torch.Tensor) -> None:
             seen.append(str(activation.device))
-            found = reduce_activations(activation, [8, 8], both_signs=True)
-            assert str(found.maxima.device) == str(activation.device)
-            if layer:
-                with pytest.raises(FakeTensorDeviceMismatchError):
-                    state.merge(layer, 0, prompts, found, ([], []))
-            state.merge(layer, 0, prompts, found.to(torch.device(FIRST)), ([], []))
+            reduce_activations(activation, [8, 8], found.layer(layer))
 
         with pytest.raises(RuntimeError, match="two devices"):
             hand_out_activations(base, wiring, tokens, range(3), lambda *_: None)
         follow(hf_model, homes)
-        hand_out_activations(base, wiring, tokens, range(3), consume)
+        with Operations():
+            hand_out_activations(base, wiring, tokens, range(3), consume)
+            piece = Piece(np.arange(2), found)
+            first_state.merge(0, piece, np.arange(2))
+            with pytest.raises(FakeTensorDeviceMismatchError):
+                second_state.merge(0, piece, np.arange(2))
     assert seen == [FIRST, SECOND, SECOND]
 
 

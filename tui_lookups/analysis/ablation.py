@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import active_heads, check_reaches, decompose
-from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError, Poll, no_poll
@@ -45,6 +44,7 @@ from tui_lookups.results import (
     ActivityRule,
     Preset,
 )
+from tui_lookups.scan.plan import hash_ids
 
 Array = npt.NDArray[np.floating]
 

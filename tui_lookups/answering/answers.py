@@ -20,7 +20,6 @@ from tui_lookups.analysis.attribution import (
     decompose,
     effective_rule,
 )
-from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
@@ -46,6 +45,7 @@ from tui_lookups.results import (
     Token,
     Trim,
 )
+from tui_lookups.scan.plan import hash_ids
 
 _WORTH_EXPLAINING = (0.25, 0.75)
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from tui_lookups.analysis.batch_plan import hash_ids
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, Sign
 from tui_lookups.results.firing import peak_position
+from tui_lookups.scan.plan import hash_ids
 from tui_lookups.storage.index import NeuronRecord
 
 

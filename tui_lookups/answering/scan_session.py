@@ -26,11 +26,11 @@ from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.batch_size import Room
-    from tui_lookups.analysis.copies import Copies
-    from tui_lookups.analysis.scan_ledger import ScanLedger
-    from tui_lookups.analysis.scan_subject import ScannedModel, ScanOptions
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.scan.batch_size import Room
+    from tui_lookups.scan.copies import Copies
+    from tui_lookups.scan.ledger import ScanLedger
+    from tui_lookups.scan.subject import ScannedModel, ScanOptions
 
 _LOOK_AGAIN_SECONDS = 1.0
 _ELSEWHERE = "another lookups-tui is scanning this corpus"
@@ -133,10 +133,19 @@ class ScanSession:
         corpus = self.engine.corpus(arrays=True)
         with self._copies_lock:
             if self._copies is None and not self.engine.settings.keep_copies:
-                from tui_lookups.analysis.copies import find_copies
+                from tui_lookups.scan.copies import find_copies
 
-                self.engine.say("looking for repeated texts")
-                self._copies = find_copies(corpus, self.engine.poll)
+                def progress(share: float) -> None:
+                    self.engine.say(f"looking for repeated texts ({share:.0%})")
+
+                self._copies = find_copies(corpus, self._poll, progress)
+
+    def _poll(self) -> None:
+        """Raises Cancelled once the tool is closing, or whoever waits is not waiting any more."""
+        self.engine.poll()
+        token = CURRENT_TOKEN.get()
+        if token is not None:
+            token.raise_if_cancelled()
 
     def _start_workers(self) -> None:
         """As `start`, by workers of Ray: the model is not loaded here."""
@@ -148,7 +157,7 @@ class ScanSession:
             corpus = self.engine.corpus()
 
             def begin() -> None:
-                from tui_lookups.analysis.scan_ray import RayScan
+                from tui_lookups.scan.ray.scan import RayScan
 
                 self._run(
                     RayScan(
@@ -165,9 +174,9 @@ class ScanSession:
     def _begin(self, model: LookupModel) -> None:
         if self._scan is not None or self._ended.is_set():
             return
-        from tui_lookups.analysis.batch_size import Room
-        from tui_lookups.analysis.scan import Scan
-        from tui_lookups.analysis.scan_subject import ScannedModel
+        from tui_lookups.scan.batch_size import Room
+        from tui_lookups.scan.scan import Scan
+        from tui_lookups.scan.subject import ScannedModel
 
         self._run(
             Scan(
@@ -184,8 +193,8 @@ class ScanSession:
         Args:
             room: of the process that scans, for the size of its batches.
         """
-        from tui_lookups.analysis.batch_size import automatic_batch_tokens
-        from tui_lookups.analysis.extension import EarlierIndexes
+        from tui_lookups.scan.batch_size import automatic_batch_tokens
+        from tui_lookups.scan.extension import EarlierIndexes
 
         settings, layers = self.engine.settings, self.engine.layers()
         window = min(settings.window, scanned.info.n_ctx)
@@ -202,7 +211,7 @@ class ScanSession:
 
     def _run(self, scan: ScanLedger) -> None:
         """Resume a scan and make it the background work."""
-        from tui_lookups.analysis.scan_ledger import ScanBusyError
+        from tui_lookups.scan.ledger import ScanBusyError
 
         try:
             self.resumed_from = scan.resume()
@@ -313,11 +322,8 @@ class ScanSession:
             self._error = None
             self._ended.clear()
         self.start()
-        token = CURRENT_TOKEN.get()
         while not self._ended.wait(0.1):
-            self.engine.poll()
-            if token is not None:
-                token.raise_if_cancelled()
+            self._poll()
             if hear is not None and self.progress is not None:
                 hear(self.progress)
         if self._error is not None:

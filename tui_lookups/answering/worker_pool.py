@@ -20,8 +20,8 @@ from tui_lookups.settings import Settings
 from tui_lookups.storage.files import file_digest
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.ray_workers import RayWorkers, WorkerReport
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.scan.ray.workers import RayWorkers, WorkerReport
 
 
 _ENDING_SECONDS = 10.0
@@ -104,8 +104,8 @@ class WorkerPool:
         local = engine.local()  # fetched once, before every worker would do it
         address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
         engine.say("importing torch")
-        from tui_lookups.analysis.ray_cluster import RayCluster
-        from tui_lookups.analysis.ray_workers import RayWorkers
+        from tui_lookups.scan.ray.cluster import RayCluster
+        from tui_lookups.scan.ray.workers import RayWorkers
 
         self.close(_ENDING_SECONDS)
         engine.say("starting workers" if address is None else f"joining the cluster at {address}")

@@ -1,0 +1,1 @@
+"""The one-pass scan: plan, reductions, state and ledger; many workers in `ray`."""

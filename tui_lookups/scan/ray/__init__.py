@@ -1,0 +1,1 @@
+"""The scan by many workers of Ray."""

@@ -1,0 +1,279 @@
+"""From a layer's activations on a batch to what the scan keeps of them (method.md, section 3).
+
+1. On a CPU, rows of a batch, sorted by length, are reduced together with those of their length over
+   positions 1 to length - 1: neither position 0 nor padding is looked at, nothing is masked or copied. A run
+   of rows is cut into pieces that stay in the processor's cache for all reductions.
+2. Elsewhere a run a length would be a thousand small operations a layer, which take longer to launch than to
+   do. There a copy of the layer is filled, at position 0 and in the padding, with what cannot be the maximum,
+   then the minimum, then with zeros, and reduced whole: 17 operations (21 with both signs) whatever the
+   lengths. What comes out is the same but for the sums' rounding, which depends on how many zeros are among
+   the terms.
+3. A batch that does not fit into memory is cut in two, again and again; the pieces merge to the same.
+4. A layer is reduced on the device where its block is; what is left of it, a row a prompt, goes to the one
+   where the scan's state is, that of the first block. There all layers lie side by side, to be merged at once
+   (state.py): 8 bytes a prompt, neuron and sign until the batch is merged.
+5. What goes to an accelerator goes from pinned memory, and the host does not wait for it.
+6. Where an extreme is attained is found on a CPU by comparing with it and taking the largest of weights
+   that fall along the positions: three vectorised passes, five times as fast as torch's max with indices.
+7. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
+   in float64 over prompts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import LookupsError, Poll, is_out_of_memory
+from tui_lookups.model.lookup_model import LookupModel
+
+Window = npt.NDArray[np.int64]
+
+_log = logging.getLogger(__name__)
+
+_CPU_PIECE = 1 << 18
+"""Elements reduced at once on a CPU: 1 MB of float32."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reductions:
+    """What was found on prompts that ran together, written layer by layer where the state is.
+
+    `signs` is 2 where the minimum is sought as well, as the maximum of the negated activation.
+
+    Attributes:
+        values: [n_layers, signs, batch, d_mlp] float32, the maxima over the positions that count.
+        positions: [n_layers, signs, batch, d_mlp] int32, the first position that attains each.
+        lowest: [n_layers, d_mlp] float32, the minimum over all rows and positions.
+        sums: [n_layers, 2, d_mlp] float64: the sum and the sum of squares over all rows and positions.
+        positive: [n_layers, d_mlp] int32, how many are above zero.
+    """
+
+    values: Tensor
+    positions: Tensor
+    lowest: Tensor
+    sums: Tensor
+    positive: Tensor
+
+    @classmethod
+    def empty(
+        cls, n_layers: int, batch: int, d_mlp: int, *, both_signs: bool, device: torch.device
+    ) -> Reductions:
+        """Room for the reductions of a batch; what stands in it means nothing."""
+        rows = (n_layers, 1 + both_signs, batch, d_mlp)
+        return cls(
+            values=torch.empty(rows, device=device),
+            positions=torch.empty(rows, dtype=torch.int32, device=device),
+            lowest=torch.empty(n_layers, d_mlp, device=device),
+            sums=torch.empty(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
+            positive=torch.empty(n_layers, d_mlp, dtype=torch.int32, device=device),
+        )
+
+    def layer(self, place: int) -> Reductions:
+        """The room of a layer: views without the first axis."""
+        return Reductions(*(getattr(self, field.name)[place] for field in fields(self)))
+
+
+def reduce_activations(
+    activation: Tensor, lengths: Sequence[int], found: Reductions, *, uncounted: Tensor | None = None
+) -> None:
+    """Reduce hook_post of one layer.
+
+    Args:
+        activation: [batch, pos, d_mlp], padded on the right.
+        lengths: tokens of each row, padding excluded; at least 2; equal lengths side by side.
+        found: the room of the layer, on any device.
+        uncounted: see `uncounted_positions`, on the same device; made here where it is not given.
+    """
+    if activation.device.type == "cpu":
+        reduce_by_length(activation, lengths, found)
+        return
+    if uncounted is None:
+        uncounted = uncounted_positions(lengths, activation.device)
+    reduce_masked(activation, uncounted, found)
+
+
+def uncounted_positions(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """Position 0 and the padding of each row: [batch, pos, 1] bool."""
+    positions = np.arange(max(lengths))
+    beyond = (positions == 0) | (positions >= np.asarray(lengths)[:, None])
+    return to_device(torch.from_numpy(beyond).unsqueeze(2), device)
+
+
+def reduce_masked(activation: Tensor, uncounted: Tensor, found: Reductions) -> None:
+    """As `reduce_activations`, over all positions at once: the way of accelerators."""
+    home = found.values.device
+    wide = activation.dtype if activation.dtype == torch.float64 else torch.float32
+    scratch = activation.to(wide, copy=True)
+    maxima, positions = scratch.masked_fill_(uncounted, -torch.inf).max(1)
+    found.values[0].copy_(maxima)
+    found.positions[0].copy_(positions)
+    scratch.masked_fill_(uncounted, torch.inf)
+    if len(found.values) == 2:
+        minima, positions = scratch.min(1)
+        found.lowest.copy_(minima.amin(0))
+        found.values[1].copy_(minima.neg_())
+        found.positions[1].copy_(positions)
+    else:
+        found.lowest.copy_(scratch.amin((0, 1)))
+    scratch.masked_fill_(uncounted, 0.0)
+    # On the way an int32: MPS is short of int64.
+    found.positive.copy_(torch.gt(scratch, 0).sum((0, 1), dtype=torch.int32))
+    torch.sum(scratch.sum(1).to(home), 0, dtype=torch.float64, out=found.sums[0])
+    torch.sum(scratch.mul_(scratch).sum(1).to(home), 0, dtype=torch.float64, out=found.sums[1])
+
+
+def reduce_by_length(activation: Tensor, lengths: Sequence[int], found: Reductions) -> None:
+    """As `reduce_activations`, a run of rows of one length at a time: the way of a CPU."""
+    found.sums.zero_()
+    lowest: list[Tensor] = []
+    positive = torch.zeros(activation.shape[2], dtype=torch.float64)
+    buffer: Tensor | None = None
+    for rows, length in _pieces(activation, lengths):
+        piece = activation[rows, 1:length]
+        if piece.dtype not in (torch.float32, torch.float64):
+            piece = piece.to(torch.float32)
+        if buffer is None or buffer.numel() < piece.numel():
+            buffer = torch.empty(piece.numel(), dtype=piece.dtype)
+        room = buffer[: piece.numel()].view(piece.shape)
+        maxima, minima = piece.amax(1), piece.amin(1)
+        found.values[0, rows] = maxima
+        found.positions[0, rows] = _first_position(piece, maxima, room)
+        if len(found.values) == 2:
+            found.values[1, rows] = -minima
+            found.positions[1, rows] = _first_position(piece, minima, room)
+        lowest.append(minima.amin(0))
+        found.sums[0] += piece.sum(1).sum(0, dtype=torch.float64)
+        found.sums[1] += torch.mul(piece, piece, out=room).sum(1).sum(0, dtype=torch.float64)
+        positive += torch.gt(piece, 0, out=room).sum(1).sum(0, dtype=torch.float64)
+    found.lowest.copy_(torch.stack(lowest).amin(0))
+    found.positive.copy_(positive)
+
+
+def _first_position(piece: Tensor, values: Tensor, room: Tensor) -> Tensor:
+    """Where each of `values` [rows, d_mlp] stands first on axis 1 of `piece` [rows, pos, d_mlp], from 1 on.
+
+    `room` is scratch memory in the shape of `piece`. With NaN the place means nothing, but is in range.
+    """
+    length = piece.shape[1]
+    falling = torch.arange(length, 0, -1, dtype=piece.dtype).view(1, length, 1)
+    torch.eq(piece, values.unsqueeze(1), out=room)
+    return (length + 1 - room.mul_(falling).amax(1)).clamp_(max=length)
+
+
+def state_device(device: torch.device) -> torch.device:
+    """Where reductions and the scan's state live: with the model, but for MPS, which has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def _pieces(activation: Tensor, lengths: Sequence[int]) -> Iterator[tuple[slice, int]]:
+    """Slices of rows of one length, small enough for the processor's cache."""
+    first = 0
+    for length, run in groupby(lengths):
+        end = first + len(list(run))
+        rows = max(1, _CPU_PIECE // (length * activation.shape[2]))
+        for start in range(first, end, rows):
+            yield slice(start, min(end, start + rows)), length
+        first = end
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Prompts that ran together, and what was found on each layer, in the order of the layers."""
+
+    prompt_ids: npt.NDArray[np.int64]
+    found: Reductions
+
+
+class BatchReducer:
+    """Runs batches of prompts and reduces every asked-for layer.
+
+    Args:
+        window_tokens: token ids of a prompt.
+        layers: ascending.
+        both_signs: also find where minima are attained.
+    """
+
+    def __init__(
+        self,
+        model: LookupModel,
+        window_tokens: Callable[[int], Window],
+        layers: Sequence[int],
+        *,
+        both_signs: bool,
+    ) -> None:
+        self._model, self._window_tokens = model, window_tokens
+        self._layers, self._both_signs = tuple(layers), both_signs
+        self.limit: int | None = None
+        """Padded tokens that fit into memory, once that was learnt; may be set to what was learnt before."""
+
+    def __call__(self, prompt_ids: npt.NDArray[np.int64], poll: Poll) -> list[Piece]:
+        """Reductions of a batch (prompts sorted by length), usually in one piece.
+
+        Raises LookupsError when not even one prompt fits into memory, and what `poll` raises.
+        """
+        windows = [self._window_tokens(int(prompt)) for prompt in prompt_ids]
+        padded = len(windows) * max(map(len, windows))
+        if self.limit is None or padded <= self.limit or len(prompt_ids) == 1:
+            try:
+                return [Piece(prompt_ids, self._forward(windows, poll))]
+            except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+                if not is_out_of_memory(error):
+                    raise
+                if len(prompt_ids) == 1:
+                    raise LookupsError(
+                        f"One prompt of {padded} tokens does not fit into memory on {self._model.device}.",
+                        "Try --dtype bfloat16, a shorter window or --device cpu.",
+                    ) from error
+            # Only here are the failed pass's tensors let go, which the traceback referred to.
+            self.limit = padded // 2
+            _log.warning("a batch of %d tokens did not fit into memory; cut to %d", padded, self.limit)
+            if self._model.device.type == "cuda":
+                torch.cuda.empty_cache()
+        half = len(prompt_ids) // 2
+        return self(prompt_ids[:half], poll) + self(prompt_ids[half:], poll)
+
+    def _forward(self, windows: Sequence[Window], poll: Poll) -> Reductions:
+        lengths = [len(window) for window in windows]
+        found = Reductions.empty(
+            len(self._layers),
+            len(windows),
+            self._model.info.d_mlp,
+            both_signs=self._both_signs,
+            device=state_device(self._model.device),
+        )
+
+        @cache  # once a batch and device
+        def uncounted(device: torch.device) -> Tensor | None:
+            return None if device.type == "cpu" else uncounted_positions(lengths, device)
+
+        def consume(layer: int, activation: Tensor) -> None:
+            room = found.layer(self._layers.index(layer))
+            reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device))
+
+        tokens = to_device(pad(windows), self._model.device)
+        self._model.mlp_activations(tokens, self._layers, consume, poll=poll)
+        return found
+
+
+def pad(windows: Sequence[Window]) -> Tensor:
+    """[batch, pos], padded on the right with token 0, which causal attention never looks at."""
+    rows = np.zeros((len(windows), max(map(len, windows))), np.int64)
+    for row, window in zip(rows, windows, strict=True):
+        row[: len(window)] = window
+    return torch.from_numpy(rows)
+
+
+def to_device(made: Tensor, device: torch.device) -> Tensor:
+    """A copy that the host does not wait for: an accelerator takes it out of pinned memory on its own."""
+    if device.type in ("cpu", "mps"):
+        return made.to(device)
+    return made.pin_memory().to(device, non_blocking=True)
