@@ -13,20 +13,23 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tui_lookups.answering import model_loader
 from tui_lookups.answering.cache_keys import ANSWER_VERSION, INFO_VERSION, RANKS_TOKENS, ranked_otherwise
+from tui_lookups.answering.checks import check_sign
 from tui_lookups.answering.model_files import ModelFiles
+from tui_lookups.answering.worker_pool import WorkerPool
 from tui_lookups.errors import Cancelled, LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
-from tui_lookups.model_thread import CancelToken, ModelThread, Priority
-from tui_lookups.results import Basis, ModelInfo, Provenance
+from tui_lookups.model_thread import CURRENT_TOKEN, ModelThread, Priority
+from tui_lookups.results import Basis, ModelInfo, Provenance, ScanProgress, Sign, Status
+from tui_lookups.results.firing import firing_sign
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
@@ -38,9 +41,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", default=None)
-"""The cancel token of the question this thread answers, if it answers one."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -48,17 +48,13 @@ class Engine:
     """Owns everything with a lifetime but the scan. Thread-safe; nothing is opened before it is needed.
 
     `results` is a folder for results, indexes and corpora in place of the cache folder's own.
-    `on_background_error` is told, on the model thread, what its background work raised.
     """
 
     def __init__(self, settings: Settings, results: Path | None = None) -> None:
         self.settings = settings
         self.basis: Basis = "raw" if settings.raw_weights else "folded"
         self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
-        self.on_background_error: Callable[[BaseException], None] = _log_error
-        self.describe: Callable[[], ModelInfo] = lambda: self.on_model(lambda model, _: model.info)
-        """Says what the model is where nobody remembers."""
-        self.thread = ModelThread(lambda error: self.on_background_error(error))
+        self.thread = ModelThread()
         self.device = settings.device
         self.message = "starting"
         self.tokenising = False
@@ -74,6 +70,11 @@ class Engine:
         self._load_error: LookupsError | None = None
         self._asking_lock = threading.Lock()
         self._asking = 0  # questions on the model thread or on their way there
+
+    @cached_property
+    def workers(self) -> WorkerPool:
+        """Workers of Ray, for a scan; none is started yet."""
+        return WorkerPool(self.settings, self.local, self.learn, say=self.say, poll=self.poll)
 
     def say(self, message: str) -> None:
         """What is being done, for the status."""
@@ -117,7 +118,11 @@ class Engine:
             weights = self.file_weights()
             if weights is not None:
                 self._info = weights.info
-        return self._info or self.describe()
+        if self._info is not None:
+            return self._info
+        if self.settings.engine == "ray" and "workers" in vars(self):  # a scan has them load it
+            return self.workers.open()[1].scanned.info
+        return self.on_model(lambda model, _: model.info)
 
     def learn(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
@@ -182,6 +187,27 @@ class Engine:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
 
+    def status(self, scan: ScanProgress | None, problems: tuple[str, ...]) -> Status:
+        """What is being done, for a header; never blocks, never computes."""
+        settings, info, corpus = self.settings, self._info, self._corpus
+        stage: Literal["loading", "ready", "failed"] = "failed" if self.error else "loading"
+        done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
+        if stage == "loading" and (self._model is not None or (done and not self.awaited)):
+            stage = "ready"
+        busy = stage == "loading" or self.tokenising  # a long corpus, with the model ready
+        return Status(
+            stage,
+            str(self.error) if self.error else self.message if busy else "",
+            self.device,
+            settings.dtype,
+            info,
+            None if corpus is None else corpus.info,
+            scan,
+            settings.layers,
+            problems,
+            settings.model,
+        )
+
     # --- what is asked for ---
 
     def layers(self) -> tuple[int, ...]:
@@ -196,6 +222,19 @@ class Engine:
                 f"{self.local().name} has no layer {missing[0]}.", f"Its layers run from 0 to {n_layers - 1}."
             )
         return asked
+
+    def firing_sign(self, sign: Sign | None = None) -> Sign:
+        """The sign of firing that counts: the one asked for, else that of the settings or the model."""
+        check_sign(sign)
+        if sign is not None:
+            return sign
+        setting = self.settings.sign
+        return firing_sign(setting, gated=setting == "auto" and self.model_info().gated)
+
+    def ranking_sign(self, sign: Sign | None = None) -> Sign:
+        """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
+        check_sign(sign)
+        return sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
 
     def check_neuron(self, neuron: NeuronId) -> None:
         """Raise BadIdError when the model has no such neuron."""
@@ -240,28 +279,13 @@ class Engine:
             **parts,
         )
 
-    def remembered(
-        self, kind: str, type_: type[T], work: Callable[[LookupModel, Poll], T], *, corpus: bool, **parts: Any
-    ) -> T:
-        """The cached answer, else the one worked out on the model thread, which is then cached."""
-        return self.remembered_from(kind, type_, lambda: self.on_model(work), corpus=corpus, **parts)
+    def cached(self, key: str, type_: type[T]) -> T | None:
+        """The answer kept under a key, None where there is none."""
+        return self.cache.get_result(key.partition(":")[0], key, type_)
 
-    def remembered_writes(
-        self, kind: str, type_: type[T], work: Callable[[Writes, Poll], T], **parts: Any
-    ) -> T:
-        """The cached answer, else the one worked out `on_writes`, which is then cached."""
-        return self.remembered_from(kind, type_, lambda: self.on_writes(work), corpus=False, **parts)
-
-    def remembered_from(
-        self, kind: str, type_: type[T], produce: Callable[[], T], *, corpus: bool, **parts: Any
-    ) -> T:
-        """The cached answer, else what `produce` makes on this thread, which is then cached."""
-        key = self.key(kind, corpus=corpus, **parts)
-        known = self.cache.get_result(kind, key, type_)
-        if known is not None:
-            return known
-        answer = produce()
-        self.cache.put_result(kind, key, answer)
+    def keep(self, key: str, answer: T) -> T:
+        """Keep an answer under its key, and return it."""
+        self.cache.put_result(key.partition(":")[0], key, answer)
         return answer
 
     # --- the model thread ---
@@ -372,7 +396,3 @@ class Engine:
         self._model = None  # who keeps a closed Explorer, as a notebook may, does not keep its weights
         self.cache.close()
         return lost
-
-
-def _log_error(error: BaseException) -> None:
-    _log.error("background work stopped", exc_info=error)

@@ -6,17 +6,17 @@ at each peak: worked out once a neuron for all of its heads, and kept in the cac
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.head_service import HeadService
 from tui_lookups.answering.peak_inputs import top_entries, why_silent
 from tui_lookups.answering.prompt_service import PARTS
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
-from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
+from tui_lookups.results import Example, NeuronExamples, Part, Provenance
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
@@ -31,25 +31,12 @@ class Labelled(NamedTuple):
 
 
 class ExampleService:
-    """The examples of one Explorer. Thread-safe.
+    """The examples of one Explorer. Thread-safe."""
 
-    Args:
-        sign: the sign of firing that counts.
-        overview: every head over all of a neuron's trimmed prompts.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        scan: ScanSession,
-        *,
-        sign: Callable[[], Sign],
-        overview: Callable[[NeuronId], HeadOverview],
-    ) -> None:
+    def __init__(self, engine: Engine, scan: ScanSession, heads: HeadService) -> None:
         self._engine = engine
         self._scan = scan
-        self._sign = sign
-        self._overview = overview
+        self._heads = heads
 
     def provenance(self) -> Provenance:
         """Where examples and labels come from, everything included that can change them."""
@@ -57,7 +44,7 @@ class ExampleService:
         return self._engine.provenance(
             corpus=True,
             top=self._scan.top,
-            sign=self._sign(),
+            sign=self._engine.firing_sign(),
             activity_rule=settings.activity_rule,
             preset=settings.preset,
             seed=settings.seed,
@@ -71,7 +58,7 @@ class ExampleService:
         first. Raises LookupsError for a neuron that never fires.
         """
         self._engine.check_neuron(neuron)
-        sign, settings = self._sign(), self._engine.settings
+        sign, settings = self._engine.firing_sign(), self._engine.settings
         check_firing_sign(sign, gated=self._engine.model_info().gated)
         self._scan.wait()
         provenance = self.provenance()
@@ -97,10 +84,11 @@ class ExampleService:
             corpus = self._engine.corpus(arrays=True)
             return self._engine.on_model(lambda model, poll: work(model, poll, corpus))
 
-        return self._engine.remembered_from(
-            "examples", NeuronExamples, produce, corpus=True, neuron=str(neuron), part=part, sign=sign,
+        key = self._engine.key(
+            "examples", corpus=True, neuron=str(neuron), part=part, sign=sign,
             rule=settings.activity_rule, preset=settings.preset, index=self._scan.key(),
         )  # fmt: skip
+        return self._engine.cached(key, NeuronExamples) or self._engine.keep(key, produce())
 
     def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled:
         """Examples of a part and whether the head is active on each.
@@ -126,7 +114,7 @@ class ExampleService:
 
         Raises LookupsError for a neuron that never fires.
         """
-        found = self._overview(neuron)
+        found = self._heads.overview(neuron, trimmed=True)
         if found.note:
             raise LookupsError(found.note, "There is nothing to explain; ask about another neuron.")
         return tuple(mean.head for mean in found.heads if mean.worth_explaining)

@@ -13,10 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from tui_lookups.answering.engine import CURRENT_TOKEN
-from tui_lookups.answering.example_service import Labelled
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.client import AnswerError, OnText
 from tui_lookups.explanation.desk import RequestDesk
@@ -30,35 +28,28 @@ from tui_lookups.explanation.requests import (
 )
 from tui_lookups.explanation.store import ExplainedStore, fits
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model_thread import CURRENT_TOKEN
 from tui_lookups.results import (
     Explained,
     ExplainedList,
     Explanation,
     LeftOut,
     NeuronExplanations,
-    Part,
     Plan,
     Provenance,
     Usage,
 )
 
+if TYPE_CHECKING:  # what it is made from needs NumPy
+    from tui_lookups.answering.example_service import ExampleService
+
 NOTHING = Usage(0, 0, 0, 0, 0, False, None)
-
-
-class Examples(Protocol):
-    """What explanations are made from: an `ExampleService`."""
-
-    def provenance(self) -> Provenance: ...
-
-    def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled: ...
-
-    def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]: ...
 
 
 class Explaining:
     """The explanations of one Explorer. Thread-safe; opens no connection before it is asked to."""
 
-    def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: Examples) -> None:
+    def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: ExampleService) -> None:
         self._desk = desk
         self._store = store
         self._examples = examples

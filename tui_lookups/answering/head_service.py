@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.checks import check_ablation
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
@@ -18,13 +19,11 @@ from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
-    Activations,
     HeadAblation,
     HeadAttributions,
     HeadOverview,
     Part,
     Prompt,
-    Sign,
 )
 
 if TYPE_CHECKING:
@@ -49,38 +48,38 @@ class HeadService:
         self._scan = scan
         self._prompts = prompts
 
-    def on_prompt(
+    def heads(
         self,
         neuron: NeuronId,
-        rank: int | None,
-        prompt_id: int | None,
         *,
+        prompt: int | None,
+        prompt_id: int | None,
+        text: str | None,
         sources: HeadId | None,
-        trimmed: bool,
-        sign: Sign,
+        trimmed: bool | None,
     ) -> HeadAttributions:
-        """The decomposition at the peak of one of the neuron's prompts."""
+        """The decomposition at the peak of a prompt of the neuron, or of a text. See `Explorer.heads`."""
+        sign, cut = self._engine.firing_sign(), self._trimmed(trimmed)
+        if text is not None:
+            given = self._prompts.activations(neuron, text)
+            self._check(neuron, sources)
+            place = input_of_text(given.activations, [token.id for token in given.tokens], sign=sign)
+            return self._at(neuron, place, None, "text", sources)
         self._check(neuron, sources)
-        shown = self._prompts.prompt(neuron, rank, prompt_id, sign=sign)
-        if trimmed:
+        shown = self._prompts.prompt(neuron, prompt, prompt_id, sign=sign)
+        if cut:
             (shown,) = self._prompts.with_trims(neuron, (shown,))
-        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=trimmed)
+        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=cut)
         found = self._at(neuron, place, shown, place.context, sources)
         return replace(found, rank=shown.rank)
 
-    def on_text(
-        self, neuron: NeuronId, given: Activations, *, sources: HeadId | None, sign: Sign
-    ) -> HeadAttributions:
-        """The decomposition at the peak of a text given by hand."""
-        self._check(neuron, sources)
-        ids = [token.id for token in given.tokens]
-        place = input_of_text(given.activations, ids, sign=sign)
-        return self._at(neuron, place, None, "text", sources)
+    def _trimmed(self, trimmed: bool | None) -> bool:
+        return self._engine.settings.trimmed if trimmed is None else trimmed
 
     def _at(
         self, neuron: NeuronId, place: PeakInput, shown: Prompt | None, context: str, sources: HeadId | None
     ) -> HeadAttributions:
-        settings = self._engine.settings
+        engine, settings = self._engine, self._engine.settings
         rule, preset = settings.activity_rule, settings.preset
         question = {
             "context": context,
@@ -101,14 +100,12 @@ class HeadService:
                 sources=sources,
                 rule=rule,
                 preset=preset,
-                provenance=self._engine.provenance(corpus=shown is not None, **question),
+                provenance=engine.provenance(corpus=shown is not None, **question),
                 poll=poll,
             )
 
-        found = self._engine.remembered(
+        key = engine.key(
             "heads",
-            HeadAttributions,
-            work,
             corpus=shown is not None,
             neuron=str(neuron),
             prompt_id=None if shown is None else shown.prompt_id,
@@ -118,19 +115,18 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
+        found = engine.cached(key, HeadAttributions) or engine.keep(key, engine.on_model(work))
         at_peak = found.tokens[found.position].id
-        return replace(found, special=at_peak in self._engine.vocabulary().special_ids)
+        return replace(found, special=at_peak in engine.vocabulary().special_ids)
 
     def overview(
-        self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool, part: Part | None = None
+        self, neuron: NeuronId, *, trimmed: bool | None, wait: bool = True, part: Part | None = None
     ) -> HeadOverview:
-        """Every head over all of the neuron's prompts, or those of a part of the corpus.
-
-        Without `wait`, over those found so far. Of a neuron that never fires it says so.
-        """
+        """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
+        engine, settings = self._engine, self._engine.settings
+        trimmed, sign = self._trimmed(trimmed), engine.firing_sign()
         self._check(neuron, None)
-        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=wait, part=part)
-        settings = self._engine.settings
+        listed = self._prompts.prompts(neuron, sign=sign, wait=wait, part=part)
         # Preset paper leaves prompts out by the length of their trimmed context.
         by_trim = trimmed or settings.preset == "paper"
         prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
@@ -143,7 +139,7 @@ class HeadService:
         def work(model: LookupModel, poll: Poll) -> HeadOverview:
             from tui_lookups.answering import answers
 
-            provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
+            provenance = engine.provenance(corpus=True, prompts=len(prompts), **question)
             found = answers.head_overview(
                 model,
                 neuron,
@@ -157,17 +153,16 @@ class HeadService:
             return replace(found, note=listed.note)
 
         if not listed.complete:
-            return self._engine.on_model(work)
-        return self._engine.remembered(
+            return engine.on_model(work)
+        key = engine.key(
             "overview",
-            HeadOverview,
-            work,
             corpus=True,
             neuron=str(neuron),
             index=self._scan.key(),
             revision=_REVISION,
             **question,
         )
+        return engine.cached(key, HeadOverview) or engine.keep(key, engine.on_model(work))
 
     # --- ablation (method.md, section 6) ---
 
@@ -178,16 +173,17 @@ class HeadService:
         *,
         method: AblationMethod,
         positions: AblationPositions | None,
-        trimmed: bool,
-        sign: Sign,
-        part: Part | None = None,
+        trimmed: bool | None,
+        part: Part | None,
     ) -> HeadAblation:
         """One head ablated on each of the neuron's prompts. See `Explorer.ablate`."""
+        check_ablation(method, positions)
+        engine, settings = self._engine, self._engine.settings
+        trimmed, sign = self._trimmed(trimmed), engine.firing_sign()
         self._check(neuron, head)
-        settings = self._engine.settings
         rule, preset, seed = settings.activity_rule, settings.preset, settings.seed
         where = positions or ("all" if preset == "paper" else "peak")
-        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=True, part=part)
+        listed = self._prompts.prompts(neuron, sign=sign, part=part)
         if listed.note:
             raise LookupsError(listed.note, "There is nothing to ablate; ask about another neuron.")
         prompts = listed.prompts
@@ -221,14 +217,12 @@ class HeadService:
                 mean=None if mean is None else mean[head.layer, head.index],
                 seed=seed,
                 sample=drawn,
-                provenance=self._engine.provenance(corpus=True, **question),
+                provenance=engine.provenance(corpus=True, **question),
                 poll=poll,
             )
 
-        return self._engine.remembered(
+        key = engine.key(
             "ablation",
-            HeadAblation,
-            work,
             corpus=True,
             neuron=str(neuron),
             head=str(head),
@@ -236,6 +230,7 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
+        return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))
 
     def _mean_z(self, model: LookupModel, poll: Poll) -> tuple[npt.NDArray[np.float64], int]:
         """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over

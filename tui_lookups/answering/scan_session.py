@@ -16,12 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
-from tui_lookups.answering.worker_pool import WorkerPool
+from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
 from tui_lookups.ids import NeuronId
-from tui_lookups.model_thread import Priority
-from tui_lookups.results import ScanProgress
+from tui_lookups.model_thread import CURRENT_TOKEN, Priority
+from tui_lookups.results import ScanProgress, ScanSummary
 from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
@@ -55,10 +54,9 @@ class ScanSession:
         self._error: LookupsError | None = None
         self._key: str | None = None
         self._watching = False
-        self._workers = WorkerPool(engine)
+        self._workers = engine.workers
         self._copies: Copies | None = None
         self._copies_lock = threading.Lock()
-        engine.on_background_error = self.failed
 
     def key(self) -> str:
         """Name of the index: model, corpus, dtype, basis, layers, prompts and copies kept, seed, hashed."""
@@ -222,7 +220,7 @@ class ScanSession:
             _log.warning("%s", problem)
         self._scan = scan
         self.progress = scan.progress()
-        self.engine.thread.set_background(self._step)
+        self.engine.thread.set_background(self._step, self.failed)
 
     def _follow(self, folder: Path) -> None:
         """Another process scans the very same thing: wait for its index, or take over if it ends without."""
@@ -333,6 +331,27 @@ class ScanSession:
         if hear is not None and self.progress is not None:
             hear(self.progress)
         return index
+
+    def summary(self, hear: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
+        """Scan to the end, resuming where an earlier scan stopped, and say what that was."""
+        engine = self.engine
+        info = engine.corpus().info
+        known = self.index() is not None
+        index = self.wait(hear)
+        done = self.progress
+        return ScanSummary(
+            prompts=info.prompts,
+            tokens=info.tokens,
+            neurons=len(engine.layers()) * engine.model_info().d_mlp,
+            seconds=0.0 if known or done is None else done.seconds,
+            tokens_per_second=0.0 if known or done is None else done.tokens_per_second,
+            resumed_from=info.prompts if known else self.resumed_from,
+            index_path=str(index.folder),
+            provenance=engine.provenance(
+                corpus=True, top=self.top, layers=",".join(map(str, engine.layers()))
+            ),
+            extended_from=index.manifest.extended_from,
+        )
 
     @property
     def unsaved(self) -> bool:
