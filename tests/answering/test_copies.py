@@ -155,7 +155,7 @@ def test_what_an_earlier_version_scanned_is_named_and_made_again(corpus: Path, t
     }
     said: list[str] = []
     with closing(Explorer(load_settings(**flags))) as found:
-        folder = found._engine.cache.folder("indexes") / found._scan._key_of()
+        folder = found._engine.cache.folder("indexes") / found._scan.earlier_key()
         folder.mkdir()
         (folder / "manifest.json").write_text("{}")  # it knew no setting of that name
         found.scan(lambda progress: said.append(progress.message))

@@ -16,10 +16,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.answering import model_loader
-from tui_lookups.answering.cache_keys import ANSWER_VERSION, INFO_VERSION, RANKS_TOKENS, ranked_otherwise
+from tui_lookups.answering.cache_keys import (
+    ANSWER_VERSION,
+    INFO_VERSION,
+    RANKS_TOKENS,
+    convention_parts,
+    ranked_otherwise,
+)
 from tui_lookups.answering.checks import check_sign
 from tui_lookups.answering.model_files import ModelFiles
 from tui_lookups.answering.worker_pool import WorkerPool
@@ -28,7 +34,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CURRENT_TOKEN, ModelThread, Priority
-from tui_lookups.results import Basis, ModelInfo, Provenance, ScanProgress, Sign, Status
+from tui_lookups.results import Basis, ModelInfo, Provenance, Sign
+from tui_lookups.results.conventions import Conventions
 from tui_lookups.results.firing import firing_sign
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
@@ -187,27 +194,6 @@ class Engine:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
 
-    def status(self, scan: ScanProgress | None, problems: tuple[str, ...]) -> Status:
-        """What is being done, for a header; never blocks, never computes."""
-        settings, info, corpus = self.settings, self._info, self._corpus
-        stage: Literal["loading", "ready", "failed"] = "failed" if self.error else "loading"
-        done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
-        if stage == "loading" and (self._model is not None or (done and not self.awaited)):
-            stage = "ready"
-        busy = stage == "loading" or self.tokenising  # a long corpus, with the model ready
-        return Status(
-            stage,
-            str(self.error) if self.error else self.message if busy else "",
-            self.device,
-            settings.dtype,
-            info,
-            None if corpus is None else corpus.info,
-            scan,
-            settings.layers,
-            problems,
-            settings.model,
-        )
-
     # --- what is asked for ---
 
     def layers(self) -> tuple[int, ...]:
@@ -223,13 +209,21 @@ class Engine:
             )
         return asked
 
-    def firing_sign(self, sign: Sign | None = None) -> Sign:
-        """The sign of firing that counts: the one asked for, else that of the settings or the model."""
+    def conventions(self, *, sign: Sign | None = None, trimmed: bool | None = None) -> Conventions:
+        """What counts, by the settings and the model, but for what was asked for."""
         check_sign(sign)
-        if sign is not None:
-            return sign
-        setting = self.settings.sign
-        return firing_sign(setting, gated=setting == "auto" and self.model_info().gated)
+        settings = self.settings
+        if sign is None:
+            gated = settings.sign == "auto" and self.model_info().gated
+            sign = firing_sign(settings.sign, gated=gated)
+        return Conventions(
+            preset=settings.preset,
+            activity_rule=settings.activity_rule,
+            sign=sign,
+            trimmed=settings.trimmed if trimmed is None else trimmed,
+            seed=settings.seed,
+            keep_copies=settings.keep_copies,
+        )
 
     def ranking_sign(self, sign: Sign | None = None) -> Sign:
         """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
@@ -265,19 +259,26 @@ class Engine:
 
     # --- cached answers ---
 
-    def key(self, kind: str, *, corpus: bool, **parts: Any) -> str:
+    def key(self, kind: str, conventions: Conventions | None = None, *, corpus: bool, **parts: Any) -> str:
         """The cache key of a question: everything that can change its answer is a part of it."""
-        return self.cache.key(
-            kind,
-            version=ANSWER_VERSION,
-            model=self.local().fingerprint,
-            basis=self.basis,
-            dtype=self.settings.dtype,
-            corpus=self.corpus().info.fingerprint if corpus else None,
+        return self.cache.key(kind, **self.key_parts(kind, conventions, corpus=corpus, **parts))
+
+    def key_parts(
+        self, kind: str, conventions: Conventions | None, *, corpus: bool, **parts: Any
+    ) -> dict[str, Any]:
+        """The parts of a question's key; the conventions are those of the settings unless they are given."""
+        ranked = ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}
+        return {
+            "version": ANSWER_VERSION,
+            "model": self.local().fingerprint,
+            "basis": self.basis,
+            "dtype": self.settings.dtype,
+            "corpus": self.corpus().info.fingerprint if corpus else None,
             **self._as_read(),
-            **(ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}),
+            **ranked,
+            **convention_parts(kind, conventions or self.conventions()),
             **parts,
-        )
+        }
 
     def cached(self, key: str, type_: type[T]) -> T | None:
         """The answer kept under a key, None where there is none."""

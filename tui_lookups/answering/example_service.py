@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.head_service import HeadService
@@ -40,15 +41,13 @@ class ExampleService:
 
     def provenance(self) -> Provenance:
         """Where examples and labels come from, everything included that can change them."""
-        settings = self._engine.settings
+        conventions = self._engine.conventions(trimmed=True)
         return self._engine.provenance(
             corpus=True,
             top=self._scan.top,
-            sign=self._engine.firing_sign(),
-            activity_rule=settings.activity_rule,
-            preset=settings.preset,
-            seed=settings.seed,
-            context="trimmed",
+            context=conventions.context,
+            seed=conventions.seed,
+            **choices("examples", conventions),
         )
 
     def examples(self, neuron: NeuronId, part: Part) -> NeuronExamples:
@@ -58,7 +57,8 @@ class ExampleService:
         first. Raises LookupsError for a neuron that never fires.
         """
         self._engine.check_neuron(neuron)
-        sign, settings = self._engine.firing_sign(), self._engine.settings
+        conventions = self._engine.conventions(trimmed=True)
+        sign = conventions.sign
         check_firing_sign(sign, gated=self._engine.model_info().gated)
         self._scan.wait()
         provenance = self.provenance()
@@ -67,17 +67,17 @@ class ExampleService:
             from tui_lookups.answering import answers
 
             record = self._scan.require(neuron)
-            silent = why_silent(record, sign)
+            silent = why_silent(record, conventions)
             if silent:
                 raise LookupsError(silent, "There is nothing to explain; ask about another neuron.")
             entries = top_entries(record, self._scan.top, sign, PARTS.index(part))
             if part == "scoring":
                 shown = {entry.text for entry in top_entries(record, self._scan.top, sign, 0)}
                 entries = [entry for entry in entries if entry.text not in shown]
-            rule, preset = settings.activity_rule, settings.preset
+            preset = conventions.preset
             prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
-            heads, found = answers.examples(model, neuron, prompts, rule=rule, preset=preset, poll=poll)
-            return NeuronExamples(neuron, part, heads, rule, found, provenance)
+            heads, found = answers.examples(model, neuron, prompts, conventions=conventions, poll=poll)
+            return NeuronExamples(neuron, part, heads, conventions.activity_rule, found, provenance)
 
         def produce() -> NeuronExamples:
             # Not on the model thread, where tokenising a damaged corpus anew would hold up every question.
@@ -85,9 +85,8 @@ class ExampleService:
             return self._engine.on_model(lambda model, poll: work(model, poll, corpus))
 
         key = self._engine.key(
-            "examples", corpus=True, neuron=str(neuron), part=part, sign=sign,
-            rule=settings.activity_rule, preset=settings.preset, index=self._scan.key(),
-        )  # fmt: skip
+            "examples", conventions, corpus=True, neuron=str(neuron), part=part, index=self._scan.key()
+        )
         return self._engine.cached(key, NeuronExamples) or self._engine.keep(key, produce())
 
     def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled:
@@ -103,14 +102,14 @@ class ExampleService:
                 "Explanations need a corpus of several documents.",
             )
         reaching = found.heads // self._engine.model_info().n_heads
-        if self._engine.settings.preset == "paper" and head.layer == neuron.layer:
+        if self._engine.conventions().preset == "paper" and head.layer == neuron.layer:
             raise left_out_by_paper(head, neuron)
         if head.layer >= reaching:
             raise out_of_reach(head, neuron, reaching - 1)
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
-        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (method.md, section 4).
+        """The heads worth explaining on the neuron's trimmed prompts (method.md, section 4).
 
         Raises LookupsError for a neuron that never fires.
         """

@@ -39,6 +39,7 @@ from tui_lookups.results import (
     Provenance,
     Usage,
 )
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 
 if TYPE_CHECKING:  # what it is made from needs NumPy
     from tui_lookups.answering.example_service import ExampleService
@@ -69,7 +70,7 @@ class Explaining:
                 f"{head} is active on none of the {len(examples)} prompts used to explain {neuron}.",
                 # Not the overview of all prompts: it is of both halves, and of full windows.
                 f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that "
-                "are active on 25 % to 75 % of its trimmed prompts.",
+                f"are active on {LEAST_PERCENT} % to {MOST_PERCENT} % of its trimmed prompts.",
             )
         return explain_request(active, inactive), len(active), len(inactive)
 
@@ -207,7 +208,7 @@ class Explaining:
         progress: OnProgress | None = None,
         api_key: str | None = None,
     ) -> NeuronExplanations:
-        """Explain every head that is active on 25 % to 75 % of the neuron's prompts.
+        """Explain every head that is worth explaining for a neuron.
 
         What fails for one head leaves that one out; what would fail for all is raised. Asking again goes on
         where it stopped: known answers cost nothing.

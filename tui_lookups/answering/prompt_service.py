@@ -17,6 +17,7 @@ from dataclasses import fields, replace
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
@@ -44,6 +45,7 @@ from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.results.conventions import Conventions
 
 PARTS: tuple[Part, ...] = ("explaining", "scoring")
 """In the order of the index's parts."""
@@ -77,25 +79,24 @@ class PromptService:
 
         A neuron that never fires has none: the note says so.
         """
-        engine, top, sign = self._engine, self._most(top), self._engine.firing_sign(sign)
+        engine, top, conventions = self._engine, self._most(top), self._engine.conventions(sign=sign)
         self._check(neuron, top)
-        check_firing_sign(sign, gated=engine.model_info().gated)
+        check_firing_sign(conventions.sign, gated=engine.model_info().gated)
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._show(self._build(neuron, top, sign, part, trim=False, so_far=so_far))
+            return self._show(self._build(neuron, top, part, conventions, trim=False, so_far=so_far))
         self._scan.wait()
         key = engine.key(
             "prompts",
+            conventions,
             corpus=True,
             neuron=str(neuron),
             top=top,
-            sign=sign,
             part=part,
-            preset=engine.settings.preset,
             index=self._scan.key(),
         )
         found = engine.cached(key, NeuronPrompts) or engine.keep(
-            key, self._build(neuron, top, sign, part, trim=True, so_far=so_far)
+            key, self._build(neuron, top, part, conventions, trim=True, so_far=so_far)
         )
         self._keep(neuron, found.prompts)
         return self._show(found)
@@ -157,29 +158,27 @@ class PromptService:
         check_kind(kind)
         if kind == "top":
             return self.prompts(neuron, top=top)
-        top = self._most(top)
+        engine, top, conventions = self._engine, self._most(top), self._engine.conventions(sign="+")
         self._check(neuron, 1)
         self._scan.wait()
 
         def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
             from tui_lookups.answering.answers import build_prompts, place_samples
 
-            corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
+            corpus = engine.corpus(arrays=True)
             record = self._scan.require(neuron)
-            ids = sampled_ids(record, kind, top, self._engine.settings.seed)
+            ids = sampled_ids(record, kind, top, conventions.seed)
             entries = place_samples(model, corpus, neuron, ids, poll)
-            built = build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
-            return self._list(model, record, built, top=top, sign="+", kind=kind)
+            built = build_prompts(model, corpus, neuron, entries, preset=conventions.preset, poll=poll)
+            return self._list(model, record, built, conventions, top=top, kind=kind)
 
-        engine = self._engine
         key = engine.key(
             "sampled",
+            conventions,
             corpus=True,
             neuron=str(neuron),
             top=top,
             which=kind,
-            seed=engine.settings.seed,
-            preset=engine.settings.preset,
             index=self._scan.key(),
         )
         return self._show(engine.cached(key, NeuronPrompts) or engine.keep(key, engine.on_model(work)))
@@ -248,8 +247,8 @@ class PromptService:
         self,
         neuron: NeuronId,
         top: int,
-        sign: Sign,
         part: Part | None,
+        conventions: Conventions,
         *,
         trim: bool,
         so_far: Callable[[NeuronPrompts], None] | None,
@@ -266,7 +265,7 @@ class PromptService:
             ]
             return engine.on_model(
                 lambda model, poll: self._list(
-                    model, record, ranked, top=top, sign=sign, kind="top", part=part, note=silent
+                    model, record, ranked, conventions, top=top, kind="top", part=part, note=silent
                 )
             )
 
@@ -276,9 +275,9 @@ class PromptService:
 
         with engine.thread.holding_background():
             record = engine.on_model(lambda model, poll: self._scan.require(neuron))
-            silent = why_silent(record, sign)
+            silent = why_silent(record, conventions)
             number = None if part is None else PARTS.index(part)
-            entries = [] if silent else top_entries(record, top, sign, number)
+            entries = [] if silent else top_entries(record, top, conventions.sign, number)
             return listed(self._prompts_of(neuron, entries, trim=trim, tell=tell))
 
     def _prompts_of(
@@ -297,7 +296,7 @@ class PromptService:
         from tui_lookups.answering.answers import build_prompts
 
         engine = self._engine
-        preset, corpus = engine.settings.preset, engine.corpus(arrays=True)
+        preset, corpus = engine.conventions().preset, engine.corpus(arrays=True)
         found = self._known(neuron, entries, trim)
         missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
         for start in range(0, len(missing), _AT_ONCE):
@@ -327,9 +326,9 @@ class PromptService:
         model: LookupModel,
         record: NeuronRecord,
         prompts: Sequence[Prompt],
+        conventions: Conventions,
         *,
         top: int,
-        sign: Sign,
         kind: PromptKind,
         part: Part | None = None,
         note: str = "",
@@ -346,7 +345,7 @@ class PromptService:
             scanned_prompts=record.prompts,
             total_prompts=self._engine.corpus().info.prompts,
             provenance=self._engine.provenance(
-                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind,
+                corpus=True, top=top, kind=kind, **choices("prompts", conventions),
                 **({} if part is None else {"part": part}),
             ),
             note=note,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
@@ -61,13 +61,18 @@ class ScanSession:
     def key(self) -> str:
         """Name of the index: model, corpus, dtype, basis, layers, prompts and copies kept, seed, hashed."""
         if self._key is None:
-            self._key = self._key_of(keep_copies=self.engine.settings.keep_copies)
+            self._key = self.engine.cache.key("index", **self._key_parts()).rpartition(":")[2]
         return self._key
 
-    def _key_of(self, **also: bool) -> str:
-        layers, seed = list(self.engine.layers()), self.engine.settings.seed
-        whole = self.engine.key("index", corpus=True, layers=layers, top=self.top, seed=seed, **also)
-        return whole.rpartition(":")[2]
+    def earlier_key(self) -> str:
+        """Its name by an earlier version, which knew no copies."""
+        parts = self._key_parts()
+        del parts["keep_copies"]
+        return self.engine.cache.key("index", **parts).rpartition(":")[2]
+
+    def _key_parts(self) -> dict[str, Any]:
+        layers = list(self.engine.layers())
+        return self.engine.key_parts("index", None, corpus=True, layers=layers, top=self.top)
 
     def index(self) -> ScanIndex | None:
         """The finished index, None while there is none. A damaged one is dropped, to be made again."""
@@ -130,7 +135,7 @@ class ScanSession:
         """Before the model thread is needed: other questions need not wait for it."""
         corpus = self.engine.corpus(arrays=True)
         with self._copies_lock:
-            if self._copies is None and not self.engine.settings.keep_copies:
+            if self._copies is None and not self.engine.conventions().keep_copies:
                 from tui_lookups.analysis.copies import find_copies
 
                 self.engine.say("looking for repeated texts")
@@ -193,7 +198,7 @@ class ScanSession:
             "batch_tokens": settings.batch_tokens
             or automatic_batch_tokens(scanned, room, layers=layers, top=self.top, window=window),
             "checkpoint_seconds": settings.checkpoint_seconds,
-            "seed": settings.seed,
+            "seed": self.engine.conventions().seed,
             "earlier": EarlierIndexes(self.engine.cache.folder("indexes"), self.engine.corpus()),
             "copies": self._copies,
         }
@@ -211,7 +216,7 @@ class ScanSession:
         except BaseException:
             scan.close()  # else the next scan would wait for ever on a lock of our own
             raise
-        if not self.resumed_from and (scan.folder.parent / self._key_of() / MANIFEST).is_file():
+        if not self.resumed_from and (scan.folder.parent / self.earlier_key() / MANIFEST).is_file():
             scan.problems += (
                 "An earlier version has scanned this, but did not tell copies of a text apart: it is scanned "
                 "again.",

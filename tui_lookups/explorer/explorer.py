@@ -359,15 +359,15 @@ class Explorer(Upkeep):
 
     def export(self, selection: answer.Selection, path: Path, *, overwrite: bool = False) -> Path:
         """Write the selection, with everything known about it, as one JSON document; returns its path."""
+        from tui_lookups.answering.cache_keys import choices
         from tui_lookups.answering.export_document import build_export
         from tui_lookups.storage.export import check_name, write_export
 
         check_name(path)  # before minutes of work
-        settings = self.settings
+        conventions = self._engine.conventions()
         provenance = self._engine.provenance(
-            corpus=True, top=settings.top, preset=settings.preset, activity_rule=settings.activity_rule,
-            sign=self._engine.firing_sign(), trimmed=settings.trimmed, seed=settings.seed,
-        )  # fmt: skip
+            corpus=True, top=self.settings.top, seed=conventions.seed, **choices("overview", conventions)
+        )
         return write_export(build_export(self, selection, provenance), path, overwrite)
 
     def verify(

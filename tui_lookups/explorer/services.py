@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from tui_lookups.errors import Cancelled, as_lookups_error
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tui_lookups.settings import Settings
 
 T = TypeVar("T")
+Stage = Literal["starting", "loading", "ready", "failed"]
 
 
 class made_once(Generic[T]):
@@ -180,16 +181,28 @@ class Services:
         found: ScanSession | None = vars(self).get("scan")
         return found
 
-    def status(self, met: tuple[str, ...]) -> Status:
-        """See `Explorer.status`; `met` are problems of the cache."""
+    def status(self, problems: tuple[str, ...]) -> Status:
+        """See `Explorer.status`; `problems` are those of the cache."""
         from tui_lookups.results.status import Status
 
-        if self._opened is not None:
-            return self._opened.status(None if self._scan_made is None else self._scan_made.progress, met)
-        settings = self.settings
+        settings, engine = self.settings, self._opened
+        if engine is None:
+            stage: Stage = "failed" if self._failure else "starting"
+            return Status(
+                stage, self._failure, settings.device, settings.dtype, None, None, None, asked=settings.model
+            )
+        info, corpus, loaded = engine.known()
+        scan = None if self._scan_made is None else self._scan_made.progress
+        stage = "failed" if engine.error else "loading"
+        done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
+        if stage == "loading" and (loaded or (done and not engine.awaited)):
+            stage = "ready"
+        busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
+        message = str(engine.error) if engine.error else engine.message if busy else ""
+        known = None if corpus is None else corpus.info
         return Status(
-            "failed" if self._failure else "starting", self._failure, settings.device, settings.dtype,
-            None, None, None, asked=settings.model,
+            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, problems,
+            settings.model,
         )  # fmt: skip
 
     @property
