@@ -64,8 +64,6 @@ _FIRST: Mapping[str, float] = {
 }
 """The numbers of the rules when the first answers were cached, whose keys name none. Never changed."""
 
-_FIRST_VERSION = 1
-
 RANKS_TOKENS = frozenset(
     (
         "ablation",
@@ -101,7 +99,7 @@ def convention_parts(kind: str, conventions: Conventions) -> dict[str, object]:
     changed = {name: value for name, value in numbers.items() if value != _FIRST[name]}
     if changed:
         parts["numbers"] = changed
-    if rests_on and CONVENTIONS_VERSION != _FIRST_VERSION:
+    if rests_on and CONVENTIONS_VERSION > 1:
         parts["conventions"] = CONVENTIONS_VERSION
     return parts
 
