@@ -90,12 +90,12 @@ class Services:
         try:
             from tui_lookups.answering.engine import Engine
 
-            self._opened = Engine(self.settings, self._results)
+            made = self._opened = Engine(self.settings, self._results)
         except Exception as error:
             self._failure = str(as_lookups_error(error))
             raise
-        if self._closed:  # meanwhile
-            self._opened.close(None)
+        if self._closed:  # in the meantime: whoever did so may have seen no engine
+            made.close(None)
             self._opened = None
 
     @made_once
@@ -212,7 +212,8 @@ class Services:
         Of sentences that begin alike, up to a colon: a full cache keeps none of many results.
         """
         first: dict[str, str] = {}
-        for problem in () if self._opened is None else self._opened.cache.problems:
+        engine = self._opened
+        for problem in () if engine is None else engine.cache.problems:
             first.setdefault(problem.partition(":")[0], problem)
         return tuple(first.values())
 
@@ -226,8 +227,9 @@ class Services:
             except Cancelled:
                 return
             except Exception as error:  # noqa: BLE001 - a thread's boundary: said in the status
-                if self._opened is not None:
-                    self._opened.error = as_lookups_error(error)
+                engine = self._opened
+                if engine is not None:
+                    engine.error = as_lookups_error(error)
 
         threading.Thread(target=work, name="lookups-start", daemon=True).start()
 
@@ -239,10 +241,10 @@ class Services:
     def close(self) -> str:
         """See `Explorer.close`."""
         self._closed = True
-        if self._opened is None:
+        engine, scan = self._opened, self._scan_made
+        if engine is None:
             return ""
-        scan = self._scan_made
-        lost = self._opened.close(scan.checkpoint if scan is not None and scan.unsaved else None)
+        lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)
         if scan is not None:
             scan.close()
         return lost
