@@ -20,7 +20,8 @@ from tui_lookups.storage.keys import make_key
 
 OTHER: dict[str, Any] = {
     "preset": "paper", "activity_rule": "top3", "sign": "both", "trimmed": True, "seed": 1,
-    "keep_copies": True, **{name: 2 * getattr(DEFAULTS, name) for name in NUMBERS},
+    "keep_copies": True, "encoding": "without begin-of-text",
+    **{name: 2 * getattr(DEFAULTS, name) for name in NUMBERS},
 }  # fmt: skip
 """Another value of every convention."""
 
@@ -45,12 +46,12 @@ def key(kind: str, conventions: Conventions) -> str:
 def test_another_convention_is_another_key_where_the_answer_rests_on_it(kind: str) -> None:
     for name, value in OTHER.items():
         other = key(kind, replace(DEFAULTS, **{name: value}))
-        assert (other != key(kind, DEFAULTS)) == (name in RESTS_ON[kind]), name
+        assert (other != key(kind, DEFAULTS)) == (name in (*RESTS_ON[kind], "encoding")), name
 
 
 def test_every_convention_is_a_part_of_some_key() -> None:
     names = {field.name for field in fields(Conventions)}
-    assert names == set(OTHER) == {name for rests_on in RESTS_ON.values() for name in rests_on}
+    assert names == set(OTHER) == {"encoding", *(name for rests_on in RESTS_ON.values() for name in rests_on)}
     assert set(cache_keys._FIRST) == set(NUMBERS)
 
 

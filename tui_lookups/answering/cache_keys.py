@@ -2,9 +2,9 @@
 
 1. Every kind of answer names the conventions it rests on (`RESTS_ON`); its key holds their values. What it
    does not rest on leaves it in the cache: another activity rule scans no corpus again.
-2. Choices are always in the key, as they always were. A number of a rule is in it once it is another than
-   when the first answers were cached, and the version of the conventions once it is raised: answers from
-   before that stay what they are, and are missed afterwards.
+2. Choices are always in the key, as they always were, and in every key how texts are encoded. A number of a
+   rule is in it once it is another than when the first answers were cached, and the version of the
+   conventions once it is raised: answers from before that stay what they are, and are missed afterwards.
 3. `ANSWER_VERSION` is for all other changes of meaning, and `ranked_otherwise` for those of some models.
 """
 
@@ -93,6 +93,8 @@ def convention_parts(kind: str, conventions: Conventions) -> dict[str, object]:
     """Parts of the key of an answer of this kind: the conventions it rests on."""
     rests_on = RESTS_ON[kind]
     parts: dict[str, object] = {**choices(kind, conventions)}
+    if conventions.encoding:
+        parts["tokens"] = conventions.encoding
     if kind == "examples":
         parts["rule"] = parts.pop("activity_rule")  # its name there from the beginning
     numbers = {name: getattr(conventions, name) for name in NUMBERS if name in rests_on}

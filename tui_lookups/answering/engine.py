@@ -150,7 +150,9 @@ class Engine:
         )
 
     def _info_key(self, local: LocalModel) -> str:
-        return self.cache.key("model_info", model=local.fingerprint, version=INFO_VERSION, **self._as_read())
+        variant = self.vocabulary().head.variant
+        tokens = {"tokens": variant} if variant else {}
+        return self.cache.key("model_info", model=local.fingerprint, version=INFO_VERSION, **tokens)
 
     def corpus(self, *, arrays: bool = False) -> Corpus:
         """The corpus as token windows, tokenised first where needed.
@@ -185,11 +187,6 @@ class Engine:
         finally:
             self.tokenising = False
 
-    def _as_read(self) -> dict[str, str]:
-        """What sets the answers apart from those of the same files with texts encoded another way."""
-        variant = self.vocabulary().head.variant
-        return {"tokens": variant} if variant else {}
-
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
@@ -223,6 +220,7 @@ class Engine:
             trimmed=settings.trimmed if trimmed is None else trimmed,
             seed=settings.seed,
             keep_copies=settings.keep_copies,
+            encoding=self.vocabulary().head.variant,
         )
 
     def ranking_sign(self, sign: Sign | None = None) -> Sign:
@@ -274,7 +272,6 @@ class Engine:
             "basis": self.basis,
             "dtype": self.settings.dtype,
             "corpus": self.corpus().info.fingerprint if corpus else None,
-            **self._as_read(),
             **ranked,
             **convention_parts(kind, conventions or self.conventions()),
             **parts,

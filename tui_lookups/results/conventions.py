@@ -26,6 +26,8 @@ class Conventions:
         trimmed: heads are looked at on the trimmed contexts rather than the full windows.
         seed: of everything that is drawn at random.
         keep_copies: whether every copy of a repeated text is listed.
+        encoding: what sets the encoding of texts apart from the tokenizer's files as they stand: whether
+            begin-of-text is put in front, say ("": nothing).
         active_deviations: "2sd": active is an attribution above the mean by so many sample standard
             deviations, over the heads that reach the neuron.
         active_highest: "top3": active are so many of the largest.
@@ -45,6 +47,7 @@ class Conventions:
     trimmed: bool = False
     seed: int = 0
     keep_copies: bool = False
+    encoding: str = ""
     active_deviations: float = 2.0
     active_highest: int = 3
     few_heads: int = 12
@@ -67,6 +70,6 @@ class Conventions:
 
 DEFAULTS = Conventions()
 CHOICES = ("preset", "activity_rule", "sign", "trimmed", "seed", "keep_copies")
-NUMBERS = tuple(field.name for field in fields(Conventions) if field.name not in CHOICES)
+NUMBERS = tuple(field.name for field in fields(Conventions) if field.name not in (*CHOICES, "encoding"))
 LEAST_PERCENT, MOST_PERCENT = f"{100 * DEFAULTS.least_share:g}", f"{100 * DEFAULTS.most_share:g}"
 """The shares of `worth_explaining`, for sentences."""
