@@ -161,6 +161,7 @@ class CannedExplorer(Explorer):
         hold: bool = False,
     ) -> None:
         super().__init__(Settings())
+        super().close()  # a question that is not answered here opens nothing
         self.threads = threads
         self.scanned = scanned
         self.hostile = hostile

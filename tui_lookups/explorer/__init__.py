@@ -18,6 +18,7 @@ meanwhile.
 
 from __future__ import annotations
 
-from tui_lookups.explorer.explorer import Explorer, Question
+from tui_lookups.explorer.explorer import Explorer
+from tui_lookups.explorer.services import Question
 
 __all__ = ["Explorer", "Question"]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups.errors import Cancelled
-from tui_lookups.explorer.services import Question as Question
-from tui_lookups.explorer.services import Services
+from tui_lookups.explorer.services import Question, Services
 from tui_lookups.explorer.upkeep import Upkeep
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
 
@@ -68,7 +67,6 @@ class Explorer(Upkeep):
 
     def start(self) -> None:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
-
         self._services.start()
 
     def ask(
@@ -112,11 +110,11 @@ class Explorer(Upkeep):
         """
         return self._services.close()
 
+    # --- congruence (method.md, section 2) ---
+
     def first_view(self) -> answer.FirstView:
         """The token and neuron to open with when nothing was asked for (the rule: opening.first_view)."""
         return self._services.congruence.first_view()
-
-    # --- congruence (method.md, section 2) ---
 
     def neurons(
         self,
