@@ -729,9 +729,9 @@ from tests.fake_answers import FakeExplorer
 from tui_lookups import __main__
 from tui_lookups.commands import invocation
 def run_app(explorer, token=None, options=None, opening=None):
-    assert "tui_lookups.explorer" not in sys.modules, "the explorer is made behind the first paint"
-    print("app", repr(token), explorer.resolve().settings.model)
-    other = opening.open("another", "mine.txt").resolve().settings
+    assert "tui_lookups.answering" not in sys.modules, "what answers is imported behind the first paint"
+    print("app", repr(token), explorer.settings.model)
+    other = opening.open("another", "mine.txt").settings
     print("then", other.model, other.corpus)
     return 7
 tui_lookups.tui.run_app = run_app

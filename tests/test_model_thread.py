@@ -42,8 +42,8 @@ def errors() -> list[BaseException]:
 
 
 @pytest.fixture
-def thread(errors: list[BaseException]) -> Iterator[ModelThread]:
-    made = ModelThread(errors.append)
+def thread() -> Iterator[ModelThread]:
+    made = ModelThread()
     yield made
     assert made.close(WAIT)
 
@@ -240,9 +240,9 @@ def test_replacing_the_background_interrupts_the_step_under_way(thread, errors, 
         ran.set()
         return False
 
-    thread.set_background(step)
+    thread.set_background(step, errors.append)
     assert entered.wait(WAIT)
-    thread.set_background(other if successor else None)
+    thread.set_background(other if successor else None, errors.append)
     until(lambda: thread.idle)
     assert ran.is_set() == bool(successor)
     assert errors == []
@@ -252,7 +252,7 @@ def test_a_background_error_is_reported_and_ends_that_work_only(thread, errors) 
     def step(_: Poll) -> bool:
         raise ZeroDivisionError("in the scan")
 
-    thread.set_background(step)
+    thread.set_background(step, errors.append)
     until(lambda: errors)
     assert [str(error) for error in errors] == ["in the scan"]
     assert thread.run(lambda _: 2) == 2
@@ -269,8 +269,8 @@ def test_an_error_in_the_listener_is_shown_and_the_thread_lives_on(monkeypatch) 
     def step(_: Poll) -> bool:
         raise ValueError("step")
 
-    thread = ModelThread(broken)
-    thread.set_background(step)
+    thread = ModelThread()
+    thread.set_background(step, broken)
     until(lambda: shown)
     assert isinstance(shown[0], KeyError)
     assert isinstance(shown[0].__context__, ValueError) or shown[0].__context__ is None
@@ -279,7 +279,7 @@ def test_an_error_in_the_listener_is_shown_and_the_thread_lives_on(monkeypatch) 
 
 
 def test_closing_answers_everyone_and_does_not_wait_for_native_code() -> None:
-    thread = ModelThread(lambda error: None)
+    thread = ModelThread()
     gate = Gate()
     running = thread.submit(gate)
     assert gate.begun.wait(WAIT)
@@ -297,7 +297,7 @@ def test_closing_answers_everyone_and_does_not_wait_for_native_code() -> None:
 
 def test_closing_interrupts_a_job_and_a_step_that_poll() -> None:
     for start in ("submit", "set_background"):
-        thread, begun = ModelThread(lambda error: None), threading.Event()
+        thread, begun = ModelThread(), threading.Event()
 
         def work(poll: Poll, begun: threading.Event = begun) -> bool:
             begun.set()
@@ -310,8 +310,8 @@ def test_closing_interrupts_a_job_and_a_step_that_poll() -> None:
 
 
 def test_closing_unused_or_from_the_thread_itself() -> None:
-    assert ModelThread(lambda error: None).close()
-    thread = ModelThread(lambda error: None)
+    assert ModelThread().close()
+    thread = ModelThread()
     with pytest.raises(Cancelled):
         thread.run(lambda _: thread.close())
     assert thread.close(WAIT)
@@ -320,7 +320,7 @@ def test_closing_unused_or_from_the_thread_itself() -> None:
 def test_a_job_in_native_code_does_not_keep_the_program_alive() -> None:
     code = (
         "import threading, time\nfrom tui_lookups.model_thread import ModelThread\n"
-        "begun = threading.Event()\nthread = ModelThread(print)\n"
+        "begun = threading.Event()\nthread = ModelThread()\n"
         "thread.submit(lambda _: (begun.set(), time.sleep(600)))\n"
         "begun.wait()\nthread.close(0.01)\nprint('end')"
     )
@@ -337,7 +337,7 @@ def test_imports_no_torch() -> None:
 
 
 def test_background_waits_while_a_question_is_asked_in_several_jobs() -> None:
-    thread = ModelThread(lambda error: None)
+    thread = ModelThread()
     order: list[str] = []
     stepped = threading.Event()
 

@@ -27,7 +27,7 @@ from tui_lookups.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
 
 QUIET_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
@@ -133,14 +133,14 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     settings = invocation.settings()
-    from tui_lookups.commands.app_explorer import explorer_for_app
+    from tui_lookups.commands.invocation import open_explorer
     from tui_lookups.tui import run_app
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import options_of
 
-    def another(model: str, corpus: str) -> ExplorerLike:
+    def another(model: str, corpus: str) -> Explorer:
         invocation.flags |= {"model": model, "corpus": corpus}
-        return explorer_for_app(invocation.settings())
+        return open_explorer(invocation.settings())
 
     opening = Opening(settings.model, settings.corpus, another)
-    return run_app(explorer_for_app(settings), token=token, options=options_of(settings), opening=opening)
+    return run_app(open_explorer(settings), token=token, options=options_of(settings), opening=opening)

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
@@ -31,6 +33,8 @@ T = TypeVar("T")
 
 BackgroundStep = Callable[[Poll], bool]
 """One step of background work; False when there is nothing left to do."""
+
+_log = logging.getLogger(__name__)
 
 
 class Priority(IntEnum):
@@ -81,6 +85,14 @@ class CancelToken:
             self._listeners.remove(listener)
 
 
+CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", default=None)
+"""The cancel token of the question this thread answers, if it answers one."""
+
+
+def _log_failure(failure: BaseException) -> None:
+    _log.error("background work stopped", exc_info=failure)
+
+
 @dataclass(order=True)
 class _Job(Generic[T]):
     order: tuple[int, int]
@@ -102,22 +114,16 @@ def _resolve(future: Future[Any], *, value: Any = None, error: BaseException | N
 
 
 class ModelThread:
-    """A priority queue served by one daemon thread, started by the first thing that is asked of it.
+    """A priority queue served by one daemon thread, started by the first thing that is asked of it."""
 
-    Args:
-        on_background_error: told, on the thread, what a background step raised; that work is then dropped.
-    """
-
-    def __init__(
-        self, on_background_error: Callable[[BaseException], None], *, name: str = "lookups-model"
-    ) -> None:
-        self._on_background_error = on_background_error
+    def __init__(self, *, name: str = "lookups-model") -> None:
         self._name = name
         self._changed = threading.Condition()
         self._jobs: list[_Job[Any]] = []
         self._arrivals = itertools.count()
         self._running: _Job[Any] | None = None
         self._background: BackgroundStep | None = None
+        self._failed: Callable[[BaseException], None] = _log_failure
         self._holds = 0
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -166,12 +172,17 @@ class ModelThread:
                 token.cancel()
             raise
 
-    def set_background(self, step: BackgroundStep | None) -> None:
-        """What to do when no job waits. Replacing it, or None, makes the poll of the running step raise."""
+    def set_background(
+        self, step: BackgroundStep | None, failed: Callable[[BaseException], None] = _log_failure
+    ) -> None:
+        """What to do when no job waits. Replacing it, or None, makes the poll of the running step raise.
+
+        `failed` is told, on the thread, what a step raised; that work is then dropped.
+        """
         with self._changed:
             if self._closing:
                 return
-            self._background = step
+            self._background, self._failed = step, failed
             if step is not None:
                 self._start()
             self._changed.notify_all()
@@ -238,12 +249,12 @@ class ModelThread:
             if self._closing:
                 return False
             job = heapq.heappop(self._jobs) if self._jobs else None
-            step = None if self._holds else self._background
+            step, failed = None if self._holds else self._background, self._failed
             self._running = job
         if job is not None:
             self._run_job(job)
         elif step is not None:
-            self._run_step(step)
+            self._run_step(step, failed)
         return True
 
     def _run_job(self, job: _Job[Any]) -> None:
@@ -256,7 +267,7 @@ class ModelThread:
             with self._changed:
                 self._running = None
 
-    def _run_step(self, step: BackgroundStep) -> None:
+    def _run_step(self, step: BackgroundStep, failed: Callable[[BaseException], None]) -> None:
         def poll() -> None:
             if self._closing or self._background is not step:
                 raise Cancelled
@@ -274,11 +285,11 @@ class ModelThread:
             if not more and self._background is step:
                 self._background = None
         if failure is not None:
-            self._report(failure)
+            self._report(failure, failed)
 
-    def _report(self, failure: BaseException) -> None:
+    def _report(self, failure: BaseException, failed: Callable[[BaseException], None]) -> None:
         try:
-            self._on_background_error(failure)
+            failed(failure)
         except BaseException:  # noqa: BLE001 - a broken listener must not end the thread
             kind, value, traceback = sys.exc_info()
             assert kind is not None

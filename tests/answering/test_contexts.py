@@ -70,7 +70,7 @@ def test_heads_of_a_running_scans_prompts_are_of_the_text_they_name(running: Exp
 
 
 def test_a_prompt_that_cannot_be_trimmed_says_full(running: Explorer) -> None:
-    prompt = running._prompts.with_trims(NEURON, running.prompts(NEURON, wait=False).prompts)[0]
+    prompt = running._services.prompts.with_trims(NEURON, running.prompts(NEURON, wait=False).prompts)[0]
     assert prompt.trimmed is not None
     kept = replace(prompt, trimmed=replace(prompt.trimmed, start=0, trimmed=False))
     cut = replace(prompt, trimmed=replace(prompt.trimmed, start=prompt.peak.position, trimmed=True))

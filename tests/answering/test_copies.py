@@ -138,7 +138,7 @@ def test_preset_paper_ablates_pairs_on_prompts_that_heads_were_not_chosen_on(exp
     chosen_on = theirs.heads_overview(NEURON, part="explaining")
     ablated_on = theirs.ablate(NEURON, HeadId(2, 0), part="scoring").prompts
     assert {corpus.part(each.prompt_id) for each in ablated_on} == {1}
-    listed = theirs._prompts.prompts(NEURON, top=20, sign="+", wait=True, part="explaining").prompts
+    listed = theirs._services.prompts.prompts(NEURON, top=20, sign="+", wait=True, part="explaining").prompts
     assert {corpus.part(each.prompt_id) for each in listed} == {0}
     assert 0 < chosen_on.prompts <= len(listed)
     assert chosen_on.provenance.parameters["part"] == "explaining"
@@ -155,7 +155,7 @@ def test_what_an_earlier_version_scanned_is_named_and_made_again(corpus: Path, t
     }
     said: list[str] = []
     with closing(Explorer(load_settings(**flags))) as found:
-        folder = found._engine.cache.folder("indexes") / found._scan._key_of()
+        folder = found._engine.cache.folder("indexes") / found._scan.earlier_key()
         folder.mkdir()
         (folder / "manifest.json").write_text("{}")  # it knew no setting of that name
         found.scan(lambda progress: said.append(progress.message))

@@ -324,6 +324,7 @@ def test_preset_paper_leaves_long_trimmed_prompts_out(
     explorer: Explorer, subject: tuple[NeuronId, HeadId]
 ) -> None:
     from tui_lookups.answering import answers
+    from tui_lookups.results.conventions import Conventions
 
     neuron, _ = subject
     prompts = explorer.prompts(neuron, top=20).prompts
@@ -331,7 +332,9 @@ def test_preset_paper_leaves_long_trimmed_prompts_out(
 
     def kept(preset: Preset) -> list[int]:
         found = explorer._engine.on_model(
-            lambda model, poll: answers.examples(model, neuron, whole, rule="2sd", preset=preset, poll=poll)
+            lambda model, poll: answers.examples(
+                model, neuron, whole, conventions=Conventions(preset=preset), poll=poll
+            )
         )
         return [example.prompt_id for example in found[1]]
 

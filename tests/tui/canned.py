@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,16 +18,15 @@ from typing import Any, Literal, TypeVar
 from tests.tui import canned_heads
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, ExportError, UnknownTokenError
+from tui_lookups.explorer import Explorer, Question
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
     Activations,
     Atlas,
     CorpusInfo,
-    ExplainedList,
-    Explanation,
-    ExplanationScore,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
@@ -54,11 +53,9 @@ from tui_lookups.results import (
     PromptKind,
     PromptPredictions,
     Provenance,
-    RequestProgress,
     ScanProgress,
     Selection,
     SessionState,
-    Sign,
     SourceToken,
     Status,
     Target,
@@ -68,6 +65,7 @@ from tui_lookups.results import (
     TokenNeurons,
     Trim,
 )
+from tui_lookups.settings import Settings
 
 T = TypeVar("T")
 LAYERS, HEADS, NEURONS = 6, 6, 768
@@ -144,18 +142,8 @@ def noise(*key: object) -> float:
     return (state ^ (state >> 13)) / 2**32
 
 
-class CannedQuestion:
-    """A question that can be cancelled."""
-
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class CannedExplorer:
-    """Answers like `Explorer`. `threads`: answer on threads, as the real one does.
+class CannedExplorer(Explorer):
+    """An Explorer of fixed answers. `threads`: answer on threads, as the real one does.
 
     `scanned`: how far the scan is said to be; `hostile`: put hostile tokens into the prompts;
     `hold`: questions wait until `release()`.
@@ -172,6 +160,8 @@ class CannedExplorer:
         model: ModelInfo = MODEL,
         hold: bool = False,
     ) -> None:
+        super().__init__(Settings())
+        super().close()  # a question that is not answered here opens nothing
         self.threads = threads
         self.scanned = scanned
         self.hostile = hostile
@@ -185,13 +175,22 @@ class CannedExplorer:
         self.started = 0
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
-        self.problems: tuple[str, ...] = ()
         self.written: dict[Path, Selection] = {}
         self.of_export: Provenance | None = None
         """Of what model and corpus the exports are; these by default."""
         self.session: SessionState | None = None
-        self.explaining = CannedExplanations(self)
-        self.head_scores = CannedScores(self.explaining)
+        self._words = CannedExplanations(self)
+        self._scores = CannedScores(self._words)
+
+    problems: tuple[str, ...] = ()
+
+    @property
+    def explaining(self) -> CannedExplanations:
+        return self._words
+
+    @property
+    def head_scores(self) -> CannedScores:
+        return self._scores
 
     # --- non-blocking ---
 
@@ -210,8 +209,8 @@ class CannedExplorer:
 
     def ask(
         self, question: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
-    ) -> CannedQuestion:
-        asked = CannedQuestion()
+    ) -> Question:
+        token = CancelToken()
 
         def work() -> None:
             try:
@@ -219,10 +218,10 @@ class CannedExplorer:
             except Cancelled:
                 return
             except Exception as error:  # noqa: BLE001 - the contract: every error goes to `failed`
-                if not asked.cancelled:
+                if not token.cancelled:
                     failed(error)
                 return
-            if not asked.cancelled:
+            if not token.cancelled:
                 done(result)
 
         if self.held is not None:
@@ -231,7 +230,7 @@ class CannedExplorer:
             threading.Thread(target=work, daemon=True).start()
         else:
             work()
-        return asked
+        return Question(token)
 
     def release(self) -> None:
         """Answer everything that was held back, and hold nothing from now on."""
@@ -286,8 +285,8 @@ class CannedExplorer:
         *,
         top: int = 50,
         layers: tuple[int, ...] | None = None,
-        sign: Sign | None = None,
         next_token_only: bool = False,
+        **_: Any,
     ) -> TokenNeurons:
         self._called("neurons", (token, layers, next_token_only))
         asked = VOCABULARY[int(token)] if isinstance(token, int) else BECAUSE
@@ -322,14 +321,7 @@ class CannedExplorer:
             self.provenance(),
         )
 
-    def prompts(
-        self,
-        neuron: NeuronId,
-        *,
-        top: int | None = None,
-        wait: bool = True,
-        so_far: Callable[[NeuronPrompts], None] | None = None,
-    ) -> NeuronPrompts:
+    def prompts(self, neuron: NeuronId, **_: Any) -> NeuronPrompts:
         self._called("prompts", neuron)
         if neuron.layer >= LAYERS or neuron.index >= NEURONS:
             raise BadIdError(f"{neuron} does not exist.", f"The model has {LAYERS} layers of {NEURONS}.")
@@ -464,9 +456,7 @@ class CannedExplorer:
         found = self._attributions(neuron, replace(listed, peak=peak), sources, False)
         return replace(found, prompt_id=None, rank=None, context="text")
 
-    def heads_overview(
-        self, neuron: NeuronId, *, trimmed: bool | None = None, wait: bool = True
-    ) -> HeadOverview:
+    def heads_overview(self, neuron: NeuronId, *, trimmed: bool | None = None, **_: Any) -> HeadOverview:
         self._called("heads_overview", neuron)
         heads = tuple(
             HeadMean(
@@ -489,9 +479,8 @@ class CannedExplorer:
         self,
         *,
         per_layer: int = 20,
-        reject: Sequence[str] = (),
-        sign: Sign | None = None,
         read: Callable[[int, int], None] = lambda done, layers: None,
+        **_: Any,
     ) -> Atlas:
         self._called("atlas", per_layer)
         read(1, LAYERS)
@@ -505,13 +494,14 @@ class CannedExplorer:
         method: AblationMethod = "zero",
         positions: AblationPositions | None = None,
         trimmed: bool | None = None,
+        **_: Any,
     ) -> HeadAblation:
         self._called("ablate", (neuron, head, method, positions))
         prompts = self.prompts(neuron).prompts
         found = canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
         return replace(found, context="trimmed") if trimmed else found
 
-    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
+    def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, **_: Any) -> NeuronPrompts:
         self._called("sampled_prompts", (neuron, kind))
         found = self.prompts(neuron)
         kept = found.prompts[5:15] if kind == "deciles" else found.prompts[3:]
@@ -523,8 +513,7 @@ class CannedExplorer:
         token: Token | None = None,
         *,
         kind: PromptKind = "top",
-        top: int | None = None,
-        sign: Sign | None = None,
+        **_: Any,
     ) -> PeakFigures:
         self._called("peak_figures", (neuron, kind))
         listed = self.prompts(neuron) if kind == "top" else self.sampled_prompts(neuron, kind)
@@ -543,36 +532,6 @@ class CannedExplorer:
         tokens = (BOS, *(Token(n, word) for n, word in enumerate(words, 1)))
         values = tuple(4.31 * (noise("text", t.text) - 0.3) if t != BOS else -0.1 for t in tokens)
         return Activations(neuron, text, tokens, values, self.provenance())
-
-    # --- explanations ---
-
-    def explain(
-        self,
-        neuron: NeuronId,
-        head: HeadId,
-        *,
-        fresh: bool = False,
-        on_text: Callable[[str], None] | None = None,
-    ) -> Explanation:
-        self._called("explain", (neuron, head, fresh))
-        return self.explaining.explain(neuron, head, fresh, on_text)
-
-    def score_explanation(
-        self,
-        neuron: NeuronId,
-        head: HeadId,
-        *,
-        explanation: str | None = None,
-        control: bool = True,
-        fresh: bool = False,
-        progress: Callable[[RequestProgress], None] | None = None,
-    ) -> ExplanationScore:
-        self._called("score_explanation", (neuron, head, explanation))
-        return self.explaining.score(neuron, head, explanation, progress)
-
-    def explanations(self, query: str = "") -> ExplainedList:
-        self._called("explanations", query)
-        return self.explaining.search(query)
 
     # --- tour ---
 

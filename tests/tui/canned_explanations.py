@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tui_lookups.answering.explaining import Explaining
+from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
@@ -41,7 +43,7 @@ WORTH = (HeadId(3, 2), HeadId(1, 1), HeadId(4, 0))
 FIGURES = Figures(0.75, 0.74, 0.7, 0.78, 7, 3, 7, 2, 1, 0.81)
 
 
-class CannedExplanations:
+class CannedExplanations(Explaining):
     """Plans, writes and keeps explanations. `calls` is what a plan says would be sent."""
 
     def __init__(self, explorer: CannedExplorer) -> None:
@@ -73,7 +75,23 @@ class CannedExplanations:
         )
 
     def explain(
-        self, neuron: NeuronId, head: HeadId, fresh: bool, on_text: Callable[[str], None] | None
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        fresh: bool = False,
+        on_text: Callable[[str], None] | None = None,
+        **_: Any,
+    ) -> Explanation:
+        self._explorer._called("explain", (neuron, head, fresh))
+        return self._explained_anew(neuron, head, fresh, on_text)
+
+    def _explained_anew(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        fresh: bool = False,
+        on_text: Callable[[str], None] | None = None,
     ) -> Explanation:
         for end in (10, 40) if on_text is not None else ():
             assert on_text is not None
@@ -82,17 +100,17 @@ class CannedExplanations:
         self._keep(Explained(made, None))
         return made
 
-    def plan_all(self, neuron: NeuronId) -> Plan:
+    def plan_all(self, neuron: NeuronId, **_: Any) -> Plan:
         self._explorer._called("plan_all", neuron)
         return self.planned(len(WORTH) * self.calls)
 
     def explain_all(
-        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None, **_: Any
     ) -> NeuronExplanations:
         self._explorer._called("explain_all", neuron)
         if progress is not None:
             progress(RequestProgress(1, 3, 0, 0, 1.0, 2.0))
-        found = tuple(self.explain(neuron, head, False, None) for head in WORTH[:-1])
+        found = tuple(self._explained_anew(neuron, head) for head in WORTH[:-1])
         left_out = (
             LeftOut(neuron, WORTH[-1], "[It] is active on none of the 20 prompts used to explain L5.N371."),
         )
@@ -108,7 +126,7 @@ class CannedExplanations:
         self._keep(Explained(made, None))
         return made
 
-    def score(
+    def scored(
         self,
         neuron: NeuronId,
         head: HeadId,
@@ -116,7 +134,7 @@ class CannedExplanations:
         progress: Callable[[RequestProgress], None] | None,
     ) -> ExplanationScore:
         if explanation is None:
-            explanation = self.explain(neuron, head, False, None).explanation
+            explanation = self._explained_anew(neuron, head).explanation
         if progress is not None:
             progress(RequestProgress(10, 20, 0, 1, 1.0, 1.0))
         about = next(
@@ -134,7 +152,8 @@ class CannedExplanations:
     def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]:
         return tuple(e for e in self.kept if (e.explanation.neuron, e.explanation.head) == (neuron, head))
 
-    def search(self, query: str) -> ExplainedList:
+    def explanations(self, query: str = "") -> ExplainedList:
+        self._explorer._called("explanations", query)
         words = query.casefold().split()
         found = [e for e in self.kept if all(w in e.explanation.explanation.casefold() for w in words)]
         return ExplainedList(query, tuple(found))
@@ -154,34 +173,38 @@ def _same(one: Explanation, other: Explanation) -> bool:
     return (one.neuron, one.head, one.explanation) == (other.neuron, other.head, other.explanation)
 
 
-class CannedScores:
+class CannedScores(HeadScores):
     """Plans what scoring sends: forty calls."""
 
     def __init__(self, words: CannedExplanations) -> None:
         self._words = words
 
-    def plan(
+    def plan(self, neuron: NeuronId, head: HeadId, **_: Any) -> Plan:
+        return self._words.planned(40 * self._words.calls)
+
+    def score(
         self,
         neuron: NeuronId,
         head: HeadId,
         *,
         explanation: str | None = None,
-        control: bool = True,
-        fresh: bool = False,
-    ) -> Plan:
-        return self._words.planned(40 * self._words.calls)
+        progress: Callable[[RequestProgress], None] | None = None,
+        **_: Any,
+    ) -> ExplanationScore:
+        self._words._explorer._called("score_explanation", (neuron, head, explanation))
+        return self._words.scored(neuron, head, explanation, progress)
 
-    def plan_all(self, neuron: NeuronId) -> Plan:
+    def plan_all(self, neuron: NeuronId, **_: Any) -> Plan:
         self._words._explorer._called("plan_all", neuron)
         return self._words.planned(41 * len(WORTH) * self._words.calls)
 
     def score_all(
-        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None
+        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None, **_: Any
     ) -> ScoreReport:
         explained = self._words.explain_all(neuron, progress=progress)
         self._words._explorer._called("score_all", neuron)
         for each in explained.explanations:
-            self._words.score(neuron, each.head, each.explanation, progress)
+            self._words.scored(neuron, each.head, each.explanation, progress)
         report = self.so_far(neuron).report
         return replace(report, left_out=explained.left_out, usage=Usage(82, 0, 1, 9000, 90, False, 0.02))
 

@@ -30,8 +30,8 @@ from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.opening import Opening
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Selection
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 SEED = int(os.environ.get("LOOKUPS_FUZZ_SEED", "1"))
 _OFTEN = ("escape", "escape", "enter", "enter", "down", "up", "left", "right", "tab", "space")
@@ -111,8 +111,8 @@ def keep_exports(explorer: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(explorer, "export", into_folder)
 
 
-def reopened(_model: str, _corpus: str) -> ExplorerLike:
-    return cast("ExplorerLike", CannedExplorer(threads=True))
+def reopened(_model: str, _corpus: str) -> Explorer:
+    return CannedExplorer(threads=True)
 
 
 @pytest.mark.parametrize("seed", [SEED, SEED + 1])

@@ -25,14 +25,26 @@ def test_the_app_is_light() -> None:
 
 
 def test_the_app_needs_few_results_and_no_subcommand_before_its_first_paint() -> None:
-    modules = loaded("import tui_lookups.cli, tui_lookups.commands.app_explorer, tui_lookups.tui.running")
+    modules = loaded("import tui_lookups.cli, tui_lookups.explorer, tui_lookups.tui.running")
     late = {f"tui_lookups.results.{name}" for name in ("explanation", "attribution", "prompts", "exported")}
     assert not modules & late
-    assert not modules & {"tui_lookups.commands.walk", "tui_lookups.commands.analysis", "tui_lookups.storage"}
+    late = {"commands.walk", "commands.analysis", "storage", "answering", "model", "corpus"}
+    assert not modules & {f"tui_lookups.{name}" for name in late}
 
 
 def test_a_tokens_neurons_from_the_cache_need_nothing_heavy() -> None:
-    assert not loaded("import tui_lookups.explorer") & {*HEAVY, "tui_lookups.corpus", "http.client"}
+    needed = "import tui_lookups.answering.engine, tui_lookups.answering.congruence_service"
+    assert not loaded(needed) & {*HEAVY, "tui_lookups.corpus", "http.client"}
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import contextlib, io\n"
+        "from tui_lookups.cli import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    app(['neurons', '--help'], standalone_mode=False)"
+    )
+    assert not loaded(code) & {*HEAVY, "tui_lookups.answering.engine", "textual.app"}
 
 
 def test_the_package_alone_brings_no_textual() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 from textual.widgets import Input
 
 from tests.tui.canned import BECAUSE, CannedExplorer
 from tests.tui.driving import press, settle, type_text
 from tui_lookups.errors import SettingsError
+from tui_lookups.explorer import Explorer
 from tui_lookups.results import SelectedNeuron, Selection
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.explorer_protocol import ExplorerLike
 from tui_lookups.tui.opening import Opening
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen, Ways
 from tui_lookups.tui.widgets.text import WrappedText
@@ -27,12 +25,12 @@ class Openings:
         self.asked: list[tuple[str, str]] = []
         self.made: list[CannedExplorer] = []
 
-    def open(self, model: str, corpus: str) -> ExplorerLike:
+    def open(self, model: str, corpus: str) -> Explorer:
         self.asked.append((model, corpus))
         if model == "bad":
             raise SettingsError("model cannot be 'bad'.", "Allowed: others.")
         self.made.append(CannedExplorer())
-        return cast("ExplorerLike", self.made[-1])
+        return self.made[-1]
 
 
 def failing() -> CannedExplorer:
@@ -136,7 +134,7 @@ async def test_the_same_again_that_fails_again_is_said_again() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         made = failing()
-        openings.open = lambda model, corpus: cast("ExplorerLike", made)  # type: ignore[method-assign]
+        openings.open = lambda model, corpus: made  # type: ignore[method-assign]
         app.opening = Opening("x", "texts", openings.open)
         await press(pilot, "escape")
         assert app.screen is app.walk_screen

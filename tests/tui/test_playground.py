@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -25,9 +24,6 @@ from tui_lookups.tui.shading import LEVELS
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.variant_list import VariantList
-
-if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 async def type_and_wait(explorer: CannedExplorer, pilot: Pilot[None], text: str) -> None:
@@ -53,7 +49,7 @@ async def test_the_peak_that_is_marked_is_the_one_heads_are_asked_for(
     explorer = CannedExplorer(model=replace(MODEL, gated=gated))
     found = replace(explorer.activations(NeuronId(5, 371), "a b"), activations=values)
     explorer.activations = lambda neuron, text: found  # type: ignore[method-assign]
-    app = LookupsApp(cast("ExplorerLike", explorer), options=Options(sign=sign))
+    app = LookupsApp(explorer, options=Options(sign=sign))
     async with app.run_test(size=SMALL) as pilot:
         await settle(pilot)
         await press(pilot, "P")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -20,7 +19,6 @@ from tests.tui.canned import CannedExplorer
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.explorer_protocol import ExplorerLike
 from tui_lookups.tui.opening import Opening
 from tui_lookups.tui.options import Options
 from tui_lookups.tui.widgets.hints import Hints
@@ -119,7 +117,7 @@ VIEWS: dict[str, View] = {
 async def shown(name: str, size: tuple[int, int]) -> AsyncIterator[tuple[LookupsApp, Pilot[None]]]:
     """The app on a view, at rest, with the keys on its bottom line."""
     view = VIEWS[name]
-    opening = Opening("x", "demo", lambda _model, _corpus: cast("ExplorerLike", CannedExplorer()))
+    opening = Opening("x", "demo", lambda _model, _corpus: CannedExplorer())
     app = LookupsApp(view.explorer(), options=view.options, opening=opening)
     async with app.run_test(size=size) as pilot:
         await still(app, pilot)

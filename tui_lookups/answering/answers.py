@@ -6,7 +6,6 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,6 @@ from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
-    ActivityRule,
     Example,
     HeadAblation,
     HeadAttributions,
@@ -45,9 +43,8 @@ from tui_lookups.results import (
     Token,
     Trim,
 )
+from tui_lookups.results.conventions import Conventions
 from tui_lookups.scan.plan import hash_ids
-
-_WORTH_EXPLAINING = (0.25, 0.75)
 
 
 def build_prompts(
@@ -114,12 +111,12 @@ def head_attributions(
     prompt: Prompt | None,
     context: str,
     sources: HeadId | None,
-    rule: ActivityRule,
-    preset: Preset,
+    conventions: Conventions,
     provenance: Provenance,
     poll: Poll,
 ) -> HeadAttributions:
     """The exact decomposition at one place as a result (method.md, section 4)."""
+    rule, preset = conventions.activity_rule, conventions.preset
     found = decompose(
         model, neuron, [place.ids], [place.position], source_head=sources, preset=preset, poll=poll
     )[0]
@@ -158,9 +155,7 @@ def head_overview(
     neuron: NeuronId,
     prompts: Iterable[Prompt],
     *,
-    trimmed: bool,
-    rule: ActivityRule,
-    preset: Preset,
+    conventions: Conventions,
     provenance: Provenance,
     poll: Poll,
 ) -> HeadOverview:
@@ -169,25 +164,25 @@ def head_overview(
     Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
     fires negatively, a head that pushes it down counts as positive.
     """
-    prompts = counted_prompts(prompts, preset, model.vocabulary.bos_id)
-    places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=trimmed) for prompt in prompts]
+    rule, preset, context = conventions.activity_rule, conventions.preset, conventions.context
+    bos_id, trimmed = model.vocabulary.bos_id, conventions.trimmed
+    prompts = counted_prompts(prompts, preset, bos_id)
+    places = [input_of_prompt(bos_id, prompt, trimmed=trimmed) for prompt in prompts]
     found = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
     )
     if not found:
-        return HeadOverview(neuron, 0, "trimmed" if trimmed else "full", rule, (), provenance)
+        return HeadOverview(neuron, 0, context, rule, (), provenance)
     signed = np.stack([d.heads.ravel() * p.sign for d, p in zip(found, places, strict=True)])
     active = np.stack([active_heads(row, rule)[0] for row in signed])
-    n_heads = model.info.n_heads
-    low, high = _WORTH_EXPLAINING
     heads = []
     for column in range(signed.shape[1]):
-        layer, index = divmod(column, n_heads)
+        layer, index = divmod(column, model.info.n_heads)
         fraction = float(active[:, column].mean())
-        mean = float(signed[:, column].mean())
-        heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, low <= fraction <= high))
+        mean, worth = float(signed[:, column].mean()), conventions.worth_explaining(fraction)
+        heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, worth))
     used = effective_rule(rule, signed.shape[1])
-    return HeadOverview(neuron, len(places), "trimmed" if trimmed else "full", used, tuple(heads), provenance)
+    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance)
 
 
 def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:
@@ -215,19 +210,20 @@ def head_ablation(
     *,
     method: AblationMethod,
     positions: AblationPositions,
-    trimmed: bool,
-    rule: ActivityRule,
-    preset: Preset,
+    conventions: Conventions,
     mean: npt.NDArray[np.float64] | None,
-    seed: int,
     sample: int,
     provenance: Provenance,
     poll: Poll,
 ) -> HeadAblation:
-    """One head ablated on each of a neuron's prompts (method.md, section 6)."""
+    """One head ablated on each of a neuron's prompts (method.md, section 6).
+
+    `mean` is the head's over `sample` prompts of the corpus: [d_head].
+    """
+    rule, preset, seed = conventions.activity_rule, conventions.preset, conventions.seed
     cases = []
     for prompt in counted_prompts(prompts, preset, model.vocabulary.bos_id):
-        place = input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=trimmed)
+        place = input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=conventions.trimmed)
         cases.append(Case(prompt.rank, prompt.prompt_id, place.ids, place.position, place.sign))
     found = ablate_head(
         model,
@@ -242,11 +238,11 @@ def head_ablation(
         seed=seed,
         poll=poll,
     )
-    context: Literal["full", "trimmed"] = "trimmed" if trimmed else "full"
     used = effective_rule(rule, count_reaching(model, neuron, preset))
     return HeadAblation(
-        neuron, head, method, positions, context, used, seed, sample, found, summarise(found), provenance
-    )
+        neuron, head, method, positions, conventions.context, used, seed, sample, found, summarise(found),
+        provenance,
+    )  # fmt: skip
 
 
 def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
@@ -283,8 +279,7 @@ def examples(
     neuron: NeuronId,
     prompts: Sequence[Prompt],
     *,
-    rule: ActivityRule,
-    preset: Preset,
+    conventions: Conventions,
     poll: Poll,
 ) -> tuple[int, tuple[Example, ...]]:
     """How many heads reach, and prompts as they go to an explainer with the heads active at each.
@@ -294,6 +289,7 @@ def examples(
     Text and activity are those of the trimmed prompt; `next_token` is the one that follows. Preset "paper"
     leaves long trimmed prompts out, and appends the neuron's own token to each, as the authors do.
     """
+    preset = conventions.preset
     kept = counted_prompts(prompts, preset, model.vocabulary.bos_id)
     places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
     found = decompose(
@@ -301,7 +297,7 @@ def examples(
     )
     heads, made = 0, []
     for prompt, place, decomposition in zip(kept, places, found, strict=True):
-        attributed, _ = attributions_of_heads(decomposition, rule, place.sign)
+        attributed, _ = attributions_of_heads(decomposition, conventions.activity_rule, place.sign)
         heads = len(attributed)
         shown = [i for i in place.ids[: place.position + 1] if i not in model.vocabulary.special_ids]
         text = "".join(token.text for token in model.vocabulary.tokens(shown))

@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
@@ -35,17 +36,18 @@ class AtlasService:
     def atlas(
         self,
         per_layer: int,
-        reject: Sequence[str],
-        sign: Sign,
-        read: Callable[[int, int], None] = lambda done, layers: None,
+        reject: Sequence[str] | None,
+        sign: Sign | None,
+        read: Callable[[int, int], None],
     ) -> Atlas:
-        """The next-token neurons of the layers of the settings. Raises UnknownTokenError for `reject`.
-
-        `read` is told how many of how many layers have been read against the vocabulary.
-        """
+        """The next-token neurons of the layers of the settings. See `Explorer.atlas`."""
         from tui_lookups.analysis.atlas import home_layers, next_token_neurons, token_filter
 
-        engine = self._engine
+        check_count("per_layer", per_layer)
+        engine, by = self._engine, self._engine.ranking_sign(sign)
+        if reject is None:
+            listed = engine.settings.atlas_reject
+            reject = () if listed is None else read_tokens(listed)
         vocabulary, layers = engine.vocabulary(), engine.layers()
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
         found: list[LayerExtremes] = []
@@ -60,10 +62,10 @@ class AtlasService:
             [token.id for token in rejected],
             engine.model_info().d_vocab,
         )
-        homes = home_layers(found, counts, sign)
+        homes = home_layers(found, counts, by)
 
         def row(layer: int, extremes: LayerExtremes) -> tuple[AtlasNeuron, ...]:
-            best = next_token_neurons(extremes, counts, sign, per_layer)
+            best = next_token_neurons(extremes, counts, by, per_layer)
             return tuple(
                 AtlasNeuron(NeuronId(layer, top.index), vocabulary.token(top.token_id), top.congruence)
                 for top in best
@@ -71,7 +73,7 @@ class AtlasService:
 
         return Atlas(
             basis=engine.basis,
-            sign=sign,
+            sign=by,
             per_layer=per_layer,
             tokens=int(counts.sum()),
             rejected=rejected,
@@ -83,7 +85,7 @@ class AtlasService:
                 engine.provenance(
                     corpus=False,
                     per_layer=per_layer,
-                    sign=sign,
+                    sign=by,
                     layers=",".join(map(str, layers)),
                     reject=",".join(str(token.id) for token in rejected),
                 ),

@@ -1,15 +1,68 @@
-"""What sets cached answers apart from those that an earlier version gave to the same question."""
+"""What an answer rests on besides its question, and so what is a part of its key.
+
+1. Every kind of answer names the conventions it rests on (`RESTS_ON`); its key holds their values. What it
+   does not rest on leaves it in the cache: another activity rule scans no corpus again.
+2. Choices are always in the key, as they always were, and in every key how texts are encoded. A number of a
+   rule is in it once it is another than when the first answers were cached, and the version of the
+   conventions once it is raised: answers from before that stay what they are, and are missed afterwards.
+3. `ANSWER_VERSION` is for all other changes of meaning, and `ranked_otherwise` for those of some models.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tui_lookups.model.vocabulary import VocabularyHead
 from tui_lookups.results import ModelInfo
+from tui_lookups.results.conventions import CHOICES, CONVENTIONS_VERSION, NUMBERS, Conventions
 
 ANSWER_VERSION = 1
 """Part of every cache key: raised when the meaning of a cached result changes."""
 
 INFO_VERSION = 2
 """The same of what a model is: raised when the context of longrope models became shorter."""
+
+_ACTIVE = ("activity_rule", "active_deviations", "active_highest", "few_heads")
+_TRIMMED = ("preset", "kept_share")
+_LISTED = ("sign", "fires_above")
+_ALL_PROMPTS = (*_TRIMMED, "paper_limit", *_LISTED, *_ACTIVE)
+
+RESTS_ON: Mapping[str, tuple[str, ...]] = {
+    "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
+    "activations": (),
+    "atlas_layer": (),
+    "examples": _ALL_PROMPTS,
+    "figures": (),
+    "first_view": (),
+    "head_means": ("seed", "mean_sample"),
+    "heads": ("preset", *_ACTIVE),
+    "index": ("seed", "keep_copies"),
+    "neurons": (),
+    "overview": ("trimmed", *_ALL_PROMPTS, "least_share", "most_share"),
+    "predictions": (),
+    "prompts": (*_TRIMMED, *_LISTED),
+    "sampled": (*_TRIMMED, "seed"),
+    "score": (),
+    "tokens": (),
+}
+"""By kind of answer: the conventions it rests on that its question does not settle.
+
+The prompts of an answer, and with them the seed and the copies, are settled by the index that its key names;
+the tokens of a head's peak by themselves.
+"""
+
+_FIRST: Mapping[str, float] = {
+    "active_deviations": 2.0,
+    "active_highest": 3,
+    "few_heads": 12,
+    "least_share": 0.25,
+    "most_share": 0.75,
+    "fires_above": 1e-6,
+    "kept_share": 0.8,
+    "paper_limit": 100,
+    "mean_sample": 64,
+}
+"""The numbers of the rules when the first answers were cached, whose keys name none. Never changed."""
 
 RANKS_TOKENS = frozenset(
     (
@@ -29,6 +82,28 @@ RANKS_TOKENS = frozenset(
 
 _NORM_WITHOUT_WEIGHTS = ("olmo",)
 """Families whose unembedding was once not centred as their final norm centres what it reads."""
+
+
+def choices(kind: str, conventions: Conventions) -> dict[str, str | int | bool]:
+    """The choices an answer of this kind rests on, as its provenance names them."""
+    return {name: getattr(conventions, name) for name in CHOICES if name in RESTS_ON[kind]}
+
+
+def convention_parts(kind: str, conventions: Conventions) -> dict[str, object]:
+    """Parts of the key of an answer of this kind: the conventions it rests on."""
+    rests_on = RESTS_ON[kind]
+    parts: dict[str, object] = {**choices(kind, conventions)}
+    if conventions.encoding:
+        parts["tokens"] = conventions.encoding
+    if kind == "examples":
+        parts["rule"] = parts.pop("activity_rule")  # its name there from the beginning
+    numbers = {name: getattr(conventions, name) for name in NUMBERS if name in rests_on}
+    changed = {name: value for name, value in numbers.items() if value != _FIRST[name]}
+    if changed:
+        parts["numbers"] = changed
+    if rests_on and CONVENTIONS_VERSION > 1:
+        parts["conventions"] = CONVENTIONS_VERSION
+    return parts
 
 
 def ranked_otherwise(head: VocabularyHead, info: ModelInfo) -> dict[str, int | str]:

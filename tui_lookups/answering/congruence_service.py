@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.atlas_service import AtlasService
+from tui_lookups.answering.checks import check_count, check_layers
 from tui_lookups.answering.engine import Engine
 from tui_lookups.demo.measurements import read_measurements
 from tui_lookups.errors import Poll
@@ -30,47 +31,62 @@ class CongruenceService:
         self._atlas = atlas
 
     def neurons(
-        self, token: Token, *, top: int, layers: tuple[int, ...], sign: Sign, next_token_only: bool
+        self,
+        token: str | int,
+        *,
+        top: int,
+        layers: tuple[int, ...] | None,
+        sign: Sign | None,
+        next_token_only: bool,
     ) -> TokenNeurons:
         """A token's neurons, best first. See `Explorer.neurons`."""
+        check_count("top", top)
+        engine, by = self._engine, self._engine.ranking_sign(sign)
+        vocabulary = engine.vocabulary()
+        asked = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
+        if layers is None:
+            ranked = engine.layers()
+        else:
+            info = engine.model_info()
+            check_layers(layers, info.n_layers, info.name)
+            ranked = tuple(layers)
 
         def work(model: Writes, poll: Poll) -> TokenNeurons:
             from tui_lookups.analysis.congruence import rank_neurons
 
             rows = rank_neurons(
                 model,
-                token.id,
+                asked.id,
                 top=top,
-                layers=layers,
-                sign=sign,
+                layers=ranked,
+                sign=by,
                 next_token_only=next_token_only,
-                extremes=self._atlas.known(layers) if next_token_only else None,
+                extremes=self._atlas.known(ranked) if next_token_only else None,
                 poll=poll,
             )
-            provenance = self._engine.provenance(
+            provenance = engine.provenance(
                 corpus=False,
                 top=top,
-                layers=",".join(map(str, layers)),
-                sign=sign,
+                layers=",".join(map(str, ranked)),
+                sign=by,
                 next_token_only=next_token_only,
             )
-            return TokenNeurons(
-                token, self._engine.basis, sign, rows, replace(provenance, device=model.ran_on)
-            )
+            return TokenNeurons(asked, engine.basis, by, rows, replace(provenance, device=model.ran_on))
 
-        return self._engine.remembered_writes(
+        key = engine.key(
             "neurons",
-            TokenNeurons,
-            work,
-            token=token.id,
+            corpus=False,
+            token=asked.id,
             top=top,
-            layers=list(layers),
-            sign=sign,
+            layers=list(ranked),
+            sign=by,
             next_token_only=next_token_only,
         )
+        return engine.cached(key, TokenNeurons) or engine.keep(key, engine.on_writes(work))
 
     def tokens(self, neuron: NeuronId, top: int) -> NeuronTokens:
         """The tokens a neuron promotes and suppresses most."""
+        check_count("top", top)
         self._engine.check_neuron(neuron)
 
         def work(model: Writes, poll: Poll) -> NeuronTokens:
@@ -81,7 +97,8 @@ class CongruenceService:
             provenance = replace(provenance, device=model.ran_on)
             return NeuronTokens(neuron, self._engine.basis, promoted, suppressed, provenance)
 
-        return self._engine.remembered_writes("tokens", NeuronTokens, work, neuron=str(neuron), top=top)
+        key = self._engine.key("tokens", corpus=False, neuron=str(neuron), top=top)
+        return self._engine.cached(key, NeuronTokens) or self._engine.keep(key, self._engine.on_writes(work))
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
@@ -92,7 +109,8 @@ class CongruenceService:
 
             return score_neurons(model, [neuron], token.id)[0]
 
-        return self._engine.remembered_writes("score", NeuronScore, work, neuron=str(neuron), token=token.id)
+        key = self._engine.key("score", corpus=False, neuron=str(neuron), token=token.id)
+        return self._engine.cached(key, NeuronScore) or self._engine.keep(key, self._engine.on_writes(work))
 
     def first_view(self) -> FirstView:
         """The token and neuron to open with.
@@ -113,4 +131,5 @@ class CongruenceService:
 
             return opening.first_view(model, layers, poll)
 
-        return self._engine.remembered_writes("first_view", FirstView, work, layers=list(layers))
+        key = self._engine.key("first_view", corpus=False, layers=list(layers))
+        return self._engine.cached(key, FirstView) or self._engine.keep(key, self._engine.on_writes(work))

@@ -13,20 +13,30 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_lookups.answering import model_loader
-from tui_lookups.answering.cache_keys import ANSWER_VERSION, INFO_VERSION, RANKS_TOKENS, ranked_otherwise
+from tui_lookups.answering.cache_keys import (
+    ANSWER_VERSION,
+    INFO_VERSION,
+    RANKS_TOKENS,
+    convention_parts,
+    ranked_otherwise,
+)
+from tui_lookups.answering.checks import check_sign
 from tui_lookups.answering.model_files import ModelFiles
+from tui_lookups.answering.worker_pool import WorkerPool
 from tui_lookups.errors import Cancelled, LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
-from tui_lookups.model_thread import CancelToken, ModelThread, Priority
-from tui_lookups.results import Basis, ModelInfo, Provenance
+from tui_lookups.model_thread import CURRENT_TOKEN, ModelThread, Priority
+from tui_lookups.results import Basis, ModelInfo, Provenance, Sign
+from tui_lookups.results.conventions import Conventions
+from tui_lookups.results.firing import firing_sign
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.files import FingerprintMemory
@@ -38,9 +48,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CURRENT_TOKEN: ContextVar[CancelToken | None] = ContextVar("CURRENT_TOKEN", default=None)
-"""The cancel token of the question this thread answers, if it answers one."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -48,17 +55,13 @@ class Engine:
     """Owns everything with a lifetime but the scan. Thread-safe; nothing is opened before it is needed.
 
     `results` is a folder for results, indexes and corpora in place of the cache folder's own.
-    `on_background_error` is told, on the model thread, what its background work raised.
     """
 
     def __init__(self, settings: Settings, results: Path | None = None) -> None:
         self.settings = settings
         self.basis: Basis = "raw" if settings.raw_weights else "folded"
         self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
-        self.on_background_error: Callable[[BaseException], None] = _log_error
-        self.describe: Callable[[], ModelInfo] = lambda: self.on_model(lambda model, _: model.info)
-        """Says what the model is where nobody remembers."""
-        self.thread = ModelThread(lambda error: self.on_background_error(error))
+        self.thread = ModelThread()
         self.device = settings.device
         self.message = "starting"
         self.tokenising = False
@@ -74,6 +77,11 @@ class Engine:
         self._load_error: LookupsError | None = None
         self._asking_lock = threading.Lock()
         self._asking = 0  # questions on the model thread or on their way there
+
+    @cached_property
+    def workers(self) -> WorkerPool:
+        """Workers of Ray, for a scan; none is started yet."""
+        return WorkerPool(self.settings, self.local, self.learn, say=self.say, poll=self.poll)
 
     def say(self, message: str) -> None:
         """What is being done, for the status."""
@@ -117,7 +125,11 @@ class Engine:
             weights = self.file_weights()
             if weights is not None:
                 self._info = weights.info
-        return self._info or self.describe()
+        if self._info is not None:
+            return self._info
+        if self.settings.engine == "ray" and "workers" in vars(self):  # a scan has them load it
+            return self.workers.open()[1].scanned.info
+        return self.on_model(lambda model, _: model.info)
 
     def learn(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
@@ -138,7 +150,9 @@ class Engine:
         )
 
     def _info_key(self, local: LocalModel) -> str:
-        return self.cache.key("model_info", model=local.fingerprint, version=INFO_VERSION, **self._as_read())
+        variant = self.vocabulary().head.variant
+        tokens = {"tokens": variant} if variant else {}
+        return self.cache.key("model_info", model=local.fingerprint, version=INFO_VERSION, **tokens)
 
     def corpus(self, *, arrays: bool = False) -> Corpus:
         """The corpus as token windows, tokenised first where needed.
@@ -173,11 +187,6 @@ class Engine:
         finally:
             self.tokenising = False
 
-    def _as_read(self) -> dict[str, str]:
-        """What sets the answers apart from those of the same files with texts encoded another way."""
-        variant = self.vocabulary().head.variant
-        return {"tokens": variant} if variant else {}
-
     def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
@@ -196,6 +205,28 @@ class Engine:
                 f"{self.local().name} has no layer {missing[0]}.", f"Its layers run from 0 to {n_layers - 1}."
             )
         return asked
+
+    def conventions(self, *, sign: Sign | None = None, trimmed: bool | None = None) -> Conventions:
+        """What counts, by the settings and the model, but for what was asked for."""
+        check_sign(sign)
+        settings = self.settings
+        if sign is None:
+            gated = settings.sign == "auto" and self.model_info().gated
+            sign = firing_sign(settings.sign, gated=gated)
+        return Conventions(
+            preset=settings.preset,
+            activity_rule=settings.activity_rule,
+            sign=sign,
+            trimmed=settings.trimmed if trimmed is None else trimmed,
+            seed=settings.seed,
+            keep_copies=settings.keep_copies,
+            encoding=self.vocabulary().head.variant,
+        )
+
+    def ranking_sign(self, sign: Sign | None = None) -> Sign:
+        """The sign of congruence that is ranked by: "+" unless asked for otherwise."""
+        check_sign(sign)
+        return sign or ("+" if self.settings.sign == "auto" else self.settings.sign)
 
     def check_neuron(self, neuron: NeuronId) -> None:
         """Raise BadIdError when the model has no such neuron."""
@@ -226,42 +257,33 @@ class Engine:
 
     # --- cached answers ---
 
-    def key(self, kind: str, *, corpus: bool, **parts: Any) -> str:
+    def key(self, kind: str, conventions: Conventions | None = None, *, corpus: bool, **parts: Any) -> str:
         """The cache key of a question: everything that can change its answer is a part of it."""
-        return self.cache.key(
-            kind,
-            version=ANSWER_VERSION,
-            model=self.local().fingerprint,
-            basis=self.basis,
-            dtype=self.settings.dtype,
-            corpus=self.corpus().info.fingerprint if corpus else None,
-            **self._as_read(),
-            **(ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}),
+        return self.cache.key(kind, **self.key_parts(kind, conventions, corpus=corpus, **parts))
+
+    def key_parts(
+        self, kind: str, conventions: Conventions | None, *, corpus: bool, **parts: Any
+    ) -> dict[str, Any]:
+        """The parts of a question's key; the conventions are those of the settings unless they are given."""
+        ranked = ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}
+        return {
+            "version": ANSWER_VERSION,
+            "model": self.local().fingerprint,
+            "basis": self.basis,
+            "dtype": self.settings.dtype,
+            "corpus": self.corpus().info.fingerprint if corpus else None,
+            **ranked,
+            **convention_parts(kind, conventions or self.conventions()),
             **parts,
-        )
+        }
 
-    def remembered(
-        self, kind: str, type_: type[T], work: Callable[[LookupModel, Poll], T], *, corpus: bool, **parts: Any
-    ) -> T:
-        """The cached answer, else the one worked out on the model thread, which is then cached."""
-        return self.remembered_from(kind, type_, lambda: self.on_model(work), corpus=corpus, **parts)
+    def cached(self, key: str, type_: type[T]) -> T | None:
+        """The answer kept under a key, None where there is none."""
+        return self.cache.get_result(key.partition(":")[0], key, type_)
 
-    def remembered_writes(
-        self, kind: str, type_: type[T], work: Callable[[Writes, Poll], T], **parts: Any
-    ) -> T:
-        """The cached answer, else the one worked out `on_writes`, which is then cached."""
-        return self.remembered_from(kind, type_, lambda: self.on_writes(work), corpus=False, **parts)
-
-    def remembered_from(
-        self, kind: str, type_: type[T], produce: Callable[[], T], *, corpus: bool, **parts: Any
-    ) -> T:
-        """The cached answer, else what `produce` makes on this thread, which is then cached."""
-        key = self.key(kind, corpus=corpus, **parts)
-        known = self.cache.get_result(kind, key, type_)
-        if known is not None:
-            return known
-        answer = produce()
-        self.cache.put_result(kind, key, answer)
+    def keep(self, key: str, answer: T) -> T:
+        """Keep an answer under its key, and return it."""
+        self.cache.put_result(key.partition(":")[0], key, answer)
         return answer
 
     # --- the model thread ---
@@ -372,7 +394,3 @@ class Engine:
         self._model = None  # who keeps a closed Explorer, as a notebook may, does not keep its weights
         self.cache.close()
         return lost
-
-
-def _log_error(error: BaseException) -> None:
-    _log.error("background work stopped", exc_info=error)

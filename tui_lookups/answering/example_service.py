@@ -6,17 +6,18 @@ at each peak: worked out once a neuron for all of its heads, and kept in the cac
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.head_service import HeadService
 from tui_lookups.answering.peak_inputs import top_entries, why_silent
 from tui_lookups.answering.prompt_service import PARTS
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
-from tui_lookups.results import Example, HeadOverview, NeuronExamples, Part, Provenance, Sign
+from tui_lookups.results import Example, NeuronExamples, Part, Provenance
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
@@ -31,37 +32,22 @@ class Labelled(NamedTuple):
 
 
 class ExampleService:
-    """The examples of one Explorer. Thread-safe.
+    """The examples of one Explorer. Thread-safe."""
 
-    Args:
-        sign: the sign of firing that counts.
-        overview: every head over all of a neuron's trimmed prompts.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        scan: ScanSession,
-        *,
-        sign: Callable[[], Sign],
-        overview: Callable[[NeuronId], HeadOverview],
-    ) -> None:
+    def __init__(self, engine: Engine, scan: ScanSession, heads: HeadService) -> None:
         self._engine = engine
         self._scan = scan
-        self._sign = sign
-        self._overview = overview
+        self._heads = heads
 
     def provenance(self) -> Provenance:
         """Where examples and labels come from, everything included that can change them."""
-        settings = self._engine.settings
+        conventions = self._engine.conventions(trimmed=True)
         return self._engine.provenance(
             corpus=True,
             top=self._scan.top,
-            sign=self._sign(),
-            activity_rule=settings.activity_rule,
-            preset=settings.preset,
-            seed=settings.seed,
-            context="trimmed",
+            context=conventions.context,
+            seed=conventions.seed,
+            **choices("examples", conventions),
         )
 
     def examples(self, neuron: NeuronId, part: Part) -> NeuronExamples:
@@ -71,7 +57,8 @@ class ExampleService:
         first. Raises LookupsError for a neuron that never fires.
         """
         self._engine.check_neuron(neuron)
-        sign, settings = self._sign(), self._engine.settings
+        conventions = self._engine.conventions(trimmed=True)
+        sign = conventions.sign
         check_firing_sign(sign, gated=self._engine.model_info().gated)
         self._scan.wait()
         provenance = self.provenance()
@@ -80,27 +67,27 @@ class ExampleService:
             from tui_lookups.answering import answers
 
             record = self._scan.require(neuron)
-            silent = why_silent(record, sign)
+            silent = why_silent(record, conventions)
             if silent:
                 raise LookupsError(silent, "There is nothing to explain; ask about another neuron.")
             entries = top_entries(record, self._scan.top, sign, PARTS.index(part))
             if part == "scoring":
                 shown = {entry.text for entry in top_entries(record, self._scan.top, sign, 0)}
                 entries = [entry for entry in entries if entry.text not in shown]
-            rule, preset = settings.activity_rule, settings.preset
+            preset = conventions.preset
             prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
-            heads, found = answers.examples(model, neuron, prompts, rule=rule, preset=preset, poll=poll)
-            return NeuronExamples(neuron, part, heads, rule, found, provenance)
+            heads, found = answers.examples(model, neuron, prompts, conventions=conventions, poll=poll)
+            return NeuronExamples(neuron, part, heads, conventions.activity_rule, found, provenance)
 
         def produce() -> NeuronExamples:
             # Not on the model thread, where tokenising a damaged corpus anew would hold up every question.
             corpus = self._engine.corpus(arrays=True)
             return self._engine.on_model(lambda model, poll: work(model, poll, corpus))
 
-        return self._engine.remembered_from(
-            "examples", NeuronExamples, produce, corpus=True, neuron=str(neuron), part=part, sign=sign,
-            rule=settings.activity_rule, preset=settings.preset, index=self._scan.key(),
-        )  # fmt: skip
+        key = self._engine.key(
+            "examples", conventions, corpus=True, neuron=str(neuron), part=part, index=self._scan.key()
+        )
+        return self._engine.cached(key, NeuronExamples) or self._engine.keep(key, produce())
 
     def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled:
         """Examples of a part and whether the head is active on each.
@@ -115,18 +102,18 @@ class ExampleService:
                 "Explanations need a corpus of several documents.",
             )
         reaching = found.heads // self._engine.model_info().n_heads
-        if self._engine.settings.preset == "paper" and head.layer == neuron.layer:
+        if self._engine.conventions().preset == "paper" and head.layer == neuron.layer:
             raise left_out_by_paper(head, neuron)
         if head.layer >= reaching:
             raise out_of_reach(head, neuron, reaching - 1)
         return Labelled(found.examples, tuple(head in example.active for example in found.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
-        """The heads active on 25 % to 75 % of the neuron's trimmed prompts (method.md, section 4).
+        """The heads worth explaining on the neuron's trimmed prompts (method.md, section 4).
 
         Raises LookupsError for a neuron that never fires.
         """
-        found = self._overview(neuron)
+        found = self._heads.overview(neuron, trimmed=True)
         if found.note:
             raise LookupsError(found.note, "There is nothing to explain; ask about another neuron.")
         return tuple(mean.head for mean in found.heads if mean.worth_explaining)

@@ -13,10 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from tui_lookups.answering.engine import CURRENT_TOKEN
-from tui_lookups.answering.example_service import Labelled
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.client import AnswerError, OnText
 from tui_lookups.explanation.desk import RequestDesk
@@ -30,35 +28,29 @@ from tui_lookups.explanation.requests import (
 )
 from tui_lookups.explanation.store import ExplainedStore, fits
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model_thread import CURRENT_TOKEN
 from tui_lookups.results import (
     Explained,
     ExplainedList,
     Explanation,
     LeftOut,
     NeuronExplanations,
-    Part,
     Plan,
     Provenance,
     Usage,
 )
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
+
+if TYPE_CHECKING:  # what it is made from needs NumPy
+    from tui_lookups.answering.example_service import ExampleService
 
 NOTHING = Usage(0, 0, 0, 0, 0, False, None)
-
-
-class Examples(Protocol):
-    """What explanations are made from: an `ExampleService`."""
-
-    def provenance(self) -> Provenance: ...
-
-    def labelled(self, neuron: NeuronId, head: HeadId, part: Part) -> Labelled: ...
-
-    def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]: ...
 
 
 class Explaining:
     """The explanations of one Explorer. Thread-safe; opens no connection before it is asked to."""
 
-    def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: Examples) -> None:
+    def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: ExampleService) -> None:
         self._desk = desk
         self._store = store
         self._examples = examples
@@ -78,7 +70,7 @@ class Explaining:
                 f"{head} is active on none of the {len(examples)} prompts used to explain {neuron}.",
                 # Not the overview of all prompts: it is of both halves, and of full windows.
                 f"W in the app, or `lookups-tui explain --worth-explaining {neuron}`, takes the heads that "
-                "are active on 25 % to 75 % of its trimmed prompts.",
+                f"are active on {LEAST_PERCENT} % to {MOST_PERCENT} % of its trimmed prompts.",
             )
         return explain_request(active, inactive), len(active), len(inactive)
 
@@ -216,7 +208,7 @@ class Explaining:
         progress: OnProgress | None = None,
         api_key: str | None = None,
     ) -> NeuronExplanations:
-        """Explain every head that is active on 25 % to 75 % of the neuron's prompts.
+        """Explain every head that is worth explaining for a neuron.
 
         What fails for one head leaves that one out; what would fail for all is raised. Asking again goes on
         where it stopped: known answers cost nothing.

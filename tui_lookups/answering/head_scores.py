@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tui_lookups.answering.engine import CURRENT_TOKEN
-from tui_lookups.answering.explaining import NOTHING, Examples, Explaining
+from tui_lookups.answering.explaining import NOTHING, Explaining
 from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
@@ -30,6 +30,7 @@ from tui_lookups.explanation.requests import (
 from tui_lookups.explanation.scoring import figures, shuffled, summary
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model_thread import CURRENT_TOKEN
 from tui_lookups.results import (
     Control,
     DeviationOf,
@@ -45,6 +46,9 @@ from tui_lookups.results import (
     Usage,
 )
 
+if TYPE_CHECKING:  # what it is made from needs NumPy
+    from tui_lookups.answering.example_service import ExampleService
+
 _UNKNOWN_EXPLANATION = "x" * 3 * EXPLANATION_TOKENS
 """Stands for an explanation that is not known yet where tokens are estimated: as long as one can be."""
 
@@ -56,7 +60,7 @@ class HeadScores:
         self,
         desk: RequestDesk,
         store: ExplainedStore,
-        examples: Examples,
+        examples: ExampleService,
         explaining: Explaining,
         *,
         seed: int,

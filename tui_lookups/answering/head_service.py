@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui_lookups.answering.cache_keys import choices
+from tui_lookups.answering.checks import check_ablation
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
@@ -18,13 +20,11 @@ from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
-    Activations,
     HeadAblation,
     HeadAttributions,
     HeadOverview,
     Part,
     Prompt,
-    Sign,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.answering.peak_inputs import PeakInput
     from tui_lookups.model.lookup_model import LookupModel
-
-MEAN_SAMPLE = 64
-"""Prompts of the corpus that the mean z of a head is taken over."""
+    from tui_lookups.results.conventions import Conventions
 
 _REVISION = 2
 """Part of these answers' cache keys. Of the first, some were of full windows and said "trimmed"."""
@@ -49,45 +47,43 @@ class HeadService:
         self._scan = scan
         self._prompts = prompts
 
-    def on_prompt(
+    def heads(
         self,
         neuron: NeuronId,
-        rank: int | None,
-        prompt_id: int | None,
         *,
+        prompt: int | None,
+        prompt_id: int | None,
+        text: str | None,
         sources: HeadId | None,
-        trimmed: bool,
-        sign: Sign,
+        trimmed: bool | None,
     ) -> HeadAttributions:
-        """The decomposition at the peak of one of the neuron's prompts."""
+        """The decomposition at the peak of a prompt of the neuron, or of a text. See `Explorer.heads`."""
+        conventions = self._engine.conventions(trimmed=trimmed)
+        if text is not None:
+            given = self._prompts.activations(neuron, text)
+            self._check(neuron, sources)
+            ids = [token.id for token in given.tokens]
+            place = input_of_text(given.activations, ids, sign=conventions.sign)
+            return self._at(neuron, place, None, "text", sources, conventions)
         self._check(neuron, sources)
-        shown = self._prompts.prompt(neuron, rank, prompt_id, sign=sign)
-        if trimmed:
+        shown = self._prompts.prompt(neuron, prompt, prompt_id, sign=conventions.sign)
+        if conventions.trimmed:
             (shown,) = self._prompts.with_trims(neuron, (shown,))
-        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=trimmed)
-        found = self._at(neuron, place, shown, place.context, sources)
+        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
+        found = self._at(neuron, place, shown, place.context, sources, conventions)
         return replace(found, rank=shown.rank)
 
-    def on_text(
-        self, neuron: NeuronId, given: Activations, *, sources: HeadId | None, sign: Sign
-    ) -> HeadAttributions:
-        """The decomposition at the peak of a text given by hand."""
-        self._check(neuron, sources)
-        ids = [token.id for token in given.tokens]
-        place = input_of_text(given.activations, ids, sign=sign)
-        return self._at(neuron, place, None, "text", sources)
-
     def _at(
-        self, neuron: NeuronId, place: PeakInput, shown: Prompt | None, context: str, sources: HeadId | None
+        self,
+        neuron: NeuronId,
+        place: PeakInput,
+        shown: Prompt | None,
+        context: str,
+        sources: HeadId | None,
+        conventions: Conventions,
     ) -> HeadAttributions:
-        settings = self._engine.settings
-        rule, preset = settings.activity_rule, settings.preset
-        question = {
-            "context": context,
-            "activity_rule": rule,
-            "preset": preset,
-            "sources": None if sources is None else str(sources),
-        }
+        engine = self._engine
+        question = {"context": context, "sources": None if sources is None else str(sources)}
 
         def work(model: LookupModel, poll: Poll) -> HeadAttributions:
             from tui_lookups.answering import answers
@@ -99,16 +95,16 @@ class HeadService:
                 prompt=shown,
                 context=context,
                 sources=sources,
-                rule=rule,
-                preset=preset,
-                provenance=self._engine.provenance(corpus=shown is not None, **question),
+                conventions=conventions,
+                provenance=engine.provenance(
+                    corpus=shown is not None, **question, **choices("heads", conventions)
+                ),
                 poll=poll,
             )
 
-        found = self._engine.remembered(
+        key = engine.key(
             "heads",
-            HeadAttributions,
-            work,
+            conventions,
             corpus=shown is not None,
             neuron=str(neuron),
             prompt_id=None if shown is None else shown.prompt_id,
@@ -118,56 +114,46 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
+        found = engine.cached(key, HeadAttributions) or engine.keep(key, engine.on_model(work))
         at_peak = found.tokens[found.position].id
-        return replace(found, special=at_peak in self._engine.vocabulary().special_ids)
+        return replace(found, special=at_peak in engine.vocabulary().special_ids)
 
     def overview(
-        self, neuron: NeuronId, *, trimmed: bool, sign: Sign, wait: bool, part: Part | None = None
+        self, neuron: NeuronId, *, trimmed: bool | None, wait: bool = True, part: Part | None = None
     ) -> HeadOverview:
-        """Every head over all of the neuron's prompts, or those of a part of the corpus.
-
-        Without `wait`, over those found so far. Of a neuron that never fires it says so.
-        """
+        """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
+        engine = self._engine
+        conventions = engine.conventions(trimmed=trimmed)
         self._check(neuron, None)
-        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=wait, part=part)
-        settings = self._engine.settings
+        listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=wait, part=part)
         # Preset paper leaves prompts out by the length of their trimmed context.
-        by_trim = trimmed or settings.preset == "paper"
+        by_trim = conventions.trimmed or conventions.preset == "paper"
         prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
-        rule, preset = settings.activity_rule, settings.preset
-        question: dict[str, str | bool] = {
-            "trimmed": trimmed, "activity_rule": rule, "preset": preset, "sign": sign,
-            **({} if part is None else {"part": part}),
-        }  # fmt: skip
+        question: dict[str, str] = {} if part is None else {"part": part}
 
         def work(model: LookupModel, poll: Poll) -> HeadOverview:
             from tui_lookups.answering import answers
 
-            provenance = self._engine.provenance(corpus=True, prompts=len(prompts), **question)
+            provenance = engine.provenance(
+                corpus=True, prompts=len(prompts), **choices("overview", conventions), **question
+            )
             found = answers.head_overview(
-                model,
-                neuron,
-                prompts,
-                trimmed=trimmed,
-                rule=rule,
-                preset=preset,
-                provenance=provenance,
-                poll=poll,
+                model, neuron, prompts, conventions=conventions, provenance=provenance, poll=poll
             )
             return replace(found, note=listed.note)
 
         if not listed.complete:
-            return self._engine.on_model(work)
-        return self._engine.remembered(
+            return engine.on_model(work)
+        key = engine.key(
             "overview",
-            HeadOverview,
-            work,
+            conventions,
             corpus=True,
             neuron=str(neuron),
             index=self._scan.key(),
             revision=_REVISION,
             **question,
         )
+        return engine.cached(key, HeadOverview) or engine.keep(key, engine.on_model(work))
 
     # --- ablation (method.md, section 6) ---
 
@@ -178,36 +164,30 @@ class HeadService:
         *,
         method: AblationMethod,
         positions: AblationPositions | None,
-        trimmed: bool,
-        sign: Sign,
-        part: Part | None = None,
+        trimmed: bool | None,
+        part: Part | None,
     ) -> HeadAblation:
         """One head ablated on each of the neuron's prompts. See `Explorer.ablate`."""
+        check_ablation(method, positions)
+        engine = self._engine
+        conventions = engine.conventions(trimmed=trimmed)
         self._check(neuron, head)
-        settings = self._engine.settings
-        rule, preset, seed = settings.activity_rule, settings.preset, settings.seed
-        where = positions or ("all" if preset == "paper" else "peak")
-        listed = self._prompts.prompts(neuron, top=self._scan.top, sign=sign, wait=True, part=part)
+        where = positions or ("all" if conventions.preset == "paper" else "peak")
+        listed = self._prompts.prompts(neuron, sign=conventions.sign, part=part)
         if listed.note:
             raise LookupsError(listed.note, "There is nothing to ablate; ask about another neuron.")
         prompts = listed.prompts
-        sample = MEAN_SAMPLE if method == "mean" else 0
         question = {
             "method": method,
             "positions": where,
-            "trimmed": trimmed,
-            "activity_rule": rule,
-            "preset": preset,
-            "sign": sign,
-            "seed": seed,
-            "sample": sample,
+            "sample": conventions.mean_sample if method == "mean" else 0,
             **({} if part is None else {"part": part}),
         }
 
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
             from tui_lookups.answering import answers
 
-            mean, drawn = self._mean_z(model, poll) if method == "mean" else (None, 0)
+            mean, drawn = self._mean_z(model, conventions, poll) if method == "mean" else (None, 0)
             return answers.head_ablation(
                 model,
                 neuron,
@@ -215,20 +195,16 @@ class HeadService:
                 prompts,
                 method=method,
                 positions=where,
-                trimmed=trimmed,
-                rule=rule,
-                preset=preset,
+                conventions=conventions,
                 mean=None if mean is None else mean[head.layer, head.index],
-                seed=seed,
                 sample=drawn,
-                provenance=self._engine.provenance(corpus=True, **question),
+                provenance=engine.provenance(corpus=True, **question, **choices("ablation", conventions)),
                 poll=poll,
             )
 
-        return self._engine.remembered(
+        key = engine.key(
             "ablation",
-            HeadAblation,
-            work,
+            conventions,
             corpus=True,
             neuron=str(neuron),
             head=str(head),
@@ -236,18 +212,21 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
+        return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))
 
-    def _mean_z(self, model: LookupModel, poll: Poll) -> tuple[npt.NDArray[np.float64], int]:
+    def _mean_z(
+        self, model: LookupModel, conventions: Conventions, poll: Poll
+    ) -> tuple[npt.NDArray[np.float64], int]:
         """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over
         how many prompts it is."""
         from safetensors.numpy import load, save
 
         from tui_lookups.answering import answers
 
-        engine = self._engine
-        corpus, seed = engine.corpus(arrays=True), engine.settings.seed
-        drawn = answers.mean_sample(corpus, MEAN_SAMPLE, seed)
-        key = engine.key("head_means", corpus=True, seed=seed, sample=MEAN_SAMPLE)
+        engine, sample = self._engine, conventions.mean_sample
+        corpus = engine.corpus(arrays=True)
+        drawn = answers.mean_sample(corpus, sample, conventions.seed)
+        key = engine.key("head_means", conventions, corpus=True, sample=sample)
         known = engine.cache.get("head_means", key)
         if known is not None:
             return load(known)["mean_z"], len(drawn)

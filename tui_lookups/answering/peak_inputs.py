@@ -13,6 +13,7 @@ import numpy as np
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, Sign
+from tui_lookups.results.conventions import Conventions
 from tui_lookups.results.firing import peak_position
 from tui_lookups.scan.plan import hash_ids
 from tui_lookups.storage.index import NeuronRecord
@@ -51,16 +52,11 @@ def top_entries(record: NeuronRecord, top: int, sign: Sign, part: int | None = N
     return [entry for _, entry in ordered[:top]]
 
 
-FIRES_ABOVE = 1e-6
-"""A neuron fires where sign * a is above this: at or below it stand activations of zero, what GELU and SiLU
-leave of a negative input, and rounding."""
-
-
-def why_silent(record: NeuronRecord, sign: Sign) -> str:
+def why_silent(record: NeuronRecord, conventions: Conventions) -> str:
     """A sentence where the neuron fires on no prompt seen so far; "" where it fires, or none was seen."""
-    stats = record.stats()
+    stats, sign, least = record.stats(), conventions.sign, conventions.fires_above
     extremes = {1: stats.maximum, -1: stats.minimum}
-    if not record.prompts or any(each * extremes[each] > FIRES_ABOVE for each in _signs(sign)):
+    if not record.prompts or any(each * extremes[each] > least for each in _signs(sign)):
         return ""
     how = {"+": "", "-": " negatively", "both": " in either direction"}[sign]
     return (

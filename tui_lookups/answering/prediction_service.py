@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.answering.checks import check_prompt_id
+from tui_lookups.answering.checks import check_count, check_prompt_id
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.results import PositionPredictions, Prediction, PromptPredictions
@@ -38,6 +38,7 @@ class PredictionService:
 
         Raises LookupsError where there is no such prompt, or it has no such position.
         """
+        check_count("top", top)
         engine = self._engine
         corpus = engine.corpus(arrays=True)
         check_prompt_id(prompt_id, corpus.info.prompts)
@@ -53,16 +54,8 @@ class PredictionService:
             found = next_tokens(model, row, positions, top=top, poll=poll)
             return PromptPredictions(prompt_id, found, engine.provenance(corpus=True, top=top))
 
-        return engine.remembered(
-            "predictions",
-            PromptPredictions,
-            work,
-            corpus=True,
-            prompt=prompt_id,
-            first=first,
-            stretch=STRETCH,
-            top=top,
-        )
+        key = engine.key("predictions", corpus=True, prompt=prompt_id, first=first, stretch=STRETCH, top=top)
+        return engine.cached(key, PromptPredictions) or engine.keep(key, engine.on_model(work))
 
 
 def next_tokens(

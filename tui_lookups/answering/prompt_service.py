@@ -17,7 +17,8 @@ from dataclasses import fields, replace
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
-from tui_lookups.answering.checks import check_firing_sign
+from tui_lookups.answering.cache_keys import choices
+from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
     Entry,
@@ -30,6 +31,7 @@ from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
+    Activations,
     NeuronPrompts,
     Part,
     PeakFigures,
@@ -43,6 +45,7 @@ from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.results.conventions import Conventions
 
 PARTS: tuple[Part, ...] = ("explaining", "scoring")
 """In the order of the index's parts."""
@@ -66,34 +69,34 @@ class PromptService:
         self,
         neuron: NeuronId,
         *,
-        top: int,
-        sign: Sign,
-        wait: bool,
+        top: int | None = None,
+        sign: Sign | None = None,
+        wait: bool = True,
         part: Part | None = None,
         so_far: Callable[[NeuronPrompts], None] | None = None,
     ) -> NeuronPrompts:
-        """The top prompts, or those of a part of the corpus; with `wait` it is scanned to its end first.
+        """The top prompts, or those of a part of the corpus. See `Explorer.prompts`.
 
-        A neuron that never fires has none: the note says so. `so_far` is told the beginning of the list, as
-        far as it is worked out.
+        A neuron that never fires has none: the note says so.
         """
+        engine, top, conventions = self._engine, self._most(top), self._engine.conventions(sign=sign)
         self._check(neuron, top)
-        check_firing_sign(sign, gated=self._engine.model_info().gated)
+        check_firing_sign(conventions.sign, gated=engine.model_info().gated)
         if not wait and self._scan.index() is None:
             self._scan.start()
-            return self._show(self._build(neuron, top, sign, part, trim=False, so_far=so_far))
+            return self._show(self._build(neuron, top, part, conventions, trim=False, so_far=so_far))
         self._scan.wait()
-        found = self._engine.remembered_from(
+        key = engine.key(
             "prompts",
-            NeuronPrompts,
-            lambda: self._build(neuron, top, sign, part, trim=True, so_far=so_far),
+            conventions,
             corpus=True,
             neuron=str(neuron),
             top=top,
-            sign=sign,
             part=part,
-            preset=self._engine.settings.preset,
             index=self._scan.key(),
+        )
+        found = engine.cached(key, NeuronPrompts) or engine.keep(
+            key, self._build(neuron, top, part, conventions, trim=True, so_far=so_far)
         )
         self._keep(neuron, found.prompts)
         return self._show(found)
@@ -108,11 +111,11 @@ class PromptService:
                 shown = self._shown.get((neuron, prompt_id))
             if shown is not None:
                 return shown
-        listed = self.prompts(neuron, top=self._scan.top, sign=sign, wait=True)
+        listed = self.prompts(neuron, sign=sign)
         prompts = listed.prompts
         if prompt_id is not None:
             kinds: tuple[PromptKind, ...] = ("random", "deciles")
-            sampled = (self.sampled(neuron, kind, top=self._scan.top).prompts for kind in kinds)
+            sampled = (self.sampled(neuron, kind).prompts for kind in kinds)
             for prompt in chain(prompts, chain.from_iterable(sampled)):  # lists are worked out when reached
                 if prompt.prompt_id == prompt_id:
                     return prompt
@@ -147,39 +150,50 @@ class PromptService:
 
     # --- prompts that are not the highest, and figures at the peaks (method.md, sections 2 and 3) ---
 
-    def sampled(self, neuron: NeuronId, kind: PromptKind, *, top: int) -> NeuronPrompts:
-        """Prompts of a uniform random sample, by phi, or one of each decile of phi, lowest first."""
+    def sampled(self, neuron: NeuronId, kind: PromptKind, *, top: int | None = None) -> NeuronPrompts:
+        """Prompts of a uniform random sample, by phi, or one of each decile of phi, lowest first.
+
+        The highest ones, of the default sign, for kind "top".
+        """
+        check_kind(kind)
+        if kind == "top":
+            return self.prompts(neuron, top=top)
+        engine, top, conventions = self._engine, self._most(top), self._engine.conventions(sign="+")
         self._check(neuron, 1)
         self._scan.wait()
 
         def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
             from tui_lookups.answering.answers import build_prompts, place_samples
 
-            corpus, preset = self._engine.corpus(arrays=True), self._engine.settings.preset
+            corpus = engine.corpus(arrays=True)
             record = self._scan.require(neuron)
-            ids = sampled_ids(record, kind, top, self._engine.settings.seed)
+            ids = sampled_ids(record, kind, top, conventions.seed)
             entries = place_samples(model, corpus, neuron, ids, poll)
-            built = build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
-            return self._list(model, record, built, top=top, sign="+", kind=kind)
+            built = build_prompts(model, corpus, neuron, entries, preset=conventions.preset, poll=poll)
+            return self._list(model, record, built, conventions, top=top, kind=kind)
 
-        found = self._engine.remembered(
+        key = engine.key(
             "sampled",
-            NeuronPrompts,
-            work,
+            conventions,
             corpus=True,
             neuron=str(neuron),
             top=top,
             which=kind,
-            seed=self._engine.settings.seed,
-            preset=self._engine.settings.preset,
             index=self._scan.key(),
         )
-        return self._show(found)
+        return self._show(engine.cached(key, NeuronPrompts) or engine.keep(key, engine.on_model(work)))
+
+    def listed(self, neuron: NeuronId, kind: PromptKind, top: int | None, sign: Sign | None) -> NeuronPrompts:
+        """One of the neuron's lists; `sign` counts for kind "top" only."""
+        check_sign(sign)
+        if kind == "top":
+            return self.prompts(neuron, top=top, sign=sign)
+        return self.sampled(neuron, kind, top=top)
 
     def figures(self, shown: NeuronPrompts, kind: PromptKind, token: Token | None) -> PeakFigures:
         """The figures at the peaks of a list of prompts. Raises UnsupportedModelError in the raw basis."""
-        neuron = shown.neuron
-        if self._engine.basis != "folded":
+        neuron, engine = shown.neuron, self._engine
+        if engine.basis != "folded":
             raise UnsupportedModelError(
                 "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
                 "Leave out --raw-weights.",
@@ -189,21 +203,18 @@ class PromptService:
             from tui_lookups.analysis.peaks import peak_figures
 
             rows = peak_figures(model, neuron, shown.prompts, token, poll=poll)
-            provenance = self._engine.provenance(
-                corpus=True, kind=kind, token=None if token is None else token.id
-            )
+            provenance = engine.provenance(corpus=True, kind=kind, token=None if token is None else token.id)
             return PeakFigures(neuron, kind, token, rows, provenance)
 
-        return self._engine.remembered(
+        key = engine.key(
             "figures",
-            PeakFigures,
-            work,
             corpus=True,
             neuron=str(neuron),
             which=kind,
             token=None if token is None else token.id,
             prompts=[[p.rank, p.prompt_id, p.peak.position, p.sign] for p in shown.prompts],
         )
+        return engine.cached(key, PeakFigures) or engine.keep(key, engine.on_model(work))
 
     def with_figures(self, shown: NeuronPrompts, kind: PromptKind) -> PromptsWithFigures:
         """A list of prompts and its figures; in the raw basis a note stands in for the figures."""
@@ -214,12 +225,30 @@ class PromptService:
             rows, note = (), error.message
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
 
+    def activations(self, neuron: NeuronId, text: str) -> Activations:
+        """The neuron's activation on every token of a text, begin-of-text in front."""
+        engine = self._engine
+        engine.check_neuron(neuron)
+
+        def work(model: LookupModel, poll: Poll) -> Activations:
+            from tui_lookups.answering.answers import text_activations
+
+            ids = model.encode_prompt(text)
+            values = text_activations(model, neuron, ids, poll)
+            provenance = engine.provenance(corpus=False)
+            return Activations(neuron, text, model.vocabulary.tokens(ids), tuple(values), provenance)
+
+        key = engine.key("activations", corpus=False, neuron=str(neuron), text=text)
+        found = engine.cached(key, Activations) or engine.keep(key, engine.on_model(work))
+        special = engine.vocabulary().special_ids
+        return replace(found, special=tuple(i for i, t in enumerate(found.tokens) if t.id in special))
+
     def _build(
         self,
         neuron: NeuronId,
         top: int,
-        sign: Sign,
         part: Part | None,
+        conventions: Conventions,
         *,
         trim: bool,
         so_far: Callable[[NeuronPrompts], None] | None,
@@ -236,7 +265,7 @@ class PromptService:
             ]
             return engine.on_model(
                 lambda model, poll: self._list(
-                    model, record, ranked, top=top, sign=sign, kind="top", part=part, note=silent
+                    model, record, ranked, conventions, top=top, kind="top", part=part, note=silent
                 )
             )
 
@@ -246,9 +275,9 @@ class PromptService:
 
         with engine.thread.holding_background():
             record = engine.on_model(lambda model, poll: self._scan.require(neuron))
-            silent = why_silent(record, sign)
+            silent = why_silent(record, conventions)
             number = None if part is None else PARTS.index(part)
-            entries = [] if silent else top_entries(record, top, sign, number)
+            entries = [] if silent else top_entries(record, top, conventions.sign, number)
             return listed(self._prompts_of(neuron, entries, trim=trim, tell=tell))
 
     def _prompts_of(
@@ -267,7 +296,7 @@ class PromptService:
         from tui_lookups.answering.answers import build_prompts
 
         engine = self._engine
-        preset, corpus = engine.settings.preset, engine.corpus(arrays=True)
+        preset, corpus = engine.conventions().preset, engine.corpus(arrays=True)
         found = self._known(neuron, entries, trim)
         missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
         for start in range(0, len(missing), _AT_ONCE):
@@ -297,9 +326,9 @@ class PromptService:
         model: LookupModel,
         record: NeuronRecord,
         prompts: Sequence[Prompt],
+        conventions: Conventions,
         *,
         top: int,
-        sign: Sign,
         kind: PromptKind,
         part: Part | None = None,
         note: str = "",
@@ -316,11 +345,16 @@ class PromptService:
             scanned_prompts=record.prompts,
             total_prompts=self._engine.corpus().info.prompts,
             provenance=self._engine.provenance(
-                corpus=True, top=top, sign=sign, preset=self._engine.settings.preset, kind=kind,
+                corpus=True, top=top, kind=kind, **choices("prompts", conventions),
                 **({} if part is None else {"part": part}),
             ),
             note=note,
         )  # fmt: skip
+
+    def _most(self, top: int | None) -> int:
+        """How many prompts are asked for: all that the index keeps, unless it is said."""
+        check_count("top", top)
+        return self._scan.top if top is None else top
 
     def _check(self, neuron: NeuronId, top: int) -> None:
         self._engine.check_neuron(neuron)

@@ -14,14 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
-from tui_lookups.answering.worker_pool import WorkerPool
+from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
 from tui_lookups.ids import NeuronId
-from tui_lookups.model_thread import Priority
-from tui_lookups.results import ScanProgress
+from tui_lookups.model_thread import CURRENT_TOKEN, Priority
+from tui_lookups.results import ScanProgress, ScanSummary
 from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
 
@@ -55,21 +54,25 @@ class ScanSession:
         self._error: LookupsError | None = None
         self._key: str | None = None
         self._watching = False
-        self._workers = WorkerPool(engine)
+        self._workers = engine.workers
         self._copies: Copies | None = None
         self._copies_lock = threading.Lock()
-        engine.on_background_error = self.failed
 
     def key(self) -> str:
         """Name of the index: model, corpus, dtype, basis, layers, prompts and copies kept, seed, hashed."""
         if self._key is None:
-            self._key = self._key_of(keep_copies=self.engine.settings.keep_copies)
+            self._key = self.engine.cache.key("index", **self._key_parts()).rpartition(":")[2]
         return self._key
 
-    def _key_of(self, **also: bool) -> str:
-        layers, seed = list(self.engine.layers()), self.engine.settings.seed
-        whole = self.engine.key("index", corpus=True, layers=layers, top=self.top, seed=seed, **also)
-        return whole.rpartition(":")[2]
+    def earlier_key(self) -> str:
+        """Its name by an earlier version, which knew no copies."""
+        parts = self._key_parts()
+        del parts["keep_copies"]
+        return self.engine.cache.key("index", **parts).rpartition(":")[2]
+
+    def _key_parts(self) -> dict[str, Any]:
+        layers = list(self.engine.layers())
+        return self.engine.key_parts("index", None, corpus=True, layers=layers, top=self.top)
 
     def index(self) -> ScanIndex | None:
         """The finished index, None while there is none. A damaged one is dropped, to be made again."""
@@ -132,7 +135,7 @@ class ScanSession:
         """Before the model thread is needed: other questions need not wait for it."""
         corpus = self.engine.corpus(arrays=True)
         with self._copies_lock:
-            if self._copies is None and not self.engine.settings.keep_copies:
+            if self._copies is None and not self.engine.conventions().keep_copies:
                 from tui_lookups.scan.copies import find_copies
 
                 def progress(share: float) -> None:
@@ -204,7 +207,7 @@ class ScanSession:
             "batch_tokens": settings.batch_tokens
             or automatic_batch_tokens(scanned, room, layers=layers, top=self.top, window=window),
             "checkpoint_seconds": settings.checkpoint_seconds,
-            "seed": settings.seed,
+            "seed": self.engine.conventions().seed,
             "earlier": EarlierIndexes(self.engine.cache.folder("indexes"), self.engine.corpus()),
             "copies": self._copies,
         }
@@ -222,7 +225,7 @@ class ScanSession:
         except BaseException:
             scan.close()  # else the next scan would wait for ever on a lock of our own
             raise
-        if not self.resumed_from and (scan.folder.parent / self._key_of() / MANIFEST).is_file():
+        if not self.resumed_from and (scan.folder.parent / self.earlier_key() / MANIFEST).is_file():
             scan.problems += (
                 "An earlier version has scanned this, but did not tell copies of a text apart: it is scanned "
                 "again.",
@@ -231,7 +234,7 @@ class ScanSession:
             _log.warning("%s", problem)
         self._scan = scan
         self.progress = scan.progress()
-        self.engine.thread.set_background(self._step)
+        self.engine.thread.set_background(self._step, self.failed)
 
     def _follow(self, folder: Path) -> None:
         """Another process scans the very same thing: wait for its index, or take over if it ends without."""
@@ -339,6 +342,27 @@ class ScanSession:
         if hear is not None and self.progress is not None:
             hear(self.progress)
         return index
+
+    def summary(self, hear: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
+        """Scan to the end, resuming where an earlier scan stopped, and say what that was."""
+        engine = self.engine
+        info = engine.corpus().info
+        known = self.index() is not None
+        index = self.wait(hear)
+        done = self.progress
+        return ScanSummary(
+            prompts=info.prompts,
+            tokens=info.tokens,
+            neurons=len(engine.layers()) * engine.model_info().d_mlp,
+            seconds=0.0 if known or done is None else done.seconds,
+            tokens_per_second=0.0 if known or done is None else done.tokens_per_second,
+            resumed_from=info.prompts if known else self.resumed_from,
+            index_path=str(index.folder),
+            provenance=engine.provenance(
+                corpus=True, top=self.top, layers=",".join(map(str, engine.layers()))
+            ),
+            extended_from=index.manifest.extended_from,
+        )
 
     @property
     def unsaved(self) -> bool:

@@ -11,18 +11,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering import model_loader
-from tui_lookups.answering.engine import CURRENT_TOKEN, Engine
+from tui_lookups.errors import Poll, Say
+from tui_lookups.model.sources import LocalModel
+from tui_lookups.model_thread import CURRENT_TOKEN
 from tui_lookups.settings import Settings
 from tui_lookups.storage.files import file_digest
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.results import ModelInfo
     from tui_lookups.scan.ray.workers import RayWorkers, WorkerReport
-
 
 _ENDING_SECONDS = 10.0
 
@@ -73,15 +76,29 @@ class LoadRequest:
 
 
 class WorkerPool:
-    """Opens workers when a scan needs them, and lets go of them. Hold `lock` while opening."""
+    """Opens workers when a scan needs them, and lets go of them. Hold `lock` while opening.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        local: finds the model's files.
+        learn: told what the first worker says the model is, and on what device it runs.
+        say: told each slow stage in a few words.
+        poll: called meanwhile; raises Cancelled to stop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        local: Callable[[], LocalModel],
+        learn: Callable[[ModelInfo, str], None],
+        *,
+        say: Say,
+        poll: Poll,
+    ) -> None:
         self.lock = threading.RLock()
-        self._engine = engine
+        self._settings = settings
+        self._local, self._learn, self._say, self._poll = local, learn, say, poll
         self._workers: RayWorkers | None = None
         self._report: WorkerReport | None = None
-        if engine.settings.engine == "ray":
-            engine.describe = lambda: self.open()[1].scanned.info
 
     def open(self) -> tuple[RayWorkers, WorkerReport]:
         """Workers of which one has loaded the model, and what it says. Blocks.
@@ -94,21 +111,21 @@ class WorkerPool:
             return self._open()
 
     def _open(self) -> tuple[RayWorkers, WorkerReport]:
-        engine, settings, token = self._engine, self._engine.settings, CURRENT_TOKEN.get()
+        settings, say, token = self._settings, self._say, CURRENT_TOKEN.get()
 
         def poll() -> None:
-            engine.poll()
+            self._poll()
             if token is not None:
                 token.raise_if_cancelled()
 
-        local = engine.local()  # fetched once, before every worker would do it
+        local = self._local()  # fetched once, before every worker would do it
         address = settings.ray_address or os.environ.get("RAY_ADDRESS") or None
-        engine.say("importing torch")
+        say("importing torch")
         from tui_lookups.scan.ray.cluster import RayCluster
         from tui_lookups.scan.ray.workers import RayWorkers
 
         self.close(_ENDING_SECONDS)
-        engine.say("starting workers" if address is None else f"joining the cluster at {address}")
+        say("starting workers" if address is None else f"joining the cluster at {address}")
         self._workers = workers = RayWorkers(
             RayCluster(address, processors=max(os.cpu_count() or 1, settings.ray_workers or 1)),
             LoadRequest.of(settings),
@@ -122,8 +139,8 @@ class WorkerPool:
         except BaseException:
             self.close()
             raise
-        engine.learn(report.scanned.info, report.scanned.device)
-        engine.say(f"scanning with {workers.count} workers")
+        self._learn(report.scanned.info, report.scanned.device)
+        say(f"scanning with {workers.count} workers")
         return workers, report
 
     def close(self, seconds: float = 0.0) -> None:

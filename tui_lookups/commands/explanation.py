@@ -20,6 +20,7 @@ from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ExplanationScore, NeuronExplanations, Plan, ScoreReport
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -111,7 +112,9 @@ def _asking_options(function: C) -> C:
         click.option("--dry-run", is_flag=True, help="Only say what would be sent."),
         click.option("--fresh", is_flag=True, help="Ask anew; older answers are kept."),
         click.option(
-            "--worth-explaining", metavar="NEURON", help="All heads active on 25-75 % of its prompts."
+            "--worth-explaining",
+            metavar="NEURON",
+            help=f"All heads active on {LEAST_PERCENT}-{MOST_PERCENT} % of its prompts.",
         ),
     ):
         function = option(function)

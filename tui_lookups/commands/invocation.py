@@ -97,6 +97,9 @@ class Invocation:
     def exploring(self) -> Iterator[Explorer]:
         """An Explorer with these settings, closed at the end whatever happens."""
         explorer = self.explorer = open_explorer(self.settings())
+        # Imported here: what the program starts with is not narrated as part of an answer.
+        import tui_lookups.answering.engine  # noqa: F401
+
         try:
             yield explorer
         finally:

@@ -35,6 +35,7 @@ from tui_lookups.results import (
     Token,
     TokenNeurons,
 )
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 from tui_lookups.visible import visible, visible_token
 
 PIPE_WIDTH = 4096
@@ -326,7 +327,7 @@ def _(result: HeadOverview) -> RenderableType:
         table.add_row(
             *cells_of(str(head.head), f"{head.mean_attribution:+.3f}", f"{head.active_fraction:.0%}", worth)
         )
-    note = "Worth explaining: active on 25 to 75 % of "
+    note = f"Worth explaining: active on {LEAST_PERCENT} to {MOST_PERCENT} % of "
     if result.context == "full":
         note += "these full windows; explanations go by the trimmed prompts (--trimmed)."
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import Options
 
@@ -17,7 +17,7 @@ __all__ = ["run_app"]
 
 
 def run_app(
-    explorer: ExplorerLike,
+    explorer: Explorer,
     token: str | None = None,
     *,
     options: Options | None = None,

@@ -31,8 +31,8 @@ from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Status
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.screens.load_problem import Choice
     from tui_lookups.tui.shading import Palette
@@ -88,7 +88,7 @@ class LookupsApp(BasketActions, App[None]):
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         *,
         token: str | None = None,
         theme: str | None = None,
@@ -100,8 +100,8 @@ class LookupsApp(BasketActions, App[None]):
         super().__init__(ansi_color=True if no_color else None)
         self.explorer = explorer
         self.opening = opening
-        self._loading: ExplorerLike | None = None
-        self._failed: ExplorerLike | None = None
+        self._loading: Explorer | None = None
+        self._failed: Explorer | None = None
         self.options = options = Options() if options is None else options
         theme = theme or options.theme
         self.palette: Palette = ansi_palette()
@@ -168,7 +168,7 @@ class LookupsApp(BasketActions, App[None]):
             if self.screen_stack:  # an app that closes has none any more
                 self.walk_screen.offer_session()
 
-    def heed(self, explorer: ExplorerLike, status: Status) -> None:
+    def heed(self, explorer: Explorer, status: Status) -> None:
         """Offer a way on, once per explorer, where nothing could be loaded."""
         new = explorer is self.explorer and explorer is not self._failed
         if status.stage == "failed" and new and self.opening is not None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from textual.reactive import reactive
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Selection
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.reopened import Reopened
     from tui_lookups.tui.screens.basket import BasketScreen
     from tui_lookups.tui.screens.walk import WalkScreen
@@ -31,7 +31,7 @@ else:
 class BasketActions(_App):
     """A mixin of the app, which holds the selection."""
 
-    explorer: ExplorerLike
+    explorer: Explorer
     selection: reactive[Selection]
     _last_export: Path | None = None
 

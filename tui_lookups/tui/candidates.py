@@ -16,8 +16,8 @@ from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Token, TokenMatch
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 WITH_SPACE = "with a space"
 
@@ -49,7 +49,7 @@ def spellings(typed: str) -> tuple[str, ...]:
     return (" " + typed, typed)
 
 
-def find_candidates(explorer: ExplorerLike, typed: str, limit: int = 20, *, enter: str) -> Candidates:
+def find_candidates(explorer: Explorer, typed: str, limit: int = 20, *, enter: str) -> Candidates:
     """Blocking: look `typed` up in the vocabulary; `enter` is the key that opens what is found."""
     named = _named(typed)
     texts = tuple(text for text in spellings(typed) if text)

@@ -15,8 +15,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.queries import Queries
 
 Pair = tuple[NeuronId, HeadId]
@@ -47,7 +47,7 @@ class HeadExplanations:
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         queries: Queries,
         changed: Callable[[], None],
         say: Callable[[str], None],

@@ -14,6 +14,7 @@ from tui_lookups.tui.attribution_text import find_mean
 from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         ExplainedHeads,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         ScoreReport,
         Usage,
     )
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.queries import Queries
 
 RunTask = Literal["explain", "score"]
@@ -40,7 +40,7 @@ class HeadRun:
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         queries: Queries,
         say: Callable[[str], None],
         ended: Callable[[], None],

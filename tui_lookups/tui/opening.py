@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +21,4 @@ class Opening:
 
     model: str
     corpus: str
-    open: Callable[[str, str], ExplorerLike]
+    open: Callable[[str, str], Explorer]

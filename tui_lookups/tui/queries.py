@@ -17,7 +17,7 @@ from textual.message import Message
 from tui_lookups.errors import as_lookups_error
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import Cancellable, ExplorerLike
+    from tui_lookups.explorer import Explorer, Question
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -39,11 +39,11 @@ class Answered(Message):
 class Queries:
     """The questions under way, at most one of each kind. Used on the event loop only."""
 
-    def __init__(self, explorer: ExplorerLike, post: Callable[[Message], object]) -> None:
+    def __init__(self, explorer: Explorer, post: Callable[[Message], object]) -> None:
         self._explorer = explorer
         self._post = post
         self._generation: dict[str, int] = {}
-        self._open: dict[str, Cancellable] = {}
+        self._open: dict[str, Question] = {}
 
     def ask(
         self,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.driver import Driver
 
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
     from tui_lookups.tui.opening import Opening
     from tui_lookups.tui.options import Options
 
@@ -41,7 +41,7 @@ _DEADLINE_SECONDS = 3.0
 _TERMINAL_SECONDS = 2.0
 
 
-def run(explorer: ExplorerLike, token: str | None, options: Options | None, opening: Opening | None) -> int:
+def run(explorer: Explorer, token: str | None, options: Options | None, opening: Opening | None) -> int:
     """Run the app until the person leaves; returns the exit status (128 + n after signal n)."""
     app = SignalledApp(explorer, token=token, options=options, opening=opening)
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from tui_lookups.tui.queries import explain_error
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         Direction,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         Token,
         TokenNeurons,
     )
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.queries import Queries
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class WalkState:
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         queries: Queries,
         changed: Callable[[Part], None],
         later: Callable[[Callable[[], None]], object],

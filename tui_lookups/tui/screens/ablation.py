@@ -24,6 +24,7 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         AblatedPrompt,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         SelectedAblation,
         Selection,
     )
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
 _WHAT: dict[AblationMethod, str] = {
@@ -93,7 +93,7 @@ class AblationScreen(QueryDialog[HeadAblation]):
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         neuron: NeuronId,
         head: HeadId,
         trimmed: bool | None,

@@ -25,8 +25,8 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from textual.await_complete import AwaitComplete
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Atlas, AtlasLayer
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 PER_LAYER = 100
 
@@ -118,7 +118,7 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
     ]
     AUTO_FOCUS = "#layers"
 
-    def __init__(self, explorer: ExplorerLike, place: AtlasPlace) -> None:
+    def __init__(self, explorer: Explorer, place: AtlasPlace) -> None:
         super().__init__(explorer)
         self.place = place
         self.atlas: Atlas | None = None

@@ -27,8 +27,8 @@ from tui_lookups.tui.widgets.typed_line import SearchLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Explained, Selection
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.key_labels import KeyOf
 
 _SEARCH_SECONDS = 0.2
@@ -120,7 +120,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
     ]
     AUTO_FOCUS = "#explained"
 
-    def __init__(self, explorer: ExplorerLike, selection: Callable[[], Selection]) -> None:
+    def __init__(self, explorer: Explorer, selection: Callable[[], Selection]) -> None:
         super().__init__(explorer)
         self._selection = selection
         self._marked_only = False

@@ -17,8 +17,8 @@ from tui_lookups.visible import SPACE, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Selection
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 def default_name(subject: str) -> str:
@@ -30,7 +30,7 @@ def default_name(subject: str) -> str:
 class ExportScreen(PathDialog[str]):
     """Returns a sentence saying where the export went."""
 
-    def __init__(self, explorer: ExplorerLike, selection: Selection, name: str) -> None:
+    def __init__(self, explorer: Explorer, selection: Selection, name: str) -> None:
         count = len(selection)
         super().__init__(
             explorer, "Export", f"Write {count} marked thing{'s' * (count > 1)} as JSON to", name

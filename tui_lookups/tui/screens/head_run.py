@@ -24,8 +24,8 @@ from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import ExplainedHead, ExplanationScore
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.head_run import HeadRun, RunTask
 
 _LEFT = 52
@@ -132,7 +132,7 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     ]
     AUTO_FOCUS = "#all-heads"
 
-    def __init__(self, explorer: ExplorerLike, run: HeadRun) -> None:
+    def __init__(self, explorer: Explorer, run: HeadRun) -> None:
         super().__init__()
         self._explorer = explorer
         self._run = run

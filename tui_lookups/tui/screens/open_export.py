@@ -10,7 +10,7 @@ from tui_lookups.tui.reopened import Reopened, reopened
 from tui_lookups.tui.screens.path_dialog import PathDialog
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
 
 
 def newest_export() -> Path | None:
@@ -26,7 +26,7 @@ def newest_export() -> Path | None:
 class OpenExportScreen(PathDialog[Reopened]):
     """Returns what the document marks on the model and corpus that are open."""
 
-    def __init__(self, explorer: ExplorerLike, path: str) -> None:
+    def __init__(self, explorer: Explorer, path: str) -> None:
         """`path` is what the line begins with."""
         super().__init__(explorer, "Open an export", "Mark what this export holds", path)
 

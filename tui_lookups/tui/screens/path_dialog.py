@@ -20,7 +20,7 @@ from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
 
 R = TypeVar("R")
 
@@ -33,7 +33,7 @@ class PathDialog(QueryDialog[R]):
     ]
     AUTO_FOCUS = "#path"
 
-    def __init__(self, explorer: ExplorerLike, title: str, note: str, path: str) -> None:
+    def __init__(self, explorer: Explorer, title: str, note: str, path: str) -> None:
         super().__init__(explorer)
         self._title, self._note, self._path = title, note, path
 

@@ -36,9 +36,9 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Activations, HeadAttributions, SignSetting
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
@@ -114,7 +114,7 @@ class PlaygroundScreen(QueryScreen[None]):
 
     def __init__(
         self,
-        explorer: ExplorerLike,
+        explorer: Explorer,
         neuron: NeuronId,
         text: str = "",
         pinned: tuple[Activations, ...] = (),

@@ -11,7 +11,7 @@ from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
     from tui_lookups.tui.queries import Answered
 
 R = TypeVar("R")
@@ -23,7 +23,7 @@ class _Querying(LeavesOnce):
     No screen itself: Textual takes the style of a screen from the first of its bases that is one.
     """
 
-    def __init__(self, explorer: ExplorerLike) -> None:
+    def __init__(self, explorer: Explorer) -> None:
         super().__init__()
         self.explorer = explorer
         self.queries = Queries(explorer, cast("Screen[object]", self).post_message)

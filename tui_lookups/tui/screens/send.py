@@ -18,8 +18,8 @@ from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Plan
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 class SendScreen(QueryDialog[bool]):
@@ -33,7 +33,7 @@ class SendScreen(QueryDialog[bool]):
         Binding("escape,q", "give_up", "close", id="send.close", tooltip="Send nothing"),
     ]
 
-    def __init__(self, explorer: ExplorerLike, title: str, question: Callable[[], Plan]) -> None:
+    def __init__(self, explorer: Explorer, title: str, question: Callable[[], Plan]) -> None:
         super().__init__(explorer)
         self._title = title
         self._question = question

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.geometry import Size
 
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
+    from tui_lookups.explorer import Explorer
     from tui_lookups.tui.layouts import Layout, Pane
     from tui_lookups.tui.walk_state import Part
 
@@ -108,7 +108,7 @@ class WalkScreen(
     size_class: reactive[Layout] = reactive("narrow", repaint=False)
     _styled = False
 
-    def __init__(self, explorer: ExplorerLike, token: str | None, size: Size) -> None:
+    def __init__(self, explorer: Explorer, token: str | None, size: Size) -> None:
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")

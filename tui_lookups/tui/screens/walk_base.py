@@ -11,10 +11,10 @@ from tui_lookups.tui.widgets.hints import Hints
 if TYPE_CHECKING:
     from textual.reactive import reactive
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import SelectedAblation, Token
     from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.head_explanations import HeadExplanations
     from tui_lookups.tui.head_run import HeadRun
     from tui_lookups.tui.history import Place
@@ -38,7 +38,7 @@ else:
 class WalkBase(Part):
     """State every part reads; `WalkScreen`, which is the screen, makes it."""
 
-    explorer: ExplorerLike
+    explorer: Explorer
     queries: Queries
     walk: Walk
     explanations: HeadExplanations

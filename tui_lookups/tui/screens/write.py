@@ -20,8 +20,8 @@ from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.tui.explorer_protocol import ExplorerLike
 
 
 class WriteScreen(QueryDialog[Explanation]):
@@ -32,7 +32,7 @@ class WriteScreen(QueryDialog[Explanation]):
     ]
     AUTO_FOCUS = "#words"
 
-    def __init__(self, explorer: ExplorerLike, neuron: NeuronId, head: HeadId, text: str) -> None:
+    def __init__(self, explorer: Explorer, neuron: NeuronId, head: HeadId, text: str) -> None:
         super().__init__(explorer)
         self._neuron, self._head, self._text = neuron, head, visible(text)
 

@@ -1,0 +1,103 @@
+"""A convention is defined once, and no answer that rests on another one is served."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tui_lookups import answering
+from tui_lookups.analysis.attribution import active_heads, effective_rule
+from tui_lookups.analysis.trimming import KEEP, PAPER_LIMIT
+from tui_lookups.answering import cache_keys
+from tui_lookups.answering.cache_keys import RESTS_ON, choices, convention_parts
+from tui_lookups.results.conventions import CHOICES, DEFAULTS, NUMBERS, Conventions
+from tui_lookups.storage.keys import make_key
+
+OTHER: dict[str, Any] = {
+    "preset": "paper", "activity_rule": "top3", "sign": "both", "trimmed": True, "seed": 1,
+    "keep_copies": True, "encoding": "without begin-of-text",
+    **{name: 2 * getattr(DEFAULTS, name) for name in NUMBERS},
+}  # fmt: skip
+"""Another value of every convention."""
+
+WITHOUT_NUMBERS: dict[str, dict[str, object]] = {
+    "ablation": {"activity_rule": "2sd", "preset": "default", "seed": 0, "sign": "+", "trimmed": False},
+    "examples": {"rule": "2sd", "preset": "default", "sign": "+"},
+    "head_means": {"seed": 0},
+    "heads": {"activity_rule": "2sd", "preset": "default"},
+    "index": {"keep_copies": False, "seed": 0},
+    "overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
+    "prompts": {"preset": "default", "sign": "+"},
+    "sampled": {"preset": "default", "seed": 0},
+}
+"""What keys have held of the conventions since the first version."""
+
+
+def key(kind: str, conventions: Conventions) -> str:
+    return make_key(kind, {"neuron": "L0.N1", **convention_parts(kind, conventions)})
+
+
+@pytest.mark.parametrize("kind", RESTS_ON)
+def test_another_convention_is_another_key_where_the_answer_rests_on_it(kind: str) -> None:
+    for name, value in OTHER.items():
+        other = key(kind, replace(DEFAULTS, **{name: value}))
+        assert (other != key(kind, DEFAULTS)) == (name in (*RESTS_ON[kind], "encoding")), name
+
+
+def test_every_convention_is_a_part_of_some_key() -> None:
+    names = {field.name for field in fields(Conventions)}
+    assert names == set(OTHER) == {"encoding", *(name for rests_on in RESTS_ON.values() for name in rests_on)}
+    assert set(cache_keys._FIRST) == set(NUMBERS)
+
+
+@pytest.mark.parametrize("kind", RESTS_ON)
+def test_answers_of_earlier_versions_are_found(kind: str) -> None:
+    assert convention_parts(kind, DEFAULTS) == WITHOUT_NUMBERS.get(kind, {})
+
+
+@pytest.mark.parametrize("kind", RESTS_ON)
+def test_a_convention_that_comes_to_mean_something_else_is_another_key(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = key(kind, DEFAULTS)
+    monkeypatch.setattr(cache_keys, "CONVENTIONS_VERSION", 2)
+    assert (key(kind, DEFAULTS) != before) == bool(RESTS_ON[kind])
+
+
+def test_provenance_names_the_choices_and_no_numbers() -> None:
+    assert choices("overview", replace(DEFAULTS, sign="both", kept_share=0.5)) == {
+        "preset": "default", "activity_rule": "2sd", "sign": "both", "trimmed": False
+    }  # fmt: skip
+    assert set(choices("ablation", DEFAULTS)) == set(CHOICES) - {"keep_copies"}
+
+
+def test_the_formulas_apply_the_numbers_that_keys_name() -> None:
+    few, highest, deviations = DEFAULTS.few_heads, DEFAULTS.active_highest, DEFAULTS.active_deviations
+    assert effective_rule("2sd", few) == "2sd"
+    assert effective_rule("2sd", few - 1) == "top3"
+    values = np.arange(2.0 * few)
+    assert active_heads(values, "2sd")[1] == values.mean() + deviations * values.std(ddof=1)
+    assert active_heads(values, "top3")[0].sum() == highest
+    assert (DEFAULTS.kept_share, DEFAULTS.paper_limit) == (KEEP, PAPER_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("share", "worth"), [(0.2, False), (0.25, True), (0.5, True), (0.75, True), (0.8, False)]
+)
+def test_worth_explaining_is_a_share_between_both(share: float, worth: bool) -> None:
+    assert DEFAULTS.worth_explaining(share) is worth
+
+
+def test_services_take_conventions_from_the_engine_alone() -> None:
+    """A setting that is read beside them would be in no key."""
+    reads = re.compile(r"settings\.(?:" + "|".join(CHOICES) + r")\b")
+    loading = {"engine.py", "model_loader.py", "worker_pool.py"}
+    outside = {"export_document.py", "verifying_explanations.py"}  # they ask an Explorer, and cache nothing
+    files = [path for path in Path(answering.__path__[0]).glob("*.py") if path.name not in loading | outside]
+    assert files
+    assert not [path.name for path in files if reads.search(path.read_text(encoding="utf-8"))]
