@@ -24,6 +24,8 @@ from tui_lookups.storage.export import read_export
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.send import SendScreen
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 
 @pytest.fixture(scope="module")
 def walk_server() -> Iterator[ChatServer]:
