@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before any library that reads them is imported.
 os.environ.update(
@@ -14,7 +15,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
 )
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
     TinyModel = Callable[..., LookupModel]
+
+# What a shell's `&` and nohup have a process ignore, its children ignore too. With a handler of its own this
+# one still outlives the signal, and what it starts is started as from a terminal.
+for _name in ("SIGINT", "SIGHUP"):
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 settings.register_profile("tests", deadline=None)  # no test asserts a wall time
 settings.load_profile("tests")
@@ -105,3 +113,12 @@ def demo_model(demo_folder: Path, one_torch_thread: None) -> LookupModel:
     from tui_lookups.model.loading import load_model
 
     return load_model(demo_folder, name="demo", source=str(demo_folder), fingerprint="demo", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def once_loaded() -> Iterator[None]:
+    """Explorers of this module that open the same model folder have one loaded model between them."""
+    from tests.loaded_models import loaded_once
+
+    with pytest.MonkeyPatch.context() as patch, loaded_once(patch, {}):
+        yield

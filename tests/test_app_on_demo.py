@@ -22,6 +22,8 @@ from tui_lookups.storage.export import read_export
 from tui_lookups.storage.index import ScanManifest
 from tui_lookups.tui.app import LookupsApp
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_the_walk_on_the_real_model(

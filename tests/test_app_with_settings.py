@@ -17,6 +17,8 @@ from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.path_dialog import PathDialog
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 
 async def fewer_prompts(app: LookupsApp, pilot: Pilot[None], folder: Path) -> None:
     """The lists are as long as the setting says, those that are no highest ones too."""

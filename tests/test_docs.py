@@ -15,6 +15,8 @@ from tui_lookups.cli import app
 from tui_lookups.model.architecture import FAMILIES
 from tui_lookups.model.gguf.families import GGUF_FAMILIES
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 LINES = command_lines()
 RUN = [line for line in LINES if line.offline]
 

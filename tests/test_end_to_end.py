@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import run_command
 from tui_lookups import cli
 from tui_lookups.commands import invocation
+
+pytestmark = pytest.mark.usefixtures("once_loaded")
 
 Run = Callable[..., dict[str, Any]]
 
@@ -180,6 +183,10 @@ def test_bad_corpora_are_refused(
 
 
 def _command(cache: Path, corpus: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tui_lookups", *_arguments(cache, corpus, *arguments)]
+
+
+def _arguments(cache: Path, corpus: Path, *arguments: str) -> list[str]:
     common = [
         "--cache-dir",
         str(cache),
@@ -191,7 +198,7 @@ def _command(cache: Path, corpus: Path, *arguments: str) -> list[str]:
         "1",
         "--json",
     ]
-    return [sys.executable, "-m", "tui_lookups", *arguments, *common]
+    return [*arguments, *common]
 
 
 def _array_digests(folder: Path) -> dict[str, str]:
@@ -205,18 +212,13 @@ def _array_digests(folder: Path) -> dict[str, str]:
 
 def test_a_killed_scan_resumes_to_the_identical_index(tmp_path: Path) -> None:
     corpus = small_corpus(tmp_path / "x")
-    environment = {**os.environ, "LOOKUPS_BATCH_TOKENS": "256", "LOOKUPS_CHECKPOINT_SECONDS": "0.02"}
-    environment["LOOKUPS_CONFIG"] = ""
-    whole = subprocess.run(
-        _command(tmp_path / "whole", corpus, "scan"),
-        env=environment,
-        capture_output=True,
-        check=True,
-        timeout=200,
-    )
+    settings = {
+        "LOOKUPS_BATCH_TOKENS": "256", "LOOKUPS_CHECKPOINT_SECONDS": "0.02", "LOOKUPS_CONFIG": ""
+    }  # fmt: skip
+    whole = run_command(*_arguments(tmp_path / "whole", corpus, "scan"), environment=settings)
     killed = subprocess.Popen(
         _command(tmp_path / "killed", corpus, "scan"),
-        env=environment,
+        env={**os.environ, **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -226,13 +228,8 @@ def test_a_killed_scan_resumes_to_the_identical_index(tmp_path: Path) -> None:
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    resumed = subprocess.run(
-        _command(tmp_path / "killed", corpus, "scan"),
-        env=environment,
-        capture_output=True,
-        check=True,
-        timeout=200,
-    )
+    resumed = run_command(*_arguments(tmp_path / "killed", corpus, "scan"), environment=settings)
+    assert (whole.returncode, resumed.returncode) == (0, 0), whole.stderr + resumed.stderr
     first, second = json.loads(whole.stdout), json.loads(resumed.stdout)
     assert first["resumed_from"] == 0
     assert 0 < second["resumed_from"] < second["prompts"]

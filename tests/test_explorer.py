@@ -25,17 +25,19 @@ from tui_lookups.results import (
 )
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 FOLLOWED = NeuronId(3, 700)
 CHECKED = (NeuronId(0, 5), NeuronId(3, 700), NeuronId(5, 0))
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Half of the packaged passages."""
+    """A quarter of the packaged passages."""
     packaged = Path(tui_lookups.__file__).parent / "demo" / "passages.jsonl"
-    half = tmp_path_factory.mktemp("corpus") / "half.jsonl"
-    half.write_text("".join(packaged.read_text(encoding="utf-8").splitlines(keepends=True)[::2]))
-    return str(half)
+    quarter = tmp_path_factory.mktemp("corpus") / "quarter.jsonl"
+    quarter.write_text("".join(packaged.read_text(encoding="utf-8").splitlines(keepends=True)[::4]))
+    return str(quarter)
 
 
 @pytest.fixture(scope="module")

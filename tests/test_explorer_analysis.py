@@ -18,6 +18,8 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 TEXTS = [
     "the cat sat because the mat", "and the cat and the mat sat", "because because the cat",
     "a mat, a cat and a hat", "sat the cat on the mat?", "no cat sat there because of rain",

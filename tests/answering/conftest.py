@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.explanation.chat_server import ChatServer
+from tests.loaded_models import loaded_once
 from tui_lookups.answering import verifying
 from tui_lookups.answering.comparison import TOLERANCE
 from tui_lookups.explanation.store import ExplainedStore
@@ -73,18 +74,19 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     lines = (demo_folder().parent / "passages.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     corpus.write_text("".join(lines[:PASSAGES]), encoding="utf-8")
     with ChatServer() as server:
-        chosen = load_settings(
-            cache_dir=folder / "cache", corpus=str(corpus), threads=1, device="cpu", seed=3, top=8,
-            base_url=server.base_url, explainer_model="gpt-4", explainer_retries=0,
-        )  # fmt: skip
-        explorer = Explorer(chosen)
-        selection = _selection(explorer)
-        path = explorer.export(selection, folder / "x.json")
-        document = read_export(path)
-        derived, notes = verifying.settings_for(document, chosen, None, None)
-        assert notes == ()
-        again = Explorer(derived, results=folder / "fresh")
-        again.scan()
+        with pytest.MonkeyPatch.context() as patch, loaded_once(patch, {}):
+            chosen = load_settings(
+                cache_dir=folder / "cache", corpus=str(corpus), threads=1, device="cpu", seed=3, top=8,
+                base_url=server.base_url, explainer_model="gpt-4", explainer_retries=0,
+            )  # fmt: skip
+            explorer = Explorer(chosen)
+            selection = _selection(explorer)
+            path = explorer.export(selection, folder / "x.json")
+            document = read_export(path)
+            derived, notes = verifying.settings_for(document, chosen, None, None)
+            assert notes == ()
+            again = Explorer(derived, results=folder / "fresh")
+            again.scan()
         plain = json.loads(path.read_text(encoding="utf-8"))
         yield Bench(folder, path, corpus, explorer, again, document, plain)
         again.close()

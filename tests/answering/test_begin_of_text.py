@@ -23,6 +23,8 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedPrompt, Selection
 from tui_lookups.settings import Settings, load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 NEURON = NeuronId(1, 5)
 TEXT = "the cat sat because"
 

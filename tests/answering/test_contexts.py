@@ -22,6 +22,8 @@ from tui_lookups.results import Prompt, Sign
 from tui_lookups.scan.scan import Scan
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 NEURON = NeuronId(5, 710)
 
 

@@ -17,6 +17,8 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 NEURON, SILENT = NeuronId(5, 146), NeuronId(5, 0)
 PASSAGES, COPIES, NEAR = 30, 25, 15
 

@@ -26,6 +26,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Prompt
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 TOP, WINDOW = 20, 40
 CLOSE = 2e-4
 

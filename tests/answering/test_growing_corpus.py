@@ -13,6 +13,8 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import Status
 from tui_lookups.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
 NEURON = NeuronId(0, 17)
 
 

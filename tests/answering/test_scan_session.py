@@ -14,8 +14,17 @@ from tui_lookups.explorer import Explorer
 from tui_lookups.results import ScanProgress
 from tui_lookups.scan.scan import Scan
 from tui_lookups.scan.state import ScanState
-from tui_lookups.settings import load_settings
+from tui_lookups.settings import Settings, load_settings
 from tui_lookups.storage.arrays import ArrayFolder
+
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
+
+def of_few_texts(cache: Path, **changes: float) -> Settings:
+    """A scan of one layer in about fifteen batches."""
+    return load_settings(
+        cache_dir=cache, device="cpu", threads=1, layers="0", batch_tokens=1024, max_documents=120, **changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,9 +34,7 @@ from tui_lookups.storage.arrays import ArrayFolder
 def test_what_was_scanned_before_an_error_is_kept_but_not_before_a_defect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: bool
 ) -> None:
-    settings = load_settings(
-        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=3600
-    )
+    settings = of_few_texts(tmp_path, checkpoint_seconds=3600)
     step, steps = Scan.step, []
 
     def fails_at_the_fourth(scan: Scan, *given, **more) -> bool:
@@ -53,9 +60,7 @@ def test_what_was_scanned_before_an_error_is_kept_but_not_before_a_defect(
 def test_a_checkpoint_that_is_asked_for_is_written_between_two_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = load_settings(
-        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=3600
-    )
+    settings = of_few_texts(tmp_path, checkpoint_seconds=3600)
     step, steps = Scan.step, []
 
     def asked_at_the_third(scan: Scan, *given, **more) -> bool:
@@ -92,9 +97,7 @@ def until(condition: Callable[[], bool]) -> None:
 def test_the_scan_of_another_process_is_followed_from_checkpoint_to_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = load_settings(
-        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=0.01
-    )
+    settings = of_few_texts(tmp_path, checkpoint_seconds=0.01)
     step, may_go_on, steps = Scan.step, threading.Event(), []
 
     def stops_after_four(scan: Scan, *given, **more) -> bool:
@@ -124,7 +127,7 @@ def test_the_scan_of_another_process_is_followed_from_checkpoint_to_checkpoint(
         may_go_on.set()
         until(lambda: seen(second).state == "done" or second._scan._ended.is_set())
         assert second.scan().prompts == first.scan().prompts
-        assert len(steps) < 100  # and did not scan it again
+        assert len(steps) < 20  # and did not scan it again
     finally:
         may_go_on.set()
         first.close()
@@ -139,9 +142,7 @@ def test_a_checkpoint_that_cannot_be_read_for_a_moment_does_not_keep_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next question scans on, instead of waiting for ever on a lock of its own process."""
-    settings = load_settings(
-        cache_dir=tmp_path, device="cpu", threads=1, layers="0", batch_tokens=1024, checkpoint_seconds=0.001
-    )
+    settings = of_few_texts(tmp_path, checkpoint_seconds=0.001)
 
     class Enough(Exception):
         pass
@@ -173,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_read_for_a_moment_does_not_keep_its_folder(
 def test_a_look_at_another_process_that_fails_for_a_moment_ends_no_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explorer = Explorer(load_settings(cache_dir=tmp_path, device="cpu", threads=1, layers="0"))
+    explorer = Explorer(of_few_texts(tmp_path))
     try:
         session = explorer._scan
         folder = explorer._engine.cache.folder("indexes") / session.key()

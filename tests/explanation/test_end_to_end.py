@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import run_command
 from tests.explanation.chat_server import EXPLANATION, ChatServer, is_scoring, status
 from tests.explanation.conftest import KEY
 from tui_lookups.errors import LookupsError
@@ -25,6 +23,8 @@ from tui_lookups.settings import load_settings
 from tui_lookups.storage.export import read_export
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.send import SendScreen
+
+pytestmark = pytest.mark.usefixtures("once_loaded")
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,7 @@ def scoring_texts(explorer: Explorer, neuron: NeuronId) -> list[str]:
 
 def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """One command line in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tui_lookups", *arguments],
-        capture_output=True, text=True, timeout=120, env={**os.environ, **environment}, check=False,
-    )  # fmt: skip
+    done = run_command(*arguments, environment=environment)
     return done.returncode, done.stdout, done.stderr
 
 

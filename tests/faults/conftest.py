@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import scene as scenes
+from tests.loaded_models import Models, loaded_once
+
+LOADED: Models = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +45,8 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def once_loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with scenes.loaded_once(monkeypatch):
+    """As tests/conftest.py's, for one test."""
+    with loaded_once(monkeypatch, LOADED):
         yield
 
 
@@ -52,7 +56,7 @@ def scene(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
     patch = pytest.MonkeyPatch()
     patch.setenv("LOOKUPS_CONFIG", "")
     try:
-        with scenes.loaded_once(patch):
+        with loaded_once(patch, LOADED):
             return scenes.build(tiny_folder("gpt2"), tmp_path_factory.mktemp("scene"))
     finally:
         patch.undo()

@@ -159,8 +159,10 @@ _LIBRARIES = [
     "tests.faults.scene",
     "tests.model.test_sources",
     "tui_lookups.model.loading",
-    "transformer_lens",
+    "transformer_lens.model_bridge",
+    "transformers.models.gpt2.modeling_gpt2",
 ]
+"""What loading a tiny GPT-2 imports, which takes longer than all that these children do."""
 
 
 def answer_anew(work: Callable[..., Any], *given: Any) -> Any:

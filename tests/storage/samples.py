@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+@cache  # the parts of a result are those of many others, and a strategy is looked over once
 def strategy_for(type_: Any) -> st.SearchStrategy[Any]:
     """Values of a results type: dataclasses, tuples, unions, literals, dicts of plain values."""
     if type_ in _PLAIN:

