@@ -23,7 +23,7 @@ pytestmark = [
 NAME = f"lookups_tui-{__version__}"
 FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 SHIPPED = (
-    "py.typed", "storage/export.schema.json", "config.schema.json", "demo/passages.jsonl",
+    "py.typed", "exports/export.schema.json", "config.schema.json", "demo/passages.jsonl",
     "demo/model/config.json", "demo/model/model.safetensors", "demo/model/tokenizer.json",
     "demo/model/tokenizer_config.json", "tui/app.tcss", "tui/screens/later.tcss",
 )  # fmt: skip

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.storage.samples import NEURON, PROVENANCE, export_document, strategy_for, token_neurons
 from tui_lookups import results
 from tui_lookups.errors import NumericalError
-from tui_lookups.results import ExportDocument, Histogram, Token, TokenNeurons
+from tui_lookups.exports.document import ExportDocument
+from tui_lookups.results import Histogram, Token, TokenNeurons
 from tui_lookups.storage import codec
 
 RESULTS = [
@@ -147,7 +148,7 @@ def test_the_basket_of_a_document_survives() -> None:
 
 def test_importing_the_storage_package_loads_neither_torch_nor_pydantic_nor_diskcache() -> None:
     code = (
-        "import sys, tui_lookups.storage.cache, tui_lookups.storage.export, tui_lookups.corpus.readers;"
+        "import sys, tui_lookups.storage.cache, tui_lookups.exports.writing, tui_lookups.corpus.readers;"
         "print([m for m in ('torch', 'numpy', 'pydantic', 'jsonschema', 'diskcache') if m in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,9 +10,9 @@ import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, command, top_option
 from tui_lookups.errors import BadIdError, ExportError
+from tui_lookups.exports import writing
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
-from tui_lookups.storage.export import check_name
 from tui_lookups.storage.files import reason
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
 
     A token brings its first neurons; what reads as a neuron is one, and "#640" is a token id."""
     # before minutes of scanning, not after them
-    check_name(output)
+    writing.check_name(output)
     try:
         exists, has_folder = output.exists(), output.absolute().parent.is_dir()
     except OSError as error:  # a name too long, a folder that may not be entered
@@ -93,7 +93,7 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
 
     def ask(explorer: Explorer, narrator: Narrator) -> Exported:
         selection = gather_selection(explorer, names, top)
-        path = explorer.export(selection, output, overwrite=force)
+        path = writing.export(explorer, selection, output, overwrite=force)
         return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))
 
     invocation.answer(

@@ -9,7 +9,7 @@ import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, command
 from tui_lookups.errors import LookupsError
-from tui_lookups.results import Verification
+from tui_lookups.exports.verification import Verification
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -43,9 +43,12 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
     found: list[Verification] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Verification:
+        from tui_lookups.exports import verifying
+
         flags = invocation.flags
         found.append(
-            explorer.verify(
+            verifying.verify(
+                explorer,
                 export,
                 tolerance=tolerance,
                 model=flags.get("model"),

@@ -16,7 +16,6 @@ a LookupsError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError, Poll
@@ -32,15 +31,12 @@ if TYPE_CHECKING:
         ExplainedList,
         Explanation,
         ExplanationScore,
-        ExportDocument,
         FileEntry,
+        Provenance,
         Reproduction,
         RequestProgress,
-        ScanProgress,
-        Selection,
         SelfCheck,
         SessionState,
-        Verification,
     )
 
 
@@ -132,15 +128,9 @@ class Explorer(Walk):
         with quiet_libraries():
             return folder_inventory(path, trust_remote_code=self.settings.trust_remote_code)
 
-    # --- export and cache ---
-
-    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
-        """Write the selection, with everything known about it, as one JSON document; returns its path."""
-        from tui_lookups.answering.export_document import build_export
-        from tui_lookups.storage.export import check_name, write_export
-
-        check_name(path)  # before minutes of work
-        provenance = self._engine.provenance(
+    def provenance(self) -> Provenance:
+        """What an export is made with: model, corpus and every parameter its answers depend on."""
+        return self._engine.provenance(
             corpus=True,
             top=self._scan.top,
             preset=self.settings.preset,
@@ -149,54 +139,8 @@ class Explorer(Walk):
             trimmed=self.settings.trimmed,
             seed=self.settings.seed,
         )
-        return write_export(build_export(self, selection, provenance), path, overwrite)
 
-    def open_export(self, path: Path) -> ExportDocument:
-        """An export written earlier; `.selection()` is the basket it was made from. Raises ExportError."""
-        from tui_lookups.storage.export import read_export
-
-        return read_export(path)
-
-    def verify(
-        self,
-        path: Path,
-        *,
-        tolerance: float = 1e-5,
-        model: str | None = None,
-        corpus: str | None = None,
-        progress: Callable[[ScanProgress], None] | None = None,
-    ) -> Verification:
-        """Recompute every figure of an export and say what differs, and by how much.
-
-        Model, corpus, basis, dtype and parameters are those the export names, not this Explorer's; device,
-        threads and cache folder are its own. Nothing cached is believed: the corpus is scanned again.
-
-        Args:
-            tolerance: relative difference at which two numbers count as equal (answering/comparison.py).
-            model, corpus: where they lie now, where that is elsewhere than the export says.
-            progress: told how far the scan is.
-        Raises:
-            ExportError: no export, or one that names what cannot be opened.
-            OtherSourceError: the model or corpus that opens has another content.
-        """
-        from tui_lookups.answering import verifying
-        from tui_lookups.explanation.store import ExplainedStore
-        from tui_lookups.storage.export import read_export
-
-        document = read_export(path)
-        store = ExplainedStore(self._engine.cache)
-        with verifying.fresh_folder(self.settings.cache_dir) as folder:
-            return verifying.verify(
-                document,
-                path,
-                lambda settings: Explorer(settings, results=folder),
-                store,
-                base=self.settings,
-                tolerance=tolerance,
-                model=model,
-                corpus=corpus,
-                progress=progress,
-            )
+    # --- the app's session ---
 
     def offer_tour(self) -> bool:
         """Whether the app should give its tour unasked: once in a cache folder, on the packaged model."""

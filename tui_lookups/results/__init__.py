@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tui_lookups.results.attribution import OtherComponents as OtherComponents
     from tui_lookups.results.attribution import SourceToken as SourceToken
     from tui_lookups.results.attribution import Target as Target
-    from tui_lookups.results.base import EXPORT_VERSION as EXPORT_VERSION
     from tui_lookups.results.base import SCHEMA_VERSION as SCHEMA_VERSION
     from tui_lookups.results.base import ActivityRule as ActivityRule
     from tui_lookups.results.base import Basis as Basis
@@ -80,10 +79,6 @@ if TYPE_CHECKING:
     from tui_lookups.results.explanation import Shuffled as Shuffled
     from tui_lookups.results.explanation import Summary as Summary
     from tui_lookups.results.explanation import Usage as Usage
-    from tui_lookups.results.exported import ExportDocument as ExportDocument
-    from tui_lookups.results.exported import ExportedHead as ExportedHead
-    from tui_lookups.results.exported import ExportedNeuron as ExportedNeuron
-    from tui_lookups.results.exported import ExportedPrompt as ExportedPrompt
     from tui_lookups.results.inventory import FileEntry as FileEntry
     from tui_lookups.results.peaks import PeakFigures as PeakFigures
     from tui_lookups.results.peaks import PromptFigures as PromptFigures
@@ -112,11 +107,6 @@ if TYPE_CHECKING:
     from tui_lookups.results.status import ScanProgress as ScanProgress
     from tui_lookups.results.status import ScanSummary as ScanSummary
     from tui_lookups.results.status import Status as Status
-    from tui_lookups.results.verification import Difference as Difference
-    from tui_lookups.results.verification import Fingerprints as Fingerprints
-    from tui_lookups.results.verification import NotRecomputed as NotRecomputed
-    from tui_lookups.results.verification import Scalar as Scalar
-    from tui_lookups.results.verification import Verification as Verification
 
 _NAMES = {
     "ablation": (
@@ -128,7 +118,7 @@ _NAMES = {
         "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
     ),
     "base": (
-        "EXPORT_VERSION SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
+        "SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
         "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",
@@ -143,11 +133,9 @@ _NAMES = {
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",
-    "exported": "ExportDocument ExportedHead ExportedNeuron ExportedPrompt",
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "verification": "Difference Fingerprints NotRecomputed Scalar Verification",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
         ExplainedList,
         Explanation,
         ExplanationScore,
-        ExportDocument,
         FirstView,
         HeadAblation,
         HeadAttributions,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
         PromptPredictions,
         RequestProgress,
         ScoreReport,
-        Selection,
         SessionState,
         Sign,
         Status,
@@ -226,7 +223,3 @@ class ExplorerLike(Protocol):
     def save_session(self, session: SessionState) -> bool: ...
 
     def load_session(self) -> SessionState | None: ...
-
-    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path: ...
-
-    def open_export(self, path: Path) -> ExportDocument: ...

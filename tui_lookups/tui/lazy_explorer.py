@@ -132,6 +132,6 @@ class LazyExplorer:
         self._status = replace(self._status, stage="failed", message=str(as_lookups_error(error)))
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("explaining", "head_scores"):  # asked for, and called, within a question
+        if name in ("explaining", "head_scores", "settings"):  # asked for, and called, within a question
             return getattr(self.resolve(), name)
         return lambda *given, **named: getattr(self.resolve(), name)(*given, **named)

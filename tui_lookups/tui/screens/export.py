@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
 from textual import on
@@ -17,6 +17,7 @@ from tui_lookups.visible import SPACE, visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Selection
     from tui_lookups.tui.explorer_protocol import ExplorerLike
 
@@ -45,10 +46,10 @@ class ExportScreen(PathDialog[str]):
         self._replace = None
 
     def submit(self, path: Path) -> None:
-        from tui_lookups.storage.export import check_name
+        from tui_lookups.exports import writing
 
         try:
-            check_name(path)
+            writing.check_name(path)
         except ExportError as error:
             self.say(str(error))
             return
@@ -66,6 +67,6 @@ class ExportScreen(PathDialog[str]):
             self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))
 
         def question() -> Path:
-            return self.explorer.export(selection, path, overwrite=overwrite)
+            return writing.export(cast("Explorer", self.explorer), selection, path, overwrite=overwrite)
 
         self.queries.ask("export", question, done, self.failed)
