@@ -5,7 +5,7 @@ through `Invocation.answer`. What it shares with the others (flags, output, exit
 invocation.py, the renderer of its result in tables.py, and its JSON are the fields of the result's
 dataclass.
 
-`--help` and `--version` import neither torch, NumPy, Textual nor pydantic; opening the app imports no
+`--help` and `--version` import neither torch, NumPy nor Textual; opening the app imports no
 subcommand.
 """
 

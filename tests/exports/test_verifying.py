@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.answering.conftest import Bench
+from tests.exports.conftest import Bench
 from tui_lookups.errors import ExportError
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer

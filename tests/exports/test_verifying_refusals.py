@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.answering.conftest import Bench
+from tests.exports.conftest import Bench
 from tui_lookups import cli
 from tui_lookups.commands import invocation
 from tui_lookups.errors import ExportError, LookupsError, ModelLoadError

@@ -114,7 +114,7 @@ def test_explanations_on_a_full_disk(scene: Scene, disk: Path, once_loaded: None
     with tried(Row.FULL), opened(scene, cache) as explorer:
         entry = explorer.explanations().explained[0]
         for number in range(80):
-            explorer.explaining._store.keep(
+            explorer.explaining.store.keep(
                 scenes.an_explanation(explorer, f"{number} " * 500, "2026-02-02T00:00:00+00:00")
             )
         assert explorer.cache_info().problems

@@ -6,7 +6,7 @@
 3. `Invocation.emit` writes to stdout: a table for people, or with --json exactly one JSON document.
 4. `run` is the boundary: it turns every way a command can end into an exit status.
 
-Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy, Textual nor pydantic.
+Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy nor Textual.
 """
 
 from __future__ import annotations
