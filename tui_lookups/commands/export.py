@@ -1,4 +1,4 @@
-"""`lookups-tui export`: tokens and neurons to one file. `tui_lookups.cli` puts it on the app."""
+"""`lookups-tui export`: tokens and neurons to one file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from tui_lookups.storage.files import reason
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-
-EXPORTING = click.Group("exporting")
-"""Holds `export` until it is put on the app."""
 
 EXPORT_NEURONS, EXPORT_PROMPTS, EXPORT_HEADS = 5, 3, 3
 
@@ -71,7 +68,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     return Selection(tuple(chosen.values()), tuple(prompts), tuple(heads))
 
 
-@command(EXPORTING)
+@command()
 @click.argument("names", nargs=-1, required=True, metavar="TOKEN_OR_NEURON...")
 @click.option("-o", "--output", required=True, type=FilePath(), help="The file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")

@@ -273,7 +273,13 @@ def with_common_flags(command: G) -> G:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def command(parent: click.Group, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+SUBCOMMANDS = click.Group("subcommands")
+"""Every subcommand whose module was imported; the app looks them up here."""
+
+
+def command(
+    parent: click.Group = SUBCOMMANDS, name: str | None = None
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a subcommand: the common flags are its too, and it gets the Invocation first."""
 
     def make(function: Callable[..., None]) -> click.Command:

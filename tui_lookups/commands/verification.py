@@ -1,4 +1,4 @@
-"""`lookups-tui verify EXPORT.json`. `tui_lookups.cli` puts it on the app."""
+"""`lookups-tui verify EXPORT.json`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
 
-VERIFICATION = click.Group("verification")
-"""Holds `verify` until it is put on the app."""
-
 _EXPORTS = ("bos", "dtype", "layers", "preset", "raw_weights", "sign", "window")
 """Flags that would recompute another thing than was exported."""
 
 
-@command(VERIFICATION)
+@command()
 @click.argument("export", type=FilePath())
 @click.option(
     "--tolerance",
