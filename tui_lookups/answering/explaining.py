@@ -18,16 +18,12 @@ from typing import Protocol
 from tui_lookups.answering.engine import CURRENT_TOKEN
 from tui_lookups.answering.example_service import Labelled
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.client import AnswerError, OnText
+from tui_lookups.explanation.client import OnText
 from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.failures import AnswerError
+from tui_lookups.explanation.reading import read_explanation
 from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
-from tui_lookups.explanation.requests import (
-    REQUEST_VERSION,
-    ChatAnswer,
-    ChatRequest,
-    explain_request,
-    read_explanation,
-)
+from tui_lookups.explanation.requests import REQUEST_VERSION, ChatAnswer, ChatRequest, explain_request
 from tui_lookups.explanation.store import ExplainedStore, fits
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (

@@ -91,7 +91,7 @@ def config() -> None:
 @command(config, "path")
 def config_path_(invocation: Invocation) -> None:
     """Where config.toml is looked for."""
-    from tui_lookups.settings import config_path
+    from tui_lookups.config_file import config_path
 
     path = config_path()
     invocation.emit(ConfigFile(str(path), path.exists()), rows=[(str(path),)])
@@ -100,8 +100,8 @@ def config_path_(invocation: Invocation) -> None:
 @command(config)
 def show(invocation: Invocation) -> None:
     """Every setting with its value and where it came from."""
-    from tui_lookups.config_file import config_text
-    from tui_lookups.settings import config_path, describe_settings
+    from tui_lookups.config_file import config_path, config_text
+    from tui_lookups.settings import describe_settings
 
     rows = describe_settings(**invocation.flags)
     values = ConfigValues(str(config_path()), tuple(ConfigValue(*row) for row in rows))
@@ -120,7 +120,7 @@ def schema(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(invocation: Invocation, force: bool) -> None:
     """Write a config.toml that lists every setting at its default."""
-    from tui_lookups.settings import config_path
+    from tui_lookups.config_file import config_path
     from tui_lookups.settings_file import default_config_text
 
     path = config_path()
