@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from tests.storage.samples import export_document, strategy_for
-from tui_lookups import results
 from tui_lookups.errors import ExportError, NumericalError
 from tui_lookups.exports import reading, writing
 from tui_lookups.exports.document import EXPORT_VERSION, ExportDocument
 from tui_lookups.exports.schema import schema
+from tui_lookups.results import Trim
 from tui_lookups.storage import codec, files
 
 
@@ -84,7 +84,7 @@ LATER = ("ablations", "left_out", "text_field", "other_files", "special", "speci
 
 
 def test_schema_and_dataclasses_have_the_same_keys() -> None:
-    assert results.Trim in classes_below(ExportDocument)  # optional parts are walked too
+    assert Trim in classes_below(ExportDocument)  # optional parts are walked too
     in_code = sorted(
         sorted(field.name for field in dataclasses.fields(each)) for each in classes_below(ExportDocument)
     )

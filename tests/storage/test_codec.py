@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
+import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,16 +17,20 @@ from hypothesis import strategies as st
 from tests.storage.samples import NEURON, PROVENANCE, export_document, strategy_for, token_neurons
 from tui_lookups import results
 from tui_lookups.errors import NumericalError
+from tui_lookups.exports import document, verification
 from tui_lookups.exports.document import ExportDocument
-from tui_lookups.results import Histogram, Token, TokenNeurons
+from tui_lookups.results import SCHEMA_VERSION, Histogram, Provenance, Token, TokenNeurons
 from tui_lookups.storage import codec
 
+MODULES = [
+    importlib.import_module(f"tui_lookups.results.{module.name}")
+    for module in pkgutil.iter_modules(results.__path__)
+]
 RESULTS = [
     each
-    for each in (getattr(results, name) for name in dir(results))
-    if isinstance(each, type)
-    and dataclasses.is_dataclass(each)
-    and each.__module__.startswith(results.__name__)
+    for module in (*MODULES, document, verification)
+    for each in vars(module).values()
+    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == module.__name__
 ]
 
 
@@ -57,8 +63,8 @@ def test_names_are_written_as_a_person_types_them_and_keys_keep_their_order() ->
 
 
 def test_a_document_starts_with_version_and_generator_then_the_fields() -> None:
-    document = codec.document(token_neurons())
-    assert list(document) == [
+    written = codec.document(token_neurons())
+    assert list(written) == [
         "schema_version",
         "generator",
         "token",
@@ -67,8 +73,8 @@ def test_a_document_starts_with_version_and_generator_then_the_fields() -> None:
         "neurons",
         "provenance",
     ]
-    assert document["schema_version"] == results.SCHEMA_VERSION
-    assert document["generator"].startswith("lookups-tui ")
+    assert written["schema_version"] == SCHEMA_VERSION
+    assert written["generator"].startswith("lookups-tui ")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -128,9 +134,7 @@ def test_values_of_other_types_than_the_fields_are_not_written() -> None:
 
 def test_parameters_keep_their_types() -> None:
     parameters = {"a": 1, "b": 1.0, "c": True, "d": None, "e": "1"}
-    back = codec.from_json_bytes(
-        results.Provenance, codec.to_json_bytes(replace(PROVENANCE, parameters=parameters))
-    )
+    back = codec.from_json_bytes(Provenance, codec.to_json_bytes(replace(PROVENANCE, parameters=parameters)))
     assert {name: type(value) for name, value in back.parameters.items()} == {
         "a": int,
         "b": float,
