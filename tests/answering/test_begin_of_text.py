@@ -15,7 +15,7 @@ import pytest
 
 from tests.tiny_models import VOCABULARY
 from tests.tiny_tokenizers import byte_level_tokenizer, filled, save_tokenizer
-from tui_lookups.answering import doctor
+from tui_lookups import doctor
 from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import CorpusError, ModelLoadError, UnknownTokenError
 from tui_lookups.explorer import Explorer

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tui_lookups.answering import doctor
+from tui_lookups import doctor
 from tui_lookups.commands.tables import render, to_text
 from tui_lookups.errors import CorpusError
 from tui_lookups.explorer import Explorer

@@ -48,7 +48,7 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
     found: list[Checkup] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Checkup:
-        from tui_lookups.answering.doctor import examine
+        from tui_lookups.doctor import examine
 
         found.append(examine(explorer, model=not no_model))
         return found[0]
