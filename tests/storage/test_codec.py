@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -97,6 +98,7 @@ def test_such_numbers_are_refused_on_the_way_in(spelling: str) -> None:
         b"[]",
         b"{",
         b"\xff\xfe",
+        '{"id":1,"text":"a"}'.encode("utf-16"),
         b'{"id":1}',
         b'{"id":"1","text":"a"}',
         b'{"id":1.5,"text":"a"}',
@@ -130,6 +132,27 @@ def test_values_of_other_types_than_the_fields_are_not_written() -> None:
         codec.to_json_bytes(Token("7", " a"))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         codec.to_json_bytes({"id": 7})
+
+
+def test_a_decimal_number_is_written_as_one_however_it_is_held() -> None:
+    for held in (3, 3.0, np.float64(3.0)):
+        assert b'"congruence":3.0,' in codec.to_json_bytes(token_neurons(held))
+    with pytest.raises(TypeError):
+        codec.to_json_bytes(token_neurons(True))
+    with pytest.raises(TypeError):
+        codec.to_json_bytes(token_neurons(np.float32(3.0)))  # type: ignore[arg-type]
+
+
+def test_half_a_character_comes_back() -> None:
+    data = codec.to_json_bytes(Token(7, "\ud800"))
+    assert codec.from_json_bytes(Token, data) == codec.from_json_bytes(Token, data, ours=True)
+
+
+def test_what_is_quoted_of_a_document_is_short() -> None:
+    plain = codec.to_plain(token_neurons()) | {"sign": "x" * 10**6}
+    with pytest.raises(codec.DecodeError) as refused:
+        codec.from_json_bytes(TokenNeurons, json.dumps(plain).encode())
+    assert len(refused.value.message) < 300
 
 
 def test_parameters_keep_their_types() -> None:

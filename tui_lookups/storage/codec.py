@@ -64,7 +64,7 @@ def from_json_bytes(type_: type[T], data: bytes, *, ours: bool = False) -> T:
     """
     name = type_.__name__
     try:
-        read = json.loads(data)
+        read = json.loads(data.decode("utf-8"))  # of bytes it would also take UTF-16
         value = _build(type_, read)
         plain = _unchecked(value)
         if ours and _compact(plain) == data:
