@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from tui_lookups.errors import BadIdError, ExportError, UnknownTokenError
+from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     AblatedPrompt,
@@ -44,7 +43,6 @@ from tui_lookups.results import (
     Reproduction,
     ScanProgress,
     ScanSummary,
-    Selection,
     SourceToken,
     Status,
     Target,
@@ -96,7 +94,6 @@ class FakeExplorer:
         self.raises = raises
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.closed = False
-        self.exported: Selection | None = None
 
     def _asked(self, name: str, **parameters: Any) -> None:
         self.calls.append((name, parameters))
@@ -223,14 +220,6 @@ class FakeExplorer:
         self._asked("heads_overview", neuron=neuron, trimmed=trimmed, **named)
         means = tuple(HeadMean(s.head, s.layer, s.index, s.attribution, 0.5, s.active) for s in head_rows())
         return HeadOverview(neuron, 20, "full", "2sd", means, PROVENANCE)
-
-    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
-        self._asked("export", path=path, overwrite=overwrite)
-        if path.name == "refused.json":
-            raise ExportError("No.", "Ask again.")
-        self.exported = selection
-        path.write_text("{}", encoding="utf-8")
-        return path
 
     def cache_info(self) -> CacheInfo:
         self._asked("cache_info")

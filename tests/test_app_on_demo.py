@@ -16,9 +16,9 @@ import pytest
 from tests.test_end_to_end import small_corpus
 from tests.tui.driving import PATIENCE, until
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.reading import read_export
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.arrays import ArrayFolder
-from tui_lookups.storage.export import read_export
 from tui_lookups.storage.index import ScanManifest
 from tui_lookups.tui.app import LookupsApp
 

@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from tests.tui.driving import until
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.reading import read_export
 from tui_lookups.settings import load_settings
-from tui_lookups.storage.export import read_export
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.path_dialog import PathDialog

@@ -19,8 +19,9 @@ from tests.fake_answers import BECAUSE, HOSTILE, NEURON, FakeExplorer
 from tui_lookups import __version__, cli
 from tui_lookups.commands import invocation
 from tui_lookups.errors import Cancelled, ModelLoadError
+from tui_lookups.exports import writing
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import CacheInfo, SelectedHead, SelectedNeuron, SelectedPrompt
+from tui_lookups.results import CacheInfo, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.settings import Settings
 
 HEAVY = ("torch", "numpy", "textual", "transformers", "transformer_lens", "pydantic", "rich", "openai")
@@ -79,6 +80,20 @@ def shell(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[by
     made = Shell(capfdbinary)
     monkeypatch.setattr(invocation, "open_explorer", made.open)
     return made
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
+    """What `export` was given to write."""
+    given: list[Selection] = []
+
+    def export(explorer: FakeExplorer, selection: Selection, path: Path, *, overwrite: bool) -> Path:
+        given.append(selection)
+        path.write_text("{}", encoding="utf-8")
+        return path
+
+    monkeypatch.setattr(writing, "export", export)
+    return given
 
 
 # --- answers ---
@@ -417,15 +432,15 @@ def test_the_app_refuses_to_open_without_a_terminal(shell: Shell) -> None:
 # --- export ---
 
 
-def test_export_gathers_neurons_prompts_and_heads(shell: Shell, tmp_path: Path) -> None:
+def test_export_gathers_neurons_prompts_and_heads(
+    shell: Shell, written: list[Selection], tmp_path: Path
+) -> None:
     target = tmp_path / "out.json"
     document = shell.document("export", " because", "4.19", "0.1", "--top", "2", "-o", str(target))
     assert {key: document[key] for key in ("path", "neurons", "prompts", "heads")} == {
         "path": str(target), "neurons": 3, "prompts": 9, "heads": 9,
     }  # fmt: skip
-    assert shell.explorer is not None
-    selection = shell.explorer.exported
-    assert selection is not None
+    (selection,) = written
     found, other = NeuronId(4, 19), NeuronId(0, 1)
     assert selection.neurons == (
         SelectedNeuron(NEURON, BECAUSE), SelectedNeuron(found, BECAUSE), SelectedNeuron(other),
@@ -436,6 +451,7 @@ def test_export_gathers_neurons_prompts_and_heads(shell: Shell, tmp_path: Path) 
     )
 
 
+@pytest.mark.usefixtures("written")
 def test_export_keeps_a_file_unless_forced_and_asks_nothing_before_it_knows(
     shell: Shell, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.tiny_models import edit_config, edit_weights
-from tui_lookups.answering import doctor
+from tui_lookups import doctor
 from tui_lookups.commands.diagnostics import doctor_rows
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import Checkup, Finding

@@ -14,6 +14,9 @@ import tui_lookups
 from tests.reference_raw import RawGPT2
 from tui_lookups.errors import BadIdError, LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.verifying import verify
+from tui_lookups.exports.writing import export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     NeuronPrompts,
@@ -235,8 +238,8 @@ def test_a_selection_is_exported_and_opened_again(explorer: Explorer, tmp_path: 
         (SelectedHead(neuron, HeadId(4, 4), prompt.prompt_id), SelectedHead(neuron, HeadId(4, 4))),
         (SelectedAblation(neuron, HeadId(4, 4), "mean", "all", "trimmed"),),
     )
-    path = explorer.export(selection, tmp_path / "out.json")
-    document = explorer.open_export(path)
+    path = export(explorer, selection, tmp_path / "out.json")
+    document = read_export(path)
     heads = tuple(replace(marked, context="full") for marked in selection.heads)
     assert document.selection() == replace(selection, heads=heads)
     assert document.neurons[0].congruence == pytest.approx(ranking.neurons[0].congruence)
@@ -267,7 +270,7 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
             SelectedHead(neuron, HeadId(4, 4), drawn[0].prompt_id, "full"),
         ),
     )
-    document = explorer.open_export(explorer.export(selection, tmp_path / "out.json"))
+    document = read_export(export(explorer, selection, tmp_path / "out.json"))
     assert [(each.kind, each.prompt) for each in document.prompts] == [
         ("random", drawn[0]), ("deciles", drawn[1]),
     ]  # fmt: skip
@@ -284,20 +287,20 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
     assert sampled.attributions is not None
     assert (sampled.kind, sampled.attributions.rank) == ("random", drawn[0].rank)
     assert sampled.attributions.position == drawn[0].peak.position
-    found = explorer.verify(tmp_path / "out.json")
+    found = verify(explorer, tmp_path / "out.json")
     assert found.agrees, found.differing[:3]
     text = (tmp_path / "out.json").read_text()
     other = text.replace('"random"', '"deciles"').replace('"context": "trimmed"', '"context": "full"')
     (tmp_path / "other.json").write_text(other)
-    differing = explorer.verify(tmp_path / "other.json").differing
+    differing = verify(explorer, tmp_path / "other.json").differing
     assert {each.where.split("/")[1] for each in differing} == {"prompts", "heads"}
 
 
 def test_an_empty_selection_is_not_exported(explorer: Explorer, tmp_path: Path) -> None:
     with pytest.raises(LookupsError, match="Nothing is selected"):
-        explorer.export(Selection(), tmp_path / "out.json")
+        export(explorer, Selection(), tmp_path / "out.json")
     with pytest.raises(LookupsError, match="JSON document"):
-        explorer.export(Selection(), tmp_path / "out.csv")
+        export(explorer, Selection(), tmp_path / "out.csv")
     assert not (tmp_path / "out.json").exists()
 
 

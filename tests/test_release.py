@@ -23,7 +23,7 @@ pytestmark = [
 NAME = f"lookups_tui-{__version__}"
 FRONT = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 SHIPPED = (
-    "py.typed", "storage/export.schema.json", "config.schema.json", "demo/passages.jsonl",
+    "py.typed", "exports/export.schema.json", "config.schema.json", "demo/passages.jsonl",
     "demo/model/config.json", "demo/model/model.safetensors", "demo/model/tokenizer.json",
     "demo/model/tokenizer_config.json", "tui/app.tcss", "tui/screens/later.tcss",
 )  # fmt: skip
@@ -35,7 +35,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("build")
     tree = folder / "tree"
-    for name in ("tui_lookups", "tests", "benchmarks"):
+    for name in ("tui_lookups", "tests", "benchmarks", "tools"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "LICENSE", *FRONT):
         shutil.copy(ROOT / name, tree / name)
@@ -59,11 +59,17 @@ def test_the_wheel_holds_what_runs_and_nothing_else(built: Path) -> None:
     assert "lookups-tui = tui_lookups.__main__:main" in entry
 
 
-def test_the_sdist_holds_the_tests_and_the_benchmarks(built: Path) -> None:
+def test_the_sdist_holds_the_tests_the_benchmarks_and_the_tools(built: Path) -> None:
     with tarfile.open(built / f"{NAME}.tar.gz") as archive:
         names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
     assert {f"tui_lookups/{name}" for name in SHIPPED} <= names
-    wanted = {"tests/conftest.py", "tests/faults/tally.py", "benchmarks/__main__.py", "LICENSE"}
+    wanted = {
+        "tests/conftest.py",
+        "tests/faults/tally.py",
+        "benchmarks/__main__.py",
+        "tools/demo_model/train.py",
+        "LICENSE",
+    }
     assert wanted | {"pyproject.toml", *FRONT} <= names
     assert not [name for name in names if name.startswith(("/", "..")) or "/../" in name]
 

@@ -11,18 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from tui_lookups.config_file import config_path
 from tui_lookups.errors import FlagError, SettingsError
-from tui_lookups.settings import (
-    Settings,
-    config_path,
-    describe_settings,
-    format_layers,
-    load_settings,
-    parse_layers,
-    parse_size,
-    setting_fields,
-)
+from tui_lookups.settings import Settings, describe_settings, load_settings, setting_fields
 from tui_lookups.settings_file import config_schema, default_config_text, schema_text
+from tui_lookups.settings_values import format_layers, parse_layers, parse_size
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ through `Invocation.answer`. What it shares with the others (flags, output, exit
 invocation.py, the renderer of its result in tables.py, and its JSON are the fields of the result's
 dataclass.
 
-`--help` and `--version` import neither torch, NumPy, Textual nor pydantic; opening the app imports no
+`--help` and `--version` import neither torch, NumPy nor Textual; opening the app imports no
 subcommand.
 """
 
@@ -19,13 +19,20 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from tui_lookups.commands.invocation import CONTEXT, NAME, Invocation, run, with_common_flags
+from tui_lookups.commands.invocation import (
+    CONTEXT,
+    NAME,
+    SUBCOMMANDS,
+    Invocation,
+    run,
+    with_common_flags,
+)
 from tui_lookups.commands.streams import fill_closed_streams, leave
 from tui_lookups.errors import LookupsError
 from tui_lookups.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import MutableMapping
 
     from tui_lookups.explorer import Explorer
 
@@ -50,18 +57,26 @@ def main() -> NoReturn:
 class LateGroup(click.Group):
     """The subcommands are imported when one of them, or their list, is asked for."""
 
-    _commands: MutableMapping[str, click.Command]
-
     @property
     def commands(self) -> MutableMapping[str, click.Command]:
         """By name."""
-        if not self._commands:
-            self._commands = {command.name or "": command for command in _subcommands()}
-        return self._commands
+        from tui_lookups.commands import (  # noqa: F401 - each puts its own there
+            analysis,
+            cache_and_config,
+            diagnostics,
+            docs,
+            explanation,
+            export,
+            pairs,
+            verification,
+            walk,
+        )
+
+        return SUBCOMMANDS.commands
 
     @commands.setter
     def commands(self, commands: MutableMapping[str, click.Command]) -> None:
-        self._commands = commands
+        """Click's own __init__ sets them: there are none yet."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -75,21 +90,6 @@ class LateGroup(click.Group):
             token = json.dumps(args[0], ensure_ascii=False)
             hint = f"A token goes by `--token {token}` for the app, or `neurons {token}`."
             raise click.UsageError(f"{error.format_message()}\nHint: {hint}", ctx) from None
-
-
-def _subcommands() -> Iterator[click.Command]:
-    from tui_lookups.commands.analysis import ANALYSIS
-    from tui_lookups.commands.cache_and_config import KEEPING
-    from tui_lookups.commands.diagnostics import UPKEEP
-    from tui_lookups.commands.docs import PAGES
-    from tui_lookups.commands.explanation import EXPLANATION
-    from tui_lookups.commands.export import EXPORTING
-    from tui_lookups.commands.pairs import PAIRS
-    from tui_lookups.commands.verification import VERIFICATION
-    from tui_lookups.commands.walk import WALK
-
-    for group in (WALK, ANALYSIS, PAIRS, EXPLANATION, EXPORTING, KEEPING, PAGES, UPKEEP, VERIFICATION):
-        yield from group.commands.values()
 
 
 @with_common_flags

@@ -6,13 +6,9 @@ Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Self
 
 from tui_lookups.errors import BadIdError, LookupsError
-
-if TYPE_CHECKING:
-    from pydantic_core import CoreSchema
 
 _NEURON = re.compile(r"L?(\d{1,6})[.,]N?(\d{1,9})", re.IGNORECASE | re.ASCII)
 _HEAD = re.compile(r"L?(\d{1,6})[.,]H?(\d{1,6})", re.IGNORECASE | re.ASCII)
@@ -28,33 +24,47 @@ def _parse(text: str, pattern: re.Pattern[str], what: str, example: str) -> tupl
     return int(match[1]), int(match[2])
 
 
-def _as_text(name: type[NeuronId] | type[HeadId]) -> CoreSchema:
-    """How pydantic reads and writes a name: as the string a person would type.
+class _Component:
+    """`index` in block `layer`, both counted from 0. Immutable; ordered, and equal, among its own kind.
 
-    pydantic is imported here, when a codec asks for it: this module is loaded at start-up.
+    No dataclass: msgspec would write one as an object, and this is written as its name (storage/codec.py).
     """
-    from pydantic_core import core_schema
 
-    def parse(text: str) -> NeuronId | HeadId:
-        try:
-            return name.parse(text)
-        except BadIdError as error:
-            raise ValueError(str(error)) from error
-
-    from_text = core_schema.no_info_after_validator_function(parse, core_schema.str_schema(strict=True))
-    return core_schema.json_or_python_schema(
-        json_schema=from_text,
-        python_schema=core_schema.union_schema([core_schema.is_instance_schema(name), from_text]),
-        serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json"),
-    )
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class NeuronId:
-    """Neuron `index` of the MLP in block `layer`, both counted from 0."""
-
+    __slots__ = ("index", "layer")
     layer: int
     index: int
+
+    def __init__(self, layer: int, index: int) -> None:
+        object.__setattr__(self, "layer", layer)
+        object.__setattr__(self, "index", index)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"the {name} of {self} cannot be changed")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.layer == other.layer and self.index == other.index
+
+    def __hash__(self) -> int:
+        return hash((self.layer, self.index))
+
+    def __lt__(self, other: Self) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.layer, self.index) < (other.layer, other.index)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(layer={self.layer}, index={self.index})"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[int, int]]:
+        return type(self), (self.layer, self.index)
+
+
+class NeuronId(_Component):
+    """Neuron `index` of the MLP in block `layer`."""
+
+    __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> NeuronId:
@@ -64,17 +74,11 @@ class NeuronId:
     def __str__(self) -> str:
         return f"L{self.layer}.N{self.index}"
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return _as_text(cls)
 
+class HeadId(_Component):
+    """Attention head `index` of block `layer`."""
 
-@dataclass(frozen=True, order=True, slots=True)
-class HeadId:
-    """Attention head `index` of block `layer`, both counted from 0."""
-
-    layer: int
-    index: int
+    __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> HeadId:
@@ -83,10 +87,6 @@ class HeadId:
 
     def __str__(self) -> str:
         return f"L{self.layer}.H{self.index}"
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return _as_text(cls)
 
 
 def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:

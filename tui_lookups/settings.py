@@ -25,7 +25,6 @@ import platformdirs
 
 from tui_lookups import config_file
 from tui_lookups.config_file import APP, PREFIX
-from tui_lookups.config_file import config_path as config_path
 from tui_lookups.errors import FlagError, SettingsError
 from tui_lookups.results.base import (
     ActivityRule,
@@ -59,9 +58,6 @@ from tui_lookups.settings_values import (
     text,
     word,
 )
-from tui_lookups.settings_values import format_layers as format_layers
-from tui_lookups.settings_values import parse_layers as parse_layers
-from tui_lookups.settings_values import parse_size as parse_size
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {"default": {}, "paper": {"trimmed": True}}
 """What a preset puts in place of the defaults; what is set by flag, environment or file outranks it."""
@@ -296,7 +292,7 @@ def describe_settings(**flags: Any) -> tuple[SettingRow, ...]:
 def _merged(flags: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
     """The settings, and in words where each that is not at its default comes from."""
     known = setting_fields()
-    config = config_path()
+    config = config_file.config_path()
     values = read_config(config)
     sources = dict.fromkeys(values, f"file {config}")
     for variable, value in os.environ.items():

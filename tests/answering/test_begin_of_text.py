@@ -15,10 +15,12 @@ import pytest
 
 from tests.tiny_models import VOCABULARY
 from tests.tiny_tokenizers import byte_level_tokenizer, filled, save_tokenizer
-from tui_lookups.answering import doctor
+from tui_lookups import doctor
 from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import CorpusError, ModelLoadError, UnknownTokenError
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.verifying import verify
+from tui_lookups.exports.writing import export
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedPrompt, Selection
 from tui_lookups.settings import Settings, load_settings
@@ -139,16 +141,16 @@ def test_an_export_is_recomputed_by_its_own_rule(
 ) -> None:
     explorer = opened(bos=rule)
     first = explorer.prompts(NEURON).prompts[0]
-    path = explorer.export(
-        Selection(prompts=(SelectedPrompt(NEURON, first.prompt_id),)), tmp_path / "export.json"
+    path = export(
+        explorer, Selection(prompts=(SelectedPrompt(NEURON, first.prompt_id),)), tmp_path / "export.json"
     )
-    found = opened().verify(path)  # --bos auto
+    found = verify(opened(), path)  # --bos auto
     assert found.agrees, found.differing
     plain = json.loads(path.read_text())
     assert plain["provenance"]["parameters"]["bos"] == rule
     del plain["provenance"]["parameters"]["bos"]  # as earlier versions wrote it
     path.write_text(json.dumps(plain))
-    assert opened().verify(path).agrees
+    assert verify(opened(), path).agrees
 
 
 class TestSpecialTokensInTexts:

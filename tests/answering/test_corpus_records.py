@@ -6,14 +6,12 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.answering.conftest import Bench
-from tui_lookups.answering import doctor, verifying
+from tui_lookups import doctor
 from tui_lookups.commands.tables import render, to_text
 from tui_lookups.errors import CorpusError
 from tui_lookups.explorer import Explorer
@@ -89,13 +87,3 @@ def test_conversations_are_scanned_as_the_template_writes_them(open_: Callable[.
 def test_conversations_and_a_model_without_a_template(open_: Callable[..., Explorer]) -> None:
     with pytest.raises(CorpusError, match="has no chat template"):
         open_({"messages": CHAT}, text_field="messages").corpus_info()
-
-
-def test_an_export_is_recomputed_with_its_field(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = bench.document
-    assert document.provenance.corpus.text_field == ""
-    corpus = replace(document.provenance.corpus, text_field="body")
-    named = replace(document, provenance=replace(document.provenance, corpus=corpus))
-    monkeypatch.setenv("LOOKUPS_TEXT_FIELD", "another")
-    for each, field in ((named, "body"), (document, None)):
-        assert verifying.settings_for(each, load_settings(), None, None)[0].text_field == field

@@ -85,7 +85,7 @@ def test_a_family_without_a_layout_is_loaded_and_says_so(make, monkeypatch) -> N
     monkeypatch.delitem(file_layouts.LAYOUTS, "qwen2")
     explorer = make("qwen2", cache="another")
     found = explorer.neurons(66, top=3)
-    assert explorer._engine.from_files_note == "qwen2 is read by loading it"
+    assert explorer._engine._files.note == "qwen2 is read by loading it"
     assert [row.neuron for row in found.neurons] == [row.neuron for row in expected.neurons]
 
 

@@ -23,8 +23,9 @@ from tui_lookups.corpus.corpus import (
     open_corpus,
     part_of,
 )
+from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.readers import FileSource, open_source
-from tui_lookups.corpus.source import Document, Source
+from tui_lookups.corpus.source import Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
 from tui_lookups.storage.arrays import ArrayFolder
 

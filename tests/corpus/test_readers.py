@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tui_lookups.corpus import compressed, source
+from tui_lookups.corpus import compressed, documents
 from tui_lookups.corpus import lines as lines_module
+from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.readers import open_source
-from tui_lookups.corpus.source import Document
 from tui_lookups.errors import CorpusError
 
 
@@ -72,7 +72,7 @@ def test_pieces_of_any_size_give_the_paragraphs_of_the_whole(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compressed, "_CHUNK", chunk)
         whole = list(lines_module.read_txt(path, lambda _: None))
-        patch.setattr(source, "MOST_CHARACTERS", most)
+        patch.setattr(documents, "MOST_CHARACTERS", most)
         cut = list(lines_module.read_txt(path, lambda _: None))
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     expected, paragraph = [], []
@@ -95,7 +95,7 @@ def test_a_line_that_never_ends_is_read_in_flat_memory(tmp_path: Path) -> None:
     tracemalloc.start()
     number = 0
     for document in open_source(str(path)).documents():
-        assert len(document.text) <= source.MOST_CHARACTERS
+        assert len(document.text) <= documents.MOST_CHARACTERS
         number += 1
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -110,7 +110,7 @@ def test_jsonl_texts(tmp_path: Path) -> None:
 
 
 def test_a_long_text_in_jsonl_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "MOST_CHARACTERS", 4)
+    monkeypatch.setattr(documents, "MOST_CHARACTERS", 4)
     assert texts(write(tmp_path / "a.jsonl", b'{"text": "abcdefghij"}')) == ["abcd", "efgh", "ij"]
 
 

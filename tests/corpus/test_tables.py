@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tui_lookups.corpus import source, tables
+from tui_lookups.corpus import documents, tables
 from tui_lookups.corpus.readers import open_source
 from tui_lookups.corpus.tables import text_column
 from tui_lookups.errors import CorpusError
@@ -66,7 +66,7 @@ def test_a_table_of_many_columns_lists_some() -> None:
 def test_long_texts_are_cut_and_too_long_ones_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "MOST_CHARACTERS", 4)
+    monkeypatch.setattr(documents, "MOST_CHARACTERS", 4)
     path = parquet(tmp_path / "a.parquet", {"text": ["ab", "abcdefghij"]})
     assert texts(path) == ["ab", "abcd", "efgh", "ij"]
     monkeypatch.setattr(tables, "MOST_TEXT_BYTES", 9)

@@ -23,7 +23,7 @@ from tests.explanation.chat_server import (
 )
 from tests.explanation.conftest import KEY
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.client import AnswerError, ChatClient
+from tui_lookups.explanation.client import ChatClient
 from tui_lookups.explanation.dialect import THINKING_TOKENS, Dialect
 from tui_lookups.explanation.endpoint import (
     DEFAULT_BASE_URL,
@@ -32,6 +32,7 @@ from tui_lookups.explanation.endpoint import (
     find_endpoint,
     find_key,
 )
+from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest, score_request
 from tui_lookups.results import Example
 

@@ -17,10 +17,11 @@ from tests.explanation.conftest import KEY
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.requests import example_text
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.writing import export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Preset, SelectedHead, Selection, Trim
 from tui_lookups.settings import load_settings
-from tui_lookups.storage.export import read_export
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.send import SendScreen
 
@@ -169,8 +170,10 @@ def test_the_walk_and_no_trace_of_the_key(
     assert len(walk_server.bodies) >= asked
     # the same from the explorer that is open, which needs nothing more
     assert explorer.explain(neuron, head).cached
-    path = explorer.export(
-        Selection(heads=(SelectedHead(neuron, head), SelectedHead(neuron, HeadId(0, 0)))), tmp_path / "x.json"
+    path = export(
+        explorer,
+        Selection(heads=(SelectedHead(neuron, head), SelectedHead(neuron, HeadId(0, 0)))),
+        tmp_path / "x.json",
     )
     exported = read_export(path).heads
     assert exported[0].explanation is not None

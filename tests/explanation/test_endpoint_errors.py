@@ -10,8 +10,8 @@ from tests.explanation.chat_server import ChatServer, Fault, body_of, status
 from tests.explanation.conftest import KEY, Bench
 from tests.explanation.endpoint_kinds import everything_kept
 from tests.explanation.fake_examples import HEAD, NEURON
-from tui_lookups.explanation.client import AnswerError
 from tui_lookups.explanation.endpoint import ExplainerError
+from tui_lookups.explanation.failures import AnswerError
 
 MakeBench = Callable[..., Bench]
 

@@ -22,8 +22,8 @@ from tests.explanation.fake_examples import (
 )
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explanation.budget import BudgetError
-from tui_lookups.explanation.client import AnswerError
 from tui_lookups.explanation.endpoint import ExplainerError
+from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.ids import HeadId
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
 

@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.explanation.chat_server import example_in, is_scoring
-from tui_lookups.explanation.requests import (
-    EXPLANATION_TOKENS,
-    explain_request,
-    read_explanation,
-    read_yes_no,
-    score_request,
-    yes_probability,
-)
+from tui_lookups.explanation.reading import read_explanation, read_yes_no, yes_probability
+from tui_lookups.explanation.requests import EXPLANATION_TOKENS, explain_request, score_request
 from tui_lookups.results import Example
 
 ACTIVE = Example(1, " He went, not alone,\nbut", " because", ())

@@ -170,7 +170,7 @@ def build(model: Path, folder: Path) -> Scene:
         explorer.scan()
         for number in range(2):
             kept = an_explanation(explorer, f"Explanation {number}.", f"2026-01-0{number + 1}T00:00:00+00:00")
-            explorer.explaining._store.keep(kept)
+            explorer.explaining.store.keep(kept)
         basket = Selection((SelectedNeuron(NEURON),), (SelectedPrompt(NEURON, 3),), ())
         explorer.save_session(SessionState(explorer.resolve_token("the").token, NEURON, 3, HEAD, basket))
         answers = ask_all(questions(explorer))

@@ -21,9 +21,10 @@ from tests.faults.tally import Row, tried
 from tui_lookups.answering.sessions import load_session, save_session
 from tui_lookups.errors import CacheError, ExportError, LookupsError
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.writing import export, write_export
 from tui_lookups.results import SelectedNeuron, Selection, SessionState, Token
 from tui_lookups.storage.cache import ResultCache
-from tui_lookups.storage.export import read_export, write_export
 
 BASKET = Selection((SelectedNeuron(NEURON),), (), ())
 FULL_SAYS = ("no space left", "disk is full", "file too large", "disk i/o error", "database or disk is full")
@@ -113,7 +114,7 @@ def test_explanations_on_a_full_disk(scene: Scene, disk: Path, once_loaded: None
     with tried(Row.FULL), opened(scene, cache) as explorer:
         entry = explorer.explanations().explained[0]
         for number in range(80):
-            explorer.explaining._store.keep(
+            explorer.explaining.store.keep(
                 scenes.an_explanation(explorer, f"{number} " * 500, "2026-02-02T00:00:00+00:00")
             )
         assert explorer.cache_info().problems
@@ -126,15 +127,15 @@ def test_exports_and_sessions_on_a_full_disk(
     scene: Scene, disk: Path, tmp_path: Path, once_loaded: None
 ) -> None:
     with opened(scene, scene.copied(tmp_path / "cache")) as explorer:
-        path = explorer.export(BASKET, disk / "export.json")
+        path = export(explorer, BASKET, disk / "export.json")
         session = SessionState(Token(1, "x"), NEURON, None, None, BASKET)
         save_session(disk, session, model=MODEL, corpus=None)
         before = sorted(disk.iterdir()), path.read_bytes()
         disks.fill(disk, leave=0)
         with tried(Row.FULL, 3):
             for attempt in (
-                lambda: explorer.export(BASKET, path, overwrite=True),
-                lambda: explorer.export(BASKET, disk / "new.json"),
+                lambda: export(explorer, BASKET, path, overwrite=True),
+                lambda: export(explorer, BASKET, disk / "new.json"),
                 lambda: save_session(disk, session, model=MODEL, corpus=None),
             ):
                 with pytest.raises((ExportError, CacheError)) as caught:
@@ -158,7 +159,7 @@ def test_no_file_may_grow(scene: Scene, tmp_path: Path, once_loaded: None) -> No
         before = scenes.plain(explorer.activations(NEURON, "the cat sat"))
         explorer.corpus_info()
     with opened(scene, scene.copied(tmp_path / "whole")) as explorer:
-        path = explorer.export(BASKET, tmp_path / "export.json")
+        path = export(explorer, BASKET, tmp_path / "export.json")
     old = path.read_bytes()
     small = SessionState(Token(1, "x"), NEURON, None, None, BASKET)
     save_session(tmp_path, small, model=MODEL, corpus=None)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.faults import processes
 from tests.faults.tally import Row, tried
 from tui_lookups.corpus import compressed
+from tui_lookups.corpus import documents as corpus_documents
 from tui_lookups.corpus import lines as corpus_lines
-from tui_lookups.corpus import source as corpus_source
 from tui_lookups.corpus.readers import open_source
 from tui_lookups.errors import CorpusError
 
@@ -102,7 +102,7 @@ def read_within(
 ) -> list[int]:
     """Characters of the .txt, and whether the .jsonl was refused, where `allowed` bytes can be mapped."""
     if most_of_a_line is not None and most_of_a_text is not None:
-        corpus_lines.MOST_LINE_CHARACTERS, corpus_source.MOST_CHARACTERS = most_of_a_line, most_of_a_text
+        corpus_lines.MOST_LINE_CHARACTERS, corpus_documents.MOST_CHARACTERS = most_of_a_line, most_of_a_text
     list(open_source("demo").documents())
     processes.limit_memory(allowed)
     characters = sum(len(document.text) for document in open_source(str(folder / "c.txt")).documents())

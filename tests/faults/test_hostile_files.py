@@ -20,12 +20,13 @@ from tests.faults.tally import Row, tried
 from tests.storage.test_hostile_cache import Bomb
 from tui_lookups.answering.sessions import load_session, save_session, session_path
 from tui_lookups.errors import CacheError, ExportError, LookupsError, SettingsError
+from tui_lookups.exports import writing
+from tui_lookups.exports.reading import read_export
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import find_model
 from tui_lookups.results import SelectedNeuron, SelectedPrompt, Selection, SessionState, Token
 from tui_lookups.settings import load_settings
 from tui_lookups.storage import arrays
-from tui_lookups.storage.export import read_export
 from tui_lookups.storage.files import file_digest
 
 SHORT, LONG = 60, 3000
@@ -147,7 +148,9 @@ def export(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     try:
         prompt = scene.answers["prompts"]["prompts"][0]["prompt_id"]
         marked = Selection((SelectedNeuron(NEURON),), (SelectedPrompt(NEURON, prompt),), ())
-        document: dict[str, Any] = json.loads(explorer.export(marked, folder / "x.json").read_bytes())
+        document: dict[str, Any] = json.loads(
+            writing.export(explorer, marked, folder / "x.json").read_bytes()
+        )
         return document
     finally:
         explorer.close()

@@ -23,11 +23,12 @@ from tests.faults import scene as scenes
 from tests.faults.scene import NEURON, Scene
 from tests.faults.tally import Row, tried
 from tui_lookups.answering.sessions import load_session, save_session
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.writing import export, write_export
 from tui_lookups.results import SelectedNeuron, SelectedPrompt, Selection, SessionState, Token
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.arrays import ArrayFolder, verify_folder
 from tui_lookups.storage.cache import ResultCache
-from tui_lookups.storage.export import read_export, write_export
 
 pytestmark = processes.needs_fork
 
@@ -171,7 +172,7 @@ def an_export(scene: Scene, tmp_path: Path) -> Path:
     explorer = scene.explorer(scene.copied(tmp_path / "cache"))
     try:
         marked = SelectedPrompt(NEURON, scene.answers["prompts"]["prompts"][0]["prompt_id"])
-        return explorer.export(Selection((SelectedNeuron(NEURON),), (marked,), ()), tmp_path / "old.json")
+        return export(explorer, Selection((SelectedNeuron(NEURON),), (marked,), ()), tmp_path / "old.json")
     finally:
         explorer.close()
 

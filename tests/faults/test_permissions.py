@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.scene import NEURON, Scene
 from tests.model.gguf.huggingface import write_gguf
+from tui_lookups.exports.writing import export
 from tui_lookups.model.sources import find_model
 from tui_lookups.results import SelectedNeuron, Selection, SessionState
 from tui_lookups.storage.files import file_digest
@@ -59,7 +60,7 @@ def test_what_may_be_shared_follows_the_umask(scene: Scene, tmp_path: Path, once
     explorer = scene.explorer(scene.copied(tmp_path / "cache"))
     before = os.umask(0o022)
     try:
-        path = explorer.export(Selection((SelectedNeuron(NEURON),), (), ()), tmp_path / "export.json")
+        path = export(explorer, Selection((SelectedNeuron(NEURON),), (), ()), tmp_path / "export.json")
     finally:
         os.umask(before)
         explorer.close()

@@ -10,9 +10,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tui_lookups.exports.document import (
+    EXPORT_VERSION,
+    ExportDocument,
+    ExportedHead,
+    ExportedNeuron,
+    ExportedPrompt,
+)
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
-    EXPORT_VERSION,
     AblatedPrompt,
     AblationMean,
     AblationSummary,
@@ -21,10 +27,6 @@ from tui_lookups.results import (
     ExampleAnswer,
     Explanation,
     ExplanationScore,
-    ExportDocument,
-    ExportedHead,
-    ExportedNeuron,
-    ExportedPrompt,
     Figures,
     HeadAblation,
     HeadAttribution,

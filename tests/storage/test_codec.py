@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
+import pkgutil
 import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,15 +18,20 @@ from hypothesis import strategies as st
 from tests.storage.samples import NEURON, PROVENANCE, export_document, strategy_for, token_neurons
 from tui_lookups import results
 from tui_lookups.errors import NumericalError
-from tui_lookups.results import ExportDocument, Histogram, Token, TokenNeurons
+from tui_lookups.exports import document, verification
+from tui_lookups.exports.document import ExportDocument
+from tui_lookups.results import SCHEMA_VERSION, Histogram, Provenance, Token, TokenNeurons
 from tui_lookups.storage import codec
 
+MODULES = [
+    importlib.import_module(f"tui_lookups.results.{module.name}")
+    for module in pkgutil.iter_modules(results.__path__)
+]
 RESULTS = [
     each
-    for each in (getattr(results, name) for name in dir(results))
-    if isinstance(each, type)
-    and dataclasses.is_dataclass(each)
-    and each.__module__.startswith(results.__name__)
+    for module in (*MODULES, document, verification)
+    for each in vars(module).values()
+    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == module.__name__
 ]
 
 
@@ -56,8 +64,8 @@ def test_names_are_written_as_a_person_types_them_and_keys_keep_their_order() ->
 
 
 def test_a_document_starts_with_version_and_generator_then_the_fields() -> None:
-    document = codec.document(token_neurons())
-    assert list(document) == [
+    written = codec.document(token_neurons())
+    assert list(written) == [
         "schema_version",
         "generator",
         "token",
@@ -66,8 +74,8 @@ def test_a_document_starts_with_version_and_generator_then_the_fields() -> None:
         "neurons",
         "provenance",
     ]
-    assert document["schema_version"] == results.SCHEMA_VERSION
-    assert document["generator"].startswith("lookups-tui ")
+    assert written["schema_version"] == SCHEMA_VERSION
+    assert written["generator"].startswith("lookups-tui ")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -90,6 +98,7 @@ def test_such_numbers_are_refused_on_the_way_in(spelling: str) -> None:
         b"[]",
         b"{",
         b"\xff\xfe",
+        '{"id":1,"text":"a"}'.encode("utf-16"),
         b'{"id":1}',
         b'{"id":"1","text":"a"}',
         b'{"id":1.5,"text":"a"}',
@@ -125,11 +134,30 @@ def test_values_of_other_types_than_the_fields_are_not_written() -> None:
         codec.to_json_bytes({"id": 7})
 
 
+def test_a_decimal_number_is_written_as_one_however_it_is_held() -> None:
+    for held in (3, 3.0, np.float64(3.0)):
+        assert b'"congruence":3.0,' in codec.to_json_bytes(token_neurons(held))
+    with pytest.raises(TypeError):
+        codec.to_json_bytes(token_neurons(True))
+    with pytest.raises(TypeError):
+        codec.to_json_bytes(token_neurons(np.float32(3.0)))  # type: ignore[arg-type]
+
+
+def test_half_a_character_comes_back() -> None:
+    data = codec.to_json_bytes(Token(7, "\ud800"))
+    assert codec.from_json_bytes(Token, data) == codec.from_json_bytes(Token, data, ours=True)
+
+
+def test_what_is_quoted_of_a_document_is_short() -> None:
+    plain = codec.to_plain(token_neurons()) | {"sign": "x" * 10**6}
+    with pytest.raises(codec.DecodeError) as refused:
+        codec.from_json_bytes(TokenNeurons, json.dumps(plain).encode())
+    assert len(refused.value.message) < 300
+
+
 def test_parameters_keep_their_types() -> None:
     parameters = {"a": 1, "b": 1.0, "c": True, "d": None, "e": "1"}
-    back = codec.from_json_bytes(
-        results.Provenance, codec.to_json_bytes(replace(PROVENANCE, parameters=parameters))
-    )
+    back = codec.from_json_bytes(Provenance, codec.to_json_bytes(replace(PROVENANCE, parameters=parameters)))
     assert {name: type(value) for name, value in back.parameters.items()} == {
         "a": int,
         "b": float,
@@ -147,7 +175,7 @@ def test_the_basket_of_a_document_survives() -> None:
 
 def test_importing_the_storage_package_loads_neither_torch_nor_pydantic_nor_diskcache() -> None:
     code = (
-        "import sys, tui_lookups.storage.cache, tui_lookups.storage.export, tui_lookups.corpus.readers;"
+        "import sys, tui_lookups.storage.cache, tui_lookups.exports.writing, tui_lookups.corpus.readers;"
         "print([m for m in ('torch', 'numpy', 'pydantic', 'jsonschema', 'diskcache') if m in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,18 +6,16 @@ what breaks terminals and markup parsers.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tests.tui import canned_heads
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
-from tui_lookups.errors import BadIdError, Cancelled, ExportError, UnknownTokenError
+from tui_lookups.errors import BadIdError, Cancelled, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CancelToken
@@ -27,10 +25,6 @@ from tui_lookups.results import (
     Activations,
     Atlas,
     CorpusInfo,
-    ExportDocument,
-    ExportedHead,
-    ExportedNeuron,
-    ExportedPrompt,
     FirstView,
     HeadAblation,
     HeadAttribution,
@@ -54,7 +48,6 @@ from tui_lookups.results import (
     PromptPredictions,
     Provenance,
     ScanProgress,
-    Selection,
     SessionState,
     SourceToken,
     Status,
@@ -160,7 +153,7 @@ class CannedExplorer(Explorer):
         model: ModelInfo = MODEL,
         hold: bool = False,
     ) -> None:
-        super().__init__(Settings())
+        super().__init__(Settings(top=n_prompts))
         super().close()  # a question that is not answered here opens nothing
         self.threads = threads
         self.scanned = scanned
@@ -175,9 +168,6 @@ class CannedExplorer(Explorer):
         self.started = 0
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
-        self.written: dict[Path, Selection] = {}
-        self.of_export: Provenance | None = None
-        """Of what model and corpus the exports are; these by default."""
         self.session: SessionState | None = None
         self._words = CannedExplanations(self)
         self._scores = CannedScores(self._words)
@@ -504,6 +494,8 @@ class CannedExplorer(Explorer):
     def sampled_prompts(self, neuron: NeuronId, kind: PromptKind, **_: Any) -> NeuronPrompts:
         self._called("sampled_prompts", (neuron, kind))
         found = self.prompts(neuron)
+        if kind == "top":
+            return found
         kept = found.prompts[5:15] if kind == "deciles" else found.prompts[3:]
         return replace(found, prompts=tuple(replace(p, rank=n) for n, p in enumerate(kept, 1)))
 
@@ -553,45 +545,13 @@ class CannedExplorer(Explorer):
         self._called("load_session", None)
         return self.session
 
-    # --- export ---
-
-    def export(self, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
-        self._called("export", path)
-        if path.exists() and not overwrite:
-            raise ExportError(f"{path} exists already.", "Name another file, or ask to overwrite it.")
-        self.written[path] = selection
-        path.write_text(json.dumps({"things": len(selection)}), encoding="utf-8")
-        return path
-
-    def open_export(self, path: Path) -> ExportDocument:
-        self._called("open_export", path)
-        selection = self.written.get(path)
-        if selection is None:
-            raise ExportError(f"{path.name} is no export.", "Exports are written with x.")
-        found = {p.prompt_id: p for p in self.prompts(NeuronId(5, 371)).prompts}
-        return ExportDocument(
-            1,
-            "canned",
-            "2026-01-01T00:00:00Z",
-            self.of_export or self.provenance(),
-            tuple(
-                ExportedNeuron(n.neuron, n.token, None, None, None, (), (), None) for n in selection.neurons
-            ),
-            tuple(ExportedPrompt(p.neuron, found[p.prompt_id]) for p in selection.prompts),
-            tuple(
-                ExportedHead(h.neuron, h.head, h.prompt_id, None, None, context=h.context or "full")
-                for h in selection.heads
-            ),
-            tuple(
-                self.ablate(
-                    a.neuron, a.head, method=a.method, positions=a.positions, trimmed=a.context == "trimmed"
-                )
-                for a in selection.ablations
-            ),
-        )
+    # --- what an export is made of ---
 
     def provenance(self) -> Provenance:
         return Provenance(self.model, CORPUS, "folded", "cpu", "float32", {"top": 20})
+
+    def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
+        return NeuronScore(neuron, neuron.layer, neuron.index, 6.12, 0.71, 1, token, 6.12)
 
     def _called(self, name: str, argument: object) -> None:
         self.calls.append((name, argument))

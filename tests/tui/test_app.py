@@ -22,6 +22,9 @@ from tests.tui.driving import (
     type_text,
 )
 from tui_lookups.errors import ExportError, NumericalError
+from tui_lookups.exports import writing
+from tui_lookups.exports.document import ExportDocument
+from tui_lookups.exports.reading import read_export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
 from tui_lookups.tui.app import LookupsApp
@@ -89,7 +92,7 @@ async def test_the_walk_by_keyboard(size: tuple[int, int], tmp_path: Path) -> No
         target = tmp_path / "out.json"
         app.screen.query_one("#path").value = str(target)  # type: ignore[attr-defined]
         await press(pilot, "enter")
-        assert explorer.written == {target: app.selection}
+        assert read_export(target).selection() == app.selection
         assert target.name in hints(app)
 
         await press(pilot, "escape", "escape", "escape")
@@ -316,6 +319,7 @@ async def test_the_basket_lists_removes_and_opens_again(tmp_path: Path) -> None:
         await press(pilot, "space", "1", "space")
         assert len(app.selection) == 0
         await press(pilot, "O")
+        (tmp_path / "none.json").write_text("{}")
         app.screen.query_one("#path").value = str(tmp_path / "none.json")  # type: ignore[attr-defined]
         await press(pilot, "enter")
         assert "no export" in app.screen.query_one("#problem", WrappedText).text
@@ -334,13 +338,17 @@ async def test_an_export_under_another_formats_name_is_refused(tmp_path: Path) -
         said = app.screen.query_one("#problem", WrappedText).text
         assert "JSON document" in said
         assert ".json" in said
-        assert not explorer.written
+        assert (tmp_path / "a.csv").read_text() == "mine"
 
 
-async def test_a_failed_export_keeps_the_dialog_and_the_basket(tmp_path: Path) -> None:
-    explorer = CannedExplorer()
-    explorer.fail["export"] = ExportError("The disk is full [red].", "Make room.")
-    async with running(explorer) as (app, pilot):
+async def test_a_failed_export_keeps_the_dialog_and_the_basket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(document: ExportDocument, path: Path, overwrite: bool) -> Path:
+        raise ExportError("The disk is full [red].", "Make room.")
+
+    monkeypatch.setattr(writing, "write_export", full)
+    async with running(CannedExplorer()) as (app, pilot):
         await press(pilot, "space", "x")
         app.screen.query_one("#path").value = str(tmp_path / "a.json")  # type: ignore[attr-defined]
         await press(pilot, "enter")

@@ -11,6 +11,7 @@ from tests.tui.canned import CannedExplorer, noise
 from tests.tui.driving import SMALL, hints, press, rest, running
 from tests.tui.head_words import HEAD, NEURON
 from tests.tui.views import texts
+from tui_lookups.exports.writing import export
 from tui_lookups.results import Prompt, SelectedHead, SelectedPrompt, Selection
 from tui_lookups.tui import prompt_lines, text_layout
 from tui_lookups.tui.prompt_lines import Look, heading, in_words, one_line
@@ -101,7 +102,7 @@ def test_a_text_cut_in_the_middle_keeps_its_ends() -> None:
 async def test_one_thing_is_one_thing(count: int, tmp_path: Path) -> None:
     explorer, path = CannedExplorer(), tmp_path / "x.json"
     heads = (SelectedHead(NEURON, HEAD), SelectedHead(NEURON, HEAD, 1000))[:count]
-    explorer.export(Selection(heads=heads), path)
+    export(explorer, Selection(heads=heads), path)
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "O")
         app.screen.query_one("#path").value = str(path)  # type: ignore[attr-defined]

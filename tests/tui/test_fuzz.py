@@ -16,7 +16,7 @@ import os
 import random
 import string
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual import events
@@ -26,12 +26,13 @@ from textual.pilot import Pilot
 from tests.tui.bound_keys import default_keys
 from tests.tui.canned import CannedExplorer
 from tests.tui.test_hostile import check_widgets
+from tui_lookups.exports import writing
+from tui_lookups.exports.document import ExportDocument
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.opening import Opening
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import Selection
 
 SEED = int(os.environ.get("LOOKUPS_FUZZ_SEED", "1"))
 _OFTEN = ("escape", "escape", "enter", "enter", "down", "up", "left", "right", "tab", "space")
@@ -101,14 +102,14 @@ async def _take(pilot: Pilot[Any], step: str | tuple[int, int]) -> None:
     await asyncio.sleep(0)
 
 
-def keep_exports(explorer: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def keep_exports(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever path is typed, write into `folder`."""
-    export = explorer.export
+    write = writing.write_export
 
-    def into_folder(selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
-        return cast("Path", export(selection, folder / (path.name[:40] or "unnamed"), overwrite=overwrite))
+    def into_folder(document: ExportDocument, path: Path, overwrite: bool = False) -> Path:
+        return write(document, folder / (path.name[:40] or "unnamed"), overwrite)
 
-    monkeypatch.setattr(explorer, "export", into_folder)
+    monkeypatch.setattr(writing, "write_export", into_folder)
 
 
 def reopened(_model: str, _corpus: str) -> Explorer:
@@ -118,7 +119,7 @@ def reopened(_model: str, _corpus: str) -> Explorer:
 @pytest.mark.parametrize("seed", [SEED, SEED + 1])
 async def test_random_keys_never_raise(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = CannedExplorer(threads=seed % 2 == 0)
-    keep_exports(explorer, tmp_path, monkeypatch)
+    keep_exports(tmp_path, monkeypatch)
     app = LookupsApp(explorer, theme="lookups-dark", opening=Opening("demo", "demo", reopened))
     await drive(app, random_steps(seed, 100), seed)
 
@@ -133,7 +134,7 @@ async def test_ten_thousand_random_keys_on_the_demo(tmp_path: Path, monkeypatch:
         monkeypatch.delenv(name)  # nothing may be asked of anybody, and the cache is this test's own
     explorer = Explorer(load_settings(cache_dir=tmp_path / "cache", device="cpu", threads=1, offline=True))
     try:
-        keep_exports(explorer, tmp_path, monkeypatch)
+        keep_exports(tmp_path, monkeypatch)
         app = LookupsApp(explorer, theme="lookups-dark")
         await drive(app, random_steps(SEED, 10_000), SEED)
     finally:

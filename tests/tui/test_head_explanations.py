@@ -14,6 +14,7 @@ from tests.tui.driving import FEW_SIZES, LARGE, SMALL, hints, press, rest, runni
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
 from tests.tui.views import texts
 from tui_lookups.errors import LookupsError
+from tui_lookups.exports.reading import read_export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedAblation, Selection
 from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
@@ -71,7 +72,7 @@ async def test_an_ablation_is_marked_exported_and_opened_again(tmp_path: Path) -
         await press(pilot, "escape", "x")
         app.screen.query_one("#path", Input).value = path = str(tmp_path / "a.json")
         await press(pilot, "enter")
-        assert explorer.written == {Path(path): app.selection}
+        assert read_export(Path(path)).selection() == app.selection
         app.selection = Selection()
         await press(pilot, "O")
         app.screen.query_one("#path", Input).value = path

@@ -13,6 +13,8 @@ from textual.widgets import Input
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import SMALL, press, rest, running
 from tui_lookups.errors import ExportError
+from tui_lookups.exports import writing
+from tui_lookups.exports.document import ExportDocument
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.basket import BasketScreen
 from tui_lookups.tui.screens.export import ExportScreen
@@ -55,23 +57,29 @@ async def test_what_is_typed_behind_the_key_of_a_dialog_is_in_the_dialog() -> No
         assert isinstance(app.screen, BasketScreen)
 
 
-async def test_what_is_typed_while_a_dialog_works_changes_nothing(tmp_path: Path) -> None:
+async def test_what_is_typed_while_a_dialog_works_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(document: ExportDocument, path: Path, overwrite: bool) -> Path:
+        raise ExportError("The disk is full.", "Make room.")
+
     explorer = CannedExplorer(hostile=False)
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "space", "x")
         line = app.screen.query_one("#path", Input)
         line.value = given = str(tmp_path / "walk")
-        explorer.held, explorer.fail["export"] = [], ExportError("The disk is full.", "Make room.")
-        for key in ("enter", "z", "enter", "backspace"):
-            await pilot.press(key)
-        assert len(explorer.held) == 1
-        explorer.release()
-        await rest(pilot)
+        explorer.held = []
+        with monkeypatch.context() as patch:
+            patch.setattr(writing, "write_export", full)
+            for key in ("enter", "z", "enter", "backspace"):
+                await pilot.press(key)
+            assert len(explorer.held) == 1
+            explorer.release()
+            await rest(pilot)
         assert line.value == given
         assert "The disk is full" in app.screen.query_one("#problem", WrappedText).text
-        del explorer.fail["export"]
         await press(pilot, "end", "backspace", "enter")
-        assert list(explorer.written) == [Path(given[:-1])]
+        assert [str(path) for path in tmp_path.iterdir()] == [given[:-1]]
         assert not isinstance(app.screen, ExportScreen)
 
 

@@ -12,15 +12,11 @@ from textual.widgets import Input
 from tests.tui.canned import BECAUSE, CORPUS, MODEL, CannedExplorer
 from tests.tui.driving import hints, press, running, type_text
 from tui_lookups.errors import ExportError
+from tui_lookups.exports.document import ExportDocument
+from tui_lookups.exports.filling import filled
+from tui_lookups.exports.writing import write_export
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import (
-    ExportDocument,
-    SelectedAblation,
-    SelectedHead,
-    SelectedNeuron,
-    SelectedPrompt,
-    Selection,
-)
+from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.tui.reopened import reopened
 from tui_lookups.tui.screens.open_export import OpenExportScreen
 from tui_lookups.tui.widgets.text import WrappedText
@@ -42,9 +38,7 @@ ELSEWHERE = replace(CORPUS, name="news", fingerprint="2" * 16)
 
 
 def document(marked: Selection) -> ExportDocument:
-    explorer, path = CannedExplorer(), Path("of-this-test.json")
-    explorer.written[path] = marked
-    return explorer.open_export(path)
+    return filled(CannedExplorer(), marked)
 
 
 def test_the_same_model_and_corpus_mark_everything() -> None:
@@ -88,17 +82,17 @@ def test_another_corpus_marks_no_prompts() -> None:
 
 
 @pytest.mark.parametrize("what", ["model", "corpus"])
-async def test_the_app_says_what_it_did_not_take(what: str) -> None:
-    path = Path("of-this-test.json").absolute()
-    explorer = CannedExplorer()
-    explorer.written[path] = MARKED
-    known = explorer.open_export(path).provenance
-    explorer.of_export = (
-        replace(known, model=replace(MODEL, name="gpt2", source="hub:gpt2", fingerprint="9" * 64))
+async def test_the_app_says_what_it_did_not_take(what: str, tmp_path: Path) -> None:
+    path, theirs = tmp_path / "theirs.json", document(MARKED)
+    known = theirs.provenance
+    theirs = replace(
+        theirs,
+        provenance=replace(known, model=replace(MODEL, name="gpt2", source="hub:gpt2", fingerprint="9" * 64))
         if what == "model"
-        else replace(known, corpus=ELSEWHERE)
+        else replace(known, corpus=ELSEWHERE),
     )
-    async with running(explorer) as (app, pilot):
+    write_export(theirs, path)
+    async with running(CannedExplorer()) as (app, pilot):
         await press(pilot, "O")
         app.screen.query_one("#path", Input).value = str(path)
         await press(pilot, "enter")

@@ -105,11 +105,6 @@ class Engine:
         """What congruence needs, from the model's files alone; None where they have to be loaded for it."""
         return self._files.weights()
 
-    @property
-    def from_files_note(self) -> str:
-        """Why the files alone do not answer, where they do not."""
-        return self._files.note
-
     def model_info(self) -> ModelInfo:
         """What the model is: remembered from the last time it was loaded, else by loading it."""
         if self._info is None:

@@ -16,16 +16,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.explanation.client import AnswerError, OnText
+from tui_lookups.explanation.client import OnText
 from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.failures import AnswerError
+from tui_lookups.explanation.reading import read_explanation
 from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
-from tui_lookups.explanation.requests import (
-    REQUEST_VERSION,
-    ChatAnswer,
-    ChatRequest,
-    explain_request,
-    read_explanation,
-)
+from tui_lookups.explanation.requests import REQUEST_VERSION, ChatAnswer, ChatRequest, explain_request
 from tui_lookups.explanation.store import ExplainedStore, fits
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN
@@ -52,7 +48,7 @@ class Explaining:
 
     def __init__(self, desk: RequestDesk, store: ExplainedStore, examples: ExampleService) -> None:
         self._desk = desk
-        self._store = store
+        self.store = store
         self._examples = examples
 
     # --- one head ---
@@ -151,8 +147,8 @@ class Explaining:
             usage=self._desk.usage([request], [asked], whole=True),
             provenance=self._examples.provenance(),
         )
-        if self._store.get(made) is None:
-            self._store.keep(Explained(made, None))
+        if self.store.get(made) is None:
+            self.store.keep(Explained(made, None))
         return replace(made, cached=asked.cached, usage=self._desk.usage([request], [asked], whole=False))
 
     def provenance(self) -> Provenance:
@@ -187,10 +183,10 @@ class Explaining:
             usage=NOTHING,
             provenance=self._examples.provenance(),
         )
-        known = self._store.get(made)
+        known = self.store.get(made)
         if known is not None:
             return known.explanation
-        self._store.keep(Explained(made, None))
+        self.store.keep(Explained(made, None))
         return made
 
     # --- all heads worth explaining ---
@@ -253,13 +249,13 @@ class Explaining:
 
     def explanations(self, query: str = "") -> ExplainedList:
         """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
-        return ExplainedList(query, tuple(entry for entry in self._store.all() if fits(entry, query)))
+        return ExplainedList(query, tuple(entry for entry in self.store.all() if fits(entry, query)))
 
     def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]:
         """What is known of one head of this model on this corpus, newest first."""
         return tuple(
             entry
-            for entry in self.of_this_source(self._store.all())
+            for entry in self.of_this_source(self.store.all())
             if (entry.explanation.neuron, entry.explanation.head) == (neuron, head)
         )
 

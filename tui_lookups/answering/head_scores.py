@@ -19,14 +19,9 @@ from tui_lookups.answering.explaining import NOTHING, Explaining
 from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
+from tui_lookups.explanation.reading import read_explanation
 from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
-from tui_lookups.explanation.requests import (
-    EXPLANATION_TOKENS,
-    REQUEST_VERSION,
-    ChatRequest,
-    read_explanation,
-    score_request,
-)
+from tui_lookups.explanation.requests import EXPLANATION_TOKENS, REQUEST_VERSION, ChatRequest, score_request
 from tui_lookups.explanation.scoring import figures, shuffled, summary
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId

@@ -1,4 +1,4 @@
-"""Subcommands of the wider analysis: atlas, ablate, reproduce. `tui_lookups.cli` puts them on the app."""
+"""Subcommands of the wider analysis: atlas, ablate, reproduce."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
 
-ANALYSIS = click.Group("analysis")
-"""Holds the commands below until they are put on the app."""
 
-
-@command(ANALYSIS)
+@command()
 @click.option(
     "--per-layer",
     type=click.IntRange(min=1),
@@ -52,7 +49,7 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
     invocation.answer(ask)
 
 
-@command(ANALYSIS)
+@command()
 @click.argument("neuron")
 @click.argument("head")
 @with_ablation_flags
@@ -76,7 +73,7 @@ def ablate(
     invocation.answer(ask)
 
 
-@command(ANALYSIS)
+@command()
 @click.argument("published", metavar="MODEL")
 def reproduce(invocation: Invocation, published: str) -> None:
     """Published figures of MODEL beside ours.

@@ -1,4 +1,4 @@
-"""Subcommands `cache`, `config` and `completion`. `tui_lookups.cli` puts them on the app."""
+"""Subcommands `cache`, `config` and `completion`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.diagnostics import CACHE_UPKEEP
-from tui_lookups.commands.invocation import CONTEXT, NAME, Invocation, command, with_common_flags
+from tui_lookups.commands.invocation import (
+    CONTEXT,
+    NAME,
+    SUBCOMMANDS,
+    Invocation,
+    command,
+    with_common_flags,
+)
 from tui_lookups.errors import LookupsError, SettingsError
 
 if TYPE_CHECKING:
@@ -17,14 +23,11 @@ if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import CacheInfo
 
-KEEPING = click.Group("keeping")
-"""Holds the commands until they are put on the app."""
-
 SHELLS = ("bash", "zsh", "fish")
 
 
 @with_common_flags
-@KEEPING.group(context_settings=CONTEXT)
+@SUBCOMMANDS.group(context_settings=CONTEXT)
 def cache() -> None:
     """What is kept on disk."""
 
@@ -50,10 +53,6 @@ def clear(invocation: Invocation, yes: bool) -> None:
     if asks and not click.confirm("Empty the cache?", err=True):
         raise LookupsError("Nothing was cleared.", "Confirm with y, or give --yes.")
     invocation.answer(ask)
-
-
-for _command in CACHE_UPKEEP.commands.values():
-    cache.add_command(_command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class ConfigValues:
 
 
 @with_common_flags
-@KEEPING.group(context_settings=CONTEXT)
+@SUBCOMMANDS.group(context_settings=CONTEXT)
 def config() -> None:
     """Settings, and where they come from.
 
@@ -92,7 +91,7 @@ def config() -> None:
 @command(config, "path")
 def config_path_(invocation: Invocation) -> None:
     """Where config.toml is looked for."""
-    from tui_lookups.settings import config_path
+    from tui_lookups.config_file import config_path
 
     path = config_path()
     invocation.emit(ConfigFile(str(path), path.exists()), rows=[(str(path),)])
@@ -101,8 +100,8 @@ def config_path_(invocation: Invocation) -> None:
 @command(config)
 def show(invocation: Invocation) -> None:
     """Every setting with its value and where it came from."""
-    from tui_lookups.config_file import config_text
-    from tui_lookups.settings import config_path, describe_settings
+    from tui_lookups.config_file import config_path, config_text
+    from tui_lookups.settings import describe_settings
 
     rows = describe_settings(**invocation.flags)
     values = ConfigValues(str(config_path()), tuple(ConfigValue(*row) for row in rows))
@@ -121,7 +120,7 @@ def schema(invocation: Invocation) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(invocation: Invocation, force: bool) -> None:
     """Write a config.toml that lists every setting at its default."""
-    from tui_lookups.settings import config_path
+    from tui_lookups.config_file import config_path
     from tui_lookups.settings_file import default_config_text
 
     path = config_path()
@@ -141,7 +140,7 @@ def init(invocation: Invocation, force: bool) -> None:
 # --- shell completion ---
 
 
-@command(KEEPING)
+@command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(invocation: Invocation, shell: str) -> None:
     """Print the completion script of a SHELL.

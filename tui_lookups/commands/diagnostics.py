@@ -1,4 +1,4 @@
-"""Subcommands that look after the tool itself: doctor, cache verify. `tui_lookups.cli` adds them."""
+"""Subcommands that look after the tool itself: doctor, cache verify."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tui_lookups.commands.cache_and_config import cache
 from tui_lookups.commands.invocation import Invocation, Rows, command
 from tui_lookups.errors import LookupsError
 from tui_lookups.results import Checkup
@@ -14,12 +15,6 @@ from tui_lookups.results import Checkup
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-
-UPKEEP = click.Group("upkeep")
-"""Holds `doctor` until it is put on the app."""
-
-CACHE_UPKEEP = click.Group("cache-upkeep")
-"""Holds the commands of the group `cache` until they are put there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ def doctor_rows(checkup: Checkup) -> Rows:
     return rows
 
 
-@command(UPKEEP)
+@command()
 @click.option("--no-model", is_flag=True, help="Do not load the model.")
 def doctor(invocation: Invocation, no_model: bool) -> None:
     """What this machine, terminal, cache and model allow; what is wrong, what to do.
@@ -53,7 +48,7 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
     found: list[Checkup] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Checkup:
-        from tui_lookups.answering.doctor import examine
+        from tui_lookups.doctor import examine
 
         found.append(examine(explorer, model=not no_model))
         return found[0]
@@ -63,7 +58,7 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
         raise LookupsError(f"Problems found: {found[0].problems}.", "See the lines marked PROBLEM.")
 
 
-@command(CACHE_UPKEEP)
+@command(cache)
 def verify(invocation: Invocation) -> None:
     """Hold every entry to its checksum; damaged ones are dropped."""
 

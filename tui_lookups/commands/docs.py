@@ -11,9 +11,6 @@ import click
 from tui_lookups.commands.invocation import Invocation, command
 from tui_lookups.errors import LookupsError
 
-PAGES = click.Group("pages")
-"""Holds `docs` until it is put on the app."""
-
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -43,7 +40,7 @@ def read_pages() -> dict[str, Page]:
     return found
 
 
-@command(PAGES)
+@command()
 @click.argument("page", required=False)
 def docs(invocation: Invocation, page: str | None) -> None:
     """The documentation: a page by its name, or the list of pages."""

@@ -1,4 +1,4 @@
-"""Subcommands about explanations. `tui_lookups.cli` puts them on the app.
+"""Subcommands about explanations.
 
 1. What would be sent is worked out first and said on stderr; `--dry-run` ends there, with the plan as the
    answer.
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
 
 C = TypeVar("C", bound=Callable[..., None])
-
-EXPLANATION = click.Group("explanation")
-"""Holds the commands below until they are put on the app."""
 
 
 def plan_sentence(plan: Plan) -> str:
@@ -134,7 +131,7 @@ def _subject(
     return NeuronId.parse(neuron), HeadId.parse(head)
 
 
-@command(EXPLANATION)
+@command()
 @click.argument("neuron", required=False)
 @click.argument("head", required=False)
 @_asking_options
@@ -166,7 +163,7 @@ def explain(
     _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
-@command(EXPLANATION)
+@command()
 @click.argument("neuron", required=False)
 @click.argument("head", required=False)
 @click.option("--explanation", metavar="TEXT", help="Score these words instead of the explainer's.")
@@ -206,7 +203,7 @@ def score(
     _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
-@command(EXPLANATION)
+@command()
 @click.argument("neurons", nargs=-1, metavar="[NEURON...]")
 def report(invocation: Invocation, neurons: tuple[str, ...]) -> None:
     """Scores so far, with mean and standard deviation.
@@ -220,7 +217,7 @@ def report(invocation: Invocation, neurons: tuple[str, ...]) -> None:
     invocation.answer(ask)
 
 
-@command(EXPLANATION)
+@command()
 @click.argument("query", default="")
 def explanations(invocation: Invocation, query: str) -> None:
     """Everything explained so far.

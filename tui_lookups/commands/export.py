@@ -1,4 +1,4 @@
-"""`lookups-tui export`: tokens and neurons to one file. `tui_lookups.cli` puts it on the app."""
+"""`lookups-tui export`: tokens and neurons to one file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, command, top_option
 from tui_lookups.errors import BadIdError, ExportError
+from tui_lookups.exports import writing
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
-from tui_lookups.storage.export import check_name
 from tui_lookups.storage.files import reason
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-
-EXPORTING = click.Group("exporting")
-"""Holds `export` until it is put on the app."""
 
 EXPORT_NEURONS, EXPORT_PROMPTS, EXPORT_HEADS = 5, 3, 3
 
@@ -71,7 +68,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     return Selection(tuple(chosen.values()), tuple(prompts), tuple(heads))
 
 
-@command(EXPORTING)
+@command()
 @click.argument("names", nargs=-1, required=True, metavar="TOKEN_OR_NEURON...")
 @click.option("-o", "--output", required=True, type=FilePath(), help="The file to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
@@ -81,7 +78,7 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
 
     A token brings its first neurons; what reads as a neuron is one, and "#640" is a token id."""
     # before minutes of scanning, not after them
-    check_name(output)
+    writing.check_name(output)
     try:
         exists, has_folder = output.exists(), output.absolute().parent.is_dir()
     except OSError as error:  # a name too long, a folder that may not be entered
@@ -93,7 +90,7 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
 
     def ask(explorer: Explorer, narrator: Narrator) -> Exported:
         selection = gather_selection(explorer, names, top)
-        path = explorer.export(selection, output, overwrite=force)
+        path = writing.export(explorer, selection, output, overwrite=force)
         return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))
 
     invocation.answer(

@@ -6,7 +6,7 @@
 3. `Invocation.emit` writes to stdout: a table for people, or with --json exactly one JSON document.
 4. `run` is the boundary: it turns every way a command can end into an exit status.
 
-Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy, Textual nor pydantic.
+Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy nor Textual.
 """
 
 from __future__ import annotations
@@ -276,7 +276,13 @@ def with_common_flags(command: G) -> G:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-def command(parent: click.Group, name: str | None = None) -> Callable[[Callable[..., None]], click.Command]:
+SUBCOMMANDS = click.Group("subcommands")
+"""Every subcommand whose module was imported; the app looks them up here."""
+
+
+def command(
+    parent: click.Group = SUBCOMMANDS, name: str | None = None
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a subcommand: the common flags are its too, and it gets the Invocation first."""
 
     def make(function: Callable[..., None]) -> click.Command:

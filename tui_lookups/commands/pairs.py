@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
 
-PAIRS = click.Group("pairs")
-"""Holds the command below until it is put on the app."""
 
-
-@command(PAIRS)
+@command()
 @click.argument("neurons", nargs=-1, required=True, metavar="NEURON...")
 @with_ablation_flags
 def ablate_pairs(

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tui_lookups.commands.tables import cells_of, facts, render, source_of, table_of, title_of
-from tui_lookups.results import Difference, Scalar, Verification
+from tui_lookups.exports.verification import Difference, Scalar, Verification
 from tui_lookups.visible import visible
 
 DIFFERENCES_SHOWN = 50

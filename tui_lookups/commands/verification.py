@@ -1,4 +1,4 @@
-"""`lookups-tui verify EXPORT.json`. `tui_lookups.cli` puts it on the app."""
+"""`lookups-tui verify EXPORT.json`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, command
 from tui_lookups.errors import LookupsError
-from tui_lookups.results import Verification
+from tui_lookups.exports.verification import Verification
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
 
-VERIFICATION = click.Group("verification")
-"""Holds `verify` until it is put on the app."""
-
 _EXPORTS = ("bos", "dtype", "layers", "preset", "raw_weights", "sign", "window")
 """Flags that would recompute another thing than was exported."""
 
 
-@command(VERIFICATION)
+@command()
 @click.argument("export", type=FilePath())
 @click.option(
     "--tolerance",
@@ -43,9 +40,12 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
     found: list[Verification] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Verification:
+        from tui_lookups.exports import verifying
+
         flags = invocation.flags
         found.append(
-            explorer.verify(
+            verifying.verify(
+                explorer,
                 export,
                 tolerance=tolerance,
                 model=flags.get("model"),

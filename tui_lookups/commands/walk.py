@@ -1,4 +1,4 @@
-"""Subcommands of the walk: token -> neurons -> prompts -> heads. `tui_lookups.cli` puts them on the app."""
+"""Subcommands of the walk: token -> neurons -> prompts -> heads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import HeadAttributions, HeadOverview, Token, TokenNeurons
 
-WALK = click.Group("walk")
-"""Holds the commands until they are put on the app."""
 
-
-@command(WALK)
+@command()
 @click.argument("token")
 @top_option(20, "How many neurons.")
 @click.option("--next-token-only", is_flag=True, help="Only neurons whose own top token is this one.")
@@ -41,7 +38,7 @@ def neurons(invocation: Invocation, token: str, top: int, next_token_only: bool)
         click.echo(f"`{visible_token(other.text)}` (#{other.id}) is another token.", err=True)
 
 
-@command(WALK)
+@command()
 @click.argument("neuron")
 @top_option(20, "How many tokens.")
 def tokens(invocation: Invocation, neuron: str, top: int) -> None:
@@ -52,7 +49,7 @@ def tokens(invocation: Invocation, neuron: str, top: int) -> None:
     invocation.answer(lambda explorer, _: explorer.tokens(name, top=top))
 
 
-@command(WALK)
+@command()
 def scan(invocation: Invocation) -> None:
     """Find the top prompts of every neuron.
 
@@ -60,7 +57,7 @@ def scan(invocation: Invocation) -> None:
     invocation.answer(lambda explorer, narrator: explorer.scan(progress=narrator.hear))
 
 
-@command(WALK)
+@command()
 @click.argument("neuron")
 @top_option(None, "How many prompts (all that are kept, by default).")
 @click.option(
@@ -79,7 +76,7 @@ def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKi
     invocation.answer(lambda explorer, _: explorer.prompts_with_figures(name, kind=kind, top=top))
 
 
-@command(WALK)
+@command()
 @click.argument("neuron")
 @click.option("--text", required=True, help="The text to run.")
 def activations(invocation: Invocation, neuron: str, text: str) -> None:
@@ -88,7 +85,7 @@ def activations(invocation: Invocation, neuron: str, text: str) -> None:
     invocation.answer(lambda explorer, _: explorer.activations(name, text))
 
 
-@command(WALK)
+@command()
 @click.argument("neuron")
 @click.option(
     "--prompt", type=click.IntRange(min=1), metavar="RANK", help="Rank of the prompt, 1 by default."

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tui_lookups.corpus.source import Count, unreadable
+from tui_lookups.corpus.documents import Count, unreadable
 from tui_lookups.errors import CorpusError
 
 COMPRESSED = (".gz", ".zst")

@@ -30,8 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.corpus.digest import WindowDigest
+from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.records import TextField
-from tui_lookups.corpus.source import Document, Source
+from tui_lookups.corpus.source import Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError, UnknownTokenError
 from tui_lookups.results import CorpusInfo, ModelInfo, Token
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter

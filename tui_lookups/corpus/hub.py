@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.records import Records, TextField
-from tui_lookups.corpus.source import Document
 from tui_lookups.corpus.tables import text_column
 from tui_lookups.errors import CorpusError, first_line
 from tui_lookups.storage.files import BytesStore, file_digest

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from tui_lookups.corpus import source
+from tui_lookups.corpus import documents
 from tui_lookups.corpus.compressed import read_chunks
+from tui_lookups.corpus.documents import Count
 from tui_lookups.corpus.encodings import encoding_of
 from tui_lookups.corpus.records import Records
-from tui_lookups.corpus.source import Count
 from tui_lookups.errors import CorpusError
 
 MOST_LINE_CHARACTERS = 64_000_000
@@ -30,13 +30,13 @@ def read_txt(path: Path, count: Count) -> Iterator[str]:
     """Paragraphs of a text file: runs of lines between lines that are blank."""
     pieces: list[str] = []
     held = 0
-    for piece, ends_line in _lines(path, count, source.MOST_CHARACTERS):
+    for piece, ends_line in _lines(path, count, documents.MOST_CHARACTERS):
         blank = ends_line and not piece.strip() and (not pieces or pieces[-1] == "\n")
         if blank:
             yield from _document(pieces)
             pieces, held = [], 0
             continue
-        if held + len(piece) + 1 > source.MOST_CHARACTERS:
+        if held + len(piece) + 1 > documents.MOST_CHARACTERS:
             yield from _document(pieces)
             pieces, held = [], 0
         pieces.append(piece)

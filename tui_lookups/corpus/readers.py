@@ -20,11 +20,12 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from tui_lookups.corpus.compressed import COMPRESSED
+from tui_lookups.corpus.documents import Document, unreadable
 from tui_lookups.corpus.hub import PREFIX as HUB_PREFIX
 from tui_lookups.corpus.hub import HubSource
 from tui_lookups.corpus.lines import read_jsonl, read_txt
 from tui_lookups.corpus.records import Records, TextField, listed
-from tui_lookups.corpus.source import Document, Source, unreadable
+from tui_lookups.corpus.source import Source
 from tui_lookups.corpus.tables import read_arrow, read_parquet
 from tui_lookups.errors import CorpusError
 from tui_lookups.home import expanded

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tui_lookups.corpus.source import cut_text
+from tui_lookups.corpus.documents import cut_text
 from tui_lookups.errors import CorpusError, first_line
 
 DEFAULT_FIELD = "text"

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from tui_lookups.errors import CorpusError
-from tui_lookups.storage.files import file_digest, reason
-
-if TYPE_CHECKING:
-    from tui_lookups.corpus.records import Records
-
-MOST_CHARACTERS = 1_000_000
-"""Longest document; longer texts are cut into documents of this length."""
-
-Count = Callable[[int], None]
-"""Told the bytes read from the disk, piece by piece."""
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One text. `number` counts the documents of the whole source from 0."""
-
-    text: str
-    file: str
-    number: int
+from tui_lookups.corpus.documents import Document
+from tui_lookups.corpus.records import Records
+from tui_lookups.storage.files import file_digest
 
 
 class Source(Protocol):
@@ -63,16 +45,3 @@ class Source(Protocol):
 
     def documents(self) -> Iterator[Document]:
         """Every document, in order. Raises CorpusError at the first thing that is not text."""
-
-
-def cut_text(text: str) -> Iterator[str]:
-    """A text in parts of at most `MOST_CHARACTERS`; blank parts are left out."""
-    for start in range(0, len(text), MOST_CHARACTERS):
-        part = text[start : start + MOST_CHARACTERS]
-        if part.strip():
-            yield part
-
-
-def unreadable(path: Path, error: OSError) -> CorpusError:
-    """A file the system does not let us read."""
-    return CorpusError(f"{path} could not be read: {reason(error)}.", "Check the name and its permissions.")

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_lookups.corpus.documents import unreadable
 from tui_lookups.corpus.records import Records, TextField, listed, no_field
-from tui_lookups.corpus.source import unreadable
 from tui_lookups.errors import CorpusError, first_line
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What was measured of the packaged model, and what to open the first screen with because of it.
 
-`measured.json` is written by measure_demo_model.py and names the model it was measured on by fingerprint.
+`measured.json`, written by tools/demo_model/measure.py, names the model it was measured on by fingerprint.
 """
 
 from __future__ import annotations

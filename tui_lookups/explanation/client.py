@@ -27,8 +27,13 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.dialect import Dialect, Learned, next_try
 from tui_lookups.explanation.endpoint import Endpoint, ExplainerError
 from tui_lookups.explanation.error_body import ErrorBody, error_in, read_error
-from tui_lookups.explanation.failures import AnswerError as AnswerError
-from tui_lookups.explanation.failures import ErrorInAnswerError, Failures, error_body, refuse_retries
+from tui_lookups.explanation.failures import (
+    AnswerError,
+    ErrorInAnswerError,
+    Failures,
+    error_body,
+    refuse_retries,
+)
 from tui_lookups.explanation.message_parts import field, said_in, thought_apart
 from tui_lookups.explanation.reading import (
     TokenAlternatives,

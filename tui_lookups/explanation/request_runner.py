@@ -21,9 +21,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tui_lookups.explanation.budget import Prices, TokenBudget, TokenCounter
-from tui_lookups.explanation.client import AnswerError, ChatClient, OnText
+from tui_lookups.explanation.client import ChatClient, OnText
 from tui_lookups.explanation.dialect import Dialect
 from tui_lookups.explanation.endpoint import ExplainerError
+from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.explanation.reading import read_explanation, read_yes_no
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.store import AnswerStore

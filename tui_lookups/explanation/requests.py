@@ -13,9 +13,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tui_lookups.explanation.reading import read_explanation as read_explanation
-from tui_lookups.explanation.reading import read_yes_no as read_yes_no
-from tui_lookups.explanation.reading import yes_probability as yes_probability
 from tui_lookups.results import Example
 
 REQUEST_VERSION = 1

@@ -353,46 +353,13 @@ class Explorer(Upkeep):
         """Everything explained so far that every word of `query` is found in, newest first."""
         return self.explaining.explanations(query)
 
-    # --- exports ---
+    # --- exports (tui_lookups.exports) ---
 
-    def export(self, selection: answer.Selection, path: Path, *, overwrite: bool = False) -> Path:
-        """Write the selection, with everything known about it, as one JSON document; returns its path."""
+    def provenance(self) -> answer.Provenance:
+        """What an export is made with: model, corpus and every parameter its answers depend on."""
         from tui_lookups.answering.cache_keys import choices
-        from tui_lookups.answering.export_document import build_export
-        from tui_lookups.storage.export import check_name, write_export
 
-        check_name(path)  # before minutes of work
         conventions = self._engine.conventions()
-        provenance = self._engine.provenance(
+        return self._engine.provenance(
             corpus=True, top=self.settings.top, seed=conventions.seed, **choices("overview", conventions)
         )
-        return write_export(build_export(self, selection, provenance), path, overwrite)
-
-    def verify(
-        self,
-        path: Path,
-        *,
-        tolerance: float = 1e-5,
-        model: str | None = None,
-        corpus: str | None = None,
-        progress: Callable[[answer.ScanProgress], None] | None = None,
-    ) -> answer.Verification:
-        """Recompute every figure of an export and say what differs, and by how much.
-
-        Model, corpus, basis, dtype and parameters are those the export names; device, threads and cache
-        folder are this Explorer's. Nothing cached is believed: the corpus is scanned again. `model` and
-        `corpus` say where they lie now, where that is elsewhere.
-
-        Raises:
-            ExportError: no export, or one that names what cannot be opened.
-            OtherSourceError: the model or corpus that opens has another content.
-        """
-        from tui_lookups.answering import verifying
-        from tui_lookups.storage.export import read_export
-
-        document, store = read_export(path), self._services.store
-        with verifying.fresh_folder(self.settings.cache_dir) as folder:
-            return verifying.verify(
-                document, path, lambda settings: Explorer(settings, results=folder), store,
-                base=self.settings, tolerance=tolerance, model=model, corpus=corpus, progress=progress,
-            )  # fmt: skip

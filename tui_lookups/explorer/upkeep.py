@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError, Poll
@@ -97,12 +96,6 @@ class Upkeep:
         return self._services.engine.cache.clear()
 
     # --- exports and sessions ---
-
-    def open_export(self, path: Path) -> answer.ExportDocument:
-        """An export written earlier; `.selection()` is the basket it was made from. Raises ExportError."""
-        from tui_lookups.storage.export import read_export
-
-        return read_export(path)
 
     def offer_tour(self) -> bool:
         """Whether the app should give its tour unasked: once in a cache folder, on the packaged model."""

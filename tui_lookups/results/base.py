@@ -12,10 +12,6 @@ from tui_lookups.ids import HeadId, NeuronId
 SCHEMA_VERSION = 1
 """Version of every JSON document this package prints."""
 
-EXPORT_VERSION = 3
-"""Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of; 2 knew
-no copies, special tokens or ablations."""
-
 Basis = Literal["folded", "raw"]
 Sign = Literal["+", "-", "both"]
 SignSetting = Literal["auto", "+", "-", "both"]

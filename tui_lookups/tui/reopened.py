@@ -16,7 +16,8 @@ from tui_lookups.errors import ExportError
 from tui_lookups.results.selection import SelectedHead, Selection
 
 if TYPE_CHECKING:
-    from tui_lookups.results import CorpusInfo, ExportDocument, ModelInfo
+    from tui_lookups.exports.document import ExportDocument
+    from tui_lookups.results import CorpusInfo, ModelInfo
 
 _DIGITS = 8
 

@@ -45,10 +45,10 @@ class ExportScreen(PathDialog[str]):
         self._replace = None
 
     def submit(self, path: Path) -> None:
-        from tui_lookups.storage.export import check_name
+        from tui_lookups.exports import writing
 
         try:
-            check_name(path)
+            writing.check_name(path)
         except ExportError as error:
             self.say(str(error))
             return
@@ -66,6 +66,6 @@ class ExportScreen(PathDialog[str]):
             self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))
 
         def question() -> Path:
-            return self.explorer.export(selection, path, overwrite=overwrite)
+            return writing.export(self.explorer, selection, path, overwrite=overwrite)
 
         self.queries.ask("export", question, done, self.failed)

@@ -37,8 +37,8 @@ class OpenExportScreen(PathDialog[Reopened]):
             self.dismiss(found)
 
         def question() -> Reopened:
-            return reopened(
-                self.explorer.open_export(path), self.explorer.model_info(), self.explorer.corpus_info()
-            )
+            from tui_lookups.exports.reading import read_export
+
+            return reopened(read_export(path), self.explorer.model_info(), self.explorer.corpus_info())
 
         self.queries.ask("open", question, done, self.failed)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.answering.comparison import TOLERANCE, Comparison, pointer
-from tui_lookups.results import Difference
+from tui_lookups.exports.comparing import TOLERANCE, Comparison, pointer
+from tui_lookups.exports.verification import Difference
 
 DOCUMENT: dict[str, Any] = {
     "neuron": "L1.N2",

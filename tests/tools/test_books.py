@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tui_lookups.demo.books import (
+from tools.demo_model.books import (
     clean,
     count_tokens,
     count_whole_words,

@@ -13,24 +13,18 @@ import pytest
 
 from tests.explanation.chat_server import ChatServer
 from tests.loaded_models import loaded_once
-from tui_lookups.answering import verifying
-from tui_lookups.answering.comparison import TOLERANCE
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports import origin, verifying
+from tui_lookups.exports.comparing import TOLERANCE
+from tui_lookups.exports.document import ExportDocument
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.verification import Fingerprints, Verification
+from tui_lookups.exports.writing import export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import demo_folder
-from tui_lookups.results import (
-    ExportDocument,
-    Fingerprints,
-    SelectedAblation,
-    SelectedHead,
-    SelectedNeuron,
-    SelectedPrompt,
-    Selection,
-    Verification,
-)
+from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.settings import load_settings
-from tui_lookups.storage.export import read_export
 
 PASSAGES = 24
 
@@ -48,7 +42,7 @@ class Bench:
     plain: dict[str, Any]
 
     def recompute(self, document: ExportDocument, *, cached: bool = True) -> Verification:
-        """As `Explorer.verify` does, with an Explorer that has scanned already."""
+        """As `verifying.verify` does, with an Explorer that has scanned already."""
         store = ExplainedStore((self.explorer if cached else self.again)._engine.cache)
         corpus = document.provenance.corpus
         prints = Fingerprints(document.provenance.model.fingerprint, corpus.fingerprint if corpus else "")
@@ -81,9 +75,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             )  # fmt: skip
             explorer = Explorer(chosen)
             selection = _selection(explorer)
-            path = explorer.export(selection, folder / "x.json")
+            path = export(explorer, selection, folder / "x.json")
             document = read_export(path)
-            derived, notes = verifying.settings_for(document, chosen, None, None)
+            derived, notes = origin.settings_for(document, chosen, None, None)
             assert notes == ()
             again = Explorer(derived, results=folder / "fresh")
             again.scan()

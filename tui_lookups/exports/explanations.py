@@ -12,18 +12,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.answering.comparison import Comparison, pointer
-from tui_lookups.answering.verifying_sources import alike
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.scoring import figures, shuffled
 from tui_lookups.explanation.store import ExplainedStore
+from tui_lookups.exports.comparing import Comparison, pointer
+from tui_lookups.exports.document import ExportedHead
+from tui_lookups.exports.provenances import alike
+from tui_lookups.exports.verification import NotRecomputed
 from tui_lookups.results import (
     ExampleAnswer,
     Explained,
     Explanation,
     ExplanationScore,
-    ExportedHead,
-    NotRecomputed,
 )
 from tui_lookups.storage.codec import to_plain
 

@@ -7,18 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import NeuronId
-from tui_lookups.results import (
+from tui_lookups.exports.document import (
     EXPORT_VERSION,
     ExportDocument,
     ExportedHead,
     ExportedNeuron,
     ExportedPrompt,
+)
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import (
     HeadAblation,
     NeuronPrompts,
     Prompt,
     PromptKind,
-    Provenance,
     SelectedAblation,
     SelectedHead,
     SelectedNeuron,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _KINDS: tuple[PromptKind, ...] = ("top", "random", "deciles")
 
 
-def build_export(explorer: Explorer, selection: Selection, provenance: Provenance) -> ExportDocument:
+def filled(explorer: Explorer, selection: Selection) -> ExportDocument:
     """The export document of a selection. Raises LookupsError for an empty one, and as questions do."""
     if not len(selection):
         raise LookupsError(
@@ -44,7 +45,7 @@ def build_export(explorer: Explorer, selection: Selection, provenance: Provenanc
         schema_version=EXPORT_VERSION,
         generator=generator(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        provenance=provenance,
+        provenance=explorer.provenance(),
         neurons=tuple(
             exported_neuron(explorer, marked, lists.of(marked.neuron)) for marked in selection.neurons
         ),

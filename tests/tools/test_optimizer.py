@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tui_lookups.demo import optimizer
+from tools.demo_model import optimizer
 
 
 def test_an_orthogonalised_gradient_has_its_singular_vectors_and_values_near_one() -> None:

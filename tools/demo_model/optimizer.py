@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tui_lookups.demo.books import Counts
+from tools.demo_model.books import Counts
 
 _RARE = 200
 """A token that occurs this many times is pulled to the mean half as hard as one that never does."""

@@ -10,17 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.answering.conftest import Bench
-from tui_lookups.answering import verifying
-from tui_lookups.answering.comparison import TOLERANCE, pointer
+from tests.exports.conftest import Bench
 from tui_lookups.errors import ExportError
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer
-from tui_lookups.results import (
-    Fingerprints,
-)
+from tui_lookups.exports import verifying
+from tui_lookups.exports.comparing import TOLERANCE, pointer
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.verification import Fingerprints
+from tui_lookups.exports.verifying import verify
 from tui_lookups.settings import load_settings
-from tui_lookups.storage.export import read_export
 
 # --- what is the same ---
 
@@ -86,7 +85,7 @@ def test_nothing_that_was_cached_is_believed(bench: Bench, monkeypatch: pytest.M
         return got(self, progress)
 
     monkeypatch.setattr(Explorer, "scan", scan)
-    found = bench.explorer.verify(bench.path)
+    found = verify(bench.explorer, bench.path)
     assert found.agrees, found.differing
     assert (found.tolerance, found.path) == (TOLERANCE, str(bench.path))
     assert found.fingerprints.model == bench.document.provenance.model.fingerprint

@@ -20,6 +20,10 @@ from tui_lookups.results.selection import (
     Selection,
 )
 
+EXPORT_VERSION = 3
+"""Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of; 2 knew
+no copies, special tokens or ablations."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExportedNeuron:
@@ -65,7 +69,7 @@ class ExportedHead:
 
 @dataclass(frozen=True, slots=True)
 class ExportDocument:
-    """One JSON document, valid against storage/export.schema.json; can be opened again as a selection."""
+    """One JSON document, valid against exports/export.schema.json; can be opened again as a selection."""
 
     schema_version: int
     generator: str

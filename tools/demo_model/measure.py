@@ -1,6 +1,6 @@
 """Measure a demo model: three numbers, and the table its first screen is chosen from.
 
-    python -m tui_lookups.demo.measure_demo_model [--model FOLDER] [--books BOOKS_DIR] [--write]
+    python -m tools.demo_model.measure [--model FOLDER] [--books BOOKS_DIR] [--write]
 
 1. Held-out loss, in nats a token and bits a character, on the books that training leaves out (--books).
 2. Of the atlas's 20 next-token neurons a layer in the last three layers, with the paper's filters
@@ -11,7 +11,7 @@
    three times, each with a seed of its own, from those seen at least 500 times in training as a whole word
    and followed upon at least 20 times in the passages.
 
-`--write` puts the result in measured.json beside this file, for the packaged model.
+`--write` puts the result in the package's measured.json, for the packaged model.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from tools.demo_model.books import Counts, encode, held_out_rows, read_books
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import top_entries
-from tui_lookups.demo.books import Counts, encode, held_out_rows, read_books
 from tui_lookups.demo.measurements import MEASURED, PASSAGES
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, help="made by train_demo_model (default: the packaged)")
+    parser.add_argument("--model", type=Path, help="made by train.py (default: the packaged)")
     parser.add_argument("--books", type=Path, help="the folder of books that it was trained on")
     parser.add_argument("--write", action="store_true", help="replace measured.json; packaged model only")
     given = parser.parse_args()

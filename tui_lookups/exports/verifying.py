@@ -4,7 +4,7 @@
    person says; content hashes other than the export's end it there, before any weight is loaded.
 2. Everything is worked out anew in a cache of its own, which is removed afterwards: the scan too, over the
    layers of the exported neurons. Nothing that was cached before is believed.
-3. Value by value, the figures are compared (comparison.py). What the export is about but this model does not
+3. Value by value, the figures are compared (comparing.py). What the export is about but this model does not
    have - a token, a neuron, a prompt that is not among the neuron's - differs, and says why.
 4. What a language model said is not asked again: it is compared with the cache where that holds it, and
    named as not recomputed where not. Which prompts a head is active on, and the score's figures from the
@@ -18,145 +18,37 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec import structs
-
-from tui_lookups.answering import export_document
-from tui_lookups.answering.comparison import TOLERANCE as TOLERANCE
-from tui_lookups.answering.comparison import Comparison, pointer
-from tui_lookups.answering.verifying_explanations import ExplanationsCheck
-from tui_lookups.answering.verifying_sources import alike, with_sources_alike
-from tui_lookups.errors import (
-    BadIdError,
-    ExportError,
-    LookupsError,
-    SettingsError,
-    UnknownTokenError,
-)
+from tui_lookups.errors import BadIdError, ExportError, LookupsError, UnknownTokenError
 from tui_lookups.explanation.store import ExplainedStore
+from tui_lookups.explorer import Explorer
+from tui_lookups.exports import filling
+from tui_lookups.exports.comparing import TOLERANCE, Comparison, pointer
+from tui_lookups.exports.document import ExportDocument, ExportedHead, ExportedNeuron, ExportedPrompt
+from tui_lookups.exports.explanations import ExplanationsCheck
+from tui_lookups.exports.origin import narrowed, require_same, settings_for
+from tui_lookups.exports.provenances import alike, with_sources_alike
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.verification import Fingerprints, NotRecomputed, Verification
 from tui_lookups.results import (
-    ExportDocument,
-    ExportedHead,
-    ExportedNeuron,
-    ExportedPrompt,
-    Fingerprints,
     HeadAblation,
     NeuronPrompts,
-    NotRecomputed,
     Prompt,
     ScanProgress,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
-    Verification,
 )
-from tui_lookups.settings import Settings, load_settings
 from tui_lookups.storage.codec import to_plain
 from tui_lookups.storage.files import make_private_directory, reason
 from tui_lookups.storage.leftovers import working_folder
-
-if TYPE_CHECKING:
-    from tui_lookups.explorer import Explorer
-
-Hear = Callable[[ScanProgress], None] | None
-
-_ASSUMED = {"sign": "auto", "seed": 0, "trimmed": False, "keep_copies": True}
-"""Parameters that exports of earlier versions do not name, as these versions had them by default."""
-
-_MANY_PROMPTS = 1000
-"""Prompts a neuron that are kept though the corpus has fewer; beyond it an export's `top` is no reason to
-reserve memory."""
 
 _GIVEN = (
     ("/created", "It says when the export was written."),
     ("/generator", "It says what wrote the export."),
     ("/provenance/parameters", "The recomputation used them."),
 )
-
-
-class OtherSourceError(LookupsError):
-    """The model or corpus that opens is not the one that an export is of."""
-
-
-# --- what the export was made with ---
-
-
-def model_of(document: ExportDocument) -> str:
-    """What to give --model for the model of an export. Raises ExportError where it cannot be told."""
-    from tui_lookups.model.sources import in_hub_cache
-
-    model = document.provenance.model
-    if model.source == "packaged demo model":
-        return "demo"
-    if model.name == "smollm2" and not Path(model.source).is_absolute():
-        return "smollm2"
-    if model.source.startswith("hub:"):
-        name = model.source.removeprefix("hub:")
-        if in_hub_cache(name):
-            return name
-        # Opening a file that somebody sent must not fetch what it names.
-        raise ExportError(
-            f"The export is of {name}, which is not in the local Hugging Face cache.",
-            "Give --model to fetch or find it.",
-        )
-    if Path(model.source).is_absolute():
-        return model.source
-    raise ExportError("The export does not say where its model lies.", "Give it with --model.")
-
-
-def corpus_of(document: ExportDocument) -> str:
-    """What to give --corpus for the corpus of an export. Raises ExportError where it cannot be told."""
-    corpus = document.provenance.corpus
-    if corpus is None:
-        raise ExportError("The export names no corpus.", "Export it again; prompts come from one.")
-    if corpus.source == "demo" or Path(corpus.source).is_absolute():
-        return corpus.source
-    if corpus.source.startswith("hub:"):
-        raise ExportError(
-            f"The export is of the hub data set {corpus.source}, which is not fetched unasked.",
-            f"Give it with --corpus {corpus.source.partition('@')[0]}.",
-        )
-    raise ExportError("The export does not say where its corpus lies.", "Give it with --corpus.")
-
-
-def settings_for(
-    document: ExportDocument, base: Settings, model: str | None, corpus: str | None
-) -> tuple[Settings, tuple[str, ...]]:
-    """The settings an export is recomputed with, and notes on what had to be assumed.
-
-    `base` says what changes no figure: device, threads, cache folder, offline. Raises ExportError where the
-    export names settings that there are not.
-    """
-    provenance, notes = document.provenance, []
-    named = {**_ASSUMED, **provenance.all_parameters}
-    missing = [name for name in _ASSUMED if name not in provenance.parameters]
-    if missing:
-        named_here = ", ".join(missing)
-        notes.append(f"The export does not name {named_here}; what its version did by default was taken.")
-    wanted: dict[str, Any] = {
-        "model": model or model_of(document),
-        "corpus": corpus or corpus_of(document),
-        "raw_weights": provenance.basis == "raw",
-        "dtype": provenance.dtype,
-        "bos": named["bos"],
-        "window": 256 if provenance.corpus is None else provenance.corpus.window,
-        **{
-            name: named[name]
-            for name in ("top", "preset", "activity_rule", *_ASSUMED)
-            if name in named and named[name] is not None
-        },
-    }
-    try:
-        checked = load_settings(**wanted)
-    except SettingsError as error:
-        raise ExportError(
-            f"The export names settings that cannot be: {error.message}", "Nothing was recomputed."
-        ) from error
-    chosen = {name: getattr(checked, name) for name in wanted}
-    # Also where the export names none: what is set here is meant for another corpus.
-    chosen["text_field"] = (provenance.corpus.text_field if provenance.corpus else "") or None
-    return structs.replace(base, layers=None, **chosen), tuple(notes)
 
 
 @contextmanager
@@ -177,75 +69,49 @@ def fresh_folder(cache_dir: Path) -> Iterator[Path]:
         yield folder
 
 
-# --- the whole ---
-
-
 def verify(
-    document: ExportDocument,
+    explorer: Explorer,
     path: Path,
-    open_: Callable[[Settings], Explorer],
-    store: ExplainedStore,
     *,
-    base: Settings,
-    tolerance: float,
-    model: str | None,
-    corpus: str | None,
-    progress: Hear,
+    tolerance: float = TOLERANCE,
+    model: str | None = None,
+    corpus: str | None = None,
+    progress: Callable[[ScanProgress], None] | None = None,
 ) -> Verification:
-    """Recompute an opened export; see `Explorer.verify`.
+    """Recompute every figure of an export and say what differs, and by how much.
+
+    Model, corpus, basis, dtype and parameters are those the export names, not the given Explorer's; device,
+    threads, cache folder and what was explained so far are that one's. Nothing else cached is believed: the
+    corpus is scanned again.
 
     Args:
-        open_: an Explorer with these settings and a cache of its own; closed here.
-        store: everything explained so far, for what is not asked again.
+        tolerance: relative difference at which two numbers count as equal (comparing.py).
+        model, corpus: where they lie now, where that is elsewhere than the export says.
+        progress: told how far the scan is.
+    Raises:
+        ExportError: no export, or one that names what cannot be opened.
+        OtherSourceError: the model or corpus that opens has another content.
     """
+    document, store = read_export(path), explorer.explaining.store
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise LookupsError(f"{tolerance} is not a valid tolerance.", "Give a number from 0, such as 1e-5.")
-    settings, notes = settings_for(document, base, model, corpus)
-    claimed = document.provenance
-    prompts = 0 if claimed.corpus is None else claimed.corpus.prompts
-    settings = narrowed(document, settings, claimed.model.n_layers, prompts)
-    explorer = open_(settings)
-    try:
-        fingerprints = _require_same(document, explorer)
-        n_layers, prompts = explorer.model_info().n_layers, explorer.corpus_info().prompts
-        true = narrowed(document, settings, n_layers, prompts)
-        if true != settings:  # the export claims more layers or prompts than there are
-            explorer.close()
-            explorer = open_(true)
-        explorer.scan(progress)
-        return recompute(document, path, explorer, store, tolerance, fingerprints, notes)
-    finally:
-        explorer.close()
-
-
-def _require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
-    """Raise OtherSourceError unless model and corpus have the content that the export names."""
-    provenance = document.provenance
-    opened = explorer.model_fingerprint()
-    if opened != provenance.model.fingerprint:
-        raise OtherSourceError(
-            f"The model {explorer.settings.model} is not the one of the export: its content has the "
-            f"fingerprint {opened[:16]}…, the export's {provenance.model.fingerprint[:16]}….",
-            "Point --model at the model that was exported from.",
-        )
-    found = explorer.corpus_info().fingerprint
-    wanted = "" if provenance.corpus is None else provenance.corpus.fingerprint
-    if found != wanted:
-        raise OtherSourceError(
-            f"The corpus {explorer.settings.corpus} is not the one of the export: its content has the "
-            f"fingerprint {found[:16]}…, the export's {wanted[:16]}….",
-            "Point --corpus at the texts that were exported from (as many of them, too).",
-        )
-    return Fingerprints(opened, found)
-
-
-def narrowed(document: ExportDocument, settings: Settings, n_layers: int, prompts: int) -> Settings:
-    """Only the layers that the export has neurons of; and no more prompts a neuron than there can be."""
-    neurons = {each.neuron for each in document.neurons} | {each.neuron for each in document.prompts}
-    neurons |= {each.neuron for each in document.heads} | {each.neuron for each in document.ablations}
-    layers = tuple(sorted({neuron.layer for neuron in neurons if neuron.layer < n_layers}))
-    top = min(settings.top, max(_MANY_PROMPTS, prompts))
-    return structs.replace(settings, layers=layers or (0,), top=top)
+    with fresh_folder(explorer.settings.cache_dir) as folder:
+        settings, notes = settings_for(document, explorer.settings, model, corpus)
+        claimed = document.provenance
+        prompts = 0 if claimed.corpus is None else claimed.corpus.prompts
+        settings = narrowed(document, settings, claimed.model.n_layers, prompts)
+        again = Explorer(settings, results=folder)
+        try:
+            fingerprints = require_same(document, again)
+            n_layers, prompts = again.model_info().n_layers, again.corpus_info().prompts
+            true = narrowed(document, settings, n_layers, prompts)
+            if true != settings:  # the export claims more layers or prompts than there are
+                again.close()
+                again = Explorer(true, results=folder)
+            again.scan(progress)
+            return recompute(document, path, again, store, tolerance, fingerprints, notes)
+        finally:
+            again.close()
 
 
 def recompute(
@@ -307,7 +173,7 @@ class _Again:
     def __init__(self, explorer: Explorer, comparison: Comparison) -> None:
         self._explorer = explorer
         self._comparison = comparison
-        self._lists = export_document.PromptLists(explorer)
+        self._lists = filling.PromptLists(explorer)
 
     def _compare(
         self, exported: object, make: Callable[[], object], at: str, subject: tuple[str, str]
@@ -330,7 +196,7 @@ class _Again:
             if exported.token is not None:
                 token = self._explorer.resolve_token(f"#{exported.token.id}").token
                 marked = SelectedNeuron(exported.neuron, token)
-            made = export_document.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
+            made = filling.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
             return made if exported.stats is not None else replace(made, stats=None)
 
         self._compare(exported, make, at, ("neuron", str(exported.neuron)))
@@ -338,7 +204,7 @@ class _Again:
     def prompt(self, exported: ExportedPrompt, at: str) -> None:
         def make() -> ExportedPrompt:
             marked = SelectedPrompt(exported.neuron, exported.prompt.prompt_id)
-            made = export_document.exported_prompt(self._lists, marked, exported.kind)
+            made = filling.exported_prompt(self._lists, marked, exported.kind)
             prompts = self._lists.of(exported.neuron, made.kind)
             found = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
             if exported.prompt.trimmed is None:
@@ -354,7 +220,7 @@ class _Again:
     def head(self, exported: ExportedHead, at: str) -> bool:
         def make() -> ExportedHead:
             marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id, exported.context)
-            made = export_document.exported_head(self._explorer, self._lists, marked, exported.kind)
+            made = filling.exported_head(self._explorer, self._lists, marked, exported.kind)
             there, here = exported.attributions, made.attributions
             if there is not None and here is not None and there.special is None:
                 here = replace(here, special=None)
@@ -369,7 +235,7 @@ class _Again:
 
     def ablation(self, exported: HeadAblation, at: str) -> None:
         def make() -> HeadAblation:
-            return export_document.ablation(self._explorer, exported.marked)
+            return filling.ablation(self._explorer, exported.marked)
 
         self._compare(exported, make, at, ("head", str(exported.head)))
 

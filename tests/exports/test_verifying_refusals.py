@@ -10,34 +10,32 @@ from typing import Any
 
 import pytest
 
-from tests.answering.conftest import Bench
+from tests.exports.conftest import Bench
 from tui_lookups import cli
-from tui_lookups.answering import verifying
-from tui_lookups.answering.comparison import TOLERANCE
 from tui_lookups.commands import invocation
 from tui_lookups.errors import ExportError, LookupsError, ModelLoadError
 from tui_lookups.explorer import Explorer
-from tui_lookups.results import (
-    Difference,
-    Verification,
-)
-from tui_lookups.storage.export import read_export
+from tui_lookups.exports import origin, verifying
+from tui_lookups.exports.comparing import TOLERANCE
+from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.verification import Difference, Verification
+from tui_lookups.settings import load_settings
 
 
 def verify(bench: Bench, path: Path, **flags: Any) -> Verification:
-    return bench.explorer.verify(path, **flags)
+    return verifying.verify(bench.explorer, path, **flags)
 
 
 def test_another_model_or_corpus_is_refused_before_anything_is_computed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tiny_folder: Callable[[str], Path]
 ) -> None:
     monkeypatch.setattr(Explorer, "scan", lambda *_: pytest.fail("it was scanned"))
-    with pytest.raises(verifying.OtherSourceError, match=r"model .* is not the one of the export") as refused:
+    with pytest.raises(origin.OtherSourceError, match=r"model .* is not the one of the export") as refused:
         verify(bench, bench.path, model=str(tiny_folder("gpt2")))
     assert "Point --model" in refused.value.hint
-    with pytest.raises(verifying.OtherSourceError, match="corpus demo is not the one of the export"):
+    with pytest.raises(origin.OtherSourceError, match="corpus demo is not the one of the export"):
         verify(bench, bench.path, corpus="demo")
-    with pytest.raises(verifying.OtherSourceError, match="model demo is not the one"):
+    with pytest.raises(origin.OtherSourceError, match="model demo is not the one"):
         verify(bench, bench.tampered("/provenance/model/fingerprint", "0" * 64))
 
 
@@ -47,7 +45,7 @@ def test_a_corpus_that_has_moved_is_found_where_the_person_says(bench: Bench) ->
     path = bench.tampered("/provenance/corpus/source", "/nowhere/few.jsonl")
     with pytest.raises(LookupsError, match=r"no corpus '/nowhere/few\.jsonl'"):
         verify(bench, path)
-    derived, _ = verifying.settings_for(read_export(path), bench.explorer.settings, None, str(elsewhere))
+    derived, _ = origin.settings_for(read_export(path), bench.explorer.settings, None, str(elsewhere))
     assert derived.corpus == str(elsewhere)
 
 
@@ -78,15 +76,15 @@ def test_exports_that_name_what_cannot_be_opened(bench: Bench, where: str, value
 
 def test_a_top_beyond_reason_reserves_no_memory(bench: Bench) -> None:
     document = read_export(bench.tampered("/provenance/parameters/top", 10**9))
-    derived, _ = verifying.settings_for(document, bench.explorer.settings, None, None)
+    derived, _ = origin.settings_for(document, bench.explorer.settings, None, None)
     assert derived.top == 10**9
-    assert verifying.narrowed(document, derived, 6, 24).top == 1000
-    assert verifying.narrowed(document, derived, 6, 2000).top == 2000
-    assert verifying.narrowed(document, derived, 1, 24).layers == (0,)
+    assert origin.narrowed(document, derived, 6, 24).top == 1000
+    assert origin.narrowed(document, derived, 6, 2000).top == 2000
+    assert origin.narrowed(document, derived, 1, 24).layers == (0,)
 
 
 def test_files_that_are_no_exports(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tui_lookups.storage import export
+    from tui_lookups.exports import reading
 
     path = bench.folder / "hostile.json"
     for data in (
@@ -104,7 +102,7 @@ def test_files_that_are_no_exports(bench: Bench, monkeypatch: pytest.MonkeyPatch
     path.write_text(text.replace('"congruence": ', '"congruence": NaN, "x": ', 1), encoding="utf-8")
     with pytest.raises(ExportError, match="NaN is no JSON number"):
         verify(bench, path)
-    monkeypatch.setattr(export, "MOST_BYTES", 1000)
+    monkeypatch.setattr(reading, "MOST_BYTES", 1000)
     with pytest.raises(ExportError, match="larger than"):
         verify(bench, bench.path)
     for name in ("missing.json", "nul\0l", "."):
@@ -122,7 +120,7 @@ def test_an_export_of_an_earlier_version_says_what_was_assumed(bench: Bench) -> 
     document = bench.document
     parameters = {key: document.provenance.parameters[key] for key in ("top", "preset", "activity_rule")}
     older = replace(document, provenance=replace(document.provenance, parameters=parameters))
-    derived, notes = verifying.settings_for(older, bench.explorer.settings, None, None)
+    derived, notes = origin.settings_for(older, bench.explorer.settings, None, None)
     (note,) = notes
     assert note.startswith("The export does not name sign, seed, trimmed, keep_copies;")
     assert (derived.sign, derived.seed, derived.trimmed) == ("auto", 0, False)
@@ -172,3 +170,13 @@ def test_the_table(bench: Bench) -> None:
     assert "[why]" in text
     assert "\x1b" not in text
     assert f"{60 - tables_verification.DIFFERENCES_SHOWN} more; --json has them all." in text
+
+
+def test_an_export_is_recomputed_with_its_field(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = bench.document
+    assert document.provenance.corpus.text_field == ""
+    corpus = replace(document.provenance.corpus, text_field="body")
+    named = replace(document, provenance=replace(document.provenance, corpus=corpus))
+    monkeypatch.setenv("LOOKUPS_TEXT_FIELD", "another")
+    for each, field in ((named, "body"), (document, None)):
+        assert origin.settings_for(each, load_settings(), None, None)[0].text_field == field

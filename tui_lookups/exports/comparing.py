@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tui_lookups.results import Difference, Scalar
+from tui_lookups.exports.verification import Difference, Scalar
 
 Json = Any
 

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from tui_lookups.config_file import config_path
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results.checkup import Checkup, Finding, SelfCheck
 from tui_lookups.results.inventory import FileEntry
-from tui_lookups.settings import Settings, config_path, read_config
+from tui_lookups.settings import Settings, read_config
 from tui_lookups.storage.files import filesystem_type, is_network_filesystem
 
 if TYPE_CHECKING:

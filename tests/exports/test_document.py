@@ -14,43 +14,45 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
 from tests.storage.samples import export_document, strategy_for
-from tui_lookups import results
 from tui_lookups.errors import ExportError, NumericalError
-from tui_lookups.results import EXPORT_VERSION, ExportDocument
-from tui_lookups.storage import codec, export, files
+from tui_lookups.exports import reading, writing
+from tui_lookups.exports.document import EXPORT_VERSION, ExportDocument
+from tui_lookups.exports.schema import schema
+from tui_lookups.results import Trim
+from tui_lookups.storage import codec, files
 
 
 def test_a_document_comes_back_the_same(tmp_path: Path) -> None:
-    path = export.write_export(export_document(), tmp_path / "lookups.json")
-    assert export.read_export(path) == export_document()
+    path = writing.write_export(export_document(), tmp_path / "lookups.json")
+    assert reading.read_export(path) == export_document()
     assert os.listdir(tmp_path) == ["lookups.json"]
     assert path.read_bytes().isascii()
 
 
 def test_a_document_without_ablations_is_one_that_earlier_versions_read(tmp_path: Path) -> None:
     document = replace(export_document(), ablations=())
-    path = export.write_export(document, tmp_path / "lookups.json")
+    path = writing.write_export(document, tmp_path / "lookups.json")
     assert "ablations" not in json.loads(path.read_bytes())
-    assert export.read_export(path) == document
+    assert reading.read_export(path) == document
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json.gz", "a.JSONL", "walk.md"])
 def test_a_name_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="JSON document") as refused:
-        export.write_export(export_document(), tmp_path / name)
+        writing.write_export(export_document(), tmp_path / name)
     assert ".json" in refused.value.hint
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.JSON", "walk"])
 def test_a_name_of_json_or_of_nothing_is_taken(tmp_path: Path, name: str) -> None:
-    assert export.write_export(export_document(), tmp_path / name).name == name
+    assert writing.write_export(export_document(), tmp_path / name).name == name
 
 
 def test_the_schema_is_a_schema_of_this_version() -> None:
-    Draft202012Validator.check_schema(export.schema())
-    assert export.schema()["$id"].endswith(f":{EXPORT_VERSION}")
-    assert export.schema()["properties"]["schema_version"]["const"] == EXPORT_VERSION
+    Draft202012Validator.check_schema(schema())
+    assert schema()["$id"].endswith(f":{EXPORT_VERSION}")
+    assert schema()["properties"]["schema_version"]["const"] == EXPORT_VERSION
 
 
 def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -59,7 +61,7 @@ def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_every_key_of_the_schema_is_described() -> None:
-    for each in objects(export.schema()):
+    for each in objects(schema()):
         assert each["description"].endswith(".")
         for name, value in each.get("properties", {}).items():
             assert value["description"].endswith("."), name
@@ -70,7 +72,7 @@ def classes_below(type_: Any) -> set[type[Any]]:
     if (
         dataclasses.is_dataclass(type_)
         and isinstance(type_, type)
-        and type_.__module__.startswith(results.__name__)
+        and type_.__module__.startswith("tui_lookups.")
     ):
         hints = typing.get_type_hints(type_)
         return {type_}.union(*(classes_below(hint) for hint in hints.values()))
@@ -82,15 +84,13 @@ LATER = ("ablations", "left_out", "text_field", "other_files", "special", "speci
 
 
 def test_schema_and_dataclasses_have_the_same_keys() -> None:
-    assert results.Trim in classes_below(ExportDocument)  # optional parts are walked too
+    assert Trim in classes_below(ExportDocument)  # optional parts are walked too
     in_code = sorted(
         sorted(field.name for field in dataclasses.fields(each)) for each in classes_below(ExportDocument)
     )
-    in_schema = sorted(
-        sorted(each["properties"]) for each in objects(export.schema()) if "properties" in each
-    )
+    in_schema = sorted(sorted(each["properties"]) for each in objects(schema()) if "properties" in each)
     assert in_schema == in_code
-    for each in objects(export.schema()):
+    for each in objects(schema()):
         if "properties" in each:
             assert each["additionalProperties"] is False
             assert each["required"] == [name for name in each["properties"] if name not in LATER]
@@ -109,7 +109,7 @@ def without_ranges(part: Any) -> Any:
     return {key: without_ranges(each) for key, each in kept.items()}
 
 
-KEYS_AND_TYPES = Draft202012Validator(without_ranges(export.schema()))
+KEYS_AND_TYPES = Draft202012Validator(without_ranges(schema()))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -173,7 +173,7 @@ def test_documents_that_are_none_are_refused_clearly(tmp_path: Path, name: str) 
     path = tmp_path / "lookups.json"
     path.write_bytes(MUST_FAIL[name])
     with pytest.raises(ExportError) as caught:
-        export.read_export(path)
+        reading.read_export(path)
     assert str(path) in caught.value.message
     assert caught.value.hint
     assert len(caught.value.message) < 1000
@@ -203,19 +203,19 @@ def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
 def test_a_document_of_the_second_version_opens(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
     path.write_text(json.dumps(of_version_2()))
-    assert export.read_export(path) == export_document()
+    assert reading.read_export(path) == export_document()
 
 
 def test_a_document_of_the_first_version_opens(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
     path.write_bytes(of_version_1())
-    assert export.read_export(path) == export_document()
+    assert reading.read_export(path) == export_document()
 
     def were_trimmed(plain: Any) -> None:
         plain["provenance"]["parameters"]["trimmed"] = True
 
     path.write_bytes(of_version_1(were_trimmed))
-    found = [head.context for head in export.read_export(path).heads]
+    found = [head.context for head in reading.read_export(path).heads]
     assert found == ["full", "trimmed"], "a prompt's own attributions say it, else the setting"
 
 
@@ -225,29 +225,29 @@ def test_a_damaged_document_of_the_first_version_is_refused(tmp_path: Path, plac
     path = tmp_path / "lookups.json"
     path.write_bytes(of_version_1(setter(place, value=value)))
     with pytest.raises(ExportError):
-        export.read_export(path)
+        reading.read_export(path)
 
 
 def test_a_newer_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
     path.write_bytes(edited(setter("schema_version", value=EXPORT_VERSION + 1)))
     with pytest.raises(ExportError, match=f"schema version {EXPORT_VERSION + 1}") as caught:
-        export.read_export(path)
+        reading.read_export(path)
     assert "newer" in caught.value.hint
 
 
 def test_a_file_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = export.write_export(export_document(), tmp_path / "lookups.json")
-    monkeypatch.setattr(export, "MOST_BYTES", path.stat().st_size - 1)
+    path = writing.write_export(export_document(), tmp_path / "lookups.json")
+    monkeypatch.setattr(reading, "MOST_BYTES", path.stat().st_size - 1)
     with pytest.raises(ExportError, match="larger"):
-        export.read_export(path)
+        reading.read_export(path)
 
 
 def test_places_that_cannot_be_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
     for path in (tmp_path / "missing.json", tmp_path, tmp_path / "pipe", tmp_path / "x\0y"):
         with pytest.raises(ExportError):
-            export.read_export(path)
+            reading.read_export(path)
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     places = ["", "missing/lookups.json", "file/lookups.json", "pipe", "n" * 300, "x\0y"]
     for place in places:
         with pytest.raises(ExportError) as caught:
-            export.write_export(export_document(), tmp_path / place, overwrite=True)
+            writing.write_export(export_document(), tmp_path / place, overwrite=True)
         assert caught.value.hint
     assert sorted(os.listdir(tmp_path)) == ["file", "pipe"]
 
@@ -265,18 +265,18 @@ def test_a_file_that_exists_is_kept_unless_asked(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
     path.write_bytes(b"mine")
     with pytest.raises(ExportError, match="exists"):
-        export.write_export(export_document(), path)
+        writing.write_export(export_document(), path)
     assert path.read_bytes() == b"mine"
-    export.write_export(export_document(), path, overwrite=True)
-    assert export.read_export(path) == export_document()
+    writing.write_export(export_document(), path, overwrite=True)
+    assert reading.read_export(path) == export_document()
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link.json").symlink_to(tmp_path / "real" / "lookups.json")
-    export.write_export(export_document(), tmp_path / "link.json")
+    writing.write_export(export_document(), tmp_path / "link.json")
     assert (tmp_path / "link.json").is_symlink()
-    assert export.read_export(tmp_path / "real" / "lookups.json") == export_document()
+    assert reading.read_export(tmp_path / "real" / "lookups.json") == export_document()
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,15 +285,15 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(ExportError, match="no space left"):
-        export.write_export(export_document(), tmp_path / "lookups.json")
+        writing.write_export(export_document(), tmp_path / "lookups.json")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_document_that_breaks_the_schema_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="schema_version"):
-        export.write_export(replace(export_document(), schema_version=99), tmp_path / "lookups.json")
+        writing.write_export(replace(export_document(), schema_version=99), tmp_path / "lookups.json")
     document = export_document()
     broken = replace(document, neurons=(replace(document.neurons[0], congruence=float("inf")),))
     with pytest.raises(NumericalError):
-        export.write_export(broken, tmp_path / "lookups.json")
+        writing.write_export(broken, tmp_path / "lookups.json")
     assert os.listdir(tmp_path) == []

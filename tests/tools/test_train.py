@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tui_lookups.demo import train_demo_model as training
-from tui_lookups.demo.optimizer import Optimizer
+from tools.demo_model import train as training
+from tools.demo_model.optimizer import Optimizer
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero() -> None:

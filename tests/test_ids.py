@@ -1,0 +1,35 @@
+"""Names of neurons and heads: values that compare, sort, copy and cannot be changed."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from tui_lookups.ids import HeadId, NeuronId
+
+
+def test_a_neuron_and_a_head_of_the_same_numbers_are_two_things() -> None:
+    assert NeuronId(5, 3) == NeuronId(5, 3) != HeadId(5, 3)
+    assert len({NeuronId(5, 3), NeuronId(5, 3), HeadId(5, 3), NeuronId(3, 5)}) == 3
+    with pytest.raises(TypeError):
+        _ = NeuronId(5, 3) < HeadId(6, 3)  # type: ignore[operator]
+
+
+def test_they_sort_by_layer_then_number() -> None:
+    names = [HeadId(2, 0), HeadId(0, 11), HeadId(0, 2)]
+    assert sorted(names) == [HeadId(0, 2), HeadId(0, 11), HeadId(2, 0)]
+    assert max(names) == HeadId(2, 0)
+
+
+def test_they_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError, match=r"layer of L5\.N3 cannot be changed"):
+        NeuronId(5, 3).layer = 6
+    with pytest.raises(AttributeError):
+        NeuronId(5, 3).name = "x"  # type: ignore[attr-defined]
+
+
+def test_a_copy_is_the_same_value() -> None:
+    for name in (NeuronId(5, 3), HeadId(5, 3)):
+        assert copy.copy(name) == copy.deepcopy(name) == name
+        assert repr(name) == f"{type(name).__name__}(layer=5, index=3)"

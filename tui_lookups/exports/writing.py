@@ -1,0 +1,86 @@
+"""Writing an export: one JSON file, all of it or nothing.
+
+1. The name is looked at before anything is worked out, and the selection filled (filling.py).
+2. Dataclass -> plain JSON -> schema -> a temporary file beside the target -> rename. Without `overwrite` a
+   file that exists is never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_lookups.errors import ExportError
+from tui_lookups.exports.schema import first_problem
+from tui_lookups.home import expanded
+from tui_lookups.storage import codec
+from tui_lookups.storage.files import reason, write_atomically
+from tui_lookups.storage.leftovers import sweep
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.exports.document import ExportDocument
+    from tui_lookups.results.selection import Selection
+
+
+def export(explorer: Explorer, selection: Selection, path: Path, *, overwrite: bool = False) -> Path:
+    """Write the selection, with everything known about it, as one JSON document; returns its path.
+
+    Raises as `check_name`, `filling.filled` and `write_export` do.
+    """
+    from tui_lookups.exports.filling import filled
+
+    check_name(path)  # before minutes of work
+    return write_export(filled(explorer, selection), path, overwrite)
+
+
+def check_name(path: Path) -> None:
+    """Raise ExportError for a name that promises another format than JSON, such as out.csv."""
+    if path.suffix.casefold() not in ("", ".json"):
+        raise ExportError(
+            f"An export is a JSON document, but {path.name} names another format.",
+            "Name a file that ends in .json: other formats come later.",
+        )
+
+
+def write_export(document: ExportDocument, path: Path, overwrite: bool = False) -> Path:
+    """Write `document` to `path` as indented JSON, all of it or nothing; answers the path written.
+
+    Raises ExportError when the name is another format's, the document does not fit the schema, the place
+    cannot be written, or the file exists and `overwrite` is False; NumericalError for a NaN or infinity.
+    """
+    path = expanded(path)
+    check_name(path)
+    plain = codec.to_plain(document)
+    if not document.ablations:
+        del plain["ablations"]
+    problem = first_problem(plain)
+    if problem is not None:
+        raise ExportError(
+            f"The selection cannot be exported: {problem}.", "Please report this: it is a defect."
+        )
+    data = json.dumps(plain, allow_nan=False, ensure_ascii=True, indent=1).encode("ascii") + b"\n"
+    try:
+        _check_place(path)
+        # Of a link, the file it names is replaced, not the link.
+        target = path.resolve() if path.is_symlink() else path
+        write_atomically(target, data, overwrite=overwrite)
+        sweep(target.parent)  # what an export that was killed has left there
+    except FileExistsError as error:
+        raise ExportError(f"{path} exists already.", "Name another file, or ask to overwrite it.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ExportError(
+            f"{path} could not be written: {reason(error)}.", "Name a file elsewhere, or make room."
+        ) from error
+    return path
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder.", "Name a file in it, such as lookups.json.")
+    if not path.parent.is_dir():
+        raise ExportError(f"There is no folder {path.parent}.", "Make it first, or name another file.")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise ExportError(f"{path} is not a regular file.", "Name another file.")
