@@ -36,18 +36,18 @@ from tui_lookups.results import (
     Status,
     Token,
 )
-from tui_lookups.tui.candidates import Candidate, Candidates
-from tui_lookups.tui.explanation_text import Paragraph, explained_paragraphs
-from tui_lookups.tui.head_rows import Cell
-from tui_lookups.tui.head_run import HeadRun
-from tui_lookups.tui.prompt_facts import peak_line, predictions_line, token_line
-from tui_lookups.tui.queries import Queries
+from tui_lookups.tui.paint.head_rows import Cell
+from tui_lookups.tui.paint.shading import ansi_palette, words_palette
 from tui_lookups.tui.screens.ablation import AblatedRows
 from tui_lookups.tui.screens.atlas import AtlasRows
 from tui_lookups.tui.screens.basket import BasketRows
 from tui_lookups.tui.screens.explained import ExplainedRows
 from tui_lookups.tui.screens.head_run import HeadRunRows
-from tui_lookups.tui.shading import ansi_palette, words_palette
+from tui_lookups.tui.state.candidates import Candidate, Candidates
+from tui_lookups.tui.state.head_run import HeadRun
+from tui_lookups.tui.state.queries import Queries
+from tui_lookups.tui.text.explanation import Paragraph, explained_paragraphs
+from tui_lookups.tui.text.prompt_facts import peak_line, predictions_line, token_line
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints

@@ -13,8 +13,8 @@ from tests.tui.views import texts
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import TokenNeurons
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.history import Place
-from tui_lookups.tui.walk import TOP_NEURONS
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.walk import TOP_NEURONS
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.prompt_list import PromptList

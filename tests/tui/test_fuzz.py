@@ -27,7 +27,7 @@ from tests.tui.bound_keys import default_keys
 from tests.tui.canned import CannedExplorer
 from tests.tui.test_hostile import check_widgets
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.opening import Opening
+from tui_lookups.tui.state.opening import Opening
 
 if TYPE_CHECKING:
     from tui_lookups.results import Selection

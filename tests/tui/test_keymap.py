@@ -11,8 +11,8 @@ from tui_lookups.errors import SettingsError
 from tui_lookups.settings import describe_settings, load_settings
 from tui_lookups.tui import keymap
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options, options_of
 from tui_lookups.tui.screens.help import HelpScreen
+from tui_lookups.tui.state.options import Options, options_of
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
 

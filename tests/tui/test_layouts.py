@@ -10,7 +10,7 @@ from textual.geometry import Size
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import LARGE, SMALL, settle, until
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.layouts import PANES, Pane, layout_for, pages
+from tui_lookups.tui.state.layouts import PANES, Pane, layout_for, pages
 
 
 @pytest.mark.parametrize(

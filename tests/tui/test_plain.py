@@ -7,8 +7,8 @@ import re
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, settle, type_text
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options
 from tui_lookups.tui.screens import walk_view
+from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.status_line import StatusLine

@@ -19,7 +19,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from tests.tui.pseudo_terminal import SCRIPT, Session
 from tests.tui.terminal_replies import REPLIES
-from tui_lookups.tui import terminal_driver
+from tui_lookups.tui.terminal import driver as terminal_driver
 
 ATTRIBUTES = """
 import os, sys, termios
@@ -141,7 +141,7 @@ def test_a_stopped_app_takes_the_terminal_again_and_gives_it_back(session: Sessi
 
 def test_a_defect_in_reading_the_terminal_is_a_failure() -> None:
     defect = """
-from tui_lookups.tui import terminal_driver
+from tui_lookups.tui.terminal import driver as terminal_driver
 def broken(sequence):
     raise RuntimeError("a defect")
 terminal_driver.is_useful = broken

@@ -11,7 +11,7 @@ from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, running
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import HeadAttributions
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.history import Place
+from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 
 

@@ -17,14 +17,14 @@ from textual.screen import Screen
 
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
-from tui_lookups.tui import themes
 from tui_lookups.tui.basket_actions import BasketActions
-from tui_lookups.tui.diff_output import DiffUpdate, TerminalContents
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.key_queue import KeyQueue
-from tui_lookups.tui.options import Options
+from tui_lookups.tui.paint import themes
+from tui_lookups.tui.paint.shading import ansi_palette
 from tui_lookups.tui.screens.walk import WalkScreen
-from tui_lookups.tui.shading import ansi_palette
+from tui_lookups.tui.state.options import Options
+from tui_lookups.tui.terminal.diff_output import DiffUpdate, TerminalContents
+from tui_lookups.tui.terminal.key_queue import KeyQueue
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS, Paragraphs
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from tui_lookups.results import Status
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.opening import Opening
+    from tui_lookups.tui.paint.shading import Palette
     from tui_lookups.tui.screens.load_problem import Choice
-    from tui_lookups.tui.shading import Palette
+    from tui_lookups.tui.state.opening import Opening
 
 _PATIENCE_SECONDS = 5.0
 _PAINTED_SECONDS = 0.2
@@ -350,7 +350,7 @@ class LookupsApp(BasketActions, App[None]):
         self.run_worker(self._copy(text), group="copy", exclusive=True)
 
     async def _copy(self, text: str) -> None:
-        from tui_lookups.tui.clipboard import load_tmux_buffer, osc52
+        from tui_lookups.tui.terminal.clipboard import load_tmux_buffer, osc52
 
         tmux, count = bool(os.environ.get("TMUX")), f"{len(text):,} characters"
         if tmux and (where := await load_tmux_buffer(text)):

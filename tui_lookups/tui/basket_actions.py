@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from tui_lookups.results import Selection
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.reopened import Reopened
     from tui_lookups.tui.screens.basket import BasketScreen
     from tui_lookups.tui.screens.walk import WalkScreen
+    from tui_lookups.tui.state.reopened import Reopened
 
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class BasketActions(_App):
 
     def action_open_export(self) -> None:
         """Ask for an export and mark what it holds."""
-        from tui_lookups.tui.basket import merge
         from tui_lookups.tui.screens.open_export import OpenExportScreen, newest_export
+        from tui_lookups.tui.state.basket import merge
 
         def opened(found: Reopened | None) -> None:
             if found is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SystemCommand
 
-from tui_lookups.tui import themes
+from tui_lookups.tui.paint import themes
 from tui_lookups.tui.widgets.hints import unique
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@
 3. SIGUSR1, which batch systems send some time before they end a job, saves the session and has the scan
    write a checkpoint; the app goes on.
 4. ctrl+z gives the terminal back and stops the process, where a shell can continue it; the terminal is taken
-   and painted anew then (terminal_driver.py).
+   and painted anew then (terminal/driver.py).
 5. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
 """
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.opening import Opening
-    from tui_lookups.tui.options import Options
+    from tui_lookups.tui.state.opening import Opening
+    from tui_lookups.tui.state.options import Options
 
 _DEADLINE_SECONDS = 3.0
 _TERMINAL_SECONDS = 2.0
@@ -72,7 +72,7 @@ class SignalledApp(LookupsApp):
         found = super().get_driver_class()
         if sys.platform == "win32":
             return found
-        from tui_lookups.tui.terminal_driver import TerminalDriver
+        from tui_lookups.tui.terminal.driver import TerminalDriver
 
         return TerminalDriver if issubclass(TerminalDriver, found) else found
 

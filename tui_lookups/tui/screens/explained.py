@@ -14,11 +14,11 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_lookups.results import ExplainedList, Explanation
-from tui_lookups.tui.explanation_text import explained_paragraphs, figure
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryScreen
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.explanation import explained_paragraphs, figure
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
@@ -29,7 +29,7 @@ from tui_lookups.visible import visible
 if TYPE_CHECKING:
     from tui_lookups.results import Explained, Selection
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.key_labels import KeyOf
+    from tui_lookups.tui.text.key_labels import KeyOf
 
 _SEARCH_SECONDS = 0.2
 

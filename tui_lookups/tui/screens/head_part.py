@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
-from tui_lookups.tui.attribution_text import preset_of, why_no_head
-from tui_lookups.tui.history import Place
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.text.attribution import preset_of, why_no_head
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         SelectedAblation,
         Selection,
     )
-    from tui_lookups.tui.head_explanations import Pair
+    from tui_lookups.tui.state.head_explanations import Pair
 
 
 class HeadPart(WalkBase):
@@ -90,8 +90,8 @@ class HeadPart(WalkBase):
     def _ablate(
         self, neuron: NeuronId, head: HeadId, method: AblationMethod, positions: AblationPositions | None
     ) -> None:
-        from tui_lookups.tui import basket
         from tui_lookups.tui.screens.ablation import AblationScreen
+        from tui_lookups.tui.state import basket
 
         def toggle(marked: SelectedAblation) -> Selection:
             self.owner.selection = basket.toggle(self.owner.selection, marked)

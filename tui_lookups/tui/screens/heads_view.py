@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.attribution_text import (
+from tui_lookups.tui.paint.head_rows import Cell
+from tui_lookups.tui.text.attribution import (
     decomposition,
     direction_share,
     find_mean,
@@ -14,7 +15,6 @@ from tui_lookups.tui.attribution_text import (
     text_of,
     texts_of,
 )
-from tui_lookups.tui.head_rows import Cell
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.pane import Pane
@@ -25,9 +25,9 @@ from tui_lookups.tui.widgets.text import PackedText
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import SourceToken
-    from tui_lookups.tui.explanation_text import Paragraph
     from tui_lookups.tui.screens.walk import WalkScreen
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.state.walk_state import Part
+    from tui_lookups.tui.text.explanation import Paragraph
 
 
 class HeadsView:
@@ -163,7 +163,7 @@ class HeadsView:
             facts = head_facts(head, walk.heads, walk.overview)
             sources = read
         if head is not None and walk.neuron is not None and facts:
-            from tui_lookups.tui.explanation_text import total_effect
+            from tui_lookups.tui.text.explanation import total_effect
 
             shown = walk.overview if walk.over_all else walk.heads
             context = "" if shown is None else shown.context
@@ -190,7 +190,7 @@ class HeadsView:
         walk = self._screen.walk
         said: tuple[Paragraph, ...] = ()
         if walk.neuron is not None and walk.head is not None:
-            from tui_lookups.tui.explanation_text import head_paragraphs
+            from tui_lookups.tui.text.explanation import head_paragraphs
 
             said = head_paragraphs(
                 self._screen.explanations, walk.neuron, walk.head, self._screen.key("walk.back")

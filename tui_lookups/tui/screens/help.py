@@ -15,9 +15,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import unique
 from tui_lookups.tui.widgets.row_list import RowList
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.history import Place
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 
 if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Token
-    from tui_lookups.tui.history import History
+    from tui_lookups.tui.state.history import History
 
 
 class HistoryPart(WalkBase):

@@ -8,16 +8,16 @@ from textual.binding import Binding, BindingType
 
 from tui_lookups import results
 from tui_lookups.errors import LookupsError
-from tui_lookups.tui.history import Place
-from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.results import AtlasNeuron, Explanation, SessionState
-    from tui_lookups.tui.basket import Item
-    from tui_lookups.tui.layouts import Pane
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.playground import PlaygroundScreen
+    from tui_lookups.tui.state.basket import Item
+    from tui_lookups.tui.state.layouts import Pane
 
 
 class OtherScreensPart(WalkBase):

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 
-from tui_lookups.tui.layouts import PANES, layout_for, pages
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.layouts import PANES, layout_for, pages
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 if TYPE_CHECKING:
     from textual.geometry import Size
 
-    from tui_lookups.tui.layouts import Layout
-    from tui_lookups.tui.layouts import Pane as PaneName
+    from tui_lookups.tui.state.layouts import Layout
+    from tui_lookups.tui.state.layouts import Pane as PaneName
     from tui_lookups.tui.widgets.head_grid import HeadGrid
     from tui_lookups.tui.widgets.row_list import RowList
 

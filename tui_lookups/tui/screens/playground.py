@@ -19,11 +19,11 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.tui.attribution_text import decomposition, head_facts, silence
-from tui_lookups.tui.head_rows import Cell, plain
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.head_rows import Cell, plain
 from tui_lookups.tui.screens.query_screen import QueryScreen
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.attribution import decomposition, head_facts, silence
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys

@@ -8,15 +8,15 @@ from textual import on
 from textual.widgets import Input
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui.history import Place
-from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import ModelInfo
-    from tui_lookups.tui.candidates import Candidate, Candidates
+    from tui_lookups.tui.state.candidates import Candidate, Candidates
     from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
 
@@ -59,7 +59,7 @@ class TokenPart(WalkBase):
 
     def look_up(self, text: str, *, accept: bool) -> None:
         """Look a typed text up; with `accept`, open it at once if it is one thing."""
-        from tui_lookups.tui.candidates import WITH_SPACE, Candidates, find_candidates
+        from tui_lookups.tui.state.candidates import WITH_SPACE, Candidates, find_candidates
 
         self._enter_waits = accept
 
@@ -175,7 +175,7 @@ class TokenPart(WalkBase):
             self.open_place(Place(walk.token, walk.neuron, walk.prompt_id, head, "detail"))
 
     def _why_no_head(self, model: ModelInfo, head: HeadId) -> str:
-        from tui_lookups.tui.attribution_text import preset_of, why_no_head
+        from tui_lookups.tui.text.attribution import preset_of, why_no_head
 
         neuron, prompts = self.walk.neuron, self.walk.prompts
         preset = "default" if prompts is None else preset_of(prompts.provenance)

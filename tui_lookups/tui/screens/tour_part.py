@@ -10,8 +10,8 @@ from tui_lookups.tui.screens.walk_base import WalkBase
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.layouts import Pane
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.walk_state import Part
 
 
 class TourPart(WalkBase):
@@ -34,7 +34,7 @@ class TourPart(WalkBase):
 
     def action_tour(self) -> None:
         """The next step of the tour; after the last one, none."""
-        from tui_lookups.tui.tour import STEPS
+        from tui_lookups.tui.text.tour import STEPS
 
         self.tour_number = (self.tour_number + 1) % (len(STEPS) + 1)
         self._to_strongest = self.tour_number > 0 and STEPS[self.tour_number - 1] in ("heads", "detail")
@@ -49,7 +49,7 @@ class TourPart(WalkBase):
         """The person went to a pane on their own: the tour goes on from there."""
         if not self.tour_number:
             return  # before anything is imported: the first paint comes by here
-        from tui_lookups.tui.tour import STEPS
+        from tui_lookups.tui.text.tour import STEPS
 
         if STEPS[self.tour_number - 1] != pane:
             self.tour_number = max(n for n, shown in enumerate(STEPS, 1) if shown == pane)
@@ -58,7 +58,7 @@ class TourPart(WalkBase):
 
     def open_for_tour(self, number: int) -> None:
         """Open what a step speaks of: the first prompt where none is, its heads, the strongest of these."""
-        from tui_lookups.tui.tour import STEPS
+        from tui_lookups.tui.text.tour import STEPS
 
         prompts = self.walk.prompts
         if number >= 3 and self.walk.prompt is None and prompts is not None and prompts.prompts:
@@ -97,7 +97,7 @@ class TourPart(WalkBase):
         """The sentence of the step that is shown, empty without a tour."""
         if not self.tour_number:
             return ""
-        from tui_lookups.tui.tour import tour_step
+        from tui_lookups.tui.text.tour import tour_step
 
         return tour_step(self.tour_number, self.walk, self.key).text
 

@@ -12,12 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from tui_lookups.tui.head_explanations import HeadExplanations
-from tui_lookups.tui.head_run import HeadRun
-from tui_lookups.tui.history import History
-from tui_lookups.tui.layouts import PANES, layout_for, pages
-from tui_lookups.tui.problems import Problems
-from tui_lookups.tui.queries import Answered, Queries
 from tui_lookups.tui.screens.head_part import HeadPart
 from tui_lookups.tui.screens.heads_part import HeadsPart
 from tui_lookups.tui.screens.history_part import HistoryPart
@@ -29,7 +23,13 @@ from tui_lookups.tui.screens.token_part import TokenPart
 from tui_lookups.tui.screens.tour_part import TourPart
 from tui_lookups.tui.screens.walk_view import LOW_SECONDS, WalkView
 from tui_lookups.tui.screens.walk_widgets import WalkWidgets
-from tui_lookups.tui.walk import Walk
+from tui_lookups.tui.state.head_explanations import HeadExplanations
+from tui_lookups.tui.state.head_run import HeadRun
+from tui_lookups.tui.state.history import History
+from tui_lookups.tui.state.layouts import PANES, layout_for, pages
+from tui_lookups.tui.state.problems import Problems
+from tui_lookups.tui.state.queries import Answered, Queries
+from tui_lookups.tui.state.walk import Walk
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from textual.geometry import Size
 
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.layouts import Layout, Pane
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.state.layouts import Layout, Pane
+    from tui_lookups.tui.state.walk_state import Part
 
 _STATUS_SECONDS = 0.25
 _PROMPTS_SECONDS = 1.0
@@ -203,7 +203,7 @@ class WalkScreen(
 
     def action_mark(self) -> None:
         self.take_head()
-        from tui_lookups.tui import basket
+        from tui_lookups.tui.state import basket
 
         item = self.view.item_under_cursor()
         if item is None:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tui_lookups.results import SelectedAblation, Token
     from tui_lookups.tui.app import LookupsApp
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.head_explanations import HeadExplanations
-    from tui_lookups.tui.head_run import HeadRun
-    from tui_lookups.tui.history import Place
-    from tui_lookups.tui.layouts import Layout, Pane
-    from tui_lookups.tui.queries import Queries
     from tui_lookups.tui.screens.walk_view import WalkView
-    from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.state.head_explanations import HeadExplanations
+    from tui_lookups.tui.state.head_run import HeadRun
+    from tui_lookups.tui.state.history import Place
+    from tui_lookups.tui.state.layouts import Layout, Pane
+    from tui_lookups.tui.state.queries import Queries
+    from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.widgets.head_grid import HeadGrid
     from tui_lookups.tui.widgets.prompt_list import PromptList
     from tui_lookups.tui.widgets.row_list import RowList

@@ -9,12 +9,18 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tui_lookups.results import SelectedHead
-from tui_lookups.tui.breadcrumbs import breadcrumbs
-from tui_lookups.tui.filter_text import why_no_neuron, why_no_row
-from tui_lookups.tui.head_rows import plain
-from tui_lookups.tui.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
-from tui_lookups.tui.prompt_facts import against_line, peak_line, predictions_line, stats_line, token_line
+from tui_lookups.tui.paint.head_rows import plain
 from tui_lookups.tui.screens.heads_view import HeadsView
+from tui_lookups.tui.state.layouts import MIN_HEIGHT, MIN_WIDTH, PANES, pages
+from tui_lookups.tui.text.breadcrumbs import breadcrumbs
+from tui_lookups.tui.text.filters import why_no_neuron, why_no_row
+from tui_lookups.tui.text.prompt_facts import (
+    against_line,
+    peak_line,
+    predictions_line,
+    stats_line,
+    token_line,
+)
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.painting import palette_of
@@ -30,9 +36,9 @@ if TYPE_CHECKING:
         PromptKind,
         Status,
     )
-    from tui_lookups.tui.basket import Item
     from tui_lookups.tui.screens.walk import WalkScreen
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.state.basket import Item
+    from tui_lookups.tui.state.walk_state import Part
 
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)

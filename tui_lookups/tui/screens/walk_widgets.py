@@ -8,8 +8,8 @@ from types import ModuleType
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from tui_lookups.tui.layouts import pages
 from tui_lookups.tui.screens.walk_base import WalkBase
+from tui_lookups.tui.state.layouts import pages
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints

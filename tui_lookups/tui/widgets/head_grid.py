@@ -18,15 +18,15 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui import head_rows
-from tui_lookups.tui.head_rows import CELL as CELL
-from tui_lookups.tui.head_rows import WIDE_CELL as WIDE_CELL
-from tui_lookups.tui.shading import level
+from tui_lookups.tui.paint import head_rows
+from tui_lookups.tui.paint.head_rows import CELL as CELL
+from tui_lookups.tui.paint.head_rows import WIDE_CELL as WIDE_CELL
+from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.head_rows import Cell
+    from tui_lookups.tui.paint.head_rows import Cell
 
 LABEL = 5
 

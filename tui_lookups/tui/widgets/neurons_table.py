@@ -11,7 +11,7 @@ from textual.message import Message
 from tui_lookups.errors import BadIdError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
-from tui_lookups.tui.text_layout import fit, quoted
+from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 

@@ -12,8 +12,8 @@ from textual.strip import Strip
 
 if TYPE_CHECKING:
     from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.shading import Palette
-from tui_lookups.tui.text_layout import fit
+    from tui_lookups.tui.paint.shading import Palette
+from tui_lookups.tui.paint.text_layout import fit
 
 
 def palette_of(app: object) -> Palette:

@@ -10,12 +10,12 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.text_layout import fit, wrap_tokens
+from tui_lookups.tui.paint.text_layout import fit, wrap_tokens
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.painting import palette_of
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explanation_text import Paragraph, Tone
+    from tui_lookups.tui.text.explanation import Paragraph, Tone
 
 WORD_KEYS = (
     Binding(

@@ -20,17 +20,17 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.results import SelectedPrompt
-from tui_lookups.tui import prompt_lines
-from tui_lookups.tui.prompt_layouts import PromptLayouts
-from tui_lookups.tui.prompt_lines import Look
-from tui_lookups.tui.prompt_search import Found, find_text
+from tui_lookups.tui.paint import prompt_lines
+from tui_lookups.tui.paint.prompt_layouts import PromptLayouts
+from tui_lookups.tui.paint.prompt_lines import Look
+from tui_lookups.tui.text.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.tui.widgets.prompt_keys import PROMPT_KEYS
 
 if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Prompt
-    from tui_lookups.tui.text_layout import Line
+    from tui_lookups.tui.paint.text_layout import Line
 
 _INDENT = 4
 

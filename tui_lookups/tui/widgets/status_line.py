@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:

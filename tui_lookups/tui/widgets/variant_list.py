@@ -15,9 +15,9 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from tui_lookups.results.firing import firing_sign, peak_position
-from tui_lookups.tui.head_rows import plain
-from tui_lookups.tui.shading import level
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.head_rows import plain
+from tui_lookups.tui.paint.shading import level
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.visible import visible_token
 

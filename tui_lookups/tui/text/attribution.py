@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.ids import left_out_by_paper, out_of_reach
 from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
-from tui_lookups.tui.head_rows import plain, signed
+from tui_lookups.tui.paint.head_rows import plain, signed
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId

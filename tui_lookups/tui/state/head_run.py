@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from tui_lookups import results
-from tui_lookups.tui.attribution_text import find_mean
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.attribution import find_mean
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.queries import Queries
+    from tui_lookups.tui.state.queries import Queries
 
 RunTask = Literal["explain", "score"]
 

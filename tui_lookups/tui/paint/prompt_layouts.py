@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui import prompt_lines
-from tui_lookups.tui.text_layout import Span, wrap_tokens
+from tui_lookups.tui.paint import prompt_lines
+from tui_lookups.tui.paint.text_layout import Span, wrap_tokens
 
 if TYPE_CHECKING:
     from tui_lookups.results import Prompt
-    from tui_lookups.tui.text_layout import Line
+    from tui_lookups.tui.paint.text_layout import Line
 
 _KEPT = 64
 

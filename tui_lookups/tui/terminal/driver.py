@@ -26,12 +26,12 @@ from textual._keyboard_protocol import FUNCTIONAL_KEYS
 from textual._xterm_parser import FOCUSIN, FOCUSOUT, XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
-from tui_lookups.tui.terminal_input import TerminalInput
+from tui_lookups.tui.terminal.input import TerminalInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui_lookups.tui.terminal_input import Piece
+    from tui_lookups.tui.terminal.input import Piece
 
 _LOOK_SECONDS = 0.05
 _READ_BYTES, _MOST_BYTES = 65_536, 1_048_576

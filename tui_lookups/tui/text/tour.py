@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tui_lookups.tui.head_rows import signed
+from tui_lookups.tui.paint.head_rows import signed
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import HeadAttributions, SourceToken
-    from tui_lookups.tui.key_labels import KeyOf
-    from tui_lookups.tui.layouts import Pane
-    from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.walk import Walk
+    from tui_lookups.tui.text.key_labels import KeyOf
 
 STEPS: tuple[Pane, ...] = ("neurons", "neurons", "prompts", "heads", "detail")
 

@@ -12,14 +12,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from tui_lookups.tui.shading import level
-from tui_lookups.tui.text_layout import fit, quoted, snippet
+from tui_lookups.tui.paint.shading import level
+from tui_lookups.tui.paint.text_layout import fit, quoted, snippet
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import Prompt
-    from tui_lookups.tui.shading import Palette
-    from tui_lookups.tui.text_layout import Line
+    from tui_lookups.tui.paint.shading import Palette
+    from tui_lookups.tui.paint.text_layout import Line
 
 DIVIDER = "│"
 """Stands after the peak: what fired is left of it, what followed is right of it."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_lookups.results import Token
-from tui_lookups.tui.walk_heads import WalkHeads
+from tui_lookups.tui.state.walk_heads import WalkHeads
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         PromptPredictions,
         TokenNeurons,
     )
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.tui.state.walk_state import Part
 
 TOP_NEURONS = 200
 TOP_TOKENS = 12

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 
-from tui_lookups.tui.shading import LEVELS, glyphs, level
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.shading import LEVELS, glyphs, level
+from tui_lookups.tui.paint.text_layout import fit
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
-    from tui_lookups.tui.shading import Palette
+    from tui_lookups.tui.paint.shading import Palette
 
 CELL, WIDE_CELL = 6, 12
 """Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.walk_state import WalkState
+from tui_lookups.tui.state.walk_state import WalkState
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId

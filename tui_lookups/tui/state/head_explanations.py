@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tui_lookups import results
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.queries import Queries
+    from tui_lookups.tui.state.queries import Queries
 
 Pair = tuple[NeuronId, HeadId]
 Context = Literal["full", "trimmed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TokenNeurons,
     )
     from tui_lookups.tui.explorer_protocol import ExplorerLike
-    from tui_lookups.tui.queries import Queries
+    from tui_lookups.tui.state.queries import Queries
 
 T = TypeVar("T")
 S = TypeVar("S")

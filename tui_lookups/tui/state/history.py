@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
-    from tui_lookups.tui.layouts import Pane
+    from tui_lookups.tui.state.layouts import Pane
 
 _MOST = 200
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.key_labels import KeyOf
-    from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.state.walk import Walk
+    from tui_lookups.tui.text.key_labels import KeyOf
     from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
 

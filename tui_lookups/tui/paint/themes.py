@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 
 from textual.theme import Theme
 
-from tui_lookups.tui.shading import ansi_palette, full_palette, low_palette, plain_palette, words_palette
+from tui_lookups.tui.paint.shading import (
+    ansi_palette,
+    full_palette,
+    low_palette,
+    plain_palette,
+    words_palette,
+)
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.shading import Palette
+    from tui_lookups.tui.paint.shading import Palette
 
 DARK = Theme(
     name="lookups-dark",

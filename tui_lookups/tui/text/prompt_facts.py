@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 
-from tui_lookups.tui.head_rows import plain, signed
-from tui_lookups.tui.shading import sparkline
+from tui_lookups.tui.paint.head_rows import plain, signed
+from tui_lookups.tui.paint.shading import sparkline
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:

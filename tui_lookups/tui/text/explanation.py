@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tui_lookups.tui.attribution_text import text_of, texts_of
-from tui_lookups.tui.head_rows import signed
+from tui_lookups.tui.paint.head_rows import signed
+from tui_lookups.tui.text.attribution import text_of, texts_of
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
         Summary,
         Usage,
     )
-    from tui_lookups.tui.head_explanations import HeadExplanations, Job
-    from tui_lookups.tui.head_run import HeadRun
-    from tui_lookups.tui.key_labels import KeyOf
+    from tui_lookups.tui.state.head_explanations import HeadExplanations, Job
+    from tui_lookups.tui.state.head_run import HeadRun
+    from tui_lookups.tui.text.key_labels import KeyOf
 
 Tone = Literal["plain", "strong", "dim", "error"]
 

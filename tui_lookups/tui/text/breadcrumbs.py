@@ -11,7 +11,7 @@ from rich.style import Style
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.walk import Walk
+    from tui_lookups.tui.state.walk import Walk
 
 _STRONG = Style(bold=True, underline=True)
 _BOLD = Style(bold=True)
