@@ -36,6 +36,7 @@ from tui_lookups.results import (
     Status,
     Token,
 )
+from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.paint.head_rows import Cell
 from tui_lookups.tui.paint.shading import ansi_palette, words_palette
 from tui_lookups.tui.screens.ablation import AblatedRows
@@ -101,6 +102,7 @@ class OneOfEach(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*WORD_KEYS]
     palette = ansi_palette()
+    binding_of = LookupsApp.binding_of
 
     def __init__(self) -> None:
         super().__init__()

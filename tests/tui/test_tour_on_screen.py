@@ -147,7 +147,7 @@ async def test_a_neuron_raises_the_token_only_where_it_does(listed: bool) -> Non
         walk = app.walk_screen.walk
         assert walk.token is not None
         if not listed:
-            app.walk_screen.open_place(Place(walk.token, NeuronId(0, 1)))
+            app.walk_screen.places.open_place(Place(walk.token, NeuronId(0, 1)))
         await press(pilot, "T", "T")
         await rest(pilot)
         if listed:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.terminal import textual_private
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,10 +71,12 @@ class SignalledApp(LookupsApp):
     def get_driver_class(self) -> type[Driver]:
         """Ours where Textual takes its own for terminals: not on Windows, nor where another was asked for."""
         found = super().get_driver_class()
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not textual_private.driver_is_as_known(found):
             return found
-        from tui_lookups.tui.terminal.driver import TerminalDriver
-
+        try:
+            from tui_lookups.tui.terminal.driver import TerminalDriver
+        except ImportError:  # Textual's parser is another: see textual_private
+            return found
         return TerminalDriver if issubclass(TerminalDriver, found) else found
 
     farewell = ""
@@ -87,7 +90,7 @@ class SignalledApp(LookupsApp):
         super().panic(*renderables)
 
     async def _on_signal(self, number: int) -> None:
-        said = (self.walk_screen.save_session(), self.explorer.close())
+        said = (self.walk_screen.session.save(), self.explorer.close())
         self.farewell = "\n".join(filter(None, said))
         self.exit(return_code=128 + number)
 
@@ -115,7 +118,7 @@ class SignalledApp(LookupsApp):
     def _keep_all(self) -> None:
         """SIGUSR1: keep what there is, and go on."""
         self.explorer.request_checkpoint()
-        problem = self.walk_screen.save_session()
+        problem = self.walk_screen.session.save()
         self.say(problem or "SIGUSR1: the session is saved, and the scan writes a checkpoint.")
 
     def action_suspend_process(self) -> None:
@@ -131,7 +134,7 @@ class SignalledApp(LookupsApp):
         self.action_redraw()
 
     async def action_quit(self) -> None:
-        self.farewell = self.walk_screen.save_session()
+        self.farewell = self.walk_screen.session.save()
         await super().action_quit()
 
     def _signalled(self, number: int) -> None:

@@ -129,13 +129,12 @@ class ExplainedScreen(QueryScreen[Explanation]):
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="explained-title", classes="title")
-        yield SearchLine(placeholder="every word must be in it", id="search", compact=True)
+        yield SearchLine(placeholder="every word must be in it", id="search")
         yield ExplainedRows(id="explained")
         yield Paragraphs(id="explained-words")
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self.query_one("#search", Input).cursor_blink = False
         self.query_one(ExplainedRows).say_empty("Looking them up…")
         self._ask("")
 
@@ -214,7 +213,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
     def _search_done(self) -> None:
         self.query_one(ExplainedRows).focus()
 
-    def action_leave_line(self) -> None:
+    def on_search_line_left(self) -> None:
         """Everything is listed again."""
         box = self.query_one("#search", Input)
         box.value = ""
@@ -223,6 +222,6 @@ class ExplainedScreen(QueryScreen[Explanation]):
 
     def action_close(self) -> None:
         if self.query_one("#search", Input).value:
-            self.action_leave_line()  # what was searched for goes first
+            self.on_search_line_left()  # what was searched for goes first
         else:
             self.dismiss(None)

@@ -291,26 +291,10 @@ class PlaygroundScreen(QueryScreen[None]):
     def _view_wanted(self, event: HeadGrid.Wanted) -> None:
         self.say(_NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
-    def action_ablate(self) -> None:
-        self._say_on_the_walk("Ablation works on the neuron's prompts")
-
-    def action_explain(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_score(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_write(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_all_heads(self) -> None:
-        self._say_words_elsewhere()
-
-    def _say_words_elsewhere(self) -> None:
-        self._say_on_the_walk("Explanations are about the neuron's prompts")
-
-    def _say_on_the_walk(self, what: str) -> None:
-        self.say(f"{what}: {key_of(self.app, 'playground.close')} goes back to them.")
+    def action_chosen_head(self, what: str) -> None:
+        ablation = "Ablation works on the neuron's prompts"
+        why = ablation if what == "ablate" else "Explanations are about the neuron's prompts"
+        self.say(f"{why}: {key_of(self.app, 'playground.close')} goes back to them.")
 
     # --- showing ---
 

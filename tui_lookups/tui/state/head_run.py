@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from tui_lookups import results
 from tui_lookups.tui.state.queries import explain_error
-from tui_lookups.tui.text.attribution import find_mean
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         ExplainedHeads,
+        HeadMean,
         HeadOverview,
         LeftOut,
         NeuronExplanations,
@@ -181,3 +181,10 @@ class HeadRun:
 
 def _nobody() -> None:
     """The listener while no screen shows the run."""
+
+
+def find_mean(head: HeadId, overview: HeadOverview | None) -> HeadMean | None:
+    """The head's entry in an overview."""
+    if overview is None:
+        return None
+    return next((mean for mean in overview.heads if mean.head == head), None)

@@ -33,9 +33,12 @@ class History:
     def __init__(self) -> None:
         self._past: list[Place] = []
         self._future: list[Place] = []
+        self.begun = False
+        """Whether the person went anywhere: only then is there something to save."""
 
     def leave(self, here: Place) -> None:
         """The person goes from `here` to something new."""
+        self.begun = True
         self._future.clear()
         if here.token is not None or here.neuron is not None:
             self._past.append(here)

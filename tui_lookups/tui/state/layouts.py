@@ -12,14 +12,16 @@ PANES: tuple[Pane, ...] = ("neurons", "prompts", "heads", "detail")
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 
 
-def layout_for(width: int, height: int) -> Layout:
+def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
     """The layout of a terminal of `width` x `height` cells.
 
     `wide`: every pane. `columns`: neurons beside one other page. `tall`: all pages above each other.
-    `narrow`: one page at a time. `small`: a notice only.
+    `narrow`: one page at a time, as `plain` text is whatever the size. `small`: a notice only.
     """
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         return "small"
+    if plain:
+        return "narrow"
     if width >= 120:
         return "wide" if height >= 30 else "columns"
     return "tall" if height >= 44 else "narrow"

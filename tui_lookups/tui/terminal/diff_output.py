@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.control import Control
-from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+
+from tui_lookups.tui.terminal.textual_private import CompositorUpdate, LayoutUpdate
 
 if TYPE_CHECKING:
     from rich.console import Console
     from textual.strip import Strip
+
+    from tui_lookups.tui.terminal.textual_private import ChopsUpdate
 
 Piece = tuple[int, int, "Strip"]
 """Column, row and cells."""

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import ScreenStackError
 
+from tui_lookups.tui.terminal.textual_private import parent_of
+
 if TYPE_CHECKING:
     from textual.app import App
     from textual.events import Event, Key, Paste
@@ -89,7 +91,7 @@ class KeyQueue:
 
     def _climb(self, first: MessagePump, at: MessagePump | None, turn: int, times: int) -> None:
         while at is not None and at is not self._app:
-            above = at._parent
+            above = parent_of(at)
             if at.call_later(self._climb, first, above, turn, times):
                 return
             at = above  # it is closing

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.ids import left_out_by_paper, out_of_reach
 from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
 from tui_lookups.tui.paint.head_rows import plain, signed
+from tui_lookups.tui.state.head_run import find_mean
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
@@ -167,10 +168,3 @@ def _not_behind(head: HeadId, neuron: NeuronId, provenance: Provenance) -> tuple
 def find_head(head: HeadId, heads: HeadAttributions) -> HeadAttribution | None:
     """The head's entry, None where it does not reach the neuron."""
     return next((row for row in heads.heads if row.head == head), None)
-
-
-def find_mean(head: HeadId, overview: HeadOverview | None) -> HeadMean | None:
-    """The head's entry in an overview."""
-    if overview is None:
-        return None
-    return next((mean for mean in overview.heads if mean.head == head), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -10,15 +10,19 @@ from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-if TYPE_CHECKING:
-    from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.paint.shading import Palette
 from tui_lookups.tui.paint.text_layout import fit
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.paint.shading import Palette
+
+
+class _Painted(Protocol):
+    palette: Palette
 
 
 def palette_of(app: object) -> Palette:
     """The styles of the theme that is on."""
-    return cast("LookupsApp", app).palette
+    return cast("_Painted", app).palette
 
 
 def is_plain(app: object) -> bool:
@@ -55,6 +59,10 @@ class Canvas(ScrollView, can_focus=True):
     def plain_lines(self) -> tuple[str, ...]:
         """Everything that is shown, in words, top to bottom."""
         return ()
+
+    def copy_text(self) -> str | None:
+        """What the key that copies would copy here; None where there is nothing."""
+        return None
 
     def plain_changed(self) -> None:
         """Plain text was switched on or off."""

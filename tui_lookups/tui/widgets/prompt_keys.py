@@ -18,7 +18,7 @@ PROMPT_KEYS: tuple[Binding, ...] = (
     ),
     _hidden("left,h", "token(-1)", "token ←", "token-left", "The token before"),
     Binding("m", "peak", "to peak", id="prompts.peak", tooltip="The token cursor back to the peak"),
-    Binding("slash", "screen.search_prompts", "find", id="prompts.find", tooltip="Find text in the prompts"),
+    Binding("slash", "find", "find", id="prompts.find", tooltip="Find text in the prompts"),
     _hidden("n", "match(1)", "next match", "match", "The next place the text is found; else the next prompt"),
     _hidden("N", "match(-1)", "match back", "match-back", "The place before; else the prompt before"),
     Binding("z", "more", "more text", id="prompts.more", tooltip="Closed prompts: one or four lines"),

@@ -52,6 +52,9 @@ class PromptList(Canvas):
     class KindWanted(Message):
         """Prompts of another kind are wanted."""
 
+    class FindWanted(Message):
+        """A text is to be searched for."""
+
     class Opened(Message):
         """Enter on a prompt."""
 
@@ -352,6 +355,9 @@ class PromptList(Canvas):
 
     def action_kind(self) -> None:
         self.post_message(self.KindWanted())
+
+    def action_find(self) -> None:
+        self.post_message(self.FindWanted())
 
     def action_open(self) -> None:
         if self.current is not None:
