@@ -1,8 +1,9 @@
-"""Asking for a part of a walk: an answer clears what went wrong with it, a failure is kept for its pane."""
+"""Asking for a part of a walk: what went wrong with it before is over, a new failure is kept for its pane."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups.tui.state.queries import explain_error
@@ -33,7 +34,8 @@ class Questions:
 
     def ask(self, part: Part, question: Callable[[], T], done: Callable[[T], None]) -> None:
         """Put a question about a part; `done` gets its answer unless it is superseded."""
-        self._queries.ask(part, question, *self._ends(part, done))
+        self._walk.errors.pop(part, None)
+        self._queries.ask(part, question, done, partial(self._failed, part))
 
     def ask_telling(
         self,
@@ -43,20 +45,9 @@ class Questions:
         done: Callable[[T], None],
     ) -> None:
         """As `ask`; what `question` tells on the way comes to `heard`."""
-        self._queries.ask_telling(part, question, heard, *self._ends(part, done))
+        self._walk.errors.pop(part, None)
+        self._queries.ask_telling(part, question, heard, done, partial(self._failed, part))
 
-    def _ends(
-        self, part: Part, done: Callable[[T], None]
-    ) -> tuple[Callable[[T], None], Callable[[BaseException], None]]:
-        errors = self._walk.errors
-
-        def answered(result: T) -> None:
-            errors.pop(part, None)
-            done(result)
-
-        def failed(error: BaseException) -> None:
-            errors[part] = explain_error(error)
-            self.changed(part)
-
-        errors.pop(part, None)
-        return answered, failed
+    def _failed(self, part: Part, error: BaseException) -> None:
+        self._walk.errors[part] = explain_error(error)
+        self.changed(part)
