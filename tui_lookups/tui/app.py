@@ -17,6 +17,7 @@ from tui_lookups.tui.base_app import BaseApp
 from tui_lookups.tui.screens.walk import WalkScreen
 from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.terminal import textual_private
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS
 from tui_lookups.visible import visible_token
 
@@ -47,21 +48,16 @@ class LookupsApp(BaseApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "export", "export", id="app.export", tooltip="Write the marked things as JSON"),
         Binding("b", "basket", "basket", id="app.basket", tooltip="List and remove what is marked"),
-        Binding(
-            "O", "open_export", "open export", id="app.open", tooltip="Mark what an export holds", show=False
-        ),
-        Binding(
-            "C", "next_theme", "colours", id="app.theme", tooltip="Dark, light, the terminal's", show=False
-        ),
+        hidden("O", "open_export", "open export", "app.open", "Mark what an export holds"),
+        hidden("C", "next_theme", "colours", "app.theme", "Dark, light, the terminal's"),
         *WORD_KEYS,
         Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
-        Binding(
+        hidden(
             "V",
             "plain",
             "plain text",
-            id="app.plain",
-            tooltip="Panes as lines of plain text, for a screen reader, and back",
-            show=False,
+            "app.plain",
+            "Panes as lines of plain text, for a screen reader, and back",
         ),
         Binding("q", "quit", "quit", id="app.quit", tooltip="Leave; the scan is checkpointed"),
         Binding("question_mark", "help", "help", id="app.help", tooltip="The keys of the focused pane"),

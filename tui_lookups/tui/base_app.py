@@ -195,7 +195,8 @@ class BaseApp(App[None]):
         except LookupsError as error:
             self.say(str(error))
             return
-        textual_private.write(self, sequence)
+        if not textual_private.write(self, sequence):
+            super().copy_to_clipboard(text)
         self.say(f"Sent {count} to the terminal's clipboard (OSC 52).")
 
     def say(self, text: str) -> None:

@@ -25,10 +25,11 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.terminal import textual_private
+from tui_lookups.tui.widgets.bindings import hidden
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,14 +59,7 @@ class SignalledApp(LookupsApp):
     """The app with the process's signals; apart, so that tests can run the app without them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "ctrl+z",
-            "suspend_process",
-            "suspend",
-            id="app.suspend",
-            tooltip="Back to the shell; fg goes on",
-            show=False,
-        )
+        hidden("ctrl+z", "suspend_process", "suspend", "app.suspend", "Back to the shell; fg goes on")
     ]
 
     def get_driver_class(self) -> type[Driver]:

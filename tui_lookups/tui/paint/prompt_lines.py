@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
     palette: Palette
     maximum: float
-    marked: frozenset[int] = frozenset()
+    marked: frozenset[object] = frozenset()
     sources: Mapping[int, float] | None = None
     sources_title: str = ""
     found: frozenset[int] = frozenset()
@@ -121,7 +121,7 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     yield [*shaded, number, *copies, *trim]
 
 
-def in_words(prompt: Prompt, marked: frozenset[int], title: str = "") -> str:
+def in_words(prompt: Prompt, marked: frozenset[object], title: str = "") -> str:
     """What is known of a prompt, in the order one would say it."""
     peak = prompt.peak
     following = "the end of the window" if peak.next_token is None else quoted(peak.next_token.text)

@@ -45,6 +45,20 @@ class Canvas(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._strips: dict[object, Strip] = {}
+        self.empty = ""
+        self._marked: frozenset[object] = frozenset()
+
+    def say_empty(self, text: str) -> None:
+        """What stands here while there is nothing to show."""
+        if text != self.empty:
+            self.empty = text
+            self.forget()
+
+    def mark(self, marked: frozenset[object]) -> None:
+        """Which of what is shown is in the basket."""
+        if marked != self._marked:
+            self._marked = marked
+            self.forget()
 
     @property
     def palette(self) -> Palette:

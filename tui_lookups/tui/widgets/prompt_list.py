@@ -67,12 +67,10 @@ class PromptList(Canvas):
         self.prompts: tuple[Prompt, ...] = ()
         self.index = 0
         self.position = 0
-        self.empty = ""
         self._neuron: NeuronId | None = None
         self._held = False
         self._closed_height = 1
         self._maximum = 0.0
-        self._marked: frozenset[int] = frozenset()
         self._sources: Mapping[int, float] | None = None
         self._sources_title = ""
         self._layouts = PromptLayouts()
@@ -113,19 +111,6 @@ class PromptList(Canvas):
         else:
             self._scroll(0)
         self._show_cursor()
-
-    def say_empty(self, text: str) -> None:
-        """What stands in the pane while there are no prompts."""
-        if text != self.empty:
-            self.empty = text
-            if not self.prompts:
-                self.forget()
-
-    def mark(self, marked: frozenset[int]) -> None:
-        """Which prompts (by prompt_id) are in the basket."""
-        if marked != self._marked:
-            self._marked = marked
-            self.forget()
 
     def shade_sources(self, sources: Mapping[int, float] | None, title: str = "") -> None:
         """Shade the open prompt by these figures (position to attribution); None: by activation."""

@@ -37,7 +37,6 @@ class VariantList(Canvas):
         self._sign: SignSetting = sign
         self.variants: tuple[Activations, ...] = ()
         self.typed = False
-        self.empty = ""
         self._known_maximum = 0.0
         self._lines: list[list[Segment]] = []
 
@@ -53,12 +52,6 @@ class VariantList(Canvas):
         self.typed = current is not None
         self.variants = pinned if current is None else (current, *pinned)
         self._measure()
-
-    def say_empty(self, text: str) -> None:
-        """What stands here while there is nothing to show."""
-        if text != self.empty:
-            self.empty = text
-            self.forget()
 
     def _measure(self) -> None:
         width = max(_INDENT + _FIGURE, self.scrollable_content_region.width)
