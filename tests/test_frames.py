@@ -18,7 +18,7 @@ from tui_lookups.settings import load_settings
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
-MOST = 19
+MOST = 18
 _ROOT = str(Path(tui_lookups.__file__).parent)
 
 

@@ -7,7 +7,7 @@ that a step changed is shown by the panes it is on. It knows what panes are for,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.binding import BindingType
@@ -89,7 +89,7 @@ class WalkScreen(Screen[None]):
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
         self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message)
+        self.queries = Queries(explorer, self.post_message, cast("Callable[[str], None]", self._changed))
         self.walk = walk = Walk(explorer, self.queries)
         self.steps = steps = Steps(explorer, self.queries, walk, self._changed, self.call_after_refresh)
         self.explanations = HeadExplanations(explorer, self.queries, lambda: self.panes.show_head(), self.say)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         PromptKind,
         PromptPredictions,
     )
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.state.head_steps import HeadSteps
-    from tui_lookups.tui.state.questions import Questions
+    from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Part, Walk
 
 TOP_TOKENS = 12
@@ -44,46 +45,55 @@ class NeuronSteps:
 
     promotes: Callable[[NeuronTokens], None]
 
-    def __init__(self, walk: Walk, questions: Questions, heads: HeadSteps) -> None:
+    def __init__(
+        self,
+        walk: Walk,
+        explorer: ExplorerLike,
+        queries: Queries,
+        changed: Callable[[Part], None],
+        heads: HeadSteps,
+    ) -> None:
         self._walk = walk
-        self._questions = questions
+        self._explorer = explorer
+        self._queries = queries
+        self._changed = changed
         self._heads = heads
 
     def open_neuron(
         self, neuron: NeuronId, *, prompt_id: int | None = None, head: HeadId | None = None
     ) -> None:
         """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known."""
-        walk, questions = self._walk, self._questions
+        walk = self._walk
         walk.open_next, walk.opening_best = None, False
         if neuron == walk.neuron and "prompts" not in walk.errors:
             if head is not None:
                 self._heads.choose_head(head)
             if prompt_id is not None:
                 walk.wanted_prompt = prompt_id
-                questions.changed("prompts")
+                self._changed("prompts")
             return
         self._forget_neuron()
         walk.neuron, walk.wanted_prompt, walk.head = neuron, prompt_id, head
 
         def promoted(tokens: NeuronTokens) -> None:
             walk.promoted = tokens
-            questions.changed("promoted")
+            self._changed("promoted")
             self.promotes(tokens)
 
-        questions.ask("promoted", lambda: questions.explorer.tokens(neuron, top=TOP_TOKENS), promoted)
+        self._queries.ask("promoted", lambda: self._explorer.tokens(neuron, top=TOP_TOKENS), promoted)
         self._ask_prompts(neuron)
-        questions.changed("neuron")
+        self._changed("neuron")
 
     def close_neuron(self) -> None:
         """No neuron is open: nor are prompts and heads."""
         if self._walk.neuron is not None:
             self._forget_neuron()
-            self._questions.changed("neuron")
-            self._questions.changed("promoted")
+            self._changed("neuron")
+            self._changed("promoted")
 
     def _forget_neuron(self) -> None:
         walk = self._walk
-        self._questions.cancel(*_OF_NEURON)
+        self._queries.cancel(*_OF_NEURON)
         walk.neuron = walk.wanted_prompt = walk.head = None
         walk.promoted = walk.prompts = walk.prompt_id = None
         walk.heads = walk.overview = walk.sources = walk.figures = None
@@ -112,7 +122,7 @@ class NeuronSteps:
             self._ask_prompts(walk.neuron)
 
     def _ask_prompts(self, neuron: NeuronId) -> None:
-        walk, kind, explorer = self._walk, self._walk.kind, self._questions.explorer
+        walk, kind, explorer = self._walk, self._walk.kind, self._explorer
 
         def heard(prompts: NeuronPrompts) -> None:
             """The first few of a list; of one that is on screen already the rest stays until all is known."""
@@ -127,7 +137,7 @@ class NeuronSteps:
                 return explorer.prompts(neuron, wait=False, so_far=tell)
             return explorer.sampled_prompts(neuron, kind)
 
-        self._questions.ask_telling("prompts", question, heard, done)
+        self._queries.ask_telling("prompts", question, heard, done)
 
     def _take_prompts(self, prompts: NeuronPrompts, *, whole: bool) -> None:
         walk = self._walk
@@ -140,12 +150,12 @@ class NeuronSteps:
         if walk.prompt is None:
             walk.prompt_id = prompts.prompts[0].prompt_id if prompts.prompts else None
             walk.heads = walk.sources = None
-        self._questions.changed("prompts")
+        self._changed("prompts")
         self.ask_figures()
 
     def ask_figures(self) -> None:
         """Ask for the figures at the peaks, once the list is whole and it is known what they are about."""
-        walk, explorer = self._walk, self._questions.explorer
+        walk, explorer = self._walk, self._explorer
         neuron, kind, prompts = walk.neuron, walk.kind, walk.prompts
         due = prompts is not None and walk.prompts_whole and (kind != "top" or prompts.complete)
         if neuron is None or not due or walk.waiting("neurons"):
@@ -157,9 +167,9 @@ class NeuronSteps:
 
         def done(figures: PeakFigures) -> None:
             walk.figures = figures
-            self._questions.changed("figures")
+            self._changed("figures")
 
-        self._questions.ask("figures", lambda: explorer.peak_figures(neuron, token, kind=kind), done)
+        self._queries.ask("figures", lambda: explorer.peak_figures(neuron, token, kind=kind), done)
 
     def cycle_kind(self) -> None:
         """The highest prompts, random ones, one of each decile, and round again."""
@@ -168,23 +178,23 @@ class NeuronSteps:
         neuron = walk.neuron
         if neuron is None:
             return
-        self._questions.cancel("heads", "sources", "figures")
+        self._queries.cancel("heads", "sources", "figures")
         walk.prompts = walk.prompt_id = walk.heads = walk.sources = walk.figures = None
         walk.errors.pop("figures", None)
         self._ask_prompts(neuron)
-        self._questions.changed("prompts")
+        self._changed("prompts")
 
     def choose_prompt(self, prompt_id: int) -> None:
         """Make a prompt the open one; its heads are asked for by `open_heads`."""
         if prompt_id != self._walk.prompt_id:
-            self._questions.cancel("heads", "sources")
+            self._queries.cancel("heads", "sources")
             self._walk.prompt_id = prompt_id
             self._walk.heads = self._walk.sources = None
-            self._questions.changed("heads")
+            self._changed("heads")
 
     def open_predictions(self, position: int) -> None:
         """Ask what the model expects after a token of the open prompt, unless that is known."""
-        walk, explorer, prompt_id = self._walk, self._questions.explorer, self._walk.prompt_id
+        walk, explorer, prompt_id = self._walk, self._explorer, self._walk.prompt_id
         if prompt_id is None or walk.predictions(position) is not None:
             return
 
@@ -192,7 +202,7 @@ class NeuronSteps:
             if len(walk.predicted) > _KEPT_PREDICTIONS:
                 walk.predicted.clear()
             walk.predicted.setdefault(found.prompt_id, []).append(found)
-            self._questions.changed("predictions")
+            self._changed("predictions")
 
-        self._questions.ask("predictions", lambda: explorer.predictions(prompt_id, position), done)
-        self._questions.changed("predictions")
+        self._queries.ask("predictions", lambda: explorer.predictions(prompt_id, position), done)
+        self._changed("predictions")

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
@@ -39,9 +40,18 @@ class Answered(Message):
 class Queries:
     """The questions under way, at most one of each kind. Used on the event loop only."""
 
-    def __init__(self, explorer: ExplorerLike, post: Callable[[Message], object]) -> None:
+    def __init__(
+        self,
+        explorer: ExplorerLike,
+        post: Callable[[Message], object],
+        failed: Callable[[str], None] = lambda kind: None,
+    ) -> None:
+        """`failed` is told the kind of a question that failed and has nobody of its own to say so to."""
         self._explorer = explorer
         self._post = post
+        self._failed = failed
+        self.errors: dict[str, tuple[str, str]] = {}
+        """What went wrong with those, as a sentence and a hint, until they are put again."""
         self._generation: dict[str, int] = {}
         self._open: dict[str, Cancellable] = {}
 
@@ -50,17 +60,19 @@ class Queries:
         kind: str,
         question: Callable[[], T],
         done: Callable[[T], None],
-        failed: Callable[[BaseException], None],
+        failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Put `question`; `done` or `failed` is called on the event loop unless it is superseded."""
         self.cancel(kind)
+        self.errors.pop(kind, None)
         generation = self._generation[kind]
+        fail = partial(self._keep_error, kind) if failed is None else failed
 
         def answered(result: T) -> None:
             self._post(Answered(kind, generation, lambda: done(result)))
 
         def broke(error: BaseException) -> None:
-            self._post(Answered(kind, generation, lambda: failed(error)))
+            self._post(Answered(kind, generation, lambda: fail(error)))
 
         self._open[kind] = self._explorer.ask(question, answered, broke)
 
@@ -70,7 +82,7 @@ class Queries:
         question: Callable[[Callable[[S], None]], T],
         heard: Callable[[S], None],
         done: Callable[[T], None],
-        failed: Callable[[BaseException], None],
+        failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Like `ask`; `question` is given a function to tell what there is so far, which `heard` gets."""
         generation = self._generation.get(kind, 0) + 1
@@ -79,6 +91,10 @@ class Queries:
             self._post(Answered(kind, generation, lambda: heard(news), final=False))
 
         self.ask(kind, lambda: question(tell), done, failed)
+
+    def _keep_error(self, kind: str, error: BaseException) -> None:
+        self.errors[kind] = explain_error(error)
+        self._failed(kind)
 
     def cancel(self, *kinds: str) -> None:
         """Forget the open questions of these kinds; their answers will be dropped."""

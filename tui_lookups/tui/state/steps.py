@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.tui.state.head_steps import HeadSteps
 from tui_lookups.tui.state.neuron_steps import NeuronSteps
-from tui_lookups.tui.state.questions import Questions
 from tui_lookups.tui.state.token_steps import TokenSteps
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class Steps:
         changed: Callable[[Part], None],
         later: Callable[[Callable[[], None]], object],
     ) -> None:
-        questions = Questions(explorer, queries, walk, changed)
-        self.heads = HeadSteps(walk, questions)
-        self.neurons = NeuronSteps(walk, questions, self.heads)
-        self.tokens = TokenSteps(walk, questions, self.neurons, later)
+        self.heads = HeadSteps(walk, explorer, queries, changed)
+        self.neurons = NeuronSteps(walk, explorer, queries, changed, self.heads)
+        self.tokens = TokenSteps(walk, explorer, queries, changed, self.neurons, later)

@@ -9,9 +9,10 @@ from tui_lookups.results import Token
 
 if TYPE_CHECKING:
     from tui_lookups.results import FirstView, NeuronTokens, TokenNeurons
+    from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.state.neuron_steps import NeuronSteps
-    from tui_lookups.tui.state.questions import Questions
-    from tui_lookups.tui.state.walk import Walk
+    from tui_lookups.tui.state.queries import Queries
+    from tui_lookups.tui.state.walk import Part, Walk
 
 TOP_NEURONS = 200
 
@@ -25,35 +26,39 @@ class TokenSteps:
     def __init__(
         self,
         walk: Walk,
-        questions: Questions,
+        explorer: ExplorerLike,
+        queries: Queries,
+        changed: Callable[[Part], None],
         neurons: NeuronSteps,
         later: Callable[[Callable[[], None]], object],
     ) -> None:
         self._walk = walk
-        self._questions = questions
+        self._explorer = explorer
+        self._queries = queries
+        self._changed = changed
         self._later = later
         self._neurons = neurons
         neurons.promotes = self._rank_beside
 
     def open_first(self) -> None:
         """Ask what to open when nothing was asked for."""
-        walk, explorer = self._walk, self._questions.explorer
+        walk, explorer = self._walk, self._explorer
 
         def done(found: tuple[FirstView, bool]) -> None:
             view, walk.tour_offered = found
             if walk.token is None and walk.neuron is None:
                 walk.story = view.story
-                self._questions.changed("story")
+                self._changed("story")
                 self.open_token(view.token)
                 walk.open_next = view.neuron
 
-        self._questions.ask("story", lambda: (explorer.first_view(), explorer.offer_tour()), done)
+        self._queries.ask("story", lambda: (explorer.first_view(), explorer.offer_tour()), done)
 
     def forget_story(self) -> None:
         """The person goes their own way."""
-        self._questions.cancel("story")
+        self._queries.cancel("story")
         self._walk.story = ""
-        self._questions.changed("story")
+        self._changed("story")
 
     def open_token(self, token: Token, *, best: bool = False) -> None:
         """Rank the neurons that promote `token`; with `best` open the first of them once they are known.
@@ -76,11 +81,11 @@ class TokenSteps:
         neuron, self._walk.open_next = self._walk.open_next, None
         if neuron is not None:
             self._neurons.open_neuron(neuron)
-            self._questions.changed("neuron")  # also where it was open before: the path left it out meanwhile
+            self._changed("neuron")  # also where it was open before: the path left it out meanwhile
 
     def filter_neurons(self, *, layer_step: int = 0, toggle_own: bool = False) -> None:
         """Ask for the token's neurons of the next layer (after the last: of all), or of its own only."""
-        walk, status = self._walk, self._questions.explorer.status()
+        walk, status = self._walk, self._explorer.status()
         if layer_step and status.model is not None:
             # a neuron of a layer that is not scanned has no prompts to go on to
             scanned = range(status.model.n_layers) if status.layers is None else status.layers
@@ -96,7 +101,7 @@ class TokenSteps:
         self._rank()
 
     def _rank(self) -> None:
-        walk, explorer, token = self._walk, self._questions.explorer, self._walk.token
+        walk, explorer, token = self._walk, self._explorer, self._walk.token
         if token is None:
             return
         layers = None if walk.layer is None else (walk.layer,)
@@ -107,16 +112,16 @@ class TokenSteps:
             walk.ranking = ranking
             if walk.opening_best and not ranking.neurons:
                 self._neurons.close_neuron()  # that of another token says nothing of this one
-            self._questions.changed("neurons")
+            self._changed("neurons")
             self._neurons.ask_figures()
             if walk.opening_best and ranking.neurons:
                 walk.open_next = ranking.neurons[0].neuron
                 walk.opening_best = False
             self._later(self._go_on)
 
-        self._questions.ask(
+        self._queries.ask(
             "neurons",
             lambda: explorer.neurons(token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only),
             done,
         )
-        self._questions.changed("neurons")
+        self._changed("neurons")

@@ -55,7 +55,8 @@ class Walk:
         self._explorer = explorer
         self._queries = queries
         self.status: Status | None = None  # the last snapshot that was taken
-        self.errors: dict[Part, tuple[str, str]] = {}
+        self.errors = queries.errors
+        """What went wrong with a part, as a sentence and a hint."""
         self.story = ""
         self.tour_offered = False
         self.token: Token | None = None
