@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.panes.pane import Pane
     from tui_lookups.tui.panes.token import TokenPane
     from tui_lookups.tui.state.head_explanations import HeadExplanations
-    from tui_lookups.tui.state.layouts import Layout
-    from tui_lookups.tui.state.layouts import Pane as PaneName
+    from tui_lookups.tui.state.layouts import Layout, PaneName
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Part, Walk
 

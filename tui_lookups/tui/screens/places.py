@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
     from tui_lookups.tui.state.basket import Item
-    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -28,8 +28,8 @@ class Places:
         self,
         walk: Walk,
         steps: Steps,
-        focused: Callable[[], Pane],
-        go: Callable[[Pane], None],
+        focused: Callable[[], PaneName],
+        go: Callable[[PaneName], None],
         show_head: Callable[[HeadId], None],
     ) -> None:
         self._walk = walk
@@ -55,7 +55,7 @@ class Places:
         self._steps.tokens.open_token(token, best=True)
         self.show_pane("neurons")
 
-    def open_neuron(self, neuron: NeuronId, then: Pane) -> None:
+    def open_neuron(self, neuron: NeuronId, then: PaneName) -> None:
         """Show what a neuron promotes and what fires it, and go to a pane of it."""
         if neuron != self._walk.neuron:
             self._step_away()

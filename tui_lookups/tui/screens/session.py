@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import SessionState
     from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.screens.places import Places
-    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.queries import Queries
 
 
@@ -75,7 +75,7 @@ class Session:
                 app.say("No session of this model was saved yet: leaving the app saves one.")
                 return
             app.selection = session.basket
-            pane: Pane = "prompts" if session.neuron is not None else "neurons"
+            pane: PaneName = "prompts" if session.neuron is not None else "neurons"
             self._places.open_place(
                 Place(session.token, session.neuron, session.prompt_id, session.head, pane)
             )

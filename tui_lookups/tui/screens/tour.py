@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui_lookups.ids import HeadId
-    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Part, Walk
     from tui_lookups.tui.text.key_labels import KeyOf
@@ -25,7 +25,7 @@ class Tour:
         self,
         walk: Walk,
         steps: Steps,
-        go: Callable[[Pane], None],
+        go: Callable[[PaneName], None],
         point_at: Callable[[HeadId], None],
         changed: Callable[[], None],
     ) -> None:
@@ -51,7 +51,7 @@ class Tour:
             self._go(STEPS[self.number - 1])
         self._changed()
 
-    def follow(self, pane: Pane) -> None:
+    def follow(self, pane: PaneName) -> None:
         """The person went to a pane on their own: the tour goes on from there."""
         if not self.number:
             return

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.explorer_protocol import ExplorerLike
     from tui_lookups.tui.panes import messages
     from tui_lookups.tui.state.basket import Item
-    from tui_lookups.tui.state.layouts import Layout, Pane
+    from tui_lookups.tui.state.layouts import Layout, PaneName
     from tui_lookups.tui.state.walk import Part
     from tui_lookups.tui.widgets.head_grid import HeadGrid
     from tui_lookups.tui.widgets.neurons_table import NeuronsTable
@@ -76,7 +76,7 @@ class WalkScreen(Screen[None]):
             super().__init__()
             self.message = message
 
-    focused_pane: reactive[Pane] = reactive("neurons", repaint=False)
+    focused_pane: reactive[PaneName] = reactive("neurons", repaint=False)
     size_class: reactive[Layout] = reactive("narrow", repaint=False)
     _styled = False
     _answered_once = False
@@ -175,13 +175,13 @@ class WalkScreen(Screen[None]):
 
     # --- the focus ---
 
-    def go(self, pane: Pane) -> None:
+    def go(self, pane: PaneName) -> None:
         """Show a pane and give it the focus."""
         with self.app.batch_update():
             self.focused_pane = pane
             self.panes.by_name[pane].body.focus()
 
-    def watch_focused_pane(self, pane: Pane) -> None:
+    def watch_focused_pane(self, pane: PaneName) -> None:
         self.panes.arrange(self.size_class, pane)
         self.tour.follow(pane)
         self.panes.show("story")

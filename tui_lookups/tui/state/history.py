@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
-    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.layouts import PaneName
 
 _MOST = 200
 
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     neuron: NeuronId | None
     prompt_id: int | None = None
     head: HeadId | None = None
-    pane: Pane = "neurons"
+    pane: PaneName = "neurons"
 
     @property
     def subject(self) -> tuple[Token | None, NeuronId | None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 Layout = Literal["small", "narrow", "columns", "tall", "wide"]
-Pane = Literal["neurons", "prompts", "heads", "detail"]
+PaneName = Literal["neurons", "prompts", "heads", "detail"]
 
-PANES: tuple[Pane, ...] = ("neurons", "prompts", "heads", "detail")
+PANES: tuple[PaneName, ...] = ("neurons", "prompts", "heads", "detail")
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 
@@ -27,7 +27,7 @@ def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
     return "tall" if height >= 44 else "narrow"
 
 
-def pages(layout: Layout, focused: Pane) -> tuple[Pane, ...]:
+def pages(layout: Layout, focused: PaneName) -> tuple[PaneName, ...]:
     """The panes on screen when `focused` has the focus. Heads and their detail go together."""
     if layout in ("wide", "tall"):
         return PANES

@@ -14,18 +14,18 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import HeadAttributions, SourceToken
-    from tui_lookups.tui.state.layouts import Pane
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.text.key_labels import KeyOf
 
-STEPS: tuple[Pane, ...] = ("neurons", "neurons", "prompts", "heads", "detail")
+STEPS: tuple[PaneName, ...] = ("neurons", "neurons", "prompts", "heads", "detail")
 
 
 class TourStep(NamedTuple):
     """What one step shows: its pane and its sentence, counted from 1."""
 
     number: int
-    pane: Pane
+    pane: PaneName
     text: str
 
 
