@@ -1,75 +1,99 @@
-"""How short a question is: the frames of this package between a key and the formula that answers it."""
+"""How many frames of this package lie between a key and a formula.
+
+A question hops from thread to thread and from message to message; each hop remembers where it was made, and
+the count goes on there. Textual's and the standard library's frames are not counted, nor comprehensions.
+"""
 
 from __future__ import annotations
 
 import sys
-import traceback
+import threading
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
-from textual.message import Message
+from textual.message_pump import MessagePump
 
 import tui_lookups
-from tests.test_end_to_end import small_corpus
 from tests.tui.driving import until
 from tui_lookups.analysis import congruence
 from tui_lookups.explorer import Explorer
+from tui_lookups.model_thread import ModelThread
 from tui_lookups.settings import load_settings
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
-MOST = 18
-_ROOT = str(Path(tui_lookups.__file__).parent)
+PACKAGE = str(Path(tui_lookups.__file__).parent)
+AT_MOST = 23
+_UNNAMED = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
-def frames() -> list[str]:
-    """The frames of the package that are on the stack now, outermost first."""
-    stack = traceback.extract_stack()
-    inside = [frame for frame in stack if frame.filename.startswith(_ROOT)]
-    return [f"{Path(f.filename).relative_to(_ROOT)}:{f.lineno} {f.name}" for f in inside]
+class Way:
+    """Frames of the package from the key to where it is asked, innermost first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._made: dict[int, tuple[object, list[str]]] = {}  # by hop, which is kept: ids are used again
+        start, submit, post = threading.Thread.start, ModelThread.submit, MessagePump.post_message
+
+        def starting(thread: threading.Thread) -> None:
+            self._hop(thread)
+            start(thread)
+
+        def submitting(thread: ModelThread, work: Any, *more: Any) -> Any:
+            self._hop(work)
+            return submit(thread, work, *more)
+
+        def posting(pump: MessagePump, message: Any) -> bool:
+            self._hop(message)
+            return post(pump, message)
+
+        monkeypatch.setattr(threading.Thread, "start", starting)
+        monkeypatch.setattr(ModelThread, "submit", submitting)
+        monkeypatch.setattr(MessagePump, "post_message", posting)
+
+    def _hop(self, made: object) -> None:
+        self._made[id(made)] = (made, self.frames(sys._getframe(2)))
+
+    def frames(self, frame: FrameType | None) -> list[str]:
+        """Those from `frame` outwards, through every hop."""
+        found: list[str] = []
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename.startswith(PACKAGE) and code.co_name not in _UNNAMED:
+                found.append(f"{code.co_filename.removeprefix(PACKAGE)[1:]} {code.co_qualname}")
+            hop = {
+                "_dispatch_message": frame.f_locals.get("message"),
+                "_bootstrap_inner": frame.f_locals.get("self"),
+                "_run_job": getattr(frame.f_locals.get("job"), "work", None),
+            }.get(code.co_name)
+            if id(hop) in self._made and self._made[id(hop)][0] is hop:
+                return found + self._made[id(hop)][1]
+            frame = frame.f_back
+        return found
 
 
 async def test_few_frames_lie_between_a_key_and_the_formula(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key of the layer filter: widget, message, screen, explorer; then, on a thread, down to the formula.
-
-    A message and a thread each begin a stack of their own; what counts is all of them together.
-    """
-    posted: list[str] = []
-    asked: list[str] = []
-    answered: list[str] = []
-    rank, ask, made = congruence.rank_neurons, Explorer.ask, Message.__init__
-
-    def ranking(*given: object, **named: object) -> object:
-        answered[:] = frames()
-        return rank(*given, **named)  # type: ignore[arg-type]
-
-    def asking(*given: object, **named: object) -> object:
-        asked[:] = frames()
-        return ask(*given, **named)  # type: ignore[arg-type]
-
-    def making(message: Message) -> None:
-        if isinstance(message, NeuronsTable.Filter):
-            posted[:] = [frame for frame in frames() if not frame.endswith(" __init__")]
-        made(message)
-
-    settings = load_settings(
-        cache_dir=tmp_path / "cache", corpus=str(small_corpus(tmp_path / "x")), device="cpu", threads=1
-    )
-    explorer = Explorer(settings)
-    app = LookupsApp(explorer, token=" because")
+    explorer = Explorer(load_settings(cache_dir=tmp_path, max_documents=12, device="cpu", threads=1))
+    monkeypatch.setattr(LookupsApp, "begin_loading", lambda app: None)
+    monkeypatch.setattr(LookupsApp, "on_walk_screen_first_answer", lambda app: None)
+    app = LookupsApp(explorer, theme="lookups-dark")
     try:
-        async with app.run_test(size=(160, 45)) as pilot:
-            await until(lambda: app.walk_screen.walk.ranking is not None, pilot)
-            await until(lambda: explorer.status().model is not None, pilot)
+        async with app.run_test(size=(120, 40)) as pilot:
+            walk = app.walk_screen.walk
+            await until(lambda: walk.ranking is not None, pilot)
+            way, rank, found = Way(monkeypatch), congruence.rank_neurons, []
+
+            def ranking(*given: Any, **named: Any) -> Any:
+                found.append(way.frames(sys._getframe(1)))
+                return rank(*given, **named)
+
             monkeypatch.setattr(congruence, "rank_neurons", ranking)
-            monkeypatch.setattr(Explorer, "ask", asking)
-            monkeypatch.setattr(Message, "__init__", making)
-            await pilot.press("l")
-            await until(lambda: answered, pilot)
+            await pilot.press("t", "space", *"time", "enter")
+            await until(lambda: found, pilot)
+            monkeypatch.undo()
     finally:
         explorer.close()
-    way = [*posted, *asked, "explorer ask", *answered, "analysis rank_neurons"]
-    print(f"{len(way)} frames:", *way, sep="\n  ", file=sys.stderr)
-    assert len(way) <= MOST
+    print(*reversed(found[0]), sep="\n")
+    assert len(found[0]) <= AT_MOST, "\n".join(found[0])

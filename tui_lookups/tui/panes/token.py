@@ -144,7 +144,7 @@ class TokenPane(Horizontal):
             self._candidates.show(self._without_missing(found))
             if self._enter_waits:
                 self._enter_waits = False
-                self._enter()
+                self._choose(self._candidates.accept())
 
         def failed(error: BaseException) -> None:
             message, hint = explain_error(error)
@@ -168,7 +168,7 @@ class TokenPane(Horizontal):
 
         exact = found.rows[: found.exact]
         taken = next((row for row in exact if row.why != WITH_SPACE), exact[0])
-        self._accept(taken)
+        self._choose(taken)
         twin = next((row.token for row in exact if row is not taken and row.token is not None), None)
         if taken.token is not None and twin is not None:
             name, key = visible_token(twin.text), app_of(self).key_of("walk.token")
@@ -191,18 +191,16 @@ class TokenPane(Horizontal):
             self._enter_waits = True
             app_of(self).key_queue.wait_while(self._looks_up_for_enter)
         else:
-            self._enter()
+            self._choose(self._candidates.accept())
 
     def _looks_up_for_enter(self) -> bool:
         """Keys that are typed behind enter are for what it opens."""
         return self._enter_waits and self._queries.waiting("candidates") and self.is_attached
 
-    def _enter(self) -> None:
-        candidate = self._candidates.accept()
-        if candidate is not None:
-            self._accept(candidate)
-
-    def _accept(self, candidate: Candidate) -> None:
+    def _choose(self, candidate: Candidate | None) -> None:
+        """Tell the screen what was chosen; None while the person has to choose."""
+        if candidate is None:
+            return
         self._leave()
         if candidate.neuron is not None:
             self.screen.post_message(NeuronNamed(candidate.neuron))
