@@ -144,7 +144,8 @@ def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
         modules.append(importlib.import_module(name))
         for kind in _classes(modules[-1]):
             if kind.__module__.startswith(_PANES):
-                names += {kind.__module__, *getattr(kind, "LATER", ())} - {*names}
+                further = (kind.__module__, *getattr(kind, "LATER", ()))
+                names += [name for name in further if name not in names]
     known = dict.fromkeys(kind for module in modules for kind in _classes(module))
     return [
         kind
