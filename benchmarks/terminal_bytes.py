@@ -74,7 +74,7 @@ async def _steps(size: tuple[int, int], cache_dir: Path, *, low: bool) -> list[i
     from tui_lookups.explorer import Explorer
     from tui_lookups.settings import load_settings
     from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.options import Options
+    from tui_lookups.tui.state.options import Options
 
     explorer = Explorer(load_settings(model="demo", corpus="demo", cache_dir=cache_dir))
     await asyncio.to_thread(explorer.scan)
@@ -115,7 +115,7 @@ async def _rate(size: tuple[int, int], folder: Path, *, low: bool) -> float:
     from tui_lookups.explorer import Explorer
     from tui_lookups.settings import load_settings
     from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.options import Options
+    from tui_lookups.tui.state.options import Options
 
     explorer = Explorer(load_settings(model="demo", corpus="demo", cache_dir=folder, batch_tokens=512))
     app = LookupsApp(explorer, options=Options(low_bandwidth=low))

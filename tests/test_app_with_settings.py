@@ -26,7 +26,7 @@ async def fewer_prompts(app: LookupsApp, pilot: Pilot[None], folder: Path) -> No
     assert walk.prompts is not None
     assert len(walk.prompts.prompts) == 5
     await until(lambda: walk.figures is not None, pilot)
-    walk.cycle_kind()
+    app.walk_screen.steps.neurons.cycle_kind()
     await until(lambda: walk.prompts is not None and walk.figures is not None, pilot)
     assert len(walk.prompts.prompts) == 5
 

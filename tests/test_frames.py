@@ -18,7 +18,6 @@ from textual.message_pump import MessagePump
 import tui_lookups
 from tests.tui.driving import until
 from tui_lookups.analysis import congruence
-from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.model_thread import ModelThread
 from tui_lookups.settings import load_settings
@@ -77,13 +76,8 @@ async def test_few_frames_lie_between_a_key_and_the_formula(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explorer = Explorer(load_settings(cache_dir=tmp_path, max_documents=12, device="cpu", threads=1))
-
-    def refuse(*_: Any) -> None:
-        raise LookupsError("It is not loaded here.", "The files answer.")
-
-    monkeypatch.setattr(explorer._engine, "_load", refuse)
     monkeypatch.setattr(LookupsApp, "begin_loading", lambda app: None)
-    monkeypatch.setattr(LookupsApp, "begin_loading_soon", lambda app: None)
+    monkeypatch.setattr(LookupsApp, "on_walk_screen_first_answer", lambda app: None)
     app = LookupsApp(explorer, theme="lookups-dark")
     try:
         async with app.run_test(size=(120, 40)) as pilot:

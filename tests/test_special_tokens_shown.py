@@ -11,8 +11,8 @@ from tui_lookups.commands.tables import render, to_text
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Activations, NeuronPrompts, Prompt, ScanSummary, Token
 from tui_lookups.settings import Settings
-from tui_lookups.tui.prompt_lines import Look, gutter, heading, in_words
-from tui_lookups.tui.shading import plain_palette
+from tui_lookups.tui.paint.prompt_lines import Look, gutter, heading, in_words
+from tui_lookups.tui.paint.shading import plain_palette
 
 
 def on_a_special_token(special: bool | None) -> Prompt:

@@ -135,8 +135,8 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
     settings = invocation.settings()
     from tui_lookups.commands.invocation import open_explorer
     from tui_lookups.tui import run_app
-    from tui_lookups.tui.opening import Opening
-    from tui_lookups.tui.options import options_of
+    from tui_lookups.tui.state.opening import Opening
+    from tui_lookups.tui.state.options import options_of
 
     def another(model: str, corpus: str) -> Explorer:
         invocation.flags |= {"model": model, "corpus": corpus}

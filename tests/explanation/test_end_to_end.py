@@ -226,11 +226,11 @@ async def test_no_picture_of_the_app_shows_the_key(
                 await pilot.pause(0.2)
                 pictures.append(app.export_screenshot())
 
-        walk.open_neuron(neuron, head=head)
+        app.walk_screen.steps.neurons.open_neuron(neuron, head=head)
         await until(lambda: walk.neuron == neuron and walk.prompts is not None)
         await pilot.press("2", "enter")
         await until(lambda: walk.heads is not None)
-        walk.choose_head(head)
+        app.walk_screen.steps.heads.choose_head(head)
         await until(lambda: EXPLANATION[:20] in pictures[-1].replace("&#160;", " "))
         walk_server.faults.append(status(401, f"Incorrect API key provided: {KEY}"))
         await pilot.press("e")

@@ -23,7 +23,7 @@ from textual.widget import Widget
 from tests.tui.test_hostile import check_widgets
 from tests.tui.views import own_region, still, strips, texts, without_message
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.shading import level
+from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints

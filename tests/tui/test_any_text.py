@@ -36,18 +36,19 @@ from tui_lookups.results import (
     Status,
     Token,
 )
-from tui_lookups.tui.candidates import Candidate, Candidates
-from tui_lookups.tui.explanation_text import Paragraph, explained_paragraphs
-from tui_lookups.tui.head_rows import Cell
-from tui_lookups.tui.head_run import HeadRun
-from tui_lookups.tui.prompt_facts import peak_line, predictions_line, token_line
-from tui_lookups.tui.queries import Queries
+from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.paint.head_rows import Cell
+from tui_lookups.tui.paint.shading import ansi_palette, words_palette
 from tui_lookups.tui.screens.ablation import AblatedRows
 from tui_lookups.tui.screens.atlas import AtlasRows
 from tui_lookups.tui.screens.basket import BasketRows
 from tui_lookups.tui.screens.explained import ExplainedRows
 from tui_lookups.tui.screens.head_run import HeadRunRows
-from tui_lookups.tui.shading import ansi_palette, words_palette
+from tui_lookups.tui.state.candidates import Candidate, Candidates
+from tui_lookups.tui.state.head_run import HeadRun
+from tui_lookups.tui.state.queries import Queries
+from tui_lookups.tui.text.explanation import Paragraph, explained_paragraphs
+from tui_lookups.tui.text.prompt_facts import peak_line, predictions_line, token_line
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
@@ -101,6 +102,7 @@ class OneOfEach(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*WORD_KEYS]
     palette = ansi_palette()
+    binding_of = LookupsApp.binding_of
 
     def __init__(self) -> None:
         super().__init__()

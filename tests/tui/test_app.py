@@ -142,7 +142,7 @@ async def test_a_neuron_by_name() -> None:
 async def test_a_neuron_that_does_not_exist_is_said_in_place() -> None:
     """Where it was opened before the model was known: what is typed later is refused."""
     async with running(CannedExplorer()) as (app, pilot):
-        app.walk_screen.open_neuron(NeuronId(99, 1))
+        app.walk_screen.places.open_neuron(NeuronId(99, 1), "neurons")
         await settle(pilot)
         assert app.screen.query_one(PromptList).empty.startswith("L99.N1 does not exist.")
 
@@ -222,7 +222,7 @@ async def test_prompts_improve_in_place_while_the_scan_runs() -> None:
         assert before is not None
         position = prompts.position
         explorer.scanned = 506
-        app.walk_screen.walk.poll()
+        app.walk_screen.steps.neurons.poll()
         await settle(pilot)
         assert prompts.current is not None
         assert len(prompts.prompts) == 20
@@ -230,7 +230,7 @@ async def test_prompts_improve_in_place_while_the_scan_runs() -> None:
         assert prompts.current.rank == before.rank + 10
         assert prompts.position == position
         calls = len(explorer.calls)
-        app.walk_screen.walk.poll()
+        app.walk_screen.steps.neurons.poll()
         assert len(explorer.calls) == calls, "a finished scan is not asked again"
 
 
@@ -242,9 +242,9 @@ async def test_heads_are_those_of_the_open_prompt_while_ranks_move() -> None:
         app.screen.query_one(PromptList).hold()
         app.walk_screen.walk.heads = None
         explorer.scanned = 506  # rank 1 is another prompt now, which the list does not know yet
-        app.walk_screen.walk.open_heads()
+        app.walk_screen.steps.heads.open_heads()
         await settle(pilot)
-        app.walk_screen.walk.poll()
+        app.walk_screen.steps.neurons.poll()
         await settle(pilot)
         assert app.walk_screen.walk.heads is not None
         assert app.walk_screen.walk.heads.prompt_id == wanted

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.tui.canned import MODEL, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.attribution_text import (
+from tui_lookups.tui.text.attribution import (
     decomposition,
     direction_share,
     head_facts,

@@ -11,7 +11,7 @@ from tui_lookups.results import (
     Selection,
     Token,
 )
-from tui_lookups.tui import basket
+from tui_lookups.tui.state import basket
 
 NEURON = SelectedNeuron(NeuronId(5, 371), Token(1, " because"))
 PROMPT = SelectedPrompt(NeuronId(5, 371), 17)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.canned import VOCABULARY, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.tui.candidates import Candidates, find_candidates, spellings
+from tui_lookups.tui.state.candidates import Candidates, find_candidates, spellings
 
 
 def find(text: str) -> Candidates:

@@ -17,7 +17,7 @@ import pytest
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import SMALL, hints, press, running, until
 from tui_lookups.errors import LookupsError
-from tui_lookups.tui.clipboard import MAX_BASE64, load_tmux_buffer, osc52
+from tui_lookups.tui.terminal.clipboard import MAX_BASE64, load_tmux_buffer, osc52
 
 Tmux = Callable[..., str]
 

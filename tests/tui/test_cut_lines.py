@@ -13,9 +13,9 @@ from tests.tui.head_words import HEAD, NEURON
 from tests.tui.views import texts
 from tui_lookups.exports.writing import export
 from tui_lookups.results import Prompt, SelectedHead, SelectedPrompt, Selection
-from tui_lookups.tui import prompt_lines, text_layout
-from tui_lookups.tui.prompt_lines import Look, heading, in_words, one_line
-from tui_lookups.tui.shading import plain_palette
+from tui_lookups.tui.paint import prompt_lines, text_layout
+from tui_lookups.tui.paint.prompt_lines import Look, heading, in_words, one_line
+from tui_lookups.tui.paint.shading import plain_palette
 
 
 def far_in(explorer: CannedExplorer) -> Prompt:

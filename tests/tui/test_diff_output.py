@@ -14,7 +14,7 @@ from textual.geometry import Size
 
 from tests.tui.canned import CannedExplorer
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.diff_output import TerminalContents
+from tui_lookups.tui.terminal.diff_output import TerminalContents
 
 SEQUENCE = re.compile(
     r"\x1b\[(\d+);(\d+)H|\x1b\[([0-9;]*)m|\x1b\[[?0-9;]*[a-zA-Z]|\x1b[\]P].*?(?:\x07|\x1b\\)", re.S

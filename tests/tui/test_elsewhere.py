@@ -53,9 +53,9 @@ async def test_the_atlas_opens_a_neuron_and_its_token(size: tuple[int, int]) -> 
 async def test_escape_leaves_the_walk_as_it_was() -> None:
     async with running(CannedExplorer()) as (app, pilot):
         await press(pilot, "2", "j", "j")
-        before = app.walk_screen.here()
+        before = app.walk_screen.places.here()
         await press(pilot, "A", "down", "escape")
-        assert app.walk_screen.here() == before
+        assert app.walk_screen.places.here() == before
         assert app.focused is app.walk_screen.query_one(PromptList)
 
 
@@ -137,7 +137,7 @@ async def test_figures_wait_for_the_scan_and_say_why_there_are_none() -> None:
         assert not any(name == "peak_figures" for name, _ in explorer.calls)
         explorer.fail["peak_figures"] = LookupsError("Logits need folded weights.", "")
         explorer.scanned = 506
-        app.walk_screen.walk.poll()
+        app.walk_screen.steps.neurons.poll()
         await settle(pilot)
         assert line(app, "#peak-figures") == "Logits need folded weights."
 
@@ -192,16 +192,16 @@ async def test_the_path_is_on_the_token_line() -> None:
 async def test_a_session_comes_back() -> None:
     explorer = CannedExplorer()
     async with running(explorer) as (app, pilot):
-        assert app.walk_screen.session() is None, "nothing was done that is worth keeping"
+        assert app.walk_screen.session.state() is None, "nothing was done that is worth keeping"
         await press(pilot, "down", "down", "enter", "j", "space", "enter")
         await rest(pilot)
-        saved = app.walk_screen.session()
+        saved = app.walk_screen.session.state()
         assert saved is not None
-        assert app.walk_screen.save_session() == ""
+        assert app.walk_screen.session.save() == ""
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "R")
         await settle(pilot)
-        assert app.walk_screen.session() == saved
+        assert app.walk_screen.session.state() == saved
         assert app.selection == saved.basket
         assert app.screen.query_one(PromptList).current.prompt_id == saved.prompt_id  # type: ignore[union-attr]
         await press(pilot, "left_square_bracket")
@@ -241,7 +241,7 @@ async def test_a_session_that_cannot_be_saved_is_told() -> None:
     explorer.fail["save_session"] = CacheError("The disk is full.", "Make room.")
     async with running(explorer) as (app, pilot):
         await press(pilot, "space")
-        assert app.walk_screen.save_session() == "The disk is full. Make room."
+        assert app.walk_screen.session.save() == "The disk is full. Make room."
 
 
 async def test_a_session_whose_prompt_is_gone_opens_the_first() -> None:

@@ -7,8 +7,8 @@ from tests.tui.driving import FEW_SIZES, press, rest, running, type_text, until
 from tests.tui.head_words import HEAD, NEURON, asked, dialog, panel
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
-from tui_lookups.tui import basket
 from tui_lookups.tui.screens.explained import ExplainedRows, ExplainedScreen, in_basket
+from tui_lookups.tui.state import basket
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import TextLines
 

@@ -13,8 +13,8 @@ from tests.tui.views import texts
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import TokenNeurons
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.history import Place
-from tui_lookups.tui.walk import TOP_NEURONS
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.token_steps import TOP_NEURONS
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.prompt_list import PromptList
@@ -101,7 +101,7 @@ async def test_a_neuron_opened_meanwhile_is_not_replaced_by_the_best_one() -> No
     async with running(Barren(hostile=False), SMALL) as (app, pilot):
         walk = app.walk_screen.walk
         await new_token_that_nothing_passes(pilot)
-        app.walk_screen.open_place(Place(walk.token, NeuronId(5, 371), pane="prompts"))
+        app.walk_screen.places.open_place(Place(walk.token, NeuronId(5, 371), pane="prompts"))
         await press(pilot, "1", "escape")
         assert walk.ranking is not None
         assert walk.neuron == NeuronId(5, 371)

@@ -14,7 +14,7 @@ from tests.tui.driving import LARGE, rest, running
 from tests.tui.head_words import NEURON
 from tests.tui.views import texts
 from tui_lookups.results import NeuronPrompts, Token
-from tui_lookups.tui.prompt_facts import against_line
+from tui_lookups.tui.text.prompt_facts import against_line
 
 CAT = Token(7, " cat")
 

@@ -59,8 +59,8 @@ async def test_a_prompt_that_is_to_be_opened_is_waited_for_beyond_the_first_few(
         async with running(explorer, LARGE) as (app, pilot):
             walk = app.walk_screen.walk
             await until(lambda: walk.prompts is not None, pilot)
-            walk.open_neuron(NeuronId(2, 2))
-            walk.open_neuron(NeuronId(5, 371), prompt_id=wanted)
+            app.walk_screen.steps.neurons.open_neuron(NeuronId(2, 2))
+            app.walk_screen.steps.neurons.open_neuron(NeuronId(5, 371), prompt_id=wanted)
             await until(lambda: walk.prompts is not None and len(walk.prompts.prompts) == 4, pilot)
             assert walk.wanted_prompt == wanted
             explorer.let_go.set()

@@ -29,7 +29,7 @@ from tests.tui.test_hostile import check_widgets
 from tui_lookups.exports import writing
 from tui_lookups.exports.document import ExportDocument
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.opening import Opening
+from tui_lookups.tui.state.opening import Opening
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer

@@ -154,7 +154,7 @@ async def test_the_head_under_the_cursor_is_meant_while_its_message_is_on_the_wa
     async with running(CannedExplorer()) as (app, pilot):
         await press(pilot, "3")
         app.screen.query_one(HeadGrid).action_move(0, 1)
-        app.walk_screen.action_explain()
+        app.walk_screen.action_chosen_head("explain")
         await settle(pilot)
         assert str(app.screen.query_one(".dialog").border_title) == "Explain L3.H3 of L5.N371"
 

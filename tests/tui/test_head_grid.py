@@ -8,8 +8,8 @@ from textual.binding import Binding
 
 from tests.tui.canned import noise
 from tui_lookups.ids import HeadId
-from tui_lookups.tui.head_rows import Cell
-from tui_lookups.tui.shading import full_palette, level, plain_palette
+from tui_lookups.tui.paint.head_rows import Cell
+from tui_lookups.tui.paint.shading import full_palette, level, plain_palette
 from tui_lookups.tui.widgets.head_grid import LABEL, HeadGrid
 
 

@@ -14,11 +14,11 @@ from tests.tui.head_words import HEAD, NEURON
 from tests.tui.views import texts
 from tui_lookups.results import SelectedHead, Selection
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.attribution_text import head_facts, overview_facts
+from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.screens.basket import describe
+from tui_lookups.tui.text.attribution import head_facts, overview_facts
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
-from tui_lookups.tui.widgets.pane import Pane
 from tui_lookups.tui.widgets.text import PackedText, TextLines
 
 

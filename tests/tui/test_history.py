@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.tui.canned import VOCABULARY
 from tui_lookups.ids import NeuronId
-from tui_lookups.tui.history import History, Place
+from tui_lookups.tui.state.history import History, Place
 
 A, B, C = (Place(VOCABULARY[n], NeuronId(n, n)) for n in (1, 2, 3))
 

@@ -20,8 +20,8 @@ from tests.tui.canned import BECAUSE, HOSTILE, CannedExplorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import NeuronScore, Peak, Prompt, SourceToken, Token, Trim
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.prompt_lines import Look, heading, one_line, texts_of
-from tui_lookups.tui.shading import ansi_palette
+from tui_lookups.tui.paint.prompt_lines import Look, heading, one_line, texts_of
+from tui_lookups.tui.paint.shading import ansi_palette
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.paragraphs import Paragraphs

@@ -12,7 +12,7 @@ import tui_lookups.tui
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import press, rest, settle, type_text
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options
+from tui_lookups.tui.state.options import Options
 
 OWN = {
     "walk.token": "f5", "walk.back": "f6", "walk.tour": "f7", "walk.filter": "F", "walk.before": "G",

@@ -11,8 +11,8 @@ from tui_lookups.errors import SettingsError
 from tui_lookups.settings import describe_settings, load_settings
 from tui_lookups.tui import keymap
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options, options_of
 from tui_lookups.tui.screens.help import HelpScreen
+from tui_lookups.tui.state.options import Options, options_of
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
 
@@ -27,7 +27,7 @@ def test_no_default_key_is_one_that_terminals_keep() -> None:
 )
 def test_keys_that_terminals_keep_are_refused(key: str) -> None:
     with pytest.raises(SettingsError, match=r"walk\.heads cannot be on"):
-        keymap.checked_keymap({"walk.heads": key})
+        keymap.checked_keymap({"walk.heads": key}, LookupsApp)
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_keys_that_terminals_keep_are_refused(key: str) -> None:
 )
 def test_what_cannot_be_is_said(keys: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        keymap.checked_keymap(keys)
+        keymap.checked_keymap(keys, LookupsApp)
 
 
 def test_two_actions_may_change_places_and_shadow_as_before() -> None:
-    assert keymap.checked_keymap({"app.theme": "b", "app.basket": "C"}) == {
+    assert keymap.checked_keymap({"app.theme": "b", "app.basket": "C"}, LookupsApp) == {
         "app.theme": "b",
         "app.basket": "C",
     }
     # h is "heads" on the walk and "left" in the grid by design
-    assert keymap.checked_keymap({"walk.heads": "h,f5"}) == {"walk.heads": "h,f5"}
+    assert keymap.checked_keymap({"walk.heads": "h,f5"}, LookupsApp) == {"walk.heads": "h,f5"}
 
 
 async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:

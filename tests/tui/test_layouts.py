@@ -10,7 +10,7 @@ from textual.geometry import Size
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import LARGE, SMALL, settle, until
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.layouts import PANES, Pane, layout_for, pages
+from tui_lookups.tui.state.layouts import PANES, PaneName, layout_for, pages
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_layout(size: tuple[int, int], layout: str) -> None:
 
 
 @pytest.mark.parametrize("pane", PANES)
-def test_the_focused_pane_is_always_shown(pane: Pane) -> None:
+def test_the_focused_pane_is_always_shown(pane: PaneName) -> None:
     for width in range(40, 200, 7):
         for height in range(10, 60, 3):
             assert pane in pages(layout_for(width, height), pane)

@@ -11,8 +11,8 @@ from tui_lookups.errors import SettingsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import SelectedNeuron, Selection
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.opening import Opening
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen, Ways
+from tui_lookups.tui.state.opening import Opening
 from tui_lookups.tui.widgets.text import WrappedText
 
 FAILURE = ("There is no model at 'x'.", "Give demo, or a folder.")

@@ -7,11 +7,10 @@ import re
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, settle, type_text
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options
-from tui_lookups.tui.screens import walk_view
+from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
-from tui_lookups.tui.widgets.status_line import StatusLine
+from tui_lookups.tui.widgets.status_line import LOW_SECONDS, StatusLine
 from tui_lookups.tui.widgets.token_box import CandidateList
 
 DRAWN = re.compile("[\u2500-\u259f▸▾●]")
@@ -106,12 +105,12 @@ async def test_low_bandwidth_follows_the_scan_only_now_and_then() -> None:
     async with app.run_test(size=SMALL) as pilot:
         await settle(pilot)
         bar = app.screen.query_one(StatusLine)
-        app.walk_screen.view.clock = lambda: now[0]
+        app.walk_screen.query_one(StatusLine).clock = lambda: now[0]
         now[0] += 1e6
         app.walk_screen.poll_status()
         said = bar._said
         explorer.scanned = 200
-        now[0] += walk_view.LOW_SECONDS - 1
+        now[0] += LOW_SECONDS - 1
         app.walk_screen.poll_status()
         assert bar._said == said
         now[0] += 2

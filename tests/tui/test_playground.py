@@ -18,9 +18,9 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SignSetting
 from tui_lookups.results.firing import firing_sign
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.options import Options
+from tui_lookups.tui.paint.shading import LEVELS
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
-from tui_lookups.tui.shading import LEVELS
+from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.variant_list import VariantList

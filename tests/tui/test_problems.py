@@ -10,7 +10,7 @@ import pytest
 from tests.tui.canned import CORPUS, CannedExplorer
 from tests.tui.driving import hints, running, settle
 from tui_lookups.results import Status
-from tui_lookups.tui.problems import Problems
+from tui_lookups.tui.state.problems import Problems
 
 
 def test_each_is_told_once_and_stays_a_while() -> None:

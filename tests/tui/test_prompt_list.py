@@ -10,8 +10,8 @@ from textual.app import App, ComposeResult
 from tests.tui.canned import CannedExplorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt
-from tui_lookups.tui import prompt_layouts, prompt_lines
-from tui_lookups.tui.shading import ansi_palette
+from tui_lookups.tui.paint import prompt_layouts, prompt_lines
+from tui_lookups.tui.paint.shading import ansi_palette
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 NEURON = NeuronId(5, 371)

@@ -11,7 +11,7 @@ from tests.tui.canned import BOS, CannedExplorer
 from tests.tui.driving import LARGE, SMALL, hints, line, press, rest, running, type_text
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt, Token
-from tui_lookups.tui.prompt_search import Found, Match, find_text
+from tui_lookups.tui.text.prompt_search import Found, Match, find_text
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 

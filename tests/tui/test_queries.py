@@ -8,7 +8,7 @@ from textual.message import Message
 
 from tests.tui.canned import CannedExplorer
 from tui_lookups.errors import BadIdError
-from tui_lookups.tui.queries import Answered, Queries, explain_error
+from tui_lookups.tui.state.queries import Answered, Queries, explain_error
 
 
 class Desk:

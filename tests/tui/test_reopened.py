@@ -17,8 +17,8 @@ from tui_lookups.exports.filling import filled
 from tui_lookups.exports.writing import write_export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
-from tui_lookups.tui.reopened import reopened
 from tui_lookups.tui.screens.open_export import OpenExportScreen
+from tui_lookups.tui.state.reopened import reopened
 from tui_lookups.tui.widgets.text import WrappedText
 
 NEURON, HEAD = NeuronId(5, 371), HeadId(3, 2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.style import Style
 
-from tui_lookups.tui.shading import (
+from tui_lookups.tui.paint.shading import (
     LEVELS,
     ansi_palette,
     bar,
@@ -19,7 +19,7 @@ from tui_lookups.tui.shading import (
     plain_palette,
     sparkline,
 )
-from tui_lookups.tui.themes import DARK, LIGHT, palette_for
+from tui_lookups.tui.paint.themes import DARK, LIGHT, palette_for
 
 FINITE = st.floats(-1e6, 1e6)
 

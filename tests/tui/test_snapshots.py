@@ -20,6 +20,7 @@ from textual.screen import Screen
 from tests.tui.measuring import change, check_everything, check_far_too_small
 from tests.tui.views import VIEWS, shown
 from tui_lookups.tui import keymap
+from tui_lookups.tui.app import LookupsApp
 
 FOLDER = Path(__file__).parent / "snapshots"
 ACCEPT = "LOOKUPS_ACCEPT_SNAPSHOTS"
@@ -84,7 +85,7 @@ async def test_a_screen_looks_as_it_did_and_can_be_read(name: str, tmp_path: Pat
 
 
 def test_every_screen_has_a_picture_and_every_picture_a_screen() -> None:
-    kinds = {kind for chain in keymap.places() for kind in chain if issubclass(kind, Screen)}
+    kinds = {kind for chain in keymap.places(LookupsApp) for kind in chain if issubclass(kind, Screen)}
     named = {kind.__name__ for kind in kinds if kind.__name__.endswith("Screen")} - {"QueryScreen"}
     assert named == {view.screen for view in VIEWS.values()}
     assert {path.stem for path in FOLDER.glob("*.svg")} == set(VIEWS)

@@ -19,7 +19,8 @@ from textual.drivers.linux_driver import LinuxDriver
 
 from tests.tui.pseudo_terminal import SCRIPT, Session
 from tests.tui.terminal_replies import REPLIES
-from tui_lookups.tui import terminal_driver
+from tui_lookups.tui.terminal import driver as terminal_driver
+from tui_lookups.tui.terminal import textual_private
 
 ATTRIBUTES = """
 import os, sys, termios
@@ -36,17 +37,7 @@ KEEPS_ATTRIBUTES = ATTRIBUTES + SCRIPT.replace(
     def close(self):""",
 )  # fmt: skip
 
-PRIVATE = {
-    "_auto_restart",
-    "_debug",
-    "_disable_mouse_support",
-    "_in_band_window_resize",
-    "_loop",
-    "_mouse_pixels",
-    "_must_signal_resume",
-    "_sigcont_application",
-    "_sigtstp_application",
-}
+PRIVATE = {taken.name for taken in textual_private.PRIVATE if taken.owner.endswith(":LinuxDriver")}
 """What the driver takes of Textual's that is not part of its interface."""
 _ON_AT_FIRST = {"7", "25"}
 """Modes of a terminal that are on: lines wrap, the cursor is shown."""
@@ -141,7 +132,8 @@ def test_a_stopped_app_takes_the_terminal_again_and_gives_it_back(session: Sessi
 
 def test_a_defect_in_reading_the_terminal_is_a_failure() -> None:
     defect = """
-from tui_lookups.tui import terminal_driver
+from tui_lookups.tui.terminal import driver as terminal_driver
+from tui_lookups.tui.terminal import textual_private
 def broken(sequence):
     raise RuntimeError("a defect")
 terminal_driver.is_useful = broken

@@ -9,8 +9,8 @@ from textual import events
 from textual._xterm_parser import XTermParser
 
 from tests.tui.terminal_replies import REPLIES
-from tui_lookups.tui.terminal_driver import is_useful
-from tui_lookups.tui.terminal_input import (
+from tui_lookups.tui.terminal.driver import is_useful
+from tui_lookups.tui.terminal.input import (
     BRACKET_SECONDS,
     KEY_SECONDS,
     MOST_TYPED,

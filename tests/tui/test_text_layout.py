@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.tui.canned import HOSTILE
-from tui_lookups.tui.text_layout import fit, pack, snippet, wrap_tokens
+from tui_lookups.tui.paint.text_layout import fit, pack, snippet, wrap_tokens
 from tui_lookups.visible import visible
 
 TEXTS = st.lists(

@@ -74,7 +74,7 @@ async def test_an_answer_for_a_line_that_was_emptied_is_dropped() -> None:
 
 async def test_a_neuron_or_head_that_does_not_exist_is_refused() -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
-        before = app.walk_screen.here()
+        before = app.walk_screen.places.here()
         for name, of_them in (
             ("5.9999", f"{NEURONS} neurons"),
             ("77.1", f"{NEURONS} neurons"),
@@ -88,7 +88,7 @@ async def test_a_neuron_or_head_that_does_not_exist_is_refused() -> None:
             assert not rows.found.rows, "it is no choice"
             await press(pilot, "enter")
             assert rows.display, "what was typed can be mended"
-            assert app.walk_screen.here() == before
+            assert app.walk_screen.places.here() == before
             await press(pilot, "escape")
         await press(pilot, "t")
         await type_text(pilot, "5.767")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.canned import CannedExplorer
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.tour import STEPS
+from tui_lookups.tui.text.tour import STEPS
 from tui_lookups.tui.widgets.text import WrappedText
 
 SIZES = [(80, 24), (160, 45)]

@@ -11,7 +11,7 @@ from tests.tui.driving import FEW_SIZES, LARGE, SMALL, press, rest, running
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import HeadAttributions
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.history import Place
+from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 
 
@@ -147,7 +147,7 @@ async def test_a_neuron_raises_the_token_only_where_it_does(listed: bool) -> Non
         walk = app.walk_screen.walk
         assert walk.token is not None
         if not listed:
-            app.walk_screen.open_place(Place(walk.token, NeuronId(0, 1)))
+            app.walk_screen.places.open_place(Place(walk.token, NeuronId(0, 1)))
         await press(pilot, "T", "T")
         await rest(pilot)
         if listed:

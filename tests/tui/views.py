@@ -19,8 +19,8 @@ from tests.tui.canned import CannedExplorer
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.opening import Opening
-from tui_lookups.tui.options import Options
+from tui_lookups.tui.state.opening import Opening
+from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.widgets.hints import Hints
 
 REST = "rest"

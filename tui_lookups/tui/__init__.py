@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.tui.opening import Opening
-    from tui_lookups.tui.options import Options
+    from tui_lookups.tui.state.opening import Opening
+    from tui_lookups.tui.state.options import Options
 
 __all__ = ["run_app"]
 

@@ -15,23 +15,26 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-import sys
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from textual.binding import Binding, BindingsMap
+from textual.app import App
+from textual.binding import Binding
 from textual.dom import DOMNode
-from textual.keys import Keys, _character_to_key, key_to_character
+from textual.keys import Keys, key_to_character
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from tui_lookups.errors import SettingsError
+from tui_lookups.tui.terminal.textual_private import bindings_of, character_to_key
 
 Chain: TypeAlias = tuple[type[DOMNode], ...]
+AppClass: TypeAlias = type[App[Any]]
 _OURS = "tui_lookups."
+_PANES = "tui_lookups.tui.panes."
 
 EATEN: Mapping[str, str] = {
     "ctrl+s": "pauses output in many terminals",
@@ -55,24 +58,8 @@ EATEN: Mapping[str, str] = {
 }
 """Keys that often do not arrive, and who has them; those with alt do not arrive either (`reason_eaten`)."""
 
-_EDITING = frozenset(
-    [
-        "backspace",
-        "delete",
-        "left",
-        "right",
-        "home",
-        "end",
-        "ctrl+e",
-        "ctrl+d",
-        "ctrl+f",
-        "ctrl+k",
-        "ctrl+u",
-        "ctrl+x",
-        "ctrl+left",
-        "ctrl+right",
-    ]
-)
+_EDITING = frozenset(["backspace", "delete", "left", "right", "home", "end", "ctrl+left", "ctrl+right"])
+_EDITING |= {f"ctrl+{letter}" for letter in "edfkux"}
 """What a line being typed needs for itself, besides every character."""
 
 
@@ -85,11 +72,14 @@ def reason_eaten(key: str) -> str | None:
     return EATEN.get(key)
 
 
-def checked_keymap(keys: Mapping[str, str]) -> dict[str, str]:
-    """The keymap for `App.set_keymap`. Raises SettingsError for an unknown action or key, or a clash."""
+def checked_keymap(keys: Mapping[str, str], app: AppClass) -> dict[str, str]:
+    """The keymap for `set_keymap` of an app of this class.
+
+    Raises SettingsError for an unknown action or key, or a clash.
+    """
     if not keys:
         return {}
-    known = actions()
+    known = actions(app)
     keymap: dict[str, str] = {}
     for action, written in keys.items():
         if action not in known:
@@ -97,16 +87,16 @@ def checked_keymap(keys: Mapping[str, str]) -> dict[str, str]:
         keymap[action] = ",".join(_key(action, part) for part in _split(written))
         if not keymap[action]:
             raise SettingsError(f"keys: {action} has no key.", "Give it one, or leave the line out.")
-    _refuse_typed(keymap)
-    _refuse_clashes(keymap)
+    _refuse_typed(keymap, app)
+    _refuse_clashes(keymap, app)
     return keymap
 
 
 @cache
-def actions() -> dict[str, str]:
+def actions(app: AppClass) -> dict[str, str]:
     """Every action id and what it does, in the order of `places`."""
     found: dict[str, str] = {}
-    for chain in places():
+    for chain in places(app):
         for node in chain:
             for binding in _own(node):
                 if binding.id:
@@ -114,9 +104,9 @@ def actions() -> dict[str, str]:
     return found
 
 
-def binding_of(action: str) -> Binding:
+def binding_of(action: str, app: AppClass) -> Binding:
     """The first binding of an action, as it is by default. Raises KeyError."""
-    for chain in places():
+    for chain in places(app):
         for node in chain:
             for binding in _own(node):
                 if binding.id == action:
@@ -125,20 +115,19 @@ def binding_of(action: str) -> Binding:
 
 
 @cache
-def places() -> tuple[Chain, ...]:
+def places(app: AppClass) -> tuple[Chain, ...]:
     """Where the focus can be: a widget, its screen and, unless it is a dialog, the app.
 
-    A screen's widgets are those its module knows of, and those of its parts. Imports every screen.
+    A screen's widgets are those its module knows of, and those of its panes. Imports every screen.
     """
     from tui_lookups.tui import screens
-    from tui_lookups.tui.app import LookupsApp
 
     chains: list[Chain] = []
     for found in pkgutil.iter_modules(screens.__path__):
         module = importlib.import_module(f"{screens.__name__}.{found.name}")
         for screen in _classes(module):
             if issubclass(screen, Screen) and screen.__module__ == module.__name__:
-                above: Chain = (screen,) if issubclass(screen, ModalScreen) else (screen, LookupsApp)
+                above: Chain = (screen,) if issubclass(screen, ModalScreen) else (screen, app)
                 chains += [(widget, *above) for widget in _focusable(screen)] or [above]
     return tuple(chains)
 
@@ -148,13 +137,15 @@ def _classes(module: ModuleType) -> list[type]:
 
 
 def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
-    """The widgets of this package that a screen's module, or that of a part of it, knows of."""
-    from tui_lookups.tui.screens.walk_widgets import WalkWidgets
-
-    names = dict.fromkeys(part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS))
-    modules = [sys.modules[name] for name in names]
-    if issubclass(screen, WalkWidgets):
-        modules += screen.later_widgets()
+    """The widgets of this package that a screen's module, or that of one of its panes, knows of."""
+    names = [part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS)]
+    modules: list[ModuleType] = []
+    for name in names:  # of a pane's module those of its own panes, too
+        modules.append(importlib.import_module(name))
+        for kind in _classes(modules[-1]):
+            if kind.__module__.startswith(_PANES):
+                further = (kind.__module__, *getattr(kind, "LATER", ()))
+                names += [name for name in further if name not in names]
     known = dict.fromkeys(kind for module in modules for kind in _classes(module))
     return [
         kind
@@ -176,12 +167,12 @@ def _split(written: str) -> list[str]:
 @cache
 def _key_names() -> frozenset[str]:
     characters = (chr(code) for code in range(33, 127))
-    return frozenset(key.value for key in Keys) | {_character_to_key(c) for c in characters}
+    return frozenset(key.value for key in Keys) | {character_to_key(c) for c in characters}
 
 
 def _key(action: str, written: str) -> str:
     """A key by Textual's name. Raises SettingsError for what is none, and for one that does not arrive."""
-    key = _character_to_key(written) if len(written) == 1 else written.lower()
+    key = character_to_key(written) if len(written) == 1 else written.lower()
     reason = reason_eaten(key)
     if reason is not None:
         raise SettingsError(
@@ -201,16 +192,14 @@ def _key(action: str, written: str) -> str:
 
 def _own(node: type[DOMNode]) -> list[Binding]:
     """The bindings of a class and of what it is derived from."""
-    bindings = node._merged_bindings
-    return [] if bindings is None else [b for found in bindings.key_to_bindings.values() for b in found]
+    return [binding for found in bindings_of(node).values() for binding in found]
 
 
 def _answers(chain: Chain, keymap: Mapping[str, str]) -> dict[str, list[str]]:
     """The actions that stand on each key where the focus is, nearest first."""
     answers: dict[str, list[str]] = {}
     for node in chain:
-        merged: BindingsMap | None = node._merged_bindings
-        for key, bindings in {} if merged is None else merged.key_to_bindings.items():
+        for key, bindings in bindings_of(node).items():
             for binding in bindings:
                 if binding.id:
                     keys = keymap[binding.id].split(",") if binding.id in keymap else [key]
@@ -221,8 +210,8 @@ def _answers(chain: Chain, keymap: Mapping[str, str]) -> dict[str, list[str]]:
     return answers
 
 
-def _refuse_clashes(keymap: Mapping[str, str]) -> None:
-    for chain in places():
+def _refuse_clashes(keymap: Mapping[str, str], app: AppClass) -> None:
+    for chain in places(app):
         before = _answers(chain, {})
         for key, held in _answers(chain, keymap).items():
             mine = [action for action in held if action in keymap]
@@ -239,9 +228,9 @@ def _shared(answers: Mapping[str, list[str]], one: str, other: str) -> bool:
     return any(one in held and other in held for held in answers.values())
 
 
-def _refuse_typed(keymap: Mapping[str, str]) -> None:
+def _refuse_typed(keymap: Mapping[str, str], app: AppClass) -> None:
     """A line being typed takes characters: an action of its own must not."""
-    inputs = [chain[0] for chain in places() if issubclass(chain[0], Input)]
+    inputs = [chain[0] for chain in places(app) if issubclass(chain[0], Input)]
     theirs = {b.id for node in inputs for b in _own(node) if b.id}
     for action, keys in keymap.items():
         for key in keys.split(","):

@@ -8,7 +8,7 @@
 3. SIGUSR1, which batch systems send some time before they end a job, saves the session and has the scan
    write a checkpoint; the app goes on.
 4. ctrl+z gives the terminal back and stops the process, where a shell can continue it; the terminal is taken
-   and painted anew then (terminal_driver.py).
+   and painted anew then (terminal/driver.py).
 5. On the ordinary way out the session is saved, the terminal is restored, then the explorer is closed.
 """
 
@@ -25,17 +25,19 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.terminal import textual_private
+from tui_lookups.tui.widgets.bindings import hidden
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.driver import Driver
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.tui.opening import Opening
-    from tui_lookups.tui.options import Options
+    from tui_lookups.tui.state.opening import Opening
+    from tui_lookups.tui.state.options import Options
 
 _DEADLINE_SECONDS = 3.0
 _TERMINAL_SECONDS = 2.0
@@ -57,23 +59,18 @@ class SignalledApp(LookupsApp):
     """The app with the process's signals; apart, so that tests can run the app without them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "ctrl+z",
-            "suspend_process",
-            "suspend",
-            id="app.suspend",
-            tooltip="Back to the shell; fg goes on",
-            show=False,
-        )
+        hidden("ctrl+z", "suspend_process", "suspend", "app.suspend", "Back to the shell; fg goes on")
     ]
 
     def get_driver_class(self) -> type[Driver]:
         """Ours where Textual takes its own for terminals: not on Windows, nor where another was asked for."""
         found = super().get_driver_class()
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not textual_private.driver_is_as_known(found):
             return found
-        from tui_lookups.tui.terminal_driver import TerminalDriver
-
+        try:
+            from tui_lookups.tui.terminal.driver import TerminalDriver
+        except ImportError:  # Textual's parser is another: see textual_private
+            return found
         return TerminalDriver if issubclass(TerminalDriver, found) else found
 
     farewell = ""
@@ -87,7 +84,7 @@ class SignalledApp(LookupsApp):
         super().panic(*renderables)
 
     async def _on_signal(self, number: int) -> None:
-        said = (self.walk_screen.save_session(), self.explorer.close())
+        said = (self.walk_screen.session.save(), self.explorer.close())
         self.farewell = "\n".join(filter(None, said))
         self.exit(return_code=128 + number)
 
@@ -115,7 +112,7 @@ class SignalledApp(LookupsApp):
     def _keep_all(self) -> None:
         """SIGUSR1: keep what there is, and go on."""
         self.explorer.request_checkpoint()
-        problem = self.walk_screen.save_session()
+        problem = self.walk_screen.session.save()
         self.say(problem or "SIGUSR1: the session is saved, and the scan writes a checkpoint.")
 
     def action_suspend_process(self) -> None:
@@ -131,7 +128,7 @@ class SignalledApp(LookupsApp):
         self.action_redraw()
 
     async def action_quit(self) -> None:
-        self.farewell = self.walk_screen.save_session()
+        self.farewell = self.walk_screen.session.save()
         await super().action_quit()
 
     def _signalled(self, number: int) -> None:

@@ -11,12 +11,12 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from tui_lookups.results import HeadAblation
-from tui_lookups.tui.explanation_text import Paragraph, ablation_paragraphs
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.shading import level
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryDialog
-from tui_lookups.tui.shading import level
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.explanation import Paragraph, ablation_paragraphs
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible, visible_token

@@ -13,10 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from tui_lookups.results import AtlasNeuron
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryScreen
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import TextLines

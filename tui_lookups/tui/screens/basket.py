@@ -13,15 +13,15 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, Selection
-from tui_lookups.tui import basket
-from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.state import basket
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.basket import Item
+    from tui_lookups.tui.state.basket import Item
 
 
 class BasketRows(RowList):

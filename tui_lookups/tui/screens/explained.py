@@ -14,11 +14,11 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from tui_lookups.results import ExplainedList, Explanation
-from tui_lookups.tui.explanation_text import explained_paragraphs, figure
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryScreen
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.explanation import explained_paragraphs, figure
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
@@ -29,7 +29,7 @@ from tui_lookups.visible import visible
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import Explained, Selection
-    from tui_lookups.tui.key_labels import KeyOf
+    from tui_lookups.tui.text.key_labels import KeyOf
 
 _SEARCH_SECONDS = 0.2
 
@@ -129,13 +129,12 @@ class ExplainedScreen(QueryScreen[Explanation]):
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="explained-title", classes="title")
-        yield SearchLine(placeholder="every word must be in it", id="search", compact=True)
+        yield SearchLine(placeholder="every word must be in it", id="search")
         yield ExplainedRows(id="explained")
         yield Paragraphs(id="explained-words")
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self.query_one("#search", Input).cursor_blink = False
         self.query_one(ExplainedRows).say_empty("Looking them up…")
         self._ask("")
 
@@ -214,7 +213,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
     def _search_done(self) -> None:
         self.query_one(ExplainedRows).focus()
 
-    def action_leave_line(self) -> None:
+    def on_search_line_left(self) -> None:
         """Everything is listed again."""
         box = self.query_one("#search", Input)
         box.value = ""
@@ -223,6 +222,6 @@ class ExplainedScreen(QueryScreen[Explanation]):
 
     def action_close(self) -> None:
         if self.query_one("#search", Input).value:
-            self.action_leave_line()  # what was searched for goes first
+            self.on_search_line_left()  # what was searched for goes first
         else:
             self.dismiss(None)

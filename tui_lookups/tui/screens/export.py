@@ -10,8 +10,8 @@ from textual import on
 from textual.widgets import Input
 
 from tui_lookups.errors import ExportError
+from tui_lookups.tui.paint.text_layout import fit_middle
 from tui_lookups.tui.screens.path_dialog import PathDialog
-from tui_lookups.tui.text_layout import fit_middle
 from tui_lookups.visible import SPACE, visible
 
 if TYPE_CHECKING:

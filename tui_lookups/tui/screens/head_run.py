@@ -12,11 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui.explanation_text import Paragraph, explained_paragraphs, figure, run_paragraphs
-from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.screens.send import SendScreen
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.text.explanation import Paragraph, explained_paragraphs, figure, run_paragraphs
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
@@ -26,7 +26,7 @@ from tui_lookups.visible import visible
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import ExplainedHead, ExplanationScore
-    from tui_lookups.tui.head_run import HeadRun, RunTask
+    from tui_lookups.tui.state.head_run import HeadRun, RunTask
 
 _LEFT = 52
 """Cells of a row before the words."""

@@ -15,20 +15,15 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.hints import unique
 from tui_lookups.tui.widgets.row_list import RowList
 
 _WHERE = {
-    "neurons": "Neurons",
-    "prompts": "Prompts",
-    "heads": "Heads",
     "detail": "Head",
     "head": "The chosen head",
-    "atlas": "Atlas",
-    "playground": "Playground",
     "explained": "Explanations",
     "all-heads": "All heads in words",
     "token": "Token box",
@@ -131,7 +126,7 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
                 continue
             where = binding.id.partition(".")[0]
             row = (self._keys(active), binding.tooltip, binding.id)
-            groups.setdefault(_WHERE.get(where, where), []).append(row)
+            groups.setdefault(_WHERE.get(where, where.capitalize()), []).append(row)
         rows: list[tuple[str, str, str]] = []
         for title, entries in groups.items():
             rows.append(("", title, ""))

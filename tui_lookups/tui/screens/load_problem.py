@@ -16,16 +16,16 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui_lookups.tui.key_labels import key_of
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.opening import Opening
+    from tui_lookups.tui.state.opening import Opening
 
 _KNOWN = (
     ("demo", "the small GPT-2 inside this package"),

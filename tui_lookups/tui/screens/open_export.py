@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.reopened import Reopened, reopened
 from tui_lookups.tui.screens.path_dialog import PathDialog
+from tui_lookups.tui.state.reopened import Reopened, reopened
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer

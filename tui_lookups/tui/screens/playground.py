@@ -19,11 +19,11 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui_lookups.tui.attribution_text import decomposition, head_facts, silence
-from tui_lookups.tui.head_rows import Cell, plain
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
+from tui_lookups.tui.paint.head_rows import Cell, plain
 from tui_lookups.tui.screens.query_screen import QueryScreen
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.attribution import decomposition, head_facts, silence
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
@@ -291,26 +291,10 @@ class PlaygroundScreen(QueryScreen[None]):
     def _view_wanted(self, event: HeadGrid.Wanted) -> None:
         self.say(_NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
-    def action_ablate(self) -> None:
-        self._say_on_the_walk("Ablation works on the neuron's prompts")
-
-    def action_explain(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_score(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_write(self) -> None:
-        self._say_words_elsewhere()
-
-    def action_all_heads(self) -> None:
-        self._say_words_elsewhere()
-
-    def _say_words_elsewhere(self) -> None:
-        self._say_on_the_walk("Explanations are about the neuron's prompts")
-
-    def _say_on_the_walk(self, what: str) -> None:
-        self.say(f"{what}: {key_of(self.app, 'playground.close')} goes back to them.")
+    def action_chosen_head(self, what: str) -> None:
+        ablation = "Ablation works on the neuron's prompts"
+        why = ablation if what == "ablate" else "Explanations are about the neuron's prompts"
+        self.say(f"{why}: {key_of(self.app, 'playground.close')} goes back to them.")
 
     # --- showing ---
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.screen import ModalScreen, Screen
 
-from tui_lookups.tui.queries import Queries
 from tui_lookups.tui.screens.leaving import LeavesOnce
+from tui_lookups.tui.state.queries import Queries
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.tui.queries import Answered
+    from tui_lookups.tui.state.queries import Answered
 
 R = TypeVar("R")
 

@@ -10,10 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui_lookups.tui.explanation_text import Paragraph, plan_paragraphs
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.query_screen import QueryDialog
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.explanation import Paragraph, plan_paragraphs
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.visible import visible
 

@@ -1,112 +1,87 @@
 """The main screen: token, neurons, prompts and heads, from one to the next with enter, back with escape.
 
-The screen owns the walk (state and questions) and the focus; `walk_view` puts the state on the widgets.
+The screen owns the walk (`state/`) and the focus. What a pane tells it becomes a step of the walk; the part
+that a step changed is shown by the panes it is on. It knows what panes are for, not what is in them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import on
-from textual.binding import Binding, BindingType
+from textual import events, on
+from textual.binding import BindingType
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
-from tui_lookups.tui.head_explanations import HeadExplanations
-from tui_lookups.tui.head_run import HeadRun
-from tui_lookups.tui.history import History
-from tui_lookups.tui.layouts import PANES, layout_for, pages
-from tui_lookups.tui.problems import Problems
-from tui_lookups.tui.queries import Answered, Queries
-from tui_lookups.tui.screens.head_part import HeadPart
-from tui_lookups.tui.screens.heads_part import HeadsPart
-from tui_lookups.tui.screens.history_part import HistoryPart
-from tui_lookups.tui.screens.neurons_part import NeuronsPart
-from tui_lookups.tui.screens.other_screens_part import OtherScreensPart
-from tui_lookups.tui.screens.panes_part import PanesPart
-from tui_lookups.tui.screens.prompts_part import PromptsPart
-from tui_lookups.tui.screens.token_part import TokenPart
-from tui_lookups.tui.screens.tour_part import TourPart
-from tui_lookups.tui.screens.walk_view import LOW_SECONDS, WalkView
-from tui_lookups.tui.screens.walk_widgets import WalkWidgets
-from tui_lookups.tui.walk import Walk
-from tui_lookups.tui.widgets.prompt_list import PromptList
+from tui_lookups.results import SelectedAblation
+from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.panes.pane_set import PaneSet
+from tui_lookups.tui.panes.token import TokenPane
+from tui_lookups.tui.screens.head_dialogs import HeadDialogs
+from tui_lookups.tui.screens.other_screens import OtherScreens
+from tui_lookups.tui.screens.places import Places
+from tui_lookups.tui.screens.session import Session
+from tui_lookups.tui.screens.tour import Tour
+from tui_lookups.tui.screens.walk_keys import WALK_KEYS
+from tui_lookups.tui.state.head_explanations import HeadExplanations
+from tui_lookups.tui.state.head_run import HeadRun
+from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.layouts import PANES, layout_for
+from tui_lookups.tui.state.queries import Answered, Queries
+from tui_lookups.tui.state.steps import Steps
+from tui_lookups.tui.state.walk import Walk
+from tui_lookups.tui.text.empty import missing
+from tui_lookups.tui.text.heads import why_not_named, why_one_direction
+from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.status_line import LOW_SECONDS
 
 if TYPE_CHECKING:
-    from textual import events
+    from collections.abc import Callable
+
+    from textual.app import ComposeResult
     from textual.geometry import Size
+    from textual.timer import Timer
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.tui.layouts import Layout, Pane
-    from tui_lookups.tui.walk_state import Part
+    from tui_lookups.ids import HeadId
+    from tui_lookups.tui.panes import messages
+    from tui_lookups.tui.state.basket import Item
+    from tui_lookups.tui.state.layouts import Layout, PaneName
+    from tui_lookups.tui.state.walk import Part
+    from tui_lookups.tui.widgets.head_grid import HeadGrid
+    from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 
+_LATER_STYLES = Path(__file__).with_name("later.tcss")
 _STATUS_SECONDS = 0.25
 _PROMPTS_SECONDS = 1.0
+_REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
 
-class WalkScreen(
-    TokenPart,
-    NeuronsPart,
-    PromptsPart,
-    HeadPart,
-    OtherScreensPart,
-    TourPart,
-    HeadsPart,
-    HistoryPart,
-    PanesPart,
-    WalkWidgets,
-    Screen[None],
-):
+class WalkScreen(Screen[None]):
     """From a token to the heads behind the neurons that promote it."""
 
     AUTO_FOCUS = "#neurons"
     BLANK = True  # the widgets cover every cell
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
-        Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
-        Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
-        Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
-        Binding("escape", "back", "back", id="walk.back", tooltip="Back along the walk", show=False),
-        Binding("tab", "pane_step(1)", "next pane", id="walk.next-pane", tooltip="Next pane", show=False),
-        Binding(
-            "shift+tab", "pane_step(-1)", "pane back", id="walk.pane-back", tooltip="Pane before", show=False
-        ),
-        Binding("1", "pane(0)", "neurons", id="walk.neurons", tooltip="Go to the neurons", show=False),
-        Binding("2", "pane(1)", "prompts", id="walk.prompts", tooltip="Go to the prompts", show=False),
-        Binding(
-            "3", "pane(2)", "heads", id="walk.heads-pane", tooltip="The heads, from any pane", show=False
-        ),
-        Binding("4", "pane(3)", "head", id="walk.detail", tooltip="Go to the head's detail", show=False),
-        Binding(
-            "left_square_bracket,backspace",
-            "history(-1)",
-            "before",
-            id="walk.before",
-            show=False,
-            key_display="[",
-            tooltip="Back to the token and neuron before",
-        ),
-        Binding(
-            "right_square_bracket",
-            "history(1)",
-            "after",
-            id="walk.after",
-            show=False,
-            key_display="]",
-            tooltip="Forward again",
-        ),
-        Binding("y", "copy", "copy", id="walk.copy", tooltip="Copy what is under the cursor", show=False),
-        Binding(
-            "Y", "copy_pane", "copy pane", id="walk.copy-pane", tooltip="Copy the pane as text", show=False
-        ),
-        *HeadPart.KEYS,
-        *OtherScreensPart.KEYS,
-        *TourPart.KEYS,
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*WALK_KEYS]
 
-    focused_pane: reactive[Pane] = reactive("neurons", repaint=False)
+    class FirstAnswer(Message):
+        """The first answer, or why there is none, is about to be painted."""
+
+    class LoadFailed(Message):
+        """Nothing could be loaded."""
+
+        def __init__(self, message: str) -> None:
+            super().__init__()
+            self.message = message
+
+    focused_pane: reactive[PaneName] = reactive("neurons", repaint=False)
     size_class: reactive[Layout] = reactive("narrow", repaint=False)
     _styled = False
+    _answered_once = False
+    _failed = False
+    _rest: Timer | None = None
 
     def __init__(self, explorer: Explorer, token: str | None, size: Size) -> None:
         # the classes of the first layout are there from the start: the first paint is styled once
@@ -114,38 +89,55 @@ class WalkScreen(
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
         self.explorer = explorer
-        self.first_token = token
-        self.queries = Queries(explorer, self.post_message)
-        self.walk = Walk(explorer, self.queries, self._changed, self.call_after_refresh)
-        self.explanations = HeadExplanations(explorer, self.queries, self._words_changed, self.say)
-        self.head_run = HeadRun(explorer, self.queries, self.say_anywhere, self.look_at_words)
-        self.view = WalkView(self)
-        self.problems = Problems()
-        self.history = History()
-        self.touched = False
+        self.queries = Queries(explorer, self.post_message, cast("Callable[[str], None]", self._changed))
+        self.walk = walk = Walk(explorer, self.queries)
+        self.steps = steps = Steps(explorer, self.queries, walk, self._changed, self.call_after_refresh)
+        self.explanations = HeadExplanations(explorer, self.queries, lambda: self.panes.show_head(), self.say)
+        self.head_run = HeadRun(
+            explorer, self.queries, lambda text: app_of(self).say(text), self.look_at_words
+        )
+        line = TokenPane(walk, explorer, self.queries, token)
+        self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
+        self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
+        self.places = places = Places(walk, steps, lambda: self.focused_pane, self.go, self._show_head)
+        self.session = Session(self, explorer, self.queries, places)
+        self.other_screens = OtherScreens(self, explorer, walk, places.open_place)
+        self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
+        self._hints = Hints(id="hints")
+
+    def compose(self) -> ComposeResult:
+        if app_of(self).few_updates:
+            app_of(self).read_styles(_LATER_STYLES)
+        yield from self.panes.compose()
+        yield self._hints
 
     def on_mount(self) -> None:
         self.set_interval(_STATUS_SECONDS, self.poll_status)
-        low = self.owner.options.low_bandwidth or self.owner.plain
-        self.set_interval(LOW_SECONDS if low else _PROMPTS_SECONDS, self.walk.poll)
+        self.set_interval(
+            LOW_SECONDS if app_of(self).few_updates else _PROMPTS_SECONDS, self.steps.neurons.poll
+        )
         # After the first frame: the questions start threads that import, and would hold it up.
         self.call_after_refresh(self._begin)
         self.poll_status()
-        self.view.show_all()
+        self.panes.show_all()
 
     def _on_screen_resume(self, event: events.ScreenResume) -> None:
         """What has just been mounted has its styles; Textual would work them all out again."""
         event.refresh_styles, self._styled = event.refresh_styles and self._styled, True
 
     def _begin(self) -> None:
-        self.furnish()
-        if self.first_token is None:
-            self.walk.open_first()
-        else:
-            self.look_up(self.first_token, accept=True)
-        self.view.show_all()
+        """Mount what waits behind the first frame, and put the first question."""
+        app_of(self).read_styles(_LATER_STYLES)
+        self.panes.mount_lines()
+        if not self.panes.token.look_up_given():
+            self.steps.tokens.open_first()
+        self.panes.show_all()
 
-    # --- answers ---
+    def say(self, text: str) -> None:
+        """A short message on the bottom line."""
+        self._hints.say(text)
+
+    # --- what changed ---
 
     @on(Answered)
     def _answered(self, answer: Answered) -> None:
@@ -153,78 +145,256 @@ class WalkScreen(
 
     def poll_status(self) -> None:
         """Take the explorer's snapshot; widgets repaint only where it differs."""
-        self.owner.settle_size()
+        app_of(self).settle_size()
         status = self.explorer.status()
-        self.view.show_status(status)
-        remarks = () if status.corpus is None else status.corpus.remarks
-        problem = self.problems.to_tell((*status.problems, *remarks))
-        if problem is not None:
-            self.owner.say(problem)
-        self.owner.heed(self.explorer, status)
+        self.panes.show_status(status)
+        if status.stage == "failed" and not self._failed:
+            self._failed = True
+            self.post_message(self.LoadFailed(status.message))
 
     def _changed(self, part: Part) -> None:
-        self.view.show(part)
+        walk, panes = self.walk, self.panes
+        panes.show(part)
         if part in ("neuron", "prompts"):
-            self.show_count()
-        self.tour_sees(part)
-        if self.walk.ranking is not None or self.walk.errors:
-            self.owner.begin_loading_soon()
-        if part == "prompts" and "heads" in pages(self.size_class, self.focused_pane):
-            self.walk.open_heads()
+            panes.prompts.show_count()
+        self.tour.see(part)
+        if not self._answered_once and (walk.ranking is not None or walk.errors):
+            self._answered_once = True
+            self.post_message(self.FirstAnswer())
+        if part == "prompts" and panes.shows_heads:
+            self.steps.heads.open_heads()
         if part in ("heads", "overview"):
-            self.view.heads.rest_on_strongest_head()
-            if part == "heads" and self.walk.heads is not None and not self.walk.over_all:
-                self.look_at_head()
+            panes.rest_on_strongest_head()
+            if part == "heads" and walk.heads is not None and not walk.over_all:
+                self._look_at_head()
 
-    def action_leave_line(self) -> None:
-        """Give up the text of the line that is typed on."""
-        if self.focused is not None and self.focused.id == "filter":
-            self.leave_filter()
+    @property
+    def tour_text(self) -> str:
+        """The sentence of the tour's step, empty without a tour."""
+        return self.tour.text(app_of(self).key_of)
+
+    # --- the focus ---
+
+    def go(self, pane: PaneName) -> None:
+        """Show a pane and give it the focus."""
+        with self.app.batch_update():
+            self.focused_pane = pane
+            self.panes.by_name[pane].body.focus()
+
+    def watch_focused_pane(self, pane: PaneName) -> None:
+        self.panes.arrange(self.size_class, pane)
+        self.tour.follow(pane)
+        self.panes.show("story")
+        if pane != "neurons":
+            self.panes.prompts.hold()
+        self.panes.by_name[pane].ask()
+
+    def watch_size_class(self) -> None:
+        self.panes.arrange(self.size_class, self.focused_pane)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for name, pane in self.panes.by_name.items():
+            if event.widget is pane.body:
+                self.focused_pane = name
+        self.panes.show_focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        was, self.size_class = self.size_class, self._layout(event.size)
+        self.panes.arrange(self.size_class, self.focused_pane)
+        self.panes.show_path()  # it is cut to the width
+        if was == "small" and self.size_class != "small" and self.is_current:
+            self.go(self.focused_pane)  # what is not displayed loses the focus
+        if self.panes.shows_heads:
+            self.steps.heads.open_heads()  # a terminal that grew may show them only now
+
+    def _layout(self, size: Size) -> Layout:
+        return layout_for(size.width, size.height, plain=app_of(self).plain)
+
+    def plain_changed(self) -> None:
+        """Plain text was switched on or off: what is shown is the same, how is not."""
+        self.size_class = self._layout(self.size)
+        self.panes.plain_changed()
+
+    def action_pane(self, number: int) -> None:
+        self.go(PANES[number])
+
+    def action_pane_step(self, by: int) -> None:
+        self.go(PANES[(PANES.index(self.focused_pane) + by) % len(PANES)])
+
+    def action_go_heads(self) -> None:
+        neuron = self.panes.neurons.under_cursor
+        if self.focused_pane == "neurons" and neuron is not None:
+            self.places.open_neuron(neuron, "heads")
         else:
-            self.leave_find()
+            self.go("heads")
 
     def action_back(self) -> None:
         if self.explanations.cancel():
             self.say("The request was stopped.")
-            return
-        if self.leave_tour():
-            return
-        if self.focused_pane == "prompts" and self.query_one(PromptList).found.needle:
-            self.leave_find()
-            return
-        if self.focused_pane == "neurons" and self.end_filter():
-            return
-        self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
-
-    def _words_changed(self) -> None:
-        self.view.heads.show_detail()
-
-    # --- what the app's actions need ---
+        elif not self.tour.leave() and not self.panes.by_name[self.focused_pane].go_back():
+            self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 
     def action_mark(self) -> None:
-        self.take_head()
-        from tui_lookups.tui import basket
+        self.panes.take_head()
+        from tui_lookups.tui.state import basket
 
-        item = self.view.item_under_cursor()
+        item = self.panes.by_name[self.focused_pane].marked_item()
         if item is None:
             self.say("Nothing to mark here yet.")
             return
-        self.owner.selection = basket.toggle(self.owner.selection, item)
-
-    def selection_changed(self) -> None:
-        """The basket holds other things now."""
-        self.view.show_marks()
+        app_of(self).selection = basket.toggle(app_of(self).selection, item)
 
     def action_copy(self) -> None:
-        text = self.body(self.focused_pane).copy_text()  # type: ignore[union-attr]
+        self._copy(self.panes.by_name[self.focused_pane].body.copy_text())
+
+    def action_copy_pane(self) -> None:
+        self._copy("\n".join(self.panes.by_name[self.focused_pane].body.plain_lines()))
+
+    def _copy(self, text: str | None) -> None:
         if text:
-            self.owner.copy_to_clipboard(text)
+            self.app.copy_to_clipboard(text)
         else:
             self.say("Nothing to copy here yet.")
 
-    def action_copy_pane(self) -> None:
-        lines = self.body(self.focused_pane).plain_lines()
-        if lines:
-            self.owner.copy_to_clipboard("\n".join(lines))
+    # --- what the panes tell ---
+
+    def action_type_token(self) -> None:
+        self.panes.token.type_token()
+
+    def on_token_chosen(self, event: messages.TokenChosen) -> None:
+        self.places.open_token(event.token)
+
+    def on_line_left(self) -> None:
+        self.go(self.focused_pane)
+
+    def action_filter(self) -> None:
+        self.go("neurons")
+        self.panes.neurons.type_filter()
+
+    def on_neurons_table_filter(self, event: NeuronsTable.Filter) -> None:
+        self.steps.tokens.filter_neurons(layer_step=event.layer_step, toggle_own=event.toggle_own)
+
+    def on_filters_ended(self) -> None:
+        self.steps.tokens.end_filters()
+
+    def on_neurons_sifted(self) -> None:
+        self.panes.show_path()
+
+    def on_neuron_chosen(self, event: messages.NeuronChosen) -> None:
+        self.places.open_neuron(event.neuron, "prompts")
+
+    def on_neuron_named(self, event: messages.NeuronNamed) -> None:
+        if why := missing(self.walk.model, event.neuron):
+            self.go(self.focused_pane)
+            self.say(why)
         else:
-            self.say("Nothing to copy here yet.")
+            self.places.open_neuron(event.neuron, "prompts")
+
+    def on_prompt_moved(self, event: messages.PromptMoved) -> None:
+        if event.other_prompt:
+            self.steps.neurons.choose_prompt(event.prompt_id)
+        self.panes.prompts.show_token()
+        if event.other_prompt and self.panes.shows_heads:
+            self._when_at_rest(self.steps.heads.open_heads)
+        elif not event.other_prompt and self.focused_pane == "prompts":
+            self._when_at_rest(lambda: self.steps.neurons.open_predictions(self.panes.prompts.position))
+
+    def on_prompt_chosen(self, event: messages.PromptChosen) -> None:
+        self.steps.neurons.choose_prompt(event.prompt_id)
+        self.go("heads")
+
+    def on_prompt_list_kind_wanted(self) -> None:
+        self.steps.neurons.cycle_kind()
+
+    def on_head_moved(self, event: messages.HeadMoved) -> None:
+        self.steps.heads.choose_head(event.head)
+        self._when_at_rest(self._look_at_head)
+
+    def on_head_chosen(self) -> None:
+        self._look_at_head()
+        self.steps.heads.open_overview()
+        self.go("detail")
+
+    def on_head_named(self, event: messages.HeadNamed) -> None:
+        self.go(self.focused_pane)
+        if why := why_not_named(self.walk, event.head, app_of(self).key_of):
+            self.say(why)
+        else:
+            walk = self.walk
+            self.places.open_place(Place(walk.token, walk.neuron, walk.prompt_id, event.head, "detail"))
+
+    def on_head_grid_wanted(self, event: HeadGrid.Wanted) -> None:
+        if event.what == "all":
+            self.action_all_prompts()
+        elif event.what == "context":
+            self.steps.heads.toggle_trimmed()
+        elif why := why_one_direction(self.walk, app_of(self).key_of):
+            self.say(why)  # what changes unseen is a surprise later
+        else:
+            self.steps.heads.cycle_direction()
+
+    def action_all_prompts(self) -> None:
+        """One prompt, or the mean over all prompts."""
+        self.steps.heads.toggle_over_all()
+
+    def on_source_chosen(self, event: messages.SourceChosen) -> None:
+        prompt = self.walk.prompt
+        if prompt is not None:
+            self.go("prompts")
+            self.panes.prompts.go_to(prompt.prompt_id, self.walk.position_in_prompt(event.position))
+
+    def _when_at_rest(self, action: Callable[[], None]) -> None:
+        """Do something once the cursor has not moved for a moment."""
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(_REST_SECONDS, action)
+
+    def _look_at_head(self) -> None:
+        """Ask what the head under the cursor reads, and what has been said of it."""
+        self.steps.heads.open_sources()
+        self._look_up_words()
+
+    def _look_up_words(self) -> None:
+        if self.walk.neuron is not None and self.walk.head is not None:
+            self.explanations.look_up(self.walk.neuron, self.walk.head)
+
+    def _show_head(self, head: HeadId) -> None:
+        """Put the cursor on the chosen head."""
+        self.panes.heads.go_to(head)
+        self._look_at_head()  # where the heads are shown already, no answer brings this about
+
+    def look_at_words(self) -> None:
+        """More may be known of the heads than was: look again."""
+        self.explanations.forget()
+        self._look_up_words()
+
+    # --- where the walk goes, and what lies over it ---
+
+    def action_history(self, by: int) -> None:
+        if why := self.places.step(by):
+            self.say(why)
+
+    def open_marked(self, item: Item) -> None:
+        """Go to a marked thing."""
+        self.places.open_item(item)
+        if isinstance(item, SelectedAblation):
+            self.head_dialogs.open_ablation(item)
+
+    def action_chosen_head(self, what: str) -> None:
+        self.panes.take_head()
+        self.head_dialogs.open(what, heads_shown=self.panes.shows_heads)
+
+    def action_tour(self) -> None:
+        self.tour.step()
+
+    def action_atlas(self) -> None:
+        self.other_screens.atlas()
+
+    def action_playground(self) -> None:
+        self.other_screens.playground()
+
+    def action_explained(self) -> None:
+        self.other_screens.explained()
+
+    def action_restore(self) -> None:
+        self.session.restore()

@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widgets import Input
 
 from tui_lookups.results import Explanation
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.queries import explain_error
 from tui_lookups.tui.screens.query_screen import QueryDialog
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from tui_lookups.tui.head_rows import signed
-from tui_lookups.tui.shading import glyphs, level
-from tui_lookups.tui.text_layout import fit, quoted
+from tui_lookups.tui.paint.head_rows import signed
+from tui_lookups.tui.paint.shading import glyphs, level
+from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token

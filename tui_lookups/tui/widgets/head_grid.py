@@ -18,15 +18,16 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui import head_rows
-from tui_lookups.tui.head_rows import CELL as CELL
-from tui_lookups.tui.head_rows import WIDE_CELL as WIDE_CELL
-from tui_lookups.tui.shading import level
+from tui_lookups.tui.paint import head_rows
+from tui_lookups.tui.paint.head_rows import CELL as CELL
+from tui_lookups.tui.paint.head_rows import WIDE_CELL as WIDE_CELL
+from tui_lookups.tui.paint.shading import level
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.head_rows import Cell
+    from tui_lookups.tui.paint.head_rows import Cell
 
 LABEL = 5
 
@@ -56,14 +57,7 @@ class HeadGrid(Canvas):
             tooltip="The next head",
         ),
         Binding("n", "strongest(1)", "by size", id="heads.next", tooltip="The next head by size"),
-        Binding(
-            "N",
-            "strongest(-1)",
-            "by size, back",
-            id="heads.back",
-            tooltip="The previous head by size",
-            show=False,
-        ),
+        hidden("N", "strongest(-1)", "by size, back", "heads.back", "The previous head by size"),
         Binding(
             "g", "direction", "gate/up", id="heads.direction", tooltip="Gated MLPs: read by gate, up or both"
         ),
@@ -94,11 +88,9 @@ class HeadGrid(Canvas):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.empty = ""
         self._n_layers = 0
         self._n_heads = 0
         self._cells: Mapping[HeadId, Cell] = {}
-        self._marked: frozenset[HeadId] = frozenset()
         self._maximum = 0.0
         self._star = "active"
         self._head = HeadId(0, 0)
@@ -161,19 +153,6 @@ class HeadGrid(Canvas):
     def _fit_cells(self) -> None:
         room = self.size.width - LABEL - 1
         self.cell = WIDE_CELL if room >= WIDE_CELL * self._n_heads else CELL
-
-    def say_empty(self, text: str) -> None:
-        """What stands in the pane while there is nothing to show."""
-        if text != self.empty:
-            self.empty = text
-            if not self._cells:
-                self.forget()
-
-    def mark(self, marked: frozenset[HeadId]) -> None:
-        """Which heads are in the basket."""
-        if marked != self._marked:
-            self._marked = marked
-            self.forget()
 
     @property
     def head(self) -> HeadId | None:

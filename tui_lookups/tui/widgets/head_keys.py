@@ -6,7 +6,7 @@ from textual.binding import Binding
 
 
 def head_keys(*, namespace: str = "screen.", show: bool = True) -> tuple[Binding, ...]:
-    """Bindings for actions of the walk screen; without `show` they work but do not fill the bottom line."""
+    """The screen does something with the chosen head; without `show` the bottom line does not say so."""
     keys = (
         ("d", "ablate", "ablate", "Ablate the head: its total effect on the neuron and its token"),
         ("e", "explain", "explain", "Ask a language model when the head is active"),
@@ -15,6 +15,8 @@ def head_keys(*, namespace: str = "screen.", show: bool = True) -> tuple[Binding
         ("W", "all_heads", "all heads", "Explain and score every head worth explaining; the table of scores"),
     )
     return tuple(
-        Binding(key, namespace + action, words, id=f"head.{action}", tooltip=tip, show=show)
+        Binding(
+            key, f"{namespace}chosen_head('{action}')", words, id=f"head.{action}", tooltip=tip, show=show
+        )
         for key, action, words, tip in keys
     )

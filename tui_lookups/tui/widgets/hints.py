@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.visible import visible
 
 _MESSAGE_SECONDS = 6.0

@@ -11,7 +11,8 @@ from textual.message import Message
 from tui_lookups.errors import BadIdError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
-from tui_lookups.tui.text_layout import fit, quoted
+from tui_lookups.tui.paint.text_layout import fit, quoted
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
@@ -25,14 +26,7 @@ class NeuronsTable(RowList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", id="neurons.open", tooltip="Open the neuron: what fires it"),
         Binding("l", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
-        Binding(
-            "L",
-            "layer(-1)",
-            "layer back",
-            id="neurons.layer-back",
-            tooltip="Only the layer before",
-            show=False,
-        ),
+        hidden("L", "layer(-1)", "layer back", "neurons.layer-back", "Only the layer before"),
         Binding(
             "o",
             "own",
@@ -56,19 +50,12 @@ class NeuronsTable(RowList):
         self._rows: tuple[NeuronScore, ...] = ()
         self._needle = ""
         self._token: Token | None = None
-        self._marked: frozenset[NeuronId] = frozenset()
         self._open: NeuronId | None = None
 
     def show_neurons(self, neurons: tuple[NeuronScore, ...], token: Token | None) -> None:
         """Show a ranking, cursor on the open neuron where it is in it, else on the first."""
         self._all, self._token = neurons, token
         self._sift(self._open)
-
-    def mark(self, marked: frozenset[NeuronId]) -> None:
-        """Which neurons are in the basket."""
-        if marked != self._marked:
-            self._marked = marked
-            self.forget()
 
     def set_open(self, neuron: NeuronId | None) -> None:
         """Which neuron the other panes show; the cursor goes to it where it is in the list."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
@@ -10,15 +10,19 @@ from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui_lookups.tui.paint.text_layout import fit
+
 if TYPE_CHECKING:
-    from tui_lookups.tui.app import LookupsApp
-    from tui_lookups.tui.shading import Palette
-from tui_lookups.tui.text_layout import fit
+    from tui_lookups.tui.paint.shading import Palette
+
+
+class _Painted(Protocol):
+    palette: Palette
 
 
 def palette_of(app: object) -> Palette:
     """The styles of the theme that is on."""
-    return cast("LookupsApp", app).palette
+    return cast("_Painted", app).palette
 
 
 def is_plain(app: object) -> bool:
@@ -41,6 +45,20 @@ class Canvas(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._strips: dict[object, Strip] = {}
+        self.empty = ""
+        self._marked: frozenset[object] = frozenset()
+
+    def say_empty(self, text: str) -> None:
+        """What stands here while there is nothing to show."""
+        if text != self.empty:
+            self.empty = text
+            self.forget()
+
+    def mark(self, marked: frozenset[object]) -> None:
+        """Which of what is shown is in the basket."""
+        if marked != self._marked:
+            self._marked = marked
+            self.forget()
 
     @property
     def palette(self) -> Palette:
@@ -55,6 +73,10 @@ class Canvas(ScrollView, can_focus=True):
     def plain_lines(self) -> tuple[str, ...]:
         """Everything that is shown, in words, top to bottom."""
         return ()
+
+    def copy_text(self) -> str | None:
+        """What the key that copies would copy here; None where there is nothing."""
+        return None
 
     def plain_changed(self) -> None:
         """Plain text was switched on or off."""

@@ -5,34 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
-from textual.binding import Binding
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.tui.key_labels import key_of
-from tui_lookups.tui.text_layout import fit, wrap_tokens
+from tui_lookups.tui.paint.text_layout import fit, wrap_tokens
+from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.painting import palette_of
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.explanation_text import Paragraph, Tone
+    from tui_lookups.tui.text.explanation import Paragraph, Tone
 
 WORD_KEYS = (
-    Binding(
+    hidden(
         "greater_than_sign",
         "move_words(1)",
         "more",
-        id="app.words-down",
-        tooltip="Further in an explanation that is longer than its place",
-        show=False,
+        "app.words-down",
+        "Further in an explanation that is longer than its place",
     ),
-    Binding(
+    hidden(
         "less_than_sign",
         "move_words(-1)",
         "less",
-        id="app.words-up",
-        tooltip="Back in an explanation that is longer than its place",
-        show=False,
+        "app.words-up",
+        "Back in an explanation that is longer than its place",
     ),
 )
 """The app's keys for `Paragraphs.move`."""

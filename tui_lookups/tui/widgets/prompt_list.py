@@ -20,17 +20,17 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.results import SelectedPrompt
-from tui_lookups.tui import prompt_lines
-from tui_lookups.tui.prompt_layouts import PromptLayouts
-from tui_lookups.tui.prompt_lines import Look
-from tui_lookups.tui.prompt_search import Found, find_text
+from tui_lookups.tui.paint import prompt_lines
+from tui_lookups.tui.paint.prompt_layouts import PromptLayouts
+from tui_lookups.tui.paint.prompt_lines import Look
+from tui_lookups.tui.text.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.tui.widgets.prompt_keys import PROMPT_KEYS
 
 if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Prompt
-    from tui_lookups.tui.text_layout import Line
+    from tui_lookups.tui.paint.text_layout import Line
 
 _INDENT = 4
 
@@ -52,6 +52,9 @@ class PromptList(Canvas):
     class KindWanted(Message):
         """Prompts of another kind are wanted."""
 
+    class FindWanted(Message):
+        """A text is to be searched for."""
+
     class Opened(Message):
         """Enter on a prompt."""
 
@@ -64,12 +67,10 @@ class PromptList(Canvas):
         self.prompts: tuple[Prompt, ...] = ()
         self.index = 0
         self.position = 0
-        self.empty = ""
         self._neuron: NeuronId | None = None
         self._held = False
         self._closed_height = 1
         self._maximum = 0.0
-        self._marked: frozenset[int] = frozenset()
         self._sources: Mapping[int, float] | None = None
         self._sources_title = ""
         self._layouts = PromptLayouts()
@@ -110,19 +111,6 @@ class PromptList(Canvas):
         else:
             self._scroll(0)
         self._show_cursor()
-
-    def say_empty(self, text: str) -> None:
-        """What stands in the pane while there are no prompts."""
-        if text != self.empty:
-            self.empty = text
-            if not self.prompts:
-                self.forget()
-
-    def mark(self, marked: frozenset[int]) -> None:
-        """Which prompts (by prompt_id) are in the basket."""
-        if marked != self._marked:
-            self._marked = marked
-            self.forget()
 
     def shade_sources(self, sources: Mapping[int, float] | None, title: str = "") -> None:
         """Shade the open prompt by these figures (position to attribution); None: by activation."""
@@ -352,6 +340,9 @@ class PromptList(Canvas):
 
     def action_kind(self) -> None:
         self.post_message(self.KindWanted())
+
+    def action_find(self) -> None:
+        self.post_message(self.FindWanted())
 
     def action_open(self) -> None:
         if self.current is not None:

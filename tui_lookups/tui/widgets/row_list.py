@@ -63,7 +63,6 @@ class RowList(Canvas):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.empty = ""
 
     # --- what a subclass says ---
 
@@ -100,13 +99,6 @@ class RowList(Canvas):
         self.set_reactive(RowList.cursor, max(0, min(wanted, count - 1)))
         self.forget()
         self._show_cursor()
-
-    def say_empty(self, text: str) -> None:
-        """What stands in the pane while there are no rows."""
-        if text != self.empty:
-            self.empty = text
-            if not self.row_count():
-                self.forget()
 
     @property
     def _top(self) -> int:

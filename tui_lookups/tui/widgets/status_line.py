@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -10,12 +11,14 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.results import ScanProgress, Status
 
+LOW_SECONDS = 5.0
+"""Least time between two live updates where every byte counts."""
 _BAR = 10
 _MESSAGE = 48
 """Cells of a message in place of the bar: beside it there is room for the model's name at 80 columns."""
@@ -29,6 +32,21 @@ class StatusLine(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._said: tuple[tuple[str, ...], str] = (("lookups",), "starting")
+        self._last: Status | None = None
+        self._due_at = 0.0
+        self.clock = time.monotonic
+
+    def follow(self, status: Status, *, words: bool, seldom: bool) -> bool:
+        """As `show_status`; where every byte counts, `seldom` unless the work took a step. Whether it did."""
+        now, last = self.clock(), self._last
+        self._last = status
+        stepped = last is None or last.scan is None or status.scan is None
+        stepped = stepped or (last.stage, last.scan.state) != (status.stage, status.scan.state)  # type: ignore[union-attr]
+        due = stepped or not seldom or now >= self._due_at
+        if due:
+            self._due_at = now + LOW_SECONDS
+            self.show_status(status, words=words)
+        return due
 
     def show_status(self, status: Status, *, words: bool = False) -> None:
         """Take over a snapshot; in `words` without a bar."""

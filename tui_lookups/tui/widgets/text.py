@@ -8,7 +8,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_lookups.tui.text_layout import fit, pack, wrap_tokens
+from tui_lookups.tui.paint.text_layout import fit, pack, wrap_tokens
 
 
 class TextLines(Widget):

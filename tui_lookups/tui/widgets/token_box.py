@@ -8,14 +8,14 @@ from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tui_lookups.tui.candidates import Candidates
-from tui_lookups.tui.text_layout import fit, wrap_tokens
+from tui_lookups.tui.paint.text_layout import fit, wrap_tokens
+from tui_lookups.tui.state.candidates import Candidates
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
-    from tui_lookups.tui.candidates import Candidate
+    from tui_lookups.tui.state.candidates import Candidate
 
 _MOST_ROWS = 10
 _WIDTH = 52

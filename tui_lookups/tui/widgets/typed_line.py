@@ -7,6 +7,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from textual import events, on
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -64,11 +65,19 @@ class TypedLine(Input):
 
 
 class SearchLine(TypedLine):
-    """A line whose text sifts or finds while it is typed. The screen has `action_leave_line`."""
+    """A line whose text sifts or finds while it is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "keep", id="line.enter", tooltip="Keep the filter and go to the list"),
-        Binding(
-            "escape", "screen.leave_line", "give up", id="line.leave", tooltip="Forget the text and go back"
-        ),
+        Binding("escape", "leave", "give up", id="line.leave", tooltip="Forget the text and go back"),
     ]
+
+    class Left(Message):
+        """Escape: the text is to be forgotten."""
+
+    def __init__(self, *, placeholder: str, id: str) -> None:
+        super().__init__(placeholder=placeholder, id=id, compact=True)
+        self.cursor_blink = False
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())

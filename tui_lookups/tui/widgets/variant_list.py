@@ -15,9 +15,9 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from tui_lookups.results.firing import firing_sign, peak_position
-from tui_lookups.tui.head_rows import plain
-from tui_lookups.tui.shading import level
-from tui_lookups.tui.text_layout import fit
+from tui_lookups.tui.paint.head_rows import plain
+from tui_lookups.tui.paint.shading import level
+from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.visible import visible_token
 
@@ -37,7 +37,6 @@ class VariantList(Canvas):
         self._sign: SignSetting = sign
         self.variants: tuple[Activations, ...] = ()
         self.typed = False
-        self.empty = ""
         self._known_maximum = 0.0
         self._lines: list[list[Segment]] = []
 
@@ -53,12 +52,6 @@ class VariantList(Canvas):
         self.typed = current is not None
         self.variants = pinned if current is None else (current, *pinned)
         self._measure()
-
-    def say_empty(self, text: str) -> None:
-        """What stands here while there is nothing to show."""
-        if text != self.empty:
-            self.empty = text
-            self.forget()
 
     def _measure(self) -> None:
         width = max(_INDENT + _FIGURE, self.scrollable_content_region.width)

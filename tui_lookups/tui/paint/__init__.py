@@ -1,0 +1,1 @@
+"""Colours, and the lines that panes are painted with. Pure."""

@@ -1,0 +1,126 @@
+"""How heads are painted: cells of a grid, rows of a list, and the legend of both. Pure.
+
+A cell shades and spells sign and size, so that colour is never the only carrier; a row of the list has the
+figure, a bar and what is known besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.segment import Segment
+
+from tui_lookups.tui.paint.shading import LEVELS, glyphs, level
+from tui_lookups.tui.paint.text_layout import fit
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.tui.paint.shading import Palette
+
+CELL, WIDE_CELL = 6, 12
+"""Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""
+
+
+class Cell(NamedTuple):
+    """What is known of a head: a figure, whether it has a star, and `note` in words."""
+
+    value: float
+    starred: bool
+    note: str = ""
+
+
+def signed(value: float) -> str:
+    """Two decimals and a sign; what rounds to zero is +0.00."""
+    text = f"{value:+.2f}"
+    return "+0.00" if text == "-0.00" else text
+
+
+def plain(value: float, decimals: int = 2) -> str:
+    """Decimals without a sign on what rounds to nothing."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if not float(text) else text
+
+
+def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
+    """The heads, largest figure first whichever its sign."""
+    return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))
+
+
+def cell_text(cell: Cell, maximum: float, width: int, *, marked: bool = False) -> str:
+    """Sign and size, the figure where the cell is wide, and the star.
+
+    `marked`: the mark stands inside, before the figure; where there is no room there, in the star's place.
+    """
+    star = "*" if cell.starred else " "
+    if width != WIDE_CELL:
+        return f"{glyphs(cell.value, maximum):^3}{'●' if marked else star}"
+    figure = signed(cell.value)
+    if len(figure) > 6:
+        figure = f"{cell.value:+.0f}"
+    if not marked:
+        return f"{glyphs(cell.value, maximum):^3}{figure:>6}{star}"
+    if len(figure) < 6:
+        return f"{glyphs(cell.value, maximum):^3}●{figure:>5}{star}"
+    return f"{glyphs(cell.value, maximum):^3}{figure}●"
+
+
+def list_row(
+    place: int, head: HeadId, cell: Cell, maximum: float, width: int, palette: Palette, *, marked: bool
+) -> list[Segment]:
+    """One head of the list."""
+    style = palette.plain + palette.shade(level(cell.value, maximum))
+    left = f"{place:4d} {head!s:<9}"
+    state = "* " if cell.starred else "  "
+    room = max(0, min(16, width - 48))
+    return [
+        Segment("●" if marked else " ", palette.strong),
+        Segment(left, palette.plain),
+        Segment(f"{signed(cell.value):>7} {glyphs(cell.value, maximum):<3}", style),
+        Segment(state, palette.strong),
+        Segment(palette.bar_text(abs(cell.value), maximum, room) + " " * bool(room), palette.bar),
+        Segment(fit(cell.note, max(0, width - 28 - room)), palette.dim),
+    ]
+
+
+def list_heading(width: int) -> str:
+    """Above the list."""
+    return fit("   # head    attrib.", width)
+
+
+def plain_row(place: int, head: HeadId, cell: Cell, star: str) -> str:
+    """One head in words; `star` is what a star says of a head."""
+    state = star if cell.starred else f"not {star}"
+    note = f", {cell.note}" if cell.note else ""
+    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{note}"
+
+
+def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
+    """The scale from most negative to most positive, in the colours and glyphs of the cells.
+
+    The line below the grid has it in figures, and says what the star means.
+    """
+    left, right = " lowers ", " raises"
+    sizes: tuple[int, ...] = (-LEVELS, -5, -2, 0, 2, 5, LEVELS)
+    if width < len(left) + 5 * len(sizes) + len(right):
+        sizes = (-LEVELS, 0, LEVELS)
+    segments = [Segment(left, palette.dim)]
+    for size in sizes:
+        value = size / LEVELS * maximum
+        style = palette.plain + palette.shade(level(value, maximum))
+        segments.append(Segment(f"{glyphs(value, maximum):^5}", style))
+    return [*segments, Segment(fit(right, max(0, width - len(left) - 5 * len(sizes))), palette.dim)]
+
+
+def scale(maximum: float) -> str:
+    """What the strongest glyph stands for: from 3/4 of the largest magnitude shown (`shading.glyphs`)."""
+    return f"+++ from {0.75 * maximum:.2f}"
+
+
+def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> str:
+    """What a pointer resting on a cell is told."""
+    if cell is None:
+        return f"{head} does not reach the neuron"
+    state = star if cell.starred else f"not {star}"
+    note = f"\n{cell.note}" if cell.note else ""
+    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{note}"

@@ -1,0 +1,80 @@
+"""The app's own dark and light theme, and the palette that goes with whatever theme is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.theme import Theme
+
+from tui_lookups.tui.paint.shading import (
+    ansi_palette,
+    full_palette,
+    low_palette,
+    plain_palette,
+    words_palette,
+)
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.paint.shading import Palette
+
+DARK = Theme(
+    name="lookups-dark",
+    primary="#56b4e9",
+    secondary="#8ab8d6",
+    accent="#e69f00",
+    foreground="#d8dde3",
+    background="#12161b",
+    surface="#12161b",
+    panel="#1d242c",
+    warning="#e69f00",
+    error="#ff7a5c",
+    success="#35b98f",
+    dark=True,
+)
+LIGHT = Theme(
+    name="lookups-light",
+    primary="#005f99",
+    secondary="#3d6b87",
+    accent="#a85400",
+    foreground="#20262c",
+    background="#fbfaf6",
+    surface="#fbfaf6",
+    panel="#e9e6dd",
+    warning="#a85400",
+    error="#b3261e",
+    success="#00704f",
+    dark=False,
+)
+TERMINAL = "ansi-dark"
+"""Textual's theme of the terminal's own colours on its own background."""
+
+CYCLE = (DARK.name, LIGHT.name, TERMINAL)
+"""The themes the key of action app.theme goes through."""
+
+
+def palette_for(
+    theme: Theme, *, ansi: bool, no_color: bool, low: bool = False, words: bool = False
+) -> Palette:
+    """The palette of `theme`: attributes only without colour, 16 colours for an ANSI theme; few shades
+    where every byte counts (`low`), none for a screen reader (`words`)."""
+    if words:
+        return words_palette()
+    if low:
+        return low_palette()
+    if no_color:
+        return plain_palette()
+    if ansi or theme.ansi:
+        return ansi_palette()
+    colors = theme.to_color_system().generate()
+    return full_palette(
+        foreground=_hex(colors["foreground"], "#d8dde3" if theme.dark else "#20262c"),
+        background=_hex(colors["background"], "#12161b" if theme.dark else "#fbfaf6"),
+        warm="#e69f00" if theme.dark else "#e08a1e",
+        cold="#3d9be0" if theme.dark else "#4a90c8",
+        accent=_hex(colors["primary"], "#56b4e9" if theme.dark else "#005f99"),
+        error=_hex(colors["error"], "#ff7a5c" if theme.dark else "#b3261e"),
+    )
+
+
+def _hex(color: str, otherwise: str) -> str:
+    return color if color.startswith("#") else otherwise

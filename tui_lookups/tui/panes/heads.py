@@ -1,0 +1,92 @@
+"""The heads behind a neuron: the grid or the list, and what its figures sum to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+
+from tui_lookups.tui.panes.messages import HeadChosen, HeadMoved
+from tui_lookups.tui.panes.pane import Pane
+from tui_lookups.tui.text.heads import active_words, cells_of, heads_tab, heads_title, sum_parts
+from tui_lookups.tui.widgets.head_grid import HeadGrid
+from tui_lookups.tui.widgets.text import PackedText
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import SelectedHead, Selection
+    from tui_lookups.tui.state.head_steps import HeadSteps
+    from tui_lookups.tui.state.walk import Walk
+
+
+class HeadsPane(Pane):
+    """Moving only moves; what a head reads is asked for once the cursor rests."""
+
+    def __init__(self, walk: Walk, steps: HeadSteps, *, classes: str) -> None:
+        super().__init__(3, "Heads", id="heads-pane", classes=classes)
+        self._walk = walk
+        self._steps = steps
+        self.body = self._grid = HeadGrid(id="heads")
+        self._sum = PackedText(id="decomposition")
+
+    def compose(self) -> ComposeResult:
+        yield self._grid
+        yield self._sum
+
+    def show(self) -> None:
+        """The grid and what its figures sum to."""
+        walk, grid, source = self._walk, self._grid, self._walk.shown_heads
+        silent = walk.overview.note if walk.over_all and walk.overview is not None else ""
+        if source is not None and not silent:
+            model = source.provenance.model
+            star = "worth explaining" if walk.over_all else active_words(walk)
+            grid.show_heads(model.n_layers, model.n_heads, cells_of(walk), star)
+        else:
+            grid.show_heads(0, 0, {})
+        otherwise = silent or f"{self.key('prompts.open')} on a prompt\nshows the heads behind its peak."
+        grid.say_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
+        self.show_title()
+        self._sum.show_parts(sum_parts(walk, grid.scale(), self.key))
+
+    def show_title(self) -> None:
+        """The title: the prompt's rank is in it, which may become another."""
+        self.say(heads_title(self._walk))
+
+    def ask(self) -> None:
+        self._steps.open_heads()
+
+    def tab(self, *, short: bool = False) -> str:
+        return heads_tab(self._walk)
+
+    def mark(self, selection: Selection) -> None:
+        walk, shown = self._walk, self._walk.shown_heads
+        here = None if walk.over_all else walk.prompt_id
+        contexts = (None, None if shown is None else shown.context)
+        heads = (
+            marked.head
+            for marked in selection.heads
+            if (marked.neuron, marked.prompt_id) == (walk.neuron, here) and marked.context in contexts
+        )
+        self._grid.mark(frozenset(heads))
+
+    def marked_item(self) -> SelectedHead | None:
+        return self._walk.selected_head()
+
+    @property
+    def head(self) -> HeadId | None:
+        """The head under the cursor."""
+        return self._grid.head
+
+    def go_to(self, head: HeadId) -> None:
+        """Put the cursor on a head, telling nobody."""
+        self._grid.go_to(head)
+
+    @on(HeadGrid.Moved)
+    def _moved(self, event: HeadGrid.Moved) -> None:
+        self.tell(HeadMoved(event.head))
+
+    @on(HeadGrid.Opened)
+    def _opened(self, event: HeadGrid.Opened) -> None:
+        self.tell(HeadChosen(event.head))

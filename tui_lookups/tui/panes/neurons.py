@@ -1,0 +1,149 @@
+"""The neurons of a token: opening one, and the text that sifts them.
+
+The layer and own-token filters ask anew; the text filter sifts what is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.widgets import Input
+
+from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.panes.messages import FiltersEnded, NeuronChosen, NeuronNamed, NeuronsSifted
+from tui_lookups.tui.panes.pane import Pane
+from tui_lookups.tui.text.empty import missing, why_no_row
+from tui_lookups.tui.widgets.neurons_table import NeuronsTable
+from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import SelectedNeuron, Selection
+    from tui_lookups.tui.state.walk import Walk
+    from tui_lookups.tui.widgets.typed_line import SearchLine
+
+
+class NeuronsPane(Pane):
+    """The ranking of the walk's token."""
+
+    LATER = ("tui_lookups.tui.widgets.typed_line",)
+    """Modules of widgets that are mounted after the first frame."""
+
+    _line: SearchLine | None = None
+
+    def __init__(self, walk: Walk, *, classes: str) -> None:
+        super().__init__(1, "Neurons", id="neurons-pane", classes=classes)
+        self._walk = walk
+        self.body = self._table = NeuronsTable(id="neurons")
+
+    def compose(self) -> ComposeResult:
+        yield self._table
+
+    def mount_line(self) -> None:
+        if self._line is None:
+            from tui_lookups.tui.widgets.typed_line import SearchLine
+
+            self._line = SearchLine(placeholder="filter: neuron or top token", id="filter")
+            self.mount(self._line)
+
+    @property
+    def under_cursor(self) -> NeuronId | None:
+        """The neuron under the cursor."""
+        score = self._table.under_cursor
+        return None if score is None else score.neuron
+
+    @property
+    def needle(self) -> str:
+        """The text filter that is on."""
+        return self._table.needle
+
+    def show(self) -> None:
+        """Show the neurons that pass the filters."""
+        walk, table = self._walk, self._table
+        ranking = walk.ranking
+        table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
+        if ranking is None:
+            otherwise = f"Press {self.key('walk.token')} and type a token."
+        else:
+            unlisted = table.unlisted
+            named = None if unlisted is None or missing(walk.model, unlisted) else unlisted
+            otherwise = why_no_row(walk, table.total, named, self.key)
+        table.say_empty(self.why_empty(walk, "neurons", otherwise))
+        words = "Neurons"
+        if walk.token is not None:
+            words += f" that promote {visible_token(walk.token.text)}"
+        if ranking is not None:
+            count = table.row_count()
+            words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
+        self.say(words)
+
+    def tab(self, *, short: bool = False) -> str:
+        return "Neurons"
+
+    def show_open(self) -> None:
+        """Mark the neuron that the other panes show."""
+        self._table.set_open(self._walk.neuron)
+
+    def mark(self, selection: Selection) -> None:
+        self._table.mark(frozenset(marked.neuron for marked in selection.neurons))
+
+    def marked_item(self) -> SelectedNeuron | None:
+        return self._table.marked_item()
+
+    @on(RowList.Opened, "#neurons")
+    def _opened(self) -> None:
+        neuron = self.under_cursor
+        if neuron is not None:
+            self.tell(NeuronChosen(neuron))
+
+    # --- the text filter ---
+
+    def type_filter(self) -> None:
+        """Show the line of the text filter, with the focus."""
+        self.mount_line()
+        assert self._line is not None
+        self._line.add_class("-shown")
+        self._line.focus()
+
+    @on(Input.Changed, "#filter")
+    def _typed(self, event: Input.Changed) -> None:
+        self._table.sift(event.value)
+        self.show()
+        self.tell(NeuronsSifted())
+
+    @on(Input.Submitted, "#filter")
+    def _done(self) -> None:
+        neuron = self._table.unlisted
+        if neuron is None:
+            self.query_one("#filter").set_class(bool(self.needle), "-shown")
+            self._table.focus()
+        elif why := missing(self._walk.model, neuron):
+            app_of(self).say(why)
+        else:
+            self.end_filter()
+            self.tell(NeuronNamed(neuron))
+
+    def on_search_line_left(self) -> None:
+        self.end_filter()
+
+    def end_filter(self) -> None:
+        """Whatever text they have, neurons are shown again."""
+        if self._line is not None:
+            self._line.value = ""
+            self._line.remove_class("-shown")
+        self._table.focus()
+
+    def go_back(self) -> bool:
+        """The text filter goes, else the filters that leave nothing."""
+        walk = self._walk
+        if self.needle:
+            self.end_filter()
+        elif walk.ranking is not None and not self._table.total and (walk.layer is not None or walk.own_only):
+            self.tell(FiltersEnded())
+        else:
+            return False
+        return True

@@ -1,0 +1,238 @@
+"""Every pane of the walk together: which part of the walk each shows, and which of them are on screen.
+
+A pane for another question is made here and added to `by_name`; what it shows is a line of `show`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.panes.head import HeadPane
+from tui_lookups.tui.panes.heads import HeadsPane
+from tui_lookups.tui.panes.neurons import NeuronsPane
+from tui_lookups.tui.panes.notice import Notice, Tabs, TooSmall
+from tui_lookups.tui.panes.pane import Room
+from tui_lookups.tui.panes.prompts import PromptsPane
+from tui_lookups.tui.state.layouts import pages
+from tui_lookups.tui.state.problems import Problems
+from tui_lookups.tui.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.screen import Screen
+
+    from tui_lookups.results import Status
+    from tui_lookups.tui.panes.pane import Pane
+    from tui_lookups.tui.panes.token import TokenPane
+    from tui_lookups.tui.state.head_explanations import HeadExplanations
+    from tui_lookups.tui.state.layouts import Layout, PaneName
+    from tui_lookups.tui.state.steps import Steps
+    from tui_lookups.tui.state.walk import Part, Walk
+
+
+class PaneSet:
+    """The panes on `screen`, which has the focus in `focused`. `tour` is the sentence of its step."""
+
+    focused: PaneName = "neurons"
+
+    def __init__(
+        self,
+        screen: Screen[None],
+        walk: Walk,
+        steps: Steps,
+        explanations: HeadExplanations,
+        token: TokenPane,
+        layout: Layout,
+        tour: Callable[[], str],
+    ) -> None:
+        self._screen = screen
+        self._walk = walk
+        self._steps = steps
+        self._tour = tour
+        self._problems = Problems()
+        self.layout: Layout = layout
+        on = dict.fromkeys(pages(layout, self.focused), "pane -on")
+        self.token = token
+        self.neurons = NeuronsPane(walk, classes=on.get("neurons", "pane"))
+        self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
+        self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
+        self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
+        self.by_name: dict[PaneName, Pane] = {
+            "neurons": self.neurons,
+            "prompts": self.prompts,
+            "heads": self.heads,
+            "detail": self.head,
+        }
+        self._lower = Room(self.heads, self.head, id="lower", classes="-on" if "heads" in on else None)
+        self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
+        self._status_line = StatusLine(id="status")
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom, without the line of keys."""
+        yield from (self._status_line, self.token, self._notice, self._tabs)
+        yield Room(self.neurons, self.prompts, self._lower, id="panes")
+        yield TooSmall(id="too-small")
+
+    def mount_lines(self) -> None:
+        """Mount what nobody sees before a key asks for it."""
+        self.token.mount_line()
+        for pane in self.by_name.values():
+            pane.mount_line()
+
+    # --- what is shown ---
+
+    def show(self, part: Part) -> None:
+        """Show a part of the walk that changed."""
+        if part == "story":
+            self.show_notice()
+        elif part == "neurons":
+            self._show_neurons()
+        elif part == "neuron":
+            self.neurons.show_open()
+            self._show_prompts()
+            self._show_heads()
+        elif part == "promoted":
+            self.prompts.show_facts()
+        elif part == "prompts":
+            self._show_prompts()
+            self.heads.show_title()
+        elif part == "figures":
+            self.prompts.show_figures()
+        elif part == "predictions":
+            self.prompts.show_predictions()
+        elif part in ("heads", "overview"):
+            self._show_heads()
+        else:
+            self.show_head()
+        if part in ("neuron", "prompts", "heads", "overview", "sources"):
+            self.show_marks()
+        self._show_tabs()
+
+    def show_all(self) -> None:
+        """Show everything, as on the first paint."""
+        for part in ("story", "neurons", "neuron"):
+            self.show(part)
+
+    def show_status(self, status: Status) -> None:
+        """A snapshot of the work in the background; empty panes say how far loading is."""
+        app, before = app_of(self._screen), self._walk.status
+        remarks = () if status.corpus is None else status.corpus.remarks
+        if (problem := self._problems.to_tell((*status.problems, *remarks))) is not None:
+            app.say(problem)
+        due = self._status_line.follow(status, words=app.plain, seldom=app.few_updates)
+        self._walk.status = status
+        if before is None or before == status:
+            return  # at first nothing is shown yet: `show_all` comes next
+        loading = due and status.stage in ("starting", "loading")
+        news = (before.stage, before.model) != (status.stage, status.model)
+        if news or (loading and before.message != status.message):
+            self.show_notice()
+            self._show_neurons()
+            self._show_prompts()
+            self._show_heads()
+
+    def show_notice(self) -> None:
+        """What there is to be told; on a small screen the person needs that line once they are reading."""
+        story = self.focused == "neurons" or self.layout in ("wide", "tall")
+        self._notice.show(self._walk, self._tour(), story=story)
+
+    def _show_neurons(self) -> None:
+        self.neurons.show()
+        self.show_path()
+
+    def _show_prompts(self) -> None:
+        walk, steps = self._walk, self._steps.neurons
+        self.prompts.show()
+        asked, wanted = walk.wanted_prompt, steps.take_wanted_prompt()
+        if wanted is not None:
+            self.prompts.go_to(wanted)
+        elif asked is not None and walk.wanted_prompt is None:
+            others = f"{app_of(self._screen).key_of('prompts.kind')} shows others"
+            said = f"Corpus prompt {asked} is not among these of {walk.neuron}; {others}."
+            app_of(self._screen).say(said)
+        current = self.prompts.current
+        if current is not None and current.prompt_id != walk.prompt_id:
+            steps.choose_prompt(current.prompt_id)
+        self.prompts.show_facts()
+        self.prompts.show_token()
+
+    def _show_heads(self) -> None:
+        self.heads.show()
+        self.show_head()
+
+    def show_head(self) -> None:
+        """Show the chosen head, and what it reads."""
+        self.head.show()
+        self._shade_prompt()
+
+    def _shade_prompt(self) -> None:
+        """With heads in focus, the prompt shows what the head reads."""
+        self.prompts.shade_sources(shown=self.focused in ("heads", "detail"))
+
+    def show_path(self) -> None:
+        """Show where the walk is, by which filters; it is cut to the width."""
+        self.token.show(needle=self.neurons.needle, all_layers=self.layout != "narrow")
+
+    def show_marks(self) -> None:
+        """Dots where things are in the basket, and their number above."""
+        for pane in self.by_name.values():
+            pane.mark(app_of(self._screen).selection)
+        self.show_path()
+
+    def _show_tabs(self) -> None:
+        show = self._tabs.show_in_words if app_of(self._screen).plain else self._tabs.show
+        show(tuple(self.by_name.values()), self.by_name[self.focused])
+
+    def rest_on_strongest_head(self) -> None:
+        """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
+        walk, strongest = self._walk, self._walk.strongest_head()
+        if strongest is None:
+            return
+        if walk.head is None or not walk.reaches(walk.head):
+            self._steps.heads.choose_head(strongest)
+        if walk.head is not None:
+            self.heads.go_to(walk.head)
+
+    def take_head(self) -> None:
+        """The head under the cursor is the chosen one, though its message may still be on its way."""
+        head = self.heads.head
+        if head is not None:
+            self._steps.heads.choose_head(head)
+
+    # --- which panes are on screen ---
+
+    @property
+    def shows_heads(self) -> bool:
+        """Whether the heads are on screen."""
+        return "heads" in pages(self.layout, self.focused)
+
+    def arrange(self, layout: Layout, focused: PaneName) -> None:
+        """Show the panes a terminal of this layout has room for."""
+        self.layout, self.focused = layout, focused
+        if not self._screen.is_mounted:
+            return
+        for name in ("small", "narrow", "columns", "tall", "wide"):
+            self._screen.set_class(name == layout, f"-{name}")
+        shown = pages(layout, focused)
+        for name, pane in self.by_name.items():
+            pane.set_class(name in shown, "-on")
+        self._lower.set_class("heads" in shown, "-on")
+        self.show_focus()
+
+    def show_focus(self) -> None:
+        """Mark the pane that has the focus."""
+        for name, pane in self.by_name.items():
+            pane.set_active(name == self.focused)
+        self._show_tabs()
+        self._shade_prompt()
+
+    def plain_changed(self) -> None:
+        """Plain text was switched on or off."""
+        for pane in self.by_name.values():
+            pane.body.plain_changed()
+        if self._walk.status is not None:
+            self._status_line.show_status(self._walk.status, words=app_of(self._screen).plain)
+        self.arrange(self.layout, self.focused)
+        self.show_all()

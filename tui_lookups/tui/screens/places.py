@@ -1,0 +1,106 @@
+"""Where the walk goes: opening things, and back and forward along what was open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_lookups import results
+from tui_lookups.tui.state.history import History, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import Token
+    from tui_lookups.tui.state.basket import Item
+    from tui_lookups.tui.state.layouts import PaneName
+    from tui_lookups.tui.state.steps import Steps
+    from tui_lookups.tui.state.walk import Walk
+
+
+class Places:
+    """Every step of the person's own is remembered; going back opens the place as it was left.
+
+    `focused` is the pane with the focus, `go` gives it to another, `show_head` puts the cursor on a head.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        steps: Steps,
+        focused: Callable[[], PaneName],
+        go: Callable[[PaneName], None],
+        show_head: Callable[[HeadId], None],
+    ) -> None:
+        self._walk = walk
+        self._steps = steps
+        self._focused = focused
+        self.show_pane = go
+        self._show_head = show_head
+        self.history = History()
+
+    def here(self) -> Place:
+        """Where the person is."""
+        walk = self._walk
+        return Place(walk.token, walk.neuron, walk.prompt_id, walk.head, self._focused())
+
+    def _step_away(self) -> None:
+        """The person goes their own way: where they are is remembered."""
+        self.history.leave(self.here())
+        self._steps.tokens.forget_story()
+
+    def open_token(self, token: Token) -> None:
+        """Rank a token's neurons and go there."""
+        self._step_away()
+        self._steps.tokens.open_token(token, best=True)
+        self.show_pane("neurons")
+
+    def open_neuron(self, neuron: NeuronId, then: PaneName) -> None:
+        """Show what a neuron promotes and what fires it, and go to a pane of it."""
+        if neuron != self._walk.neuron:
+            self._step_away()
+        self._steps.neurons.open_neuron(neuron)
+        self.show_pane(then)
+
+    def open_place(self, place: Place) -> None:
+        """Go to a token, its neuron and what is under it, as one step."""
+        if place.subject != self.here().subject:
+            self._step_away()
+        self._arrive(place)
+
+    def open_item(self, item: Item) -> None:
+        """Go to a marked thing, on the texts that it was marked on."""
+        token, heads = self._walk.token, self._steps.heads
+        if isinstance(item, results.SelectedNeuron):
+            place = Place(item.token or token, item.neuron, pane="prompts")
+        elif isinstance(item, results.SelectedPrompt):
+            place = Place(token, item.neuron, item.prompt_id, pane="prompts")
+        elif isinstance(item, results.SelectedAblation):
+            heads.take_context(trimmed=item.context == "trimmed")
+            place = Place(token, item.neuron, head=item.head, pane="detail")
+        else:
+            if self._walk.over_all != (item.prompt_id is None):
+                heads.toggle_over_all()
+            if item.context is not None:
+                heads.take_context(trimmed=item.context == "trimmed")
+            place = Place(token, item.neuron, item.prompt_id, item.head, "detail")
+        self.open_place(place)
+
+    def step(self, by: int) -> str:
+        """Back (-1) or forward; says why where there is nothing to go to."""
+        here = self.here()
+        place = self.history.back(here) if by < 0 else self.history.forward(here)
+        if place is None:
+            return "This is where the walk began." if by < 0 else "There is nothing to go forward to."
+        self._steps.tokens.forget_story()
+        self._arrive(place)
+        return ""
+
+    def _arrive(self, place: Place) -> None:
+        if place.token is not None and (place.token != self._walk.token or place.neuron is None):
+            self._steps.tokens.open_token(place.token, best=place.neuron is None)
+        if place.neuron is not None:
+            self._steps.neurons.open_neuron(place.neuron, prompt_id=place.prompt_id, head=place.head)
+        self.show_pane(place.pane)
+        if place.head is not None and place.head == self._walk.head:
+            self._show_head(place.head)

@@ -1,0 +1,39 @@
+"""The keys of the walk screen, in the order of the bottom line and of the help."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.widgets.head_keys import head_keys
+
+WALK_KEYS: tuple[Binding, ...] = (
+    Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
+    Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
+    Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
+    Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
+    hidden("escape", "back", "back", "walk.back", "Back along the walk"),
+    hidden("tab", "pane_step(1)", "next pane", "walk.next-pane", "Next pane"),
+    hidden("shift+tab", "pane_step(-1)", "pane back", "walk.pane-back", "Pane before"),
+    hidden("1", "pane(0)", "neurons", "walk.neurons", "Go to the neurons"),
+    hidden("2", "pane(1)", "prompts", "walk.prompts", "Go to the prompts"),
+    hidden("3", "pane(2)", "heads", "walk.heads-pane", "The heads, from any pane"),
+    hidden("4", "pane(3)", "head", "walk.detail", "Go to the head's detail"),
+    hidden(
+        "left_square_bracket,backspace",
+        "history(-1)",
+        "before",
+        "walk.before",
+        "Back to the token and neuron before",
+        "[",
+    ),
+    hidden("right_square_bracket", "history(1)", "after", "walk.after", "Forward again", "]"),
+    hidden("y", "copy", "copy", "walk.copy", "Copy what is under the cursor"),
+    hidden("Y", "copy_pane", "copy pane", "walk.copy-pane", "Copy the pane as text"),
+    *head_keys(namespace="", show=False),
+    Binding("A", "atlas", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"),
+    Binding("P", "playground", "playground", id="walk.playground", tooltip="The neuron on any text you type"),
+    Binding("i", "explained", "explained", id="walk.explained", tooltip="Everything explained so far"),
+    hidden("R", "restore", "restore", "walk.restore", "Back to where the last session was left"),
+    hidden("T", "tour", "tour", "walk.tour", "A tour in five steps; again for the next"),
+)

@@ -1,0 +1,136 @@
+"""The heads of a walk: behind the open prompt's peak, over all prompts, and what the chosen one reads.
+
+A head question names its prompt by its number in the corpus; an answer for another prompt than the open one
+is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import Direction, HeadAttributions, HeadOverview
+    from tui_lookups.tui.state.queries import Queries
+    from tui_lookups.tui.state.walk import Part, Walk
+
+_NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
+
+
+class HeadSteps:
+    """Asks about heads of the neuron and the prompt that are open."""
+
+    def __init__(
+        self, walk: Walk, explorer: Explorer, queries: Queries, changed: Callable[[Part], None]
+    ) -> None:
+        self._walk = walk
+        self._explorer = explorer
+        self._queries = queries
+        self._changed = changed
+
+    def open_heads(self) -> None:
+        """Attribute the open prompt's peak to the heads, unless that is known; over all prompts where these
+        are shown."""
+        walk = self._walk
+        if walk.over_all:
+            self.open_overview()
+        neuron, prompt = walk.neuron, walk.prompt
+        if neuron is None or prompt is None:
+            return
+        if walk.heads is not None and walk.heads.prompt_id == prompt.prompt_id:
+            return
+        if walk.waiting("heads"):
+            return
+        trimmed, explorer = walk.trimmed, self._explorer
+
+        def done(heads: HeadAttributions) -> None:
+            if heads.prompt_id != walk.prompt_id:
+                return
+            walk.heads = heads
+            self._changed("heads")
+            if walk.head is not None:
+                self._ask_sources(walk.head)
+
+        self._queries.ask(
+            "heads", lambda: explorer.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
+        )
+        self._changed("heads")
+
+    def open_overview(self) -> None:
+        """Ask for the heads over all the neuron's prompts, once."""
+        walk, explorer = self._walk, self._explorer
+        neuron, trimmed = walk.neuron, walk.trimmed
+        if neuron is None or walk.overview is not None or walk.waiting("overview"):
+            return
+
+        def done(overview: HeadOverview) -> None:
+            walk.overview = overview
+            self._changed("overview")
+
+        self._queries.ask(
+            "overview", lambda: explorer.heads_overview(neuron, trimmed=trimmed, wait=False), done
+        )
+
+    def toggle_over_all(self) -> None:
+        """Switch between one prompt and all prompts."""
+        self._walk.over_all = not self._walk.over_all
+        if self._walk.over_all:
+            self.open_overview()
+        self._changed("heads")
+
+    def toggle_trimmed(self) -> None:
+        """Switch between the full window and the trimmed prompt as the text that is attributed."""
+        walk = self._walk
+        as_set = walk.heads is not None and walk.heads.context == "trimmed"
+        # Not by what is shown alone: a prompt that cannot be trimmed is shown whole in either mode.
+        self.take_context(trimmed=not (as_set if walk.trimmed is None else walk.trimmed))
+
+    def take_context(self, *, trimmed: bool) -> None:
+        """Attribute trimmed prompts, or full windows; what is shown of the other is asked for anew."""
+        walk = self._walk
+        if trimmed == walk.trimmed:
+            return
+        walk.trimmed = trimmed
+        self._queries.cancel("heads", "overview", "sources")
+        walk.heads = walk.overview = walk.sources = None
+        self.open_heads()
+        if walk.over_all:
+            self.open_overview()
+
+    def cycle_direction(self) -> None:
+        """Gated MLPs: both read directions, the gate's, or W_in's."""
+        self._walk.direction = _NEXT_DIRECTION[self._walk.direction]
+        self._changed("heads")
+
+    def choose_head(self, head: HeadId) -> None:
+        """Put the cursor on a head; `open_sources` asks for what it reads."""
+        if head != self._walk.head:
+            self._walk.head = head
+            self._walk.sources = None
+            self._queries.cancel("sources")
+            self._changed("sources")
+
+    def open_sources(self) -> None:
+        """Ask which tokens the chosen head reads from, on the open prompt."""
+        if self._walk.head is not None and self._walk.heads is not None and self._walk.sources is None:
+            self._ask_sources(self._walk.head)
+
+    def _ask_sources(self, head: HeadId) -> None:
+        walk, explorer = self._walk, self._explorer
+        neuron, prompt, trimmed = walk.neuron, walk.prompt, walk.trimmed
+        reachable = walk.heads is not None and any(score.head == head for score in walk.heads.heads)
+        if neuron is None or prompt is None or not reachable:
+            return
+
+        def done(sources: HeadAttributions) -> None:
+            if sources.prompt_id == walk.prompt_id and sources.source_head == walk.head:
+                walk.sources = sources
+                self._changed("sources")
+
+        self._queries.ask(
+            "sources",
+            lambda: explorer.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
+            done,
+        )

@@ -1,0 +1,40 @@
+"""Which panes a terminal of a given size shows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Layout = Literal["small", "narrow", "columns", "tall", "wide"]
+PaneName = Literal["neurons", "prompts", "heads", "detail"]
+
+PANES: tuple[PaneName, ...] = ("neurons", "prompts", "heads", "detail")
+
+MIN_WIDTH, MIN_HEIGHT = 60, 16
+
+
+def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
+    """The layout of a terminal of `width` x `height` cells.
+
+    `wide`: every pane. `columns`: neurons beside one other page. `tall`: all pages above each other.
+    `narrow`: one page at a time, as `plain` text is whatever the size. `small`: a notice only.
+    """
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        return "small"
+    if plain:
+        return "narrow"
+    if width >= 120:
+        return "wide" if height >= 30 else "columns"
+    return "tall" if height >= 44 else "narrow"
+
+
+def pages(layout: Layout, focused: PaneName) -> tuple[PaneName, ...]:
+    """The panes on screen when `focused` has the focus. Heads and their detail go together."""
+    if layout in ("wide", "tall"):
+        return PANES
+    if layout == "columns":
+        if focused in ("heads", "detail"):
+            return ("neurons", "heads", "detail")
+        return ("neurons", "prompts")
+    if focused in ("heads", "detail"):
+        return ("heads", "detail")
+    return (focused,)

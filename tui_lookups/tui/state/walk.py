@@ -1,0 +1,175 @@
+"""What is open on a walk - token, neuron, prompt, head - and what is known of it.
+
+One model for the whole walk, without a question in it: panes and texts read it, the steps (token_steps,
+neuron_steps, head_steps) change it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tui_lookups.results import SelectedHead
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.results import (
+        Direction,
+        HeadAttribution,
+        HeadAttributions,
+        HeadOverview,
+        ModelInfo,
+        NeuronPrompts,
+        NeuronScore,
+        NeuronTokens,
+        PeakFigures,
+        PositionPredictions,
+        Prompt,
+        PromptFigures,
+        PromptKind,
+        PromptPredictions,
+        Status,
+        Token,
+        TokenNeurons,
+    )
+    from tui_lookups.tui.state.queries import Queries
+
+Part = Literal[
+    "story",
+    "neurons",
+    "neuron",
+    "promoted",
+    "prompts",
+    "heads",
+    "overview",
+    "sources",
+    "figures",
+    "predictions",
+]
+
+
+class Walk:
+    """Where the person is, the answers so far, and what went wrong. Every attribute may be read."""
+
+    def __init__(self, explorer: Explorer, queries: Queries) -> None:
+        self._explorer = explorer
+        self._queries = queries
+        self.status: Status | None = None  # the last snapshot that was taken
+        self.errors = queries.errors
+        """What went wrong with a part, as a sentence and a hint."""
+        self.story = ""
+        self.tour_offered = False
+        self.token: Token | None = None
+        self.layer: int | None = None
+        self.own_only = False
+        self.ranking: TokenNeurons | None = None
+        self.opening_best = False
+        """Whether the best neuron of a new token is on its way, while another one is still shown."""
+        self.open_next: NeuronId | None = None
+        """The neuron that is to be opened once the ranking is painted."""
+        self.neuron: NeuronId | None = None
+        self.promoted: NeuronTokens | None = None
+        self.kind: PromptKind = "top"
+        self.prompts: NeuronPrompts | None = None
+        self.prompts_whole = False
+        """Whether `prompts` is the list, not the first few of one."""
+        self.figures: PeakFigures | None = None
+        self.prompt_id: int | None = None
+        self.wanted_prompt: int | None = None
+        """The prompt a place was left at, until it is in the list."""
+        self.predicted: dict[int, list[PromptPredictions]] = {}
+        self.over_all = False
+        self.trimmed: bool | None = None  # None: as the settings say
+        self.direction: Direction = "both"
+        self.heads: HeadAttributions | None = None
+        self.overview: HeadOverview | None = None
+        self.head: HeadId | None = None
+        self.sources: HeadAttributions | None = None
+
+    def waiting(self, part: Part) -> bool:
+        """Whether an answer for this part is under way."""
+        return self._queries.waiting(part)
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model, once it is known."""
+        return self._explorer.status().model
+
+    @property
+    def ranked(self) -> NeuronScore | None:
+        """The open neuron's row in the token's ranking; None where it is not in it."""
+        rows = () if self.ranking is None else self.ranking.neurons
+        return next((row for row in rows if row.neuron == self.neuron), None)
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """The open prompt, with the rank it has now."""
+        if self.prompts is None:
+            return None
+        return next((p for p in self.prompts.prompts if p.prompt_id == self.prompt_id), None)
+
+    @property
+    def prompt_figures(self) -> PromptFigures | None:
+        """What the neuron comes to at the open prompt's peak, where that is known."""
+        rows = () if self.figures is None else self.figures.prompts
+        return next((row for row in rows if row.prompt_id == self.prompt_id), None)
+
+    def predictions(self, position: int) -> PositionPredictions | None:
+        """What the model expects after a token of the open prompt, where that was asked for."""
+        known = () if self.prompt_id is None else self.predicted.get(self.prompt_id, ())
+        return next((found for part in known if (found := part.at(position)) is not None), None)
+
+    @property
+    def shown_heads(self) -> HeadAttributions | HeadOverview | None:
+        """The heads that are on screen: of the open prompt, or over all prompts."""
+        return self.overview if self.over_all else self.heads
+
+    @property
+    def gated(self) -> bool | None:
+        """Whether head attributions come with their gate and up shares; None until the model is known."""
+        if self.heads is not None:
+            return self.heads.provenance.model.gated
+        model = self.model  # no prompt's heads need to have been open
+        return None if model is None else model.gated
+
+    @property
+    def shown_direction(self) -> Direction:
+        """The read direction whose share of a head is on screen; over all prompts there is only their sum."""
+        return self.direction if self.gated and not self.over_all else "both"
+
+    def score(self, head: HeadAttribution) -> float:
+        """A head's attribution through the read direction that is chosen."""
+        if self.direction == "gate" and head.gate is not None:
+            return head.gate
+        if self.direction == "up" and head.up is not None:
+            return head.up
+        return head.attribution
+
+    def strongest_head(self) -> HeadId | None:
+        """The largest of the heads on screen, whichever its sign; None where none is."""
+        sizes: dict[HeadId, float] = {}
+        if self.over_all and self.overview is not None:
+            sizes = {mean.head: abs(mean.mean_attribution) for mean in self.overview.heads}
+        elif not self.over_all and self.heads is not None:
+            sizes = {row.head: abs(row.attribution) for row in self.heads.heads}
+        return max(sizes, key=lambda head: sizes[head], default=None)
+
+    def reaches(self, head: HeadId) -> bool:
+        """Whether a head is among those that are on screen."""
+        shown = self.shown_heads
+        return shown is not None and any(row.head == head for row in shown.heads)
+
+    def selected_head(self) -> SelectedHead | None:
+        """The chosen head as it is marked: on the texts that are on screen, not on others."""
+        if self.neuron is None or self.head is None or not self.reaches(self.head):
+            return None
+        trimmed = self.shown_heads is not None and self.shown_heads.context == "trimmed"
+        prompt_id = None if self.over_all else self.prompt_id
+        return SelectedHead(self.neuron, self.head, prompt_id, "trimmed" if trimmed else "full")
+
+    def position_in_prompt(self, position: int) -> int:
+        """A position of the attributed text as a position of the open prompt's full window."""
+        prompt, heads = self.prompt, self.sources or self.heads
+        if prompt is None or heads is None or heads.context != "trimmed" or position == 0:
+            return position
+        return position + prompt.peak.position - heads.position

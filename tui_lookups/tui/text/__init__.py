@@ -1,0 +1,1 @@
+"""Words for what is open: sentences and lines made of results. Pure."""

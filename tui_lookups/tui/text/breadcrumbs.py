@@ -1,0 +1,46 @@
+"""The line that says where the person is: token, neuron, prompt, head, as far as there is room. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+
+from tui_lookups.visible import visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.state.walk import Walk
+
+_STRONG = Style(bold=True, underline=True)
+_BOLD = Style(bold=True)
+_DIM = Style(dim=True)
+
+
+def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> tuple[Segment, ...]:
+    """The path in at most `width` cells, with `more` behind it; the path gives way from its end.
+
+    `key` is the one that begins a path.
+    """
+    if walk.token is None:
+        first = [Segment(f"{key}: type a token", _DIM)]
+    else:
+        first = [Segment(visible_token(walk.token.text), _STRONG), Segment(f"  #{walk.token.id}", _DIM)]
+    steps: list[str] = []
+    if walk.neuron is not None and not walk.opening_best:
+        steps.append(str(walk.neuron))
+        if walk.prompt is not None:
+            steps.append(f"prompt {walk.prompt.rank}")
+            if walk.heads is not None and walk.head is not None:
+                steps.append(str(walk.head))
+    room = width - sum(cell_len(segment.text) for segment in (*first, *more))
+    path: list[Segment] = []
+    # A neuron that was opened by name did not come from the token: it stands beside it.
+    related = walk.token is not None and (walk.ranking is None or walk.ranked is not None)
+    for step in steps:
+        room -= len(step) + 3
+        if room < 0:
+            break
+        path += [Segment(" › " if path or related else " · ", _DIM), Segment(step, _BOLD)]
+    return (*first, *path, *more)

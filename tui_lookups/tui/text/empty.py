@@ -1,0 +1,77 @@
+"""What empty panes say: what they wait for, which filters are on, and what to do. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_lookups.ids import HeadId
+from tui_lookups.visible import visible, visible_token
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import NeuronId
+    from tui_lookups.results import ModelInfo
+    from tui_lookups.tui.state.walk import Part, Walk
+    from tui_lookups.tui.text.key_labels import KeyOf
+
+
+def nothing(walk: Walk, part: Part, otherwise: str, key: KeyOf, *, reopens: bool) -> str:
+    """What an empty pane says: the error, what it waits for, or what to do.
+
+    `reopens`: whether another model can be opened.
+    """
+    error, status = walk.errors.get(part), walk.status
+    if error is not None:
+        return visible(error[0]) + "\n" + visible(error[1])
+    if status is not None and status.stage == "failed":
+        said = "Nothing could be loaded: see above."
+        return f"{said}\nTo continue: {key('app.palette')}, then “Open another model”." if reopens else said
+    if walk.waiting(part) or (part == "neurons" and walk.waiting("story")):
+        if status is not None and status.stage in ("starting", "loading"):
+            return "Loading the model…\n" + visible(status.message)
+        return "Working…"
+    return otherwise
+
+
+def missing(model: ModelInfo | None, named: NeuronId | HeadId) -> str:
+    """Why a neuron or head cannot be opened; empty where it can, or the model is not known yet."""
+    if model is None:
+        return ""
+    a_head = isinstance(named, HeadId)
+    size, what = (model.n_heads, "heads") if a_head else (model.d_mlp, "neurons")
+    if named.layer < model.n_layers and named.index < size:
+        return ""
+    return f"{named} does not exist: the model has {model.n_layers} layers of {size} {what}."
+
+
+def filters_on(walk: Walk) -> str:
+    """The filters that ask for other neurons, by name; empty where none is on."""
+    on = [] if walk.layer is None else [f"layer {walk.layer}"]
+    return ", ".join([*on, "own token only"] if walk.own_only else on)
+
+
+def why_no_row(walk: Walk, total: int, named: NeuronId | None, key: KeyOf) -> str:
+    """What the neurons' pane says without a row, of `total`; `named`: the neuron the text filter names."""
+    ends = key("walk.back")
+    if not total and not filters_on(walk):
+        return "No neuron in the selected layers promotes this token."
+    if not total:
+        return f"No neuron passes the filters:\n{filters_on(walk)}.\n{ends} drops them."
+    looked = (
+        f"None of the {total} strongest has that text."
+        if total > 1
+        else "The one neuron there is does not have that text."
+    )
+    if named is not None:
+        return f"{looked}\n{key('line.enter')} opens {named}."
+    others = f"{key('walk.token')}, then its name, opens any neuron"
+    return f"{looked}\n{ends} ends the filter;\n{others}."
+
+
+def why_no_neuron(walk: Walk, key: KeyOf) -> str:
+    """What the prompts' pane says while no neuron is open."""
+    on = filters_on(walk)
+    if walk.ranking is not None and not walk.ranking.neurons and on and walk.token is not None:
+        token = visible_token(walk.token.text)
+        drops = f"{key('walk.back')} drops them, in the neurons."
+        return f"No neuron of {token} passes the filters:\n{on}.\n{drops}"
+    return f"{key('neurons.open')} on a neuron\nshows the text that fires it."

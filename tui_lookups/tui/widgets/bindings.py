@@ -1,0 +1,10 @@
+"""Keys that work but do not fill the bottom line: `?` and the palette list them."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+
+def hidden(key: str, action: str, words: str, name: str, tip: str, shown: str | None = None) -> Binding:
+    """A binding by the `name` of its action, with what it does; `shown`: its key where that is named."""
+    return Binding(key, action, words, id=name, tooltip=tip, show=False, key_display=shown)
