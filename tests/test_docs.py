@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tests.documentation import PAGES, ROOT, Line, blocks, command_lines, parse
 from tests.test_end_to_end import small_corpus
 from tui_lookups.cli import app
-from tui_lookups.model.architecture import FAMILIES
+from tui_lookups.model.families import FAMILIES
 from tui_lookups.model.gguf.families import GGUF_FAMILIES
 
 pytestmark = pytest.mark.usefixtures("once_loaded")

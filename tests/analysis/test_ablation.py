@@ -19,7 +19,7 @@ from tui_lookups.analysis.attribution import active_heads, decompose
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import neuron_reader
-from tui_lookups.model.lookup_model import Point
+from tui_lookups.model.points import Point
 from tui_lookups.results import AblatedPrompt, Token
 
 MODELS = ["gpt2", "llama", "opt", "gpt_neox_parallel", "gemma2", "qwen3"]

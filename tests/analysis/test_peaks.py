@@ -13,7 +13,7 @@ from tui_lookups.analysis import peaks
 from tui_lookups.analysis.peaks import batches, peak_figures, promoted_token, run_at_peaks
 from tui_lookups.errors import Cancelled, NumericalError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import Point
+from tui_lookups.model.points import Point
 from tui_lookups.results import Peak, Prompt, Token
 
 LENGTHS = ((14, 9), (20, 19), (7, 3))  # (length of the row, its peak)

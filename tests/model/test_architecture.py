@@ -10,7 +10,8 @@ import pytest
 
 from tests.tiny_models import FURTHER, RECIPES, REFUSED
 from tui_lookups.errors import UnsupportedModelError
-from tui_lookups.model.architecture import FAMILIES, Architecture, describe, refuse_unsupported
+from tui_lookups.model.architecture import Architecture, describe
+from tui_lookups.model.families import FAMILIES, refuse_unsupported
 
 PARALLEL = {"gpt_neox_parallel", "gptj", "phi"}
 ACTIVATIONS = {"GELU", "GELUActivation", "GELUTanh", "ReLU", "SiLUActivation"}

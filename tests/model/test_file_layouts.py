@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tests.model.test_file_weights import opened
 from tests.tiny_models import N_CTX, N_HEADS, RECIPES, VOCABULARY, Recipe, save_recipe
-from tui_lookups.model.architecture import FAMILIES, Family
+from tui_lookups.model.families import FAMILIES, Family
 
 _LLAMA, _GPTJ = RECIPES["llama"].arguments, RECIPES["gptj"].arguments
 _FALCON = {

@@ -42,7 +42,7 @@ def opened(folder: Path, dtype: str = "float32", basis: Basis = "folded", name: 
 
 
 def test_every_listed_family_has_a_layout() -> None:
-    from tui_lookups.model.architecture import FAMILIES
+    from tui_lookups.model.families import FAMILIES
 
     assert FAMILIES.keys() <= LAYOUTS.keys()
 

@@ -29,7 +29,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import neuron_reader
 from tui_lookups.model.configuration import read_config
 from tui_lookups.model.loading import choose_device, load_model
-from tui_lookups.model.lookup_model import Point
+from tui_lookups.model.points import Point
 
 
 def load(folder: Path, **more):

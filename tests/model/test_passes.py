@@ -12,7 +12,8 @@ from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.errors import Cancelled, ModelLoadError, UnsupportedModelError
 from tui_lookups.ids import HeadId
 from tui_lookups.model.attention import EagerAttention, require_same_z
-from tui_lookups.model.lookup_model import LookupModel, Point, hand_out_activations
+from tui_lookups.model.lookup_model import LookupModel, hand_out_activations
+from tui_lookups.model.points import Point
 
 CAPPED = "gemma2"
 """Fused attention would leave the soft cap on its scores out."""

@@ -25,6 +25,7 @@ from tui_lookups.model import loading, placement
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel, hand_out_activations
 from tui_lookups.model.placement import follow, over_gpus, require_on_gpus
+from tui_lookups.model.points import ModuleHooks
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import read_wiring
 from tui_lookups.scan.reductions import Piece, Reductions, reduce_activations
@@ -159,11 +160,11 @@ def test_what_hooks_see_and_return_is_at_home() -> None:
         seen.append(activation.device)
         return activation + torch.zeros(3, device=home)
 
-    spread = SimpleNamespace(device=home)
+    spread = SimpleNamespace(_device=home)
     with FakeTensorMode():
         given, tokens = torch.zeros(1, 1, 3, device=there), torch.zeros(1, 1)
-        (edited,) = LookupModel._editing(spread, hook, tokens, None, None)(None, (given,))
-        assert LookupModel._editing(spread, lambda _: None, tokens, None, None)(None, (given,)) is None
+        (edited,) = ModuleHooks._editing(spread, hook, tokens, None, None)(None, (given,))
+        assert ModuleHooks._editing(spread, lambda _: None, tokens, None, None)(None, (given,)) is None
     assert seen == [home]
     assert edited.device == there
 

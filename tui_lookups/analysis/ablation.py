@@ -34,7 +34,8 @@ from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, Point, require_finite
+from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.points import Hook, Point
 from tui_lookups.results import (
     AblatedPrompt,
     AblationMean,

@@ -34,7 +34,8 @@ from tui_lookups.model.components import (
     points_read,
     source_contributions,
 )
-from tui_lookups.model.lookup_model import LookupModel, Point, Role, require_finite
+from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.points import Point, Role
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}

@@ -24,7 +24,8 @@ from torch import Tensor
 from tui_lookups.analysis.congruence import neuron_tokens, score_neurons
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import Hook, LookupModel, Point, require_finite
+from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.points import Hook, Point
 from tui_lookups.results import Prompt, PromptFigures, Token
 
 _BATCH_TOKENS, _BATCH_ROWS = 8192, 64

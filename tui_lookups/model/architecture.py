@@ -1,114 +1,19 @@
-"""What feeds an MLP neuron in each model family, and which models have no such neuron.
+"""What feeds an MLP neuron of a loaded model, held to what its family's row says.
 
-1. Before any weight is loaded, `refuse_unsupported` reads the configuration and refuses, by name, models
-   whose MLP neurons are not what this tool means by one (mixtures of experts, state-space models, ...).
-2. After loading, wiring.py finds which module plays which role, and proves it by one pass; `describe` says
-   what follows from it: gated or plain MLP, whether the block's own heads reach it, and so on.
-3. For the families in `FAMILIES` that must be what the table states. An unlisted family is taken as it was
+1. wiring.py finds which module plays which role, and proves it by one pass; `describe` says what follows from
+   it: gated or plain MLP, whether the block's own heads reach it, and so on.
+2. For the families in `FAMILIES` that must be what the table states. An unlisted family is taken as it was
    proven, and every decomposition of it has to close, as those of these families have to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from tui_lookups.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from tui_lookups.model.wiring import Wiring
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One row of the table; `gated` and `own_layer` are None where the configuration decides.
-
-    `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
-    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1).
-    """
-
-    label: str
-    gated: bool | None
-    own_layer: bool | None
-    norm: Literal["LayerNorm", "RMSNorm"]
-    post_norms: bool = False
-    pre_norm: bool = True
-
-
-FAMILIES: dict[str, Family] = {
-    "gpt2": Family("GPT-2", False, True, "LayerNorm"),
-    "gpt_neo": Family("GPT-Neo", False, True, "LayerNorm"),
-    "gpt_neox": Family("GPT-NeoX / Pythia", False, None, "LayerNorm"),
-    "gptj": Family("GPT-J", False, False, "LayerNorm"),
-    "opt": Family("OPT", False, True, "LayerNorm"),
-    "phi": Family("Phi", False, False, "LayerNorm"),
-    "llama": Family("Llama", True, True, "RMSNorm"),
-    "mistral": Family("Mistral", True, True, "RMSNorm"),
-    "qwen2": Family("Qwen 2", True, True, "RMSNorm"),
-    "qwen3": Family("Qwen 3", True, True, "RMSNorm"),
-    "gemma": Family("Gemma 1", True, True, "RMSNorm"),
-    "gemma2": Family("Gemma 2", True, True, "RMSNorm", post_norms=True),
-    "gemma3_text": Family("Gemma 3", True, True, "RMSNorm", post_norms=True),
-    "olmo": Family("OLMo 1", True, True, "LayerNorm"),
-    "olmo2": Family("OLMo 2", True, True, "RMSNorm", post_norms=True, pre_norm=False),
-    "apertus": Family("Apertus", False, True, "RMSNorm"),
-    "arcee": Family("Arcee", False, True, "RMSNorm"),
-    "bloom": Family("BLOOM", False, True, "LayerNorm"),
-    "cohere": Family("Cohere (Command R)", True, False, "LayerNorm"),
-    "cohere2": Family("Cohere 2", True, False, "LayerNorm"),
-    "ernie4_5": Family("ERNIE 4.5", True, True, "RMSNorm"),
-    "exaone4": Family("EXAONE 4", True, True, "RMSNorm", post_norms=True, pre_norm=False),
-    "biogpt": Family("BioGPT", False, True, "LayerNorm"),
-    "codegen": Family("CodeGen", False, False, "LayerNorm"),
-    "falcon": Family("Falcon", False, None, "LayerNorm"),
-    "glm": Family("GLM", True, True, "RMSNorm"),
-    "glm4": Family("GLM 4", True, True, "RMSNorm", post_norms=True),
-    "gpt_bigcode": Family("GPT-BigCode (SantaCoder, StarCoder)", False, True, "LayerNorm"),
-    "granite": Family("Granite", True, True, "RMSNorm"),
-    "hunyuan_v1_dense": Family("Hunyuan (dense)", True, True, "RMSNorm"),
-    "jais2": Family("Jais 2", False, True, "LayerNorm"),
-    "ministral3": Family("Ministral 3", True, True, "RMSNorm"),
-    "mpt": Family("MPT", False, True, "LayerNorm"),
-    "nanochat": Family("NanoChat", False, True, "RMSNorm"),
-    "nemotron": Family("Nemotron", False, True, "LayerNorm"),
-    "olmo3": Family("OLMo 3", True, True, "RMSNorm", post_norms=True, pre_norm=False),
-    "phi3": Family("Phi 3", True, True, "RMSNorm"),
-    "seed_oss": Family("Seed-OSS", True, True, "RMSNorm"),
-    "smollm3": Family("SmolLM3", True, True, "RMSNorm"),
-    "stablelm": Family("StableLM", True, None, "LayerNorm"),
-    "starcoder2": Family("StarCoder 2", False, True, "LayerNorm"),
-}
-"""Families whose decomposition is tested to close, by the `model_type` of their configuration."""
-
-_EXPERTS = "is a mixture of experts: which neurons a token reaches changes from token to token"
-
-_NO_NEURON = {
-    "mixtral": _EXPERTS,
-    "qwen2_moe": _EXPERTS,
-    "qwen3_moe": _EXPERTS,
-    "olmoe": _EXPERTS,
-    "granitemoe": _EXPERTS,
-    "deepseek_v2": _EXPERTS,
-    "deepseek_v3": _EXPERTS,
-    "gpt_oss": _EXPERTS,
-    "mamba": "is a state-space model: it has no attention heads to attribute to",
-    "mamba2": "is a state-space model: it has no attention heads to attribute to",
-    "falcon_mamba": "is a state-space model: it has no attention heads to attribute to",
-    "rwkv": "is a recurrent model: it has no attention heads to attribute to",
-    "jamba": "mixes state-space layers and experts with attention: its neurons' inputs are no sum over heads",
-    "recurrent_gemma": "mixes recurrent layers with attention: its neurons' inputs are no sum over heads",
-    "bert": "is an encoder: it does not predict next tokens",
-    "roberta": "is an encoder: it does not predict next tokens",
-    "distilbert": "is an encoder: it does not predict next tokens",
-    "modernbert": "is an encoder: it does not predict next tokens",
-    "t5": "is an encoder-decoder: a neuron there also receives encoder input",
-    "bart": "is an encoder-decoder: a neuron there also receives encoder input",
-    "openai-gpt": "normalises after the residual sum: a neuron's input there is no sum over components",
-}
-
-_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-
-SUPPORTED = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
+from tui_lookups.model.families import FAMILIES, SUPPORTED, Family
+from tui_lookups.model.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +48,6 @@ class Architecture:
     def last_head_layer(self, layer: int) -> int:
         """The last layer whose heads reach a neuron of `layer`; -1 when none does (method.md, section 4)."""
         return layer if self.own_layer else layer - 1
-
-
-def refuse_unsupported(config: dict[str, Any], name: str) -> None:
-    """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
-    model_type = str(config.get("model_type", ""))
-    if not model_type:
-        raise UnsupportedModelError(f"{name} does not say what kind of model it is.", SUPPORTED)
-    reason = _NO_NEURON.get(model_type)
-    if reason is None:
-        experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
-        if isinstance(experts, int) and experts > 1:
-            reason = _NO_NEURON["mixtral"]
-        elif config.get("is_encoder_decoder"):
-            reason = _NO_NEURON["t5"]
-        elif "vision_config" in config or "audio_config" in config:
-            reason = "reads more than text: only text models are supported"
-        elif config.get("do_layer_norm_before") is False:  # OPT 350M
-            reason = _NO_NEURON["openai-gpt"]
-        elif config.get("attn_only"):
-            reason = "has attention only: there is no MLP neuron in it"
-    if reason is not None:
-        raise UnsupportedModelError(f"{name} ({model_type}) {reason}.", SUPPORTED)
 
 
 def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Architecture:

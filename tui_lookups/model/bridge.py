@@ -24,10 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, first_line, no_poll
+from tui_lookups.model.points import Hook
 from tui_lookups.model.second_tree import second_tree
-
-Hook = Callable[[Tensor], Tensor | None]
-"""Sees an activation; returns None, or a tensor to put in its place."""
 
 _LENGTH = 12
 _EXACT = 1e-3

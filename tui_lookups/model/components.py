@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.lookup_model import LookupModel, Point
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.points import Point
 from tui_lookups.model.wiring import NormName
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_lookups.errors import ModelLoadError, UnsupportedModelError, is_out_of_memory
-from tui_lookups.model.architecture import SUPPORTED
+from tui_lookups.model.families import SUPPORTED
 from tui_lookups.model.fates import NOT_APPLIED, QUANTISED, Judged, applied, harmless, refused
 
 _LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tui_lookups.errors import ModelLoadError
-from tui_lookups.model.architecture import SUPPORTED
 from tui_lookups.model.checkpoint import MERGE_HINT
+from tui_lookups.model.families import SUPPORTED
 from tui_lookups.results.inventory import EntryKind, FileEntry
 
 

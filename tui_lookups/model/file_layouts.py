@@ -3,7 +3,7 @@
 One row a family: where the MLP writes from, the final norm, the embedding and the unembedding, and every
 tensor that its files may hold beside them. A family that has no row, and a file with a tensor that its row
 does not name, is left to the loaded model. Prefixes that a file may or may not put in front of every name
-are `PREFIXES`; which family is gated, post-normed and so on stands in `architecture.FAMILIES`. A row of a
+are `PREFIXES`; which family is gated, post-normed and so on stands in `families.FAMILIES`. A row of a
 family that is not there is used once it is.
 """
 

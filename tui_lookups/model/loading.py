@@ -31,9 +31,10 @@ from tui_lookups.errors import (
     first_line,
     is_out_of_memory,
 )
-from tui_lookups.model.architecture import describe, refuse_unsupported
+from tui_lookups.model.architecture import describe
 from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
+from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.fits import require_fits
 from tui_lookups.model.free_memory import free_bytes
@@ -42,9 +43,9 @@ from tui_lookups.model.library_output import quiet_libraries
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
+from tui_lookups.model.proof import find_wiring, proof_tokens
 from tui_lookups.model.tensor_places import judge_names, judge_tensors, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
-from tui_lookups.model.wiring import find_wiring, proof_tokens
 from tui_lookups.results import Basis, BosRule, ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]

@@ -1,24 +1,18 @@
 """A loaded model: its weights (loaded_weights.py), tokens, forward passes that keep only what is asked for.
 
-The model that runs is transformers' own module, as it was loaded. What the modules of a role are given or
-give is seen through hooks on them (wiring.py), under points named as TransformerLens names them:
-
-1. `run` hands points to hooks, block by block, and ends inside the last block that is needed.
-2. z is handed out without the value biases: they pass through every attention pattern unchanged, and count
-   as attention biases (method.md, section 1). What they come to is measured once: z on a text of one token,
-   whose pattern is 1, when attention is given nothing but the bias of the norm before it.
-3. Attention patterns and values are asked of `attention` (attention.py), which is opened with the first
-   question about source tokens.
+The model that runs is transformers' own module, as it was loaded. What its modules are given or give is seen
+through hooks on them (points.py); a pass ends inside the last block that is needed. Attention patterns and
+values are asked of `attention` (attention.py), which is opened with the first question about source tokens.
 
 Nothing here is thread-safe: one thread owns it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,33 +22,14 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
+from tui_lookups.model.points import Hook, ModuleHooks, Point, apart
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
-from tui_lookups.model.wiring import NormName, Wiring, read_wiring
+from tui_lookups.model.wiring import Wiring, read_wiring
 from tui_lookups.results import Basis, ModelInfo
-
-Hook = Callable[[Tensor], Tensor | None]
-"""Sees an activation; returns None, or a tensor to put in its place."""
 
 Consume = Callable[[int, Tensor], None]
 """Is handed a layer and its MLP's activations: [batch, pos, d_mlp]."""
-
-Role = Literal["resid_pre", "z", "pre", "pre_linear", "post", "mlp_out", "ln_final"] | NormName
-
-
-class Point(NamedTuple):
-    """Something to see in a forward pass, [batch, pos, ...] each.
-
-    resid_pre: the residual stream before a block, [d_model].
-    z: what its heads gather, value biases taken off, [n_heads, d_head].
-    pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
-    mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
-    ln1, ln1_post, ln2, ln2_post, ln_final: the scale that a norm divides by, [1]. ln_final has layer 0.
-    """
-
-    role: Role
-    layer: int = 0
-
 
 COMPILED_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """How far compiled activations may be from the others, in units of a layer's largest one.
@@ -94,6 +69,7 @@ class LookupModel(LoadedWeights):
     ) -> None:
         super().__init__(hf_model, wiring, info, architecture, basis)
         self.vocabulary = vocabulary
+        self._points = ModuleHooks(hf_model, wiring, self.device, self.compute_dtype)
         self._scanned: tuple[nn.Module, Wiring] = (hf_model.base_model, wiring)
         self.forward_path: Literal["plain", "compiled"] = "plain"
         """What computes MLP activations; an index says which one made it."""
@@ -140,7 +116,7 @@ class LookupModel(LoadedWeights):
             stop_after: the last block that is run, up to its activations.
             poll: called before each block.
         """
-        with self._hooked(tokens, hooks, stop_after + 1, poll) as stack:
+        with self._points.hooked(tokens, hooks, stop_after + 1, poll) as stack:
             down = self.wiring.blocks[stop_after].down.module
             stack.callback(down.register_forward_pre_hook(_end_of_pass).remove)
             try:
@@ -270,119 +246,16 @@ class LookupModel(LoadedWeights):
             residual = arguments[0]
             return (residual[rows.to(residual.device), at.to(residual.device)], *arguments[1:])
 
-        with self._hooked(tokens, hooks or {}, self.info.n_layers, poll) as stack:
+        with self._points.hooked(tokens, hooks or {}, self.info.n_layers, poll) as stack:
             stack.callback(self.wiring.unembed.register_forward_pre_hook(select).remove)
             logits = self._hf_model(input_ids=tokens, use_cache=False).logits
         found = self.at_home(logits).log_softmax(-1)
         return found if positions.dim() == 2 else found[:, 0]
 
-    # --- hooks on the modules ---
-
-    def _hooked(self, tokens: Tensor, hooks: Mapping[Point, Hook], n_blocks: int, poll: Poll) -> ExitStack:
-        """`hooks` on the modules of their points, and `poll` before each of the first `n_blocks` blocks."""
-        if any(point.role == "z" for point in hooks):
-            _ = self.value_biases  # measured by a pass of its own, before this one is hooked
-        stack = ExitStack()
-        with ExitStack() as on_error:
-            on_error.push(stack)
-            for block in self.wiring.blocks[:n_blocks]:
-                handle = block.module.register_forward_pre_hook(lambda *_: poll())
-                stack.callback(handle.remove)
-            for point, hook in hooks.items():
-                stack.callback(self._register(point, hook, tokens).remove)
-            on_error.pop_all()
-        return stack
-
-    def _register(self, point: Point, hook: Hook, tokens: Tensor) -> Any:
-        def given(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            hook(_apart(_first(arguments, named), tokens).to(self.device))
-
-        if point.role == "ln_final":
-            return self._scale_hook(self.wiring.ln_final.module, self.wiring.ln_final.scale, hook, tokens)
-        block = self.wiring.blocks[point.layer]
-        if point.role == "resid_pre":
-            return block.module.register_forward_pre_hook(given, with_kwargs=True)
-        if point.role in ("post", "z"):
-            heads = None if point.role == "post" else (self.info.n_heads, self.info.d_head)
-            bias = None if heads is None else self.value_biases[point.layer]
-            part = block.down if heads is None else block.heads_out
-            return part.module.register_forward_pre_hook(self._editing(hook, tokens, heads, bias))
-        if point.role in ("pre", "pre_linear", "mlp_out"):
-            gate = block.up if block.gate is None else block.gate
-            part = {"pre": gate, "pre_linear": block.up, "mlp_out": block.down}[point.role]
-
-            def gave(_: nn.Module, arguments: Any, output: Tensor) -> None:
-                hook(part.of_output(_apart(output, tokens)).to(self.device))
-
-            return part.module.register_forward_hook(gave)
-        norm = block.norms[cast(NormName, point.role)]
-        return self._scale_hook(norm.module, norm.scale, hook, tokens)
-
-    def _scale_hook(
-        self, module: nn.Module, scale: Callable[[Tensor], Tensor], hook: Hook, tokens: Tensor
-    ) -> Any:
-        def given(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            x = _apart(_first(arguments, named), tokens)
-            hook(scale(x.to(self.compute_dtype)).to(self.device))
-
-        return module.register_forward_pre_hook(given, with_kwargs=True)
-
-    def _editing(
-        self, hook: Hook, tokens: Tensor, heads: tuple[int, int] | None, bias: Tensor | None
-    ) -> Callable[..., tuple[Tensor, ...] | None]:
-        """A hook on a projection that shows what it is given, and puts what it gets back in its place.
-
-        Args:
-            heads: the shape of its last axis, [n_heads, d_head], where it is one of heads.
-            bias: what is not shown.
-        """
-
-        def given(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            flat = arguments[0]
-            whole = _apart(flat, tokens).to(self.device)
-            shown = whole if heads is None else whole.reshape(*tokens.shape, *heads)
-            edited = hook(shown if bias is None else shown - bias)
-            if edited is None:
-                return None
-            return ((edited if bias is None else edited + bias).to(flat).reshape(flat.shape), *arguments[1:])
-
-        return given
-
-    @cached_property
+    @property
     def value_biases(self) -> tuple[Tensor | None, ...]:
-        """What z is when attention reads nothing but its norm's bias, by layer: [n_heads, d_head] or None."""
-        return tuple(values if bool(values.any()) else None for values in self._z_of_norm_biases())
-
-    @torch.inference_mode()
-    def _z_of_norm_biases(self) -> list[Tensor]:
-        found: list[Tensor] = []
-
-        def read_bias_only(norm: Any) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
-            def hook(
-                _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
-            ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-                normed = _first(arguments, named)
-                bias = None if norm is None else norm.bias(normed)
-                only = torch.zeros_like(normed) if bias is None else bias.expand_as(normed)
-                if arguments:
-                    return (only, *arguments[1:]), named
-                return arguments, {**named, "hidden_states": only}
-
-            return hook
-
-        def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            found.append(self.at_home(arguments[0].reshape(self.info.n_heads, self.info.d_head)))
-
-        with ExitStack() as stack:
-            for block in self.wiring.blocks:
-                reading = read_bias_only(block.norms.get("ln1"))
-                handle = block.attention.register_forward_pre_hook(reading, with_kwargs=True)
-                stack.callback(handle.remove)
-                stack.callback(block.heads_out.module.register_forward_pre_hook(keep).remove)
-            self._hf_model.base_model(
-                input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self.device), use_cache=False
-            )
-        return found
+        """What heads gather whatever they attend to, by layer: [n_heads, d_head] or None."""
+        return self._points.value_biases
 
     @cached_property
     def attention(self) -> Attention:
@@ -410,7 +283,7 @@ def hand_out_activations(
         def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
             poll()
             if layer in wanted:
-                consume(layer, _apart(arguments[0], tokens))
+                consume(layer, apart(arguments[0], tokens))
             if layer == last:
                 raise _EndOfPass
 
@@ -436,16 +309,6 @@ def _unreached(layer: int) -> ModelLoadError:
 
 def _end_of_pass(*_: object) -> None:
     raise _EndOfPass
-
-
-def _first(arguments: Sequence[Any], named: Mapping[str, Any]) -> Tensor:
-    first: Tensor = arguments[0] if arguments else named["hidden_states"]
-    return first
-
-
-def _apart(activation: Tensor, tokens: Tensor) -> Tensor:
-    """[batch, pos, n]: OPT's blocks flatten batch and positions before the MLP's norm."""
-    return activation.reshape(*tokens.shape, activation.shape[-1])
 
 
 def require_finite(values: Tensor, layer: int) -> None:

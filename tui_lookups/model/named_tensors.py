@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tui_lookups.model.architecture import FAMILIES, refuse_unsupported
 from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
 from tui_lookups.model.configuration import left_to_loading
+from tui_lookups.model.families import FAMILIES, refuse_unsupported
 from tui_lookups.model.fates import require_none_refused
 from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS
 from tui_lookups.model.inventory import judge_files
