@@ -12,11 +12,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import mmap
 import re
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +41,7 @@ from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.proof import find_wiring, proof_tokens
-from tui_lookups.model.tensor_places import judge_names, judge_tensors, require_same_values
+from tui_lookups.model.tensor_places import judge_names, judge_tensors, let_go, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.results import Basis, BosRule, ModelInfo
 
@@ -121,8 +118,8 @@ def load_model(
                 folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
             )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
-            _check_finite(hf_model, name)
             _own_weights(hf_model, stored.values())
+            _check_finite(hf_model, name)
             require_same_values(stored, hf_model, name)
             if dtype == "float64":
                 norms_in_double_precision(hf_model)
@@ -226,9 +223,16 @@ def _vocabulary_size(hf_model: Any) -> int:
     return int(hf_model.get_output_embeddings().weight.shape[0])
 
 
+def _all_finite(values: torch.Tensor) -> bool:
+    """One read where all is well: a sum is finite only if all its terms are. If it is not, it may also have
+    overflowed, and each value is looked at."""
+    total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(values).all())
+
+
 def _check_finite(hf_model: Any, name: str) -> None:
     for parameter, values in hf_model.named_parameters():
-        if not bool(torch.isfinite(values).all()):
+        if not _all_finite(values):
             half = values.dtype == torch.float16
             found = _LAYER_IN_NAME.search(parameter)
             where = f"layer {found[1]}, {parameter}" if found else parameter
@@ -249,16 +253,7 @@ def _own_weights(hf_model: Any, stored: Iterable[StoredTensor]) -> None:
         if values.dtype in mapped:
             in_file = values.data
             values.data = in_file.clone()
-            _let_go(in_file)
-
-
-def _let_go(in_file: torch.Tensor) -> None:
-    """Drop the pages of a mapped tensor from memory; what is read there again comes from the file."""
-    size, start = mmap.PAGESIZE, in_file.data_ptr()
-    first, end = -(-start // size) * size, (start + in_file.nbytes) // size * size
-    if sys.platform == "linux" and in_file.is_contiguous() and end > first:
-        madvise = ctypes.CDLL(None, use_errno=True).madvise
-        madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
+            let_go(in_file)
 
 
 def _fuse_activations(hf_model: nn.Module) -> None:

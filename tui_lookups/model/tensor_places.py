@@ -18,7 +18,10 @@ like any other: transformers gives it its own values, and step 4 holds it to the
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -201,8 +204,11 @@ def require_same_values(stored: Mapping[str, StoredTensor], model: Any, name: st
     with StoredValues() as values:
         for tensor_name, place in find_places(stored, model).items():
             parameter = held[place.name]
-            found, expected = _sample(parameter), _sample(values[stored[tensor_name]])
-            if not torch.equal(found.cpu(), expected.to(parameter.dtype)):
+            in_file = values[stored[tensor_name]]
+            same = torch.equal(_sample(parameter).cpu(), _sample(in_file).to(parameter.dtype))
+            if stored[tensor_name].file.suffix != ".bin":
+                let_go(in_file)  # or the file would be in memory beside the model
+            if not same:
                 raise ModelLoadError(
                     f"{name} was loaded with other values of {tensor_name} than its file holds.",
                     "If nothing writes to the file now, please report the model's name.",
@@ -216,3 +222,12 @@ def _sample(values: Tensor) -> Tensor:
         return flat
     # An odd step visits every column of a matrix with an even number of them.
     return flat[:: flat.numel() // _SAMPLE | 1]
+
+
+def let_go(in_file: Tensor) -> None:
+    """Drop the pages of a mapped tensor from memory; what is read there again comes from the file."""
+    size, start = mmap.PAGESIZE, in_file.data_ptr()
+    first, end = -(-start // size) * size, (start + in_file.nbytes) // size * size
+    if sys.platform == "linux" and in_file.is_contiguous() and end > first:
+        madvise = ctypes.CDLL(None, use_errno=True).madvise
+        madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
