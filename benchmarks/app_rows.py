@@ -125,7 +125,7 @@ def first_paint(bench: Bench) -> list[Figure]:
     loaded = float(sum(torch_seen))
     return [
         Figure(
-            "first paint", "minimal Textual app", statistics.median(longer), "x", Bar("at most", 1.5),
+            "first paint", "minimal Textual app", statistics.median(longer), "x", Bar("at most", 1.3),
             milliseconds[0], milliseconds[1], "ms", (min(longer), max(longer)),
         ),
         Figure(
@@ -159,7 +159,7 @@ def cached_neurons(bench: Bench) -> list[Figure]:
     with_torch = sum(torch_in for _, torch_in in found)
     return [
         Figure(
-            "cached neurons shown", "", statistics.median(seconds), "ms", Bar("at most", 1000.0),
+            "cached neurons shown", "", statistics.median(seconds), "ms", Bar("at most", 500.0),
             statistics.median(seconds), None, "ms", (min(seconds), max(seconds)),
             f"torch was in {with_torch} of {len(found)} times: it loads behind the first paint",
         )
@@ -212,7 +212,7 @@ def reopen(bench: Bench) -> list[Figure]:
             "",
             median,
             "ms",
-            Bar("at most", 100.0),
+            Bar("at most", 50.0),
             median,
             None,
             "ms",

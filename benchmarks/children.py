@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.measuring import peak_memory, reset_peak
 from benchmarks.workbench import Bench, PartOfCorpus
 from tui_lookups.commands.streams import leave
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 
 
 class Repeated:
@@ -100,6 +102,29 @@ def answers(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     return {"index": index, "attributions": attributions}
 
 
+def questions(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """For every line of standard input, the seconds that heads and source tokens of a new text take."""
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.settings import load_settings
+
+    explorer = Explorer(
+        load_settings(
+            model=bench.model_name, corpus=arguments.corpus, cache_dir=bench.cache_dir / "questions",
+            device=bench.device, threads=bench.threads, offline=True,
+        )
+    )  # fmt: skip
+    neuron = explorer.first_view().neuron
+    started = time.time_ns()  # no text of an earlier run, which would be in the cache
+    for number, _ in enumerate(sys.stdin):
+        text = (
+            f"{started + number}: the old man went down to the river to look for the boat that he had left."
+        )
+        start = time.perf_counter()
+        explorer.heads(neuron, text=text, sources=HeadId(0, 0))
+        print(time.perf_counter() - start, flush=True)
+    return {}
+
+
 def keys(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """Latency of keys while a scan runs, and when it is done."""
     from benchmarks.keys import measure_keys
@@ -113,6 +138,7 @@ _WORK: dict[str, Callable[[Bench, argparse.Namespace], dict[str, object]]] = {
     "atlas": atlas_extra,
     "attribution": attribution_extra,
     "keys": keys,
+    "questions": questions,
 }
 
 

@@ -58,13 +58,14 @@ def scanning(bench: Bench) -> Run:
     return run
 
 
-def bare_forward(bench: Bench, batches: Sequence[Tensor]) -> Run:
-    """Hugging Face's model with logits, and nothing done with them."""
+def bare_forward(bench: Bench, batches: Sequence[Tensor], *, logits: bool = True) -> Run:
+    """Hugging Face's model with or without logits, and nothing done with what it gives."""
+    module = bench.bare if logits else bench.bare.base_model
 
     @torch.inference_mode()
     def work() -> None:
         for tokens in batches:
-            bench.bare(tokens, use_cache=False)
+            module(tokens, use_cache=False)
         _wait_for(bench.model.device)
 
     return timed(work)
@@ -128,6 +129,16 @@ def scan_against_forward(bench: Bench) -> list[Figure]:
     )
     name = "bare Hugging Face forward with logits"
     return [speed_figure("scan, all neurons", name, pairs, bench.tokens, Bar("at least", 1.0), note)]
+
+
+@row("scan_limit")
+def scan_against_its_limit(bench: Bench) -> list[Figure]:
+    """The scan against the forward pass that it cannot do without: no unembedding, nothing looked at."""
+    batches = list(bench.token_batches())
+    pairs = interleave(scanning(bench), bare_forward(bench, batches, logits=False), bench.pairs)
+    note = "the limit: what is given to the last down-projection is all that a scan leaves out besides"
+    name = "forward without unembedding, same batches"
+    return [speed_figure("scan, all neurons", name, pairs, bench.tokens, Bar("at least", 0.95), note)]
 
 
 @row("scan_gpu")
