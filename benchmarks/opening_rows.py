@@ -25,7 +25,8 @@ _SCRIPT_READS = ("gpt2", "llama", "mistral", "qwen2", "qwen3")
 _SAME = 1e-4
 _READY_SCRIPT = Path(__file__).with_name("ready_script.py")
 _READY_TOKENS = 64
-_BUSY = "while True: pass"
+_BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+"""Ends by itself where the benchmark was killed."""
 _BUSY_STARTS = 0.3
 """Seconds until the busy processes are busy."""
 _AS_FLOAT32 = """

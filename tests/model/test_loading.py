@@ -28,7 +28,7 @@ from tui_lookups.errors import LookupsError, ModelLoadError, NumericalError, Uns
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import neuron_reader
 from tui_lookups.model.configuration import read_config
-from tui_lookups.model.loading import choose_device, load_model
+from tui_lookups.model.loading import all_finite, choose_device, load_model
 from tui_lookups.model.points import Point
 
 
@@ -271,6 +271,11 @@ class TestDamage:
         folder, name = copied(), "model.layers.1.mlp.up_proj.weight"
         edit_weights(folder, lambda weights: weights[name].__setitem__((0, 0), 1e6))
         self.refused(folder, NumericalError, name, "bfloat16", dtype="float16")
+
+    def test_finite_weights_may_have_a_sum_that_is_not(self) -> None:
+        largest = torch.full((4,), torch.finfo(torch.float32).max)
+        assert all_finite(largest)
+        assert not all_finite(torch.tensor([float("inf"), -float("inf")]))
 
     def test_no_tokenizer(self, copied) -> None:
         folder = copied()

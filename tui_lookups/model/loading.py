@@ -223,7 +223,7 @@ def _vocabulary_size(hf_model: Any) -> int:
     return int(hf_model.get_output_embeddings().weight.shape[0])
 
 
-def _all_finite(values: torch.Tensor) -> bool:
+def all_finite(values: torch.Tensor) -> bool:
     """One read where all is well: a sum is finite only if all its terms are. If it is not, it may also have
     overflowed, and each value is looked at."""
     total = values.sum(dtype=torch.promote_types(values.dtype, torch.float32))
@@ -232,7 +232,7 @@ def _all_finite(values: torch.Tensor) -> bool:
 
 def _check_finite(hf_model: Any, name: str) -> None:
     for parameter, values in hf_model.named_parameters():
-        if not _all_finite(values):
+        if not all_finite(values):
             half = values.dtype == torch.float16
             found = _LAYER_IN_NAME.search(parameter)
             where = f"layer {found[1]}, {parameter}" if found else parameter
