@@ -17,6 +17,8 @@ from benchmarks.workbench import Bench, PartOfCorpus
 from tui_lookups.commands.streams import leave
 from tui_lookups.ids import HeadId, NeuronId
 
+QUESTIONS = 10
+
 
 class Repeated:
     """A part of a corpus, several times over."""
@@ -103,7 +105,10 @@ def answers(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def questions(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
-    """For every line of standard input, the seconds that heads and source tokens of a new text take."""
+    """For every line of standard input, the seconds a question takes: heads and source tokens of a new text.
+
+    The mean of some, one after the other: the demo model answers sooner than a scheduler's turn ends.
+    """
     from tui_lookups.explorer import Explorer
     from tui_lookups.settings import load_settings
 
