@@ -1,7 +1,7 @@
 """The weights of a loaded model as they lie, and what congruence needs of them (method.md, section 2).
 
-Nothing is folded and nothing is copied: what the norms do is done to the vector that a matrix is multiplied
-with (norms.py). In the raw basis none of it is done, but for the norm after an MLP.
+No weights are folded or copied: what the norms do is done to the vector that a matrix is multiplied with
+(norms.py). In the raw basis none of it is done, but for the norm after an MLP.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_wei
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
-from tui_lookups.model.fits import require_fits
+from tui_lookups.model.fits import require_room
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.library_output import quiet_libraries
@@ -52,7 +52,7 @@ DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
 _LENGTHS = ("n_positions", "max_position_embeddings", "seq_length", "max_seq_len")
 _LENGTH_OTHERWISE = 2048
-"""Where a configuration has none of these keys: models that weigh keys by their distance know no end."""
+"""Where a configuration has none of these keys: models with ALiBi have no longest text."""
 
 _STORED_AS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -116,7 +116,7 @@ def load_model(
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
-            require_fits(stored, dtype, str(target), free_bytes(target), name)
+            require_room(stored, dtype, str(target), free_bytes(target), name)
             hf_model = _load_weights(
                 folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
             )
@@ -165,7 +165,7 @@ def load_model(
             model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis)
     except LookupsError:
         raise
-    except Exception as error:  # transformers and TransformerLens raise many kinds; each told in one sentence
+    except Exception as error:  # transformers raises many kinds; each told in one sentence
         if is_out_of_memory(error):
             raise ModelLoadError(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."

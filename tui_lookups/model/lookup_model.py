@@ -181,7 +181,7 @@ class LookupModel(LoadedWeights):
             tree = second_tree(self._hf_model)
             wiring = read_wiring(tree)
             for block in wiring.blocks:
-                # The MLP is left alone: a pass hands its activations out in the midst, which a compiled one
+                # The MLP is left alone: a pass hands its activations out on the way, which a compiled one
                 # cannot. Shapes stay open, so that one compilation serves all batches.
                 block.attention.compile(dynamic=True)
             compiled = tree.base_model, wiring
@@ -254,12 +254,12 @@ class LookupModel(LoadedWeights):
 
     @property
     def value_biases(self) -> tuple[Tensor | None, ...]:
-        """What heads gather whatever they attend to, by layer: [n_heads, d_head] or None."""
+        """The part of z that is the same whatever a head attends to, by layer: [n_heads, d_head] or None."""
         return self._points.value_biases
 
     @cached_property
     def attention(self) -> Attention:
-        """What gives attention patterns and values out, opened when it is first asked for."""
+        """Where attention patterns and values come from; opened when it is first asked for."""
         return open_attention(
             self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
         )

@@ -3,7 +3,7 @@
 1. The family's row of `LAYOUTS` names them, behind the prefix that the first of them is found with.
 2. The unembedding is the head of the files where they hold one, whatever the configuration says; else the
    embedding, where the two are tied; else nothing, and the model is refused as it is loaded.
-3. A tensor or key whose part in the model the row does not say leaves all of it to loading.
+3. A file with a tensor or key that the row does not account for is left to the loaded model.
 """
 
 from __future__ import annotations

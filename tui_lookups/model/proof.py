@@ -44,7 +44,7 @@ def find_wiring(hf_model: Any, name: str, tokens: Tensor) -> Wiring:
         own_layer = prove(hf_model, wiring, tokens)
     except RoleNotFound as error:
         raise UnsupportedModelError(
-            f"{name} ({family}) is of a make that cannot be taken apart into heads and neurons: {error}.",
+            f"{name} ({family}) cannot be taken apart into heads and neurons: {error}.",
             SUPPORTED,
         ) from error
     return replace(wiring, own_layer=own_layer)

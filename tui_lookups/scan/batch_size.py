@@ -41,7 +41,7 @@ class Room:
     """What a process that holds the model can say of its memory.
 
     Attributes:
-        free: bytes, on the device that has least; None where nobody says.
+        free: bytes, on the device that has least; None where it is not known.
         forms_patterns: whether its forward pass writes attention patterns out.
     """
 

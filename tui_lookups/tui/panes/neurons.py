@@ -1,6 +1,6 @@
-"""The neurons of a token: opening one, and the text that sifts them.
+"""The neurons of a token: opening one, and filtering them by text.
 
-The layer and own-token filters ask anew; the text filter sifts what is there.
+The layer and own-token filters ask again; the text filter hides rows of what is there.
 """
 
 from __future__ import annotations
