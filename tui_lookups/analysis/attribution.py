@@ -194,7 +194,7 @@ def _decompose_batch(
     act = model.wiring.blocks[layer].activation
     found = []
     for place, q in enumerate(positions):
-        gate = g[place].double()
+        gate = g[place].cpu().double()
         # act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)
         rho = (0.5 if float(gate) == 0 else float(act(gate) / gate)) if gated else 1.0
         mine = _Own(float(gate), float(u[0][place]) if gated else None, float(a[place]), rho)
@@ -258,7 +258,7 @@ def _decomposition(
     g, u, a = own.g, own.u, own.a
 
     def array(values: Tensor) -> np.ndarray:
-        return values.double().cpu().numpy()
+        return values.cpu().double().numpy()  # Apple's GPU has no double precision
 
     def both(values: np.ndarray) -> np.ndarray:
         return values[..., 0] if u is None else own.rho / 2 * (values[..., 1] * u + values[..., 0] * g)
