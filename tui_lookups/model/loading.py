@@ -6,8 +6,8 @@
 3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
    model from the files, with the same values (tensor_places.py).
 4. The module that plays each role is found, and one short pass proves that the model computes what figures
-   are worked out by (wiring.py, proof.py). The model itself is not changed: there is one copy of its weights, in the
-   asked dtype.
+   are worked out by (wiring.py, proof.py). The model itself is not changed: there is one copy of its weights,
+   in the asked dtype.
 """
 
 from __future__ import annotations
