@@ -238,7 +238,7 @@ def mean_z(
         def add(layer: int, counts: Tensor = counts) -> Hook:
             def hook(z: Tensor) -> None:
                 require_finite(z, layer)
-                total[layer] += z[counts].to(model.compute_dtype).sum(0).double().cpu().numpy()
+                total[layer] += z[counts].to(model.compute_dtype).sum(0).cpu().double().numpy()
 
             return hook
 

@@ -16,7 +16,7 @@ do not close; the remainder says by how much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -191,13 +191,13 @@ def _decompose_batch(
     sources = None
     if source_head is not None:
         sources = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
-    act = model.wiring.blocks[layer].activation
+    gates = g.cpu().double()
+    rho = _rho(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
     for place, q in enumerate(positions):
-        gate = g[place].double()
-        # act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)
-        rho = (0.5 if float(gate) == 0 else float(act(gate) / gate)) if gated else 1.0
-        mine = _Own(float(gate), float(u[0][place]) if gated else None, float(a[place]), rho)
+        mine = _Own(
+            float(gates[place]), float(u[0][place]) if gated else None, float(a[place]), float(rho[place])
+        )
         row = replace(
             parts,
             heads=parts.heads[place],
@@ -208,6 +208,12 @@ def _decompose_batch(
         by_key = None if sources is None else sources[place, : q + 1]
         found.append(_decomposition(neuron, int(q), row, by_key, mine))
     return found
+
+
+def _rho(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
+    """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
+    safe = torch.where(gates == 0, torch.ones_like(gates), gates)
+    return torch.where(gates == 0, torch.full_like(gates, 0.5), act(gates) / safe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +264,7 @@ def _decomposition(
     g, u, a = own.g, own.u, own.a
 
     def array(values: Tensor) -> np.ndarray:
-        return values.double().cpu().numpy()
+        return values.cpu().double().numpy()  # Apple's GPU has no double precision
 
     def both(values: np.ndarray) -> np.ndarray:
         return values[..., 0] if u is None else own.rho / 2 * (values[..., 1] * u + values[..., 0] * g)

@@ -83,7 +83,7 @@ def run_at_peaks(
         pieces.append((activation, scale, logs.gather(1, wanted).exp()))
     if not pieces:
         return AtPeaks(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
-    return AtPeaks(*(torch.cat(part).double().cpu().numpy() for part in zip(*pieces, strict=True)))
+    return AtPeaks(*(torch.cat(part).cpu().double().numpy() for part in zip(*pieces, strict=True)))
 
 
 def batches(lengths: Sequence[int]) -> list[range]:

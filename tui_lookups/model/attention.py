@@ -148,9 +148,8 @@ def require_same_z(pattern: Tensor, values: Tensor, z: Tensor, dtype: torch.dtyp
         dtype: of the model's weights.
         where: the head and the model, for the message.
     """
-    found = torch.einsum("bk,bkd->bd", pattern.double(), values.double())
-    bound = _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30))
-    if not float((found - z.double()).abs().max()) <= bound:
+    error = (torch.einsum("bk,bkd->bd", pattern, values) - z).abs().max()
+    if not float(error) <= _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30)):
         raise UnsupportedModelError(
             f"The pattern of {where} times its values is not what the head gathers.",
             "Its source tokens would be wrong, so they are refused; please report the model's name.",

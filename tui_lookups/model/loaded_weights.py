@@ -203,7 +203,8 @@ class LoadedWeights:
     @cached_property
     def _vocabulary_mean(self) -> Tensor:
         weight = self._W_U
-        total = sum(weight[rows].sum(0, dtype=torch.float64) for rows in _blocks(*weight.shape))
+        wide = torch.float32 if weight.device.type == "mps" else torch.float64
+        total = sum(weight[rows].sum(0, dtype=wide) for rows in _blocks(*weight.shape))
         assert isinstance(total, Tensor)
         return self.at_home(total / weight.shape[0])
 

@@ -6,8 +6,8 @@
 3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
    model from the files, with the same values (tensor_places.py).
 4. The module that plays each role is found, and one short pass proves that the model computes what figures
-   are worked out by (wiring.py). The model itself is not changed: there is one copy of its weights, in the
-   asked dtype.
+   are worked out by (wiring.py, proof.py). The model itself is not changed: there is one copy of its weights,
+   in the asked dtype.
 """
 
 from __future__ import annotations
@@ -116,9 +116,10 @@ def load_model(
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
-            require_room(stored, dtype, str(target), free_bytes(target), name)
+            for place in () if placing else dict.fromkeys((torch.device("cpu"), target)):
+                require_room(stored, dtype, str(place), free_bytes(place), name)
             hf_model = _load_weights(
-                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
+                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
             )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
             _check_finite(hf_model, name)
@@ -165,7 +166,7 @@ def load_model(
             model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis)
     except LookupsError:
         raise
-    except Exception as error:  # transformers raises many kinds; each told in one sentence
+    except Exception as error:  # transformers raises many kinds; each is told in one sentence
         if is_out_of_memory(error):
             raise ModelLoadError(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
@@ -216,10 +217,10 @@ def _load_weights(
     return model.eval()
 
 
-def _needs_eager(config: dict[str, Any]) -> bool:
+def _needs_eager(configuration: Any) -> bool:
     """Whether fused attention computes something else: it leaves a soft cap out, and in Falcon adds the bias
     of the distance to scores that it does not scale."""
-    return bool(config.get("attn_logit_softcapping")) or bool(config.get("alibi"))
+    return any(getattr(configuration, key, None) for key in ("attn_logit_softcapping", "alibi"))
 
 
 def _vocabulary_size(hf_model: Any) -> int:

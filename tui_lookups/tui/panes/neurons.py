@@ -116,10 +116,10 @@ class NeuronsPane(Pane):
         self.tell(NeuronsSifted())
 
     @on(Input.Submitted, "#filter")
-    def _done(self) -> None:
+    def _done(self, event: Input.Submitted) -> None:
         neuron = self._table.unlisted
         if neuron is None:
-            self.query_one("#filter").set_class(bool(self.needle), "-shown")
+            event.input.set_class(bool(self.needle), "-shown")
             self._table.focus()
         elif why := missing(self._walk.model, neuron):
             app_of(self).say(why)
