@@ -37,12 +37,11 @@ from tui_lookups.model.components import (
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
+from tui_lookups.results.conventions import DEFAULTS
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
-_FEW_HEADS = 12
-_ACTIVE_TOP = 3
 _BATCH_TOKENS = {"cpu": 768}
 _BATCH_TOKENS_ELSEWHERE = 8192
 """Most padded tokens of one forward pass, by device: it bounds the memory beyond the weights."""
@@ -320,24 +319,26 @@ def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
 
 def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:
     """The rule that decides among `n_heads` heads that reach the neuron: "top3" where they are few."""
-    return "top3" if n_heads < _FEW_HEADS else rule
+    return "top3" if n_heads < DEFAULTS.few_heads else rule
 
 
 def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarray, float]:
     """Which heads are active on a prompt (method.md, section 4), and the threshold: (bool [n], value).
 
-    "2sd": above mean + 2 sample standard deviations over the heads that reach the neuron. "top3": among the
-    three largest; used also where fewer than 12 heads reach, since no value can then lie that far out.
+    "2sd": so many sample standard deviations above the mean over the heads that reach the neuron. "top3":
+    among the largest; used also where few heads reach, since no value can then lie that far out. How many is
+    for results/conventions.py to say.
     """
     n = attributions.size
     if n == 0:
         return np.zeros(0, dtype=bool), 0.0
     if effective_rule(rule, n) == "top3":
-        order = np.argsort(-attributions, kind="stable")[:_ACTIVE_TOP]
+        order = np.argsort(-attributions, kind="stable")[: DEFAULTS.active_highest]
         mask = np.zeros(n, dtype=bool)
         mask[order] = True
         return mask, float(attributions[order[-1]])
-    threshold = float(attributions.mean() + 2 * attributions.std(ddof=1))
+    deviations = DEFAULTS.active_deviations * attributions.std(ddof=1)
+    threshold = float(attributions.mean() + deviations)
     return attributions > threshold, threshold
 
 

@@ -23,12 +23,7 @@ from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Preset, Trim
-
-KEEP = 0.8
-"""Share of the peak activation that a trimmed prompt must keep."""
-
-PAPER_LIMIT = 100
-"""Preset "paper" drops trimmed prompts of so many tokens or more."""
+from tui_lookups.results.conventions import DEFAULTS
 
 _Found = tuple[int | None, float | None]
 """Where a sufficient suffix starts, and the activation kept with it; None where there is none."""
@@ -53,7 +48,7 @@ def trim(
     peak: int,
     sign: int = 1,
     *,
-    keep: float = KEEP,
+    keep: float = DEFAULTS.kept_share,
     preset: Preset = "default",
     poll: Poll = no_poll,
 ) -> Trim:
@@ -68,7 +63,7 @@ def trim_prompts(
     peaks: Sequence[int],
     signs: Sequence[int],
     *,
-    keep: float = KEEP,
+    keep: float = DEFAULTS.kept_share,
     preset: Preset = "default",
     poll: Poll = no_poll,
 ) -> list[Trim]:
@@ -110,8 +105,8 @@ def kept_tokens(trim: Trim, peak: int, body: int) -> int:
 
 
 def dropped_by_paper(trim: Trim, peak: int, body: int) -> bool:
-    """Whether preset "paper" leaves this prompt out: 100 tokens or more; see `kept_tokens`."""
-    return kept_tokens(trim, peak, body) >= PAPER_LIMIT
+    """Whether preset "paper" leaves this prompt out as too long; see `kept_tokens`."""
+    return kept_tokens(trim, peak, body) >= DEFAULTS.paper_limit
 
 
 def body_of(first_id: int, bos_id: int | None) -> int:
