@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.model.attention import require_same_z
@@ -43,8 +44,8 @@ BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
 _BATCH_TOKENS = {"cpu": 768}
-_BATCH_TOKENS_ELSEWHERE = 8192
-"""Most padded tokens of one forward pass, by device: it bounds the memory beyond the weights."""
+"""Most padded tokens of one forward pass, by device (elsewhere `MOST_TOKENS`): it bounds the memory beyond
+the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +135,14 @@ def decompose(
     if source_head is not None:
         check_reaches(model, neuron, source_head, preset)
     results: list[Decomposition] = []
-    most = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_ELSEWHERE)
-    for start, end in _batches([len(row) for row in rows], most):
+    most = _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
+    for batch in consecutive([position + 1 for position in positions], most):
         poll()
         results += _decompose_batch(
             model,
             neuron,
-            rows[start:end],
-            positions[start:end],
+            rows[batch.start : batch.stop],
+            positions[batch.start : batch.stop],
             source_head=source_head,
             preset=preset,
             poll=poll,
@@ -149,18 +150,6 @@ def decompose(
     for decomposition in results if hold and preset != "paper" else ():
         _require_closure(model, decomposition)
     return results
-
-
-def _batches(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Consecutive ranges of rows of at most `most` padded tokens, at least one row each."""
-    ranges: list[tuple[int, int]] = []
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        longer = end < len(lengths) and (end + 1 - start) * max(lengths[start : end + 1]) > most
-        if end == len(lengths) or longer:
-            ranges.append((start, end))
-            start = end
-    return ranges
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
+from tui_lookups.analysis.batches import consecutive
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel
@@ -124,10 +125,8 @@ class _Evaluator:
     def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
         answers = [0.0] * len(texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        while order:
-            rows = [order.pop(0)]
-            while order and (len(rows) + 1) * len(texts[order[0]]) <= _BATCH_TOKENS:
-                rows.append(order.pop(0))
+        for batch in consecutive([len(texts[place]) for place in order], _BATCH_TOKENS):
+            rows = order[batch.start : batch.stop]
             self._poll()
             values = self._model.neuron_activations(
                 self._model.batch([texts[place] for place in rows]), self._neuron, poll=self._poll
