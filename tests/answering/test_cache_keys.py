@@ -15,6 +15,7 @@ def test_only_models_of_which_another_figure_was_given(tiny_model) -> None:
     info: ModelInfo = tiny_model("llama").info
     whole = VocabularyHead("f", 0, info.d_vocab, info.d_vocab)
     assert ranked_otherwise(whole, info, "folded") == {}
+    assert ranked_otherwise(whole, info, "raw") == {}
     for head in (replace(whole, named=whole.named - 1), replace(whole, named=300, size=300)):
         assert ranked_otherwise(head, info, "folded") == {"rows_left_out": info.d_vocab}
     assert ranked_otherwise(whole, tiny_model("olmo").info, "folded") == {"unembedding": "centred"}

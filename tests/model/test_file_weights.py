@@ -285,8 +285,7 @@ class TestWhatIsNotReadHere:
         [
             ("cohere", {"logit_scale": None}, "does not give logit_scale"),
             ("granite", {"residual_multiplier": None}, "does not give residual_multiplier"),
-            ("falcon", {"parallel_attn": False}, "wired unlike"),
-            ("stablelm", {"use_parallel_residual": True}, "wired unlike"),
+            ("gptj", {"parallel_attn": False}, "wired unlike"),
         ],
     )
     def test_a_key_without_which_it_is_another_model(

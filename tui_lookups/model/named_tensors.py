@@ -183,8 +183,10 @@ class NamedTensors:
         if self._config.get("new_decoder_architecture"):  # Falcon's, whatever the key says
             said = [False]
         expected = self.family.own_layer
+        if expected is None and not said:
+            raise NotInFilesError("its configuration does not say whether attention stands beside the MLP")
         if expected is None:
-            return said[0] if said else False
+            return said[0]
         if said and said[0] != expected:
             raise NotInFilesError("its attention and MLP are wired unlike its family's")
         return expected
