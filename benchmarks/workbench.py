@@ -137,7 +137,7 @@ class Bench:
 
     def token_batches(self) -> Iterator[Tensor]:
         """Token ids of each batch: [batch, pos], padded on the right."""
-        from tui_lookups.scan.reductions import pad
+        from tui_lookups.model.lookup_model import pad
 
         for number in range(len(self.plan)):
             windows = [self.part.window_tokens(int(prompt)) for prompt in self.plan.batch(number)]

@@ -24,7 +24,7 @@ from tui_lookups.settings import load_settings
 from tui_lookups.tui.app import LookupsApp
 
 PACKAGE = str(Path(tui_lookups.__file__).parent)
-AT_MOST = 23
+AT_MOST = 18
 _UNNAMED = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 

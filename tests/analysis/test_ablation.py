@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from tests.reference_compatibility import folded
 from tests.weights import unembedding_of
 from tui_lookups.analysis.ablation import (
     Case,
@@ -130,8 +133,8 @@ def test_equals_the_hugging_face_model_with_the_slice_overwritten(
 
 
 @pytest.mark.parametrize("name", ["gpt2", "opt", "gpt_neox_parallel", "gptj", "phi"])
-def test_zero_at_all_positions_is_the_papers_zeroed_values(tiny_model, name: str) -> None:
-    """The authors zero a head's values; with values of its own, that is its z at all positions."""
+def test_zero_at_all_positions_is_the_papers_zeroed_values(tiny_model, tiny_folder, name: str) -> None:
+    """The authors zero a head's values in compatibility mode; with values of its own, that is its z."""
     model = tiny_model(name, "float64")
     neuron = NeuronId(model.info.n_layers - 1, 3)
     for head in (HeadId(0, 1), head_for(model, neuron)):
@@ -139,16 +142,22 @@ def test_zero_at_all_positions_is_the_papers_zeroed_values(tiny_model, name: str
             row = ablate_head(model, neuron, head, [case], method="zero", positions="all", rule="2sd")[0]
             kept = {}
 
-            def zero_values(values: torch.Tensor, head: HeadId = head) -> torch.Tensor:
+            def zero_values(values: torch.Tensor, hook: Any, head: HeadId = head) -> torch.Tensor:
                 changed = values.clone()
                 changed[:, :, head.index] = 0
                 return changed
 
-            hooks = {
-                f"blocks.{head.layer}.attn.hook_v": zero_values,
-                f"blocks.{neuron.layer}.mlp.hook_post": lambda a, kept=kept: kept.update(a=a.clone()),
-            }
-            model.run(model.batch([case.ids]), hooks, stop_after=neuron.layer)
+            def keep(activation: torch.Tensor, hook: Any, kept: dict[str, torch.Tensor] = kept) -> None:
+                kept["a"] = activation.clone()
+
+            folded(tiny_folder(name)).bridge.run_with_hooks(
+                torch.tensor([case.ids]),
+                return_type=None,
+                fwd_hooks=[
+                    (f"blocks.{head.layer}.attn.hook_v", zero_values),
+                    (f"blocks.{neuron.layer}.mlp.hook_post", keep),
+                ],
+            )
             zeroed = float(kept["a"][0, case.position, neuron.index])
             # GPT-J's attention runs in float32 inside transformers.
             assert row.activation_after == pytest.approx(zeroed, rel=1e-6, abs=1e-7)

@@ -61,7 +61,7 @@ def test_no_block_is_larger_than_allowed_in_any_format(tiny_model, monkeypatch) 
     allowed = 1_000
     monkeypatch.setattr(layer_extremes_module, "_BLOCK_NUMBERS", allowed)
     model = tiny_model("qwen2", "bfloat16")
-    stored = {weight.untyped_storage().data_ptr() for weight in (model.W_U, model.W_out(1))}
+    stored = {weight.untyped_storage().data_ptr() for weight in model._hf_model.parameters()}
     made: list[int] = []
 
     class Watch(torch.overrides.TorchFunctionMode):
@@ -96,7 +96,7 @@ def test_a_layer_that_is_not_finite_is_named(tiny_model, monkeypatch) -> None:
     model = tiny_model("gpt2")
     broken = model.W_out(1).clone()
     broken[3, 2] = torch.nan
-    monkeypatch.setattr(model, "W_out", lambda layer: broken)
+    monkeypatch.setattr(model, "W_out", lambda layer, rows: broken[rows])
     with pytest.raises(NumericalError, match="layer 1"):
         layer_extremes(model, 1)
 
@@ -174,10 +174,15 @@ def test_a_neuron_that_suppresses_every_token_still_has_a_top_token(tiny_model, 
     every, token = unembedding_of(model), 9
     every[0] = every[0].abs() + 20.0  # along -e_0 every congruence is negative
     every[0, token] = 0.5
-    W_out = torch.zeros(model.info.d_mlp, model.info.d_model)
+    W_out = np.zeros((model.info.d_mlp, model.info.d_model), np.float32)
     W_out[4, 0] = -1.0
-    monkeypatch.setitem(model.__dict__, "W_U", every)
-    monkeypatch.setattr(model, "W_out", lambda layer: W_out)
+    unembedding = every.numpy()
+    monkeypatch.setattr(model, "unembedding", lambda token: unembedding[:, token])
+    monkeypatch.setattr(model, "mean_unembedding", lambda: unembedding.mean(1))
+    monkeypatch.setattr(model, "congruences", lambda directions: directions @ unembedding)
+    monkeypatch.setattr(model, "toward", lambda layer, direction: W_out @ direction)
+    monkeypatch.setattr(model, "lengths", lambda layer: np.linalg.norm(W_out, axis=1))
+    monkeypatch.setattr(model, "directions", lambda neurons: W_out[[neuron.index for neuron in neurons]])
     rows = rank_neurons(model, token, top=99, layers=[0], next_token_only=True)
     assert [(row.index, row.congruence) for row in rows if row.congruence < 0] == [(4, -0.5)]
 

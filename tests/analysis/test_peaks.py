@@ -10,7 +10,7 @@ from tests.reference_huggingface import HeldNorm
 from tests.tiny_models import RECIPES
 from tests.weights import unembedding_of
 from tui_lookups.analysis import peaks
-from tui_lookups.analysis.peaks import batches, peak_figures, promoted_token, run_at_peaks
+from tui_lookups.analysis.peaks import peak_figures, promoted_token, run_at_peaks
 from tui_lookups.errors import Cancelled, NumericalError, UnsupportedModelError
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.points import Point
@@ -124,7 +124,7 @@ def test_batches_change_nothing_and_poll(tiny_model, monkeypatch) -> None:
     rows, at = rows_of(3)
     wanted = [(5, 6)] * len(rows)
     together = run_at_peaks(model, neuron, rows, at, wanted)
-    monkeypatch.setattr(peaks, "_BATCH_ROWS", 1)
+    monkeypatch.setattr(peaks, "BATCH_ROWS", 1)
     alone = run_at_peaks(model, neuron, rows, at, wanted)
     for name in ("activation", "scale", "probability"):
         assert getattr(alone, name) == pytest.approx(getattr(together, name), rel=1e-12)
@@ -139,24 +139,6 @@ def test_batches_change_nothing_and_poll(tiny_model, monkeypatch) -> None:
 
     with pytest.raises(Cancelled):
         run_at_peaks(model, neuron, rows, at, wanted, poll=poll)
-
-
-@pytest.mark.parametrize(
-    ("lengths", "tokens", "rows", "expected"),
-    [
-        ([], 10, 10, []),
-        ([99], 10, 10, [(0, 1)]),
-        ([3, 3, 3, 3], 9, 10, [(0, 3), (3, 4)]),
-        ([1, 9, 1], 9, 10, [(0, 1), (1, 2), (2, 3)]),
-        ([1, 1, 1, 1, 1], 99, 2, [(0, 2), (2, 4), (4, 5)]),
-    ],
-)
-def test_batches(
-    monkeypatch, lengths: list[int], tokens: int, rows: int, expected: list[tuple[int, int]]
-) -> None:
-    monkeypatch.setattr(peaks, "_BATCH_TOKENS", tokens)
-    monkeypatch.setattr(peaks, "_BATCH_ROWS", rows)
-    assert [(batch.start, batch.stop) for batch in batches(lengths)] == expected
 
 
 def test_only_the_peaks_are_unembedded(tiny_model) -> None:

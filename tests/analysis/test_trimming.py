@@ -13,6 +13,7 @@ from tui_lookups.analysis.trimming import dropped_by_paper, trim, trim_prompts
 from tui_lookups.errors import Cancelled
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import Trim
+from tui_lookups.results.conventions import Conventions
 
 LENGTH = 18
 
@@ -191,7 +192,7 @@ def test_begin_of_text_is_none_of_the_hundred_tokens(start: int, trimmed: bool) 
 
 def test_preset_paper_drops_what_stays_long(tiny_model, monkeypatch) -> None:
     model = tiny_model("gpt2", "float64")
-    monkeypatch.setattr(trimming, "PAPER_LIMIT", 6)
+    monkeypatch.setattr(trimming, "DEFAULTS", Conventions(paper_limit=6))
     dropped = 0
     for neuron, ids, peak, sign in cases(model, 12):
         found = trim(model, neuron, ids, peak, sign, preset="paper")

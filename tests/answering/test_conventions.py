@@ -7,12 +7,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tui_lookups import answering
-from tui_lookups.analysis.attribution import active_heads, effective_rule
-from tui_lookups.analysis.trimming import KEEP, PAPER_LIMIT
 from tui_lookups.answering import cache_keys
 from tui_lookups.answering.cache_keys import RESTS_ON, choices, convention_parts
 from tui_lookups.results.conventions import CHOICES, DEFAULTS, NUMBERS, Conventions
@@ -74,16 +71,6 @@ def test_provenance_names_the_choices_and_no_numbers() -> None:
         "preset": "default", "activity_rule": "2sd", "sign": "both", "trimmed": False
     }  # fmt: skip
     assert set(choices("ablation", DEFAULTS)) == set(CHOICES) - {"keep_copies"}
-
-
-def test_the_formulas_apply_the_numbers_that_keys_name() -> None:
-    few, highest, deviations = DEFAULTS.few_heads, DEFAULTS.active_highest, DEFAULTS.active_deviations
-    assert effective_rule("2sd", few) == "2sd"
-    assert effective_rule("2sd", few - 1) == "top3"
-    values = np.arange(2.0 * few)
-    assert active_heads(values, "2sd")[1] == values.mean() + deviations * values.std(ddof=1)
-    assert active_heads(values, "top3")[0].sum() == highest
-    assert (DEFAULTS.kept_share, DEFAULTS.paper_limit) == (KEEP, PAPER_LIMIT)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return SimpleNamespace(basis=basis, compile_forward=lambda: asked["then"].append("compile"))
 
     monkeypatch.setattr("tui_lookups.model.loading.load_model", load_model)
-    monkeypatch.setattr(
-        "tui_lookups.analysis.self_check.require_closure",
-        lambda model, poll: asked["then"].append("closure"),
-    )
     return asked
 
 
@@ -48,10 +44,10 @@ def test_the_settings_decide_what_is_loaded(asked: dict[str, Any]) -> None:
     assert (asked["folder"], asked["name"], asked["fingerprint"]) == (Path("folder"), "tiny", "f" * 8)
     assert (asked["device"], asked["dtype"], asked["folded"]) == ("cuda:1", "bfloat16", True)
     assert asked["spread"] is False
-    assert asked["then"] == ["compile", "closure"]
+    assert asked["then"] == ["compile"]
 
 
-def test_the_raw_basis_has_no_decomposition_to_close(asked: dict[str, Any]) -> None:
+def test_the_raw_basis_and_many_gpus(asked: dict[str, Any]) -> None:
     load(load_settings(raw_weights=True, device_map="auto"))
     assert (asked["folded"], asked["spread"], asked["then"]) == (False, True, [])
 

@@ -180,18 +180,6 @@ def test_what_transformers_does_not_accept(copied, changes: dict[str, Any], said
 @pytest.mark.parametrize(
     ("family", "config"),
     [
-        ("biogpt", {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}),
-        ("codegen", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 40, "rotary_dim": 4}),
-        (
-            "falcon",
-            {
-                "hidden_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 4,
-                "num_kv_heads": 2,
-                "new_decoder_architecture": True,
-            },
-        ),
         (
             "electra",
             {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "embedding_size": 16},

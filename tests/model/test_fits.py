@@ -8,7 +8,7 @@ import pytest
 
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.checkpoint import StoredTensor, read_tensors
-from tui_lookups.model.fits import needed_bytes, require_fits
+from tui_lookups.model.fits import needed_bytes, require_room
 
 GB = 10**9
 
@@ -48,8 +48,8 @@ def test_of_a_real_folder(tiny_folder) -> None:
 
 
 def test_what_fits_or_cannot_be_known_is_let_through() -> None:
-    require_fits(HALF, "float32", "cpu", 8 * GB, "m")
-    require_fits(HALF, "float32", "cpu", None, "m")
+    require_room(HALF, "float32", "cpu", 8 * GB, "m")
+    require_room(HALF, "float32", "cpu", None, "m")
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_the_refusal_has_the_numbers_and_what_would_fit(
     dtype: str, device: str, free: int, numbers: str, hint: str
 ) -> None:
     with pytest.raises(ModelLoadError, match=numbers) as refused:
-        require_fits(HALF, dtype, device, free, "m")
+        require_room(HALF, dtype, device, free, "m")
     assert hint in (refused.value.hint or "")

@@ -1,4 +1,4 @@
-"""Models that TransformerLens' bridge is not used for, and why: hooks on the plain modules take its place."""
+"""Models that TransformerLens' bridge is not used for, and why: eager attention takes its place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_the_library_stumbles_over_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_memory_that_runs_out_for_copies_is_a_reason(plain, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hooks on the plain modules need none."""
+    """transformers' eager attention needs none."""
 
     def out_of_memory(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")

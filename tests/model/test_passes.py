@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.errors import Cancelled, ModelLoadError, UnsupportedModelError
 from tui_lookups.ids import HeadId
 from tui_lookups.model.attention import EagerAttention, require_same_z
-from tui_lookups.model.lookup_model import LookupModel, hand_out_activations
+from tui_lookups.model.lookup_model import LookupModel, hand_out_activations, pad
 from tui_lookups.model.points import Point
 
 CAPPED = "gemma2"
@@ -139,3 +140,8 @@ def test_a_pass_that_never_reaches_the_layer_is_no_pass(tiny_model) -> None:
     model = tiny_model("gpt2")
     with pytest.raises(ModelLoadError, match="without reaching the MLP of layer 2"):
         hand_out_activations(_Elsewhere(), model.wiring, random_tokens(), [2], lambda *_: None)
+
+
+def test_rows_are_padded_on_the_right() -> None:
+    rows = pad([np.array([5, 6]), [7, 8, 9], range(1)])
+    assert rows.tolist() == [[5, 6, 0], [7, 8, 9], [0, 0, 0]]

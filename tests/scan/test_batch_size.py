@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,12 +45,10 @@ def size(model: ScannedModel, free: int | None, *, window: int = 256, layers: in
 def test_what_a_token_costs_is_computed_from_the_shapes() -> None:
     info = scanned("cuda").info
     block = 6 * 1600 + 3 * 6400
-    assert token_bytes(info, 4, 256, forward="plain", forms_patterns=False) == 4 * block + 8 * 6400
-    assert token_bytes(info, 2, 256, forward="plain", forms_patterns=False) == 2 * block + 8 * 6400
-    patterns = token_bytes(info, 2, 256, forward="plain", forms_patterns=True)
+    assert token_bytes(info, 4, 256, forms_patterns=False) == 4 * block + 8 * 6400
+    assert token_bytes(info, 2, 256, forms_patterns=False) == 2 * block + 8 * 6400
+    patterns = token_bytes(info, 2, 256, forms_patterns=True)
     assert patterns == 2 * (block + 5 * 25 * 256) + 8 * 6400
-    bridge = token_bytes(info, 2, 256, forward="bridge", forms_patterns=True)
-    assert bridge == patterns + 2 * 48 * (2 * 1600 + 25 * 256)
 
 
 def test_what_the_state_takes_is_what_it_takes() -> None:
@@ -63,7 +60,7 @@ def test_what_the_state_takes_is_what_it_takes() -> None:
 
 def test_half_of_what_is_free_goes_to_a_batch() -> None:
     model = scanned("cuda")
-    cost = token_bytes(model.info, 4, 256, forward="plain", forms_patterns=False)
+    cost = token_bytes(model.info, 4, 256, forms_patterns=False)
     state = state_bytes(model.info, range(48), 20, 40)
     for tokens in (512, 1024, 8192):
         assert size(model, state + 2 * cost * tokens) == tokens
@@ -86,8 +83,7 @@ def test_more_memory_than_helps_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
-@pytest.mark.parametrize("forward", ["plain", "bridge"])
-def test_the_formula_bounds_what_a_pass_takes(tiny_model, family: str, forward: str) -> None:
+def test_the_formula_bounds_what_a_pass_takes(tiny_model, family: str) -> None:
     """And not by so much that memory lies idle: tiny shapes leave most room for small tensors."""
     model, rows, length = tiny_model(family), 8, 32
     tokens = torch.randint(0, model.info.d_vocab, (rows, length), generator=torch.Generator().manual_seed(0))
@@ -98,18 +94,16 @@ def test_the_formula_bounds_what_a_pass_takes(tiny_model, family: str, forward: 
     def consume(layer: int, activation: torch.Tensor) -> None:
         reduce_activations(activation, [length] * rows, found.layer(layer))
 
-    run: Callable[..., None] = model.mlp_activations if forward == "plain" else model._bridge_activations
-    patterns = model.forms_patterns if forward == "plain" else True
-    run(tokens, range(model.info.n_layers), consume)
+    model.mlp_activations(tokens, range(model.info.n_layers), consume)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run(tokens, range(model.info.n_layers), consume)
+        model.mlp_activations(tokens, range(model.info.n_layers), consume)
     events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
     taken = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         taken += event.nbytes()
         peak = max(peak, taken)
     assert peak > 0
-    cost = token_bytes(model.info, 4, length, forward=forward, forms_patterns=patterns)
+    cost = token_bytes(model.info, 4, length, forms_patterns=model.forms_patterns)
     assert peak / (rows * length) < cost < 6 * peak / (rows * length)
 
 

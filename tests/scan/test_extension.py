@@ -211,7 +211,7 @@ def test_what_the_earlier_index_does_not_tell_is_scanned(tmp_path: Path, change:
     elif change == "basis":
         model.basis = "raw"
     elif change == "forward":
-        model.forward_path = "bridge"
+        model.forward_path = "compiled"
     elif change == "dtype":
         import torch
 

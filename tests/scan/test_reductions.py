@@ -21,7 +21,6 @@ from tui_lookups.scan import reductions
 from tui_lookups.scan import state as scan_state
 from tui_lookups.scan.reductions import (
     Reductions,
-    pad,
     reduce_activations,
     reduce_by_length,
     reduce_masked,
@@ -160,11 +159,6 @@ def test_what_goes_to_an_accelerator_is_pinned_and_not_waited_for() -> None:
     for sample, expected in ((0, 4), (3, 6)):
         crossings = launches.scan_operations([2, 5, 5, 9], both_signs=True, sample=sample).crossings
         assert crossings == [launches.Crossing("cpu", str(launches.ACCELERATOR), True, True)] * expected
-
-
-def test_pads_on_the_right() -> None:
-    rows = pad([np.array([5, 6]), np.array([7, 8, 9])])
-    assert rows.tolist() == [[5, 6, 0], [7, 8, 9]]
 
 
 @pytest.mark.parametrize(

@@ -215,14 +215,14 @@ def test_another_scan_in_the_folder_is_not_resumed(tmp_path: Path, changes: dict
 
 
 def test_a_scan_by_another_forward_pass_is_not_resumed(tmp_path: Path) -> None:
-    """The plain module and the bridge round differently: an index comes from one of them, and says which."""
+    """A compiled pass rounds differently: an index comes from one kind of pass, and says which."""
     partly_scanned(tmp_path, 3)
     model = FakeModel(gated=True)
-    model.forward_path = "bridge"
+    model.forward_path = "compiled"
     scan = distinct_scan(model, random_corpus(PROMPTS), tmp_path)
     assert scan.resume() == 0
     assert "holds another scan" in scan.problems[0]
-    assert run_scan(scan).manifest.forward == "bridge"
+    assert run_scan(scan).manifest.forward == "compiled"
 
 
 def test_a_corpus_of_the_same_name_with_other_lengths_is_not_resumed(tmp_path: Path) -> None:

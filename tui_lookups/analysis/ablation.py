@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import active_heads, check_reaches, decompose
+from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.pairs import ks_distance
-from tui_lookups.analysis.peaks import Hooks, batches, promoted_token, run_at_peaks
+from tui_lookups.analysis.peaks import BATCH_ROWS, Hooks, promoted_token, run_at_peaks
 from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
@@ -205,7 +206,7 @@ def head_z(
 ) -> list[Tensor]:
     """A head's z on each row: [positions, d_head] each."""
     found: list[Tensor] = []
-    for batch in batches([len(row) for row in rows]):
+    for batch in consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS):
         poll()
         kept: list[Tensor] = []
 
@@ -228,7 +229,7 @@ def mean_z(
     """
     info = model.info
     total = np.zeros((last_layer + 1, info.n_heads, info.d_head))
-    for batch in batches([len(row) for row in rows]):
+    for batch in consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS):
         poll()
         tokens = model.batch(rows[place] for place in batch)
         lengths = torch.tensor([len(rows[place]) for place in batch], device=tokens.device)
@@ -238,7 +239,7 @@ def mean_z(
         def add(layer: int, counts: Tensor = counts) -> Hook:
             def hook(z: Tensor) -> None:
                 require_finite(z, layer)
-                total[layer] += z[counts].to(model.compute_dtype).sum(0).double().cpu().numpy()
+                total[layer] += z[counts].to(model.compute_dtype).sum(0).cpu().double().numpy()
 
             return hook
 

@@ -16,13 +16,14 @@ do not close; the remainder says by how much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.model.attention import require_same_z
@@ -37,15 +38,14 @@ from tui_lookups.model.components import (
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
+from tui_lookups.results.conventions import DEFAULTS
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
-_FEW_HEADS = 12
-_ACTIVE_TOP = 3
 _BATCH_TOKENS = {"cpu": 768}
-_BATCH_TOKENS_ELSEWHERE = 8192
-"""Most padded tokens of one forward pass, by device: it bounds the memory beyond the weights."""
+"""Most padded tokens of one forward pass, by device (elsewhere `MOST_TOKENS`): it bounds the memory beyond
+the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +135,14 @@ def decompose(
     if source_head is not None:
         check_reaches(model, neuron, source_head, preset)
     results: list[Decomposition] = []
-    most = _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS_ELSEWHERE)
-    for start, end in _batches([len(row) for row in rows], most):
+    most = _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
+    for batch in consecutive([position + 1 for position in positions], most):
         poll()
         results += _decompose_batch(
             model,
             neuron,
-            rows[start:end],
-            positions[start:end],
+            rows[batch.start : batch.stop],
+            positions[batch.start : batch.stop],
             source_head=source_head,
             preset=preset,
             poll=poll,
@@ -150,18 +150,6 @@ def decompose(
     for decomposition in results if hold and preset != "paper" else ():
         _require_closure(model, decomposition)
     return results
-
-
-def _batches(lengths: Sequence[int], most: int) -> list[tuple[int, int]]:
-    """Consecutive ranges of rows of at most `most` padded tokens, at least one row each."""
-    ranges: list[tuple[int, int]] = []
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        longer = end < len(lengths) and (end + 1 - start) * max(lengths[start : end + 1]) > most
-        if end == len(lengths) or longer:
-            ranges.append((start, end))
-            start = end
-    return ranges
 
 
 @torch.inference_mode()
@@ -191,13 +179,13 @@ def _decompose_batch(
     sources = None
     if source_head is not None:
         sources = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
-    act = model.wiring.blocks[layer].activation
+    gates = g.cpu().double()
+    rho = _rho(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
     for place, q in enumerate(positions):
-        gate = g[place].double()
-        # act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)
-        rho = (0.5 if float(gate) == 0 else float(act(gate) / gate)) if gated else 1.0
-        mine = _Own(float(gate), float(u[0][place]) if gated else None, float(a[place]), rho)
+        mine = _Own(
+            float(gates[place]), float(u[0][place]) if gated else None, float(a[place]), float(rho[place])
+        )
         row = replace(
             parts,
             heads=parts.heads[place],
@@ -208,6 +196,12 @@ def _decompose_batch(
         by_key = None if sources is None else sources[place, : q + 1]
         found.append(_decomposition(neuron, int(q), row, by_key, mine))
     return found
+
+
+def _rho(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
+    """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
+    safe = torch.where(gates == 0, torch.ones_like(gates), gates)
+    return torch.where(gates == 0, torch.full_like(gates, 0.5), act(gates) / safe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +252,7 @@ def _decomposition(
     g, u, a = own.g, own.u, own.a
 
     def array(values: Tensor) -> np.ndarray:
-        return values.double().cpu().numpy()
+        return values.cpu().double().numpy()  # Apple's GPU has no double precision
 
     def both(values: np.ndarray) -> np.ndarray:
         return values[..., 0] if u is None else own.rho / 2 * (values[..., 1] * u + values[..., 0] * g)
@@ -320,24 +314,26 @@ def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
 
 def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:
     """The rule that decides among `n_heads` heads that reach the neuron: "top3" where they are few."""
-    return "top3" if n_heads < _FEW_HEADS else rule
+    return "top3" if n_heads < DEFAULTS.few_heads else rule
 
 
 def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarray, float]:
     """Which heads are active on a prompt (method.md, section 4), and the threshold: (bool [n], value).
 
-    "2sd": above mean + 2 sample standard deviations over the heads that reach the neuron. "top3": among the
-    three largest; used also where fewer than 12 heads reach, since no value can then lie that far out.
+    "2sd": so many sample standard deviations above the mean over the heads that reach the neuron. "top3":
+    among the largest; used also where few heads reach, since no value can then lie that far out. How many is
+    for results/conventions.py to say.
     """
     n = attributions.size
     if n == 0:
         return np.zeros(0, dtype=bool), 0.0
     if effective_rule(rule, n) == "top3":
-        order = np.argsort(-attributions, kind="stable")[:_ACTIVE_TOP]
+        order = np.argsort(-attributions, kind="stable")[: DEFAULTS.active_highest]
         mask = np.zeros(n, dtype=bool)
         mask[order] = True
         return mask, float(attributions[order[-1]])
-    threshold = float(attributions.mean() + 2 * attributions.std(ddof=1))
+    deviations = DEFAULTS.active_deviations * attributions.std(ddof=1)
+    threshold = float(attributions.mean() + deviations)
     return attributions > threshold, threshold
 
 

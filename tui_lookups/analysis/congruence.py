@@ -38,7 +38,7 @@ _ROUNDING = 1e-4
 """Share of |W_out| |W_U| within which two ways to compute a congruence agree, with room to spare."""
 
 _ROUNDED_TWICE = 1e-2
-"""The same of extremes, which may be of weights that were rounded to half precision once more when folded."""
+"""The same of extremes, which an earlier version may have taken of weights folded in half precision."""
 
 
 def token_scores(model: Writes, token_id: int, layers: Sequence[int], *, poll: Poll = no_poll) -> Floats:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.congruence import neuron_tokens, score_neurons
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
@@ -28,7 +29,8 @@ from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Hook, Point
 from tui_lookups.results import Prompt, PromptFigures, Token
 
-_BATCH_TOKENS, _BATCH_ROWS = 8192, 64
+BATCH_ROWS = 64
+"""Most rows of a forward pass, each of which has a probability per token of the vocabulary."""
 
 Hooks = Callable[[range, Tensor], Mapping[Point, Hook]]
 """Interventions for a batch: given which rows are in it and their padded tokens [batch, pos]."""
@@ -64,7 +66,7 @@ def run_at_peaks(
     Raises NumericalError for NaN or infinite values, Cancelled from `poll`.
     """
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-    for batch in batches([position + 1 for position in positions]):
+    for batch in consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS):
         poll()
         tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
         at = torch.tensor([positions[place] for place in batch], device=tokens.device)
@@ -83,20 +85,7 @@ def run_at_peaks(
         pieces.append((activation, scale, logs.gather(1, wanted).exp()))
     if not pieces:
         return AtPeaks(np.zeros(0), np.zeros(0), np.zeros((0, 0)))
-    return AtPeaks(*(torch.cat(part).double().cpu().numpy() for part in zip(*pieces, strict=True)))
-
-
-def batches(lengths: Sequence[int]) -> list[range]:
-    """Consecutive rows: at most `_BATCH_TOKENS` padded tokens and `_BATCH_ROWS` rows (each has a
-    probability per token of the vocabulary) in a batch, at least one row."""
-    found: list[range] = []
-    start = 0
-    for end in range(1, len(lengths) + 1):
-        full = end - start == _BATCH_ROWS
-        if end == len(lengths) or full or (end + 1 - start) * max(lengths[start : end + 1]) > _BATCH_TOKENS:
-            found.append(range(start, end))
-            start = end
-    return found
+    return AtPeaks(*(torch.cat(part).cpu().double().numpy() for part in zip(*pieces, strict=True)))
 
 
 def promoted_token(model: LookupModel, neuron: NeuronId, sign: int) -> Token:

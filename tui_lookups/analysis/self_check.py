@@ -1,9 +1,9 @@
-"""Does the decomposition of this very model close? For people who ask (`doctor`).
+"""Whether decompositions of the model at hand close, for `doctor`.
 
 1. A short text of fixed pseudo-random tokens is run; in the first, a middle and the last layer the neurons
    with the largest and the smallest activation at its last position are decomposed (method.md, section 4).
-2. The remainder must be within the bound of the dtype (method.md, section 4), as that of every decomposition
-   must be that is given to anybody.
+2. The remainder must be within the bound of the dtype (method.md, section 4), as for every decomposition that
+   is given.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def check_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
 
 
 def self_check(model: LookupModel, *, poll: Poll = no_poll) -> SelfCheck:
-    """The wiring and the closure of a loaded model, for people."""
+    """The wiring and the closure of a loaded model."""
     worst, wiring = check_closure(model, poll=poll), model.architecture
     return SelfCheck(
         family=wiring.label,

@@ -19,16 +19,12 @@ from dataclasses import dataclass
 
 import torch
 
+from tui_lookups.analysis.batches import consecutive
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Preset, Trim
-
-KEEP = 0.8
-"""Share of the peak activation that a trimmed prompt must keep."""
-
-PAPER_LIMIT = 100
-"""Preset "paper" drops trimmed prompts of so many tokens or more."""
+from tui_lookups.results.conventions import DEFAULTS
 
 _Found = tuple[int | None, float | None]
 """Where a sufficient suffix starts, and the activation kept with it; None where there is none."""
@@ -53,7 +49,7 @@ def trim(
     peak: int,
     sign: int = 1,
     *,
-    keep: float = KEEP,
+    keep: float = DEFAULTS.kept_share,
     preset: Preset = "default",
     poll: Poll = no_poll,
 ) -> Trim:
@@ -68,7 +64,7 @@ def trim_prompts(
     peaks: Sequence[int],
     signs: Sequence[int],
     *,
-    keep: float = KEEP,
+    keep: float = DEFAULTS.kept_share,
     preset: Preset = "default",
     poll: Poll = no_poll,
 ) -> list[Trim]:
@@ -110,8 +106,8 @@ def kept_tokens(trim: Trim, peak: int, body: int) -> int:
 
 
 def dropped_by_paper(trim: Trim, peak: int, body: int) -> bool:
-    """Whether preset "paper" leaves this prompt out: 100 tokens or more; see `kept_tokens`."""
-    return kept_tokens(trim, peak, body) >= PAPER_LIMIT
+    """Whether preset "paper" leaves this prompt out as too long; see `kept_tokens`."""
+    return kept_tokens(trim, peak, body) >= DEFAULTS.paper_limit
 
 
 def body_of(first_id: int, bos_id: int | None) -> int:
@@ -129,10 +125,8 @@ class _Evaluator:
     def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
         answers = [0.0] * len(texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        while order:
-            rows = [order.pop(0)]
-            while order and (len(rows) + 1) * len(texts[order[0]]) <= _BATCH_TOKENS:
-                rows.append(order.pop(0))
+        for batch in consecutive([len(texts[place]) for place in order], _BATCH_TOKENS):
+            rows = order[batch.start : batch.stop]
             self._poll()
             values = self._model.neuron_activations(
                 self._model.batch([texts[place] for place in rows]), self._neuron, poll=self._poll

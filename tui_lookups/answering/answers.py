@@ -19,6 +19,7 @@ from tui_lookups.analysis.attribution import (
     decompose,
     effective_rule,
 )
+from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
@@ -83,11 +84,14 @@ def build_prompts(
 def _activations(
     model: LookupModel, neuron: NeuronId, rows: Sequence[Sequence[int]], poll: Poll
 ) -> list[list[float]]:
-    values = model.neuron_activations(model.batch(rows), neuron, poll=poll)
-    found = [row[: len(ids)] for row, ids in zip(values, rows, strict=True)]
-    for row in found:
-        require_finite(row, neuron.layer)
-    return [row.double().cpu().tolist() for row in found]
+    activations: list[list[float]] = []
+    for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS):
+        values = model.neuron_activations(model.batch(rows[place] for place in batch), neuron, poll=poll)
+        for place, padded in zip(batch, values, strict=True):
+            row = padded[: len(rows[place])]
+            require_finite(row, neuron.layer)
+            activations.append(row.double().cpu().tolist())
+    return activations
 
 
 def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll: Poll) -> list[float]:

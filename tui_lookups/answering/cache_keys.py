@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tui_lookups.model.vocabulary import VocabularyHead
-from tui_lookups.results import ModelInfo
+from tui_lookups.results import Basis, ModelInfo
 from tui_lookups.results.conventions import CHOICES, CONVENTIONS_VERSION, NUMBERS, Conventions
 
 ANSWER_VERSION = 1
@@ -80,8 +80,14 @@ RANKS_TOKENS = frozenset(
 )
 """Kinds of answers that a rank, a token of highest rank, or a direction of the unembedding is in."""
 
+_SCALED_LOGITS = ("cohere", "cohere2")
+"""Families whose unembedding, in the raw basis, once lacked the scale that their logits are multiplied by."""
+
 _NORM_WITHOUT_WEIGHTS = ("olmo",)
 """Families whose unembedding was once not centred as their final norm centres what it reads."""
+
+_LOGIT_SCALE = ("cohere", "cohere2")
+"""Families whose logit scale once counted in the folded basis alone."""
 
 
 def choices(kind: str, conventions: Conventions) -> dict[str, str | int | bool]:
@@ -106,13 +112,15 @@ def convention_parts(kind: str, conventions: Conventions) -> dict[str, object]:
     return parts
 
 
-def ranked_otherwise(head: VocabularyHead, info: ModelInfo) -> dict[str, int | str]:
+def ranked_otherwise(head: VocabularyHead, info: ModelInfo, basis: Basis) -> dict[str, int | str]:
     """Parts of the keys of `RANKS_TOKENS` for models of which an earlier version gave other figures.
 
-    It counted rows of the unembedding that no token has, and gave OLMo 1 other lengths and cosines.
+    It counted rows of the unembedding that no token has, gave OLMo 1 other lengths and cosines, and left
+    Cohere's logit scale out of the raw basis.
     """
     rows = head.named < head.size or head.size < info.d_vocab
     return {
         **({"rows_left_out": info.d_vocab} if rows else {}),
         **({"unembedding": "centred"} if info.family in _NORM_WITHOUT_WEIGHTS else {}),
+        **({"logits": "scaled"} if basis == "raw" and info.family in _LOGIT_SCALE else {}),
     }

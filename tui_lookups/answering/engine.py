@@ -260,7 +260,11 @@ class Engine:
         self, kind: str, conventions: Conventions | None, *, corpus: bool, **parts: Any
     ) -> dict[str, Any]:
         """The parts of a question's key; the conventions are those of the settings unless they are given."""
-        ranked = ranked_otherwise(self.vocabulary().head, self.model_info()) if kind in RANKS_TOKENS else {}
+        ranked = (
+            ranked_otherwise(self.vocabulary().head, self.model_info(), self.basis)
+            if kind in RANKS_TOKENS
+            else {}
+        )
         return {
             "version": ANSWER_VERSION,
             "model": self.local().fingerprint,

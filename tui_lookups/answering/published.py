@@ -41,4 +41,4 @@ PUBLISHED: dict[str, tuple[PublishedFigure, ...]] = {
     ),
     "gpt2-large": (PublishedFigure(NeuronId(31, 892), " an", None, AN_NEURON),),
 }
-"""By hub name: compatibility mode, float32."""
+"""By hub name: in the folded basis, float32."""

@@ -28,7 +28,7 @@ def _validator() -> Draft202012Validator:
 
 
 def _without_references(part: Any, definitions: dict[str, Any]) -> Any:
-    """A schema with every "#/$defs/..." put in its place; ours refers to no definition from within itself."""
+    """A schema with every "#/$defs/..." put in its place; no definition of ours refers to itself."""
     if isinstance(part, list):
         return [_without_references(each, definitions) for each in part]
     if not isinstance(part, dict):

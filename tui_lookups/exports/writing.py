@@ -46,7 +46,7 @@ def check_name(path: Path) -> None:
 
 
 def write_export(document: ExportDocument, path: Path, overwrite: bool = False) -> Path:
-    """Write `document` to `path` as indented JSON, all of it or nothing; answers the path written.
+    """Write `document` to `path` as indented JSON, all of it or nothing; returns the path written.
 
     Raises ExportError when the name is another format's, the document does not fit the schema, the place
     cannot be written, or the file exists and `overwrite` is False; NumericalError for a NaN or infinity.

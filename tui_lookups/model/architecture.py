@@ -3,7 +3,7 @@
 1. wiring.py finds which module plays which role, and proves it by one pass; `describe` says what follows from
    it: gated or plain MLP, whether the block's own heads reach it, and so on.
 2. For the families in `FAMILIES` that must be what the table states. An unlisted family is taken as it was
-   proven, and every decomposition of it has to close, as those of these families have to.
+   proven; its decompositions have to close like all others.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ Two ways give the same:
 
 1. TransformerLens' bridge around a second tree of the modules, raw (bridge.py).
 2. Where it does not know the family, would copy weights, or computes something else: transformers' own
-   modules, a second tree of them with eager attention, which gives its patterns out. What position k offers
-   is what heads gather on a text of one token, where the pattern is 1, when attention reads there what it
-   reads at k.
+   modules, a second tree of them with eager attention, which returns its patterns. The values at position k
+   are z on a text of one token, where the pattern is 1, when attention reads there what it reads at k.
 
 Either is held to the pass it is asked about: pattern times values must be z (`require_same_z`).
 """
@@ -33,10 +32,10 @@ _SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.
 
 
 class Attention(Protocol):
-    """What gives patterns and values out."""
+    """A source of patterns and values."""
 
     name: str
-    """What it is, as people read it."""
+    """What it is called in messages."""
 
     def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
         """A layer's patterns [batch, n_heads, q, k] and values [batch, pos, n_heads, d_head], as they are:
@@ -48,7 +47,7 @@ def open_attention(hf_model: Any, *, family: str, name: str, bos_id: int | None)
 
     Args:
         family: `model_type` of the configuration.
-        name: what people call the model.
+        name: the model's, as the user gave it.
         bos_id: begin-of-text, if texts start with it.
     """
     try:
@@ -95,7 +94,7 @@ class EagerAttention:
 
     @torch.inference_mode()
     def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
-        """See `Attention`. Raises UnsupportedModelError where the modules give no pattern out."""
+        """See `Attention`. Raises UnsupportedModelError where the modules return no pattern."""
         patterns: list[Tensor] = []
         read: list[Tensor] = []
         gathered: list[Tensor] = []
@@ -147,11 +146,10 @@ def require_same_z(pattern: Tensor, values: Tensor, z: Tensor, dtype: torch.dtyp
     Args:
         pattern: [batch, k]; values: [batch, k, d_head]; z: [batch, d_head].
         dtype: of the model's weights.
-        where: the head and the model, for people.
+        where: the head and the model, for the message.
     """
-    found = torch.einsum("bk,bkd->bd", pattern.double(), values.double())
-    bound = _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30))
-    if not float((found - z.double()).abs().max()) <= bound:
+    error = (torch.einsum("bk,bkd->bd", pattern, values) - z).abs().max()
+    if not float(error) <= _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30)):
         raise UnsupportedModelError(
             f"The pattern of {where} times its values is not what the head gathers.",
             "Its source tokens would be wrong, so they are refused; please report the model's name.",

@@ -1,7 +1,8 @@
 """TransformerLens' bridge in the raw basis, around a second tree of modules that shares the parameters.
 
-Heads are read under TransformerLens' names, which are one set for every family: z, patterns, values, norm
-scales, an MLP's activations. Wrapping a model replaces its submodules in place, so:
+Attention patterns and values are read from it, for the tokens that a head reads (attention.py), under
+TransformerLens' names, which are one set for every family. The other activations it names are what it is held
+to. Wrapping a model replaces its submodules in place, so:
 
 1. `second_tree` copies the modules without the weights: parameters and buffers are the original's own. The
    copy has a configuration of its own and computes attention eagerly, which forms the patterns; the original
@@ -9,8 +10,8 @@ scales, an MLP's activations. Wrapping a model replaces its submodules in place,
 2. TransformerLens wraps the copy (`build_bridge_from_module`): no compatibility mode, nothing folded.
 3. It is not used (`NoBridge`) where TransformerLens does not know the family, where it holds weights that are
    not the model's own (copies: measured by storage), or where blocks differ from each other.
-4. It is held to the plain module: on a short text of fixed pseudo-random tokens the logits agree, every role
-   is filled once a block, in its shape, and pattern @ v is z.
+4. It is held to the model that it was made from: on a short text of fixed pseudo-random tokens the logits
+   agree, every role is filled once a block, in its shape, and pattern @ v is z.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PRODUCT = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 1e-2, torch
 
 
 class NoBridge(Exception):
-    """The bridge cannot be used; the sentence says why. Hooks on the plain modules take its place."""
+    """The bridge cannot be used; the sentence says why. transformers' own eager attention takes its place."""
 
 
 class _EndOfPass(Exception):
@@ -156,7 +157,7 @@ def open_bridge(hf_model: Any, *, family: str, name: str, bos_id: int | None) ->
     Args:
         hf_model: on one device, or spread over several by accelerate.
         family: `model_type` of the configuration.
-        name: what people call the model.
+        name: the model's, as the user gave it.
         bos_id: begin-of-text, if texts start with it: the first token of the text it is tried on.
     Raises:
         NoBridge: see above.
@@ -251,7 +252,7 @@ def _probe(hf_model: Any, bos_id: int | None) -> Tensor:
 
 
 def _require_same(bridge: Bridge, hf_model: Any, tokens: Tensor) -> None:
-    """Step 4 of the module: raise NoBridge where the bridge is not the plain module, or a role is not filled.
+    """Step 4 of the module: raise NoBridge where it computes something else, or a role is not filled.
 
     In float32 and float64 log-probabilities may differ by 1e-3. In half precision they differ by more
     than that from rounding alone; there the logits, their mean over the vocabulary taken off, may differ by

@@ -143,7 +143,7 @@ def source_contributions(
     *,
     hold_scale: bool = True,
 ) -> Tensor:
-    """One head's contribution by the position it gathers from: [batch, k, n].
+    """One head's contribution by the position that it reads: [batch, k, n].
 
     Args:
         pattern: the head's, at the position read, [batch, k].

@@ -3,8 +3,7 @@
 One row a family: where the MLP writes from, the final norm, the embedding and the unembedding, and every
 tensor that its files may hold beside them. A family that has no row, and a file with a tensor that its row
 does not name, is left to the loaded model. Prefixes that a file may or may not put in front of every name
-are `PREFIXES`; which family is gated, post-normed and so on stands in `families.FAMILIES`. A row of a
-family that is not there is used once it is.
+are `PREFIXES`; which family is gated, post-normed and so on is in `families.FAMILIES`.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class FileLayout:
         return frozenset(filter(None, (self.write_scale, self.logit_scale, self.logit_divisor)))
 
     def strange(self, names: Iterable[str], prefix: str, config: Mapping[str, Any], n_layers: int) -> str:
-        """The first of a file's tensors that no file of the family holds; empty where there is none."""
+        """The first of a file's tensors that the row does not name; empty where there is none."""
         added = " ".join(modules for key, modules in self.where_set.items() if config.get(key))
         of_block, around = _tensors(f"{self.modules} {added}"), _tensors(self.around)
         for name in names:

@@ -2,7 +2,7 @@
 
 See method.md, section 2.
 
-Nothing is folded. Reading a token is a product with its unembedding, and the final norm is algebra on it:
+No weights are folded. Reading a token is a product with its unembedding, and the final norm is algebra on it:
 
 1. The unembedding's mean over the vocabulary is taken off (unless a soft cap on the logits makes it count).
 2. The final norm's weight multiplies it, 1 + weight in Gemma's families; a LayerNorm takes its mean over the
@@ -290,7 +290,7 @@ def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, e
     """Raise ModelLoadError when the loaded model writes or reads otherwise than its files say.
 
     One token's congruences in the first and the last layer, and what the model is, are compared; to 1e-4 of
-    the largest congruence, in half precision (not `exact`), whose weights are rounded once folded, to 5e-2.
+    the largest congruence, in half precision (not `exact`) to 5e-2.
     """
     differing = [f.name for f in fields(ModelInfo) if getattr(files.info, f.name) != getattr(info, f.name)]
     token = info.d_vocab // 3

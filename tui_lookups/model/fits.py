@@ -25,7 +25,7 @@ def needed_bytes(tensors: Mapping[str, StoredTensor], dtype: str) -> int:
     return sum(prod(tensor.shape) for tensor in floats) * _BYTES[dtype] + largest
 
 
-def require_fits(
+def require_room(
     tensors: Mapping[str, StoredTensor], dtype: str, device: str, free: int | None, name: str
 ) -> None:
     """Raise ModelLoadError, with the numbers, where the weights need more memory than is free.
@@ -34,7 +34,7 @@ def require_fits(
         tensors: of the files, from `checkpoint.read_tensors`.
         dtype: the setting: "float32", "float64", "float16" or "bfloat16".
         device: where the weights are to lie, as `torch.device` is written.
-        free: bytes free there, from `free_memory.free_bytes`; None where nobody knows, and then it fits.
+        free: bytes free there, from `free_memory.free_bytes`; None where not known: nothing is refused.
         name: of the model.
     """
     needed = needed_bytes(tensors, dtype)

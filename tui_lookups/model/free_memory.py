@@ -5,7 +5,7 @@
 3. CPU: the least of what Linux says is available, what the control groups of this process leave it (a
    container's or a batch job's limit), and what its own address space may still grow by (ulimit -v).
 
-Where nobody says (a CPU without /proc) it is not known, and None.
+Where none of these says (a CPU without /proc) it is not known: None.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The weights of a loaded model as they lie, and what congruence needs of them (method.md, section 2).
 
-Nothing is folded and nothing is copied: what the norms do is done to the vector that a matrix is multiplied
-with (norms.py). In the raw basis none of it is done, but for the norm after an MLP.
+No weights are folded or copied: what the norms do is done to the vector that a matrix is multiplied with
+(norms.py). In the raw basis none of it is done, but for the norm after an MLP.
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ class LoadedWeights:
     @cached_property
     def _vocabulary_mean(self) -> Tensor:
         weight = self._W_U
-        total = sum(weight[rows].sum(0, dtype=torch.float64) for rows in _blocks(*weight.shape))
+        wide = torch.float32 if weight.device.type == "mps" else torch.float64
+        total = sum(weight[rows].sum(0, dtype=wide) for rows in _blocks(*weight.shape))
         assert isinstance(total, Tensor)
         return self.at_home(total / weight.shape[0])
 

@@ -6,8 +6,8 @@
 3. transformers loads the weights. Every tensor of the files must be in the model, every parameter of the
    model from the files, with the same values (tensor_places.py).
 4. The module that plays each role is found, and one short pass proves that the model computes what figures
-   are worked out by (wiring.py). The model itself is not changed: there is one copy of its weights, in the
-   asked dtype.
+   are worked out by (wiring.py, proof.py). The model itself is not changed: there is one copy of its weights,
+   in the asked dtype.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_wei
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
-from tui_lookups.model.fits import require_fits
+from tui_lookups.model.fits import require_room
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.library_output import quiet_libraries
@@ -49,7 +49,7 @@ DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 
 _LENGTHS = ("n_positions", "max_position_embeddings", "seq_length", "max_seq_len")
 _LENGTH_OTHERWISE = 2048
-"""Where a configuration has none of these keys: models that weigh keys by their distance know no end."""
+"""Where a configuration has none of these keys: models with ALiBi have no longest text."""
 
 _STORED_AS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -113,9 +113,10 @@ def load_model(
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
-            require_fits(stored, dtype, str(target), free_bytes(target), name)
+            for place in () if placing else dict.fromkeys((torch.device("cpu"), target)):
+                require_room(stored, dtype, str(place), free_bytes(place), name)
             hf_model = _load_weights(
-                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(config)
+                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
             )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
             _own_weights(hf_model, stored.values())
@@ -162,7 +163,7 @@ def load_model(
             model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis)
     except LookupsError:
         raise
-    except Exception as error:  # transformers and TransformerLens raise many kinds; each told in one sentence
+    except Exception as error:  # transformers raises many kinds; each is told in one sentence
         if is_out_of_memory(error):
             raise ModelLoadError(
                 f"There is not enough memory on {target} for {name}.", "Try --dtype bfloat16 or --device cpu."
@@ -213,10 +214,10 @@ def _load_weights(
     return model.eval()
 
 
-def _needs_eager(config: dict[str, Any]) -> bool:
+def _needs_eager(configuration: Any) -> bool:
     """Whether fused attention computes something else: it leaves a soft cap out, and in Falcon adds the bias
     of the distance to scores that it does not scale."""
-    return bool(config.get("attn_logit_softcapping")) or bool(config.get("alibi"))
+    return any(getattr(configuration, key, None) for key in ("attn_logit_softcapping", "alibi"))
 
 
 def _vocabulary_size(hf_model: Any) -> int:

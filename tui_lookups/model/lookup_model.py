@@ -9,11 +9,13 @@ Nothing here is thread-safe: one thread owns it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,9 @@ from tui_lookups.results import Basis, ModelInfo
 
 Consume = Callable[[int, Tensor], None]
 """Is handed a layer and its MLP's activations: [batch, pos, d_mlp]."""
+
+Ids = Sequence[int] | npt.NDArray[np.int64]
+"""Token ids of one text."""
 
 COMPILED_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 """How far compiled activations may be from the others, in units of a layer's largest one.
@@ -96,11 +101,9 @@ class LookupModel(LoadedWeights):
         rows = [row for row in self.vocabulary.unused_ids if row < self.info.d_vocab]
         return torch.tensor(rows, dtype=torch.int64, device=self.device)
 
-    def batch(self, rows: Iterable[Iterable[int]]) -> Tensor:
-        """Token ids padded on the right to one length: [batch, pos]. Causal attention never sees padding."""
-        lists = [list(map(int, row)) for row in rows]
-        width = max(len(row) for row in lists)
-        return torch.tensor([row + [0] * (width - len(row)) for row in lists], device=self.device)
+    def batch(self, rows: Iterable[Ids]) -> Tensor:
+        """Token ids on the model's device, see `pad`: [batch, pos]."""
+        return pad(rows).to(self.device)
 
     # --- forward passes ---
 
@@ -181,7 +184,7 @@ class LookupModel(LoadedWeights):
             tree = second_tree(self._hf_model)
             wiring = read_wiring(tree)
             for block in wiring.blocks:
-                # The MLP is left alone: a pass hands its activations out in the midst, which a compiled one
+                # The MLP is left alone: a pass hands its activations out on the way, which a compiled one
                 # cannot. Shapes stay open, so that one compilation serves all batches.
                 block.attention.compile(dynamic=True)
             compiled = tree.base_model, wiring
@@ -254,12 +257,12 @@ class LookupModel(LoadedWeights):
 
     @property
     def value_biases(self) -> tuple[Tensor | None, ...]:
-        """What heads gather whatever they attend to, by layer: [n_heads, d_head] or None."""
+        """The part of z that is the same whatever a head attends to, by layer: [n_heads, d_head] or None."""
         return self._points.value_biases
 
     @cached_property
     def attention(self) -> Attention:
-        """What gives attention patterns and values out, opened when it is first asked for."""
+        """Where attention patterns and values come from; opened when it is first asked for."""
         return open_attention(
             self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
         )
@@ -309,6 +312,15 @@ def _unreached(layer: int) -> ModelLoadError:
 
 def _end_of_pass(*_: object) -> None:
     raise _EndOfPass
+
+
+def pad(rows: Iterable[Ids]) -> Tensor:
+    """[batch, pos], padded on the right with token 0, which causal attention never looks at."""
+    texts = list(rows)
+    padded = np.zeros((len(texts), max(map(len, texts))), np.int64)
+    for row, text in zip(padded, texts, strict=True):
+        row[: len(text)] = text
+    return torch.from_numpy(padded)
 
 
 def require_finite(values: Tensor, layer: int) -> None:

@@ -3,7 +3,7 @@
 1. The family's row of `LAYOUTS` names them, behind the prefix that the first of them is found with.
 2. The unembedding is the head of the files where they hold one, whatever the configuration says; else the
    embedding, where the two are tied; else nothing, and the model is refused as it is loaded.
-3. A tensor or key whose part in the model the row does not say leaves all of it to loading.
+3. A file with a tensor or key that the row does not account for is left to the loaded model.
 """
 
 from __future__ import annotations
@@ -183,8 +183,10 @@ class NamedTensors:
         if self._config.get("new_decoder_architecture"):  # Falcon's, whatever the key says
             said = [False]
         expected = self.family.own_layer
+        if expected is None and not said:
+            raise NotInFilesError("its configuration does not say whether attention stands beside the MLP")
         if expected is None:
-            return said[0] if said else False
+            return said[0]
         if said and said[0] != expected:
             raise NotInFilesError("its attention and MLP are wired unlike its family's")
         return expected

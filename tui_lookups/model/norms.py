@@ -88,13 +88,13 @@ def find_norm(module: nn.Module) -> Norm | None:
         probe = torch.randn(3, weight.shape[0], generator=torch.Generator().manual_seed(0))
         probe = probe.to(weight.device, weight.dtype)
     probe = probe * torch.tensor([[0.01], [1.0], [30.0]]).to(probe) + probe[:1].abs().mean()
-    expected = module(probe).double()
+    expected = module(probe).cpu().double()
     eps = next((float(getattr(module, key)) for key in _EPSILON if hasattr(module, key)), 1e-5)
     tolerance = _TOLERANCE[probe.dtype] * float(expected.abs().max())
     for centred in (False, True):
         for adds_one in (False,) if weight is None else (False, True):
             norm = Norm(module, centred, adds_one, eps)
-            if float((norm.apply(probe).double() - expected).abs().max()) <= tolerance:
+            if float((norm.apply(probe).cpu().double() - expected).abs().max()) <= tolerance:
                 return norm
     return None
 

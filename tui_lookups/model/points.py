@@ -3,7 +3,7 @@
 1. A `Point` names what is seen, as TransformerLens names it.
 2. `ModuleHooks.hooked` puts a hook for each point onto the module that is given it, or gives it, and takes
    them off again, whatever ends the pass.
-3. z is handed out without the value biases: they pass through every attention pattern unchanged, and count
+3. Hooks see z without the value biases: they pass through every attention pattern unchanged, and count
    as attention biases (method.md, section 1). What they come to is measured once: z on a text of one token,
    whose pattern is 1, when attention is given nothing but the bias of the norm before it.
 """
@@ -31,7 +31,7 @@ class Point(NamedTuple):
     """Something to see in a forward pass, [batch, pos, ...] each.
 
     resid_pre: the residual stream before a block, [d_model].
-    z: what its heads gather, value biases taken off, [n_heads, d_head].
+    z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
     pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
     mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
     ln1, ln1_post, ln2, ln2_post, ln_final: the scale that a norm divides by, [1]. ln_final has layer 0.

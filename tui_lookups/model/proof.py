@@ -44,7 +44,7 @@ def find_wiring(hf_model: Any, name: str, tokens: Tensor) -> Wiring:
         own_layer = prove(hf_model, wiring, tokens)
     except RoleNotFound as error:
         raise UnsupportedModelError(
-            f"{name} ({family}) is of a make that cannot be taken apart into heads and neurons: {error}.",
+            f"{name} ({family}) cannot be taken apart into heads and neurons: {error}.",
             SUPPORTED,
         ) from error
     return replace(wiring, own_layer=own_layer)
@@ -156,7 +156,7 @@ class _Same:
     @staticmethod
     def error(found: Tensor, expected: Tensor) -> float:
         """The largest difference, in units of the largest number expected."""
-        there = expected.reshape(-1).double()
+        there = expected.reshape(-1).cpu().double()  # Apple's GPU has none
         if found.numel() != there.numel():
             return float("inf")
         return float((found.reshape(-1).to(there) - there).abs().max() / there.abs().max().clamp(min=1e-30))

@@ -37,7 +37,7 @@ _STORED: dict[str, type[np.generic]] = {
 
 
 class NotInFilesError(Exception):
-    """The files alone do not answer: another kind of file, or a layout nobody has written down."""
+    """The files alone do not answer: another kind of file, or a layout that no row describes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,17 +26,17 @@ class Conventions:
         trimmed: heads are looked at on the trimmed contexts rather than the full windows.
         seed: of everything that is drawn at random.
         keep_copies: whether every copy of a repeated text is listed.
-        encoding: what sets the encoding of texts apart from the tokenizer's files as they stand: whether
-            begin-of-text is put in front, say ("": nothing).
+        encoding: how texts are encoded otherwise than the tokenizer's files say, for instance whether
+            begin-of-text is put in front; "" where they are not.
         active_deviations: "2sd": active is an attribution above the mean by so many sample standard
             deviations, over the heads that reach the neuron.
         active_highest: "top3": active are so many of the largest.
-        few_heads: where fewer reach the neuron, those are active whatever the rule.
-        least_share, most_share: a head is worth explaining that is active on a share of the prompts between
-            these, both included.
+        few_heads: where fewer reach the neuron, "top3" applies whatever the rule.
+        least_share, most_share: a head that is active on a share of the prompts between these, both included,
+            is worth explaining.
         fires_above: a neuron fires where sign * a is above this: at or below it stand activations of zero,
             what GELU and SiLU leave of a negative input, and rounding.
-        kept_share: of the peak activation, that a trimmed context keeps.
+        kept_share: the share of the peak activation that a trimmed context has to keep.
         paper_limit: preset "paper" drops trimmed contexts of so many tokens or more.
         mean_sample: prompts of the corpus that the mean z of a head is taken over.
     """

@@ -41,7 +41,7 @@ class Room:
     """What a process that holds the model can say of its memory.
 
     Attributes:
-        free: bytes, on the device that has least; None where nobody says.
+        free: bytes, on the device that has least; None where it is not known.
         forms_patterns: whether its forward pass writes attention patterns out.
     """
 
@@ -59,25 +59,22 @@ class Room:
         return cls(min(known, default=None), model.forms_patterns)
 
 
-def token_bytes(info: ModelInfo, itemsize: int, window: int, *, forward: str, forms_patterns: bool) -> int:
+def token_bytes(info: ModelInfo, itemsize: int, window: int, *, forms_patterns: bool) -> int:
     """What one padded token costs at the peak of a pass, which lies inside one block.
 
     With e bytes an activation: e (6 d_model + 3 d_mlp) for the residual, its norm, queries, keys, values and
     what attention writes, and for gate, pre-activation and activation; 2 max(4, e) d_mlp for the copy in
     single precision and the scratch of the reductions; where patterns are formed, 5 e n_heads window for
-    scores, mask and softmax; where the bridge runs, e n_layers (2 d_model + n_heads window) for the keys,
-    values and, in some families, patterns that it keeps to the end of the pass.
+    scores, mask and softmax.
 
     Args:
         itemsize: bytes of an activation, e.
         window: the longest row, in tokens.
-        forward: `LookupModel.forward_path`.
+        forms_patterns: `LookupModel.forms_patterns`.
     """
     elements = 6 * info.d_model + 3 * info.d_mlp
     if forms_patterns:
         elements += 5 * info.n_heads * window
-    if forward == "bridge":
-        elements += info.n_layers * (2 * info.d_model + info.n_heads * window)
     return itemsize * elements + 2 * max(4, itemsize) * info.d_mlp
 
 
@@ -111,9 +108,7 @@ def automatic_batch_tokens(
         most = min(most, int(_CPU_WORK / info.parameters))
     if room.free is not None:
         itemsize = int(getattr(torch, scanned.dtype).itemsize)
-        cost = token_bytes(
-            info, itemsize, window, forward=scanned.forward, forms_patterns=room.forms_patterns
-        )
+        cost = token_bytes(info, itemsize, window, forms_patterns=room.forms_patterns)
         free = room.free
         if state_device(torch.device(scanned.device)).type == scanned.device:
             free -= state_bytes(info, layers, top, sample)

@@ -171,7 +171,7 @@ def _places(prints: Hashes, repeated: Hashes) -> npt.NDArray[np.intp]:
 
 
 def _claim(owners: Ints, places: npt.NDArray[np.uint32], first: int, end: int) -> None:
-    """Give each fingerprint that nobody owns to the first of the prompts `first` to `end` that has it."""
+    """Give each fingerprint that no prompt owns to the first of the prompts `first` to `end` that has it."""
     prompts, columns = np.nonzero(places[first:end] < len(owners))
     which = places[first:end][prompts, columns]
     free = np.flatnonzero(owners[which] < 0)[::-1]  # the first of a fingerprint is written last, and stays

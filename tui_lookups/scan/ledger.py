@@ -104,7 +104,7 @@ class ScanLedger:
         )
         self._resources = ExitStack()
         self._committing, self._closed = threading.Lock(), threading.Event()
-        # Also when the interpreter ends while nobody has closed the scan.
+        # Also when the interpreter ends and the scan was not closed.
         weakref.finalize(self, _give_back, self._resources, self._committing)
         self._writer: ArrayWriter | None = None
         self._state: ScanState | None = None
@@ -232,7 +232,7 @@ class ScanLedger:
     def _merging(self) -> Iterator[ScanState]:
         """The state while a batch or a shard is merged; `_advance` says that it is whole again.
 
-        Ctrl-C in the midst leaves a state that is never committed: the last checkpoint stands.
+        Ctrl-C meanwhile leaves a state that is never committed: the last checkpoint stands.
         """
         self._torn = True
         yield self._need_state()
@@ -317,7 +317,7 @@ class ScanLedger:
     @contextmanager
     def _writing(self) -> Iterator[ArrayWriter]:
         if self._closed.is_set():
-            raise Cancelled  # closed from another thread, in the midst of a step
+            raise Cancelled  # closed from another thread during a step
         if self._writer is None:
             raise RuntimeError("resume() comes first")
         try:

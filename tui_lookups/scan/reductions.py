@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.errors import LookupsError, Poll, is_out_of_memory
-from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.lookup_model import LookupModel, pad
 
 Window = npt.NDArray[np.int64]
 
@@ -262,14 +262,6 @@ class BatchReducer:
         tokens = to_device(pad(windows), self._model.device)
         self._model.mlp_activations(tokens, self._layers, consume, poll=poll)
         return found
-
-
-def pad(windows: Sequence[Window]) -> Tensor:
-    """[batch, pos], padded on the right with token 0, which causal attention never looks at."""
-    rows = np.zeros((len(windows), max(map(len, windows))), np.int64)
-    for row, window in zip(rows, windows, strict=True):
-        row[: len(window)] = window
-    return torch.from_numpy(rows)
 
 
 def to_device(made: Tensor, device: torch.device) -> Tensor:

@@ -31,7 +31,7 @@ class Windows(Protocol):
 
 
 class ScanOptions(TypedDict, total=False):
-    """What may be said of any scan; defaults are those of `ScanLedger`.
+    """Options of a scan; defaults are those of `ScanLedger`.
 
     Attributes:
         layers: the layers asked for.

@@ -133,7 +133,7 @@ def test_quantised_weights_are_those_of_the_file(opened: Opened, kind: str) -> N
 def test_the_loaded_model_has_these_activations(
     opened: Opened, architecture: str, change: Callable[[Content], None]
 ) -> None:
-    """Through TransformerLens and what the scan runs, not only through transformers."""
+    """As the scan sees them, not only as transformers computes them."""
     content = tiny(architecture)
     change(content)
     model = load_model(opened(content).folder, name="tiny", source="", fingerprint="", device="cpu")

@@ -187,7 +187,7 @@ def test_a_worker_with_another_model_refuses() -> None:
         "the kind of device": replace(scanned, device="cuda"),
         "the dtype": replace(scanned, dtype="bfloat16"),
         "the basis": replace(scanned, basis="raw"),
-        "the forward pass": replace(scanned, forward="bridge"),
+        "the forward pass": replace(scanned, forward="compiled"),
     }
     for what, other in others.items():
         with pytest.raises(RayError, match=what):

@@ -80,7 +80,7 @@ class HeadsPane(Pane):
         return self._grid.head
 
     def go_to(self, head: HeadId) -> None:
-        """Put the cursor on a head, telling nobody."""
+        """Put the cursor on a head without posting a message."""
         self._grid.go_to(head)
 
     @on(HeadGrid.Moved)

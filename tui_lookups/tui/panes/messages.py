@@ -34,7 +34,7 @@ class NeuronNamed(_OfNeuron):
 
 
 class NeuronsSifted(Message):
-    """The text filter of the neurons is another."""
+    """The text filter of the neurons changed."""
 
 
 class FiltersEnded(Message):

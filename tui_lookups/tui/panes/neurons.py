@@ -1,6 +1,6 @@
-"""The neurons of a token: opening one, and the text that sifts them.
+"""The neurons of a token: opening one, and filtering them by text.
 
-The layer and own-token filters ask anew; the text filter sifts what is there.
+The layer and own-token filters ask again; the text filter hides rows of what is there.
 """
 
 from __future__ import annotations
@@ -116,10 +116,10 @@ class NeuronsPane(Pane):
         self.tell(NeuronsSifted())
 
     @on(Input.Submitted, "#filter")
-    def _done(self) -> None:
+    def _done(self, event: Input.Submitted) -> None:
         neuron = self._table.unlisted
         if neuron is None:
-            self.query_one("#filter").set_class(bool(self.needle), "-shown")
+            event.input.set_class(bool(self.needle), "-shown")
             self._table.focus()
         elif why := missing(self._walk.model, neuron):
             app_of(self).say(why)

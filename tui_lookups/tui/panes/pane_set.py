@@ -76,7 +76,7 @@ class PaneSet:
         yield TooSmall(id="too-small")
 
     def mount_lines(self) -> None:
-        """Mount what nobody sees before a key asks for it."""
+        """Mount what is not seen before a key asks for it."""
         self.token.mount_line()
         for pane in self.by_name.values():
             pane.mount_line()

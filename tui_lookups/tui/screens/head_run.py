@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui_lookups.ids import HeadId
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.screens.send import SendScreen
@@ -157,12 +158,15 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
         title = f" Heads worth explaining for {run.neuron}, on its trimmed prompts"
         if table is None:
             rows.say_empty(
-                "No table." if run.error else "Looking for the heads active on 25 to 75 % of them…"
+                "No table."
+                if run.error
+                else f"Looking for the heads active on {LEAST_PERCENT} to {MOST_PERCENT} % of them…"
             )
         else:
             explain = key_of(self.app, "head.explain")
             rows.say_empty(
-                "No head is worth explaining: none is active\non 25 to 75 % of its trimmed prompts.\n"
+                "No head is worth explaining: none is active\n"
+                f"on {LEAST_PERCENT} to {MOST_PERCENT} % of its trimmed prompts.\n"
                 f"Any head can still be explained: {explain} on it."
             )
             rows.show_heads(table.heads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.ids import left_out_by_paper, out_of_reach
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
 from tui_lookups.tui.paint.head_rows import plain, signed
 from tui_lookups.tui.state.head_run import find_mean
@@ -122,7 +123,10 @@ def _worth(mean: HeadMean, context: str) -> tuple[str, ...]:
     """Whether it is, and by which texts: full windows and trimmed prompts make other heads active."""
     if mean.worth_explaining:
         return (f"worth explaining, on {texts_of(context)}",)
-    return f"not worth explaining, on {texts_of(context)}", "(active on <25 % or >75 %)"
+    return (
+        f"not worth explaining, on {texts_of(context)}",
+        f"(active on <{LEAST_PERCENT} % or >{MOST_PERCENT} %)",
+    )
 
 
 def text_of(context: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 from tui_lookups.tui.paint.head_rows import Cell
 from tui_lookups.tui.text.attribution import (
     decomposition,
@@ -60,7 +61,7 @@ def active_words(walk: Walk) -> str:
 
 def _worth(context: str, key: KeyOf) -> tuple[str, ...]:
     """What the star means over all prompts: by which texts, which need not be those of explanations."""
-    share = "(active on 25 % to 75 %)"
+    share = f"(active on {LEAST_PERCENT} % to {MOST_PERCENT} %)"
     if context == "trimmed":
         return "* worth explaining, on the trimmed prompts that explanations use", share
     others = f"{key('head.all_heads')} and {key('head.explain')} go by the trimmed ones"
