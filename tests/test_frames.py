@@ -25,6 +25,8 @@ from tui_lookups.tui.app import LookupsApp
 
 PACKAGE = str(Path(tui_lookups.__file__).parent)
 AT_MOST = 18
+ON_THE_MODEL = 4
+"""More where the model is loaded already: the model thread is asked, and the weights are on it."""
 _UNNAMED = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 
 
@@ -96,4 +98,5 @@ async def test_few_frames_lie_between_a_key_and_the_formula(
     finally:
         explorer.close()
     print(*reversed(found[0]), sep="\n")
-    assert len(found[0]) <= AT_MOST, "\n".join(found[0])
+    on_the_model = any(frame.startswith("model_thread.py") for frame in found[0])
+    assert len(found[0]) <= AT_MOST + ON_THE_MODEL * on_the_model, "\n".join(found[0])

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.driving import SMALL, press, rest, running
+from tests.tui.driving import SMALL, press, rest, running, until
 from tui_lookups.errors import ExportError
 from tui_lookups.exports import writing
 from tui_lookups.exports.document import ExportDocument
@@ -68,6 +68,7 @@ async def test_what_is_typed_while_a_dialog_works_changes_nothing(
         await press(pilot, "space", "x")
         line = app.screen.query_one("#path", Input)
         line.value = given = str(tmp_path / "walk")
+        await until(lambda: ("load_session", None) in explorer.calls, pilot)
         explorer.held = []
         with monkeypatch.context() as patch:
             patch.setattr(writing, "write_export", full)

@@ -28,6 +28,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+import tui_lookups
 from tui_lookups.errors import SettingsError
 from tui_lookups.tui.terminal.textual_private import bindings_of, character_to_key
 
@@ -141,7 +142,7 @@ def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
     names = [part.__module__ for part in screen.__mro__ if part.__module__.startswith(_OURS)]
     modules: list[ModuleType] = []
     for name in names:  # of a pane's module those of its own panes, too
-        modules.append(importlib.import_module(name))
+        modules.append(importlib.import_module(f"{tui_lookups.__name__}.{name.removeprefix(_OURS)}"))
         for kind in _classes(modules[-1]):
             if kind.__module__.startswith(_PANES):
                 further = (kind.__module__, *getattr(kind, "LATER", ()))
