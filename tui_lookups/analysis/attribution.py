@@ -179,7 +179,10 @@ def _decompose_batch(
     sources = None
     if source_head is not None:
         sources = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
-    gates = g.cpu().double()
+    # To the processor at once, not row by row: a GPU is waited for each time, and Apple's has no doubles.
+    parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
+    sources = None if sources is None else sources.cpu().double()
+    gates, a, *u = (values.cpu().double() for values in (g, a, *u))
     rho = _rho(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
     for place, q in enumerate(positions):
@@ -248,17 +251,15 @@ def _decomposition(
     sources: Tensor | None,
     own: _Own,
 ) -> Decomposition:
-    """One row's contributions, as those to the pre-activation (plain) or to the activation (gated)."""
+    """One row's contributions (in double precision, on the processor), as those to the pre-activation (plain)
+    or to the activation (gated)."""
     g, u, a = own.g, own.u, own.a
-
-    def array(values: Tensor) -> np.ndarray:
-        return values.cpu().double().numpy()  # Apple's GPU has no double precision
 
     def both(values: np.ndarray) -> np.ndarray:
         return values[..., 0] if u is None else own.rho / 2 * (values[..., 1] * u + values[..., 0] * g)
 
-    heads, mlps = array(parts.heads), array(parts.mlps)
-    embedding, biases, bias = (array(v) for v in (parts.embedding, parts.attention_biases, parts.bias))
+    heads, mlps = parts.heads.numpy(), parts.mlps.numpy()
+    embedding, biases, bias = (v.numpy() for v in (parts.embedding, parts.attention_biases, parts.bias))
     single = np.stack([embedding, biases, bias])
     every = np.concatenate([heads.reshape(-1, heads.shape[-1]), mlps, single])
     read = np.array([g] if u is None else [u, g])
@@ -277,7 +278,7 @@ def _decomposition(
         embedding=float(both(embedding)),
         attention_biases=float(both(biases)),
         bias=float(both(bias)),
-        sources=None if sources is None else both(array(sources)),
+        sources=None if sources is None else both(sources.numpy()),
         relative_remainder=float(max(relative.max(), product)),
     )
 
