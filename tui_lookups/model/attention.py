@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.model.bridge import Bridge, NoBridge, open_bridge
 from tui_lookups.model.library_output import quiet_libraries
+from tui_lookups.model.points import EndOfPass, ends_early, first_of, with_first
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import read_wiring
 
@@ -95,48 +97,44 @@ class EagerAttention:
     @torch.inference_mode()
     def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
         """See `Attention`. Raises UnsupportedModelError where the modules return no pattern."""
+        block = self._wiring.blocks[layer]
+        square = (*tokens.shape[:1], self._n_heads, tokens.shape[1], tokens.shape[1])
         patterns: list[Tensor] = []
         read: list[Tensor] = []
         gathered: list[Tensor] = []
-        block = self._wiring.blocks[layer]
 
         def keep_read(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            read.append(arguments[0] if arguments else named["hidden_states"])
+            read.append(first_of(arguments, named))
 
         def keep_pattern(_: nn.Module, arguments: Any, output: Any) -> None:
-            square = (*tokens.shape[:1], self._n_heads, tokens.shape[1], tokens.shape[1])
             patterns.extend(part for part in output if isinstance(part, Tensor) and part.shape == square)
+            raise EndOfPass
 
-        handles = [
-            block.attention.register_forward_pre_hook(keep_read, with_kwargs=True),
-            block.attention.register_forward_hook(keep_pattern),
-        ]
-        handles += [b.module.register_forward_pre_hook(lambda *_: poll()) for b in self._wiring.blocks]
-        try:
-            self._tree.base_model(input_ids=tokens, use_cache=False, output_attentions=True)
+        def read_alone(
+            _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            return with_first(arguments, named, read[0].reshape(-1, 1, read[0].shape[-1]))
+
+        def keep_gathered(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            gathered.append(arguments[0].reshape(*tokens.shape, self._n_heads, -1))
+            raise EndOfPass
+
+        attention, heads_out = block.attention, block.heads_out.module
+        with ExitStack() as stack:
+            for below in self._wiring.blocks[: layer + 1]:
+                stack.callback(below.module.register_forward_pre_hook(lambda *_: poll()).remove)
+            with ExitStack() as first:
+                first.callback(attention.register_forward_pre_hook(keep_read, with_kwargs=True).remove)
+                first.callback(attention.register_forward_hook(keep_pattern).remove)
+                ends_early(self._tree.base_model, tokens)
             if not patterns:
                 raise UnsupportedModelError(
                     f"Attention of layer {layer} gives no pattern out: heads cannot be split over tokens.",
                     "Heads themselves can be asked for.",
                 )
-            alone = read[0].reshape(-1, 1, read[0].shape[-1])  # every position a text of its own
-
-            def read_alone(
-                _: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
-            ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-                if arguments:
-                    return (alone, *arguments[1:]), named
-                return arguments, {**named, "hidden_states": alone}
-
-            def keep_gathered(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-                gathered.append(arguments[0].reshape(*tokens.shape, self._n_heads, -1))
-
-            handles.append(block.attention.register_forward_pre_hook(read_alone, with_kwargs=True))
-            handles.append(block.heads_out.module.register_forward_pre_hook(keep_gathered))
-            self._tree.base_model(input_ids=tokens.reshape(-1, 1), use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
+            stack.callback(attention.register_forward_pre_hook(read_alone, with_kwargs=True).remove)
+            stack.callback(heads_out.register_forward_pre_hook(keep_gathered).remove)
+            ends_early(self._tree.base_model, tokens.reshape(-1, 1))  # every position a text of its own
         return patterns[0], gathered[0]
 
 

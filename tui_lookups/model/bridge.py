@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, first_line, no_poll
-from tui_lookups.model.points import Hook
+from tui_lookups.model.points import EndOfPass, Hook, ends_early
 from tui_lookups.model.second_tree import second_tree
 
 _LENGTH = 12
@@ -38,10 +38,6 @@ _PRODUCT = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 1e-2, torch
 
 class NoBridge(Exception):
     """The bridge cannot be used; the sentence says why. transformers' own eager attention takes its place."""
-
-
-class _EndOfPass(Exception):
-    """Raised before the first block that is not needed, caught by `Bridge.run`."""
 
 
 class Bridge:
@@ -88,10 +84,7 @@ class Bridge:
             poll: called before each block.
         """
         with self._hooked(hooks, tokens.shape, stop_after, poll):
-            try:
-                self._base(input_ids=tokens, use_cache=False)
-            except _EndOfPass:
-                return
+            ends_early(self._base, tokens)
 
     @torch.inference_mode()
     def logits(self, tokens: Tensor, hooks: Mapping[str, Hook], *, poll: Poll = no_poll) -> Tensor:
@@ -110,7 +103,7 @@ class Bridge:
         def before_block(_: Tensor) -> None:
             nonlocal begun
             if begun > stop_after:
-                raise _EndOfPass
+                raise EndOfPass
             poll()
             begun += 1
 

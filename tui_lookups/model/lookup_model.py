@@ -24,7 +24,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
-from tui_lookups.model.points import Hook, ModuleHooks, Point, apart
+from tui_lookups.model.points import EndOfPass, Hook, ModuleHooks, Point, apart, end_of_pass, ends_early
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model.wiring import Wiring, read_wiring
@@ -43,10 +43,6 @@ Two orders of the same roundings differ by a tenth of it or less; another mask, 
 """
 
 _CHECK_ROWS, _CHECK_LENGTH = 2, 32
-
-
-class _EndOfPass(Exception):
-    """Raised inside the last block that is needed, caught by who started the pass."""
 
 
 class LookupModel(LoadedWeights):
@@ -121,12 +117,9 @@ class LookupModel(LoadedWeights):
         """
         with self._points.hooked(tokens, hooks, stop_after + 1, poll) as stack:
             down = self.wiring.blocks[stop_after].down.module
-            stack.callback(down.register_forward_pre_hook(_end_of_pass).remove)
-            try:
-                self._hf_model.base_model(input_ids=tokens, use_cache=False)
-            except _EndOfPass:
-                return
-        raise _unreached(stop_after)
+            stack.callback(down.register_forward_pre_hook(end_of_pass).remove)
+            if not ends_early(self._hf_model.base_model, tokens):
+                raise _unreached(stop_after)
 
     def capture(
         self,
@@ -288,7 +281,7 @@ def hand_out_activations(
             if layer in wanted:
                 consume(layer, apart(arguments[0], tokens))
             if layer == last:
-                raise _EndOfPass
+                raise EndOfPass
 
         return hook
 
@@ -296,11 +289,8 @@ def hand_out_activations(
         for layer in range(last + 1):
             handle = wiring.blocks[layer].down.module.register_forward_pre_hook(hook_for(layer))
             stack.callback(handle.remove)
-        try:
-            module(input_ids=tokens, use_cache=False)
-        except _EndOfPass:
-            return
-    raise _unreached(last)
+        if not ends_early(module, tokens):
+            raise _unreached(last)
 
 
 def _unreached(layer: int) -> ModelLoadError:
@@ -308,10 +298,6 @@ def _unreached(layer: int) -> ModelLoadError:
         f"A pass through the model ended without reaching the MLP of layer {layer}.",
         "Its figures would be wrong; please report the model's name.",
     )
-
-
-def _end_of_pass(*_: object) -> None:
-    raise _EndOfPass
 
 
 def pad(rows: Iterable[Ids]) -> Tensor:

@@ -1,9 +1,10 @@
 """Points of a forward pass, and hooks on the modules that see them (wiring.py).
 
 1. A `Point` names what is seen, as TransformerLens names it.
-2. `ModuleHooks.hooked` puts a hook for each point onto the module that is given it, or gives it, and takes
+2. A hook ends a pass by raising `EndOfPass`, so that nothing above it is run (`ends_early`).
+3. `ModuleHooks.hooked` puts a hook for each point onto the module that is given it, or gives it, and takes
    them off again, whatever ends the pass.
-3. Hooks see z without the value biases: they pass through every attention pattern unchanged, and count
+4. Hooks see z without the value biases: they pass through every attention pattern unchanged, and count
    as attention biases (method.md, section 1). What they come to is measured once: z on a text of one token,
    whose pattern is 1, when attention is given nothing but the bias of the norm before it.
 """
@@ -143,9 +144,7 @@ class ModuleHooks:
                 normed = first_of(arguments, named)
                 bias = None if norm is None else norm.bias(normed)
                 only = torch.zeros_like(normed) if bias is None else bias.expand_as(normed)
-                if arguments:
-                    return (only, *arguments[1:]), named
-                return arguments, {**named, "hidden_states": only}
+                return with_first(arguments, named, only)
 
             return hook
 
@@ -169,9 +168,37 @@ class ModuleHooks:
         return found
 
 
+class EndOfPass(Exception):
+    """Raised by a hook behind which nothing is needed; `ends_early` catches it."""
+
+
+def end_of_pass(*_: object) -> None:
+    """A hook that ends the pass."""
+    raise EndOfPass
+
+
+def ends_early(module: nn.Module, tokens: Tensor) -> bool:
+    """Run a model without its unembedding on tokens [batch, pos]; whether a hook ended the pass."""
+    try:
+        module(input_ids=tokens, use_cache=False)
+    except EndOfPass:
+        return True
+    return False
+
+
 def first_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Tensor:
+    """What a module reads, as a hook with keywords is told of it."""
     first: Tensor = arguments[0] if arguments else named["hidden_states"]
     return first
+
+
+def with_first(
+    arguments: tuple[Any, ...], named: dict[str, Any], other: Tensor
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What such a hook returns to have the module read something else."""
+    if arguments:
+        return (other, *arguments[1:]), named
+    return arguments, {**named, "hidden_states": other}
 
 
 def apart(activation: Tensor, tokens: Tensor) -> Tensor:

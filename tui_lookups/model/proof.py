@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.families import SUPPORTED
+from tui_lookups.model.points import first_of
 from tui_lookups.model.wiring import RoleNotFound, Wiring, read_wiring
 
 PROOF_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
@@ -116,8 +117,7 @@ def _watching(
     """Keep what every module that has a role is given and gives. Copies: some add to it in place."""
 
     def keep_given(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        first = arguments[0] if arguments else named["hidden_states"]
-        given[module] = first.detach().clone()
+        given[module] = first_of(arguments, named).detach().clone()
 
     def keep_what_it_gave(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         gave[module] = output.detach().clone()
