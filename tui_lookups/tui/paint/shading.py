@@ -157,19 +157,8 @@ def ansi_palette() -> Palette:
         front = "black" if signed_level > 0 else "bright_white"
         return Style(color=front, bgcolor=f"bright_{hue}" if signed_level > 0 else hue, bold=True)
 
-    return Palette(
-        depth="ansi",
-        plain=Style(),
-        dim=Style(dim=True),
-        strong=Style(bold=True),
-        accent=Style(bold=True, underline=True),
-        heading=Style(dim=True),
-        cursor=Style(reverse=True, bold=True),
-        cursor_idle=Style(reverse=True, dim=True),
-        bar=Style(),
-        error=Style(color="red", bold=True),
-        scale=tuple(shade(n) for n in range(-LEVELS, LEVELS + 1)),
-    )
+    scale = tuple(shade(n) for n in range(-LEVELS, LEVELS + 1))
+    return replace(plain_palette(), depth="ansi", error=Style(color="red", bold=True), scale=scale)
 
 
 def plain_palette() -> Palette:
