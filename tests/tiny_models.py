@@ -181,17 +181,7 @@ _WINDOWED = ["sliding_attention"] * 2 + ["full_attention"]
 FURTHER: dict[str, Recipe] = {
     "apertus": Recipe("ApertusConfig", {**_LLAMA}),
     "arcee": Recipe("ArceeConfig", {**_LLAMA}),
-    "biogpt": Recipe(
-        "BioGptConfig",
-        {
-            "vocab_size": VOCABULARY,
-            "hidden_size": 16,
-            "num_hidden_layers": 3,
-            "num_attention_heads": N_HEADS,
-            "intermediate_size": 40,
-            "max_position_embeddings": N_CTX,
-        },
-    ),
+    "biogpt": Recipe("BioGptConfig", {**_FALCON, "intermediate_size": 40}),
     "bloom": Recipe(
         "BloomConfig",
         {"vocab_size": VOCABULARY, "hidden_size": 16, "n_layer": 3, "n_head": N_HEADS, "seq_length": N_CTX},
@@ -203,18 +193,7 @@ FURTHER: dict[str, Recipe] = {
         "Exaone4Config",
         {**_LLAMA, "sliding_window": 7, "sliding_window_pattern": 3, "layer_types": _WINDOWED},
     ),
-    "codegen": Recipe(
-        "CodeGenConfig",
-        {
-            **_GPT,
-            "n_embd": 16,
-            "n_layer": 3,
-            "n_head": N_HEADS,
-            "n_inner": 40,
-            "rotary_dim": 2,
-            "n_positions": N_CTX,
-        },
-    ),
+    "codegen": Recipe("CodeGenConfig", {**RECIPES["gptj"].arguments, "n_ctx": N_CTX}),
     "falcon": Recipe("FalconConfig", _FALCON),
     "falcon_new": Recipe("FalconConfig", {**_FALCON, "num_kv_heads": 2, "new_decoder_architecture": True}),
     "falcon_alibi": Recipe(

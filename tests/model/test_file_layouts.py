@@ -6,6 +6,7 @@ angle to what is there, times the scale. No name and no norm formula of this pro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,52 +15,17 @@ import torch
 from torch import Tensor
 
 from tests.model.test_file_weights import opened
-from tests.tiny_models import N_CTX, N_HEADS, RECIPES, VOCABULARY, Recipe, save_recipe
-from tui_lookups.model.families import FAMILIES, Family
+from tui_lookups.model.families import FAMILIES
 
-_LLAMA, _GPTJ = RECIPES["llama"].arguments, RECIPES["gptj"].arguments
-_FALCON = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": N_HEADS,
-    "max_position_embeddings": N_CTX,
+CASES: dict[str, tuple[str, str, str]] = {
+    "glm": ("model.norm", "model.layers.1.mlp.down_proj", ""),
+    "glm4": ("model.norm", "model.layers.1.mlp.down_proj", "model.layers.1.post_mlp_layernorm"),
+    "nemotron": ("model.norm", "model.layers.1.mlp.down_proj", ""),
+    "codegen": ("transformer.ln_f", "transformer.h.1.mlp.fc_out", ""),
+    "biogpt": ("biogpt.layer_norm", "biogpt.layers.1.fc2", ""),
+    "falcon_new": ("transformer.ln_f", "transformer.h.1.mlp.dense_4h_to_h", ""),
 }
-_BIOGPT = {**_FALCON, "intermediate_size": 40}
-_GLM = {**_LLAMA, "head_dim": 4, "pad_token_id": None, "attention_bias": True}
-
-CASES: dict[str, tuple[Recipe, str, str, str]] = {
-    "glm": (Recipe("GlmConfig", _GLM), "model.norm", "model.layers.1.mlp.down_proj", ""),
-    "glm4": (
-        Recipe("Glm4Config", _GLM),
-        "model.norm",
-        "model.layers.1.mlp.down_proj",
-        "model.layers.1.post_mlp_layernorm",
-    ),
-    "nemotron": (Recipe("NemotronConfig", _LLAMA), "model.norm", "model.layers.1.mlp.down_proj", ""),
-    "codegen": (
-        Recipe("CodeGenConfig", {**_GPTJ, "n_ctx": N_CTX}),
-        "transformer.ln_f",
-        "transformer.h.1.mlp.fc_out",
-        "",
-    ),
-    "biogpt": (Recipe("BioGptConfig", _BIOGPT), "biogpt.layer_norm", "biogpt.layers.1.fc2", ""),
-    "falcon": (
-        Recipe("FalconConfig", {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
-        "transformer.ln_f",
-        "transformer.h.1.mlp.dense_4h_to_h",
-        "",
-    ),
-}
-"""Recipe, final norm, W_out of layer 1 and the norm after the MLP there."""
-
-ROWS: dict[str, Family] = {
-    "glm": Family("GLM", True, True, "RMSNorm"),
-    "glm4": Family("GLM 4", True, True, "RMSNorm", post_norms=True),
-    "nemotron": Family("Nemotron", False, True, "LayerNorm"),
-    "codegen": Family("CodeGen", False, False, "LayerNorm"),
-    "biogpt": Family("BioGPT", False, True, "LayerNorm"),
-}
+"""By tiny model: the final norm, W_out of layer 1 and the norm after the MLP there."""
 
 
 @torch.no_grad()
@@ -76,21 +42,19 @@ def held(norm: torch.nn.Module, is_centred: bool, direction: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", CASES)
 def test_congruence_is_the_change_of_the_logits(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_torch_thread: None
+    name: str, tiny_folder: Callable[[str], Path], one_torch_thread: None
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    recipe, final_norm, W_out, post = CASES[name]
-    monkeypatch.setitem(FAMILIES, name, ROWS.get(name, FAMILIES.get(name)))
-    save_recipe(recipe, tmp_path)
-    model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64).eval()
+    final_norm, W_out, post = CASES[name]
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder(name), dtype=torch.float64).eval()
     modules = dict(model.named_modules())
     written = modules[W_out].weight[:, 5].detach()
     if post:
         written = held(modules[post], False, written)
-    change = held(modules[final_norm], FAMILIES[name].norm == "LayerNorm", written)
+    change = held(modules[final_norm], FAMILIES[model.config.model_type].norm == "LayerNorm", written)
     logits = model.get_output_embeddings().weight.detach() @ change
-    files = opened(tmp_path, "float64")
+    files = opened(tiny_folder(name), "float64")
     found = files.congruences(files.write_block(1, slice(5, 6)))[0]
     error = np.abs(found - (logits - logits.mean()).numpy()).max()
     assert error <= 1e-5 * np.abs(found).max()  # some of the norms take their scale in single precision
