@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.weights import unembedding_of
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
-from tui_lookups.analysis.atlas import LayerExtremes, home_layers, next_token_neurons, token_filter
+from tui_lookups.analysis.atlas import home_layers, next_token_neurons, token_filter
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.errors import Cancelled, NumericalError
+from tui_lookups.model.file_weights import Extremes
 
 MODELS = ["gpt2", "llama", "gemma2", "olmo2"]
 SIGNS = ["+", "-", "both"]
@@ -29,7 +30,7 @@ def scores_of(model) -> np.ndarray:
     )
 
 
-def every_layer(model) -> list[LayerExtremes]:
+def every_layer(model) -> list[Extremes]:
     return [layer_extremes(model, layer) for layer in range(model.info.n_layers)]
 
 
@@ -205,7 +206,7 @@ def test_a_sentencepiece_space_counts(tiny_model) -> None:
 def test_fewer_neurons_than_asked_for_is_not_an_error(seed: int, per_layer: int) -> None:
     random = np.random.default_rng(seed)
     values = random.normal(size=(4, 6)).astype(np.float32)
-    extremes = LayerExtremes(
+    extremes = Extremes(
         values.max(1), values.argmax(1), values.min(1), values.argmin(1), values.max(0), values.min(0)
     )
     counts = random.random(6) < 0.4

@@ -1,6 +1,6 @@
-"""The atlas: a model's next-token neurons, layer by layer (method.md, section 2). NumPy only, no model.
+"""The atlas: a model's next-token neurons, layer by layer (method.md, section 2). NumPy only.
 
-1. `LayerExtremes` is what one pass over a layer leaves (layer_extremes.py): per neuron its largest and
+1. `Extremes` is what one pass over a layer leaves (layer_extremes.py): per neuron its largest and
    smallest congruence with their tokens, per token its largest and smallest over the layer's neurons.
    It depends on the model alone, so that other filters, signs and counts need no model.
 2. `token_filter` says which tokens count: those the paper counts, less a person's reject list.
@@ -19,29 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tui_lookups.model.file_weights import Extremes
 from tui_lookups.results import Sign
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class LayerExtremes:
-    """Extremes of one layer's congruences [d_mlp, d_vocab], float32; ids int32.
-
-    Attributes:
-        largest, largest_ids: [d_mlp], s(l, i) and the token that attains it.
-        smallest, smallest_ids: [d_mlp], the same of the most suppressed token.
-        token_largest, token_smallest: [d_vocab], over the layer's neurons.
-    """
-
-    largest: Floats
-    largest_ids: Ints
-    smallest: Floats
-    smallest_ids: Ints
-    token_largest: Floats
-    token_smallest: Floats
 
 
 def token_filter(
@@ -70,7 +53,7 @@ class TopNeuron:
     congruence: float
 
 
-def next_token_neurons(extremes: LayerExtremes, counts: Bools, sign: Sign, per_layer: int) -> list[TopNeuron]:
+def next_token_neurons(extremes: Extremes, counts: Bools, sign: Sign, per_layer: int) -> list[TopNeuron]:
     """The `per_layer` neurons of largest s whose top token counts, best first; ties by index."""
     flipped = -extremes.smallest
     if sign == "+":
@@ -86,7 +69,7 @@ def next_token_neurons(extremes: LayerExtremes, counts: Bools, sign: Sign, per_l
     return [TopNeuron(int(i), int(ids[i]), float(-s[i] if read_flipped[i] else s[i])) for i in best]
 
 
-def home_layers(layers: Sequence[LayerExtremes], counts: Bools, sign: Sign) -> list[int]:
+def home_layers(layers: Sequence[Extremes], counts: Bools, sign: Sign) -> list[int]:
     """Per layer, how many tokens that count have their best neuron there; ties go to the earlier layer."""
     best = np.full(len(counts), -np.inf)
     home = np.zeros(len(counts), dtype=np.int64)

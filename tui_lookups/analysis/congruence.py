@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.atlas import LayerExtremes
 from tui_lookups.errors import NumericalError, Poll, no_poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.file_weights import Writes
+from tui_lookups.model.file_weights import Extremes, Writes
 from tui_lookups.results import NeuronScore, Sign, TokenCongruence
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -65,7 +64,7 @@ def rank_neurons(
     layers: Sequence[int],
     sign: Sign = "+",
     next_token_only: bool = False,
-    extremes: Sequence[LayerExtremes] | None = None,
+    extremes: Sequence[Extremes] | None = None,
     poll: Poll = no_poll,
 ) -> tuple[NeuronScore, ...]:
     """A token's neurons, best first; ties by layer, then index.
@@ -134,7 +133,7 @@ def _may_be_next_token(
     layers: Sequence[int],
     scores: Floats,
     sign: Sign,
-    extremes: Sequence[LayerExtremes] | None,
+    extremes: Sequence[Extremes] | None,
     poll: Poll,
 ) -> Bools:
     """Which neurons can have the token as their top token: bool [len(layers) * d_mlp].

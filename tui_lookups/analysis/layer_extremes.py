@@ -11,19 +11,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tui_lookups.analysis.atlas import LayerExtremes
 from tui_lookups.errors import NumericalError, Poll, no_poll
-from tui_lookups.model.file_weights import Writes
+from tui_lookups.model.file_weights import Extremes, Writes
 
 _BLOCK_NUMBERS = 8_000_000
 """Most numbers of a block formed at once (32 MB in float32): of writes, unembedding or congruences. Larger
 ones are given back to the system each time, which costs a quarter more."""
 
 
-def layer_extremes(model: Writes, layer: int, *, poll: Poll = no_poll) -> LayerExtremes:
+def layer_extremes(model: Writes, layer: int, *, poll: Poll = no_poll) -> Extremes:
     """The extremes of a layer's congruences over both axes, block by block (method.md, section 2).
 
-    The working memory is three blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
+    Values are float32, ids int32. The working memory is three blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
     the size of the vocabulary and the format of the weights. On exact ties the smaller token id is kept.
     A row that no token has gets -inf and inf for its own extremes.
     """
@@ -49,7 +48,7 @@ def layer_extremes(model: Writes, layer: int, *, poll: Poll = no_poll) -> LayerE
             token_smallest[tokens] = np.minimum(token_smallest[tokens], found.token_smallest)
     if not bool(np.isfinite(largest).all() and np.isfinite(smallest).all()):
         raise NumericalError.of_layer(layer)
-    return LayerExtremes(
+    return Extremes(
         largest=largest.astype(np.float32),
         largest_ids=largest_ids,
         smallest=smallest.astype(np.float32),

@@ -1,6 +1,6 @@
 """The atlas and what is worked out from it, as the Explorer answers them.
 
-1. One pass over a layer's weights, out of the files alone where these suffice, leaves `LayerExtremes`; they
+1. One pass over a layer's weights, out of the files alone where these suffice, leaves `Extremes`; they
    are kept in the cache, a layer each, as they are finished, so that an interrupted atlas goes on where it
    stopped.
 2. An atlas for any count, sign and reject list is put together from them without the model.
@@ -21,8 +21,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.atlas import LayerExtremes
-    from tui_lookups.model.file_weights import Writes
+    from tui_lookups.model.file_weights import Extremes, Writes
 
 _KIND, _DEVICE = "atlas_layer", "ran_on"
 
@@ -50,7 +49,7 @@ class AtlasService:
             reject = () if listed is None else read_tokens(listed)
         vocabulary, layers = engine.vocabulary(), engine.layers()
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
-        found: list[LayerExtremes] = []
+        found: list[Extremes] = []
         ran_on = engine.device
         for layer in layers:
             read(len(found), len(layers))
@@ -64,7 +63,7 @@ class AtlasService:
         )
         homes = home_layers(found, counts, by)
 
-        def row(layer: int, extremes: LayerExtremes) -> tuple[AtlasNeuron, ...]:
+        def row(layer: int, extremes: Extremes) -> tuple[AtlasNeuron, ...]:
             best = next_token_neurons(extremes, counts, by, per_layer)
             return tuple(
                 AtlasNeuron(NeuronId(layer, top.index), vocabulary.token(top.token_id), top.congruence)
@@ -93,7 +92,7 @@ class AtlasService:
             ),
         )
 
-    def known(self, layers: Sequence[int]) -> list[LayerExtremes] | None:
+    def known(self, layers: Sequence[int]) -> list[Extremes] | None:
         """The extremes of these layers where all of them are in the cache; never computes."""
         found = []
         for layer in layers:
@@ -106,17 +105,17 @@ class AtlasService:
     def _key(self, layer: int) -> str:
         return self._engine.key(_KIND, corpus=False, layer=layer)
 
-    def _cached(self, layer: int) -> tuple[LayerExtremes, str] | None:
+    def _cached(self, layer: int) -> tuple[Extremes, str] | None:
         data = self._engine.cache.get(_KIND, self._key(layer))
         return None if data is None else _from_bytes(data, self._engine.device)
 
-    def _extremes(self, layer: int) -> tuple[LayerExtremes, str]:
+    def _extremes(self, layer: int) -> tuple[Extremes, str]:
         """A layer's, and the device that they were made on."""
         known = self._cached(layer)
         if known is not None:
             return known
 
-        def work(model: Writes, poll: Poll) -> tuple[LayerExtremes, str]:
+        def work(model: Writes, poll: Poll) -> tuple[Extremes, str]:
             from tui_lookups.analysis.layer_extremes import layer_extremes
 
             return layer_extremes(model, layer, poll=poll), model.ran_on
@@ -137,7 +136,7 @@ def read_tokens(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
 
 
-def _to_bytes(extremes: LayerExtremes, ran_on: str) -> bytes:
+def _to_bytes(extremes: Extremes, ran_on: str) -> bytes:
     import numpy as np
     from safetensors.numpy import save
 
@@ -145,15 +144,15 @@ def _to_bytes(extremes: LayerExtremes, ran_on: str) -> bytes:
     return bytes(save({**arrays, _DEVICE: np.frombuffer(ran_on.encode("ascii"), np.uint8)}))
 
 
-def _from_bytes(data: bytes, otherwise: str) -> tuple[LayerExtremes, str]:
+def _from_bytes(data: bytes, otherwise: str) -> tuple[Extremes, str]:
     """The cache has compared a checksum: the bytes are what `_to_bytes` made.
 
     Earlier versions of it did not keep the device, which is `otherwise` then.
     """
     from safetensors.numpy import load
 
-    from tui_lookups.analysis.atlas import LayerExtremes
+    from tui_lookups.model.file_weights import Extremes
 
     arrays = load(data)
     device = arrays.pop(_DEVICE, None)
-    return LayerExtremes(**arrays), otherwise if device is None else device.tobytes().decode("ascii")
+    return Extremes(**arrays), otherwise if device is None else device.tobytes().decode("ascii")

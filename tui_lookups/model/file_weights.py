@@ -40,11 +40,12 @@ _SAME, _SAME_IN_HALF = 1e-4, 5e-2
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """The extremes of a block of congruences [n, tokens]; ids are of tokens, the smaller one on ties.
+    """The extremes of congruences [neurons, tokens], of a block or of a whole layer.
 
     Attributes:
-        largest, largest_ids, smallest, smallest_ids: of each direction: [n].
-        token_largest, token_smallest: of each token: [tokens].
+        largest, largest_ids: [neurons], s(l, i) and the token that attains it, the smaller id on ties.
+        smallest, smallest_ids: [neurons], the same of the most suppressed token.
+        token_largest, token_smallest: [tokens], over the neurons.
     """
 
     largest: Floats

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -54,8 +53,6 @@ _LENGTH_OTHERWISE = 2048
 _STORED_AS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 _LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
-
-_log = logging.getLogger(__name__)
 
 
 def choose_device(name: str) -> torch.device:
