@@ -15,10 +15,12 @@ from tui_lookups.errors import BadIdError, CacheError, Cancelled, CorpusError, L
 from tui_lookups.ids import NeuronId
 from tui_lookups.scan import state as scan_state
 from tui_lookups.scan.copies import Copies, find_copies
-from tui_lookups.scan.scan import Scan, ScanBusyError, run_scan
+from tui_lookups.scan.scan import Scan, run_scan
 from tui_lookups.scan.state import histogram_edges
+from tui_lookups.scan.subject import ScanBusyError
 from tui_lookups.storage.arrays import ArrayFolder
-from tui_lookups.storage.index import NeuronRecord, ScanIndex, TopEntries
+from tui_lookups.storage.index import ScanIndex
+from tui_lookups.storage.neuron_record import NeuronRecord, TopEntries
 
 NEURONS = [NeuronId(layer, index) for layer in range(N_LAYERS) for index in range(D_MLP)]
 

@@ -22,8 +22,9 @@ ones are given back to the system each time, which costs a quarter more."""
 def layer_extremes(model: Writes, layer: int, *, poll: Poll = no_poll) -> Extremes:
     """The extremes of a layer's congruences over both axes, block by block (method.md, section 2).
 
-    Values are float32, ids int32. The working memory is three blocks of `_BLOCK_NUMBERS` and a few numbers a neuron and a token, whatever
-    the size of the vocabulary and the format of the weights. On exact ties the smaller token id is kept.
+    Values are float32, ids int32. The working memory is three blocks of `_BLOCK_NUMBERS` and a few numbers a
+    neuron and a token, whatever the size of the vocabulary and the format of the weights. On exact ties the
+    smaller token id is kept.
     A row that no token has gets -inf and inf for its own extremes.
     """
     d_mlp, d_model, d_vocab = model.info.d_mlp, model.info.d_model, model.d_vocab

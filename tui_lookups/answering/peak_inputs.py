@@ -16,7 +16,7 @@ from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, Sign
 from tui_lookups.results.conventions import Conventions
 from tui_lookups.results.firing import peak_position
 from tui_lookups.scan.plan import hash_ids
-from tui_lookups.storage.index import NeuronRecord
+from tui_lookups.storage.neuron_record import NeuronRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN, Priority
 from tui_lookups.results import ScanProgress, ScanSummary
 from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
-from tui_lookups.storage.index import NeuronRecord, ScanIndex, ScanManifest
+from tui_lookups.storage.index import ScanIndex, ScanManifest
+from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
@@ -214,7 +215,7 @@ class ScanSession:
 
     def _run(self, scan: ScanLedger) -> None:
         """Resume a scan and make it the background work."""
-        from tui_lookups.scan.ledger import ScanBusyError
+        from tui_lookups.scan.subject import ScanBusyError
 
         try:
             self.resumed_from = scan.resume()

@@ -101,8 +101,7 @@ def contributions(
         hold_scale: False leaves the division by the reader's scale out, as the paper's authors do.
     """
     embedding = seen[Point("resid_pre")]
-    ones = embedding.new_ones(len(embedding), 1)
-    scale = ones if reader.norm is None or not hold_scale else seen[reader.norm]
+    scale = _scale(reader, seen, hold_scale)
     n = reader.directions.shape[1]
     heads, mlps = [], []
     biases = embedding.new_zeros(len(embedding), n)
@@ -149,13 +148,19 @@ def source_contributions(
         pattern: the head's, at the position read, [batch, k].
         values: the head's, [batch, k, d_head], value biases in them.
     """
-    ones = pattern.new_ones(len(pattern), 1)
-    scale = ones if reader.norm is None or not hold_scale else seen[reader.norm]
-    read, divisor, _ = _through(model, reader, seen, scale, layer, "ln1_post")
+    read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, hold_scale), layer, "ln1_post")
     biases = model.value_biases[layer]
     apart = values if biases is None else values - biases[head]
     by_key = torch.einsum("bkd,dn->bkn", apart, _W_O(model, layer)[head] @ read)
     return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
+
+
+def _scale(reader: Reader, seen: Mapping[Point, Tensor], hold_scale: bool) -> Tensor:
+    """What divides what a reader reads, at one position of each row: [batch, 1]."""
+    embedding = seen[Point("resid_pre")]
+    return (
+        seen[reader.norm] if reader.norm is not None and hold_scale else embedding.new_ones(len(embedding), 1)
+    )
 
 
 def _W_O(model: LookupModel, layer: int) -> Tensor:

@@ -7,9 +7,7 @@ from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import ActivityRule, Provenance, Token
-from tui_lookups.results.selection import AblationMethod as AblationMethod
-from tui_lookups.results.selection import AblationPositions as AblationPositions
-from tui_lookups.results.selection import SelectedAblation
+from tui_lookups.results.selection import AblationMethod, AblationPositions, SelectedAblation
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,7 @@ from tui_lookups.scan.copies import Copies
 from tui_lookups.scan.extension import EarlierIndexes, state_of
 from tui_lookups.scan.plan import BatchPlan, plan_batches, sample_ids
 from tui_lookups.scan.state import ScanState, TextTable, histogram_edges
-from tui_lookups.scan.subject import ScanBusyError as ScanBusyError
-from tui_lookups.scan.subject import ScannedModel as ScannedModel
-from tui_lookups.scan.subject import ScanOptions as ScanOptions
-from tui_lookups.scan.subject import Windows as Windows
-from tui_lookups.scan.subject import first_manifest
+from tui_lookups.scan.subject import ScanBusyError, ScannedModel, Windows, first_manifest
 from tui_lookups.scan.top_k import MAX_PROMPTS
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import reason

@@ -19,11 +19,10 @@ from typing import Unpack
 from tui_lookups.errors import Cancelled, Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import ScanProgress
-from tui_lookups.scan.ledger import ScanBusyError as ScanBusyError
-from tui_lookups.scan.ledger import ScanLedger, ScannedModel, ScanOptions
-from tui_lookups.scan.ledger import Windows as Windows
+from tui_lookups.scan.ledger import ScanLedger
 from tui_lookups.scan.reductions import BatchReducer, state_device
 from tui_lookups.scan.state import merge_batch
+from tui_lookups.scan.subject import ScanBusyError, ScannedModel, ScanOptions, Windows
 from tui_lookups.storage.index import ScanIndex
 
 

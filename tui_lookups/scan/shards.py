@@ -25,10 +25,10 @@ import torch
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.scan.copies import Copies
-from tui_lookups.scan.ledger import Windows
 from tui_lookups.scan.plan import BLOCK_BATCHES, BatchPlan
 from tui_lookups.scan.reductions import BatchReducer, state_device
 from tui_lookups.scan.state import ScanState, TextTable, merge_batch
+from tui_lookups.scan.subject import Windows
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

@@ -33,7 +33,8 @@ from tui_lookups.scan.top_k import (
     merge_top_k,
     rows_to_merge,
 )
-from tui_lookups.storage.index import PARTS, NeuronRecord, layer_arrays
+from tui_lookups.storage.index import PARTS, layer_arrays
+from tui_lookups.storage.neuron_record import NeuronRecord
 
 Array = npt.NDArray[Any]
 

@@ -22,9 +22,7 @@ from tui_lookups.errors import BadIdError, CacheError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import NeuronStats
 from tui_lookups.storage.arrays import ArrayFolder
-from tui_lookups.storage.neuron_record import NeuronRecord as NeuronRecord
-from tui_lookups.storage.neuron_record import SampleEntries as SampleEntries
-from tui_lookups.storage.neuron_record import TopEntries as TopEntries
+from tui_lookups.storage.neuron_record import NeuronRecord, SampleEntries, TopEntries
 
 FORMAT_VERSION = 2
 """In every manifest: raise it when the arrays or their meaning change."""

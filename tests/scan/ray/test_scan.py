@@ -12,11 +12,11 @@ from tests.scan.test_scan import digests, distinct_scan
 from tui_lookups.errors import Cancelled, NumericalError
 from tui_lookups.ids import NeuronId
 from tui_lookups.scan.copies import find_copies
-from tui_lookups.scan.ledger import ScannedModel
 from tui_lookups.scan.plan import BLOCK_BATCHES
 from tui_lookups.scan.ray.cluster import RayError
 from tui_lookups.scan.ray.scan import RayScan
 from tui_lookups.scan.scan import run_scan
+from tui_lookups.scan.subject import ScannedModel
 
 PROMPTS = 400
 

@@ -24,9 +24,10 @@ import torch
 
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.results import ScanProgress
-from tui_lookups.scan.ledger import ScanLedger, ScannedModel, ScanOptions, Windows
+from tui_lookups.scan.ledger import ScanLedger
 from tui_lookups.scan.plan import BLOCK_BATCHES
 from tui_lookups.scan.shards import Ints, Shard, ShardResult, make_shard, merge_shard, shard_end
+from tui_lookups.scan.subject import ScannedModel, ScanOptions, Windows
 
 _STEP_SECONDS = 0.05
 """How long a step waits for a result: so long a question may have to wait."""

@@ -27,9 +27,9 @@ from typing import Any
 from tui_lookups.errors import LookupsError, Poll, kind_and_line
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.scan.batch_size import Room
-from tui_lookups.scan.ledger import ScannedModel
 from tui_lookups.scan.ray.cluster import RayCluster, RayError
 from tui_lookups.scan.shards import Shard, ShardResult, scan_shard
+from tui_lookups.scan.subject import ScannedModel
 
 Load = Callable[[], LookupModel]
 """Loads the model in the worker's process; a function of a module that can be imported there."""

@@ -19,8 +19,7 @@ from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.paint import head_rows
-from tui_lookups.tui.paint.head_rows import CELL as CELL
-from tui_lookups.tui.paint.head_rows import WIDE_CELL as WIDE_CELL
+from tui_lookups.tui.paint.head_rows import CELL, WIDE_CELL
 from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
