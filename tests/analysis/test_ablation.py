@@ -44,7 +44,7 @@ def cases_of(seed: int = 0, signs: tuple[int, ...] = (1, 1, 1, 1)) -> list[Case]
 
 
 def head_for(model, neuron: NeuronId) -> HeadId:
-    return HeadId(model.architecture.last_head_layer(neuron.layer), 2)
+    return HeadId(model.info.last_head_layer(neuron.layer), 2)
 
 
 class HuggingFace:

@@ -33,7 +33,7 @@ def largest(difference: np.ndarray | float) -> float:
 
 
 def source_of(model, layer: int) -> HeadId | None:
-    last = model.architecture.last_head_layer(layer)
+    last = model.info.last_head_layer(layer)
     return None if last < 0 else HeadId(last, 2)
 
 

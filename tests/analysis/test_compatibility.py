@@ -50,7 +50,7 @@ def test_attribution_and_sources(tiny_model, tiny_folder: Callable[[str], Path],
     what the product would be without cancelling."""
     model, folder = tiny_model(name), tiny_folder(name)
     for layer in range(model.info.n_layers):
-        last = model.architecture.last_head_layer(layer)
+        last = model.info.last_head_layer(layer)
         for index in (1, model.info.d_mlp // 2, model.info.d_mlp - 2):
             expected = attribution(folder, (layer, index), ROW, POSITION)
             for source in [None] if last < 0 else [HeadId(0, 2), HeadId(last, 1)]:

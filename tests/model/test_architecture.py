@@ -43,9 +43,9 @@ def test_wiring(tiny_model, reference, name: str) -> None:
 
 
 def test_last_head_layer(tiny_model) -> None:
-    assert tiny_model("gpt2").architecture.last_head_layer(2) == 2
-    assert tiny_model("gptj").architecture.last_head_layer(2) == 1
-    assert tiny_model("gptj").architecture.last_head_layer(0) == -1
+    assert tiny_model("gpt2").info.last_head_layer(2) == 2
+    assert tiny_model("gptj").info.last_head_layer(2) == 1
+    assert tiny_model("gptj").info.last_head_layer(0) == -1
 
 
 class TestRefusedByConfiguration:

@@ -300,7 +300,7 @@ def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Pr
     """Raise LookupsError where the head's output does not reach the neuron, or the preset leaves it out."""
     model.check_neuron(neuron)
     model.check_head(head)
-    last = model.architecture.last_head_layer(neuron.layer)
+    last = model.info.last_head_layer(neuron.layer)
     if head.layer > last:
         raise out_of_reach(head, neuron, last)
     if preset == "paper" and head.layer == neuron.layer:
@@ -309,7 +309,7 @@ def check_reaches(model: LookupModel, neuron: NeuronId, head: HeadId, preset: Pr
 
 def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
     """How many heads reach the neuron; preset "paper" leaves out its own layer's (method.md, section 4)."""
-    n_layers = model.architecture.last_head_layer(neuron.layer) + 1
+    n_layers = model.info.last_head_layer(neuron.layer) + 1
     return (min(n_layers, neuron.layer) if preset == "paper" else n_layers) * model.info.n_heads
 
 

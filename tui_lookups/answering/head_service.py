@@ -239,7 +239,7 @@ class HeadService:
         self._engine.check_neuron(neuron)
         if head is not None:
             self._engine.check_head(head)
-            last = neuron.layer if self._engine.model_info().own_layer else neuron.layer - 1
+            last = self._engine.model_info().last_head_layer(neuron.layer)
             if head.layer > last:
                 raise out_of_reach(head, neuron, last)
         if self._engine.basis != "folded":

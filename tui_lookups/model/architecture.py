@@ -45,10 +45,6 @@ class Architecture:
     def label(self) -> str:
         return FAMILIES[self.family].label if self.listed else self.family
 
-    def last_head_layer(self, layer: int) -> int:
-        """The last layer whose heads reach a neuron of `layer`; -1 when none does (method.md, section 4)."""
-        return layer if self.own_layer else layer - 1
-
 
 def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Architecture:
     """What the wiring of a loaded model says. Raises UnsupportedModelError where its family's is another."""

@@ -73,9 +73,10 @@ def neuron_reader(model: LookupModel, neuron: NeuronId) -> Reader:
     if norm is not None:
         constants = constants + norm.constant(read)
         read = norm.fold(read)
-    last = neuron.layer + model.wiring.own_layer
     point = None if norm is None else Point("ln2", neuron.layer)
-    return Reader(read, constants, point, range(last), range(neuron.layer))
+    return Reader(
+        read, constants, point, range(model.info.last_head_layer(neuron.layer) + 1), range(neuron.layer)
+    )
 
 
 def points_read(model: LookupModel, reader: Reader) -> list[Point]:

@@ -59,6 +59,10 @@ class ModelInfo:
     def n_neurons(self) -> int:
         return self.n_layers * self.d_mlp
 
+    def last_head_layer(self, layer: int) -> int:
+        """The last layer whose heads reach a neuron of `layer`; -1 when none does (method.md, section 4)."""
+        return layer if self.own_layer else layer - 1
+
     def check_neuron(self, neuron: NeuronId) -> None:
         """Raise BadIdError when the model has no such neuron."""
         if neuron.layer >= self.n_layers or neuron.index >= self.d_mlp:

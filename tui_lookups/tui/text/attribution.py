@@ -153,7 +153,7 @@ def why_no_head(model: ModelInfo, neuron: NeuronId, head: HeadId, preset: str = 
     if head.layer < neuron.layer:
         return ""
     if head.layer > neuron.layer:
-        last = neuron.layer if model.own_layer else neuron.layer - 1
+        last = model.last_head_layer(neuron.layer)
         return out_of_reach(head, neuron, last).message
     if not model.own_layer:
         return f"{head} does not reach {neuron}: in this model attention runs beside the MLP of its layer."
