@@ -80,9 +80,6 @@ RANKS_TOKENS = frozenset(
 )
 """Kinds of answers that a rank, a token of highest rank, or a direction of the unembedding is in."""
 
-_SCALED_LOGITS = ("cohere", "cohere2")
-"""Families whose unembedding, in the raw basis, once lacked the scale that their logits are multiplied by."""
-
 _NORM_WITHOUT_WEIGHTS = ("olmo",)
 """Families whose unembedding was once not centred as their final norm centres what it reads."""
 

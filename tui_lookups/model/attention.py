@@ -36,9 +36,6 @@ _SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.
 class Attention(Protocol):
     """A source of patterns and values."""
 
-    name: str
-    """What it is called in messages."""
-
     def of_layer(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[Tensor, Tensor]:
         """A layer's patterns [batch, n_heads, q, k] and values [batch, pos, n_heads, d_head], as they are:
         value biases in them, grouped key/value heads repeated."""
@@ -63,8 +60,6 @@ def open_attention(hf_model: Any, *, family: str, name: str, bos_id: int | None)
 class BridgeAttention:
     """Patterns and values of TransformerLens' bridge (way 1)."""
 
-    name = "TransformerLens' bridge"
-
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
@@ -86,8 +81,6 @@ def _keeper(kept: dict[str, Tensor], role: str) -> Callable[[Tensor], None]:
 
 class EagerAttention:
     """Patterns and values of transformers' own modules (way 2)."""
-
-    name = "transformers' eager attention"
 
     def __init__(self, hf_model: Any) -> None:
         self._tree = second_tree(hf_model, attention="eager")

@@ -18,8 +18,8 @@ from pathlib import Path
 from tui_lookups.errors import ModelLoadError, first_line, is_out_of_memory
 from tui_lookups.storage.files import reason
 
-FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
-"""Number formats, as safetensors names them, of weights that need no scale beside them."""
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""Number formats of weights that need no scale beside them, as safetensors names them and as torch does."""
 
 _WHOLE = (
     "model.safetensors",
@@ -215,7 +215,7 @@ def _torch_header(path: Path) -> list[StoredTensor]:
     """PyTorch's own format, with its loader for weights alone: no code in a file is run."""
     import torch
 
-    spelled = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+    spelled = {getattr(torch, name): stored for stored, name in FLOATS.items()}
     held = torch.load(path, map_location="meta", weights_only=True)
     return [
         StoredTensor(name, spelled.get(values.dtype, str(values.dtype)), tuple(values.shape), path)

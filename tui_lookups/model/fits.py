@@ -15,13 +15,12 @@ from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.checkpoint import FLOATS, StoredTensor
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
-_STORED_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
 def needed_bytes(tensors: Mapping[str, StoredTensor], dtype: str) -> int:
     """Bytes that loading takes at most at once, in the number format `dtype`."""
     floats = [tensor for tensor in tensors.values() if tensor.dtype in FLOATS]
-    largest = max((prod(t.shape) * _STORED_BYTES[t.dtype] for t in floats), default=0)
+    largest = max((prod(t.shape) * _BYTES[FLOATS[t.dtype]] for t in floats), default=0)
     return sum(prod(tensor.shape) for tensor in floats) * _BYTES[dtype] + largest
 
 

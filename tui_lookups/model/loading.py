@@ -28,7 +28,7 @@ from tui_lookups.errors import (
     is_out_of_memory,
 )
 from tui_lookups.model.architecture import describe
-from tui_lookups.model.checkpoint import StoredTensor, read_tensors, require_weights
+from tui_lookups.model.checkpoint import FLOATS, StoredTensor, read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
@@ -49,8 +49,6 @@ DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
 _LENGTHS = ("n_positions", "max_position_embeddings", "seq_length", "max_seq_len")
 _LENGTH_OTHERWISE = 2048
 """Where a configuration has none of these keys: models with ALiBi have no longest text."""
-
-_STORED_AS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 _LAYER_IN_NAME = re.compile(r"\.(\d+)\.")
 
@@ -246,9 +244,9 @@ def _own_weights(hf_model: Any, stored: Iterable[StoredTensor]) -> None:
     """Take the weights out of the file, tensor by tensor: transformers maps it where its values have the
     asked dtype, so that a file written over in place would change what the model answers, and one cut short
     would end the process (SIGBUS). What was taken is let go of at once: there are never two copies."""
-    mapped = {_STORED_AS.get(tensor.dtype) for tensor in stored}
+    mapped = {FLOATS.get(tensor.dtype) for tensor in stored}
     for values in hf_model.parameters():  # tied weights are one parameter, and stay it
-        if values.dtype in mapped:
+        if str(values.dtype).removeprefix("torch.") in mapped:
             in_file = values.data
             values.data = in_file.clone()
             let_go(in_file)
