@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.norms import Norm, find_norm
-from tui_lookups.model.proof import find_wiring, proof_tokens
+from tui_lookups.model.proof import find_wiring, random_text
 
-TOKENS = proof_tokens(320, 1, torch.device("cpu"))
+TOKENS = random_text(320, 1, torch.device("cpu"))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from tui_lookups.errors import Poll, first_line, no_poll
 from tui_lookups.model.points import EndOfPass, Hook, ends_early
+from tui_lookups.model.proof import random_text
 from tui_lookups.model.second_tree import second_tree
 
 _LENGTH = 12
@@ -162,7 +163,9 @@ def open_bridge(hf_model: Any, *, family: str, name: str, bos_id: int | None) ->
             _require_shared(lens, hf_model)
             _cast_rotated(lens, next(hf_model.parameters()).dtype)
             bridge = Bridge(lens)
-            _require_same(bridge, hf_model, _probe(hf_model, bos_id))
+            embedding = hf_model.get_input_embeddings().weight
+            probe = random_text(embedding.shape[0], bos_id, embedding.device, length=_LENGTH)
+            _require_same(bridge, hf_model, probe)
     except NoBridge:
         raise
     except Exception as error:  # TransformerLens asserts and raises many kinds; memory for copies may run out
@@ -233,15 +236,6 @@ def _cast_rotated(lens: Any, dtype: torch.dtype) -> None:
             point = getattr(block.attn, name, None)
             if point is not None:
                 point.add_perma_hook(cast)
-
-
-def _probe(hf_model: Any, bos_id: int | None) -> Tensor:
-    """A short text of fixed pseudo-random tokens: [1, pos]."""
-    embedding = hf_model.get_input_embeddings().weight
-    tokens = torch.randint(0, embedding.shape[0], (1, _LENGTH), generator=torch.Generator().manual_seed(0))
-    if bos_id is not None:
-        tokens[0, 0] = bos_id
-    return tokens.to(embedding.device)
 
 
 def _require_same(bridge: Bridge, hf_model: Any, tokens: Tensor) -> None:

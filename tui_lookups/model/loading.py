@@ -39,7 +39,7 @@ from tui_lookups.model.library_output import quiet_libraries
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
-from tui_lookups.model.proof import find_wiring, proof_tokens
+from tui_lookups.model.proof import find_wiring, random_text
 from tui_lookups.model.tensor_places import judge_names, judge_tensors, let_go, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
 from tui_lookups.results import Basis, BosRule, ModelInfo
@@ -134,7 +134,7 @@ def load_model(
             _fuse_activations(hf_model)
             say("checking what its modules compute")
             home = next(hf_model.parameters()).device
-            wiring = find_wiring(hf_model, name, proof_tokens(rows, vocabulary.bos_id, home))
+            wiring = find_wiring(hf_model, name, random_text(rows, vocabulary.bos_id, home))
             family, activation = str(config["model_type"]), wiring.blocks[0].activation
             architecture = describe(wiring, family, type(activation).__name__, name)
             info = ModelInfo(

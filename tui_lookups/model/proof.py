@@ -36,7 +36,7 @@ def find_wiring(hf_model: Any, name: str, tokens: Tensor) -> Wiring:
     """The roles of a transformers causal language model's modules, proven on a few tokens.
 
     Args:
-        tokens: [1, pos], on the model's device; see `proof_tokens`.
+        tokens: [1, pos], on the model's device; see `random_text`.
     Raises UnsupportedModelError where a role is not found, or the model computes something else.
     """
     family = str(getattr(hf_model.config, "model_type", ""))
@@ -51,10 +51,11 @@ def find_wiring(hf_model: Any, name: str, tokens: Tensor) -> Wiring:
     return replace(wiring, own_layer=own_layer)
 
 
-def proof_tokens(d_vocab: int, bos_id: int | None, device: torch.device) -> Tensor:
-    """A short text of fixed pseudo-random tokens: [1, pos]."""
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, d_vocab, (1, _PROOF_LENGTH), generator=generator)
+def random_text(
+    d_vocab: int, bos_id: int | None, device: torch.device, *, length: int = _PROOF_LENGTH
+) -> Tensor:
+    """A short text of fixed pseudo-random tokens, begin-of-text first where there is one: [1, length]."""
+    tokens = torch.randint(0, d_vocab, (1, length), generator=torch.Generator().manual_seed(0))
     if bos_id is not None:
         tokens[0, 0] = bos_id
     return tokens.to(device)
