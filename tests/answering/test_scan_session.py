@@ -97,11 +97,13 @@ def until(condition: Callable[[], bool]) -> None:
 def test_the_scan_of_another_process_is_followed_from_checkpoint_to_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = of_few_texts(tmp_path, checkpoint_seconds=0.01)
+    settings = of_few_texts(tmp_path, checkpoint_seconds=3600)
     step, may_go_on, steps = Scan.step, threading.Event(), []
 
     def stops_after_four(scan: Scan, *given, **more) -> bool:
         steps.append(1)
+        if len(steps) == 4:
+            first.request_checkpoint()  # written when these four are done
         if len(steps) == 5:
             assert may_go_on.wait(60)
         return step(scan, *given, **more)
