@@ -22,17 +22,20 @@ _NAMES = {
     "attribution": (
         "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
     ),
+    "attends": "Attends Carried Key PairContribution",
     "base": (
         "SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
         "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",
+    "components": "Contributions HeadContribution NeuronContribution Remaining",
     "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
         "Part Plan RequestProgress ScoreReport Shuffled Summary Usage"
     ),
+    "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
     "predictions": "PositionPredictions Prediction PromptPredictions",
@@ -41,6 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
+    "why": "LayerOfWhy Removed Why",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
