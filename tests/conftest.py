@@ -122,3 +122,12 @@ def once_loaded() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch, loaded_once(patch, {}):
         yield
+
+
+@pytest.fixture(scope="package")
+def quick_waits() -> Iterator[None]:
+    """The app under test is waited for by what is left to do: see tests/tui/idleness.py."""
+    from tests.tui.idleness import idle_when_nothing_is_left
+
+    with idle_when_nothing_is_left():
+        yield
