@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -38,6 +39,12 @@ for _name in ("SIGINT", "SIGHUP"):
 
 settings.register_profile("tests", deadline=None)  # no test asserts a wall time
 settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end: no collection of garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def start_from_nothing(arguments: list[str]) -> tuple[int, int]:
 
 
 def start_imported(arguments: list[str]) -> tuple[BaseProcess, int]:
-    """The same command in a process that has the libraries already, which takes seconds from nothing."""
+    """The same command in a process that has the libraries already: importing them takes seconds."""
     terminal, theirs = pty.openpty()
     app = start_anew(_on_terminal, os.ttyname(theirs), arguments, environment())
     return app, terminal

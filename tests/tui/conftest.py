@@ -12,9 +12,6 @@ import pytest
 def cheap(quick_waits: None) -> Iterator[None]:
     """An app is 100,000 objects: at Python's thresholds a fifth of these tests' time goes into collecting."""
     thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(10_000, *thresholds[1:])
     yield
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
