@@ -20,6 +20,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.collecting import uncollected
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -114,7 +115,8 @@ def _added_to(tokenizer: Tokenizer) -> dict[int, AddedToken]:
 def _read_as_json(tokenizer_json: str) -> Listing | None:
     """The listing by the file alone; None where the library has to be asked (step 3)."""
     try:
-        file = json.loads(tokenizer_json)
+        with uncollected():  # half a million merges
+            file = json.loads(tokenizer_json)
         model = file["model"]
         entries, merges = model["vocab"], model["merges"]
         if model["type"] != "BPE" or model.get("continuing_subword_prefix"):
