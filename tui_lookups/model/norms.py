@@ -65,11 +65,15 @@ class Norm:
     def apply(self, x: Tensor) -> Tensor:
         """What the norm makes of x [..., d_model], in the precision of x (at least single)."""
         wide = x if x.dtype == torch.float64 else x.float()
-        seen = wide - wide.mean(-1, keepdim=True) if self.centred else wide
-        found = seen / self.scale(wide)
-        weight, bias = self.weight(wide), self.bias(wide)
+        return self.divided(wide, self.scale(wide)).to(x.dtype)
+
+    def divided(self, x: Tensor, scale: Tensor) -> Tensor:
+        """What the norm makes of x [..., d_model] where it divides by `scale` [..., 1]: linear in x."""
+        seen = x - x.mean(-1, keepdim=True) if self.centred else x
+        found = seen / scale
+        weight, bias = self.weight(x), self.bias(x)
         found = found if weight is None else found * weight
-        return (found if bias is None else found + bias).to(x.dtype)
+        return found if bias is None else found + bias
 
 
 @torch.inference_mode()
