@@ -183,7 +183,7 @@ def _decompose_batch(
     parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
     sources = None if sources is None else sources.cpu().double()
     gates, a, *u = (values.cpu().double() for values in (g, a, *u))
-    rho = _rho(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
+    rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
     for place, q in enumerate(positions):
         mine = _Own(
@@ -201,7 +201,7 @@ def _decompose_batch(
     return found
 
 
-def _rho(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
+def held_ratio(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
     """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
     safe = torch.where(gates == 0, torch.ones_like(gates), gates)
     return torch.where(gates == 0, torch.full_like(gates, 0.5), act(gates) / safe)

@@ -112,7 +112,7 @@ class AttentionReading:
         Returns:
             [n, pos, d_model].
         """
-        each = torch.eye(len(products), dtype=products.dtype, device=products.device)
+        each = torch.eye(len(products)).to(products)
         (found,) = torch.autograd.grad(products, self._read, each, retain_graph=True, is_grads_batched=True)
         readers: Tensor = found.reshape(len(products), *self.stream.shape)
         if self._norm is None:
@@ -178,12 +178,10 @@ class QueriesAndKeys:
 
     def _copy(self, attention: nn.Module) -> Any:
         """The layer's attention again, on the same weights where they are in `compute_dtype`, handing out."""
-        memo: dict[int, Any] = {}
-        if next(attention.parameters()).dtype == self._dtype:
-            memo = {id(values): values for values in chain(attention.parameters(), attention.buffers())}
-        found: Any = copy.deepcopy(attention, memo)
-        if not memo:
-            found = found.to(self._dtype)
+        same = next(attention.parameters()).dtype == self._dtype
+        shared = chain(attention.parameters(), attention.buffers()) if same else ()
+        found: Any = copy.deepcopy(attention, {id(values): values for values in shared})
+        found = found if same else found.to(self._dtype)
         if hasattr(found, "config"):
             found.config._attn_implementation = _FUNCTION
         return found

@@ -1,0 +1,184 @@
+"""Why a head attends from a query to a key: the advantage of its score, split (method.md, section 10).
+
+1. The **advantage** is the score at the key less the mean of all scores under the pattern: the softmax does not
+   see what all keys share. Biases of distance (ALiBi) are in the score.
+2. **Key side**: the query held, it is linear in the stream at all keys, each weighted by 1 at the key less the
+   pattern. So a head there counts against the same head at the other positions.
+3. **Query side**: the keys held, it is linear in the stream at the query.
+4. **Pairs**: groups of components of the query meet groups of components of the keys in the space of queries and
+   keys, [d_head]. Rows sum to the query side, columns to the key side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.head_reading import (
+    HeadOnText,
+    Sum,
+    contributions_to,
+    read_head,
+    require_closure,
+    require_position,
+)
+from tui_lookups.errors import LookupsError, Poll, no_poll
+from tui_lookups.ids import HeadId
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.summed import Summed, summed
+from tui_lookups.results.components import Contributions
+
+Floats = npt.NDArray[np.float64]
+
+_MOST_NUMBERS = 2**25
+"""Of the vectors that read the stream on behalf of keys: more of them take more passes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Advantage:
+    """Why a head attends to a key.
+
+    Attributes:
+        allowed: the positions that it may attend to, ascending; `weights` and `scores` are theirs.
+        advantage: target of the key side and of the query side.
+        groups: rows (query) and columns (key) of `pairs`.
+        soft_cap: of the scores; None where there is none.
+    """
+
+    key: int
+    allowed: tuple[int, ...]
+    weights: tuple[float, ...]
+    scores: tuple[float, ...]
+    advantage: float
+    key_side: Contributions
+    query_side: Contributions
+    groups: tuple[str, ...]
+    pairs: Floats
+    soft_cap: float | None
+
+
+def attended(
+    model: LookupModel,
+    head: HeadId,
+    row: Sequence[int],
+    query: int,
+    key: int | None = None,
+    *,
+    top: int,
+    poll: Poll = no_poll,
+) -> Advantage:
+    """Why a head attends from a query to a key, the `top` largest neurons of either side named.
+
+    Args:
+        row: token ids; only those up to `query` matter.
+        key: by default `key_of_largest_weight`.
+    Raises:
+        BadIdError, LookupsError: no such head or position, or a key that the head cannot attend to.
+        UnsupportedModelError: attention of the family cannot be read, or a sum does not close.
+    """
+    text = read_head(model, head, row, query, poll)
+    handed = text.reading.handed
+    mask = handed.may_attend(head.index, query)
+    allowed = torch.nonzero(mask).flatten().tolist()
+    key = key_of_largest_weight(allowed, text.pattern.tolist()) if key is None else key
+    require_position(key, len(row))
+    if key not in allowed:
+        raise LookupsError(
+            f"{head} cannot attend from position {query} to position {key}.",
+            f"From there it attends to positions {allowed[0]} to {allowed[-1]}.",
+        )
+    against = -text.pattern
+    against[key] += 1
+    scores = handed.scores(head.index, query)
+    advantage = float(against @ scores)
+    key_side, query_side = _sides(text, against, key, advantage, top, poll)
+    groups, pairs = _pairs(text, against, poll)
+    require_closure(model, advantage - float(pairs.sum()), float(np.abs(pairs).sum()), f"a score of {head}")
+    return Advantage(
+        key=key,
+        allowed=tuple(allowed),
+        weights=tuple(text.pattern[allowed].tolist()),
+        scores=tuple(scores[allowed].tolist()),
+        advantage=advantage,
+        key_side=key_side,
+        query_side=query_side,
+        groups=groups,
+        pairs=pairs,
+        soft_cap=handed.soft_cap,
+    )
+
+
+def key_of_largest_weight(allowed: Sequence[int], weights: Sequence[float]) -> int:
+    """The position that a head attends to most, position 0 left out where there is another.
+
+    Many heads rest on the first token, begin-of-text or not, where they find nothing to say.
+    """
+    beyond = [position for position in allowed if position > 0] or allowed
+    return max(beyond, key=lambda position: weights[position])
+
+
+def _sides(
+    text: HeadOnText, against: Tensor, key: int, advantage: float, top: int, poll: Poll
+) -> tuple[Contributions, Contributions]:
+    """Steps 2 and 3. `against` [pos]: 1 at the key, less the pattern."""
+    handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
+    queries, keys, _ = handed.of_head(index)
+    query_at_rest, keys_at_rest, _ = resting.of_head(index)
+    query, mean = queries[q].detach(), against @ keys.detach()
+    distance = float(against @ handed.distances(index, q))
+    factor = handed.factor
+    readers = text.reading.readers(
+        torch.stack([factor * (against @ keys @ query), factor * (queries[q] @ mean)])
+    )
+    what = f"the advantage of {text.head} from position {q} to {key}"
+    of_keys = Sum(advantage, factor * float(against @ keys_at_rest @ query) + distance, key, what)
+    of_query = Sum(advantage, factor * float(query_at_rest[q] @ mean) + distance, q, what)
+    key_side, query_side = contributions_to(text, readers, [of_keys, of_query], top=top, poll=poll)
+    return key_side, query_side
+
+
+def _pairs(text: HeadOnText, against: Tensor, poll: Poll) -> tuple[tuple[str, ...], Floats]:
+    """Step 4: groups, and what each of the query gives with each of the keys, [query group, key group]."""
+    model, handed, resting = text.model, text.reading.handed, text.reading.resting
+    index, q, n = text.head.index, text.position, text.position + 1
+    queries, keys, _ = handed.of_head(index)
+    query_at_rest, keys_at_rest, _ = resting.of_head(index)
+
+    def images(products: Tensor, positions: list[int]) -> Tensor:
+        """What each group comes to in `products` [m], read at positions: [groups, m]."""
+        at = torch.tensor(positions, device=model.device)
+        readers = text.reading.readers(products)[:, positions].to(model.device)
+        return _by_group(summed(model, text.tokens, readers, at, text.head.layer, poll=poll))
+
+    width = max(1, _MOST_NUMBERS // (n * model.info.d_model))
+    means = (against @ keys).split(width)
+    of_query = torch.cat([images(queries[q], [q]), query_at_rest[q : q + 1].cpu().double()])
+    at_rest = (against @ keys_at_rest).unsqueeze(0).cpu().double()
+    of_keys = torch.cat([torch.cat([images(part, list(range(n))) for part in means], 1), at_rest])
+    cells = handed.factor * (of_query @ of_keys.T).numpy()
+    cells[-1, -1] += float(against @ handed.distances(index, q))
+    return _group_names(text), cells
+
+
+def _by_group(found: Summed) -> Tensor:
+    """[groups, m], in the order of `_group_names`, but for the last."""
+    heads = found.heads.flatten(0, 1)
+    single = torch.stack([found.attention_biases, found.mlp_biases])
+    return torch.cat([found.embedding.unsqueeze(0), heads, found.mlps, single])
+
+
+def _group_names(text: HeadOnText) -> tuple[str, ...]:
+    layers, heads = range(text.head.layer), range(text.model.info.n_heads)
+    return (
+        "embedding",
+        *(str(HeadId(layer, head)) for layer in layers for head in heads),
+        *(f"L{layer} neurons" for layer in layers),
+        "attention biases",
+        "MLP biases",
+        "bias",
+    )

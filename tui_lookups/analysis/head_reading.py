@@ -1,0 +1,210 @@
+"""One head on one text: what it reads, held to the model that runs, and sums of what components contribute.
+
+See method.md, sections 9 and 10; analysis/carries.py and analysis/attends.py ask it.
+
+1. One pass shows the residual stream that the head's layer reads, and the head's z at its position.
+2. The layer's attention reads that stream again, differentiably (model/queries_keys.py). The pattern that
+   follows from its scores, times its values, must be that z: what is read is then what the model computes.
+3. Vectors that read the stream meet what components write (model/summed.py), and every sum is held to the bound
+   of its precision before it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.attribution import BOUNDS
+from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.attention import require_same_z
+from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.points import Point
+from tui_lookups.model.queries_keys import AttentionReading
+from tui_lookups.model.summed import Summed, summed
+from tui_lookups.results.components import Contributions, HeadContribution, NeuronContribution, Remaining
+
+
+@dataclass(frozen=True, eq=False)
+class HeadOnText:
+    """A head, at the position of a text that it writes at.
+
+    Attributes:
+        tokens: the text up to that position, [1, pos].
+        here: what was seen at that position.
+        reading: what the head's layer reads.
+        pattern: the head's, at that position, [pos].
+    """
+
+    model: LookupModel
+    head: HeadId
+    tokens: Tensor
+    here: Mapping[Point, Tensor]
+    reading: AttentionReading
+    pattern: Tensor
+
+    @property
+    def position(self) -> int:
+        return int(self.tokens.shape[1]) - 1
+
+    @property
+    def query_key_value(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The head's, at every position, differentiable: [pos, d_head] each."""
+        return self.reading.handed.of_head(self.head.index)
+
+
+def read_head(
+    model: LookupModel,
+    head: HeadId,
+    row: Sequence[int],
+    position: int,
+    poll: Poll,
+    *,
+    points: Sequence[Point] = (),
+    stop_after: int | None = None,
+) -> HeadOnText:
+    """A head on a text (steps 1 and 2).
+
+    Args:
+        row: token ids; only those up to `position` matter.
+        points: what is seen at that position beside z and a norm after attention.
+        stop_after: the last block that is run; by default that of the head. The number of blocks runs all.
+    Raises:
+        BadIdError: no such head. LookupsError: no such position.
+        UnsupportedModelError: attention of the family cannot be read, or gives something else; the raw basis.
+        NumericalError: NaN or infinite values.
+    """
+    model.check_head(head)
+    if model.basis != "folded":
+        raise UnsupportedModelError(
+            "What a head reads needs folded weights: in the raw basis no sum closes.",
+            "Leave out --raw-weights.",
+        )
+    require_position(position, len(row))
+    layer, last = head.layer, head.layer if stop_after is None else stop_after
+    tokens, at = model.batch([row[: position + 1]]), torch.tensor([position], device=model.device)
+    here: dict[Point, Tensor] = {}
+    streams: list[Tensor] = []
+    post = [Point("ln1_post", layer)] if "ln1_post" in model.wiring.blocks[layer].norms else []
+    hooks = model.keeping(here, at, [Point("z", layer), *post, *points])
+    hooks[Point("resid_pre", layer)] = lambda seen: streams.append(seen.clone())
+    if last < model.info.n_layers:
+        model.run(tokens, hooks, stop_after=last, poll=poll)
+    else:
+        model.log_probabilities(tokens, at, hooks, poll=poll)
+    require_finite(streams[0], layer)
+    reading = model.queries_keys.of_layer(tokens, streams[0], layer, poll)
+    pattern = reading.handed.pattern(head.index, position)
+    # Copies: autograd keeps what it multiplies with, and refuses what an inference pass made.
+    found = HeadOnText(
+        model, head, tokens, {point: v[0].clone() for point, v in here.items()}, reading, pattern
+    )
+    z, biases = found.here[Point("z", layer)][head.index], model.value_biases[layer]
+    values = found.query_key_value[2].detach()
+    whole = (z if biases is None else z + biases[head.index]).to(values)
+    require_same_z(pattern[None], values[None], whole[None], model.dtype, f"{head} of {model.info.name}")
+    return found
+
+
+def require_position(position: int, n_tokens: int) -> None:
+    """Raise LookupsError where a text has no such position."""
+    if not 0 <= position < n_tokens:
+        raise LookupsError(
+            f"There is no position {position}: the text has {n_tokens} tokens, counted from 0.",
+            "Give one of the positions that are printed with the tokens.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What a reader reads, which its parts have to come to.
+
+    Attributes:
+        target: all of it.
+        bias: what it reads whatever the stream is.
+        told: the position whose activations neurons are given with.
+        what: it is, for people.
+    """
+
+    target: float
+    bias: float
+    told: int
+    what: str
+
+
+def contributions_to(
+    text: HeadOnText, readers: Tensor, sums: Sequence[Sum], *, top: int, poll: Poll
+) -> list[Contributions]:
+    """What components contribute to what reads the stream before the head's layer (step 3).
+
+    Args:
+        readers: as `AttentionReading.readers` gives them, [n, pos, d_model]; one for each of `sums`.
+        top: how many neurons are named.
+    """
+    positions = torch.nonzero(readers.abs().amax((0, 2))).flatten()
+    if not len(positions):  # a weight of 0: nothing is read anywhere
+        positions = torch.tensor([each.told for each in sums], device=readers.device)
+    places = {int(position): place for place, position in enumerate(positions.tolist())}
+    for each in sums:
+        if each.told not in places:
+            places[each.told] = len(places)
+            positions = torch.cat([positions, positions.new_tensor([each.told])])
+    found = summed(
+        text.model,
+        text.tokens,
+        readers[:, positions],
+        positions,
+        text.head.layer,
+        told=[places[each.told] for each in sums],
+        poll=poll,
+    )
+    return [_contributions(text, found, n, each, top) for n, each in enumerate(sums)]
+
+
+def _contributions(text: HeadOnText, found: Summed, n: int, of: Sum, top: int) -> Contributions:
+    heads, neurons = found.heads[:, :, n].numpy(), found.neurons[:, :, n].numpy()
+    remaining = Remaining(
+        float(found.embedding[n]), float(found.attention_biases[n]), float(found.mlp_biases[n]), of.bias
+    )
+    order = np.argsort(-np.abs(neurons), axis=None, kind="stable")[:top]
+    places = [divmod(int(place), neurons.shape[1]) for place in order]
+    activations = found.activations[:, :, n]
+    made = Contributions(
+        heads=tuple(
+            HeadContribution(HeadId(layer, head), float(value))
+            for (layer, head), value in np.ndenumerate(heads)
+        ),
+        neurons=tuple(
+            NeuronContribution(
+                NeuronId(layer, index), float(activations[layer, index]), float(neurons[layer, index])
+            )
+            for layer, index in places
+        ),
+        neurons_by_layer=tuple(float(value) for value in found.mlps[:, n]),
+        remaining=remaining,
+        target=of.target,
+    )
+    rest = (remaining.embedding, remaining.attention_biases, remaining.mlp_biases, remaining.bias)
+    size = float(np.abs(heads).sum() + np.abs(neurons).sum()) + sum(map(abs, rest))
+    require_closure(text.model, made.remainder, size, of.what)
+    return made
+
+
+def require_closure(model: LookupModel, remainder: float, size: float, what: str) -> None:
+    """Raise UnsupportedModelError where parts do not come to what they are parts of.
+
+    Args:
+        size: the sum of the parts' magnitudes.
+    """
+    if not abs(remainder) <= BOUNDS[model.dtype] * max(size, 1e-30):
+        raise UnsupportedModelError(
+            f"The parts of {what} of {model.info.name} ({model.architecture.label}) do not sum to it: they "
+            f"are off by {abs(remainder) / max(size, 1e-30):.1e} of their size.",
+            "Its figures would be wrong, so they are refused; please report the model's name."
+            if model.dtype == model.compute_dtype
+            else "Half precision is too coarse for it: try --dtype float32.",
+        )
