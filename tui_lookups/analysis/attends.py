@@ -1,12 +1,12 @@
 """Why a head attends from a query to a key: the advantage of its score, split (method.md, section 10).
 
-1. The **advantage** is the score at the key less the mean of all scores under the pattern: the softmax does not
-   see what all keys share. Biases of distance (ALiBi) are in the score.
-2. **Key side**: the query held, it is linear in the stream at all keys, each weighted by 1 at the key less the
+1. The **advantage** is the score at the key less the mean of all scores under the pattern: the softmax does
+   not see what all keys share. What depends on distance alone (ALiBi) is in the score.
+2. **Key side**: the query held, it is linear in the stream at all keys, weighted by 1 at the key less the
    pattern. So a head there counts against the same head at the other positions.
 3. **Query side**: the keys held, it is linear in the stream at the query.
-4. **Pairs**: groups of components of the query meet groups of components of the keys in the space of queries and
-   keys, [d_head]. Rows sum to the query side, columns to the key side.
+4. **Pairs**: groups of components of the query meet groups of components of the keys in the space of queries
+   and keys, [d_head]. Rows sum to the query side, columns to the key side.
 """
 
 from __future__ import annotations
@@ -156,10 +156,11 @@ def _pairs(text: HeadOnText, against: Tensor, poll: Poll) -> tuple[tuple[str, ..
         return _by_group(summed(model, text.tokens, readers, at, text.head.layer, poll=poll))
 
     width = max(1, _MOST_NUMBERS // (n * model.info.d_model))
-    means = (against @ keys).split(width)
+    means = against @ keys
     of_query = torch.cat([images(queries[q], [q]), query_at_rest[q : q + 1].cpu().double()])
     at_rest = (against @ keys_at_rest).unsqueeze(0).cpu().double()
-    of_keys = torch.cat([torch.cat([images(part, list(range(n))) for part in means], 1), at_rest])
+    parts = [images(means[i : i + width], list(range(n))) for i in range(0, len(means), width)]
+    of_keys = torch.cat([torch.cat(parts, 1), at_rest])
     cells = handed.factor * (of_query @ of_keys.T).numpy()
     cells[-1, -1] += float(against @ handed.distances(index, q))
     return _group_names(text), cells

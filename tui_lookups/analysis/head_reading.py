@@ -5,8 +5,8 @@ See method.md, sections 9 and 10; analysis/carries.py and analysis/attends.py as
 1. One pass shows the residual stream that the head's layer reads, and the head's z at its position.
 2. The layer's attention reads that stream again, differentiably (model/queries_keys.py). The pattern that
    follows from its scores, times its values, must be that z: what is read is then what the model computes.
-3. Vectors that read the stream meet what components write (model/summed.py), and every sum is held to the bound
-   of its precision before it is given.
+3. Vectors that read the stream meet what components write (model/summed.py), and every sum is held to the
+   bound of its precision before it is given.
 """
 
 from __future__ import annotations

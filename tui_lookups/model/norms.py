@@ -80,8 +80,8 @@ class Norm:
 def find_norm(module: nn.Module) -> Norm | None:
     """The formula that a module computes; None where it is none of the four.
 
-    The probe has rows of length far below and above one, so that the formula's epsilon is seen too. A weight of
-    two axes is one for each head (Cohere's queries and keys).
+    The probe has rows of length far below and above one, so that the formula's epsilon is seen too. A weight
+    of two axes has a row for each head (Cohere's queries and keys).
     """
     weight = module._parameters.get("weight")
     if weight is None:
