@@ -6,7 +6,7 @@ Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces.
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tui_lookups.errors import BadIdError, LookupsError
 
@@ -60,6 +60,16 @@ class _Component:
     def __reduce__(self) -> tuple[type[Self], tuple[int, int]]:
         return type(self), (self.layer, self.index)
 
+    @classmethod
+    def parse(cls, text: str) -> _Component:
+        """Read a name that says of which kind it is: "L9.N1985", "L7.H4". Raises BadIdError."""
+        for kind, letter in ((NeuronId, "N"), (HeadId, "H")):
+            if letter in text.upper():
+                return kind.parse(text)
+        raise BadIdError(
+            f"{text!r} is not the name of a neuron or a head.", "Write it like L9.N1985 or L7.H4."
+        )
+
 
 class NeuronId(_Component):
     """Neuron `index` of the MLP in block `layer`."""
@@ -87,6 +97,20 @@ class HeadId(_Component):
 
     def __str__(self) -> str:
         return f"L{self.layer}.H{self.index}"
+
+
+if TYPE_CHECKING:
+    ComponentId = HeadId | NeuronId
+else:
+    ComponentId = _Component
+    """As the type of a field: msgspec reads no union of two classes of ours."""
+
+
+def parse_component(text: str) -> HeadId | NeuronId:
+    """Read "L9.N1985" or "L7.H4". Raises BadIdError on anything that does not say which it is."""
+    found = _Component.parse(text)
+    assert isinstance(found, HeadId | NeuronId)
+    return found
 
 
 def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:

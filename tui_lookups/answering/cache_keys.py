@@ -37,13 +37,16 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "head_means": ("seed", "mean_sample"),
     "heads": ("preset", *_ACTIVE),
     "index": ("seed", "keep_copies"),
+    "neuron_means": ("seed", "mean_sample"),
     "neurons": (),
     "overview": ("trimmed", *_ALL_PROMPTS, "least_share", "most_share"),
     "predictions": (),
     "prompts": (*_TRIMMED, *_LISTED),
+    "removed": ("seed", "mean_sample"),
     "sampled": (*_TRIMMED, "seed"),
     "score": (),
     "tokens": (),
+    "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
 
@@ -73,9 +76,11 @@ RANKS_TOKENS = frozenset(
         "neurons",
         "predictions",
         "prompts",
+        "removed",
         "sampled",
         "score",
         "tokens",
+        "why",
     )
 )
 """Kinds of answers that a rank, a token of highest rank, or a direction of the unembedding is in."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation
+from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
@@ -28,9 +29,6 @@ from tui_lookups.results import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from tui_lookups.answering.peak_inputs import PeakInput
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
@@ -187,7 +185,9 @@ class HeadService:
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
             from tui_lookups.answering import answers
 
-            mean, drawn = self._mean_z(model, conventions, poll) if method == "mean" else (None, 0)
+            mean, drawn = None, 0
+            if method == "mean":
+                mean, drawn = corpus_means(engine, model, "z", conventions, poll)
             return answers.head_ablation(
                 model,
                 neuron,
@@ -213,26 +213,6 @@ class HeadService:
             **question,
         )
         return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))
-
-    def _mean_z(
-        self, model: LookupModel, conventions: Conventions, poll: Poll
-    ) -> tuple[npt.NDArray[np.float64], int]:
-        """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over
-        how many prompts it is."""
-        from safetensors.numpy import load, save
-
-        from tui_lookups.answering import answers
-
-        engine, sample = self._engine, conventions.mean_sample
-        corpus = engine.corpus(arrays=True)
-        drawn = answers.mean_sample(corpus, sample, conventions.seed)
-        key = engine.key("head_means", conventions, corpus=True, sample=sample)
-        known = engine.cache.get("head_means", key)
-        if known is not None:
-            return load(known)["mean_z"], len(drawn)
-        found = answers.corpus_mean_z(model, corpus, drawn, poll)
-        engine.cache.put("head_means", key, bytes(save({"mean_z": found})))
-        return found, len(drawn)
 
     def _check(self, neuron: NeuronId, head: HeadId | None) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""
