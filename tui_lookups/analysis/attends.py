@@ -19,12 +19,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.attribution import require_closure
 from tui_lookups.analysis.head_reading import (
     HeadOnText,
     Sum,
     contributions_to,
     read_head,
-    require_closure,
     require_position,
 )
 from tui_lookups.errors import LookupsError, Poll, no_poll
@@ -98,7 +98,8 @@ def attended(
     advantage = float(against @ scores)
     key_side, query_side = _sides(text, against, key, advantage, top, poll)
     groups, pairs = _pairs(text, against, poll)
-    require_closure(model, advantage - float(pairs.sum()), float(np.abs(pairs).sum()), f"a score of {head}")
+    off = abs(advantage - float(pairs.sum())) / max(float(np.abs(pairs).sum()), 1e-30)
+    require_closure(model, f"a score of {head}", off)
     return Advantage(
         key=key,
         allowed=tuple(allowed),
@@ -169,7 +170,7 @@ def _pairs(text: HeadOnText, against: Tensor, poll: Poll) -> tuple[tuple[str, ..
 def _by_group(found: Summed) -> Tensor:
     """[groups, m], in the order of `_group_names`, but for the last."""
     heads = found.heads.flatten(0, 1)
-    single = torch.stack([found.attention_biases, found.mlp_biases])
+    single = torch.stack([found.attention_biases.sum(0), found.mlp_biases.sum(0)])
     return torch.cat([found.embedding.unsqueeze(0), heads, found.mlps, single])
 
 

@@ -12,21 +12,22 @@ See method.md, sections 9 and 10; analysis/carries.py and analysis/attends.py as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import BOUNDS
+from tui_lookups.analysis.attribution import require_closure
+from tui_lookups.analysis.exact_sum import ExactSum, as_contributions
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 from tui_lookups.model.attention import require_same_z
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.queries_keys import AttentionReading
 from tui_lookups.model.summed import Summed, summed
-from tui_lookups.results.components import Contributions, HeadContribution, NeuronContribution, Remaining
+from tui_lookups.results import Contributions
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +114,7 @@ def read_head(
 def require_position(position: int, n_tokens: int) -> None:
     """Raise LookupsError where a text has no such position."""
     if not 0 <= position < n_tokens:
-        raise LookupsError(
-            f"There is no position {position}: the text has {n_tokens} tokens, counted from 0.",
-            "Give one of the positions that are printed with the tokens.",
-        )
+        raise LookupsError(f"The text has no position {position}.", f"It has positions 0 to {n_tokens - 1}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,49 +160,24 @@ def contributions_to(
         told=[places[each.told] for each in sums],
         poll=poll,
     )
-    return [_contributions(text, found, n, each, top) for n, each in enumerate(sums)]
+    return [as_contributions(_sum(text.model, found, n, each), top) for n, each in enumerate(sums)]
 
 
-def _contributions(text: HeadOnText, found: Summed, n: int, of: Sum, top: int) -> Contributions:
-    heads, neurons = found.heads[:, :, n].numpy(), found.neurons[:, :, n].numpy()
-    remaining = Remaining(
-        float(found.embedding[n]), float(found.attention_biases[n]), float(found.mlp_biases[n]), of.bias
-    )
-    order = np.argsort(-np.abs(neurons), axis=None, kind="stable")[:top]
-    places = [divmod(int(place), neurons.shape[1]) for place in order]
-    activations = found.activations[:, :, n]
-    made = Contributions(
-        heads=tuple(
-            HeadContribution(HeadId(layer, head), float(value))
-            for (layer, head), value in np.ndenumerate(heads)
-        ),
-        neurons=tuple(
-            NeuronContribution(
-                NeuronId(layer, index), float(activations[layer, index]), float(neurons[layer, index])
-            )
-            for layer, index in places
-        ),
-        neurons_by_layer=tuple(float(value) for value in found.mlps[:, n]),
-        remaining=remaining,
+def _sum(model: LookupModel, found: Summed, n: int, of: Sum) -> ExactSum:
+    """One reader's parts, held to what they are parts of."""
+    made = ExactSum(
+        heads=found.heads[:, :, n].numpy(),
+        neurons=found.neurons[:, :, n].numpy(),
+        activations=found.activations[:, :, n].numpy(),
+        attention_biases=found.attention_biases[:, n].numpy(),
+        mlp_biases=found.mlp_biases[:, n].numpy(),
+        embedding=float(found.embedding[n]),
+        bias=of.bias,
         target=of.target,
+        relative_remainder=0.0,
     )
-    rest = (remaining.embedding, remaining.attention_biases, remaining.mlp_biases, remaining.bias)
-    size = float(np.abs(heads).sum() + np.abs(neurons).sum()) + sum(map(abs, rest))
-    require_closure(text.model, made.remainder, size, of.what)
-    return made
-
-
-def require_closure(model: LookupModel, remainder: float, size: float, what: str) -> None:
-    """Raise UnsupportedModelError where parts do not come to what they are parts of.
-
-    Args:
-        size: the sum of the parts' magnitudes.
-    """
-    if not abs(remainder) <= BOUNDS[model.dtype] * max(size, 1e-30):
-        raise UnsupportedModelError(
-            f"The parts of {what} of {model.info.name} ({model.architecture.label}) do not sum to it: they "
-            f"are off by {abs(remainder) / max(size, 1e-30):.1e} of their size.",
-            "Its figures would be wrong, so they are refused; please report the model's name."
-            if model.dtype == model.compute_dtype
-            else "Half precision is too coarse for it: try --dtype float32.",
-        )
+    every = [made.heads, made.neurons, made.attention_biases, made.mlp_biases]
+    parts = np.concatenate([each.ravel() for each in every] + [[made.embedding, made.bias]])
+    off = abs(of.target - float(parts.sum())) / max(float(np.abs(parts).sum()), 1e-30)
+    require_closure(model, of.what, off)
+    return replace(made, relative_remainder=off)

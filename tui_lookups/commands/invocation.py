@@ -114,8 +114,16 @@ class Invocation:
         if self.explorer is not None:
             self.explorer.request_checkpoint()
 
-    def answer(self, ask: Callable[[Explorer, Narrator], R], rows: Callable[[R], Rows] | None = None) -> None:
-        """Ask one question, narrating on stderr, and print the dataclass it answers with."""
+    def answer(
+        self,
+        ask: Callable[[Explorer, Narrator], R],
+        rows: Callable[[R], Rows] | None = None,
+        part: Callable[[R], object] | None = None,
+    ) -> None:
+        """Ask one question, narrating on stderr, and print the dataclass it answers with.
+
+        `part` gives what of it its table shows, where that is not all.
+        """
         from tui_lookups.commands.narration import Narrator
 
         with self.exploring() as explorer:
@@ -123,7 +131,8 @@ class Invocation:
                 result = ask(explorer, narrator)
             problems = getattr(result, "problems", ())
             self.answered = problems if isinstance(problems, tuple) else ()
-            self.emit(result, None if rows is None else rows(result))
+            shown = result if part is None or self.json else part(result)
+            self.emit(shown, None if rows is None else rows(result))
 
     def emit(self, result: object, rows: Rows | None = None) -> None:
         """Print a dataclass to stdout: one JSON document, or its table (`rows` where it has none)."""
@@ -158,6 +167,7 @@ def _table(result: object, rows: Rows | None) -> bytes:
     from tui_lookups.commands import (
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
+        tables_attends,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers
     )

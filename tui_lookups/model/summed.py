@@ -33,7 +33,8 @@ class Summed:
         mlps: what the neurons of a layer contribute together, [layers, n].
         neurons: [layers, d_mlp, n]; no layers where they were not asked for.
         activations: of each neuron, where each reader is told of them, likewise.
-        embedding, attention_biases, mlp_biases: [n]. Value biases count among those of attention.
+        attention_biases, mlp_biases: [layers, n]. Value biases count among those of attention.
+        embedding: [n].
     """
 
     heads: Tensor
@@ -108,8 +109,8 @@ def summed(
         neurons=joined([layer.neurons for layer in layers] if neurons else [], info.d_mlp, n),
         activations=joined(activations, info.d_mlp, n),
         embedding=embedding[0].cpu().double(),
-        attention_biases=joined([layer.attention_biases for layer in layers], n).sum(0),
-        mlp_biases=joined([layer.mlp_biases for layer in layers], n).sum(0),
+        attention_biases=joined([layer.attention_biases for layer in layers], n),
+        mlp_biases=joined([layer.mlp_biases for layer in layers], n),
     )
 
 
