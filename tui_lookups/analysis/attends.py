@@ -23,14 +23,14 @@ from tui_lookups.analysis.attribution import require_closure
 from tui_lookups.analysis.head_reading import (
     HeadOnText,
     Sum,
-    contributions_to,
+    as_sums,
     read_head,
     require_position,
 )
 from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.model.summed import Summed, summed
+from tui_lookups.model.summed import Readers, Summed, summed
 from tui_lookups.results.components import Contributions
 
 Floats = npt.NDArray[np.float64]
@@ -96,8 +96,16 @@ def attended(
     against[key] += 1
     scores = handed.scores(head.index, query)
     advantage = float(against @ scores)
-    key_side, query_side = _sides(text, against, key, advantage, top, poll)
-    groups, pairs = _pairs(text, against, poll)
+    sides, sums = _sides(text, against, key, advantage)
+    query_vectors, key_vectors = _images(text, against)
+    # One pass for all; vectors for keys may be too many for one.
+    of_sides, of_query, *of_keys = summed(
+        model, text.tokens, [sides, query_vectors, key_vectors[0]], head.layer, poll=poll
+    )
+    for more in key_vectors[1:]:
+        of_keys += summed(model, text.tokens, [more], head.layer, poll=poll)
+    key_side, query_side = as_sums(text, of_sides, sums, top)
+    groups, pairs = _pairs(text, against, of_query, of_keys)
     off = abs(advantage - float(pairs.sum())) / max(float(np.abs(pairs).sum()), 1e-30)
     require_closure(model, f"a score of {head}", off)
     return Advantage(
@@ -123,46 +131,45 @@ def key_of_largest_weight(allowed: Sequence[int], weights: Sequence[float]) -> i
     return max(beyond, key=lambda position: weights[position])
 
 
-def _sides(
-    text: HeadOnText, against: Tensor, key: int, advantage: float, top: int, poll: Poll
-) -> tuple[Contributions, Contributions]:
-    """Steps 2 and 3. `against` [pos]: 1 at the key, less the pattern."""
+def _sides(text: HeadOnText, against: Tensor, key: int, advantage: float) -> tuple[Readers, list[Sum]]:
+    """Steps 2 and 3: what reads the stream for either side, and what that comes to.
+
+    Args:
+        against: 1 at the key, less the pattern, [pos].
+    """
     handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
     queries, keys, _ = handed.of_head(index)
     query_at_rest, keys_at_rest, _ = resting.of_head(index)
     query, mean = queries[q].detach(), against @ keys.detach()
-    distance = float(against @ handed.distances(index, q))
-    factor = handed.factor
-    readers = text.reading.readers(
-        torch.stack([factor * (against @ keys @ query), factor * (queries[q] @ mean)])
-    )
+    factor, distance = handed.factor, float(against @ handed.distances(index, q))
+    products = torch.stack([factor * (against @ keys @ query), factor * (queries[q] @ mean)])
     what = f"the advantage of {text.head} from position {q} to {key}"
-    of_keys = Sum(advantage, factor * float(against @ keys_at_rest @ query) + distance, key, what)
-    of_query = Sum(advantage, factor * float(query_at_rest[q] @ mean) + distance, q, what)
-    key_side, query_side = contributions_to(text, readers, [of_keys, of_query], top=top, poll=poll)
-    return key_side, query_side
+    sums = [
+        Sum(advantage, factor * float(against @ keys_at_rest @ query) + distance, what),
+        Sum(advantage, factor * float(query_at_rest[q] @ mean) + distance, what),
+    ]
+    return text.readers(products, told=[key, q]), sums
 
 
-def _pairs(text: HeadOnText, against: Tensor, poll: Poll) -> tuple[tuple[str, ...], Floats]:
+def _images(text: HeadOnText, against: Tensor) -> tuple[Readers, list[Readers]]:
+    """What reads each number of the query, and of the keys' sum, [d_head] of them; the latter in parts."""
+    queries, keys, _ = text.query_key_value
+    width = max(1, _MOST_NUMBERS // (len(keys) * text.model.info.d_model))
+    mean = against @ keys
+    parts = [text.readers(mean[i : i + width]) for i in range(0, len(mean), width)]
+    return text.readers(queries[text.position]), parts
+
+
+def _pairs(
+    text: HeadOnText, against: Tensor, of_query: Summed, of_keys: Sequence[Summed]
+) -> tuple[tuple[str, ...], Floats]:
     """Step 4: groups, and what each of the query gives with each of the keys, [query group, key group]."""
-    model, handed, resting = text.model, text.reading.handed, text.reading.resting
-    index, q, n = text.head.index, text.position, text.position + 1
-    queries, keys, _ = handed.of_head(index)
+    handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
     query_at_rest, keys_at_rest, _ = resting.of_head(index)
-
-    def images(products: Tensor, positions: list[int]) -> Tensor:
-        """What each group comes to in `products` [m], read at positions: [groups, m]."""
-        at = torch.tensor(positions, device=model.device)
-        readers = text.reading.readers(products)[:, positions].to(model.device)
-        return _by_group(summed(model, text.tokens, readers, at, text.head.layer, poll=poll))
-
-    width = max(1, _MOST_NUMBERS // (n * model.info.d_model))
-    means = against @ keys
-    of_query = torch.cat([images(queries[q], [q]), query_at_rest[q : q + 1].cpu().double()])
-    at_rest = (against @ keys_at_rest).unsqueeze(0).cpu().double()
-    parts = [images(means[i : i + width], list(range(n))) for i in range(0, len(means), width)]
-    of_keys = torch.cat([torch.cat(parts, 1), at_rest])
-    cells = handed.factor * (of_query @ of_keys.T).numpy()
+    query = torch.cat([_by_group(of_query), query_at_rest[q : q + 1].cpu().double()])
+    keys = torch.cat([_by_group(part) for part in of_keys], 1)
+    keys = torch.cat([keys, (against @ keys_at_rest).unsqueeze(0).cpu().double()])
+    cells = handed.factor * (query @ keys.T).numpy()
     cells[-1, -1] += float(against @ handed.distances(index, q))
     return _group_names(text), cells
 

@@ -19,7 +19,7 @@ from tui_lookups.analysis.attribution import check_reaches, held_ratio
 from tui_lookups.analysis.head_reading import (
     HeadOnText,
     Sum,
-    contributions_to,
+    as_sums,
     read_head,
     require_position,
 )
@@ -28,7 +28,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import Reader, neuron_reader, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
-from tui_lookups.results.components import Contributions
+from tui_lookups.model.summed import summed
+from tui_lookups.results import Contributions
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,10 @@ def _carried(
     if biases is not None:
         apart = apart - biases[text.head.index].to(apart)
     target = float(weight * (apart @ along))
-    readers = text.reading.readers((weight * (values[source] @ along)).unsqueeze(0))
-    of = Sum(target, 0.0, source, f"what {text.head} carries from position {source}")
-    (parts,) = contributions_to(text, readers, [of], top=top, poll=poll)
+    readers = text.readers((weight * (values[source] @ along)).unsqueeze(0), told=[source])
+    (found,) = summed(text.model, text.tokens, [readers], text.head.layer, poll=poll)
+    of = Sum(target, 0.0, f"what {text.head} carries from position {source}")
+    (parts,) = as_sums(text, found, [of], top)
     return CarriedParts(float(weight), parts)
 
 

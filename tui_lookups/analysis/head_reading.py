@@ -25,8 +25,8 @@ from tui_lookups.ids import HeadId
 from tui_lookups.model.attention import require_same_z
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
-from tui_lookups.model.queries_keys import AttentionReading
-from tui_lookups.model.summed import Summed, summed
+from tui_lookups.model.queries_keys import AttentionReading, Call, read_attention
+from tui_lookups.model.summed import Readers, Summed
 from tui_lookups.results import Contributions
 
 
@@ -56,6 +56,16 @@ class HeadOnText:
     def query_key_value(self) -> tuple[Tensor, Tensor, Tensor]:
         """The head's, at every position, differentiable: [pos, d_head] each."""
         return self.reading.handed.of_head(self.head.index)
+
+    def readers(self, products: Tensor, told: Sequence[int] = ()) -> Readers:
+        """What reads the stream for `products` [n] of these, at the positions where anything is read.
+
+        Args:
+            told: a position for each; its neurons are summed one by one, with their activations there.
+        """
+        vectors = self.reading.readers(products)
+        positions = torch.nonzero(vectors.abs().amax((0, 2))).flatten().tolist()
+        return Readers(vectors[:, positions].to(self.model.device), positions, told)
 
 
 def read_head(
@@ -90,15 +100,25 @@ def read_head(
     tokens, at = model.batch([row[: position + 1]]), torch.tensor([position], device=model.device)
     here: dict[Point, Tensor] = {}
     streams: list[Tensor] = []
-    post = [Point("ln1_post", layer)] if "ln1_post" in model.wiring.blocks[layer].norms else []
+    calls: list[Call] = []  # the last is that of the text: value biases may be measured before it
+    block = model.wiring.blocks[layer]
+    post = [Point("ln1_post", layer)] if "ln1_post" in block.norms else []
     hooks = model.keeping(here, at, [Point("z", layer), *post, *points])
     hooks[Point("resid_pre", layer)] = lambda seen: streams.append(seen.clone())
-    if last < model.info.n_layers:
-        model.run(tokens, hooks, stop_after=last, poll=poll)
-    else:
-        model.log_probabilities(tokens, at, hooks, poll=poll)
+    handle = block.attention.register_forward_pre_hook(
+        lambda _, arguments, named: calls.append((arguments, named)), with_kwargs=True
+    )
+    try:
+        if last < model.info.n_layers:
+            model.run(tokens, hooks, stop_after=last, poll=poll)
+        else:
+            model.log_probabilities(tokens, at, hooks, poll=poll)
+    finally:
+        handle.remove()
     require_finite(streams[0], layer)
-    reading = model.queries_keys.of_layer(tokens, streams[0], layer, poll)
+    where = f"layer {layer} of {model.info.name}"
+    norm = block.norms.get("ln1")
+    reading = read_attention(block.attention, norm, calls[-1], streams[0], model.compute_dtype, where)
     pattern = reading.handed.pattern(head.index, position)
     # Copies: autograd keeps what it multiplies with, and refuses what an inference pass made.
     found = HeadOnText(
@@ -124,42 +144,16 @@ class Sum:
     Attributes:
         target: all of it.
         bias: what it reads whatever the stream is.
-        told: the position whose activations neurons are given with.
         what: it is, for people.
     """
 
     target: float
     bias: float
-    told: int
     what: str
 
 
-def contributions_to(
-    text: HeadOnText, readers: Tensor, sums: Sequence[Sum], *, top: int, poll: Poll
-) -> list[Contributions]:
-    """What components contribute to what reads the stream before the head's layer (step 3).
-
-    Args:
-        readers: as `AttentionReading.readers` gives them, [n, pos, d_model]; one for each of `sums`.
-        top: how many neurons are named.
-    """
-    positions = torch.nonzero(readers.abs().amax((0, 2))).flatten()
-    if not len(positions):  # a weight of 0: nothing is read anywhere
-        positions = torch.tensor([each.told for each in sums], device=readers.device)
-    places = {int(position): place for place, position in enumerate(positions.tolist())}
-    for each in sums:
-        if each.told not in places:
-            places[each.told] = len(places)
-            positions = torch.cat([positions, positions.new_tensor([each.told])])
-    found = summed(
-        text.model,
-        text.tokens,
-        readers[:, positions],
-        positions,
-        text.head.layer,
-        told=[places[each.told] for each in sums],
-        poll=poll,
-    )
+def as_sums(text: HeadOnText, found: Summed, sums: Sequence[Sum], top: int) -> list[Contributions]:
+    """What was summed for readers, as results that close, the `top` largest neurons of each named."""
     return [as_contributions(_sum(text.model, found, n, each), top) for n, each in enumerate(sums)]
 
 

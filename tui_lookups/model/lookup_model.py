@@ -25,7 +25,6 @@ from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
 from tui_lookups.model.points import EndOfPass, Hook, ModuleHooks, Point, apart, end_of_pass, ends_early
-from tui_lookups.model.queries_keys import QueriesAndKeys
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model.wiring import Wiring, read_wiring
@@ -289,11 +288,6 @@ class LookupModel(LoadedWeights):
         return open_attention(
             self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
         )
-
-    @cached_property
-    def queries_keys(self) -> QueriesAndKeys:
-        """What attention reads, layer by layer; opened when it is first asked for."""
-        return QueriesAndKeys(self._hf_model, self.info.name, self.compute_dtype)
 
 
 @torch.inference_mode()

@@ -2,13 +2,12 @@
 
 See method.md, sections 9 and 10.
 
-1. A pass of a second tree with eager attention ends at the layer asked for, and shows what its attention is
-   called with beside the stream: rotary angles, mask, ALiBi.
-2. A copy of that attention, on the same weights, is called so with the stream of the model that runs, in
-   `compute_dtype`, norms on queries, keys and values held at the scales they divide by. What it hands to
-   transformers' attention function - queries, keys and values after biases, norms and rotation, the factor on
-   scores, the mask - is caught. Families with attention code of their own are read by name (`_OWN_CODE`); any
-   other is refused.
+1. A pass over the text shows the stream before the layer, and what its attention is called with beside it:
+   rotary angles, mask, ALiBi.
+2. A copy of that attention, on the same weights, is called so again, norms on queries, keys and values held
+   at the scales they divide by. What it hands to transformers' attention function - queries, keys and values
+   after biases, norms and rotation, the factor on scores, the mask - is caught. Families with attention code
+   of their own are read by name (`_OWN_CODE`); any other is refused.
 3. Held so, all three are linear in the stream, but for what biases come to; a second call, on nothing but the
    bias of the norm before attention, gives that. So what reads the stream for a product with them is a
    vector-Jacobian product, whatever the layout of heads, rotation and norms.
@@ -16,22 +15,18 @@ See method.md, sections 9 and 10.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.norms import Norm, find_norm
-from tui_lookups.model.points import EndOfPass, ends_early, with_first
-from tui_lookups.model.second_tree import second_tree
-from tui_lookups.model.wiring import read_wiring
+from tui_lookups.model.points import EndOfPass, with_first
+from tui_lookups.model.second_tree import second_module
 
 _FUNCTION = "lookups_handed_out"
 """The name of our attention function among transformers' own."""
@@ -121,105 +116,85 @@ class AttentionReading:
         return folded / self._norm.scale(self.stream)
 
 
-class QueriesAndKeys:
-    """What attention reads, layer by layer, of a transformers causal language model, which is not changed."""
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a module is called with: arguments, and those by name."""
 
-    def __init__(self, hf_model: Any, name: str, compute_dtype: torch.dtype) -> None:
-        from transformers import AttentionInterface
 
-        AttentionInterface.register(_FUNCTION, _hand_out)
-        self._tree = second_tree(hf_model, attention="eager")
-        self._wiring = read_wiring(self._tree)
-        self._name = name
-        self._dtype = compute_dtype
+@torch.inference_mode(False)
+def read_attention(
+    attention: nn.Module, norm: Norm | None, call: Call, stream: Tensor, dtype: torch.dtype, where: str
+) -> AttentionReading:
+    """What a layer's attention reads on a text.
 
-    @torch.inference_mode(False)
-    def of_layer(self, tokens: Tensor, stream: Tensor, layer: int, poll: Poll) -> AttentionReading:
-        """What a layer's attention reads on a text.
+    Args:
+        attention: as it stands in the model that runs; not changed.
+        norm: what it reads the stream through.
+        call: what it was called with in a pass over the text.
+        stream: the residual stream there, [1, pos, d_model].
+        dtype: what it is computed in.
+        where: the layer and the model, for messages.
+    Raises UnsupportedModelError where attention of the family cannot be read.
+    """
+    from transformers import AttentionInterface
 
-        Args:
-            tokens: [1, pos].
-            stream: the residual stream before the layer, [1, pos, d_model].
-        Raises:
-            UnsupportedModelError: the family's attention cannot be read.
-        """
-        block = self._wiring.blocks[layer]
-        with torch.no_grad():
-            arguments, named = _in_precision(self._call_of(tokens, layer, poll), self._dtype)
-            stream = stream.to(self._dtype, copy=True)  # not of inference mode, which autograd refuses
-            norm = block.norms.get("ln1")
-            read = stream if norm is None else norm.apply(stream)
-            bias = None if norm is None else norm.bias(stream)
-            nothing = torch.zeros_like(read) if bias is None else bias.expand_as(read)
-            attention = self._copy(block.attention)
-            self._hold_norms(attention, layer)
-        leaf = read.clone().requires_grad_(True)
-        with torch.enable_grad():
-            handed = self._handed(attention, leaf, arguments, named, layer)
-        with torch.no_grad():
-            resting = self._handed(attention, nothing, arguments, named, layer)
-        return AttentionReading(stream[0], handed, resting, norm, leaf)
+    AttentionInterface.register(_FUNCTION, _hand_out)
+    device = next(attention.parameters()).device
+    with torch.no_grad():
+        arguments, named = _copied(call, dtype)
+        stream = stream.to(device, dtype, copy=True)
+        read = stream if norm is None else norm.apply(stream)
+        bias = None if norm is None else norm.bias(stream)
+        nothing = torch.zeros_like(read) if bias is None else bias.expand_as(read)
+        copied = _copy_of(attention, dtype)
+        _hold_norms(copied, where)
+    leaf = read.clone().requires_grad_(True)
+    with torch.enable_grad():
+        handed = _handed(copied, leaf, arguments, named, where)
+    with torch.no_grad():
+        resting = _handed(copied, nothing, arguments, named, where)
+    return AttentionReading(stream[0], handed, resting, norm, leaf)
 
-    def _call_of(self, tokens: Tensor, layer: int, poll: Poll) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What a layer's attention is called with: arguments, and those by name."""
-        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
-        def keep_call(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            calls.append((arguments, named))
-            raise EndOfPass
+def _copy_of(attention: nn.Module, dtype: torch.dtype) -> Any:
+    """Attention again, in `dtype`, handing out what it computes; on the same weights where they are in it."""
+    found = second_module(attention)
+    for part in found.modules():
+        for name, values in part._parameters.items():
+            if values is not None and values.dtype != dtype:
+                part._parameters[name] = nn.Parameter(values.to(dtype), requires_grad=False)
+    if hasattr(found, "config"):  # a copy as well
+        found.config._attn_implementation = _FUNCTION
+    return found
 
-        with ExitStack() as stack:
-            for below in self._wiring.blocks[: layer + 1]:
-                stack.callback(below.module.register_forward_pre_hook(lambda *_: poll()).remove)
-            attention = self._wiring.blocks[layer].attention
-            stack.callback(attention.register_forward_pre_hook(keep_call, with_kwargs=True).remove)
-            ends_early(self._tree.base_model, tokens)
-        return calls[0]
 
-    def _copy(self, attention: nn.Module) -> Any:
-        """The layer's attention again, on the same weights where they are in `compute_dtype`, handing out."""
-        same = next(attention.parameters()).dtype == self._dtype
-        shared = chain(attention.parameters(), attention.buffers()) if same else ()
-        found: Any = copy.deepcopy(attention, {id(values): values for values in shared})
-        found = found if same else found.to(self._dtype)
-        if hasattr(found, "config"):
-            found.config._attn_implementation = _FUNCTION
-        return found
+def _hold_norms(attention: nn.Module, where: str) -> None:
+    for path, module in attention.named_modules():
+        if path and "Norm" in type(module).__name__ and not list(module.children()):
+            norm = find_norm(module)
+            if norm is None:
+                raise UnsupportedModelError(
+                    f"{path} in attention of {where} is none of the norms that are known.",
+                    "What its heads look for cannot be split; please report the model's name.",
+                )
+            module.forward = _HeldNorm(norm)
 
-    def _hold_norms(self, attention: nn.Module, layer: int) -> None:
-        for path, module in attention.named_modules():
-            if path and "Norm" in type(module).__name__ and not list(module.children()):
-                norm = find_norm(module)
-                if norm is None:
-                    raise UnsupportedModelError(
-                        f"{path} in attention of layer {layer} of {self._name} is none of the norms that are "
-                        "known.",
-                        "What its heads look for cannot be split; please report the model's name.",
-                    )
-                module.forward = _HeldNorm(norm)
 
-    def _handed(
-        self,
-        attention: Any,
-        read: Tensor,
-        arguments: tuple[Any, ...],
-        named: dict[str, Any],
-        layer: int,
-    ) -> Handed:
-        own = _OWN_CODE.get(type(attention).__name__)
-        if own is not None:
-            return own(attention, read, named)
-        given, by_name = with_first(arguments, named, read)
-        try:
-            with _KeepsDouble():
-                attention(*given, **by_name)
-        except _Caught as caught:
-            return caught.handed
-        raise UnsupportedModelError(
-            f"Attention of layer {layer} of {self._name} ({type(attention).__name__}) is computed by code of "
-            "its own.",
-            "What its heads look for cannot be split; please report the model's name.",
-        )
+def _handed(
+    attention: Any, read: Tensor, arguments: tuple[Any, ...], named: dict[str, Any], where: str
+) -> Handed:
+    own = _OWN_CODE.get(type(attention).__name__)
+    if own is not None:
+        return own(attention, read, named)
+    given, by_name = with_first(arguments, named, read)
+    try:
+        with _KeepsDouble():
+            attention(*given, **by_name)
+    except _Caught as caught:
+        return caught.handed
+    raise UnsupportedModelError(
+        f"Attention of {where} ({type(attention).__name__}) is computed by code of its own.",
+        "What its heads look for cannot be split; please report the model's name.",
+    )
 
 
 class _HeldNorm:
@@ -286,14 +261,17 @@ def _of_mask(mask: Tensor) -> tuple[Tensor, Tensor | None]:
     return allowed, distance if bool(distance.any()) else None
 
 
-def _in_precision(values: Any, dtype: torch.dtype) -> Any:
-    """Tensors of numbers in another precision, wherever they stand in tuples and dictionaries."""
+def _copied(values: Any, dtype: torch.dtype) -> Any:
+    """Tensors, wherever they stand in tuples and dictionaries, as copies, numbers in `dtype`.
+
+    Copies, since autograd refuses what an inference pass made.
+    """
     if isinstance(values, Tensor):
-        return values.to(dtype) if values.is_floating_point() else values
+        return values.to(dtype, copy=True) if values.is_floating_point() else values.clone()
     if isinstance(values, tuple):
-        return tuple(_in_precision(each, dtype) for each in values)
+        return tuple(_copied(each, dtype) for each in values)
     if isinstance(values, dict):
-        return {name: _in_precision(each, dtype) for name, each in values.items()}
+        return {name: _copied(each, dtype) for name, each in values.items()}
     return values
 
 
