@@ -121,10 +121,13 @@ def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:
     )
 
 
-def out_of_reach(head: HeadId, neuron: NeuronId, last_layer: int) -> LookupsError:
-    """What is said of a head that writes after a neuron has read.
+def out_of_reach(component: HeadId | NeuronId, neuron: NeuronId, last_layer: int) -> LookupsError:
+    """What is said of a head, or a neuron, that writes after a neuron has read.
 
-    `last_layer` is the last one whose heads reach it, -1 where there is none.
+    `last_layer` is the last one whose heads, or neurons, reach it, -1 where there is none.
     """
-    hint = f"Heads reach it up to layer {last_layer}." if last_layer >= 0 else "No head reaches it."
-    return LookupsError(f"{head} does not reach {neuron}: it writes after the neuron has read.", hint)
+    kind = "head" if isinstance(component, HeadId) else "neuron"
+    hint = f"No {kind} reaches it."
+    if last_layer >= 0:
+        hint = f"{kind.capitalize()}s reach it up to layer {last_layer}."
+    return LookupsError(f"{component} does not reach {neuron}: it writes after the neuron has read.", hint)

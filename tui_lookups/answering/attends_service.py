@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.checks import check_count, check_folded, check_position, check_text
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
+from tui_lookups.answering.neuron_places import place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, out_of_reach
@@ -68,7 +68,7 @@ class AttendsService:
             raise LookupsError(
                 "What a head carries is asked for a neuron or for a token.", "Give one of the two."
             )
-        asked = self._place(neuron, prompt, prompt_id, text, position, trimmed)
+        asked = self._asked(neuron, prompt, prompt_id, text, position, trimmed)
         at = position_of(source, asked.tokens[: asked.position + 1])
         read = None if token is None else self._token(token)
         question: dict[str, Any] = {
@@ -115,7 +115,7 @@ class AttendsService:
         """See `Explorer.attends`."""
         engine = self._engine
         self._check(None, head, top)
-        asked = self._place(neuron, prompt, prompt_id, text, query, trimmed)
+        asked = self._asked(neuron, prompt, prompt_id, text, query, trimmed)
         at = None if key is None else position_of(key, asked.tokens)
         question: dict[str, Any] = {"head": str(head), "query": asked.position, "key": at, "top": top}
 
@@ -149,7 +149,7 @@ class AttendsService:
         self._engine.model_info().check_token(token)
         return token
 
-    def _place(
+    def _asked(
         self,
         neuron: NeuronId | None,
         prompt: int | None,
@@ -163,17 +163,10 @@ class AttendsService:
         engine = self._engine
         if neuron is not None:
             conventions = engine.conventions(trimmed=trimmed)
-            if text is not None:
-                given = self._prompts.activations(neuron, text)
-                peak = input_of_text(
-                    given.activations, [token.id for token in given.tokens], sign=conventions.sign
-                )
-            else:
-                shown = self._prompts.prompt(neuron, prompt, prompt_id, sign=conventions.sign)
-                if conventions.trimmed:
-                    (shown,) = self._prompts.with_trims(neuron, (shown,))
-                peak = input_of_prompt(engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
-            ids, at = list(peak.ids), peak.position
+            place = place_of(
+                engine, self._prompts, neuron, conventions, prompt=prompt, prompt_id=prompt_id, text=text
+            )
+            ids, at = list(place.input.ids), place.input.position
         elif text is None:
             raise LookupsError("A head is asked about on a text.", "Give a text, or a neuron of its prompts.")
         else:

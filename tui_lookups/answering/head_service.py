@@ -13,7 +13,7 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation
 from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
+from tui_lookups.answering.neuron_places import place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
@@ -57,19 +57,12 @@ class HeadService:
     ) -> HeadAttributions:
         """The decomposition at the peak of a prompt of the neuron, or of a text. See `Explorer.heads`."""
         conventions = self._engine.conventions(trimmed=trimmed)
-        if text is not None:
-            given = self._prompts.activations(neuron, text)
-            self._check(neuron, sources)
-            ids = [token.id for token in given.tokens]
-            place = input_of_text(given.activations, ids, sign=conventions.sign)
-            return self._at(neuron, place, None, "text", sources, conventions)
         self._check(neuron, sources)
-        shown = self._prompts.prompt(neuron, prompt, prompt_id, sign=conventions.sign)
-        if conventions.trimmed:
-            (shown,) = self._prompts.with_trims(neuron, (shown,))
-        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
-        found = self._at(neuron, place, shown, place.context, sources, conventions)
-        return replace(found, rank=shown.rank)
+        place = place_of(
+            self._engine, self._prompts, neuron, conventions, prompt=prompt, prompt_id=prompt_id, text=text
+        )
+        found = self._at(neuron, place.input, place.prompt, place.context, sources, conventions)
+        return found if place.prompt is None else replace(found, rank=place.prompt.rank)
 
     def _at(
         self,

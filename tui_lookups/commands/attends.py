@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command, top_option
+from tui_lookups.commands.invocation import Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
+    from tui_lookups.commands.narration import Narrator
+    from tui_lookups.commands.tables_attends import SideOf
+    from tui_lookups.explorer import Explorer
     from tui_lookups.results import Attends
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,24 +120,21 @@ def attends(
     if neuron is None and text is None:
         raise click.UsageError("Give NEURON or --text.")
     name, reader = HeadId.parse(head), None if neuron is None else NeuronId.parse(neuron)
-    invocation.answer(
-        lambda explorer, _: explorer.attends(
+
+    def ask(explorer: Explorer, narrator: Narrator) -> Attends | SideOf:
+        found = explorer.attends(
             name, text=text, neuron=reader, prompt=prompt, query=query, key=key, trimmed=trimmed, top=top
-        ),
-        part=lambda found: _side(found, side),
-    )
+        )
+        if invocation.json:
+            return found
+        from tui_lookups.commands.tables_attends import SideOf
 
+        return SideOf(found, side)
 
-def _side(found: Attends, side: Side) -> object:
-    from tui_lookups.commands.tables_attends import SideOf
-
-    return SideOf(found, side)
+    invocation.answer(ask)
 
 
 def _check_text_flags(neuron: str | None, prompt: int | None, text: str | None, trimmed: bool | None) -> None:
-    if prompt is not None and text is not None:
-        raise click.UsageError("--prompt and --text cannot be combined.")
-    if text is not None and trimmed:
-        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
+    check_place(prompt, text, trimmed)
     if neuron is None and (prompt is not None or trimmed):
         raise click.UsageError("--prompt and --trimmed need NEURON.")

@@ -65,3 +65,71 @@ class ExactSums:
         return self._services.why.removed(
             component, text, prompt_id=prompt_id, position=position, token=token, foil=foil, method=method
         )
+
+    def inputs(
+        self,
+        neuron: NeuronId,
+        *,
+        prompt: int | None = None,
+        prompt_id: int | None = None,
+        text: str | None = None,
+        position: int | None = None,
+        trimmed: bool | None = None,
+        top: int = 50,
+    ) -> answer.NeuronInputs:
+        """What fires a neuron, down to earlier neurons, at the peak of one prompt or of a text.
+
+        Args:
+            prompt, prompt_id, text, trimmed: as those of `Explorer.heads`.
+            position: of a text, or of any prompt of the corpus by its number, in place of the peak.
+            top: how many neurons are named, the largest by |contribution|.
+        Raises:
+            LookupsError: no such prompt or position.
+            UnsupportedModelError: the raw basis; or the sum does not close within its bound.
+        """
+        return self._services.inputs.inputs(
+            neuron,
+            prompt=prompt,
+            prompt_id=prompt_id,
+            text=text,
+            position=position,
+            trimmed=trimmed,
+            top=top,
+        )
+
+    def inputs_overview(
+        self, neuron: NeuronId, *, trimmed: bool | None = None, top: int = 50
+    ) -> answer.InputsOverview:
+        """Earlier neurons over all of the neuron's prompts: mean contribution, and how often each is active.
+
+        For a neuron that never fires there are none, and the note says so.
+        """
+        return self._services.inputs.overview(neuron, trimmed=trimmed, top=top)
+
+    def cut_edge(
+        self,
+        neuron: NeuronId,
+        component: HeadId | NeuronId,
+        *,
+        prompt: int | None = None,
+        prompt_id: int | None = None,
+        text: str | None = None,
+        position: int | None = None,
+        trimmed: bool | None = None,
+    ) -> answer.EdgeCut:
+        """A neuron without a head, or an earlier neuron, in its own input; every other reader keeps it.
+
+        Args:
+            prompt, prompt_id, text, position, trimmed: as those of `inputs`.
+        Raises:
+            BadIdError: the model has no such component; LookupsError: it does not reach the neuron.
+        """
+        return self._services.inputs.cut_edge(
+            neuron,
+            component,
+            prompt=prompt,
+            prompt_id=prompt_id,
+            text=text,
+            position=position,
+            trimmed=trimmed,
+        )

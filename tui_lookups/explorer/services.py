@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.explaining import Explaining
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
+    from tui_lookups.answering.input_service import InputService
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
@@ -141,6 +142,12 @@ class Services:
         from tui_lookups.answering.why_service import WhyService
 
         return WhyService(self.engine)
+
+    @made_once
+    def inputs(self) -> InputService:
+        from tui_lookups.answering.input_service import InputService
+
+        return InputService(self.engine, self.scan, self.prompts)
 
     @made_once
     def predictions(self) -> PredictionService:

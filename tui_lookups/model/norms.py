@@ -62,17 +62,20 @@ class Norm:
         bias = self.bias(read)
         return read.new_zeros(read.shape[1]) if bias is None else bias @ read
 
+    def linear(self, x: Tensor) -> Tensor:
+        """What it makes of a part of what it reads, its scale and its bias left out: [..., d_model]."""
+        seen = x - x.mean(-1, keepdim=True) if self.centred else x
+        weight = self.weight(seen)
+        return seen if weight is None else seen * weight
+
     def apply(self, x: Tensor) -> Tensor:
         """What the norm makes of x [..., d_model], in the precision of x (at least single)."""
         wide = x if x.dtype == torch.float64 else x.float()
         return self.divided(wide, self.scale(wide)).to(x.dtype)
 
     def divided(self, x: Tensor, scale: Tensor) -> Tensor:
-        """What the norm makes of x [..., d_model] where it divides by `scale` [..., 1]: linear in x."""
-        seen = x - x.mean(-1, keepdim=True) if self.centred else x
-        found = seen / scale
-        weight, bias = self.weight(x), self.bias(x)
-        found = found if weight is None else found * weight
+        """What the norm makes of x [..., d_model] where it divides by `scale` [..., 1]."""
+        found, bias = self.linear(x) / scale, self.bias(x)
         return found if bias is None else found + bias
 
 
