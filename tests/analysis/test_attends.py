@@ -188,6 +188,20 @@ def test_attention_that_is_not_what_the_head_gathers_is_refused(
         attended(tiny_model("llama", "float64"), HeadId(1, 0), ROW, QUERY, top=1)
 
 
+def test_a_head_that_has_one_key_has_no_advantage(tiny_model) -> None:
+    found = attended(tiny_model("qwen3", "float64"), HeadId(1, 2), ROW, 0, top=3)
+    assert (found.key, found.allowed, found.weights, found.advantage) == (0, (0,), (1.0,), 0.0)
+    assert not found.pairs.any()
+    assert magnitude(found.key_side) == magnitude(found.query_side) == 0
+
+
+def test_a_head_of_the_first_layer_reads_the_embedding(tiny_model) -> None:
+    found = attended(tiny_model("gpt2", "float64"), HeadId(0, 2), ROW, QUERY, top=3)
+    require_closed(found)
+    assert found.groups == ("embedding", "attention biases", "MLP biases", "bias")
+    assert (found.key_side.heads, found.key_side.neurons) == ((), ())
+
+
 def test_the_key_is_the_one_of_largest_weight_but_for_the_first() -> None:
     assert key_of_largest_weight([0, 1, 2, 3], [0.9, 0.02, 0.05, 0.03]) == 2
     assert key_of_largest_weight([2, 3], [0.0, 0.0, 0.7, 0.3]) == 2

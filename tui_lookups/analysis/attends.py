@@ -25,6 +25,7 @@ from tui_lookups.analysis.head_reading import (
     Sum,
     as_sums,
     read_head,
+    relative,
     require_position,
 )
 from tui_lookups.errors import LookupsError, Poll, no_poll
@@ -96,7 +97,8 @@ def attended(
     against[key] += 1
     scores = handed.scores(head.index, query)
     advantage = float(against @ scores)
-    sides, sums = _sides(text, against, key, advantage)
+    between = float(against.abs() @ scores.abs())
+    sides, sums = _sides(text, against, key, advantage, between)
     query_vectors, key_vectors = _images(text, against)
     # One pass for all; vectors for keys may be too many for one.
     of_sides, of_query, *of_keys = summed(
@@ -106,7 +108,7 @@ def attended(
         of_keys += summed(model, text.tokens, [more], head.layer, poll=poll)
     key_side, query_side = as_sums(text, of_sides, sums, top)
     groups, pairs = _pairs(text, against, of_query, of_keys)
-    off = abs(advantage - float(pairs.sum())) / max(float(np.abs(pairs).sum()), 1e-30)
+    off = relative(advantage - float(pairs.sum()), pairs, between)
     require_closure(model, f"a score of {head}", off)
     return Advantage(
         key=key,
@@ -131,11 +133,14 @@ def key_of_largest_weight(allowed: Sequence[int], weights: Sequence[float]) -> i
     return max(beyond, key=lambda position: weights[position])
 
 
-def _sides(text: HeadOnText, against: Tensor, key: int, advantage: float) -> tuple[Readers, list[Sum]]:
+def _sides(
+    text: HeadOnText, against: Tensor, key: int, advantage: float, between: float
+) -> tuple[Readers, list[Sum]]:
     """Steps 2 and 3: what reads the stream for either side, and what that comes to.
 
     Args:
         against: 1 at the key, less the pattern, [pos].
+        between: see `Sum`.
     """
     handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
     queries, keys, _ = handed.of_head(index)
@@ -145,8 +150,8 @@ def _sides(text: HeadOnText, against: Tensor, key: int, advantage: float) -> tup
     products = torch.stack([factor * (against @ keys @ query), factor * (queries[q] @ mean)])
     what = f"the advantage of {text.head} from position {q} to {key}"
     sums = [
-        Sum(advantage, factor * float(against @ keys_at_rest @ query) + distance, what),
-        Sum(advantage, factor * float(query_at_rest[q] @ mean) + distance, what),
+        Sum(advantage, factor * float(against @ keys_at_rest @ query) + distance, what, between),
+        Sum(advantage, factor * float(query_at_rest[q] @ mean) + distance, what, between),
     ]
     return text.readers(products, told=[key, q]), sums
 

@@ -145,11 +145,13 @@ class Sum:
         target: all of it.
         bias: what it reads whatever the stream is.
         what: it is, for people.
+        between: the size of what it is a difference of, where it is one: rounding is in units of it too.
     """
 
     target: float
     bias: float
     what: str
+    between: float = 0.0
 
 
 def as_sums(text: HeadOnText, found: Summed, sums: Sequence[Sum], top: int) -> list[Contributions]:
@@ -170,8 +172,13 @@ def _sum(model: LookupModel, found: Summed, n: int, of: Sum) -> ExactSum:
         target=of.target,
         relative_remainder=0.0,
     )
-    every = [made.heads, made.neurons, made.attention_biases, made.mlp_biases]
-    parts = np.concatenate([each.ravel() for each in every] + [[made.embedding, made.bias]])
-    off = abs(of.target - float(parts.sum())) / max(float(np.abs(parts).sum()), 1e-30)
+    every = [made.heads.ravel(), made.neurons.sum(1) + made.mlp_biases, made.attention_biases]
+    parts = np.concatenate([*every, [made.embedding, made.bias]])
+    off = relative(of.target - float(parts.sum()), parts, of.between)
     require_closure(model, of.what, off)
     return replace(made, relative_remainder=off)
+
+
+def relative(remainder: float, parts: np.ndarray, between: float) -> float:
+    """A remainder in units of the sizes of parts, and of what they are a difference of."""
+    return abs(remainder) / max(float(np.abs(parts).sum()) + between, 1e-30)
