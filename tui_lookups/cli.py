@@ -71,6 +71,7 @@ class LateGroup(click.Group):
             man,
             pairs,
             sums,
+            survey,
             verification,
             walk,
         )
