@@ -91,9 +91,9 @@ def test_wrong_usage(shell: Shell, arguments: list[str], sentence: str) -> None:
 
 def test_tables_come_by_size_with_the_sum(shell: Shell) -> None:
     lines = shell("carries", "3.1", "5.371", "--source", "2")[1].splitlines()
-    assert "weight 0.5000" in lines[2]
-    assert "heads -0.7500  neurons +2.2500" in lines[3]
-    assert "=  2.3125;  target 2.3750, remainder 6.2e-02" in lines[3]
+    assert lines[2] == "weight 0.5000"
+    assert "heads -0.750  neurons +2.250" in lines[3]
+    assert "=  2.312;  attribution of this token: 2.375, remainder 6.2e-02" in lines[3]
     assert [line.split()[0] for line in lines[5:]] == ["L5.N371", "L3.H1", "L0.H0", "L4.N19"]
 
 

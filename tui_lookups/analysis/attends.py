@@ -99,15 +99,14 @@ def attended(
     advantage = float(against @ scores)
     between = float(against.abs() @ scores.abs())
     sides, sums = _sides(text, against, key, advantage, between)
-    query_vectors, key_vectors = _images(text, against)
-    # One pass for all; vectors for keys may be too many for one.
-    of_sides, of_query, *of_keys = summed(
-        model, text.tokens, [sides, query_vectors, key_vectors[0]], head.layer, poll=poll
-    )
-    for more in key_vectors[1:]:
-        of_keys += summed(model, text.tokens, [more], head.layer, poll=poll)
+    of_the_query, *of_keys = _images(text, against)
+    # One pass for all; a long text's keys take some more.
+    asked = [sides, text.readers(of_the_query), text.readers(of_keys[0])]
+    of_sides, *images = summed(model, text.tokens, asked, head.layer, poll=poll)
+    for products in of_keys[1:]:
+        images += summed(model, text.tokens, [text.readers(products)], head.layer, poll=poll)
     key_side, query_side = as_sums(text, of_sides, sums, top)
-    groups, pairs = _pairs(text, against, of_query, of_keys)
+    groups, pairs = _pairs(text, against, images[0], images[1:])
     off = relative(advantage - float(pairs.sum()), pairs, between)
     require_closure(model, f"a score of {head}", off)
     return Advantage(
@@ -142,11 +141,11 @@ def _sides(
         against: 1 at the key, less the pattern, [pos].
         between: see `Sum`.
     """
-    handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
-    queries, keys, _ = handed.of_head(index)
-    query_at_rest, keys_at_rest, _ = resting.of_head(index)
+    handed, q = text.reading.handed, text.position
+    queries, keys, _ = text.query_key_value
+    query_at_rest, keys_at_rest, _ = text.at_rest
     query, mean = queries[q].detach(), against @ keys.detach()
-    factor, distance = handed.factor, float(against @ handed.distances(index, q))
+    factor, distance = handed.factor, float(against @ handed.distances(text.head.index, q))
     products = torch.stack([factor * (against @ keys @ query), factor * (queries[q] @ mean)])
     what = f"the advantage of {text.head} from position {q} to {key}"
     sums = [
@@ -156,26 +155,24 @@ def _sides(
     return text.readers(products, told=[key, q]), sums
 
 
-def _images(text: HeadOnText, against: Tensor) -> tuple[Readers, list[Readers]]:
-    """What reads each number of the query, and of the keys' sum, [d_head] of them; the latter in parts."""
+def _images(text: HeadOnText, against: Tensor) -> list[Tensor]:
+    """The query, [d_head], and the sum of the keys, in parts of as many numbers as are read in one pass."""
     queries, keys, _ = text.query_key_value
     width = max(1, _MOST_NUMBERS // (len(keys) * text.model.info.d_model))
-    mean = against @ keys
-    parts = [text.readers(mean[i : i + width]) for i in range(0, len(mean), width)]
-    return text.readers(queries[text.position]), parts
+    return [queries[text.position], *torch.split(against @ keys, width)]
 
 
 def _pairs(
     text: HeadOnText, against: Tensor, of_query: Summed, of_keys: Sequence[Summed]
 ) -> tuple[tuple[str, ...], Floats]:
     """Step 4: groups, and what each of the query gives with each of the keys, [query group, key group]."""
-    handed, resting, index, q = text.reading.handed, text.reading.resting, text.head.index, text.position
-    query_at_rest, keys_at_rest, _ = resting.of_head(index)
+    handed, q = text.reading.handed, text.position
+    query_at_rest, keys_at_rest, _ = text.at_rest
     query = torch.cat([_by_group(of_query), query_at_rest[q : q + 1].cpu().double()])
     keys = torch.cat([_by_group(part) for part in of_keys], 1)
     keys = torch.cat([keys, (against @ keys_at_rest).unsqueeze(0).cpu().double()])
     cells = handed.factor * (query @ keys.T).numpy()
-    cells[-1, -1] += float(against @ handed.distances(index, q))
+    cells[-1, -1] += float(against @ handed.distances(text.head.index, q))
     return _group_names(text), cells
 
 

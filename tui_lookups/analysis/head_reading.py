@@ -57,6 +57,11 @@ class HeadOnText:
         """The head's, at every position, differentiable: [pos, d_head] each."""
         return self.reading.handed.of_head(self.head.index)
 
+    @property
+    def at_rest(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What biases alone make of them, likewise."""
+        return self.reading.resting.of_head(self.head.index)
+
     def readers(self, products: Tensor, told: Sequence[int] = ()) -> Readers:
         """What reads the stream for `products` [n] of these, at the positions where anything is read.
 

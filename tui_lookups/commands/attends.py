@@ -12,7 +12,7 @@ from tui_lookups.ids import HeadId, NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
-    from tui_lookups.commands.tables_attends import SideOf
+    from tui_lookups.commands.tables_sums import SideOf
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import Attends
 
@@ -127,7 +127,7 @@ def attends(
         )
         if invocation.json:
             return found
-        from tui_lookups.commands.tables_attends import SideOf
+        from tui_lookups.commands.tables_sums import SideOf
 
         return SideOf(found, side)
 

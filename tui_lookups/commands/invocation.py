@@ -165,7 +165,6 @@ def _table(result: object, rows: Rows | None) -> bytes:
     from tui_lookups.commands import (
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
-        tables_attends,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
         tables_sums,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers

@@ -214,8 +214,9 @@ class _KeepsDouble(TorchFunctionMode):
     """Leaves double precision as it is where a family rotates in single precision (Cohere, ERNIE)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        to_single = func is Tensor.float or (func is Tensor.to and torch.float32 in args)
-        if to_single and args[0].dtype == torch.float64:
+        given = (*args[1:], *(kwargs or {}).values())
+        single = func is Tensor.float or (func is Tensor.to and any(each is torch.float32 for each in given))
+        if single and args[0].dtype == torch.float64:
             return args[0]
         return func(*args, **(kwargs or {}))
 
