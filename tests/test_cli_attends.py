@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -115,3 +117,20 @@ def test_each_side_has_its_table_and_json_has_all(shell: Shell) -> None:
         document
     )
     assert document["pairs"][1] == {"query": "embedding", "key": "L0.H0", "contribution": -2.0}
+
+
+def test_records_are_of_the_side_that_is_asked_for(shell: Shell) -> None:
+    def records(*arguments: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(shell(*arguments, "--format", "csv")[1])))
+
+    carried = records("carries", "3.1", "5.371", "--source", "2")
+    assert [row["component"] for row in carried] == ["L0.H0", "L3.H1", "L5.N371", "L4.N19"]
+    assert (carried[0]["head"], carried[0]["neuron"], carried[0]["contribution"]) == (
+        "L3.H1",
+        "L5.N371",
+        "0.5",
+    )
+    of_key = records("attends", "3.1", "--text", "a")
+    assert [row["component"] for row in of_key] == [row["component"] for row in carried]
+    pairs = records("attends", "3.1", "--text", "a", "--side", "pairs")
+    assert pairs[1] == {"head": "L3.H1", "query": "embedding", "key": "L0.H0", "contribution": "-2.0"}
