@@ -14,13 +14,13 @@ import torch
 
 from tests.reference_attends import FrozenScore
 from tests.tiny_models import FURTHER, RECIPES, Recipe, edit_weights, save_recipe
-from tui_lookups.analysis import head_reading
+from tui_lookups.analysis import attends, head_reading
 from tui_lookups.analysis.attends import Advantage, attended, key_of_largest_weight
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.carries import carried_to_neuron, carried_to_token
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model import queries_keys
+from tui_lookups.model import queries_keys, summed
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import Contributions
@@ -186,6 +186,14 @@ def test_attention_that_is_not_what_the_head_gathers_is_refused(
     )
     with pytest.raises(UnsupportedModelError, match="is not what the head gathers"):
         attended(tiny_model("llama", "float64"), HeadId(1, 0), ROW, QUERY, top=1)
+
+
+def test_keys_of_a_long_text_take_several_passes(tiny_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("llama", "float64")
+    whole = attended(model, HeadId(2, 1), ROW, QUERY, top=1)
+    monkeypatch.setattr(attends, "_MOST_NUMBERS", 27 * model.info.d_model)
+    monkeypatch.setattr(summed, "_MOST_NUMBERS", 1)
+    assert np.allclose(attended(model, HeadId(2, 1), ROW, QUERY, top=1).pairs, whole.pairs, atol=1e-14)
 
 
 def test_a_head_that_has_one_key_has_no_advantage(tiny_model) -> None:

@@ -162,7 +162,7 @@ def _copy_of(attention: nn.Module, dtype: torch.dtype) -> Any:
         for name, values in part._parameters.items():
             if values is not None and values.dtype != dtype:
                 part._parameters[name] = nn.Parameter(values.to(dtype), requires_grad=False)
-    if hasattr(found, "config"):  # a copy as well
+    if hasattr(found, "config") and type(found).__name__ not in _OWN_CODE:  # a copy as well
         found.config._attn_implementation = _FUNCTION
     return found
 
@@ -313,7 +313,7 @@ def _falcon(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
     allowed, distance = _of_mask(named["attention_mask"][0])
     if named["alibi"] is None:
         q, k = apply_rotary_pos_emb(q, k, *named["position_embeddings"])
-    else:  # eager attention adds it to scores, beside what the mask has of it
+    elif attention.config._attn_implementation != "sdpa":  # adds it once more, beside what the mask has of it
         bias = named["alibi"].reshape(q.shape[1], 1, -1) * attention.inv_norm_factor
         distance = bias if distance is None else distance + bias
     return Handed(q[0], k[0], v[0], float(attention.inv_norm_factor), allowed, distance)
