@@ -31,6 +31,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
     "activations": (),
     "atlas_layer": (),
+    "attends": (),
+    "carries": (),
     "edge_cut": (),
     "examples": _ALL_PROMPTS,
     "figures": (),
@@ -74,6 +76,7 @@ RANKS_TOKENS = frozenset(
     (
         "ablation",
         "atlas_layer",
+        "carries",
         "figures",
         "first_view",
         "neurons",

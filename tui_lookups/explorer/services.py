@@ -17,6 +17,7 @@ from tui_lookups.errors import Cancelled, as_lookups_error
 
 if TYPE_CHECKING:
     from tui_lookups.answering.atlas_service import AtlasService
+    from tui_lookups.answering.attends_service import AttendsService
     from tui_lookups.answering.congruence_service import CongruenceService
     from tui_lookups.answering.engine import Engine
     from tui_lookups.answering.example_service import ExampleService
@@ -130,6 +131,12 @@ class Services:
         from tui_lookups.answering.head_service import HeadService
 
         return HeadService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def attends(self) -> AttendsService:
+        from tui_lookups.answering.attends_service import AttendsService
+
+        return AttendsService(self.engine, self.prompts)
 
     @made_once
     def why(self) -> WhyService:
