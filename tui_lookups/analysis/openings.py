@@ -1,78 +1,30 @@
-"""Opening components: what contributed to a contribution (method.md, section 9, "Following on").
+"""Opening components: the parts of what was contributed (method.md, section 9, "Following on").
 
-1. A `Reading` is a vector that reads the residual stream at one position, the norm's scale held in it. What
-   it reads is the sum of what heads, neurons, biases and the embedding wrote there before (`open_readings`).
-2. A neuron is opened by reading with its own read vector, times what is made of its activation: for a plain
-   one W_out . R times a / pre, for a gated one W_out . R times rho / 2 (u r_g + g r_u).
-3. A head is opened into the positions it read (`open_head`), each with a reading there: its pattern times
-   W_V W_O R, the scale of the norm before attention held. What its z is off pattern times values, by the
-   softmax in another precision, is a part of its own, "rounding".
-4. Every opening is held to the bound of its precision: its parts must sum to what is opened.
-
-Nothing is divided by what can vanish: a / pre at 0 is the slope of the activation function there.
+1. What a vector reads of the residual stream (readings.py) is the sum of what heads, neurons, biases and the
+   embedding wrote there before it. Of the neurons, which may be a million, only the largest become parts.
+2. What a head brings is the sum over the positions that it read. What its z is off pattern times values - the
+   pattern is had from another implementation, whose softmax rounds otherwise - is a part, "rounding".
+3. Every opening is held to the bound of its precision: its parts sum to what is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import BOUNDS
+from tui_lookups.analysis.readings import W_O, Component, HeadReading, Reading, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.components import Reader, neuron_reader
-from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
-from tui_lookups.model.wiring import NormName
-
-Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding"]
-"""A component that has no parts. "bias" is what the reader itself adds."""
-
-Component = HeadId | NeuronId | int | Leaf
-"""A part of what is read; of a head, a position that it read."""
 
 _SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """Largest rounding of a head, in units of the sum of its parts' sizes."""
-
-_SLOPE = 1e-4
-"""Half the width of the interval that a slope at 0 is taken over."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What reads the residual stream at a position.
-
-    Attributes:
-        vector: [d_model], in compute_dtype.
-        head_layers, mlp_layers: how many layers' heads, and MLPs, write before it reads.
-        bias: what it reads whatever the stream is.
-    """
-
-    vector: Tensor
-    position: int
-    head_layers: int
-    mlp_layers: int
-    bias: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class HeadReading:
-    """What reads a head's z at a position, carried back to what its attention reads.
-
-    Attributes:
-        vector: what reads attention's input at every position, through W_V: [d_model], in compute_dtype.
-        along: what reads z itself: [d_head].
-    """
-
-    head: HeadId
-    position: int
-    vector: Tensor
-    along: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,117 +52,20 @@ class Opening:
         return sum(part.contribution for part in self.parts) + self.rest
 
 
-def reading_of(text: TextPass, reader: Reader, position: int, weights: Tensor) -> Reading:
-    """A reader of the model at a position, its directions taken together with `weights` [n]."""
-    scale = text.at(reader.norm, torch.tensor([position]))[0, 0] if reader.norm is not None else 1.0
-    return Reading(
-        reader.directions @ weights / scale,
-        position,
-        len(reader.head_layers),
-        len(reader.mlp_layers),
-        float(reader.constants @ weights),
-    )
-
-
-@torch.inference_mode()
-def own_reading(text: TextPass, neuron: NeuronId, position: int) -> tuple[Reading, float]:
-    """What a neuron itself reads, and what that comes to: its pre-activation; of a gated one, its activation
-    (method.md, section 4)."""
-    g, u, a = text.neurons(neuron.layer, [position])[0]
-    gate, activation = g[neuron.index], a[neuron.index]
-    if u is None:
-        weights, target = torch.ones_like(gate).unsqueeze(0), gate
-    else:
-        rho = held_ratio(text.model.wiring.blocks[neuron.layer].activation, gate, None)
-        weights, target = rho / 2 * torch.stack([gate, u[neuron.index]]), activation
-    return reading_of(text, neuron_reader(text.model, neuron), position, weights), float(target)
-
-
-def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor, activation: Tensor | None) -> Tensor:
-    """act(pre) / pre; at 0 its limit, the slope of `act` there. `activation` is act(pre) where it is known."""
-    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
-    width = torch.full_like(pre, _SLOPE)
-    slope = (act(width) - act(-width)) / (2 * _SLOPE)
-    return torch.where(pre == 0, slope, (act(safe) if activation is None else activation) / safe)
-
-
-@torch.inference_mode()
-def below(text: TextPass, above: Reading | HeadReading, component: Component) -> Reading | HeadReading:
-    """What reads a component's parts on behalf of what is above it. Raises ValueError for one without any."""
-    if isinstance(above, HeadReading):
-        if isinstance(component, int):
-            return _at_source(text, above, component)
-    elif isinstance(component, NeuronId):
-        read, _ = through(text, above.vector.unsqueeze(1), component.layer, "ln2_post", [above.position])
-        written = text.model.at_home(text.model.wiring.blocks[component.layer].down.matrix[component.index])
-        own, _ = own_reading(text, component, above.position)
-        factor = written @ read[:, 0]
-        if not text.model.architecture.gated:
-            g, _, a = (v[component.index] for v in text.neurons(component.layer, [above.position])[0])
-            factor = factor * held_ratio(text.model.wiring.blocks[component.layer].activation, g, a)
-        return Reading(
-            own.vector * factor, own.position, own.head_layers, own.mlp_layers, own.bias * float(factor)
-        )
-    elif isinstance(component, HeadId):
-        read, _ = through(text, above.vector.unsqueeze(1), component.layer, "ln1_post", [above.position])
-        along = W_O(text.model, component.layer)[component.index] @ read[:, 0]
-        readers = along.new_zeros(1, text.model.info.n_heads, len(along))
-        readers[0, component.index] = along
-        vector = text.attention.read_back(component.layer, readers)[0]
-        return HeadReading(component, above.position, vector, along)
-    raise ValueError(f"{component} has no parts below it")
-
-
-def _at_source(text: TextPass, above: HeadReading, source: int) -> Reading:
-    layer = above.head.layer
-    weight = text.pattern(layer)[above.head.index, above.position, source]
-    norm = text.model.wiring.blocks[layer].norms.get("ln1")
-    vector = above.vector
-    if norm is not None:
-        vector = norm.fold(vector.unsqueeze(1))[:, 0] / text.at(Point("ln1", layer), torch.tensor([source]))[0]
-    return Reading(weight * vector, source, layer, layer)
-
-
-def through(
-    text: TextPass, read: Tensor, layer: int, norm: NormName, positions: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """What meets what attention, or the MLP, of a layer writes where `read` [d_model, n] reads the stream at
-    `positions`; and what the bias of the norm in between adds, [n]."""
-    model = text.model
-    read = read * model.wiring.residual_multiplier
-    post = model.wiring.blocks[layer].norms.get(norm)
-    if post is None:
-        return read, read.new_zeros(read.shape[1])
-    scale = text.at(Point(norm, layer), torch.tensor(positions, device=model.device))
-    return post.fold(read) / scale.T, post.constant(read)
-
-
-def W_O(model: LookupModel, layer: int) -> Tensor:
-    """[n_heads, d_head, d_model], in compute_dtype."""
-    matrix = model.at_home(model.wiring.blocks[layer].heads_out.matrix)
-    return matrix.reshape(model.info.n_heads, model.info.d_head, -1)
-
-
 @torch.inference_mode()
 def open_head(text: TextPass, reading: HeadReading, width: int | None) -> Opening:
     """A head's parts: the positions that it read, and its rounding (step 3)."""
     model, layer = text.model, reading.head.layer
     keys = slice(0, reading.position + 1)
-    given = text.at(Point("attn_in", layer), keys)
-    norm = model.wiring.blocks[layer].norms.get("ln1")
-    bias = None if norm is None else norm.bias(given)
-    carried = (given if bias is None else given - bias) @ reading.vector
     weights = text.pattern(layer)[reading.head.index, reading.position, keys]
-    z = text.at(Point("z", layer), slice(reading.position, reading.position + 1))[0, reading.head.index]
-    both = torch.stack([weights * carried, weights]).cpu().double().tolist()
-    rounding = float(z @ reading.along) - sum(both[0])
-    parts = [
-        Part(k, k, value, weight=weight) for k, (value, weight) in enumerate(zip(*both, strict=True))
-    ]
-    size = sum(abs(part.contribution) for part in parts)
-    if not abs(rounding) <= _SAME_Z[model.dtype] * max(size, float(z.norm() * reading.along.norm())):
+    carried = weights * (read_by_attention(text, layer, keys) @ reading.vector)
+    both = torch.stack([carried, weights], 1).cpu().double().tolist()
+    parts = [Part(k, k, value, weight=weight) for k, (value, weight) in enumerate(both)]
+    rounding = reading.value - sum(part.contribution for part in parts)
+    size = max(sum(abs(part.contribution) for part in parts), reading.size)
+    if not abs(rounding) <= _SAME_Z[model.dtype] * size:
         raise UnsupportedModelError(
-            f"The pattern of {reading.head} of {model.info.name} times its values is not what the head gathers.",
+            f"The pattern of {reading.head} of {model.info.name} times its values is not what it gathers.",
             "Its source tokens would be wrong, so they are refused; please report the model's name.",
         )
     return largest([*parts, Part("rounding", reading.position, rounding)], width)
@@ -249,7 +104,9 @@ def open_readings(
         poll()
         columns = [i for i, r in enumerate(readings) if layer < r.head_layers]
         if columns:
-            attention[columns] += _heads(text, layer, read[:, columns], [at[i] for i in columns], columns, rows)
+            attention[columns] += _heads(
+                text, layer, read[:, columns], [at[i] for i in columns], columns, rows
+            )
         columns = [i for i, r in enumerate(readings) if layer < r.mlp_layers]
         if columns:
             mlp[columns] += _neurons(
@@ -313,7 +170,7 @@ def _neurons(
     model, block = text.model, text.model.wiring.blocks[layer]
     read, written = through(text, read, layer, "ln2_post", at)
     a = torch.stack([found.a for found in text.neurons(layer, at)], 1)  # [d_mlp, n]
-    found = a * (model.at_home(block.down.matrix) @ read)
+    found = a * model.written_along(layer, read)
     require_finite(found, layer)
     if block.down.bias is not None:
         written = written + model.at_home(block.down.bias) @ read
@@ -334,13 +191,13 @@ def _neurons(
     return written
 
 
-def require_sum(text: TextPass, contribution: float, opening: Opening, what: str) -> None:
+def require_sum(text: TextPass, value: float, opening: Opening, what: str) -> None:
     """Raise UnsupportedModelError where the parts do not sum to what was opened (step 4)."""
-    model = text.model
-    if not abs(contribution - opening.sum) <= BOUNDS[model.dtype] * max(opening.size, 1e-30):
+    model, off = text.model, abs(value - opening.sum)
+    if not off <= BOUNDS[model.dtype] * max(opening.size, 1e-30):
         raise UnsupportedModelError(
-            f"The parts of {what} of {model.info.name} ({model.architecture.label}) do not sum to it: they are "
-            f"off by {abs(contribution - opening.sum):.1e}.",
+            f"The parts of {what} of {model.info.name} ({model.architecture.label}) do not sum to it: they "
+            f"are off by {off:.1e}.",
             "Its figures would be wrong, so they are refused; please report the model's name."
             if model.dtype == model.compute_dtype
             else "Half precision is too coarse for it: try --dtype float32.",

@@ -26,7 +26,8 @@ Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
 
 Role = (
-    Literal["resid_pre", "attn_in", "z", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "ln_final"] | NormName
+    Literal["resid_pre", "attn_in", "z", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "ln_final"]
+    | NormName
 )
 
 
@@ -34,7 +35,7 @@ class Point(NamedTuple):
     """Something to see in a forward pass, [batch, pos, ...] each.
 
     resid_pre: the residual stream before a block, [d_model].
-    attn_in, mlp_in: what its attention, and its MLP, are given: through a norm, where there is one, [d_model].
+    attn_in, mlp_in: what its attention, and its MLP, are given, through a norm if there is one, [d_model].
     z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
     pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
     mlp_out: what its neurons write together, before a norm after the MLP, [d_model].

@@ -73,9 +73,7 @@ class ReplayedAttention:
 class AttentionOfText:
     """Patterns of one text, and what reads attention's input on behalf of a reader of z, layer by layer."""
 
-    def __init__(
-        self, blocks: tuple[Block, ...], n_heads: int, calls: list[Call], alone: list[Call]
-    ) -> None:
+    def __init__(self, blocks: tuple[Block, ...], n_heads: int, calls: list[Call], alone: list[Call]) -> None:
         self._blocks = blocks
         self._n_heads = n_heads
         self._calls = calls
@@ -108,7 +106,9 @@ class AttentionOfText:
         """
         flat = readers.flatten(1)
         if len(flat) > flat.shape[1]:  # more than the map has rows: the map itself is less
-            return flat @ self.read_back(layer, torch.eye(flat.shape[1]).to(flat).view(-1, *readers.shape[1:]))
+            return flat @ self.read_back(
+                layer, torch.eye(flat.shape[1]).to(flat).view(-1, *readers.shape[1:])
+            )
         block = self._blocks[layer]
         weight = block.heads_out.matrix
         gathered: list[Tensor] = []

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.lookup_model import LookupModel
@@ -49,14 +49,20 @@ class TextPass:
         self.tokens = model.batch([ids])
         self.layers = range(model.info.n_layers if last is None else last + 1)
         self.log_probabilities: Tensor | None = None
-        """Of every token after the last position, [d_vocab]; None where the pass ended before."""
+        self.logits: Tensor | None = None
+        """Of every token after the last position, [d_vocab], logits before a soft cap; None where the pass
+        ended before them."""
         self._seen: dict[Point, Tensor] = {}
         self._neurons: OrderedDict[tuple[int, int], Neurons] = OrderedDict()
         self._patterns: OrderedDict[int, Tensor] = OrderedDict()
         hooks = {point: self._keeper(point) for point in self._points(last)}
         if last is None:
             at = torch.tensor([len(ids) - 1], device=model.device)
-            self.log_probabilities = model.log_probabilities(self.tokens, at, hooks, poll=poll)[0]
+            handle = model.wiring.unembed.register_forward_hook(self._keep_logits)
+            try:
+                self.log_probabilities = model.log_probabilities(self.tokens, at, hooks, poll=poll)[0]
+            finally:
+                handle.remove()
         else:
             model.run(self.tokens, hooks, stop_after=last, poll=poll)
 
@@ -73,6 +79,9 @@ class TextPass:
 
         return keep
 
+    def _keep_logits(self, _: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        self.logits = self.model.at_home(output[0, 0]) * self.model.wiring.logit_factor
+
     def at(self, point: Point, positions: Tensor | slice = slice(None)) -> Tensor:
         """What was seen at positions, [n, ...], in compute_dtype."""
         return self._seen[point][positions].to(self.model.compute_dtype)
@@ -84,7 +93,8 @@ class TextPass:
         if missing:
             found = self.run_mlp(layer, torch.tensor(missing, device=self.model.device))
             for row, place in enumerate(missing):
-                self._neurons[layer, place] = Neurons(*(None if v is None else v[row] for v in found))  # type: ignore[arg-type]
+                u = None if found.u is None else found.u[row]
+                self._neurons[layer, place] = Neurons(found.g[row], u, found.a[row])
         rows = [self._neurons[layer, place] for place in positions]
         for place in positions:
             self._neurons.move_to_end((layer, place))
