@@ -10,13 +10,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import BOUNDS
-from tui_lookups.analysis.readings import W_O, Component, HeadReading, Reading, read_by_attention, through
+from tui_lookups.analysis.readings import (
+    W_O,
+    Component,
+    HeadReading,
+    Leaf,
+    Reading,
+    read_by_attention,
+    through,
+)
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import require_finite
@@ -71,19 +79,12 @@ def open_head(text: TextPass, reading: HeadReading, width: int | None) -> Openin
     return largest([*parts, Part("rounding", reading.position, rounding)], width)
 
 
-def largest(
-    parts: Sequence[Part], width: int | None, *, rest: float = 0.0, others: int = 0, size: float = 0.0
-) -> Opening:
-    """An opening of which the `width` largest parts are told apart; `rest`, `others` and `size` are of those
-    that are not among `parts`."""
+def largest(parts: Sequence[Part], width: int | None) -> Opening:
+    """An opening of which the `width` largest parts are told apart."""
     ordered = sorted(parts, key=lambda part: -abs(part.contribution))
-    kept, left = ordered[:width], ordered[len(ordered[:width]) :]
-    return Opening(
-        tuple(kept),
-        rest + sum(part.contribution for part in left),
-        others + len(left),
-        size + sum(abs(part.contribution) for part in ordered),
-    )
+    left = [part.contribution for part in ordered[width:]] if width is not None else []
+    size = sum(abs(part.contribution) for part in ordered)
+    return Opening(tuple(ordered[:width]), sum(left), len(left), size)
 
 
 @torch.inference_mode()
@@ -99,7 +100,7 @@ def open_readings(
     stream = text.at(Point("resid_pre"), torch.tensor(at, device=model.device))
     embedding = (stream.T * read).sum(0)
     attention, mlp = read.new_zeros(n), read.new_zeros(n)
-    rows: list[_Row] = [_Row([], 0.0, 0, 0.0) for _ in readings]
+    rows = [_Row() for _ in readings]
     for layer in range(max(max(r.head_layers, r.mlp_layers) for r in readings)):
         poll()
         columns = [i for i, r in enumerate(readings) if layer < r.head_layers]
@@ -114,27 +115,45 @@ def open_readings(
             )
     leaves = torch.stack([embedding, attention, mlp]).cpu().double().T.tolist()
     found = []
-    for reading, row, (embedded, of_attention, of_mlps) in zip(readings, rows, leaves, strict=True):
-        q = reading.position
-        parts = [
-            Part("embedding", q, embedded),
-            Part("attention_biases", q, of_attention),
-            Part("mlp_biases", q, of_mlps),
-            Part("bias", q, reading.bias),
-        ]
-        parts = [part for part in parts if part.component == "embedding" or part.contribution != 0]
-        found.append(largest([*row.parts, *parts], width, rest=row.rest, others=row.others, size=row.size))
+    for reading, row, of_leaves in zip(readings, rows, leaves, strict=True):
+        names: tuple[Leaf, ...] = ("embedding", "attention_biases", "mlp_biases", "bias")
+        for name, value in zip(names, (*of_leaves, reading.bias), strict=True):
+            if value != 0 or name == "embedding":
+                row.parts.append((value, name, 0, None))
+        found.append(row.opening(reading.position, width))
     return found
+
+
+_Figure = tuple[float, int | Leaf, int, float | None]
+"""A contribution, the layer it is from or the kind of leaf, the index there, a neuron's activation."""
 
 
 @dataclass
 class _Row:
-    """What is found of one reading, layer by layer: its largest parts, and the sum of those let go."""
+    """What is found of one reading, layer by layer: figures that may be among its largest, and of all others
+    the sum, how many, and the sum of sizes. Components get their names at the end: few are kept."""
 
-    parts: list[Part]
-    rest: float
-    others: int
-    size: float
+    parts: list[_Figure] = field(default_factory=list)
+    rest: float = 0.0
+    others: int = 0
+    size: float = 0.0
+
+    def opening(self, position: int, width: int | None) -> Opening:
+        ordered = sorted(self.parts, key=lambda figure: -abs(figure[0]))
+        kept, left = ordered[:width], ordered[len(ordered[:width]) :]
+        return Opening(
+            tuple(Part(_component(figure), position, figure[0], figure[3]) for figure in kept),
+            self.rest + sum(figure[0] for figure in left),
+            self.others + len(left),
+            self.size + sum(abs(figure[0]) for figure in ordered),
+        )
+
+
+def _component(figure: _Figure) -> Component:
+    _, layer, index, activation = figure
+    if not isinstance(layer, int):
+        return layer
+    return HeadId(layer, index) if activation is None else NeuronId(layer, index)
 
 
 def _heads(
@@ -152,8 +171,8 @@ def _heads(
     values = model.value_biases[layer]
     if values is not None:
         written = written + torch.einsum("hd,hdn->n", values, projected)
-    for column, position, of_heads in zip(columns, at, found.cpu().double().tolist(), strict=True):
-        rows[column].parts += [Part(HeadId(layer, head), position, v) for head, v in enumerate(of_heads)]
+    for column, of_heads in zip(columns, found.cpu().double().tolist(), strict=True):
+        rows[column].parts += [(value, layer, head, None) for head, value in enumerate(of_heads)]
     return written
 
 
@@ -167,27 +186,31 @@ def _neurons(
     width: int | None,
 ) -> Tensor:
     """Add a layer's neurons to `rows`; what the bias of its MLP writes: [n]."""
-    model, block = text.model, text.model.wiring.blocks[layer]
+    model, bias = text.model, text.model.wiring.blocks[layer].down.bias
     read, written = through(text, read, layer, "ln2_post", at)
     a = torch.stack([found.a for found in text.neurons(layer, at)], 1)  # [d_mlp, n]
     found = a * model.written_along(layer, read)
     require_finite(found, layer)
-    if block.down.bias is not None:
-        written = written + model.at_home(block.down.bias) @ read
+    if bias is not None:
+        written = written + model.at_home(bias) @ read
     sizes = found.abs()
     kept = sizes.topk(len(found) if width is None else min(width, len(found)), dim=0).indices
-    sums = torch.stack([found.sum(0), sizes.sum(0)]).cpu().double()
-    indices, values, activations = kept.T.tolist(), found.gather(0, kept).cpu().double().T, a.gather(0, kept)
-    fired = activations.cpu().double().T.tolist()
-    for row, (column, position) in enumerate(zip(columns, at, strict=True)):
-        of_row = rows[column]
-        of_row.parts += [
-            Part(NeuronId(layer, index), position, value, activation)
-            for index, value, activation in zip(indices[row], values[row].tolist(), fired[row], strict=True)
+    values = found.gather(0, kept)
+    sums = (
+        torch.stack([found.sum(0) - values.sum(0), sizes.sum(0) - values.abs().sum(0)])
+        .cpu()
+        .double()
+        .T.tolist()
+    )
+    each = torch.stack([values, a.gather(0, kept)]).cpu().double().transpose(1, 2).tolist()
+    for place, (column, indices) in enumerate(zip(columns, kept.T.tolist(), strict=True)):
+        row, (left, size) = rows[column], sums[place]
+        row.parts += [
+            (value, layer, index, fired)
+            for index, value, fired in zip(indices, each[0][place], each[1][place], strict=True)
         ]
-        of_row.rest += float(sums[0, row] - values[row].sum())
-        of_row.others += len(found) - len(indices[row])
-        of_row.size += float(sums[1, row] - values[row].abs().sum())
+        row.rest, row.size = row.rest + left, row.size + size
+        row.others += len(found) - len(indices)
     return written
 
 

@@ -2,8 +2,8 @@
 
 1. The root is opened into its parts; the `width` largest become nodes, what is left one rest.
 2. So is every node that has parts, level by level to a depth; all of a level are opened together.
-3. What a node contributed is the sum of its parts and its rest, so the leaves and the rests of any trace sum to
-   the root.
+3. What a node contributed is the sum of its parts and its rest, so the leaves and the rests of any trace sum
+   to the root.
 """
 
 from __future__ import annotations
