@@ -70,7 +70,8 @@ def open_head(text: TextPass, reading: HeadReading, width: int | None) -> Openin
     both = torch.stack([carried, weights], 1).cpu().double().tolist()
     parts = [Part(k, k, value, weight=weight) for k, (value, weight) in enumerate(both)]
     rounding = reading.value - sum(part.contribution for part in parts)
-    size = max(sum(abs(part.contribution) for part in parts), reading.size)
+    z = text.at(Point("z", layer), slice(reading.position, reading.position + 1))[0, reading.head.index]
+    size = max(sum(abs(part.contribution) for part in parts), float(z.norm() * reading.along.norm()))
     if not abs(rounding) <= _SAME_Z[model.dtype] * size:
         raise UnsupportedModelError(
             f"The pattern of {reading.head} of {model.info.name} times its values is not what it gathers.",
@@ -193,23 +194,18 @@ def _neurons(
     require_finite(found, layer)
     if bias is not None:
         written = written + model.at_home(bias) @ read
-    sizes = found.abs()
-    kept = sizes.topk(len(found) if width is None else min(width, len(found)), dim=0).indices
+    kept = found.abs().topk(len(found) if width is None else min(width, len(found)), dim=0).indices
     values = found.gather(0, kept)
-    sums = (
-        torch.stack([found.sum(0) - values.sum(0), sizes.sum(0) - values.abs().sum(0)])
-        .cpu()
-        .double()
-        .T.tolist()
-    )
+    left = found.scatter(0, kept, 0.0)
+    sums = torch.stack([left.sum(0), left.abs().sum(0)]).cpu().double().T.tolist()
     each = torch.stack([values, a.gather(0, kept)]).cpu().double().transpose(1, 2).tolist()
     for place, (column, indices) in enumerate(zip(columns, kept.T.tolist(), strict=True)):
-        row, (left, size) = rows[column], sums[place]
+        row, (rest, size) = rows[column], sums[place]
         row.parts += [
             (value, layer, index, fired)
             for index, value, fired in zip(indices, each[0][place], each[1][place], strict=True)
         ]
-        row.rest, row.size = row.rest + left, row.size + size
+        row.rest, row.size = row.rest + rest, row.size + size
         row.others += len(found) - len(indices)
     return written
 

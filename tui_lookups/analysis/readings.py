@@ -33,7 +33,7 @@ Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding"
 Component = HeadId | NeuronId | int | Leaf
 """A part of what is read; of a head, a position that it read."""
 
-_SLOPE = 1e-4
+_SLOPE = 1e-6
 """Half the width of the interval that a slope at 0 is taken over."""
 
 
@@ -62,15 +62,15 @@ class HeadReading:
 
     Attributes:
         vector: what reads attention's input at every position, through W_V: [d_model], in compute_dtype.
-        value: what it reads of z.
-        size: the lengths of z and of what reads it, multiplied.
+        along: what reads z itself: [d_head].
+        value: what that comes to.
     """
 
     head: HeadId
     position: int
     vector: Tensor
+    along: Tensor
     value: float
-    size: float
 
 
 @torch.inference_mode()
@@ -121,15 +121,28 @@ def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def below(text: TextPass, above: Reading | HeadReading, component: Component) -> Reading | HeadReading:
-    """What reads a component's parts on behalf of what is above it. Raises ValueError for one without any."""
-    if isinstance(above, HeadReading) and isinstance(component, int):
-        return _at_source(text, above, component)
-    if isinstance(above, Reading) and isinstance(component, NeuronId):
-        return _of_neuron(text, above, component)
-    if isinstance(above, Reading) and isinstance(component, HeadId):
-        return _of_head(text, above, component)
-    raise ValueError(f"{component} has no parts below it")
+def below(
+    text: TextPass, steps: Sequence[tuple[Reading | HeadReading, Component]]
+) -> list[Reading | HeadReading]:
+    """What reads the parts of components on behalf of what is above each of them.
+
+    Raises ValueError for a component that has no parts, or is no part of what is above it.
+    """
+    found: dict[int, Reading | HeadReading] = {}
+    heads: dict[int, list[tuple[int, Reading, HeadId]]] = {}
+    for place, (above, component) in enumerate(steps):
+        if isinstance(above, HeadReading) and isinstance(component, int):
+            found[place] = _at_source(text, above, component)
+        elif isinstance(above, Reading) and isinstance(component, NeuronId):
+            found[place] = _of_neuron(text, above, component)
+        elif isinstance(above, Reading) and isinstance(component, HeadId):
+            heads.setdefault(component.layer, []).append((place, above, component))
+        else:
+            raise ValueError(f"{component} has no parts below it")
+    for layer, of_layer in heads.items():
+        readings = _of_heads(text, layer, [(above, head) for _, above, head in of_layer])
+        found.update(zip([place for place, _, _ in of_layer], readings, strict=True))
+    return [found[place] for place in range(len(steps))]
 
 
 def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
@@ -143,15 +156,20 @@ def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
     return replace(own, vector=own.vector * factor, value=value, bias=own.bias * float(factor))
 
 
-def _of_head(text: TextPass, above: Reading, head: HeadId) -> HeadReading:
-    model, layer, position = text.model, head.layer, above.position
-    read, _ = through(text, above.vector.unsqueeze(1), layer, "ln1_post", [position])
-    along = W_O(model, layer)[head.index] @ read[:, 0]
-    readers = along.new_zeros(1, model.info.n_heads, len(along))
-    readers[0, head.index] = along
-    z = text.at(Point("z", layer), slice(position, position + 1))[0, head.index]
-    vector = text.attention.read_back(layer, readers)[0]
-    return HeadReading(head, position, vector, float(z @ along), float(z.norm() * along.norm()))
+def _of_heads(text: TextPass, layer: int, steps: list[tuple[Reading, HeadId]]) -> list[HeadReading]:
+    model, at = text.model, [above.position for above, _ in steps]
+    heads, each = [head.index for _, head in steps], torch.arange(len(steps))
+    read, _ = through(text, torch.stack([above.vector for above, _ in steps], 1), layer, "ln1_post", at)
+    along = torch.einsum("ndm,mn->nd", W_O(model, layer)[heads], read)
+    readers = along.new_zeros(len(steps), model.info.n_heads, along.shape[1])
+    readers[each, heads] = along
+    vectors = text.attention.read_back(layer, readers)
+    z = text.at(Point("z", layer), torch.tensor(at, device=model.device))[each, heads]
+    values = (z * along).sum(1).tolist()
+    return [
+        HeadReading(head, above.position, vectors[i], along[i], values[i])
+        for i, (above, head) in enumerate(steps)
+    ]
 
 
 def _at_source(text: TextPass, above: HeadReading, source: int) -> Reading:

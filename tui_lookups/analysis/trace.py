@@ -48,7 +48,7 @@ def follow(text: TextPass, root: Reading, path: Path) -> Reading | HeadReading:
     """What reads the parts of the component at a path. Raises ValueError where no component can be there."""
     reading: Reading | HeadReading = root
     for component in path:
-        reading = below(text, reading, component)
+        (reading,) = below(text, [(reading, component)])
     return reading
 
 
@@ -69,23 +69,25 @@ def grow(
     level: list[tuple[Path, Part | None, Reading | HeadReading]] = [(path, own, reading)]
     nodes: list[Node] = []
     for deep in range(depth):
-        found = _open(text, [reading for _, _, reading in level], width, poll)
-        opened: list[tuple[Path, Part | None, Reading | HeadReading]] = []
-        for (place, part, reading), opening in zip(level, found, strict=True):
+        openings = _open(text, [reading for _, _, reading in level], width, poll)
+        to_open: list[tuple[Path, Part, Reading | HeadReading]] = []
+        for (place, part, reading), opening in zip(level, openings, strict=True):
             require_sum(text, reading.value, opening, " in ".join(map(str, place[::-1])) or "the root")
             nodes.append(Node(place, part, opening))
             for child in opening.parts:
+                below_it = (*place, child.component)
                 if has_parts(child.component) and deep + 1 < depth:
-                    poll()
-                    opened.append(((*place, child.component), child, below(text, reading, child.component)))
+                    to_open.append((below_it, child, reading))
                 else:
-                    nodes.append(Node((*place, child.component), child))
-            if len(nodes) + len(opened) > MOST_NODES:
-                raise LookupsError(
-                    f"A trace of depth {depth} has more than {MOST_NODES:,} nodes here.",
-                    "Ask for a smaller depth or width, and open further nodes one by one.",
-                )
-        level = opened
+                    nodes.append(Node(below_it, child))
+        if len(nodes) + len(to_open) > MOST_NODES:
+            raise LookupsError(
+                f"A trace of depth {depth} has more than {MOST_NODES:,} nodes here.",
+                "Ask for a smaller depth or width, and open further nodes one by one.",
+            )
+        poll()
+        readings = below(text, [(above, child.component) for _, child, above in to_open])
+        level = [(place, part, reading) for (place, part, _), reading in zip(to_open, readings, strict=True)]
     return nodes
 
 
