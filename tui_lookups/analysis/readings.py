@@ -76,14 +76,14 @@ class HeadReading:
 @torch.inference_mode()
 def token_reading(text: TextPass, token_id: int, foil_id: int | None, position: int) -> Reading:
     """What reads a token's logit at the last position of a text (method.md, section 8)."""
-    assert text.logits is not None
-    origin = text.logits.mean() if foil_id is None else text.logits[foil_id]
+    assert text.uncapped is not None
+    origin = text.uncapped.mean() if foil_id is None else text.uncapped[foil_id]
     return _reading(
         text,
         token_reader(text.model, token_id, foil_id),
         position,
-        text.logits.new_ones(1),
-        float(text.logits[token_id] - origin),
+        text.uncapped.new_ones(1),
+        float(text.uncapped[token_id] - origin),
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.wiring import NormName
@@ -212,6 +212,26 @@ def source_contributions(
     apart = values if biases is None else values - biases[head]
     by_key = torch.einsum("bkd,dn->bkn", apart, _W_O(model, layer)[head] @ read)
     return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
+
+
+def written(model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Point, Tensor]) -> Tensor:
+    """What a head, value biases apart, or a neuron adds to the residual stream: [batch, d_model].
+
+    Args:
+        seen: its z, or its layer's activations, and the scale of a norm after them; see `points_read`.
+    """
+    layer, index = component.layer, component.index
+    block = model.wiring.blocks[layer]
+    if isinstance(component, HeadId):
+        added, after = seen[Point("z", layer)][:, index] @ _W_O(model, layer)[index], Point("ln1_post", layer)
+        norm = block.norms.get("ln1_post")
+    else:
+        row = model.at_home(block.down.matrix[index])
+        added, after = seen[Point("post", layer)][:, index, None] * row, Point("ln2_post", layer)
+        norm = block.norms.get("ln2_post")
+    if norm is not None:
+        added = norm.linear(added) / seen[after]
+    return added * model.wiring.residual_multiplier
 
 
 def _scale(reader: Reader, seen: Mapping[Point, Tensor], hold_scale: bool) -> Tensor:

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.lookup_model import LookupModel
@@ -48,21 +48,18 @@ class TextPass:
         self.model = model
         self.tokens = model.batch([ids])
         self.layers = range(model.info.n_layers if last is None else last + 1)
-        self.log_probabilities: Tensor | None = None
         self.logits: Tensor | None = None
-        """Of every token after the last position, [d_vocab], logits before a soft cap; None where the pass
-        ended before them."""
+        self.uncapped: Tensor | None = None
+        """Logits after the last position as the model gives them, and before a soft cap, [d_vocab]; None where
+        the pass ended before them."""
         self._seen: dict[Point, Tensor] = {}
         self._neurons: OrderedDict[tuple[int, int], Neurons] = OrderedDict()
         self._patterns: OrderedDict[int, Tensor] = OrderedDict()
         hooks = {point: self._keeper(point) for point in self._points(last)}
         if last is None:
-            at = torch.tensor([len(ids) - 1], device=model.device)
-            handle = model.wiring.unembed.register_forward_hook(self._keep_logits)
-            try:
-                self.log_probabilities = model.log_probabilities(self.tokens, at, hooks, poll=poll)[0]
-            finally:
-                handle.remove()
+            at = torch.tensor([[len(ids) - 1]], device=model.device)
+            found = model.logits(self.tokens, at, hooks, poll=poll)
+            self.logits, self.uncapped = (logits[0, 0] for logits in found)
         else:
             model.run(self.tokens, hooks, stop_after=last, poll=poll)
 
@@ -78,9 +75,6 @@ class TextPass:
             self._seen[point] = seen[0].clone()
 
         return keep
-
-    def _keep_logits(self, _: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        self.logits = self.model.at_home(output[0, 0]) * self.model.wiring.logit_factor
 
     def at(self, point: Point, positions: Tensor | slice = slice(None)) -> Tensor:
         """What was seen at positions, [n, ...], in compute_dtype."""
