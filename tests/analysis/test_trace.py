@@ -148,8 +148,12 @@ class TestRefusals:
 
     def test_a_path_that_there_is_not(self, tiny_model) -> None:
         text, root = read_token(tiny_model("gpt2"))
-        for path in ((3,), ("embedding",), (HeadId(1, 0), NeuronId(0, 1))):
-            with pytest.raises(ValueError, match="has no parts"):
+        paths = (
+            (3,), ("embedding",), (HeadId(1, 0), NeuronId(0, 1)), (HeadId(1, 0), Q + 1), (HeadId(3, 0),),
+            (HeadId(0, 9),), (NeuronId(0, 4000),), (NeuronId(1, 0), NeuronId(1, 0)),
+        )  # fmt: skip
+        for path in paths:
+            with pytest.raises(ValueError, match="no part that has parts"):
                 grow(text, root, path, depth=1, width=3, poll=no_poll)
 
     def test_too_many_nodes(self, tiny_model, monkeypatch) -> None:

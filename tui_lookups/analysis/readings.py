@@ -77,13 +77,14 @@ class HeadReading:
 def token_reading(text: TextPass, token_id: int, foil_id: int | None, position: int) -> Reading:
     """What reads a token's logit at the last position of a text (method.md, section 8)."""
     assert text.uncapped is not None
-    origin = text.uncapped.mean() if foil_id is None else text.uncapped[foil_id]
+    wide = text.uncapped.cpu().double()
+    origin = wide.mean() if foil_id is None else wide[foil_id]
     return _reading(
         text,
         token_reader(text.model, token_id, foil_id),
         position,
         text.uncapped.new_ones(1),
-        float(text.uncapped[token_id] - origin),
+        float(wide[token_id] - origin),
     )
 
 
@@ -131,48 +132,73 @@ def below(
     found: dict[int, Reading | HeadReading] = {}
     heads: dict[int, list[tuple[int, Reading, HeadId]]] = {}
     for place, (above, component) in enumerate(steps):
-        if isinstance(above, HeadReading) and isinstance(component, int):
-            found[place] = _at_source(text, above, component)
-        elif isinstance(above, Reading) and isinstance(component, NeuronId):
+        if not _is_part(text.model, above, component):
+            raise ValueError(f"{component} is no part that has parts")
+        if isinstance(above, HeadReading):
+            assert isinstance(component, int)
+            found[place] = at_source(text, above, component)
+        elif isinstance(component, NeuronId):
             found[place] = _of_neuron(text, above, component)
-        elif isinstance(above, Reading) and isinstance(component, HeadId):
-            heads.setdefault(component.layer, []).append((place, above, component))
         else:
-            raise ValueError(f"{component} has no parts below it")
+            assert isinstance(component, HeadId)
+            heads.setdefault(component.layer, []).append((place, above, component))
     for layer, of_layer in heads.items():
         readings = _of_heads(text, layer, [(above, head) for _, above, head in of_layer])
         found.update(zip([place for place, _, _ in of_layer], readings, strict=True))
     return [found[place] for place in range(len(steps))]
 
 
+def _is_part(model: LookupModel, above: Reading | HeadReading, component: Component) -> bool:
+    """Whether a component writes what is read above it, and has parts itself."""
+    if isinstance(above, HeadReading):
+        return isinstance(component, int) and 0 <= component <= above.position
+    if isinstance(component, HeadId):
+        return component.layer < above.head_layers and component.index < model.info.n_heads
+    if isinstance(component, NeuronId):
+        return component.layer < above.mlp_layers and component.index < model.info.d_mlp
+    return False
+
+
 def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
-    model, layer, position = text.model, neuron.layer, above.position
-    read, _ = through(text, above.vector.unsqueeze(1), layer, "ln2_post", [position])
-    factor = model.at_home(model.wiring.blocks[layer].down.matrix[neuron.index]) @ read[:, 0]
-    own, fired = neuron_reading(text, neuron, position), text.neurons(layer, [position])[0]
-    value = float(factor * fired.a[neuron.index])
+    model, layer = text.model, neuron.layer
+    read, _ = through(text, above.vector.unsqueeze(1), layer, "ln2_post", [above.position])
+    written = model.at_home(model.wiring.blocks[layer].down.matrix[neuron.index])
+    return for_slope(text, neuron, above.position, written @ read[:, 0])
+
+
+def for_slope(text: TextPass, neuron: NeuronId, position: int, slope: Tensor) -> Reading:
+    """What reads on behalf of who gets `slope` [] of each unit of a neuron's activation."""
+    own, fired = neuron_reading(text, neuron, position), text.neurons(neuron.layer, [position])[0]
+    value = float(slope * fired.a[neuron.index])
     if fired.u is None:
-        factor = factor * held_ratio(model.wiring.blocks[layer].activation, fired.g[neuron.index])
-    return replace(own, vector=own.vector * factor, value=value, bias=own.bias * float(factor))
+        activation = text.model.wiring.blocks[neuron.layer].activation
+        slope = slope * held_ratio(activation, fired.g[neuron.index])
+    return replace(own, vector=own.vector * slope, value=value, bias=own.bias * float(slope))
 
 
 def _of_heads(text: TextPass, layer: int, steps: list[tuple[Reading, HeadId]]) -> list[HeadReading]:
-    model, at = text.model, [above.position for above, _ in steps]
-    heads, each = [head.index for _, head in steps], torch.arange(len(steps))
+    heads, at = [head for _, head in steps], [above.position for above, _ in steps]
     read, _ = through(text, torch.stack([above.vector for above, _ in steps], 1), layer, "ln1_post", at)
-    along = torch.einsum("ndm,mn->nd", W_O(model, layer)[heads], read)
-    readers = along.new_zeros(len(steps), model.info.n_heads, along.shape[1])
-    readers[each, heads] = along
+    W = W_O(text.model, layer)[[head.index for head in heads]]
+    return carried_back(text, heads, at, torch.einsum("ndm,mn->nd", W, read))
+
+
+def carried_back(
+    text: TextPass, heads: Sequence[HeadId], positions: Sequence[int], along: Tensor
+) -> list[HeadReading]:
+    """What reads attention's input where z of heads of one layer is read with `along` [n, d_head]."""
+    model, layer = text.model, heads[0].layer
+    rows, columns = torch.arange(len(heads)), [head.index for head in heads]
+    readers = along.new_zeros(len(heads), model.info.n_heads, along.shape[1])
+    readers[rows, columns] = along
     vectors = text.attention.read_back(layer, readers)
-    z = text.at(Point("z", layer), torch.tensor(at, device=model.device))[each, heads]
-    values = (z * along).sum(1).tolist()
-    return [
-        HeadReading(head, above.position, vectors[i], along[i], values[i])
-        for i, (above, head) in enumerate(steps)
-    ]
+    z = text.at(Point("z", layer), torch.tensor(positions, device=model.device))[rows, columns]
+    found = zip(heads, positions, vectors, along, (z * along).sum(1).tolist(), strict=True)
+    return [HeadReading(*each) for each in found]
 
 
-def _at_source(text: TextPass, above: HeadReading, source: int) -> Reading:
+def at_source(text: TextPass, above: HeadReading, source: int) -> Reading:
+    """What reads the stream at a position that a head read, on behalf of its reader."""
     layer, keys = above.head.layer, slice(source, source + 1)
     weight = text.pattern(layer)[above.head.index, above.position, source]
     value = float(weight * (read_by_attention(text, layer, keys) @ above.vector)[0])

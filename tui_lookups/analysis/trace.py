@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tui_lookups.analysis.openings import Opening, Part, open_head, open_readings, require_sum
 from tui_lookups.analysis.readings import Component, HeadReading, Reading, below
@@ -65,7 +65,7 @@ def grow(
         UnsupportedModelError: the parts of a node do not sum to it.
     """
     reading = follow(text, root, path)
-    own = Part(path[-1], reading.position, reading.value) if path else None
+    own = _part(text, root, path, reading) if path else None
     level: list[tuple[Path, Part | None, Reading | HeadReading]] = [(path, own, reading)]
     nodes: list[Node] = []
     for deep in range(depth):
@@ -89,6 +89,20 @@ def grow(
         readings = below(text, [(above, child.component) for _, child, above in to_open])
         level = [(place, part, reading) for (place, part, _), reading in zip(to_open, readings, strict=True)]
     return nodes
+
+
+def _part(text: TextPass, root: Reading, path: Path, reading: Reading | HeadReading) -> Part:
+    """The component at the end of a path, as a part of what is above it."""
+    component, position = path[-1], reading.position
+    found = Part(component, position, reading.value)
+    if isinstance(component, NeuronId):
+        fired = text.neurons(component.layer, [position])[0].a[component.index]
+        return replace(found, activation=float(fired))
+    above = follow(text, root, path[:-1])
+    if isinstance(above, HeadReading):
+        pattern = text.pattern(above.head.layer)[above.head.index]
+        return replace(found, weight=float(pattern[above.position, position]))
+    return found
 
 
 def _open(

@@ -50,8 +50,8 @@ class TextPass:
         self.layers = range(model.info.n_layers if last is None else last + 1)
         self.logits: Tensor | None = None
         self.uncapped: Tensor | None = None
-        """Logits after the last position as the model gives them, and before a soft cap, [d_vocab]; None where
-        the pass ended before them."""
+        """Logits after the last position as the model gives them, and before a soft cap, [d_vocab]; None
+        where the pass ended before them."""
         self._seen: dict[Point, Tensor] = {}
         self._neurons: OrderedDict[tuple[int, int], Neurons] = OrderedDict()
         self._patterns: OrderedDict[int, Tensor] = OrderedDict()

@@ -44,6 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
+    "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy Removed Why",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
