@@ -18,7 +18,7 @@ from tui_lookups.analysis.readings import Component, Reading, neuron_reading, to
 from tui_lookups.analysis.trace import Node, Path, grow, has_parts
 from tui_lookups.analysis.why import most_probable
 from tui_lookups.errors import BadIdError, LookupsError, NumericalError, Poll
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId, NeuronId, parse_component
 from tui_lookups.model.text_pass import TextPass
 from tui_lookups.results import (
     Conserved,
@@ -159,7 +159,7 @@ def _parse_step(step: str, node: str) -> Component:
         if not step[1:].isascii() or not step[1:].isdigit():
             raise no_such_node(node)
         return int(step[1:])
-    return NeuronId.parse(step) if "N" in step.upper() else HeadId.parse(step)
+    return parse_component(step)
 
 
 def no_such_node(node: str) -> LookupsError:

@@ -45,7 +45,7 @@ _NAMES = {
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
-    "why": "LayerOfWhy Removed Why",
+    "why": "LayerOfWhy Removed Why WhyByLayer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
