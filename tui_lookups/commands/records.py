@@ -42,6 +42,7 @@ _LISTS = {
     "PromptsWithFigures": ("prompts", "figures"),
     "ScoreReport": ("scores",),
     "TokenNeurons": ("neurons",),
+    "Trace": ("nodes",),
     "Why": ("contributions",),
     "WhyByLayer": ("layers",),
 }

@@ -19,7 +19,7 @@ def _(result: Verification) -> RenderableType:
         ("values checked", f"{result.checked:,}"),
         ("equal", f"{result.equal:,} (largest relative difference {result.largest_relative:.1e})"),
         ("differing", f"{len(result.differing):,} (tolerance {result.tolerance:g})"),
-        ("exported by", f"{result.exported_by}, {result.exported}"),
+        ("exported by", ", ".join(filter(None, (result.exported_by, result.exported)))),
         ("model", f"{result.provenance.model.name} {result.fingerprints.model}"),
         (
             "corpus",
