@@ -21,10 +21,10 @@ def _(result: Verification) -> RenderableType:
         ("differing", f"{len(result.differing):,} (tolerance {result.tolerance:g})"),
         ("exported by", ", ".join(filter(None, (result.exported_by, result.exported)))),
         ("model", f"{result.provenance.model.name} {result.fingerprints.model}"),
-        (
-            "corpus",
-            f"{'' if result.provenance.corpus is None else result.provenance.corpus.name} "
-            f"{result.fingerprints.corpus}".strip(),
+        *(
+            [("corpus", f"{result.provenance.corpus.name} {result.fingerprints.corpus}".strip())]
+            if result.provenance.corpus is not None
+            else []
         ),
         ("on", f"{result.provenance.device}, {result.provenance.dtype}"),
         *(("note", note) for note in result.notes),
