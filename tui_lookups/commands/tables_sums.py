@@ -75,7 +75,7 @@ def _head_of(result: Why) -> list[RenderableType]:
         f"{visible_token(each.token.text)} {each.probability:.3f}" for each in result.predictions[:5]
     )
     what = "logit less the foil's" if result.foil else "logit less the mean over the vocabulary"
-    capped = f"; before the soft cap of {result.soft_cap:g}" if result.soft_cap else ""
+    capped = f", before the soft cap of {result.soft_cap:g}" if result.soft_cap else ""
     probability = f"probability {result.probability:.4f}"
     if result.foil_probability is not None:
         probability += f", the foil's {result.foil_probability:.4f}"
@@ -185,7 +185,7 @@ def _sum(found: Contributions, target: str) -> str:
     return (
         f"heads {heads:+.3f}  neurons {sum(found.neurons_by_layer):+.3f}  embedding {rest.embedding:+.3f}  "
         f"attention biases {rest.attention_biases:+.3f}  MLP biases {rest.mlp_biases:+.3f}  "
-        f"bias {rest.bias:+.3f}  =  {found.sum:.3f};  {target} {found.target:.3f}, "
+        f"bias {rest.bias:+.3f}  =  {found.sum:.3f};  {target}: {found.target:.3f}, "
         f"remainder {found.remainder:.1e}"
     )
 
