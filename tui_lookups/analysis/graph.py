@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.readings import W_O, Reading, at_source, carried_back, for_slope
+from tui_lookups.analysis.readings import Reading, at_source, carried_back, for_slope
 from tui_lookups.analysis.relevance import Place, Relevance, relevance
 from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import W_O
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
 from tui_lookups.model.wiring import NormName

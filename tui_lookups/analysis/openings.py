@@ -17,7 +17,6 @@ from torch import Tensor
 
 from tui_lookups.analysis.attribution import BOUNDS
 from tui_lookups.analysis.readings import (
-    W_O,
     Component,
     HeadReading,
     Leaf,
@@ -27,6 +26,7 @@ from tui_lookups.analysis.readings import (
 )
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
@@ -161,20 +161,15 @@ def _heads(
     text: TextPass, layer: int, read: Tensor, at: list[int], columns: list[int], rows: list[_Row]
 ) -> Tensor:
     """Add a layer's heads to `rows`; what its biases write, value biases among them: [n]."""
-    model, block = text.model, text.model.wiring.blocks[layer]
+    model = text.model
     read, written = through(text, read, layer, "ln1_post", at)
     projected = W_O(model, layer) @ read  # [n_heads, d_head, n]
     z = text.at(Point("z", layer), torch.tensor(at, device=model.device))
     found = torch.einsum("nhd,hdn->nh", z, projected)
     require_finite(found, layer)
-    if block.heads_out.bias is not None:
-        written = written + model.at_home(block.heads_out.bias) @ read
-    values = model.value_biases[layer]
-    if values is not None:
-        written = written + torch.einsum("hd,hdn->n", values, projected)
     for column, of_heads in zip(columns, found.cpu().double().tolist(), strict=True):
         rows[column].parts += [(value, layer, head, None) for head, value in enumerate(of_heads)]
-    return written
+    return written + of_attention_biases(model, layer, read, projected)
 
 
 def _neurons(

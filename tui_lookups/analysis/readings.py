@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.components import Reader, neuron_reader, token_reader
+from tui_lookups.model.components import W_O, Reader, neuron_reader, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
@@ -228,9 +228,3 @@ def through(
         return read, read.new_zeros(read.shape[1])
     scale = text.at(Point(norm, layer), torch.tensor(positions, device=model.device))
     return post.fold(read) / scale.T, post.constant(read)
-
-
-def W_O(model: LookupModel, layer: int) -> Tensor:
-    """[n_heads, d_head, d_model], in compute_dtype."""
-    matrix = model.at_home(model.wiring.blocks[layer].heads_out.matrix)
-    return matrix.reshape(model.info.n_heads, model.info.d_head, -1)

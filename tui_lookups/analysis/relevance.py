@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import BOUNDS
-from tui_lookups.analysis.readings import W_O, Reading, held_ratio, read_by_attention, through
+from tui_lookups.analysis.readings import Reading, held_ratio, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
@@ -165,16 +166,12 @@ class _Backward:
         text, model, block = self._text, self._text.model, self._text.model.wiring.blocks[layer]
         at, read = self._read()
         read, constant = through(text, read, layer, "ln1_post", at.tolist())
-        readers = (W_O(model, layer) @ read).permute(2, 0, 1)  # [n, n_heads, d_head]
+        projected = W_O(model, layer) @ read
+        readers = projected.permute(2, 0, 1)  # [n, n_heads, d_head]
         z = text.at(Point("z", layer), at)
         found = text_products(z, readers)
         require_finite(found, layer)
-        self._found.biases += float(constant.sum())
-        if block.heads_out.bias is not None:
-            self._found.biases += float((model.at_home(block.heads_out.bias) @ read).sum())
-        values = model.value_biases[layer]
-        if values is not None:
-            self._found.biases += float((readers * values).sum())
+        self._found.biases += float((constant + of_attention_biases(model, layer, read, projected)).sum())
         self._found.heads[layer] = torch.zeros(len(self.reading), model.info.n_heads).to(found)
         self._found.heads[layer][at] = found
         self._found.readers[layer] = torch.zeros(len(self.reading), *readers.shape[1:]).to(readers)

@@ -25,8 +25,8 @@ from tui_lookups.ids import parse_component
 from tui_lookups.results import GraphNode, ModelInfo, TraceGraph
 from tui_lookups.storage import codec
 
-FORMAT_VERSION = 1
-"""Of circuit-tracer's graphs."""
+_THEIR_SCHEMA = 1
+"""The version that circuit-tracer gives its graphs."""
 
 REQUIRED = {
     "metadata": ("slug", "scan", "prompt_tokens", "prompt", "transcoder_list"),
@@ -83,7 +83,7 @@ def as_graph_file(graph: TraceGraph) -> dict[str, Any]:
         "metadata": {
             "slug": _slug(f"{model.name}-{what}-at-{graph.position}"),
             "scan": model.name,
-            "schema_version": FORMAT_VERSION,
+            "schema_version": _THEIR_SCHEMA,
             "transcoder_list": [],
             "prompt_tokens": [token.text for token in graph.tokens],
             "prompt": "".join(token.text for token in graph.tokens),
