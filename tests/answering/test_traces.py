@@ -137,6 +137,28 @@ def test_only_a_few_passes_are_held(explorer: Explorer, passes: list[int]) -> No
     assert len(passes) == 4
 
 
+def test_who_keeps_a_closed_explorer_keeps_no_pass(folder: Path) -> None:
+    opened = Explorer(load_settings(model="demo", cache_dir=folder))
+    opened.trace("let go of", depth=1, width=2)
+    service = opened._services.traces
+    assert service._passes
+    opened.close()
+    assert not service._passes
+
+
+def test_a_question_that_is_given_up_leaves_the_pass_to_the_next(explorer: Explorer) -> None:
+    """The pass is another question's by then: it is not that one's poll that is called."""
+    text = "given up halfway"
+    explorer.trace(text, depth=1, width=2)
+    held = list(explorer._services.traces._passes.values())[-1]
+
+    def stop() -> None:
+        raise AssertionError("the poll of an earlier question")
+
+    held.poll = stop
+    assert explorer.trace(text, depth=3, width=2).nodes
+
+
 def test_a_trace_is_worked_out_again_from_its_tokens(explorer: Explorer) -> None:
     for found in (
         explorer.trace(TEXT, depth=2, width=3),

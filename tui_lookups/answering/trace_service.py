@@ -126,8 +126,13 @@ class TraceService:
             while len(self._passes) >= _PASSES:
                 self._passes.popitem(last=False)
             found = self._passes[ids, last] = TextPass(model, ids, last, poll)
+        found.poll = poll
         self._passes.move_to_end((ids, last))
         return found
+
+    def let_go(self) -> None:
+        """Hold no pass any more, and so no model: the model thread has ended."""
+        self._passes.clear()
 
     def _question(
         self,

@@ -266,6 +266,8 @@ class Services:
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)
+        if "traces" in vars(self):
+            self.traces.let_go()
         if scan is not None:
             scan.close()
         return lost

@@ -87,9 +87,10 @@ class AttentionOfText:
             read: what its attention reads on the text, [pos, d_model].
         Raises UnsupportedModelError where attention gives no pattern out.
         """
-        square = (1, self._n_heads, len(read), len(read))
-        arguments, named = with_first(*self._calls[layer], read.unsqueeze(0))
-        for part in self._blocks[layer].attention(*arguments, **named):
+        block, square = self._blocks[layer], (1, self._n_heads, len(read), len(read))
+        there = read.unsqueeze(0).to(block.heads_out.matrix.device)
+        arguments, named = with_first(*self._calls[layer], there)
+        for part in block.attention(*arguments, **named):
             if isinstance(part, Tensor) and part.shape == square:
                 return part[0]
         raise UnsupportedModelError(

@@ -42,10 +42,12 @@ class TextPass:
     Args:
         ids: the text; positions beyond it are not run.
         last: the last block that is run, up to its activations; None runs the whole model.
+        poll: called before each block; another question on the same pass sets its own.
     """
 
     def __init__(self, model: LookupModel, ids: Sequence[int], last: int | None, poll: Poll) -> None:
         self.model = model
+        self.poll = poll
         self.tokens = model.batch([ids])
         self.layers = range(model.info.n_layers if last is None else last + 1)
         self.logits: Tensor | None = None
@@ -123,4 +125,4 @@ class TextPass:
     @cached_property
     def attention(self) -> AttentionOfText:
         """Opened when a head is first split over tokens; takes a pass of its own."""
-        return self.model.replayed_attention.on_text(self.tokens, lambda: None)
+        return self.model.replayed_attention.on_text(self.tokens, self.poll)
