@@ -123,6 +123,7 @@ def test_nodes_are_opened_one_by_one_without_another_pass(explorer: Explorer, pa
 
 def test_what_was_traced_needs_no_model(explorer: Explorer, folder: Path, passes: list[int]) -> None:
     asked = explorer.trace(TEXT, depth=2, width=4)
+    passes.clear()
     again = Explorer(load_settings(model="demo", cache_dir=folder))
     assert again.trace(TEXT, depth=2, width=4) == asked
     assert not passes
