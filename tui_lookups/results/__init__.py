@@ -44,6 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy Removed Why WhyByLayer",
 }
