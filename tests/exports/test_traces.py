@@ -238,6 +238,10 @@ class TestVerify:
         assert not found.agrees
         assert found.differing[0].where == "/" + "/".join(map(str, where))
 
+    def test_a_corpus_is_no_part_of_it(self, explorer: Explorer, path: Path) -> None:
+        with pytest.raises(LookupsError, match="its own tokens"):
+            verifying.verify(explorer, path, corpus="demo")
+
     def test_a_node_that_was_left_out_is_missed(self, explorer: Explorer, trace: Trace, path: Path) -> None:
         plain = json.loads(path.read_text(encoding="utf-8"))
         del plain["nodes"][-1]

@@ -151,7 +151,5 @@ def _written(text: TextPass, each: Kept) -> Tensor:
     name: NormName = "ln1_post" if isinstance(each.component, HeadId) else "ln2_post"
     norm = block.norms.get(name)
     if norm is not None:
-        seen = written - written.mean() if norm.centred else written
-        weight = norm.weight(seen)
-        written = (seen if weight is None else seen * weight) / text.at(Point(name, layer), row)[0]
+        written = norm.linear(written) / text.at(Point(name, layer), row)[0]
     return written * model.wiring.residual_multiplier

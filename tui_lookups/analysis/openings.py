@@ -26,13 +26,11 @@ from tui_lookups.analysis.readings import (
 )
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.attention import SAME_Z
 from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
-
-_SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
-"""Largest rounding of a head, in units of the sum of its parts' sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The largest parts, largest first, and the sum of the `others` that are left."""
+    """The largest parts, largest first, and the sum of the `others` that are left; `size` sums all sizes."""
 
     parts: tuple[Part, ...]
     rest: float
@@ -62,7 +60,7 @@ class Opening:
 
 @torch.inference_mode()
 def open_head(text: TextPass, reading: HeadReading, width: int | None) -> Opening:
-    """A head's parts: the positions that it read, and its rounding (step 3)."""
+    """A head's parts: the positions that it read, and its rounding (step 2)."""
     model, layer = text.model, reading.head.layer
     keys = slice(0, reading.position + 1)
     weights = text.pattern(layer)[reading.head.index, reading.position, keys]
@@ -72,7 +70,7 @@ def open_head(text: TextPass, reading: HeadReading, width: int | None) -> Openin
     rounding = reading.value - sum(part.contribution for part in parts)
     z = text.at(Point("z", layer), slice(reading.position, reading.position + 1))[0, reading.head.index]
     size = max(sum(abs(part.contribution) for part in parts), float(z.norm() * reading.along.norm()))
-    if not abs(rounding) <= _SAME_Z[model.dtype] * size:
+    if not abs(rounding) <= SAME_Z[model.dtype] * size:
         raise UnsupportedModelError(
             f"The pattern of {reading.head} of {model.info.name} times its values is not what it gathers.",
             "Its source tokens would be wrong, so they are refused; please report the model's name.",
@@ -206,7 +204,7 @@ def _neurons(
 
 
 def require_sum(text: TextPass, value: float, opening: Opening, what: str) -> None:
-    """Raise UnsupportedModelError where the parts do not sum to what was opened (step 4)."""
+    """Raise UnsupportedModelError where the parts do not sum to what was opened (step 3)."""
     model, off = text.model, abs(value - opening.sum)
     if not off <= BOUNDS[model.dtype] * max(opening.size, 1e-30):
         raise UnsupportedModelError(

@@ -122,7 +122,7 @@ class _Backward:
         self.reading[self._root.position] += self._root.vector
 
     def ended(self) -> Relevance:
-        written = text_products(self._text.at(Point("resid_pre")), self.reading)
+        written = _met(self._text.at(Point("resid_pre")), self.reading)
         self._found.embedding = written.cpu().double()
         self._found.size += float(self._found.embedding.abs().sum()) + abs(self._found.biases)
         return self._found
@@ -146,7 +146,7 @@ class _Backward:
             self._found.biases += float((model.at_home(block.down.bias) @ read).sum())
         self._keep_largest(layer, at, found, a, slopes)
         if self._only is not None:
-            slopes = slopes * self._mask(layer, at, slopes)
+            slopes = slopes * self._mask(NeuronId, layer, at, slopes)
         ratio = held_ratio(block.activation, g)
         ways = [(block.up, slopes * ratio)]
         if block.gate is not None and u is not None:
@@ -169,7 +169,7 @@ class _Backward:
         projected = W_O(model, layer) @ read
         readers = projected.permute(2, 0, 1)  # [n, n_heads, d_head]
         z = text.at(Point("z", layer), at)
-        found = text_products(z, readers)
+        found = _met(z, readers)
         require_finite(found, layer)
         self._found.biases += float((constant + of_attention_biases(model, layer, read, projected)).sum())
         self._found.heads[layer] = torch.zeros(len(self.reading), model.info.n_heads).to(found)
@@ -178,14 +178,11 @@ class _Backward:
         self._found.readers[layer][at] = readers
         self._found.size += float(found.abs().sum())
         if self._only is not None:
-            mask = torch.zeros_like(found)
-            for row, position in enumerate(at.tolist()):
-                for head in range(model.info.n_heads):
-                    mask[row, head] = (HeadId(layer, head), position) in self._only
+            mask = self._mask(HeadId, layer, at, found)
             readers, found = readers * mask.unsqueeze(2), found * mask
         at_keys = torch.einsum("hqk,qhd->khd", text.pattern(layer)[:, at], readers)
         back = text.attention.read_back(layer, at_keys)
-        carried = text_products(read_by_attention(text, layer, slice(None)), back)
+        carried = _met(read_by_attention(text, layer, slice(None)), back)
         self._found.rounding += float(found.sum() - carried.sum())
         norm = block.norms.get("ln1")
         return back if norm is None else norm.fold(back.T).T / text.at(Point("ln1", layer))
@@ -201,14 +198,15 @@ class _Backward:
             neuron, position = NeuronId(layer, flat % width), places[flat // width]
             self._found.neurons.append(NeuronRelevance(neuron, position, value, fired, slope))
 
-    def _mask(self, layer: int, at: Tensor, like: Tensor) -> Tensor:
+    def _mask(self, kind: type[HeadId | NeuronId], layer: int, at: Tensor, like: Tensor) -> Tensor:
+        """1 where paths may pass through a component of a layer, 0 elsewhere."""
         mask, rows = torch.zeros_like(like), {position: row for row, position in enumerate(at.tolist())}
         for component, position in self._only or ():
-            if isinstance(component, NeuronId) and component.layer == layer and position in rows:
+            if isinstance(component, kind) and component.layer == layer and position in rows:
                 mask[rows[position], component.index] = 1
         return mask
 
 
-def text_products(written: Tensor, reading: Tensor) -> Tensor:
+def _met(written: Tensor, reading: Tensor) -> Tensor:
     """What is written times what reads it, along the last axis."""
     return (written * reading).sum(-1)

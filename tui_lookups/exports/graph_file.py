@@ -115,7 +115,7 @@ def _influences(graph: TraceGraph) -> list[float | None]:
 
 
 def _node(node: GraphNode, graph: TraceGraph, name: str) -> dict[str, Any]:
-    model, root = graph.provenance.model, graph.root
+    root = graph.root
     layer, index = _place(node, graph)
     is_root = node.kind == "root"
     last = f"{index}-{node.position}"
@@ -134,7 +134,6 @@ def _node(node: GraphNode, graph: TraceGraph, name: str) -> dict[str, Any]:
         "clerp": _told(node, graph),
         "activation": node.activation,
         "relevance": node.relevance,
-        "model_layers": model.n_layers,
     }
 
 

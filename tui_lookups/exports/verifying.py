@@ -101,6 +101,8 @@ def verify(
     path = expanded(path)
     plain, data = read_json(path)
     if is_trace(plain):
+        if corpus is not None:
+            raise LookupsError("A trace is recomputed from its own tokens.", "Leave out --corpus.")
         return verify_trace(explorer, *parse_trace(plain, path), path, tolerance, model)
     document, store = parse_export(path, plain, data), explorer.explaining.store
     with fresh_folder(explorer.settings.cache_dir) as folder:
