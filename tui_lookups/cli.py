@@ -72,6 +72,7 @@ class LateGroup(click.Group):
             pairs,
             sums,
             survey,
+            traces,
             verification,
             walk,
         )

@@ -51,6 +51,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "sampled": (*_TRIMMED, "seed"),
     "score": (),
     "tokens": (),
+    "trace": (),
+    "trace_graph": (),
     "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
@@ -86,6 +88,8 @@ RANKS_TOKENS = frozenset(
         "sampled",
         "score",
         "tokens",
+        "trace",
+        "trace_graph",
         "why",
     )
 )

@@ -46,6 +46,7 @@ _LISTS = {
     "ServedNeurons": ("pairs",),
     "Survey": ("pairs",),
     "TokenNeurons": ("neurons",),
+    "Trace": ("nodes",),
     "Why": ("contributions",),
     "WhyByLayer": ("layers",),
 }

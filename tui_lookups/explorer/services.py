@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
     from tui_lookups.answering.survey_service import SurveyService
+    from tui_lookups.answering.trace_service import TraceService
     from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
@@ -157,6 +158,12 @@ class Services:
         return SurveyService(self.engine, self.atlas, self.heads)
 
     @made_once
+    def traces(self) -> TraceService:
+        from tui_lookups.answering.trace_service import TraceService
+
+        return TraceService(self.engine, self.prompts)
+
+    @made_once
     def predictions(self) -> PredictionService:
         from tui_lookups.answering.prediction_service import PredictionService
 
@@ -273,6 +280,8 @@ class Services:
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)
+        if "traces" in vars(self):
+            self.traces.let_go()
         if scan is not None:
             scan.close()
         return lost
