@@ -16,19 +16,22 @@ from tui_lookups.results import (
     NeuronContribution,
     NeuronInputMean,
     NeuronInputs,
+    OtherContributions,
     PairContribution,
     Prediction,
-    Remaining,
     Removed,
     Target,
     Why,
 )
 
-CONTRIBUTIONS = Contributions(
+CONTRIBUTIONS = Contributions.of(
     heads=(HeadContribution(HeadId(0, 0), 0.5), HeadContribution(HeadId(3, 1), -1.25)),
-    neurons=(NeuronContribution(NEURON, 4.25, 2.5, 6.125), NeuronContribution(NeuronId(4, 19), 1.0, -0.25)),
+    neurons=(
+        NeuronContribution(NEURON, 4.25, 2.5, 1.05, 6.125, BECAUSE, True),
+        NeuronContribution(NeuronId(4, 19), 1.0, -0.25),
+    ),
     neurons_by_layer=(0.5, 1.75),
-    remaining=Remaining(0.25, 0.125, -0.0625, 0.5),
+    other=OtherContributions(0.25, 0.125, -0.0625, 0.5),
     target=2.375,
 )
 
@@ -38,8 +41,8 @@ def why(foil: str | None, top: int) -> Why:
     likely = (Prediction(BECAUSE, 0.5), Prediction(HOSTILE, 0.25))
     against, probability = (None, None) if foil is None else (HOSTILE, 0.25)
     return Why(
-        TOKENS, 3, BECAUSE, against, likely, 0.5, probability, CONTRIBUTIONS, (NEURON,), layers, 0.75, 30.0,
-        PROVENANCE,
+        TOKENS, 3, BECAUSE, against, likely, 0.5, probability, Target("logit", 2.375), CONTRIBUTIONS, layers,
+        0.75, 30.0, PROVENANCE,
     )  # fmt: skip
 
 

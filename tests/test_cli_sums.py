@@ -108,9 +108,16 @@ def test_keys_of_why(shell: Shell) -> None:
     found = shell.document("why", "a", "--by", "layer")
     assert found == shell.document("why", "a")
     assert {"token", "foil", "position", "probability", "predictions", "layers", "soft_cap"} <= set(found)
-    assert found["contributions"]["neurons"][0] == {
-        "neuron": "L5.N371", "activation": 4.25, "contribution": 2.5, "congruence": 6.125,
+    assert found["target"] == {"name": "logit", "value": 2.375}
+    assert found["neurons"][0] == {
+        "neuron": "L5.N371", "activation": 4.25, "contribution": 2.5, "share": 1.05, "congruence": 6.125,
+        "top_token": {"id": BECAUSE.id, "text": BECAUSE.text}, "next_token_neuron": True,
     }  # fmt: skip
+    assert found["sum"] + found["remainder"] == found["target"]["value"]
+    assert found["rest"] == sum(found["neurons_by_layer"]) - sum(row["contribution"] for row in found["neurons"])
+    assert set(found["other"]) == {"embedding", "attention_biases", "mlp_biases", "bias"}
+    inputs = shell.document("inputs", "5.371")
+    assert {"neuron", "position", "target", "heads", "neurons", "rest", "other", "sum", "remainder"} <= set(inputs)
 
 
 def test_components_come_by_size_with_the_sum_above_them(shell: Shell) -> None:

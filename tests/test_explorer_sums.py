@@ -172,7 +172,7 @@ class TestInputs:
                 assert [row.contribution for row in parts.heads] == pytest.approx(
                     [row.attribution for row in heads.heads], abs=1e-5
                 )
-                mlps = sum(parts.neurons_by_layer) + parts.remaining.mlp_biases
+                mlps = sum(parts.neurons_by_layer) + parts.other.mlp_biases
                 assert mlps == pytest.approx(heads.other.mlps, abs=1e-5)
                 assert len(parts.neurons_by_layer) == NEURON.layer
                 assert closes(parts)

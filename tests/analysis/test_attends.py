@@ -35,7 +35,7 @@ WINDOWS = {"mistral": (2, 7), "gemma2": (0, 7), "gemma3_text": (1, 7), "cohere2"
 
 def magnitude(parts: Contributions) -> float:
     """The sum of the sizes of heads, layers of neurons, embedding and biases."""
-    rest = parts.remaining
+    rest = parts.other
     others = (rest.embedding, rest.attention_biases, rest.mlp_biases, rest.bias)
     heads = (row.contribution for row in parts.heads)
     return sum(map(abs, (*heads, *parts.neurons_by_layer, *others)))
@@ -63,7 +63,7 @@ def test_every_family_closes(tiny_model, name: str) -> None:
     for axis, side in ((1, found.query_side), (0, found.key_side)):
         sums = found.pairs.sum(axis)
         assert np.allclose(sums[heads], [row.contribution for row in side.heads], atol=1e-12)
-        assert sums[-1] == pytest.approx(side.remaining.bias, abs=1e-12)
+        assert sums[-1] == pytest.approx(side.other.bias, abs=1e-12)
     for parts in (
         carried_to_neuron(
             model, HeadId(layer - 1, 1), NeuronId(layer, 5), ROW, QUERY, found.key, top=2
@@ -71,7 +71,7 @@ def test_every_family_closes(tiny_model, name: str) -> None:
         carried_to_token(model, HeadId(layer, 1), 71, ROW, QUERY, found.key, top=2).contributions,
     ):
         assert abs(parts.remainder) <= 1e-10 * magnitude(parts)
-        assert parts.remaining.bias == 0
+        assert parts.other.bias == 0
 
 
 REFERENCED = ["gpt2", "llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2"]
@@ -92,8 +92,8 @@ def test_it_is_autograd_of_a_frozen_score(tiny_model, tiny_folder: Callable[[str
         theirs = dict(zip(frozen.names, expected.tolist(), strict=True))
         ours = {str(row.head): row.contribution for row in side.heads}
         ours |= {str(row.neuron): row.contribution for row in side.neurons}
-        ours |= {"embedding": side.remaining.embedding, "MLP biases": side.remaining.mlp_biases}
-        ours["attention biases"] = side.remaining.attention_biases
+        ours |= {"embedding": side.other.embedding, "MLP biases": side.other.mlp_biases}
+        ours["attention biases"] = side.other.attention_biases
         assert ours.keys() == theirs.keys()
         largest = max(map(abs, theirs.values()))
         assert ours == pytest.approx(theirs, abs=1e-5 * largest)
@@ -143,8 +143,8 @@ def test_distance_alone_is_among_the_biases(tiny_model, name: str, monkeypatch: 
     nearest = found.advantage - without.advantage
     assert nearest > 0.01
     for one, other in ((found.key_side, without.key_side), (found.query_side, without.query_side)):
-        assert one.remaining.bias - other.remaining.bias == pytest.approx(nearest, abs=1e-12)
-        assert one.remaining.embedding == pytest.approx(other.remaining.embedding, abs=1e-12)
+        assert one.other.bias - other.other.bias == pytest.approx(nearest, abs=1e-12)
+        assert one.other.embedding == pytest.approx(other.other.embedding, abs=1e-12)
 
 
 def test_norms_on_queries_and_keys_that_a_setting_brings(tmp_path: Path) -> None:
@@ -264,8 +264,8 @@ def test_a_planted_induction_head_is_found_by_its_previous_token_head(tmp_path: 
     assert first.contribution > 0.9 * found.advantage
     query, key = np.unravel_index(found.pairs.argmax(), found.pairs.shape)
     assert (found.groups[query], found.groups[key]) == ("embedding", "L0.H1")
-    assert found.query_side.remaining.embedding > 0.9 * found.advantage
+    assert found.query_side.other.embedding > 0.9 * found.advantage
     # And the head before it: its score is of positions, which the embedding has, and nothing else.
     before = attended(model, HeadId(0, 1), row, 4, top=1)
     assert before.key == 3
-    assert before.key_side.remaining.embedding == pytest.approx(before.advantage, rel=1e-4)
+    assert before.key_side.other.embedding == pytest.approx(before.advantage, rel=1e-4)

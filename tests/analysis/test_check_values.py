@@ -13,7 +13,7 @@ from tui_lookups.analysis.carries import carried_to_neuron
 from tui_lookups.analysis.inputs import neuron_sums
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.results import Remaining
+from tui_lookups.results import OtherContributions
 
 
 def test_what_fires_a_neuron_and_what_a_head_brings_from_a_word(demo_model: LookupModel) -> None:
@@ -50,7 +50,7 @@ def test_what_a_head_carries_from_a_word(demo_model: LookupModel) -> None:
     assert found.weight == pytest.approx(0.811029, abs=2e-6)
     parts = found.contributions
     assert parts.target == pytest.approx(0.93172, abs=2e-5)
-    assert parts.remaining == Remaining(
+    assert parts.other == OtherContributions(
         embedding=pytest.approx(0.01369, abs=1e-5),
         attention_biases=pytest.approx(0.09984, abs=1e-5),
         mlp_biases=pytest.approx(0.03184, abs=1e-5),
@@ -74,7 +74,7 @@ def test_why_a_head_attends_to_a_word(demo_model: LookupModel) -> None:
     assert heads["L1.H0"] == pytest.approx(0.0719, abs=6e-5)
     assert parts.neurons[0].neuron == NeuronId(0, 738)
     assert parts.neurons[0].contribution == pytest.approx(-0.0495, abs=6e-5)
-    assert parts.remaining.embedding == pytest.approx(0.0158, abs=6e-5)
-    assert parts.remaining.attention_biases == pytest.approx(-0.1174, abs=6e-5)
-    assert parts.remaining.mlp_biases == pytest.approx(-0.0047, abs=6e-5)
-    assert parts.remaining.bias == pytest.approx(0, abs=1e-6)
+    assert parts.other.embedding == pytest.approx(0.0158, abs=6e-5)
+    assert parts.other.attention_biases == pytest.approx(-0.1174, abs=6e-5)
+    assert parts.other.mlp_biases == pytest.approx(-0.0047, abs=6e-5)
+    assert parts.other.bias == pytest.approx(0, abs=1e-6)

@@ -151,10 +151,12 @@ def test_next_token_neurons_are_those_whose_own_top_token_it_is(tiny_model) -> N
     token = int(model.congruences(write)[7].argmax())
     every = model.info.n_layers * model.info.d_mlp
     why = why_token(model, ROW, POSITION, token, top=every)
-    assert NeuronId(2, 7) in why.next_token_neurons
-    for neuron in why.next_token_neurons:
+    rows = as_contributions(why.found, every, own=why.own, token_id=token).neurons
+    own = [row.neuron for row in rows if row.next_token_neuron]
+    assert NeuronId(2, 7) in own
+    for neuron in own:
         assert int(model.congruences(model.directions([neuron]))[0].argmax()) == token
-    assert len(why.next_token_neurons) < every / 4
+    assert len(own) < every / 4
 
 
 @pytest.mark.parametrize("component", [HeadId(1, 2), NeuronId(1, 5)])

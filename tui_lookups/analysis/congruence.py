@@ -25,7 +25,7 @@ import numpy.typing as npt
 from tui_lookups.errors import NumericalError, Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.file_weights import Extremes, Writes
-from tui_lookups.results import NeuronScore, Sign, TokenCongruence
+from tui_lookups.results import NeuronScore, Sign, Token, TokenCongruence
 
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -229,6 +229,11 @@ def score_neurons(
     """Ranking rows of given neurons for one token, in the given order."""
     asked = [token_id] * len(neurons)
     return _score_rows(model, neurons, asked, flip_negative=sign != "+", poll=no_poll)
+
+
+def own_tokens(model: Writes, neurons: Sequence[NeuronId]) -> dict[NeuronId, Token]:
+    """The token that each neuron promotes most."""
+    return {score.neuron: score.top_token for score in score_neurons(model, neurons, 0)} if neurons else {}
 
 
 def neuron_tokens(

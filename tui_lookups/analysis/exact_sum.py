@@ -33,7 +33,7 @@ from tui_lookups.model.components import (
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
-from tui_lookups.results import Contributions, HeadContribution, NeuronContribution, Remaining
+from tui_lookups.results import Contributions, HeadContribution, NeuronContribution, OtherContributions, Token
 
 Array = npt.NDArray[np.float64]
 
@@ -143,28 +143,42 @@ def exact_sums(
 
 
 def as_contributions(
-    found: ExactSum, top: int, congruences: Mapping[NeuronId, float] | None = None
+    found: ExactSum,
+    top: int,
+    congruences: Mapping[NeuronId, float] | None = None,
+    own: Mapping[NeuronId, Token] | None = None,
+    token_id: int | None = None,
 ) -> Contributions:
-    """The sum as a result, with the `top` largest neurons by name and their congruences where there are."""
+    """The sum as a result, with the `top` largest neurons by name.
+
+    Args:
+        congruences: theirs, where there are; own: the tokens that they promote most.
+        token_id: the token asked about.
+    """
     heads = tuple(
         HeadContribution(HeadId(layer, index), float(value))
         for (layer, index), value in np.ndenumerate(found.heads)
     )
-    named = congruences or {}
-    neurons = tuple(
-        NeuronContribution(
+    named, promoted = congruences or {}, own or {}
+
+    def row(neuron: NeuronId) -> NeuronContribution:
+        part, token = found.of(neuron), promoted.get(neuron)
+        return NeuronContribution(
             neuron,
-            float(found.activations[neuron.layer, neuron.index]),
-            found.of(neuron),
-            named.get(neuron),
+            activation=float(found.activations[neuron.layer, neuron.index]),
+            contribution=part,
+            share=part / found.target if found.target else None,
+            congruence=named.get(neuron),
+            top_token=token,
+            next_token_neuron=None if token is None or token_id is None else token.id == token_id,
         )
-        for neuron in found.largest(top)
-    )
-    return Contributions(
+
+    neurons = tuple(map(row, found.largest(top)))
+    return Contributions.of(
         heads=heads,
         neurons=neurons,
         neurons_by_layer=tuple(found.neurons.sum(1).tolist()),
-        remaining=Remaining(
+        other=OtherContributions(
             found.embedding, float(found.attention_biases.sum()), float(found.mlp_biases.sum()), found.bias
         ),
         target=found.target,

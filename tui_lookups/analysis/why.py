@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.attribution import require_closure
-from tui_lookups.analysis.congruence import score_neurons
+from tui_lookups.analysis.congruence import own_tokens
 from tui_lookups.analysis.exact_sum import ExactSum, exact_sums
 from tui_lookups.errors import LookupsError, NumericalError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import Reader, points_read, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
-from tui_lookups.results import LayerOfWhy, Prediction
+from tui_lookups.results import LayerOfWhy, Prediction, Token
 
 PREDICTIONS = 10
 """The most probable next tokens that stand beside."""
@@ -46,7 +46,7 @@ class WhyFound:
         lens: the token's centred logit read off the stream in front of each layer, and in the end the target.
         lens_tokens: the most probable token of each of those streams but the first.
         congruences: what the largest neurons' writing directions are to the reader.
-        next_token_neurons: those of them whose own top token the token is.
+        own: the token that each of them promotes most.
     """
 
     token_id: int
@@ -56,7 +56,7 @@ class WhyFound:
     lens: tuple[float, ...]
     lens_tokens: tuple[int, ...]
     congruences: dict[NeuronId, float]
-    next_token_neurons: tuple[NeuronId, ...]
+    own: Mapping[NeuronId, Token]
 
 
 @torch.inference_mode()
@@ -117,7 +117,7 @@ def why_token(
         lens=(*_lens(model, reader, before), target),
         lens_tokens=(*model.read_off(before[1:]).tolist(), predictions[0].token.id),
         congruences=_congruences(model, reader, named),
-        next_token_neurons=_next_token_neurons(model, named, asked),
+        own=own_tokens(model, named),
     )
 
 
@@ -159,14 +159,6 @@ def _congruences(model: LookupModel, reader: Reader, neurons: Sequence[NeuronId]
         return {}
     written = torch.from_numpy(model.directions(neurons)).to(reader.directions)
     return dict(zip(neurons, (written @ reader.directions)[:, 0].tolist(), strict=True))
-
-
-def _next_token_neurons(
-    model: LookupModel, neurons: Sequence[NeuronId], token_id: int
-) -> tuple[NeuronId, ...]:
-    """Those whose own top token it is (section 2)."""
-    scores = score_neurons(model, neurons, token_id) if neurons else []
-    return tuple(score.neuron for score in scores if score.top_token.id == token_id)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.analysis.attribution import active_heads
-from tui_lookups.analysis.congruence import best_first
+from tui_lookups.analysis.congruence import best_first, own_tokens
 from tui_lookups.analysis.exact_sum import as_contributions
 from tui_lookups.analysis.inputs import NeuronSum, cut_edge, neuron_sums
 from tui_lookups.analysis.why import layers_of, probability_without, why_token
@@ -62,8 +62,8 @@ def why(
         predictions=found.predictions,
         probability=float(found.probabilities[found.token_id]),
         foil_probability=None if foil is None else float(found.probabilities[foil.id]),
-        contributions=as_contributions(found.found, top, found.congruences),
-        next_token_neurons=found.next_token_neurons,
+        target=Target("logit" if foil is None else "logit_difference", found.found.target),
+        contributions=as_contributions(found.found, top, found.congruences, found.own, found.token_id),
         layers=layers_of(model, found),
         lens_embedding=found.lens[0],
         soft_cap=model.wiring.logit_cap,
@@ -116,7 +116,7 @@ def inputs(
         position=place.position,
         activation=found.activation,
         target=_target(found),
-        contributions=as_contributions(found.found, top),
+        contributions=as_contributions(found.found, top, own=own_tokens(model, found.found.largest(top))),
         provenance=provenance,
     )
 

@@ -244,7 +244,7 @@ def _components(found: Contributions) -> list[tuple[HeadId | NeuronId, float, fl
 
 
 def _sum(found: Contributions, target: str) -> str:
-    rest, heads = found.remaining, sum(row.contribution for row in found.heads)
+    rest, heads = found.other, sum(row.contribution for row in found.heads)
     return (
         f"heads {heads:+.3f}  neurons {sum(found.neurons_by_layer):+.3f}  embedding {rest.embedding:+.3f}  "
         f"attention biases {rest.attention_biases:+.3f}  MLP biases {rest.mlp_biases:+.3f}  "

@@ -28,7 +28,7 @@ _NAMES = {
         "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
     ),
     "checkup": "Checkup Finding SelfCheck",
-    "components": "Contributions HeadContribution NeuronContribution Remaining",
+    "components": "Contributions HeadContribution NeuronContribution OtherContributions",
     "congruence": "NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "

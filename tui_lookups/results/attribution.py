@@ -37,9 +37,10 @@ class OtherComponents:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the components sum to: the pre-activation of a plain MLP, the activation of a gated one."""
+    """What components sum to: the pre-activation of a plain MLP, the activation of a gated one; a token's
+    centred logit, or its difference from a foil's."""
 
-    name: Literal["pre_activation", "activation"]
+    name: Literal["pre_activation", "activation", "logit", "logit_difference"]
     value: float
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.base import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +25,23 @@ class NeuronContribution:
     """What a neuron contributes, its activation there, and (section 8) what it says of tokens.
 
     Attributes:
+        share: of the contribution in the target; None where that is 0.
         congruence: with the token, or token against foil, that is asked about; None where none is.
+        top_token: the token it promotes most (section 2); next_token_neuron: it is the one asked about. None
+            where it was not looked for.
     """
 
     neuron: NeuronId
     activation: float
     contribution: float
+    share: float | None = None
     congruence: float | None = None
+    top_token: Token | None = None
+    next_token_neuron: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Remaining:
+class OtherContributions:
     """The components that are neither a head nor a neuron.
 
     Attributes:
@@ -52,27 +59,36 @@ class Remaining:
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """An exact sum: heads + neurons_by_layer + remaining = target - remainder.
+    """An exact sum: heads + neurons_by_layer + other = sum = target - remainder.
 
     Attributes:
         heads: all that reach the reader, in layer then head order.
-        neurons: the largest by |contribution|, largest first.
+        neurons: the largest by |contribution|, largest first. rest: the sum of all others.
         neurons_by_layer: the sum over all neurons of each layer that reaches the reader, layer 0 first.
         target: what is read.
     """
 
     heads: tuple[HeadContribution, ...]
     neurons: tuple[NeuronContribution, ...]
+    rest: float
     neurons_by_layer: tuple[float, ...]
-    remaining: Remaining
+    other: OtherContributions
     target: float
+    sum: float
+    remainder: float
 
-    @property
-    def sum(self) -> float:
-        rest = self.remaining
-        others = rest.embedding + rest.attention_biases + rest.mlp_biases + rest.bias
-        return sum(row.contribution for row in self.heads) + sum(self.neurons_by_layer) + others
-
-    @property
-    def remainder(self) -> float:
-        return self.target - self.sum
+    @classmethod
+    def of(
+        cls,
+        heads: tuple[HeadContribution, ...],
+        neurons: tuple[NeuronContribution, ...],
+        neurons_by_layer: tuple[float, ...],
+        other: OtherContributions,
+        target: float,
+    ) -> Contributions:
+        """The sum of parts, and what is left of the target."""
+        every = sum(neurons_by_layer)
+        others = other.embedding + other.attention_biases + other.mlp_biases + other.bias
+        whole = sum(row.contribution for row in heads) + every + others
+        rest = every - sum(row.contribution for row in neurons)
+        return cls(heads, neurons, rest, neurons_by_layer, other, target, whole, target - whole)

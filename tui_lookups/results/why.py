@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui_lookups.ids import ComponentId, NeuronId
+from tui_lookups.results.attribution import Target
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
 from tui_lookups.results.predictions import Prediction
@@ -42,7 +43,6 @@ class Why:
         probability: the model's, of `token`; foil_probability: of the foil.
         contributions: their target is the logit of `token`, centred over the vocabulary, or minus that of the
             foil; logit scalings applied, before a soft cap on the logits.
-        next_token_neurons: those of `contributions.neurons` whose own top token `token` is.
         layers: layer 0 first.
         lens_embedding: `lens_logit` in front of the first layer.
         soft_cap: the cap that follows (Gemma 2), None where there is none: a note says so.
@@ -55,12 +55,17 @@ class Why:
     predictions: tuple[Prediction, ...]
     probability: float
     foil_probability: float | None
+    target: Target
     contributions: Contributions
-    next_token_neurons: tuple[NeuronId, ...]
     layers: tuple[LayerOfWhy, ...]
     lens_embedding: float
     soft_cap: float | None
     provenance: Provenance
+
+    @property
+    def next_token_neurons(self) -> tuple[NeuronId, ...]:
+        """Those of the neurons named whose own top token it is."""
+        return tuple(row.neuron for row in self.contributions.neurons if row.next_token_neuron)
 
 
 @dataclass(frozen=True, slots=True)

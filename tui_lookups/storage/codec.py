@@ -95,8 +95,13 @@ def _holds(plain: object, read: object) -> bool:
 
 
 def document(payload: object) -> dict[str, Any]:
-    """The JSON document of a headless answer: schema_version, generator, then the dataclass's fields."""
-    return {"schema_version": SCHEMA_VERSION, "generator": generator(), **to_plain(payload)}
+    """The JSON document of a headless answer: schema_version, generator, then the dataclass's fields.
+
+    The parts of an exact sum (`contributions`) stand among the fields of what they are the sum of.
+    """
+    plain = to_plain(payload)
+    parts = plain.pop("contributions", {})
+    return {"schema_version": SCHEMA_VERSION, "generator": generator(), **parts, **plain}
 
 
 def _compact(plain: object) -> bytes:
