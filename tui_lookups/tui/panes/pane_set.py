@@ -93,7 +93,7 @@ class PaneSet:
             self.neurons.show_open()
             self._show_prompts()
             self._show_heads()
-        elif part == "promoted":
+        elif part in ("promoted", "given"):
             self.prompts.show_facts()
         elif part == "prompts":
             self._show_prompts()

@@ -78,7 +78,8 @@ def heads_title(walk: Walk) -> str:
             return f"{words} over its prompts, direct"
         return f"{words} over its {walk.overview.prompts} prompts, direct, {texts_of(walk.overview.context)}"
     prompt = walk.prompt
-    words += f" on prompt {prompt.rank}" if prompt is not None else ""
+    if prompt is not None:
+        words += f" on prompt {prompt.rank}" if prompt.rank else " on the text"
     if walk.shown_direction != "both":  # before what a narrow pane cuts off
         words += f", by {walk.shown_direction}"
     if walk.heads is not None:
@@ -92,7 +93,7 @@ def heads_tab(walk: Walk) -> str:
     if walk.over_all:
         words = ["Heads,", "all prompts" if walk.overview is None else f"all {walk.overview.prompts}"]
     elif walk.prompt is not None:
-        words = ["Heads,", f"prompt {walk.prompt.rank}"]
+        words = ["Heads,", f"prompt {walk.prompt.rank}" if walk.prompt.rank else "the text"]
     if shown is not None and shown.context == "trimmed":
         words.append("trimmed")
     if walk.shown_direction != "both":
