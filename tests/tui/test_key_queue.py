@@ -183,7 +183,7 @@ async def test_keys_that_an_app_that_closes_did_not_get_to_are_dropped() -> None
         await pilot.pause()
     assert not app._screen_stack
     await keys.take(events.Key("j", "j"))
-    await keys._next()
+    await keys.take()
     keys._settle(keys._turn, 0)
     bubbled = events.Key("x", "x")
     bubbled._set_forwarded()

@@ -31,19 +31,25 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
     "activations": (),
     "atlas_layer": (),
+    "edge_cut": (),
     "examples": _ALL_PROMPTS,
     "figures": (),
     "first_view": (),
     "head_means": ("seed", "mean_sample"),
     "heads": ("preset", *_ACTIVE),
     "index": ("seed", "keep_copies"),
+    "inputs": (),
+    "inputs_overview": ("trimmed", *_ALL_PROMPTS),
+    "neuron_means": ("seed", "mean_sample"),
     "neurons": (),
     "overview": ("trimmed", *_ALL_PROMPTS, "least_share", "most_share"),
     "predictions": (),
     "prompts": (*_TRIMMED, *_LISTED),
+    "removed": ("seed", "mean_sample"),
     "sampled": (*_TRIMMED, "seed"),
     "score": (),
     "tokens": (),
+    "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
 
@@ -73,9 +79,11 @@ RANKS_TOKENS = frozenset(
         "neurons",
         "predictions",
         "prompts",
+        "removed",
         "sampled",
         "score",
         "tokens",
+        "why",
     )
 )
 """Kinds of answers that a rank, a token of highest rank, or a direction of the unembedding is in."""

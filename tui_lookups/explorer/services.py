@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from tui_lookups.answering.explaining import Explaining
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
+    from tui_lookups.answering.input_service import InputService
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
     from tui_lookups.model_thread import CancelToken
@@ -127,6 +129,18 @@ class Services:
         from tui_lookups.answering.head_service import HeadService
 
         return HeadService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def why(self) -> WhyService:
+        from tui_lookups.answering.why_service import WhyService
+
+        return WhyService(self.engine)
+
+    @made_once
+    def inputs(self) -> InputService:
+        from tui_lookups.answering.input_service import InputService
+
+        return InputService(self.engine, self.scan, self.prompts)
 
     @made_once
     def predictions(self) -> PredictionService:

@@ -62,13 +62,16 @@ class Norm:
         bias = self.bias(read)
         return read.new_zeros(read.shape[1]) if bias is None else bias @ read
 
+    def linear(self, x: Tensor) -> Tensor:
+        """What it makes of a part of what it reads, its scale and its bias left out: [..., d_model]."""
+        seen = x - x.mean(-1, keepdim=True) if self.centred else x
+        weight = self.weight(seen)
+        return seen if weight is None else seen * weight
+
     def apply(self, x: Tensor) -> Tensor:
         """What the norm makes of x [..., d_model], in the precision of x (at least single)."""
         wide = x if x.dtype == torch.float64 else x.float()
-        seen = wide - wide.mean(-1, keepdim=True) if self.centred else wide
-        found = seen / self.scale(wide)
-        weight, bias = self.weight(wide), self.bias(wide)
-        found = found if weight is None else found * weight
+        found, bias = self.linear(wide) / self.scale(wide), self.bias(wide)
         return (found if bias is None else found + bias).to(x.dtype)
 
 

@@ -223,6 +223,10 @@ class Vocabulary:
         """Token ids of a text, no special token added."""
         return list(self.tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids)
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids of a text, with begin-of-text in front where that is the rule (method.md, section 3)."""
+        return ([] if self.bos_id is None else [self.bos_id]) + self.encode(text)
+
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of several texts, no special tokens added."""
         return [

@@ -29,7 +29,7 @@ _NAMES = {
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution Remaining",
-    "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
+    "congruence": "NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import ComponentId, NeuronId
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
 from tui_lookups.results.predictions import Prediction
@@ -72,7 +72,7 @@ class Removed:
         direct: its contribution to the logit, which is not the same thing.
     """
 
-    component: HeadId | NeuronId
+    component: ComponentId
     method: str
     direct: float
     probability: float
