@@ -63,7 +63,7 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
     return [
         flag(
             ["--model"], _MODEL, metavar="MODEL", often=True,
-            help="demo, smollm2, a hub name, a folder or a .gguf file.",
+            help="demo, smollm2, a hub name (NAME@REVISION), a folder or a .gguf file.",
         ),
         flag(["--corpus"], _MODEL, metavar="CORPUS", often=True, help=kinds),
         flag(["--max-documents"], _MODEL, type=int, metavar="N", help="Most documents taken of the corpus."),
