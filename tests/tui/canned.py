@@ -386,12 +386,13 @@ class CannedExplorer(Explorer):
         prompt: int | None = None,
         prompt_id: int | None = None,
         text: str | None = None,
+        position: int | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> HeadAttributions:
         self._called("heads", (neuron, prompt_id, sources, trimmed))
         if text is not None:
-            return self._heads_of_text(neuron, text, sources)
+            return self._heads_of_text(neuron, text, position, sources)
         listed = self.prompts(neuron, wait=False).prompts
         found = next((p for p in listed if p.prompt_id == prompt_id), listed[(prompt or 1) - 1])
         return self._attributions(neuron, found, sources, bool(trimmed))
@@ -442,9 +443,12 @@ class CannedExplorer(Explorer):
             self.provenance(),
         )
 
-    def _heads_of_text(self, neuron: NeuronId, text: str, sources: HeadId | None) -> HeadAttributions:
+    def _heads_of_text(
+        self, neuron: NeuronId, text: str, position: int | None, sources: HeadId | None
+    ) -> HeadAttributions:
         given = self.activations(neuron, text)
-        position = max(range(len(given.tokens)), key=lambda p: given.activations[p])
+        if position is None:
+            position = max(range(len(given.tokens)), key=lambda p: given.activations[p])
         listed = replace(self.prompt(neuron, 0), tokens=given.tokens, activations=given.activations)
         peak = Peak(position, given.tokens[position], given.activations[position], None)
         found = self._attributions(neuron, replace(listed, peak=peak), sources, False)
@@ -576,11 +580,14 @@ class CannedExplorer(Explorer):
         prompt: int | None = None,
         prompt_id: int | None = None,
         text: str | None = None,
+        position: int | None = None,
         trimmed: bool | None = None,
         top: int = 50,
     ) -> NeuronInputs:
-        self._called("inputs", (neuron, prompt_id, text))
-        heads = self.heads(neuron, prompt=prompt, prompt_id=prompt_id, text=text, trimmed=trimmed)
+        self._called("inputs", (neuron, prompt_id, text, position))
+        heads = self.heads(
+            neuron, prompt=prompt, prompt_id=prompt_id, text=text, position=position, trimmed=trimmed
+        )
         peak = Peak(heads.position, heads.tokens[heads.position], heads.activation, None)
         number = -1 if heads.prompt_id is None else heads.prompt_id
         shown = replace(self.prompt(neuron, 0), prompt_id=number, rank=heads.rank or 0)

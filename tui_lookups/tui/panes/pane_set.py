@@ -147,7 +147,7 @@ class PaneSet:
         self.prompts.show()
         asked, wanted = walk.wanted_prompt, steps.take_wanted_prompt()
         if wanted is not None:
-            self.prompts.go_to(wanted)
+            self.prompts.go_to(wanted, walk.wanted_position)
         elif asked is not None and walk.wanted_prompt is None:
             others = f"{app_of(self._screen).key_of('prompts.kind')} shows others"
             said = f"Corpus prompt {asked} is not among these of {walk.neuron}; {others}."

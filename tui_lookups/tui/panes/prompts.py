@@ -137,8 +137,9 @@ class PromptsPane(Pane):
         line: tuple[Segment, ...] = ()
         if prompt is not None and position < len(prompt.tokens):
             token, value = prompt.tokens[position], prompt.activations[position]
-            where = "  the peak" if position == prompt.peak.position else ""
-            peak = prompt.peak.activation  # zero where a random prompt does not move the neuron
+            where = "  the peak" if prompt.rank and position == prompt.peak.position else ""
+            # zero where a random prompt does not move the neuron; a given text is not read at its peak
+            peak = prompt.peak.activation if prompt.rank else 0.0
             share = f"  {plain(100 * value / peak, 0)}% of the peak" if peak and not where else ""
             text = f"  #{token.id}  position {position}  activation {plain(value)}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))

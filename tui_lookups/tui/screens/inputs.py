@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -88,8 +89,15 @@ class InputsScreen(QueryScreen[Door]):
         if self.inputs is not None:
             self._show_sum(inputs_title(self.inputs), inputs_sum(self.inputs), rows_of_inputs(self.inputs))
             return
-        explorer, at = self.explorer, self.place
-        source = {"text": at.text.text} if at.prompt_id is None else {"prompt_id": at.prompt_id}
+        at = self.place
+        question = partial(
+            self.explorer.inputs,
+            self._neuron,
+            prompt_id=at.prompt_id,
+            text=at.text.text if at.prompt_id is None else None,
+            position=at.position,
+            trimmed=at.trimmed,
+        )
 
         def done(found: NeuronInputs) -> None:
             self.inputs = found
@@ -98,9 +106,7 @@ class InputsScreen(QueryScreen[Door]):
         self._wait(
             f"What fires {self._neuron}", "Running the text, and summing\nwhat every component writes to it…"
         )
-        self.queries.ask(
-            "inputs", lambda: explorer.inputs(self._neuron, **source, trimmed=at.trimmed), done, self._failed
-        )
+        self.queries.ask("inputs", question, done, self._failed)
 
     def _show_overview(self) -> None:
         if self.overview is not None:
@@ -108,14 +114,14 @@ class InputsScreen(QueryScreen[Door]):
             self._show_sum(overview_title(found), overview_sum(found), rows_of_overview(found))
             self._views.listed.say_empty(visible(found.note) or "No earlier neuron reaches it.")
             return
-        explorer = self.explorer
 
         def done(found: InputsOverview) -> None:
             self.overview = found
             self._show()
 
         self._wait(f"What fires {self._neuron} over its prompts", "Running each of the neuron's prompts…")
-        self.queries.ask("overview", lambda: explorer.inputs_overview(self._neuron), done, self._failed)
+        question = partial(self.explorer.inputs_overview, self._neuron, trimmed=self.place.trimmed)
+        self.queries.ask("overview", question, done, self._failed)
 
     def _wait(self, title: str, doing: str) -> None:
         self._show_sum(title, (), None)
@@ -181,8 +187,8 @@ class InputsScreen(QueryScreen[Door]):
     def _here(self) -> InputsPlace:
         at, focused = self.place, self.focused.id if self.focused is not None else None
         return InputsPlace(
-            self._neuron, at.prompt_id, at.text, at.trimmed, self._over_all, self.inputs, self.overview,
-            self._views.place, focused or "",
+            self._neuron, at.prompt_id, at.text, at.position, at.trimmed, self._over_all,
+            self.inputs, self.overview, self._views.place, focused or "",
         )  # fmt: skip
 
     def action_close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
@@ -11,12 +12,10 @@ from tui_lookups.tui.state.left_screens import InputsPlace, WhyPlace
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.screen import Screen
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import AtlasNeuron, Explanation
+    from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.inputs import InputsScreen
     from tui_lookups.tui.screens.places import Places
@@ -35,15 +34,12 @@ class OtherScreens:
         explorer: Explorer,
         walk: Walk,
         places: Places,
-        position: Callable[[], int],
     ) -> None:
-        """`position`: the token under the cursor of the open prompt."""
         self._screen = screen
         self._explorer = explorer
         self._walk = walk
         self._places = places
         self._open_place = places.open_place
-        self._position = position
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
         self._inputs_place: InputsPlace | None = None
@@ -67,12 +63,18 @@ class OtherScreens:
             place = last
         self._reopen(WhyPlace() if place is None else place)
 
+    @property
+    def _model(self) -> ModelInfo | None:
+        """The model: its prompts may be known from before it is loaded."""
+        prompts = self._walk.prompts
+        return self._walk.model if prompts is None else prompts.provenance.model
+
     def _why_here(self) -> WhyPlace | None:
         """The open prompt up to the token under the cursor; None where no prompt is open."""
-        prompt, model = self._walk.prompt, self._walk.model
+        prompt, model = self._walk.prompt, self._model
         if prompt is None or model is None:
             return None
-        position = min(self._position(), len(prompt.tokens) - 1)
+        position = min(self._places.position, len(prompt.tokens) - 1)
         text = given_up_to(prompt.tokens, position, model).text
         if prompt.prompt_id == GIVEN:
             return WhyPlace(text)
@@ -80,15 +82,14 @@ class OtherScreens:
 
     def inputs(self) -> None:
         """What fires the neuron on the open prompt, or over all of them."""
-        walk, app, prompt, model = self._walk, app_of(self._screen), self._walk.prompt, self._walk.model
+        walk, app, prompt, model = self._walk, app_of(self._screen), self._walk.prompt, self._model
         if walk.neuron is None or prompt is None or model is None:
             app.say(f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): inputs are of these.")
             return
-        number = None if prompt.prompt_id == GIVEN else prompt.prompt_id
-        text = walk.given if number is None else None
-        if text is None:
-            text = given_up_to(prompt.tokens, prompt.peak.position, model)
-        place = InputsPlace(walk.neuron, number, text, walk.trimmed, walk.over_all)
+        text = given_up_to(prompt.tokens, prompt.peak.position, model)
+        place = InputsPlace(walk.neuron, prompt.prompt_id, text, None, walk.trimmed, walk.over_all)
+        if prompt.prompt_id == GIVEN:
+            place = replace(place, prompt_id=None, position=prompt.peak.position)
         last = self._inputs_place
         self._reopen(last if last is not None and last.asks_as(place) else place)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
+    from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import Door, InputsPlace, WhyPlace
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Places:
     """Every step of the person's own is remembered; going back opens the place as it was left.
 
-    `focused` is the pane with the focus, `go` gives it to another, `show_head` puts the cursor on a head.
+    `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
 
     reopen: Callable[[WhyPlace | InputsPlace], None]
@@ -33,21 +34,34 @@ class Places:
         self,
         walk: Walk,
         steps: Steps,
-        focused: Callable[[], PaneName],
+        panes: PaneSet,
         go: Callable[[PaneName], None],
         show_head: Callable[[HeadId], None],
     ) -> None:
         self._walk = walk
         self._steps = steps
-        self._focused = focused
+        self._panes = panes
         self.show_pane = go
         self._show_head = show_head
         self.history = History()
 
+    @property
+    def position(self) -> int:
+        """The token under the cursor of the open prompt."""
+        return self._panes.prompts.position
+
     def here(self) -> Place:
         """Where the person is."""
         walk = self._walk
-        return Place(walk.token, walk.neuron, walk.prompt_id, walk.head, self._focused(), walk.given)
+        return Place(
+            walk.token,
+            walk.neuron,
+            walk.prompt_id,
+            walk.head,
+            self._panes.focused,
+            walk.given,
+            self.position(),
+        )
 
     def _step_away(self) -> None:
         """The person goes their own way: where they are is remembered."""
@@ -90,7 +104,7 @@ class Places:
     def leave_door(self) -> bool:
         """Back through a door, where the person stands where it led; whether they do."""
         before = self.history.before
-        through = before is not None and before.over is not None and before.led_to == self._focused()
+        through = before is not None and before.over is not None and before.led_to == self._panes.focused
         if through:
             self.step(-1)
         return through
@@ -132,7 +146,11 @@ class Places:
             if (place.neuron, place.text) != (self._walk.neuron, self._walk.given):
                 self._steps.neurons.close_neuron()
             self._steps.neurons.open_neuron(
-                place.neuron, prompt_id=place.prompt_id, head=place.head, text=place.text
+                place.neuron,
+                prompt_id=place.prompt_id,
+                position=place.position,
+                head=place.head,
+                text=place.text,
             )
         self.show_pane(place.pane)
         if place.head is not None and place.head == self._walk.head:

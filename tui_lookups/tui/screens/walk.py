@@ -99,9 +99,9 @@ class WalkScreen(Screen[None]):
         line = TokenPane(walk, explorer, self.queries, token)
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
-        self.places = places = Places(walk, steps, lambda: self.focused_pane, self.go, self._show_head)
+        self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.session = Session(self, explorer, self.queries, places)
-        self.other_screens = OtherScreens(self, explorer, walk, places, lambda: self.panes.prompts.position)
+        self.other_screens = OtherScreens(self, explorer, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
 

@@ -137,11 +137,9 @@ class WhyScreen(QueryScreen[Door]):
     # --- the question ---
 
     @property
-    def _source(self) -> dict[str, object]:
-        """The text that is asked about."""
-        if self._prompt_id is not None:
-            return {"prompt_id": self._prompt_id}
-        return {"text": self._text}
+    def _typed(self) -> str | None:
+        """The text that is asked about, where it is no prompt of the corpus."""
+        return self._text if self._prompt_id is None else None
 
     @on(Input.Submitted, "#why-text")
     def _submitted(self, event: Input.Submitted) -> None:
@@ -152,37 +150,31 @@ class WhyScreen(QueryScreen[Door]):
             self._text, self._prompt_id, self._position = event.value, None, None
             self._token = self._foil = None
             self._ask()
-        self.query_one(NextTokens).focus()
+        self._views.body.focus()
 
     def _ask(self) -> None:
-        explorer, source, position = self.explorer, self._source, self._position
         token, foil = self._token, self._foil
+        question = partial(
+            self.explorer.why,
+            self._typed,
+            prompt_id=self._prompt_id,
+            position=self._position,
+            token=None if token is None else token.id,
+            foil=None if foil is None else foil.id,
+        )
         stop = key_of(self.app, "why.close")
         if self.why is None:
             self._views.say_empty(f"Running the text, and summing\nevery component of it…\n{stop} stops it")
         else:
             self._title(f"Running the text…  {stop} stops it")
         self.queries.cancel("removed")
-        self.queries.ask(
-            "why",
-            lambda: explorer.why(
-                **source,
-                position=position,
-                token=None if token is None else token.id,
-                foil=None if foil is None else foil.id,
-            ),
-            self._came,
-            self._failed,
-        )
+        self.queries.ask("why", question, self._came, self._failed)
 
     def _came(self, why: Why) -> None:
-        other = self.why is None or (self.why.tokens, self.why.position) != (why.tokens, why.position)
         self.why, self._position = why, why.position
         self._token, self._foil = why.token, why.foil
         self._removed = []
         self._show(why)
-        if other and self.query_one(NextTokens).has_focus:
-            self._views.body.focus()
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
@@ -251,7 +243,7 @@ class WhyScreen(QueryScreen[Door]):
         if not event.value:
             return
         self.queries.ask(
-            "name", partial(_look_up, self.explorer, event.value), self._name_found, self._name_failed
+            "name", partial(_look_up, self.explorer, event.value), self._name_found, self._say_error
         )
 
     def _name_found(self, found: Token | None) -> None:
@@ -269,7 +261,7 @@ class WhyScreen(QueryScreen[Door]):
         else:
             self._about(self.why.token, found)
 
-    def _name_failed(self, error: BaseException) -> None:
+    def _say_error(self, error: BaseException) -> None:
         self.say(" ".join(explain_error(error)))
 
     # --- showing ---
@@ -315,12 +307,11 @@ class WhyScreen(QueryScreen[Door]):
 
     def action_remove(self, method: Literal["zero", "mean"]) -> None:
         """Ask for the probability without the component under the cursor."""
-        row, explorer, source, why = self._views.row, self.explorer, self._source, self.why
+        row, why = self._views.row, self.why
         if row is None or row.component is None or why is None:
             self.say("Put the cursor on a neuron or a head of the list by size.")
             return
-        component, position = row.component, why.position
-        about = {"token": why.token.id, "foil": None if why.foil is None else why.foil.id}
+        component = row.component
         if any((each.component, each.method) == (component, method) for each in self._removed):
             return
 
@@ -329,12 +320,17 @@ class WhyScreen(QueryScreen[Door]):
             self.query_one(Hints).hush()  # the wait is over
             self._show_removed()
 
-        self.queries.ask(
-            "removed",
-            lambda: explorer.removed(component, **source, position=position, **about, method=method),
-            done,
-            lambda error: self.say(" ".join(explain_error(error))),
+        question = partial(
+            self.explorer.removed,
+            component,
+            self._typed,
+            prompt_id=self._prompt_id,
+            position=why.position,
+            token=why.token.id,
+            foil=None if why.foil is None else why.foil.id,
+            method=method,
         )
+        self.queries.ask("removed", question, done, self._say_error)
         if self.queries.waiting("removed"):
             over = " over the corpus sample" if method == "mean" else ""
             self.say(f"Running the text without {component}{over}… {key_of(self.app, 'why.close')} stops it.")

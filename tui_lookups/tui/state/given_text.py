@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups import results
-from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
-from tui_lookups.visible import visible_token
+from tui_lookups.results.firing import STRENGTH, firing_sign
 
 if TYPE_CHECKING:
     from tui_lookups.results import Activations, ModelInfo, Prompt, SignSetting, Token
@@ -35,21 +34,16 @@ def given_up_to(tokens: tuple[Token, ...], position: int, model: ModelInfo) -> G
 
 
 def as_prompt(found: Activations, setting: SignSetting) -> Prompt:
-    """The text as a prompt without a rank; its peak by the sign that counts."""
-    values = found.activations
+    """The text as a prompt without a rank: what stands for its peak is its last token."""
+    position, value = len(found.tokens) - 1, found.activations[-1]
     sign = firing_sign(setting, gated=found.provenance.model.gated)
-    position = peak_position(values, sign)
-    after = found.tokens[position + 1] if position + 1 < len(found.tokens) else None
-    peak = results.Peak(position, found.tokens[position], values[position], after, position in found.special)
-    flipped = values[position] < 0 <= STRENGTH[sign](values[position])
-    return results.Prompt(0, GIVEN, -1 if flipped else 1, found.tokens, values, peak, None)
+    flipped = value < 0 <= STRENGTH[sign](value)
+    peak = results.Peak(position, found.tokens[position], value, None, position in found.special)
+    return results.Prompt(0, GIVEN, -1 if flipped else 1, found.tokens, found.activations, peak, None)
 
 
 def given_note(given: GivenText, prompt: Prompt) -> str:
-    """What of the text is not as it was where the neuron was met; empty where all is."""
-    if prompt.tokens[-len(given.tokens) :] != given.tokens:
-        return "Read by itself this text falls into other tokens: figures differ from those it came from."
-    if prompt.peak.position == len(prompt.tokens) - 1:
+    """That the text is not read as it was where the neuron was met; empty where it is."""
+    if prompt.tokens[-len(given.tokens) :] == given.tokens:
         return ""
-    last = visible_token(given.tokens[-1].text)
-    return f"It fires most before the last token {last}: heads are of that peak, not of {last}."
+    return "Read by itself this text falls into other tokens: figures differ from those it came from."

@@ -61,10 +61,10 @@ class HeadSteps:
 
     def _heads_on(self, prompt_id: int) -> Callable[..., HeadAttributions]:
         """The question about heads on a prompt, or on the text that was given."""
-        given, trimmed = self._walk.given, self._walk.trimmed
-        if prompt_id == GIVEN and given is not None:
-            return partial(self._explorer.heads, text=given.text)
-        return partial(self._explorer.heads, prompt_id=prompt_id, trimmed=trimmed)
+        walk, heads = self._walk, self._explorer.heads
+        if prompt_id == GIVEN and walk.given is not None and walk.given_prompt is not None:
+            return partial(heads, text=walk.given.text, position=walk.given_prompt.peak.position)
+        return partial(heads, prompt_id=prompt_id, trimmed=walk.trimmed)
 
     def open_overview(self) -> None:
         """Ask for the heads over all the neuron's prompts, once."""

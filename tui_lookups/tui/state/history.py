@@ -19,6 +19,7 @@ class Place(NamedTuple):
 
     Attributes:
         text: the text that was given, where the neuron was on one.
+        position: of the token cursor in the prompt; None is its peak.
         over: the screen over it through which the person went on, as it was left; they came out in the pane
             `led_to`, and escape there leads back.
     """
@@ -29,6 +30,7 @@ class Place(NamedTuple):
     head: HeadId | None = None
     pane: PaneName = "neurons"
     text: GivenText | None = None
+    position: int | None = None
     over: WhyPlace | InputsPlace | None = None
     led_to: PaneName = "prompts"
 

@@ -56,11 +56,13 @@ class InputsPlace:
 
     Attributes:
         text: the prompt up to its peak, or the given text: what is opened goes on with it.
+        position: in the given text; None is the peak of the prompt.
     """
 
     neuron: NeuronId
     prompt_id: int | None
     text: GivenText
+    position: int | None
     trimmed: bool | None = None
     over_all: bool = False
     inputs: NeuronInputs | None = None

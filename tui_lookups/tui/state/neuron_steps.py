@@ -69,15 +69,16 @@ class NeuronSteps:
         neuron: NeuronId,
         *,
         prompt_id: int | None = None,
+        position: int | None = None,
         head: HeadId | None = None,
         text: GivenText | None = None,
     ) -> None:
         """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known.
 
-        `text` stands before its prompts.
+        `position`: of the token cursor in that prompt. `text` stands before its prompts.
         """
         walk = self._walk
-        walk.open_next, walk.opening_best = None, False
+        walk.open_next, walk.opening_best, walk.wanted_position = None, False, position
         if neuron == walk.neuron and "prompts" not in walk.errors:
             if head is not None:
                 self._heads.choose_head(head)

@@ -84,6 +84,8 @@ class Walk:
         self.prompt_id: int | None = None
         self.wanted_prompt: int | None = None
         """The prompt a place was left at, until it is in the list."""
+        self.wanted_position: int | None = None
+        """The token of it."""
         self.predicted: dict[int, list[PromptPredictions]] = {}
         self.over_all = False
         self.trimmed: bool | None = None  # None: as the settings say

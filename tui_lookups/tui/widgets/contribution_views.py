@@ -46,6 +46,9 @@ class ContributionViews(Horizontal):
     def show(self, sums: SumRows) -> None:
         """Show the rows of a sum, the cursors where they were left if this is the first."""
         place, self._left_at = self._left_at, ViewPlace()
+        self._show(sums, place)
+
+    def _show(self, sums: SumRows, place: ViewPlace) -> None:
         self._sums = sums
         self._show_listed(place.row)
         self.by_layer.show_rows(sums.layers, place.layer)
@@ -56,7 +59,7 @@ class ContributionViews(Horizontal):
 
     def say_empty(self, text: str) -> None:
         """What stands here while there is nothing to show."""
-        self.show(SumRows())
+        self._show(SumRows(), ViewPlace())
         self.listed.say_empty(text)
         self.by_layer.say_empty(text)
 
