@@ -53,15 +53,8 @@ class Places:
     def here(self) -> Place:
         """Where the person is."""
         walk = self._walk
-        return Place(
-            walk.token,
-            walk.neuron,
-            walk.prompt_id,
-            walk.head,
-            self._panes.focused,
-            walk.given,
-            self.position(),
-        )
+        where = walk.token, walk.neuron, walk.prompt_id, walk.head
+        return Place(*where, self._panes.focused, walk.given, self.position)
 
     def _step_away(self) -> None:
         """The person goes their own way: where they are is remembered."""
