@@ -146,6 +146,7 @@ async def test_from_a_text_to_an_earlier_neuron_and_all_the_way_back() -> None:
         assert (walk.neuron, walk.prompt_id) == (NeuronId(4, 10), GIVEN)
         assert walk.prompt is not None
         assert "".join(token.text for token in walk.prompt.tokens[1:]) == "not so but"
+        assert line(app, "#token-facts").startswith("␣because  #")
         assert "› text" in line(app, "#token-facts")
         await press(pilot, "3")
         await rest(pilot)

@@ -158,7 +158,7 @@ class InputsScreen(QueryScreen[Door]):
             return
         if row.component is None:
             if row.first is None:
-                self.say(f"Nothing lies behind {row.name}: it has no number of its own.")
+                self.say("Only a neuron or a head can be opened.")
             self._views.go_to(row.first)
         elif isinstance(row.component, HeadId):
             self.dismiss(Door(self._neuron, row.component, None))

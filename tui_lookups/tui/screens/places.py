@@ -92,7 +92,8 @@ class Places:
         if walk.over_all and door.head is not None:
             self._steps.heads.toggle_over_all()
         given, prompt_id = (walk.given, walk.prompt_id) if door.text is None else (door.text, GIVEN)
-        self._arrive(Place(walk.token, door.neuron, prompt_id, door.head, pane, given))
+        token = walk.token if door.token is None else door.token
+        self._arrive(Place(token, door.neuron, prompt_id, door.head, pane, given))
 
     def leave_door(self) -> bool:
         """Back through a door, where the person stands where it led; whether they do."""

@@ -344,7 +344,7 @@ class WhyScreen(QueryScreen[Door]):
             return
         if row.component is None:
             if row.first is None:
-                self.say(f"Nothing lies behind {row.name}: it has no number of its own.")
+                self.say("Only a neuron or a head can be opened.")
             self._views.go_to(row.first)
             return
         neuron = row.component if isinstance(row.component, NeuronId) else neuron_of_head(row.component, why)
@@ -352,7 +352,8 @@ class WhyScreen(QueryScreen[Door]):
             self.say(f"No neuron of the list lies above {row.component}: its pane is about one.")
             return
         head = row.component if isinstance(row.component, HeadId) else None
-        self.dismiss(Door(neuron, head, given_up_to(why.tokens, why.position, why.provenance.model)))
+        text = given_up_to(why.tokens, why.position, why.provenance.model)
+        self.dismiss(Door(neuron, head, text, why.token))
 
     @on(RowList.Opened, "#by-layer")
     def _layer_opened(self) -> None:

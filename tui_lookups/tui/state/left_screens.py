@@ -79,9 +79,11 @@ class InputsPlace:
 class Door(NamedTuple):
     """What was opened on such a screen: a neuron, or a head of one, on the text they were met on.
 
-    Without a text it is a head of the neuron that is open, on what is open.
+    Without a text it is a head of the neuron that is open, on what is open; without a token the walk keeps
+    its own.
     """
 
     neuron: NeuronId
     head: HeadId | None
     text: GivenText | None
+    token: Token | None = None

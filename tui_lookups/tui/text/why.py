@@ -55,7 +55,7 @@ def why_sum(why: Why) -> tuple[str, ...]:
 
 
 def parts_of(found: Contributions) -> tuple[str, ...]:
-    """Every kind of component, and what is left: they sum to the target."""
+    """Every kind of component that the model has, and what is left: they sum to the target."""
     rest = found.remaining
     parts = (
         ("heads", sum(row.contribution for row in found.heads)),
@@ -65,7 +65,7 @@ def parts_of(found: Contributions) -> tuple[str, ...]:
         ("mlp-bias", rest.mlp_biases),
         ("bias", rest.bias),
     )
-    return (*(f"{name} {signed(value)}" for name, value in parts), f"rest {plain(found.remainder)}")
+    return (*(f"{name} {signed(value)}" for name, value in parts if value), f"rest {plain(found.remainder)}")
 
 
 def inputs_title(inputs: NeuronInputs) -> str:

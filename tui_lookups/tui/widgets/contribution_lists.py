@@ -82,7 +82,8 @@ class ContributionRows(RowList):
         if any(row.active is not None for row in self.rows):
             figures = "  active on"
         elif self._has_figures:
-            figures = f"{'act.':>7} {'congr.':>7} own"
+            says = any(row.congruence is not None for row in self.rows)
+            figures = f"{'act.':>7}" + (f" {'congr.':>7} own" if says else "")
         text = f"    adds share  {'':<{self._bar(width)}} {fit(name, _NAME)}{figures}"
         return [Segment(fit(text, width), self.palette.heading)]
 

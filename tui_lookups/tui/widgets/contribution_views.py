@@ -47,11 +47,18 @@ class ContributionViews(Horizontal):
         """Show the rows of a sum, the cursors where they were left if this is the first."""
         place, self._left_at = self._left_at, ViewPlace()
         self._show(sums, place)
+        self.call_after_refresh(self._settle)
 
     def _show(self, sums: SumRows, place: ViewPlace) -> None:
         self._sums = sums
         self._show_listed(place.row)
         self.by_layer.show_rows(sums.layers, place.layer)
+
+    def _settle(self) -> None:
+        """From the first row on where that shows the cursor: how high a list is was not known before."""
+        for rows in (self.listed, self.by_layer):
+            rows.scroll_to(y=0, animate=False, immediate=True, force=True)
+            rows.rows_changed()
 
     def _show_listed(self, cursor: int) -> None:
         sums = self._sums
