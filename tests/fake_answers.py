@@ -185,6 +185,40 @@ class FakeExplorer:
             neuron, head, method, positions or "peak", "full", "2sd", 0, 0, rows, summary, PROVENANCE
         )
 
+    # --- exact sums ---
+
+    def why(self, text: str | None = None, *, top: int = 50, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("why", text=text, top=top, **asked)
+        return fake_sums.why(asked["foil"], top)
+
+    def removed(
+        self, component: HeadId | NeuronId, text: str | None = None, *, method: str, **asked: Any
+    ) -> Any:
+        from tests import fake_sums
+
+        self._asked("removed", component=component, text=text, method=method, **asked)
+        return fake_sums.removed(component, method)
+
+    def inputs(self, neuron: NeuronId, *, text: str | None = None, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("inputs", neuron=neuron, text=text, **asked)
+        return fake_sums.inputs(neuron, text is not None)
+
+    def inputs_overview(self, neuron: NeuronId, *, trimmed: bool | None = None, top: int = 50) -> Any:
+        from tests import fake_sums
+
+        self._asked("inputs_overview", neuron=neuron, trimmed=trimmed, top=top)
+        return fake_sums.overview(neuron, top)
+
+    def cut_edge(self, neuron: NeuronId, component: HeadId | NeuronId, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("cut_edge", neuron=neuron, component=component, **asked)
+        return fake_sums.edge_cut(neuron, component)
+
     def reproduce(self, name: str) -> Reproduction:
         self._asked("reproduce", model=name)
         close = ReproducedFigure(NEURON, BECAUSE, 14.865, 14.864, 1, 1, BECAUSE, True, "a source")

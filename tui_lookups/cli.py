@@ -69,6 +69,7 @@ class LateGroup(click.Group):
             export,
             man,
             pairs,
+            sums,
             verification,
             walk,
         )

@@ -1,4 +1,4 @@
-"""Tokens and neurons as readers and components: on every family, in double precision.
+"""Tokens and neurons as readers and components, in double precision.
 
 See method.md, sections 8 and 9. What is read is held to transformers' own module: the logits of its pass,
 the pre-activations that its projections give.
@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.components import (
     Reader,
@@ -30,7 +29,9 @@ AT = torch.tensor([26, 9])
 """One of them beyond any window of these models."""
 
 TOKEN, FOIL = 71, 202
-FAMILIES = [*RECIPES, *FURTHER]
+FAMILIES = ["gpt2", "phi", "gemma2", "cohere", "granite", "olmo2"]
+"""All families: tests/analysis/test_why.py and test_inputs.py."""
+
 CLOSES = 1e-10
 
 

@@ -6,6 +6,7 @@ Pure functions of what they are given, as answers.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -84,6 +85,8 @@ def removed(
     found = why_token(model, row, position, _id(token), _id(foil), top=0, poll=poll)
     without = probability_without(model, row, position, component, value, found.token_id, poll=poll)
     before = float(found.probabilities[found.token_id])
+    named = {**provenance.parameters, "token": found.token_id}
+    provenance = replace(provenance, parameters=named)
     return Removed(component, method, found.found.of(component), before, without, provenance)
 
 

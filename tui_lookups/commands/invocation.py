@@ -161,6 +161,7 @@ def _table(result: object, rows: Rows | None) -> bytes:
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
+        tables_sums,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers
     )
 
@@ -249,6 +250,14 @@ def command(
         return with_common_flags(make_command(with_invocation))
 
     return make
+
+
+def check_place(prompt: int | None, text: str | None, trimmed: bool | None) -> None:
+    """Raise click.UsageError where a prompt and a text are both named, or a text is to be trimmed."""
+    if prompt is not None and text is not None:
+        raise click.UsageError("--prompt and --text cannot be combined.")
+    if text is not None and trimmed:
+        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
 
 
 def top_option(default: int | None, what: str) -> Callable[[C], C]:

@@ -31,7 +31,9 @@ _LISTS = {
     "HeadAblation": ("prompts",),
     "HeadAttributions": ("heads",),
     "HeadOverview": ("heads",),
+    "InputsOverview": ("neurons",),
     "NeuronExamples": ("examples",),
+    "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),
     "NeuronTokens": ("tokens",),
     "NeuronsOfTokens": ("tokens",),
@@ -40,13 +42,15 @@ _LISTS = {
     "PromptsWithFigures": ("prompts", "figures"),
     "ScoreReport": ("scores",),
     "TokenNeurons": ("neurons",),
+    "Why": ("contributions",),
+    "WhyByLayer": ("layers",),
 }
 """By a result's class, the list that holds its records; of several, equally long, each gives its part."""
 
 _WITHIN = {"Atlas": "neurons", "NeuronsOfTokens": "neurons"}
 """Where a list's objects have a list of their own, which is it."""
 
-_SHARED = ("token", "neuron", "head", "layer", "method", "context")
+_SHARED = ("token", "foil", "neuron", "head", "layer", "method", "context")
 _NAME_OF_NUMBER = {"activations": "activation"}
 
 
@@ -100,7 +104,13 @@ def encode(result: object, form: RecordFormat, *, terminal: bool) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _objects(name: str, values: list[Any]) -> list[Record]:
+def _objects(name: str, values: Any) -> list[Record]:
+    if name == "contributions":  # heads and neurons in one list
+        return [
+            {"component": row[kind], **{key: value for key, value in row.items() if key != kind}}
+            for kind in ("head", "neuron")
+            for row in values[f"{kind}s"]
+        ]
     return [
         value if isinstance(value, dict) else {_NAME_OF_NUMBER.get(name, name): value} for value in values
     ]

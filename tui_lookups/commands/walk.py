@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from tui_lookups.commands.invocation import FilePath, Invocation, command, top_option
+from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import NeuronsOfTokens
 from tui_lookups.results.peaks import PromptKind
@@ -121,12 +121,9 @@ def heads(
     """The attention heads that fire NEURON.
 
     On one prompt or text, with everything else that adds up to its activation, or over all prompts."""
-    if prompt is not None and text is not None:
-        raise click.UsageError("--prompt and --text cannot be combined.")
+    check_place(prompt, text, trimmed)
     if all_prompts and any(given is not None for given in (prompt, text, sources)):
         raise click.UsageError("--all-prompts cannot be combined with --prompt, --text and --sources.")
-    if text is not None and trimmed:
-        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
     name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)
 
     def ask(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:

@@ -44,7 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "why": "LayerOfWhy Removed Why",
+    "why": "LayerOfWhy Removed Why WhyByLayer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -64,6 +64,11 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class WhyByLayer(Why):
+    """The same answer, whose rows are its layers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """What taking one component out, at the position, does to the probability of the token (section 6).
 
