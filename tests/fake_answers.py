@@ -43,8 +43,14 @@ from tui_lookups.results import (
     Reproduction,
     ScanProgress,
     ScanSummary,
+    ServedNeurons,
     SourceToken,
     Status,
+    Survey,
+    SurveyedHead,
+    SurveyedNeuron,
+    SurveyedPair,
+    SurveyPlan,
     Target,
     Token,
     TokenCongruence,
@@ -158,6 +164,37 @@ class FakeExplorer:
         first = (AtlasNeuron(NEURON, BECAUSE, 6.125), AtlasNeuron(NeuronId(5, 88), HOSTILE, 5.5))
         layers = (AtlasLayer(4, (), 0), AtlasLayer(5, first[:per_layer], 1234))
         return Atlas("folded", "+", per_layer, 1234, (HOSTILE,) if reject else (), layers, PROVENANCE)
+
+    def survey_plan(self, *, per_layer: int = 20, trimmed: bool | None = None) -> SurveyPlan:
+        self._asked("survey_plan", per_layer=per_layer, trimmed=trimmed)
+        return SurveyPlan((4, 5), 40, 12, 20, 440)
+
+    def survey(
+        self, *, per_layer: int = 20, trimmed: bool | None = None, progress: Callable[[Any], None]
+    ) -> Survey:
+        self._asked("survey", per_layer=per_layer, trimmed=trimmed)
+        neurons = (
+            SurveyedNeuron(NEURON, BECAUSE, 6.125, 20, 4.0, 12, 1, ""),
+            SurveyedNeuron(NeuronId(5, 88), HOSTILE, 5.5, 0, None, 0, 0, "It never fires."),
+        )
+        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35),)
+        heads = (
+            SurveyedHead(HeadId(3, 0), 1, 0, None, 0.05),
+            SurveyedHead(HeadId(3, 1), 1, 1, 1.5, 0.375),
+        )
+        return Survey((4, 5), per_layer, "+", "full", "2sd", neurons, pairs, heads, PROVENANCE)
+
+    def served_by(
+        self,
+        head: HeadId,
+        *,
+        per_layer: int = 20,
+        trimmed: bool | None = None,
+        progress: Callable[[Any], None],
+    ) -> ServedNeurons:
+        self._asked("served_by", head=str(head), per_layer=per_layer, trimmed=trimmed)
+        found = self.survey(per_layer=per_layer, progress=progress)
+        return ServedNeurons(found.heads[1], found.pairs, PROVENANCE)
 
     def ablate(
         self,

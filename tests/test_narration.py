@@ -16,8 +16,9 @@ from tui_lookups.commands.narration import (
     clock_text,
     scan_sentence,
     stage_sentence,
+    survey_sentence,
 )
-from tui_lookups.results import RequestProgress, ScanProgress, Status
+from tui_lookups.results import RequestProgress, ScanProgress, Status, SurveyProgress
 from tui_lookups.settings import Settings
 
 READY = FakeExplorer(Settings()).status()
@@ -134,3 +135,17 @@ def test_a_batch_of_requests_outranks_the_scan_until_it_is_done() -> None:
         narrator.hear_asking(RequestProgress(4, 4, 0, 0, 1.0, 0.0))
         narrator.look()
         assert recorder.told[-1].startswith("scanning")
+
+
+def test_a_survey_is_told_where_no_scan_is_under_way() -> None:
+    recorder = Recorder()
+    status = [replace(READY, scan=progress(1))]
+    with Narrator(lambda: status[0], io.StringIO(), recorder) as narrator:
+        narrator.hear_survey(SurveyProgress(0, 9, 0.0, None))
+        narrator.look()
+        assert recorder.told[-1].startswith("scanning")
+        status[0] = READY
+        narrator.hear_survey(SurveyProgress(3, 9, 6.0, 12.0))
+        narrator.look()
+        assert recorder.told[-1] == "surveying: 3 of 9 neurons (33%), 0:12 left"
+    assert survey_sentence(SurveyProgress(0, 4, 0.0, None)) == "surveying: 0 of 4 neurons (0%)"

@@ -70,6 +70,7 @@ class LateGroup(click.Group):
             man,
             pairs,
             sums,
+            survey,
             verification,
             walk,
         )

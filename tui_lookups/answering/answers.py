@@ -182,7 +182,8 @@ def head_overview(
         mean, worth = float(signed[:, column].mean()), conventions.worth_explaining(fraction)
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, worth))
     used = effective_rule(rule, signed.shape[1])
-    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance)
+    target = float(np.mean([d.target * p.sign for d, p in zip(found, places, strict=True)]))
+    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance, mean_target=target)
 
 
 def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:

@@ -143,7 +143,20 @@ class HeadService:
 
         if not listed.complete:
             return engine.on_model(work)
-        key = engine.key(
+        key = self._overview_key(neuron, conventions, **question)
+        return self._cached_overview(key) or engine.keep(key, engine.on_model(work))
+
+    def known_overview(self, neuron: NeuronId, *, trimmed: bool | None) -> HeadOverview | None:
+        """The overview of a neuron where it is in the cache; never computes."""
+        return self._cached_overview(self._overview_key(neuron, self._engine.conventions(trimmed=trimmed)))
+
+    def _cached_overview(self, key: str) -> HeadOverview | None:
+        """None, too, for one of an earlier version, which has no mean target."""
+        found = self._engine.cached(key, HeadOverview)
+        return None if found is None or (found.prompts and found.mean_target is None) else found
+
+    def _overview_key(self, neuron: NeuronId, conventions: Conventions, **question: str) -> str:
+        return self._engine.key(
             "overview",
             conventions,
             corpus=True,
@@ -152,7 +165,6 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        return engine.cached(key, HeadOverview) or engine.keep(key, engine.on_model(work))
 
     # --- ablation (method.md, section 6) ---
 

@@ -79,6 +79,11 @@ class Invocation:
         """Whether the answer is one JSON document."""
         return self.format == "json"
 
+    @property
+    def record_format(self) -> RecordFormat | None:
+        """The format of records that was asked for, if it is one."""
+        return cast(RecordFormat, self.format) if self.format in get_args(RecordFormat) else None
+
     def settings(self) -> Settings:
         """The settings, applied to this process. Raises SettingsError."""
         from tui_lookups.settings import load_settings
@@ -127,8 +132,8 @@ class Invocation:
         from tui_lookups.commands import records
 
         with answering():
-            if self.format in get_args(RecordFormat):
-                write(records.encode(result, cast(RecordFormat, self.format), terminal=sys.stdout.isatty()))
+            if (form := self.record_format) is not None:
+                write(records.encode(result, form, terminal=sys.stdout.isatty()))
             else:
                 write(_json(result) if self.json else _table(result, rows))
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tui_lookups.results import RequestProgress, ScanProgress, Status
+from tui_lookups.results import RequestProgress, ScanProgress, Status, SurveyProgress
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ def asking_sentence(asked: RequestProgress) -> str:
     failed = f", {asked.failed} failed" if asked.failed else ""
     left = "" if asked.seconds_left is None else f", {clock_text(asked.seconds_left)} left"
     return f"asking: {asked.done} of {asked.total} answered ({asked.done / asked.total:.0%}){failed}{left}"
+
+
+def survey_sentence(survey: SurveyProgress) -> str:
+    """How far a survey is."""
+    left = "" if survey.seconds_left is None else f", {clock_text(survey.seconds_left)} left"
+    return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
 
 
 Bar = tuple[int, int]
@@ -143,6 +149,7 @@ class Narrator:
         self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
         self._heard: ScanProgress | None = None
         self._asked: RequestProgress | None = None
+        self._surveyed: SurveyProgress | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
 
@@ -154,6 +161,10 @@ class Narrator:
         """The newest report of a batch of requests; callable on any thread."""
         self._asked = progress
 
+    def hear_survey(self, progress: SurveyProgress) -> None:
+        """The newest report of a survey; callable on any thread."""
+        self._surveyed = progress
+
     def look(self) -> None:
         """Say what there is to say now."""
         asked = self._asked
@@ -164,6 +175,8 @@ class Narrator:
         scan = self._heard or status.scan
         if scan is not None and (text := scan_sentence(scan)):
             self._teller.tell(text, (scan.prompts, scan.total_prompts) if scan.state == "running" else None)
+        elif (survey := self._surveyed) is not None and survey.done < survey.total:
+            self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
         else:
             self._teller.tell_stage(stage_sentence(status))
 

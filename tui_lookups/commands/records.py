@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import FlagError
@@ -41,6 +42,8 @@ _LISTS = {
     "PeakFigures": ("prompts",),
     "PromptsWithFigures": ("prompts", "figures"),
     "ScoreReport": ("scores",),
+    "ServedNeurons": ("pairs",),
+    "Survey": ("pairs",),
     "TokenNeurons": ("neurons",),
     "Why": ("contributions",),
     "WhyByLayer": ("layers",),
@@ -86,7 +89,15 @@ def encode(result: object, form: RecordFormat, *, terminal: bool) -> bytes:
     """
     if form == "parquet" and terminal:
         raise FlagError("A parquet file is not for a terminal.", "Send it to a file: `> FILE.parquet`.")
-    records = records_of(result)
+    return _encoded(records_of(result), form, terminal=terminal)
+
+
+def encode_list(objects: Iterable[object], form: RecordFormat) -> bytes:
+    """Dataclasses of one kind, a record each, for a file; see `encode`."""
+    return _encoded([_flat(to_plain(each)) for each in objects], form, terminal=False)
+
+
+def _encoded(records: list[Record], form: RecordFormat, *, terminal: bool) -> bytes:
     names = list(records[0]) if records else []
     if form == "parquet":
         return _parquet(records)

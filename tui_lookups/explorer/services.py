@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
@@ -141,6 +142,12 @@ class Services:
         from tui_lookups.answering.input_service import InputService
 
         return InputService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def surveys(self) -> SurveyService:
+        from tui_lookups.answering.survey_service import SurveyService
+
+        return SurveyService(self.engine, self.atlas, self.heads)
 
     @made_once
     def predictions(self) -> PredictionService:

@@ -44,6 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
     "why": "LayerOfWhy Removed Why WhyByLayer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
