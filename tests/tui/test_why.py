@@ -275,6 +275,10 @@ async def test_where_there_is_room_the_layers_stand_beside_the_list() -> None:
         rows, layers = app.screen.query_one(ContributionRows), app.screen.query_one(LayerRows)
         assert rows.display
         assert layers.display
+        for listed in (rows, layers, app.screen.query_one(NextTokens)):
+            names, *cells = listed.table()
+            assert len(cells) == listed.row_count()
+            assert {len(row) for row in cells} == {len(names)}
         await press(pilot, "tab")
         assert app.focused is layers
         await pilot.resize_terminal(*SMALL)

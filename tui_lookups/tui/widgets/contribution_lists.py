@@ -15,6 +15,8 @@ from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui_lookups.tui.state.contribution_rows import LayerRow, Row
 
 _LEFT, _NAME, _FIGURES, _GROUP = 16, 11, 20, 33
@@ -54,10 +56,14 @@ class ContributionRows(RowList):
     def row_count(self) -> int:
         return len(self.rows)
 
-    def copy_text(self) -> str | None:
-        """The component under the cursor and what it adds, tab-separated."""
-        row = self.current
-        return None if row is None else f"{row.name}\t{row.value:.6g}"
+    def table(self) -> Sequence[Sequence[str | float | None]]:
+        """Every row with all its figures, the names of the columns first."""
+        names = ("component", "contribution", "activation", "congruence", "next_token", "active_fraction")
+        rows = (
+            (row.name, row.value, row.activation, row.congruence, "own" if row.own else None, row.active)
+            for row in self.rows
+        )
+        return (names, *rows) if self.rows else ()
 
     @property
     def _maximum(self) -> float:
@@ -162,10 +168,17 @@ class LayerRows(RowList):
     def row_count(self) -> int:
         return len(self.rows)
 
-    def copy_text(self) -> str | None:
-        """The layer under the cursor, what it adds and the sum behind it, tab-separated."""
-        row = self.current
-        return None if row is None else f"{row.name}\t{row.added:.6g}\t{row.total:.6g}"
+    def table(self) -> Sequence[Sequence[str | float | None]]:
+        """Every row with all its figures, the names of the columns first."""
+        names = ("layer", "heads", "neurons", "biases", "added", "total", "lens_logit", "lens_token")
+        rows = (
+            (
+                row.name, row.heads, row.neurons, row.biases, row.added, row.total, row.lens_logit,
+                None if row.lens is None else row.lens.text,
+            )
+            for row in self.rows
+        )  # fmt: skip
+        return (names, *rows) if self.rows else ()
 
     def _has(self, part: str) -> bool:
         return any(getattr(row, part) is not None for row in self.rows)

@@ -12,6 +12,8 @@ from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui_lookups.results import Prediction, Token
 
 
@@ -47,12 +49,10 @@ class NextTokens(RowList):
     def row_count(self) -> int:
         return len(self.found)
 
-    def copy_text(self) -> str | None:
-        """The token under the cursor and its probability, tab-separated."""
-        if not self.found:
-            return None
-        row = self.found[self.cursor]
-        return f"{row.token.text!r}\t{row.probability:.6g}"
+    def table(self) -> Sequence[Sequence[str | float | None]]:
+        """Every token with its probability, the names of the columns first."""
+        rows = ((row.token.text, row.probability) for row in self.found)
+        return (("token", "probability"), *rows) if self.found else ()
 
     def heading(self, width: int) -> list[Segment]:
         return [Segment(fit("   prob. next token", width), self.palette.heading)]
