@@ -115,8 +115,9 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     trim = [_trim_fact(prompt)] if prompt.trimmed is not None else []
     where = f"{peak.position} {visible_token(peak.token.text)}{' (special token)' if peak.special else ''}"
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
-    peak_at = "peak at" if prompt.rank else "met at"
-    after, number = f"next {following}", f"#{prompt.prompt_id}" if prompt.rank else "given by hand"
+    peak_at, after, number = "peak at", f"next {following}", f"#{prompt.prompt_id}"
+    if not prompt.rank:
+        peak_at, after, number = "met at", "the last token", "given by hand"
     copies = [copies_tag(prompt)] if copies_tag(prompt) else []
     in_corpus = [f"{copies[0]} in the corpus"] if copies else []
     yield [

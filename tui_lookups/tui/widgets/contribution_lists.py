@@ -90,7 +90,8 @@ class ContributionRows(RowList):
         elif self._has_figures:
             says = any(row.congruence is not None for row in self.rows)
             figures = f"{'act.':>7}" + (f" {'congr.':>7} own" if says else "")
-        text = f"    adds share  {'':<{self._bar(width)}} {fit(name, _NAME)}{figures}"
+        share = "share" if self._target else ""
+        text = f"    adds {share:<5}  {'':<{self._bar(width)}} {fit(name, _NAME)}{figures}"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -208,9 +209,9 @@ class LayerRows(RowList):
         row, palette = self.rows[index], self.palette
         parts, bar, lens = self._columns(width)
         known = [getattr(row, part) for part in parts]
-        if all(value is None for value in known):  # no layer: its one figure stands under the last of them
-            known = [*known[:-1], row.added]
         figures = "".join(f"{'' if value is None else signed(value):>{_FIGURE}}" for value in known)
+        if all(value is None for value in known):  # no layer: its one figure stands under none of them
+            figures = fit(f"  {signed(row.added)}", _FIGURE * len(parts))
         logit = f"{'' if row.lens_logit is None else plain(row.lens_logit):>{_FIGURE}}"
         lens_room = lens - (_FIGURE if lens > _LENS else 0)
         return [
