@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.contribution_rows import LayerRow, Row
 
 _LEFT, _NAME, _FIGURES, _GROUP = 16, 11, 20, 33
-_LEAST_BAR, _MOST_BAR = 3, 24
+_LEAST_BAR, _MOST_BAR, _LONGEST_STEP = 3, 24, 60
 _SHARES_FROM = 1e-6
 """Of a target below it no shares are said: all would be huge."""
 
@@ -135,8 +135,9 @@ def _figures(row: Row) -> str:
 
 
 _FIGURE = 8
-_LENS = 14
-_WITH_BIASES = 78
+_LENS, _SHORT_LENS = 14, 10
+_WITH_LOGIT = 66
+"""Cells from which the figure of the logit lens stands before its token."""
 
 
 class LayerRows(RowList):
@@ -191,18 +192,18 @@ class LayerRows(RowList):
     def _columns(self, width: int) -> tuple[list[str], int, int]:
         """The figures that are shown, the cells of the bar and those of the lens."""
         parts = [part for part in ("heads", "neurons") if self._has(part)]
-        if self._has("biases") and width >= _WITH_BIASES:
+        if any(row.biases for row in self.rows):  # many models have none
             parts.append("biases")
-        lens = _LENS if self._has("lens") else 0
-        if lens and width >= _WITH_BIASES:
-            lens += _FIGURE
-        bar = width - self._label - _FIGURE * (len(parts) + 1) - lens - 2
-        return parts, max(_LEAST_BAR, min(60, bar)), lens
+        lens = 0
+        if self._has("lens"):
+            lens = _LENS + _FIGURE if width >= _WITH_LOGIT else _LENS if len(parts) < 3 else _SHORT_LENS
+        bar = width - self._label - _FIGURE * (len(parts) + 1) - lens - 1
+        return parts, max(_LEAST_BAR, min(_LONGEST_STEP, bar)), lens
 
     def heading(self, width: int) -> list[Segment]:
         parts, bar, lens = self._columns(width)
         figures = "".join(f"{part:>{_FIGURE}}" for part in (*parts, "so far"))
-        said = " logit lens" if lens else ""
+        said = " logit lens" if lens > _SHORT_LENS else " lens" if lens else ""
         return [Segment(fit(f"{'':<{self._label}}{figures} {'':<{bar}}{said}", width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
