@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from tui_lookups.errors import BadIdError
 from tui_lookups.ids import HeadId, NeuronId, parse_component
 
 

@@ -15,7 +15,7 @@ from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.analysis import attribution
 from tui_lookups.analysis.exact_sum import ExactSum, as_contributions
 from tui_lookups.analysis.why import layers_of, probability_without, why_token
-from tui_lookups.errors import LookupsError, NumericalError, UnsupportedModelError
+from tui_lookups.errors import Cancelled, LookupsError, NumericalError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 
@@ -59,6 +59,11 @@ def test_everything_sums_to_the_models_logit(tiny_model, name: str) -> None:
         assert abs(parts + why.found.embedding + why.found.bias - result.target) <= bound
 
 
+@torch.no_grad()
+def held(norm: nn.Module, x: Tensor) -> HeldNorm:
+    return HeldNorm(norm, x)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gemma2"])
 def test_neurons_are_what_autograd_gives_with_norms_held(tiny_model, reference, name: str) -> None:
     """Each neuron's activation times the derivative of the logit along the stream, through the modules."""
@@ -73,7 +78,7 @@ def test_neurons_are_what_autograd_gives_with_norms_held(tiny_model, reference, 
         wanted[f"out {layer}"] = (hugging_face.part(layer, names.down), "out")
     clean, _ = hugging_face.capture(torch.tensor([ROW]), wanted)
     stream = clean["stream"][0, POSITION].requires_grad_()
-    normed = HeldNorm(final, clean["stream"][0, POSITION].detach())(stream)
+    normed = held(final, stream.detach())(stream)
     read = hugging_face.model.get_output_embeddings()(normed)
     (read[TOKEN] - read[FOIL]).backward()
     for layer in range(model.info.n_layers):
@@ -81,7 +86,7 @@ def test_neurons_are_what_autograd_gives_with_norms_held(tiny_model, reference, 
         written = hugging_face.part(layer, names.down)(post)
         if names.mlp_post_norm is not None:
             norm = hugging_face.part(layer, names.mlp_post_norm)
-            written = HeldNorm(norm, clean[f"out {layer}"][0, POSITION])(written)
+            written = held(norm, clean[f"out {layer}"][0, POSITION])(written)
         assert stream.grad is not None
         (written @ stream.grad).backward()
         assert post.grad is not None
@@ -174,6 +179,21 @@ def test_a_component_is_replaced_at_the_position_alone(tiny_model, component) ->
     found = probability_without(model, ROW, POSITION, component, value, TOKEN)
     assert found == pytest.approx(expected, rel=1e-9)
     assert abs(found - before) > 1e-4 * before
+
+
+@pytest.mark.parametrize("calls", [1, 3, 5])
+def test_it_stops_when_nobody_waits_between_blocks_and_between_layers(tiny_model, calls: int) -> None:
+    polled = 0
+
+    def poll() -> None:
+        nonlocal polled
+        polled += 1
+        if polled == calls:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        why_token(tiny_model("gpt2"), ROW, POSITION, TOKEN, top=1, poll=poll)
+    assert polled == calls
 
 
 def test_a_token_is_no_foil_of_itself(tiny_model) -> None:

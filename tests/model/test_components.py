@@ -13,7 +13,6 @@ from torch import Tensor
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.components import (
     Reader,
-    attention_biases,
     contributions,
     mlp_biases,
     neuron_contributions,
@@ -50,9 +49,8 @@ def sums(model: LookupModel, reader: Reader, seen: dict[Point, Tensor]) -> tuple
     """The sum of everything that neurons were told apart in, and of its magnitudes: [batch, n] each."""
     found = contributions(model, reader, seen)
     assert found.mlps.shape[1] == 0
-    parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1), found.bias.expand(2, 1, -1)]
-    for layer in reader.head_layers:
-        parts.append(attention_biases(model, reader, seen, layer).unsqueeze(1))
+    parts = [found.heads.flatten(1, 2), found.attention_biases]
+    parts += [found.embedding.unsqueeze(1), found.bias.expand(2, 1, -1)]
     for layer in reader.mlp_layers:
         parts.append(neuron_contributions(model, reader, seen, layer))
         parts.append(mlp_biases(model, reader, seen, layer).unsqueeze(1))
@@ -85,5 +83,3 @@ def test_neurons_and_biases_sum_to_their_mlp(tiny_model, name: str) -> None:
         assert neurons.shape == (2, model.info.d_mlp, reader.directions.shape[1])
         found = neurons.sum(1) + mlp_biases(model, reader, seen, layer)
         assert (found - together.mlps[:, layer]).abs().max() <= CLOSES * neurons.abs().sum(1).max()
-    apart = sum(attention_biases(model, reader, seen, layer) for layer in reader.head_layers)
-    torch.testing.assert_close(apart, together.attention_biases, rtol=1e-10, atol=1e-12)

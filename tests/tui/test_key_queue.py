@@ -101,12 +101,8 @@ async def test_a_dialog_that_works_can_be_left(tmp_path: Path) -> None:
 async def test_a_key_that_is_held_down_does_not_fall_behind(many: int) -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         await at_once(app, pilot, "j" * many)
-        for _ in range(100):
-            table = app.screen.query_one(NeuronsTable)
-            if table.cursor == min(many, table.row_count() - 1):
-                break
-            await pilot.pause(0.05)
-        assert table.cursor == min(many, table.row_count() - 1)
+        table = app.screen.query_one(NeuronsTable)
+        await until(lambda: table.cursor == min(many, table.row_count() - 1), pilot)
 
 
 async def test_a_widget_that_goes_while_it_has_a_key_keeps_no_other_waiting() -> None:

@@ -194,7 +194,7 @@ def _decompose_batch(
             heads=parts.heads[place],
             mlps=parts.mlps[place],
             embedding=parts.embedding[place],
-            attention_biases=parts.attention_biases[place],
+            attention_biases=parts.attention_biases[place].sum(0),
         )
         by_key = None if sources is None else sources[place, : q + 1]
         found.append(_decomposition(neuron, int(q), row, by_key, mine))

@@ -27,7 +27,6 @@ from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import (
     Reader,
-    attention_biases,
     contributions,
     mlp_biases,
     neuron_contributions,
@@ -94,17 +93,16 @@ def exact_sums(
     Raises NumericalError for NaN or infinite values.
     """
     found = contributions(model, reader, seen)
-    by_layer, of_attention, of_mlps, whole = [], [], [], []
-    weighting = weights.to(found.heads.device, found.heads.dtype)
-    for layer in reader.head_layers:
-        of_attention.append(attention_biases(model, reader, seen, layer))
+    by_layer, of_mlps, whole = [], [], []
+    weighting = weights.to(found.heads.device, found.heads.dtype).unsqueeze(2)  # [batch, n, 1]
     for layer in reader.mlp_layers:
         poll()
         each = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]
         of_mlps.append(mlp_biases(model, reader, seen, layer))
         whole.append(each.sum(1) + of_mlps[-1])
-        by_layer.append(torch.einsum("bmn,bn->bm", each, weighting))
-    parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1), found.attention_biases.unsqueeze(1)]
+        by_layer.append((each @ weighting).squeeze(2))
+    parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1)]
+    parts += [found.attention_biases.sum(1, keepdim=True)]
     parts += [mlp.unsqueeze(1) for mlp in whole]
     every = torch.cat([*parts, found.bias.expand(len(read), 1, -1)], 1).cpu().double()
     off = (read.cpu().double() - every.sum(1)).abs() / every.abs().sum(1).clamp(min=1e-30)
@@ -121,12 +119,13 @@ def exact_sums(
     n, d_mlp = weights.shape[1], model.info.d_mlp
     heads, embedding = weighted(found.heads), weighted(found.embedding)
     bias = weighted(found.bias.expand(len(read), -1))
-    attention, mlps = weighted(layers_of(of_attention, n)), weighted(layers_of(of_mlps, n))
+    attention, mlps = weighted(found.attention_biases), weighted(layers_of(of_mlps, n))
     neurons = layers_of(by_layer, d_mlp).cpu().double()
     activations = layers_of([seen[Point("post", layer)] for layer in reader.mlp_layers], d_mlp).cpu().double()
-    for layer in reader.mlp_layers:  # the first that is not finite is named
-        require_finite(neurons[:, layer], layer)
-    require_finite(every, reader.head_layers.stop - 1)
+    if not bool(torch.isfinite(every.sum())):
+        for layer in reader.mlp_layers:  # the first that is not finite is named
+            require_finite(neurons[:, layer], layer)
+        require_finite(every, reader.head_layers.stop - 1)
     return [
         ExactSum(
             heads=heads[row],

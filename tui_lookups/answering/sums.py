@@ -36,6 +36,9 @@ from tui_lookups.results import (
 )
 from tui_lookups.results.conventions import Conventions
 
+_AT_ONCE = 8
+"""Prompts whose sums are held at once: of a million neurons each has a million figures."""
+
 
 def why(
     model: LookupModel,
@@ -135,11 +138,13 @@ def inputs_overview(
     places = [input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed) for prompt in counted]
     shape = (neuron.layer, model.info.d_mlp)
     total, active = np.zeros(shape), np.zeros(shape)
-    for place in places:  # one by one: of a million neurons a figure each
-        (found,) = neuron_sums(model, neuron, [place.ids], [place.position], poll=poll)
-        signed = place.sign * found.found.neurons
-        total += signed
-        active += active_heads(signed.ravel(), conventions.activity_rule)[0].reshape(shape)
+    for start in range(0, len(places), _AT_ONCE):
+        few = places[start : start + _AT_ONCE]
+        sums = neuron_sums(model, neuron, [p.ids for p in few], [p.position for p in few], poll=poll)
+        for place, found in zip(few, sums, strict=True):
+            signed = place.sign * found.found.neurons
+            total += signed
+            active += active_heads(signed.ravel(), conventions.activity_rule)[0].reshape(shape)
     means, fractions = total / max(1, len(places)), active / max(1, len(places))
     largest = best_first(np.abs(means).ravel(), top) if places else ()
     named = [NeuronId(*divmod(int(at), model.info.d_mlp)) for at in largest]

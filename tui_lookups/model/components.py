@@ -51,7 +51,8 @@ class Contributions:
     Attributes:
         heads: [batch, head layers, n_heads, n].
         mlps: [batch, mlp layers, n], biases in them.
-        embedding, attention_biases: [batch, n]. Value biases count among those of attention.
+        embedding: [batch, n].
+        attention_biases: [batch, head layers, n], value biases and those of norms after attention in them.
         bias: what the reader's own biases come to, [n].
     """
 
@@ -127,23 +128,25 @@ def contributions(
     embedding = seen[Point("resid_pre")]
     scale = _scale(reader, seen, hold_scale)
     n = reader.directions.shape[1]
-    heads, mlps = [], []
-    biases = embedding.new_zeros(len(embedding), n)
+    heads, biases, mlps = [], [], []
     for layer in reader.head_layers:
         read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
-        projected = _W_O(model, layer) @ read  # [n_heads, d_head, n]: z meets it; no head's result is formed
+        projected = _projected(model, layer, read)  # z meets it, and stacked head results are never formed
         heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / divisor.unsqueeze(1))
-        biases = biases + _of_biases(model, layer, read, projected) / divisor + constant / scale
+        biases.append(_of_biases(model, layer, read, projected) / divisor + constant / scale)
     for layer in reader.mlp_layers:
         if (written := seen.get(Point("mlp_out", layer))) is not None:
             read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
             mlps.append(written @ read / divisor + constant / scale)
-    n_heads = model.info.n_heads
+
+    def by_layer(layers: list[Tensor], *shape: int) -> Tensor:
+        return torch.stack(layers, 1) if layers else embedding.new_zeros(len(embedding), 0, *shape)
+
     return Contributions(
-        heads=torch.stack(heads, 1) if heads else embedding.new_zeros(len(embedding), 0, n_heads, n),
-        mlps=torch.stack(mlps, 1) if mlps else embedding.new_zeros(len(embedding), 0, n),
+        heads=by_layer(heads, model.info.n_heads, n),
+        mlps=by_layer(mlps, n),
         embedding=embedding @ reader.directions / scale,
-        attention_biases=biases,
+        attention_biases=by_layer(biases, n),
         bias=reader.constants,
     )
 
@@ -171,14 +174,6 @@ def mlp_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor],
     bias = model.wiring.blocks[layer].down.bias
     written = torch.zeros_like(constant) if bias is None else model.at_home(bias) @ read
     return written / divisor + constant / scale
-
-
-def attention_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], layer: int) -> Tensor:
-    """What the biases of a layer's attention contribute, value biases among them, and that of a norm after
-    it: [batch, n]."""
-    scale = _scale(reader, seen, True)
-    read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
-    return _of_biases(model, layer, read, _W_O(model, layer) @ read) / divisor + constant / scale
 
 
 def _of_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
@@ -242,6 +237,12 @@ def _scale(reader: Reader, seen: Mapping[Point, Tensor], hold_scale: bool) -> Te
     )
 
 
+def _projected(model: LookupModel, layer: int, read: Tensor) -> Tensor:
+    """W_O times `read` [d_model, n]: [n_heads, d_head, n]."""
+    product = model.at_home(model.wiring.blocks[layer].heads_out.matrix) @ read
+    return product.reshape(model.info.n_heads, model.info.d_head, -1)
+
+
 def _W_O(model: LookupModel, layer: int) -> Tensor:
     """[n_heads, d_head, d_model], in compute_dtype."""
     matrix = model.wiring.blocks[layer].heads_out.matrix
@@ -262,7 +263,8 @@ def _through(
         The vectors that meet it [d_model, n], what divides the product [batch, 1], and what the bias of the
         norm in between adds before the reader's own scale divides [n].
     """
-    read = reader.directions * model.wiring.residual_multiplier
+    multiplier = model.wiring.residual_multiplier
+    read = reader.directions if multiplier == 1.0 else reader.directions * multiplier
     norm = model.wiring.blocks[layer].norms.get(post_norm)
     if norm is None:
         return read, scale, read.new_zeros(read.shape[1])
