@@ -311,6 +311,11 @@ async def test_without_a_prompt_a_text_is_asked_for_and_errors_are_said() -> Non
         await press(pilot, "enter")
         assert "It cannot be read." in "\n".join(texts(app))
         assert app.walk_screen.walk.prompt_id != GIVEN
+        assert "Corpus prompt" not in hints(app)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, WhyScreen)
+        await press(pilot, "escape")
+        assert app.walk_screen.walk.neuron is None, "as it was left: nothing was open"
 
 
 async def waits(pilot: Pilot[None], app: LookupsApp, *keys: str) -> str:

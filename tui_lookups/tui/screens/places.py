@@ -146,6 +146,8 @@ class Places:
                 head=place.head,
                 text=place.text,
             )
+        elif place.token is None:
+            self._steps.neurons.close_neuron()
         self.show_pane(place.pane)
         if place.head is not None and place.head == self._walk.head:
             self._show_head(place.head)

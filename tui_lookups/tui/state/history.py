@@ -53,7 +53,7 @@ class History:
         """The person goes from `here` to something new."""
         self.begun = True
         self._future.clear()
-        if here.token is not None or here.neuron is not None:
+        if here.token is not None or here.neuron is not None or here.over is not None:
             self._past.append(here)
             del self._past[:-_MOST]
 
