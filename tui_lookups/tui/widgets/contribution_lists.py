@@ -98,15 +98,12 @@ class ContributionRows(RowList):
         row, palette, top = self.rows[index], self.palette, self._maximum
         bar, style = self._bar(width), palette.plain + palette.shade(level(row.value, top))
         figures, room = _figures(row), max(0, width - _LEFT - bar)
-        named = palette.plain if row.component is None else palette.strong
         name = fit(row.name, _NAME) + figures if figures else row.name
-        return [
-            Segment(" "),
-            Segment(f"{signed(row.value):>7}", style),
-            Segment(f"{self._share(row):>6} ", palette.dim),
+        return [  # few segments: each costs bytes
+            Segment(f"{signed(row.value):>8}", style),
+            Segment(f"{self._share(row):>6} ", palette.plain),
             Segment(palette.bar_text(abs(row.value), top, bar), palette.bar),
-            Segment(" "),
-            Segment(fit(name, room), named),
+            Segment(fit(f" {name}", room + 1), palette.plain),
         ]
 
     def plain_row(self, index: int) -> str:
@@ -215,13 +212,12 @@ class LayerRows(RowList):
             figures = fit(f"  {signed(row.added)}", _FIGURE * len(parts))
         logit = f"{'' if row.lens_logit is None else plain(row.lens_logit):>{_FIGURE}}"
         lens_room = lens - (_FIGURE if lens > _LENS else 0)
-        return [
-            Segment(fit(f" {row.name}", self._label), palette.strong),
-            Segment(figures, palette.plain),
-            Segment(f"{plain(row.total):>{_FIGURE}} ", palette.strong),
+        label = fit(f" {row.name}", self._label)
+        lens_token = fit(f" {visible_token(row.lens.text)}" if row.lens else "", lens_room)
+        return [  # few segments: each costs bytes
+            Segment(f"{label}{figures}{plain(row.total):>{_FIGURE}} ", palette.plain),
             Segment(self._step(row, bar), palette.bar),
-            Segment(logit if lens > _LENS else "", palette.dim),
-            Segment(fit(f" {visible_token(row.lens.text)}" if row.lens else "", lens_room), palette.plain),
+            Segment((logit if lens > _LENS else "") + lens_token, palette.plain),
         ]
 
     def _step(self, row: LayerRow, width: int) -> str:
