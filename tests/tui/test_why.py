@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -128,9 +129,9 @@ async def test_from_a_text_to_an_earlier_neuron_and_all_the_way_back() -> None:
         await press(pilot, "w")
         why = app.screen
         assert isinstance(why, WhyScreen)
-        await press(pilot, "tab")
-        assert app.focused is why.query_one("#why-text")
-        why.query_one("#why-text", Input).value = "not so but"
+        app.post_message(events.Paste("not so but\n"))
+        await settle(pilot)
+        assert app.focused is why.query_one("#why-text"), "wherever the cursor was"
         await press(pilot, "enter")
         assert asked(explorer, "why")[-1] == ("not so but", None, None, None, None)
         assert title(app).strip().startswith("Why ␣because (40.00%) at 3:")
@@ -227,7 +228,9 @@ async def test_the_token_the_foil_the_position_and_removing() -> None:
         assert "not one token" in hints(app)
         await press(pilot, "escape")
         assert app.screen is screen
-        await press(pilot, "n", "p", "p")
+        await press(pilot, "e")
+        assert app.focused is screen.query_one("#why-text")
+        await press(pilot, "tab", "n", "p", "p")
         assert [call[2] for call in asked(explorer, "why")[-3:]] == [peak + 1, peak, peak - 1]
         assert asked(explorer, "why")[-1][-2] is None, "there the most probable token is asked about"
 

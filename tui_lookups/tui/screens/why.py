@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.segment import Segment
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,7 +21,7 @@ from textual.widgets import Input
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.tui.screens.query_screen import QueryScreen
-from tui_lookups.tui.state.candidates import spellings
+from tui_lookups.tui.state.candidates import find_token
 from tui_lookups.tui.state.contribution_rows import rows_of_why
 from tui_lookups.tui.state.given_text import given_up_to
 from tui_lookups.tui.state.left_screens import Door, WhyPlace
@@ -78,8 +78,9 @@ class WhyScreen(QueryScreen[Door]):
         Binding("m", "remove('mean')", "mean", id="why.mean", tooltip="The same, with its mean in its place"),
         Binding("t", "name('token')", "token", id="why.token", tooltip="Ask about any token: type it"),
         Binding("F", "name('foil')", "any foil", id="why.any-foil", tooltip="Against any token: type it"),
+        Binding("e", "text", "new text", id="why.text", tooltip="Type another text"),
         Binding("n", "move(1)", "on", id="why.on", tooltip="After the next token of the text"),
-        Binding("p", "move(-1)", "back", id="why.before", tooltip="After the token before", show=False),
+        Binding("p", "move(-1)", "before", id="why.before", tooltip="After the token before", show=False),
         Binding("escape,q", "close", "back", id="why.close", tooltip="Back to the walk as it was"),
         Binding("left,h", "tokens", "tokens", id="why.tokens", tooltip="To the next tokens", show=False),
         Binding("tab", "step(1)", "next", id="why.next", tooltip="Text, next tokens, components", show=False),
@@ -187,6 +188,16 @@ class WhyScreen(QueryScreen[Door]):
         self._title("Why this token")
         self.query_one(WhyText).focus()
 
+    def action_text(self) -> None:
+        self.query_one(WhyText).focus()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A text pasted where no line is: it is meant for the one there is."""
+        event.stop()
+        line = self.query_one(WhyText)
+        line.value = line.as_one_line(event.text)
+        line.focus()
+
     def action_move(self, by: int) -> None:
         """After the token before or behind: what is most probable there is asked about."""
         if self.why is None or self._position is None:
@@ -243,7 +254,7 @@ class WhyScreen(QueryScreen[Door]):
         if not event.value:
             return
         self.queries.ask(
-            "name", partial(_look_up, self.explorer, event.value), self._name_found, self._say_error
+            "name", partial(find_token, self.explorer, event.value), self._name_found, self._say_error
         )
 
     def _name_found(self, found: Token | None) -> None:
@@ -387,11 +398,3 @@ class WhyScreen(QueryScreen[Door]):
 
     def action_close(self) -> None:
         self.dismiss(None)
-
-
-def _look_up(explorer: Explorer, typed: str) -> Token | None:
-    """Blocking: the token a typed text most likely means, None where it is not one."""
-    for text in spellings(typed):
-        if text and (found := explorer.resolve_token(text).token) is not None:
-            return found
-    return None
