@@ -256,6 +256,18 @@ class FakeExplorer:
         self._asked("cut_edge", neuron=neuron, component=component, **asked)
         return fake_sums.edge_cut(neuron, component)
 
+    def carries(self, neuron: NeuronId | None, head: HeadId, source: int | str, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("carries", neuron=neuron, head=head, source=source, **asked)
+        return fake_sums.carried(neuron, head)
+
+    def attends(self, head: HeadId, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("attends", head=head, **asked)
+        return fake_sums.attends(head)
+
     def reproduce(self, name: str) -> Reproduction:
         self._asked("reproduce", model=name)
         close = ReproducedFigure(NEURON, BECAUSE, 14.865, 14.864, 1, 1, BECAUSE, True, "a source")

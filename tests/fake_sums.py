@@ -5,14 +5,18 @@ from __future__ import annotations
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, PROVENANCE, TOKENS
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    Attends,
+    Carried,
     Contributions,
     EdgeCut,
     HeadContribution,
     InputsOverview,
+    Key,
     LayerOfWhy,
     NeuronContribution,
     NeuronInputMean,
     NeuronInputs,
+    PairContribution,
     Prediction,
     Remaining,
     Removed,
@@ -60,3 +64,22 @@ def overview(neuron: NeuronId, top: int) -> InputsOverview:
 def edge_cut(neuron: NeuronId, component: HeadId | NeuronId, gated: bool = False) -> EdgeCut:
     target = Target("activation" if gated else "pre_activation", 2.375)
     return EdgeCut(neuron, component, TOKENS, 3, target, 2.25, 0.5, 1.875, 1.75, 2.0, 1.9375, PROVENANCE)
+
+
+def carried(neuron: NeuronId | None, head: HeadId) -> Carried:
+    token = HOSTILE if neuron is None else None
+    return Carried(head, neuron, token, TOKENS, 3, 2, 0.5, CONTRIBUTIONS, PROVENANCE)
+
+
+def attends(head: HeadId) -> Attends:
+    keys = tuple(Key(k, TOKENS[k], weight, score) for k, weight, score in ((1, 0.25, -1.0), (2, 0.75, 0.5)))
+    pairs = (
+        PairContribution("embedding", "embedding", 0.25),
+        PairContribution("embedding", "L0.H0", -2.0),
+        PairContribution("L0.H0", "embedding", 1.5),
+        PairContribution("L0.H0", "L0.H0", 2.625),
+    )
+    return Attends(
+        head, TOKENS, 3, 2, keys, 0.75, 0.5, 2.375, CONTRIBUTIONS, CONTRIBUTIONS, ("embedding", "L0.H0"),
+        pairs, 20.0, PROVENANCE,
+    )  # fmt: skip

@@ -62,6 +62,7 @@ class LateGroup(click.Group):
         """By name."""
         from tui_lookups.commands import (  # noqa: F401 - each puts its own there
             analysis,
+            attends,
             cache_and_config,
             diagnostics,
             docs,
@@ -71,6 +72,7 @@ class LateGroup(click.Group):
             pairs,
             sums,
             survey,
+            traces,
             verification,
             walk,
         )

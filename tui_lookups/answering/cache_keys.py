@@ -31,6 +31,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
     "activations": (),
     "atlas_layer": (),
+    "attends": (),
+    "carries": (),
     "edge_cut": (),
     "examples": _ALL_PROMPTS,
     "figures": (),
@@ -49,6 +51,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "sampled": (*_TRIMMED, "seed"),
     "score": (),
     "tokens": (),
+    "trace": (),
+    "trace_graph": (),
     "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
@@ -74,6 +78,7 @@ RANKS_TOKENS = frozenset(
     (
         "ablation",
         "atlas_layer",
+        "carries",
         "figures",
         "first_view",
         "neurons",
@@ -83,6 +88,8 @@ RANKS_TOKENS = frozenset(
         "sampled",
         "score",
         "tokens",
+        "trace",
+        "trace_graph",
         "why",
     )
 )

@@ -9,17 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from tui_lookups.answering.checks import (
-    check_count,
-    check_folded,
-    check_position,
-    check_prompt_id,
-    check_removal,
-    check_text,
-)
+from tui_lookups.answering.checks import check_count, check_removal
 from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
-from tui_lookups.errors import LookupsError, Poll
+from tui_lookups.answering.text_places import named_token, place_in_text
+from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Removed, Token, Why
 
@@ -46,8 +40,8 @@ class WhyService:
         """See `Explorer.why`."""
         check_count("top", top)
         engine = self._engine
-        row, at = self._place(text, prompt_id, position)
-        asked, against = self._token(token), self._token(foil)
+        row, at = place_in_text(engine, text, prompt_id, position)
+        asked, against = named_token(engine, token), named_token(engine, foil)
         ids = _ids(asked, against)
 
         def work(model: LookupModel, poll: Poll) -> Why:
@@ -81,8 +75,8 @@ class WhyService:
             engine.check_head(component)
         else:
             engine.check_neuron(component)
-        row, at = self._place(text, prompt_id, position)
-        asked, against = self._token(token), self._token(foil)
+        row, at = place_in_text(engine, text, prompt_id, position)
+        asked, against = named_token(engine, token), named_token(engine, foil)
         ids = _ids(asked, against)
         # What zero puts in place rests on no corpus.
         of_corpus = prompt_id is not None or method == "mean"
@@ -117,34 +111,6 @@ class WhyService:
             **ids,
         )
         return engine.cached(key, Removed) or engine.keep(key, engine.on_model(work))
-
-    def _place(self, text: str | None, prompt_id: int | None, position: int | None) -> tuple[list[int], int]:
-        """Token ids of what is asked about, and the position, the last one where none is named."""
-        engine = self._engine
-        check_folded(engine.basis)
-        if (text is None) == (prompt_id is None):
-            raise LookupsError("Why a token is asked of a text or of a prompt.", "Give one of the two.")
-        if prompt_id is not None:
-            corpus = engine.corpus(arrays=True)
-            check_prompt_id(prompt_id, corpus.info.prompts)
-            row = corpus.window_tokens(prompt_id).tolist()
-        else:
-            vocabulary, info = engine.vocabulary(), engine.model_info()
-            row = vocabulary.encode_prompt(text or "")
-            check_text(row, vocabulary.bos_id, info)
-            info.check_token(vocabulary.token(max(row)))
-        at = len(row) - 1 if position is None else position
-        check_position(at, len(row))
-        return row, at
-
-    def _token(self, asked: str | int | None) -> Token | None:
-        """A token by its text or id, one that the model has a logit for; None where none is named."""
-        if asked is None:
-            return None
-        vocabulary = self._engine.vocabulary()
-        token = vocabulary.token(asked) if isinstance(asked, int) else vocabulary.find(asked)
-        self._engine.model_info().check_token(token)
-        return token
 
 
 def _ids(token: Token | None, foil: Token | None) -> dict[str, Any]:

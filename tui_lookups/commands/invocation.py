@@ -137,6 +137,10 @@ class Invocation:
             else:
                 write(_json(result) if self.json else _table(result, rows))
 
+    def tell(self, sentence: str) -> None:
+        """Say something beside the answer, on stderr."""
+        _print_visible(sentence)
+
     def emit_bytes(self, data: bytes) -> None:
         """Print bytes to stdout as they are."""
         with answering():
@@ -167,6 +171,7 @@ def _table(result: object, rows: Rows | None) -> bytes:
         tables_analysis,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
         tables_sums,  # noqa: F401 - registers renderers
+        tables_traces,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers
     )
 

@@ -28,6 +28,7 @@ Record = dict[str, Any]
 _LISTS = {
     "Activations": ("tokens", "activations"),
     "Atlas": ("layers",),
+    "Carried": ("contributions",),
     "ExplainedList": ("explained",),
     "HeadAblation": ("prompts",),
     "HeadAttributions": ("heads",),
@@ -45,10 +46,13 @@ _LISTS = {
     "ServedNeurons": ("pairs",),
     "Survey": ("pairs",),
     "TokenNeurons": ("neurons",),
+    "Trace": ("nodes",),
     "Why": ("contributions",),
     "WhyByLayer": ("layers",),
 }
 """By a result's class, the list that holds its records; of several, equally long, each gives its part."""
+
+_SIDES = {"key": "key_side", "query": "query_side", "pairs": "pairs"}
 
 _WITHIN = {"Atlas": "neurons", "NeuronsOfTokens": "neurons"}
 """Where a list's objects have a list of their own, which is it."""
@@ -61,6 +65,8 @@ def records_of(result: object) -> list[Record]:
     """The records of a result, all with the same names. Raises NumericalError as `to_plain` does."""
     plain, kind = to_plain(result), type(result).__name__
     lists = _LISTS.get(kind)
+    if kind == "SideOf":  # one side of why a head attends, or its pairs
+        lists, plain = (_SIDES[plain["side"]],), plain["found"]
     if lists is None:
         plain.pop("provenance", None)
         return [_flat(plain)]
@@ -116,7 +122,7 @@ def _encoded(records: list[Record], form: RecordFormat, *, terminal: bool) -> by
 
 
 def _objects(name: str, values: Any) -> list[Record]:
-    if name == "contributions":  # heads and neurons in one list
+    if isinstance(values, dict):  # contributions: heads and neurons in one list
         return [
             {"component": row[kind], **{key: value for key, value in row.items() if key != kind}}
             for kind in ("head", "neuron")

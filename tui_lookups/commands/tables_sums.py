@@ -1,9 +1,12 @@
-"""Tables of exact sums: why a token, what fires a neuron, one edge cut.
+"""Tables of exact sums: why a token, what fires a neuron, what a head carries, why it attends, one edge cut.
 
 Importing this module adds its renderers to `tables.render`; see tables.py for the rules they keep.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,6 +15,8 @@ from rich.text import Text
 from tui_lookups.commands.tables import around, cells_of, render, source_of, table_of, title_of, token_text
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    Attends,
+    Carried,
     Contributions,
     EdgeCut,
     InputsOverview,
@@ -26,6 +31,16 @@ from tui_lookups.visible import visible_token
 
 ROWS_SHOWN = 30
 """Components of a list; JSON has every head and every neuron that is named."""
+
+_KEYS_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SideOf:
+    """What of an answer is shown."""
+
+    found: Attends
+    side: Literal["key", "query", "pairs"]
 
 
 @render.register
@@ -171,6 +186,54 @@ def _(result: EdgeCut) -> RenderableType:
             )
         )
     return Group(title, around(result.tokens, result.position), table, *said)
+
+
+@render.register
+def _(result: Carried) -> RenderableType:
+    reader = str(result.neuron) if result.token is None else f"the logit of {_named(result.token)}"
+    title = title_of(
+        f"What {result.head} carries from position {result.source} to {reader} at {result.position}",
+        source_of(result.provenance),
+    )
+    return Group(
+        title, around(result.tokens, result.source), Text(f"weight {result.weight:.4f}"),
+        *_parts(result.contributions, "attribution of this token"),
+    )  # fmt: skip
+
+
+@render.register
+def _(result: SideOf) -> RenderableType:
+    found = result.found
+    title = title_of(
+        f"Why {found.head} attends from position {found.query} to {found.key}", source_of(found.provenance)
+    )
+    cap = "" if found.soft_cap is None else f"; a soft cap of {found.soft_cap:g} comes after"
+    facts = f"weight {found.weight:.4f}  score {found.score:.4f}  advantage {found.advantage:+.4f}{cap}"
+    keys = table_of("position", "key", "weight", "score", numbers=("position", "weight", "score"))
+    for key in sorted(found.keys, key=lambda key: -key.weight)[:_KEYS_SHOWN]:
+        keys.add_row(
+            Text(str(key.position)), token_text(key.token), *cells_of(f"{key.weight:.4f}", f"{key.score:.4f}")
+        )
+    above: list[RenderableType] = [title, around(found.tokens, found.key), Text(facts), keys, Text("")]
+    if result.side == "pairs":
+        pairs = table_of("query", "key", "contribution", numbers=("contribution",))
+        for pair in sorted(found.pairs, key=lambda pair: -abs(pair.contribution))[:ROWS_SHOWN]:
+            pairs.add_row(*cells_of(pair.query, pair.key, f"{pair.contribution:+.4f}"))
+        return Group(*above, Text("What is at the query, with what is at the key"), pairs)
+    if result.side == "query":
+        return Group(*above, Text("At the query"), *_parts(found.query_side, "advantage"))
+    heading = Text("At the key, against the other positions")
+    return Group(*above, heading, *_parts(found.key_side, "advantage"))
+
+
+def _parts(found: Contributions, target: str) -> list[RenderableType]:
+    """The sum, and its largest parts."""
+    named = _components(found)
+    table = table_of("component", "contribution", "activation", numbers=("contribution", "activation"))
+    for component, contribution, activation, _ in named[:ROWS_SHOWN]:
+        fired = "" if activation is None else f"{activation:.3f}"
+        table.add_row(*cells_of(str(component), f"{contribution:+.4f}", fired))
+    return [Text(_sum(found, target), overflow="fold"), table, *_hidden(len(named))]
 
 
 def _components(found: Contributions) -> list[tuple[HeadId | NeuronId, float, float | None, float | None]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tui_lookups.errors import Cancelled
 from tui_lookups.explorer.exact_sums import ExactSums
 from tui_lookups.explorer.services import Question, Services
+from tui_lookups.explorer.surveys import Surveys
 from tui_lookups.explorer.upkeep import Upkeep
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Explorer(ExactSums, Upkeep):
+class Explorer(ExactSums, Surveys, Upkeep):
     """Answers questions about one model and one corpus. Cheap to make: nothing is opened or imported yet."""
 
     def __init__(self, settings: Settings, *, results: Path | None = None) -> None:
@@ -326,46 +327,6 @@ class Explorer(ExactSums, Upkeep):
         return self._services.heads.ablate(
             neuron, head, method=method, positions=positions, trimmed=trimmed, part=part
         )
-
-    # --- surveys (method.md, section 12) ---
-
-    def survey_plan(self, *, per_layer: int = 20, trimmed: bool | None = None) -> answer.SurveyPlan:
-        """What a survey of these neurons would cost, and how much of it is in the cache. Scans nothing."""
-        return self._services.surveys.plan(per_layer, trimmed=trimmed)
-
-    def survey(
-        self,
-        *,
-        per_layer: int = 20,
-        trimmed: bool | None = None,
-        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
-    ) -> answer.Survey:
-        """The next-token neurons of the layers of the settings, and every head over the prompts of each.
-
-        Each neuron's part is kept in the cache as soon as it is there, so a survey that was ended on its way
-        goes on where it was.
-
-        Args:
-            per_layer: neurons a layer, as in `atlas`.
-            trimmed: run the trimmed contexts instead of the full windows; the setting `trimmed` by default.
-            progress: told, on this thread, how far it is.
-        """
-        return self._services.surveys.survey(per_layer, trimmed=trimmed, progress=progress)
-
-    def served_by(
-        self,
-        head: HeadId,
-        *,
-        per_layer: int = 20,
-        trimmed: bool | None = None,
-        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
-    ) -> answer.ServedNeurons:
-        """The neurons for which a head is worth explaining, of those of `survey`.
-
-        Raises:
-            LookupsError: the head reaches none of them.
-        """
-        return self._services.surveys.served_by(head, per_layer, trimmed=trimmed, progress=progress)
 
     # --- explanations and their scores (method.md, section 5); more in `explaining` and `head_scores` ---
 

@@ -133,7 +133,7 @@ def contributions(
         read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
         projected = _projected(model, layer, read)  # z meets it, and stacked head results are never formed
         heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / divisor.unsqueeze(1))
-        biases.append(_of_biases(model, layer, read, projected) / divisor + constant / scale)
+        biases.append(of_attention_biases(model, layer, read, projected) / divisor + constant / scale)
     for layer in reader.mlp_layers:
         if (written := seen.get(Point("mlp_out", layer))) is not None:
             read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
@@ -176,7 +176,7 @@ def mlp_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor],
     return written / divisor + constant / scale
 
 
-def _of_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
+def of_attention_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
     """What biases of attention write times `read` [d_model, n]; `projected` is W_O times it: [n]."""
     written, bias = read.new_zeros(read.shape[1]), model.wiring.blocks[layer].heads_out.bias
     if bias is not None:
@@ -205,7 +205,7 @@ def source_contributions(
     read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, hold_scale), layer, "ln1_post")
     biases = model.value_biases[layer]
     apart = values if biases is None else values - biases[head]
-    by_key = torch.einsum("bkd,dn->bkn", apart, _W_O(model, layer)[head] @ read)
+    by_key = torch.einsum("bkd,dn->bkn", apart, W_O(model, layer)[head] @ read)
     return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
 
 
@@ -218,7 +218,7 @@ def written(model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Poin
     layer, index = component.layer, component.index
     block = model.wiring.blocks[layer]
     if isinstance(component, HeadId):
-        added, after = seen[Point("z", layer)][:, index] @ _W_O(model, layer)[index], Point("ln1_post", layer)
+        added, after = seen[Point("z", layer)][:, index] @ W_O(model, layer)[index], Point("ln1_post", layer)
         norm = block.norms.get("ln1_post")
     else:
         row = model.at_home(block.down.matrix[index])
@@ -243,7 +243,7 @@ def _projected(model: LookupModel, layer: int, read: Tensor) -> Tensor:
     return product.reshape(model.info.n_heads, model.info.d_head, -1)
 
 
-def _W_O(model: LookupModel, layer: int) -> Tensor:
+def W_O(model: LookupModel, layer: int) -> Tensor:
     """[n_heads, d_head, d_model], in compute_dtype."""
     matrix = model.wiring.blocks[layer].heads_out.matrix
     return model.at_home(matrix).reshape(model.info.n_heads, model.info.d_head, -1)

@@ -25,6 +25,7 @@ from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
 from tui_lookups.model.points import EndOfPass, Hook, ModuleHooks, Point, apart, end_of_pass, ends_early
+from tui_lookups.model.replayed_attention import ReplayedAttention
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model.wiring import Wiring, read_wiring
@@ -288,6 +289,11 @@ class LookupModel(LoadedWeights):
         return open_attention(
             self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
         )
+
+    @cached_property
+    def replayed_attention(self) -> ReplayedAttention:
+        """Attention of one text, a layer at a time; opened when it is first asked for."""
+        return ReplayedAttention(self._hf_model)
 
 
 @torch.inference_mode()

@@ -18,4 +18,5 @@ from tui_lookups.results.selection import *
 from tui_lookups.results.session import *
 from tui_lookups.results.status import *
 from tui_lookups.results.survey import *
+from tui_lookups.results.trace import *
 from tui_lookups.results.why import *
