@@ -186,6 +186,12 @@ def test_activations_and_heads_of_a_given_text(explorer: Explorer) -> None:
     found = explorer.heads(neuron, text=text)
     assert found.context == "text"
     assert found.activation == pytest.approx(max(shown.activations[1:]), rel=1e-4)
+    last = explorer.heads(neuron, text=text, position=len(shown.tokens) - 1)
+    assert last.position == len(shown.tokens) - 1
+    assert last.activation == pytest.approx(shown.activations[-1], rel=1e-4)
+    assert last.position != found.position, "or the position says nothing here"
+    with pytest.raises(LookupsError, match="no position 99"):
+        explorer.heads(neuron, text=text, position=99)
 
 
 def test_trimmed_context_ends_at_the_peak(explorer: Explorer) -> None:

@@ -98,6 +98,13 @@ def test_the_peak_of_a_text_is_by_the_sign_asked_for(sign: Sign, position: int, 
     assert (place.position, place.sign) == (position, fires)
 
 
+def test_a_position_that_is_named_stands_for_the_peak() -> None:
+    values = [-9.0, -0.5, 0.4, 0.1]
+    places = [input_of_text(values, [7, 8, 9, 6], sign="both", position=position) for position in (1, 3)]
+    assert [(place.position, place.sign) for place in places] == [(1, -1), (3, 1)]
+    assert input_of_text([1.0], [7], sign="+", position=0).position == 0
+
+
 def test_one_token_has_no_peak() -> None:
     with pytest.raises(LookupsError, match="one token"):
         input_of_text([1.0], [7], sign="+")

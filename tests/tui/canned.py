@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from tests.tui import canned_heads
+from tests.tui import canned_heads, canned_why
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
@@ -32,7 +32,9 @@ from tui_lookups.results import (
     HeadMean,
     HeadOverview,
     Histogram,
+    InputsOverview,
     ModelInfo,
+    NeuronInputs,
     NeuronPrompts,
     NeuronScore,
     NeuronStats,
@@ -47,6 +49,7 @@ from tui_lookups.results import (
     PromptKind,
     PromptPredictions,
     Provenance,
+    Removed,
     ScanProgress,
     SessionState,
     SourceToken,
@@ -57,6 +60,7 @@ from tui_lookups.results import (
     TokenMatch,
     TokenNeurons,
     Trim,
+    Why,
 )
 from tui_lookups.settings import Settings
 
@@ -382,12 +386,13 @@ class CannedExplorer(Explorer):
         prompt: int | None = None,
         prompt_id: int | None = None,
         text: str | None = None,
+        position: int | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> HeadAttributions:
         self._called("heads", (neuron, prompt_id, sources, trimmed))
         if text is not None:
-            return self._heads_of_text(neuron, text, sources)
+            return self._heads_of_text(neuron, text, position, sources)
         listed = self.prompts(neuron, wait=False).prompts
         found = next((p for p in listed if p.prompt_id == prompt_id), listed[(prompt or 1) - 1])
         return self._attributions(neuron, found, sources, bool(trimmed))
@@ -438,9 +443,12 @@ class CannedExplorer(Explorer):
             self.provenance(),
         )
 
-    def _heads_of_text(self, neuron: NeuronId, text: str, sources: HeadId | None) -> HeadAttributions:
+    def _heads_of_text(
+        self, neuron: NeuronId, text: str, position: int | None, sources: HeadId | None
+    ) -> HeadAttributions:
         given = self.activations(neuron, text)
-        position = max(range(len(given.tokens)), key=lambda p: given.activations[p])
+        if position is None:
+            position = max(range(len(given.tokens)), key=lambda p: given.activations[p])
         listed = replace(self.prompt(neuron, 0), tokens=given.tokens, activations=given.activations)
         peak = Peak(position, given.tokens[position], given.activations[position], None)
         found = self._attributions(neuron, replace(listed, peak=peak), sources, False)
@@ -521,9 +529,74 @@ class CannedExplorer(Explorer):
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         self._called("activations", text)
         words = re.findall(r"\s?\S+|\s+", text)
-        tokens = (BOS, *(Token(n, word) for n, word in enumerate(words, 1)))
+        known = {token.text: token for token in VOCABULARY}
+        tokens = (BOS, *(known.get(word, Token(n, word)) for n, word in enumerate(words, 1)))
         values = tuple(4.31 * (noise("text", t.text) - 0.3) if t != BOS else -0.1 for t in tokens)
         return Activations(neuron, text, tokens, values, self.provenance())
+
+    # --- why a token, and inputs ---
+
+    def why(
+        self,
+        text: str | None = None,
+        *,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        token: str | int | None = None,
+        foil: str | int | None = None,
+        top: int = 50,
+    ) -> Why:
+        self._called("why", (text, prompt_id, position, token, foil))
+        neuron = NeuronId(5, 371)
+        if text is None:
+            tokens = next(p for p in self.prompts(neuron).prompts if p.prompt_id == prompt_id).tokens
+        else:
+            tokens = self.activations(neuron, text).tokens
+        at = len(tokens) - 1 if position is None else position
+        guesses = (VOCABULARY[1 + (at * 7 + n * 3) % len(WORDS)] for n in range(1, 9))
+        likely = tuple(dict.fromkeys((BECAUSE, *guesses, VOCABULARY[-4])))
+        asked, against = (None if t is None else VOCABULARY[int(t)] for t in (token, foil))
+        return canned_why.why(tokens, at, likely, asked, against, top, self.provenance())
+
+    def removed(
+        self,
+        component: HeadId | NeuronId,
+        text: str | None = None,
+        *,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        token: str | int | None = None,
+        foil: str | int | None = None,
+        method: Literal["zero", "mean"] = "zero",
+    ) -> Removed:
+        self._called("removed", (component, method))
+        found = self.why(text, prompt_id=prompt_id, position=position, token=token, foil=foil)
+        return canned_why.removed(component, method, found, self.provenance())
+
+    def inputs(
+        self,
+        neuron: NeuronId,
+        *,
+        prompt: int | None = None,
+        prompt_id: int | None = None,
+        text: str | None = None,
+        position: int | None = None,
+        trimmed: bool | None = None,
+        top: int = 50,
+    ) -> NeuronInputs:
+        self._called("inputs", (neuron, prompt_id, text, position))
+        heads = self.heads(
+            neuron, prompt=prompt, prompt_id=prompt_id, text=text, position=position, trimmed=trimmed
+        )
+        peak = Peak(heads.position, heads.tokens[heads.position], heads.activation, None)
+        number = -1 if heads.prompt_id is None else heads.prompt_id
+        shown = replace(self.prompt(neuron, 0), prompt_id=number, rank=heads.rank or 0)
+        at = replace(shown, tokens=heads.tokens, peak=peak)
+        return canned_why.inputs(neuron, at, heads.context, top, self.provenance())
+
+    def inputs_overview(self, neuron: NeuronId, *, top: int = 50, **_: Any) -> InputsOverview:
+        self._called("inputs_overview", neuron)
+        return canned_why.inputs_overview(neuron, top, self.provenance())
 
     # --- tour ---
 

@@ -44,6 +44,12 @@ WALKS: dict[str, tuple[str, ...]] = {
         "enter",
     ),
     "deciles": ("2", "K", "K"),
+    "why": ("w", "wait", "d", "wait", "down"),
+    "why-layers": ("w", "wait", "v", "down"),
+    "why-groups": ("w", "wait", "v", "v"),
+    "inputs": ("3", "I", "wait"),
+    "inputs-all": ("3", "I", "wait", "a"),
+    "given": ("w", "wait", "enter", "wait"),
 }
 
 

@@ -52,6 +52,7 @@ class HeadService:
         prompt: int | None,
         prompt_id: int | None,
         text: str | None,
+        position: int | None,
         sources: HeadId | None,
         trimmed: bool | None,
     ) -> HeadAttributions:
@@ -59,7 +60,14 @@ class HeadService:
         conventions = self._engine.conventions(trimmed=trimmed)
         self._check(neuron, sources)
         place = place_of(
-            self._engine, self._prompts, neuron, conventions, prompt=prompt, prompt_id=prompt_id, text=text
+            self._engine,
+            self._prompts,
+            neuron,
+            conventions,
+            prompt=prompt,
+            prompt_id=prompt_id,
+            text=text,
+            position=None if text is None else position,
         )
         found = self._at(neuron, place.input, place.prompt, place.context, sources, conventions)
         return found if place.prompt is None else replace(found, rank=place.prompt.rank)

@@ -40,10 +40,10 @@ def place_of(
     if text is not None:
         given = prompts.activations(neuron, text)
         ids = tuple(token.id for token in given.tokens)
-        if position is None:
-            return Place(input_of_text(given.activations, ids, sign=conventions.sign), None, None, "text")
-        check_position(position, len(ids))
-        return Place(PeakInput(ids, position, 1), None, None, "text")
+        if position is not None:
+            check_position(position, len(ids))
+        found = input_of_text(given.activations, ids, sign=conventions.sign, position=position)
+        return Place(found, None, None, "text")
     if position is not None and prompt_id is not None:
         corpus = engine.corpus(arrays=True)
         check_prompt_id(prompt_id, corpus.info.prompts)

@@ -128,13 +128,16 @@ def input_of_prompt(bos_id: int | None, prompt: Prompt, *, trimmed: bool) -> Pea
     return PeakInput(kept, len(kept) - 1, prompt.sign, trimmed=True)
 
 
-def input_of_text(activations: Sequence[float], ids: Sequence[int], *, sign: Sign) -> PeakInput:
-    """The peak of a text given by hand (results/firing.py).
+def input_of_text(
+    activations: Sequence[float], ids: Sequence[int], *, sign: Sign, position: int | None = None
+) -> PeakInput:
+    """The peak of a text given by hand (results/firing.py), or the position that is named.
 
     Position 0 never counts (method.md, section 3). Raises LookupsError for a text of one token.
     """
-    if len(ids) < 2:
+    if position is None and len(ids) < 2:
         raise LookupsError("The text is one token, and its first position never counts.", "Give more text.")
-    position = peak_position(activations, sign)
+    if position is None:
+        position = peak_position(activations, sign)
     negative = sign == "-" or (sign == "both" and activations[position] < 0)
     return PeakInput(tuple(ids), position, -1 if negative else 1)

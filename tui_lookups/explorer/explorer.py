@@ -264,6 +264,7 @@ class Explorer(ExactSums, Surveys, Upkeep):
         prompt: int | None = None,
         prompt_id: int | None = None,
         text: str | None = None,
+        position: int | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> answer.HeadAttributions:
@@ -273,11 +274,18 @@ class Explorer(ExactSums, Surveys, Upkeep):
             prompt: rank (from 1) among the neuron's prompts; rank 1 by default.
             prompt_id: the prompt by its number in the corpus, for a list that still changes.
             text: a text instead of a prompt; its peak is the position of the largest activation.
+            position: of the text, in place of its peak.
             sources: also split this head's attribution over source tokens.
             trimmed: run the trimmed context instead of the full window; the setting `trimmed` by default.
         """
         return self._services.heads.heads(
-            neuron, prompt=prompt, prompt_id=prompt_id, text=text, sources=sources, trimmed=trimmed
+            neuron,
+            prompt=prompt,
+            prompt_id=prompt_id,
+            text=text,
+            position=position,
+            sources=sources,
+            trimmed=trimmed,
         )
 
     def heads_overview(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DIVIDER = "│"
 """Stands after the peak: what fired is left of it, what followed is right of it."""
 
+TEXT = "text"
+"""In place of the rank, of a text that is no prompt of the corpus."""
+
 GUTTER = 14
 """Cells before the text: mark, rank and phi."""
 
@@ -85,7 +88,7 @@ def gutter(prompt: Prompt, look: Look, *, open_: bool) -> list[Segment]:
     palette = look.palette
     mark = "●" if prompt.prompt_id in look.marked else " "
     arrow = "▾" if open_ else " "
-    rank = f"{prompt.rank:4d}" if prompt.rank < 10_000 else f"{prompt.rank}"
+    rank = f"{prompt.rank or TEXT:>4}" if prompt.rank < 10_000 else f"{prompt.rank}"
     text = fit(f"{rank} {prompt.peak.activation:6.2f}", GUTTER - 3)
     return [
         Segment(mark + arrow, palette.accent),
@@ -112,12 +115,21 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     trim = [_trim_fact(prompt)] if prompt.trimmed is not None else []
     where = f"{peak.position} {visible_token(peak.token.text)}{' (special token)' if peak.special else ''}"
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
-    after, number = f"next {following}", f"#{prompt.prompt_id}"
+    peak_at, after, number = "peak at", f"next {following}", f"#{prompt.prompt_id}"
+    if not prompt.rank:
+        peak_at, after, number = "met at", "the last token", "given by hand"
     copies = [copies_tag(prompt)] if copies_tag(prompt) else []
     in_corpus = [f"{copies[0]} in the corpus"] if copies else []
-    yield [*shaded, f"peak at {where}", after, *trim, f"corpus prompt {prompt.prompt_id}", *in_corpus]
-    yield [*shaded, f"peak at {where}", after, *trim, number, *copies]
-    yield [*shaded, f"peak at {where}", *trim, number, *copies]
+    yield [
+        *shaded,
+        f"{peak_at} {where}",
+        after,
+        *trim,
+        f"corpus prompt {prompt.prompt_id}" if prompt.rank else number,
+        *in_corpus,
+    ]
+    yield [*shaded, f"{peak_at} {where}", after, *trim, number, *copies]
+    yield [*shaded, f"{peak_at} {where}", *trim, number, *copies]
     yield [*shaded, number, *copies, *trim]
 
 
@@ -125,7 +137,8 @@ def in_words(prompt: Prompt, marked: frozenset[object], title: str = "") -> str:
     """What is known of a prompt, in the order one would say it."""
     peak = prompt.peak
     following = "the end of the window" if peak.next_token is None else quoted(peak.next_token.text)
-    said = f"prompt {prompt.rank}, activation {peak.activation:.2f} at {quoted(peak.token.text)}"
+    said = f"prompt {prompt.rank}" if prompt.rank else "text given by hand"
+    said += f", activation {peak.activation:.2f} at {quoted(peak.token.text)}"
     said += ", a special token" if peak.special else ""
     said += f", position {peak.position}, then {following}"
     if copies_tag(prompt):

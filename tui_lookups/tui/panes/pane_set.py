@@ -15,6 +15,7 @@ from tui_lookups.tui.panes.neurons import NeuronsPane
 from tui_lookups.tui.panes.notice import Notice, Tabs, TooSmall
 from tui_lookups.tui.panes.pane import Room
 from tui_lookups.tui.panes.prompts import PromptsPane
+from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.layouts import pages
 from tui_lookups.tui.state.problems import Problems
 from tui_lookups.tui.widgets.status_line import StatusLine
@@ -93,7 +94,7 @@ class PaneSet:
             self.neurons.show_open()
             self._show_prompts()
             self._show_heads()
-        elif part == "promoted":
+        elif part in ("promoted", "given"):
             self.prompts.show_facts()
         elif part == "prompts":
             self._show_prompts()
@@ -147,8 +148,8 @@ class PaneSet:
         self.prompts.show()
         asked, wanted = walk.wanted_prompt, steps.take_wanted_prompt()
         if wanted is not None:
-            self.prompts.go_to(wanted)
-        elif asked is not None and walk.wanted_prompt is None:
+            self.prompts.go_to(wanted, walk.wanted_position)
+        elif asked not in (None, GIVEN) and walk.wanted_prompt is None:
             others = f"{app_of(self._screen).key_of('prompts.kind')} shows others"
             said = f"Corpus prompt {asked} is not among these of {walk.neuron}; {others}."
             app_of(self._screen).say(said)

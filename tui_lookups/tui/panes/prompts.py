@@ -14,6 +14,7 @@ from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.paint.head_rows import plain
 from tui_lookups.tui.panes.messages import PromptChosen, PromptMoved
 from tui_lookups.tui.panes.pane import Pane
+from tui_lookups.tui.state.given_text import given_note
 from tui_lookups.tui.text.empty import why_no_neuron
 from tui_lookups.tui.text.prompt_facts import (
     against_line,
@@ -89,7 +90,7 @@ class PromptsPane(Pane):
         self.say(words)
         empty = self.why_empty(walk, "prompts", otherwise) if found is None else otherwise
         self._list.say_empty(empty)
-        self._list.show_prompts(walk.neuron, found.prompts if found is not None else ())
+        self._list.show_prompts(walk.neuron, walk.listed)
 
     def tab(self, *, short: bool = False) -> str:
         """`short`: without the neuron, which the line above the tabs names, too."""
@@ -116,8 +117,19 @@ class PromptsPane(Pane):
             against = against_line(walk.token, ranked.congruence, walk.prompts.prompts)
             if against is not None:
                 lines.append(against)
+        if note := self._about_given():
+            lines.insert(0, (Segment(visible(note), _BOLD),))
         self._facts.show_lines(*lines)
         self._facts.display = bool(lines)
+
+    def _about_given(self) -> str:
+        """Of the text that the neuron was met on: that it is being read, or what is not as it was."""
+        walk = self._walk
+        if walk.given is None:
+            return ""
+        if "given" in walk.errors:
+            return walk.errors["given"][0]
+        return "Reading the text…" if walk.given_prompt is None else given_note(walk.given, walk.given_prompt)
 
     def show_token(self) -> None:
         """What is under the token cursor."""
@@ -125,8 +137,9 @@ class PromptsPane(Pane):
         line: tuple[Segment, ...] = ()
         if prompt is not None and position < len(prompt.tokens):
             token, value = prompt.tokens[position], prompt.activations[position]
-            where = "  the peak" if position == prompt.peak.position else ""
-            peak = prompt.peak.activation  # zero where a random prompt does not move the neuron
+            where = "  the peak" if prompt.rank and position == prompt.peak.position else ""
+            # zero where a random prompt does not move the neuron; a given text is not read at its peak
+            peak = prompt.peak.activation if prompt.rank else 0.0
             share = f"  {plain(100 * value / peak, 0)}% of the peak" if peak and not where else ""
             text = f"  #{token.id}  position {position}  activation {plain(value)}{where}{share}"
             line = (Segment(visible_token(token.text), _BOLD), Segment(text, _DIM))

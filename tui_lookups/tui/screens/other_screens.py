@@ -1,21 +1,27 @@
-"""What lies over the walk and leads back to it: atlas, playground, explanations."""
+"""What lies over the walk and leads back to it: why a token, inputs, atlas, playground, explanations."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
+from tui_lookups.tui.state.left_screens import InputsPlace, WhyPlace
+from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.screen import Screen
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import AtlasNeuron, Explanation
+    from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo
     from tui_lookups.tui.screens.atlas import AtlasPlace
+    from tui_lookups.tui.screens.inputs import InputsScreen
+    from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.screens.playground import PlaygroundScreen
+    from tui_lookups.tui.screens.why import WhyScreen
+    from tui_lookups.tui.state.left_screens import Door
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -27,14 +33,90 @@ class OtherScreens:
         screen: Screen[None],
         explorer: Explorer,
         walk: Walk,
-        open_place: Callable[[Place], None],
+        places: Places,
     ) -> None:
         self._screen = screen
         self._explorer = explorer
         self._walk = walk
-        self._open_place = open_place
+        self._places = places
+        self._open_place = places.open_place
+        places.reopen = self._reopen
+        self._why_place: WhyPlace | None = None
+        self._inputs_place: InputsPlace | None = None
         self._atlas_place: AtlasPlace | None = None
         self._playground: PlaygroundScreen | None = None
+
+    def open(self, what: str) -> None:
+        """Open one of them by name: "why", "inputs", "atlas", "playground" or "explained"."""
+        {
+            "why": self.why,
+            "inputs": self.inputs,
+            "atlas": self.atlas,
+            "playground": self.playground,
+            "explained": self.explained,
+        }[what]()
+
+    def why(self) -> None:
+        """Why a token is expected after the one under the cursor, or after any text."""
+        place, last = self._why_here(), self._why_place
+        if last is not None and (place is None or last.asks_as(place)):
+            place = last
+        self._reopen(WhyPlace() if place is None else place)
+
+    @property
+    def _model(self) -> ModelInfo | None:
+        """The model: its prompts may be known from before it is loaded."""
+        prompts = self._walk.prompts
+        return self._walk.model if prompts is None else prompts.provenance.model
+
+    def _why_here(self) -> WhyPlace | None:
+        """The open prompt up to the token under the cursor; None where no prompt is open."""
+        prompt, model = self._walk.prompt, self._model
+        if prompt is None or model is None:
+            return None
+        position = min(self._places.position, len(prompt.tokens) - 1)
+        text = given_up_to(prompt.tokens, position, model).text
+        if prompt.prompt_id == GIVEN:
+            return WhyPlace(text)
+        return WhyPlace(text, prompt.prompt_id, position)
+
+    def inputs(self) -> None:
+        """What fires the neuron on the open prompt, or over all of them."""
+        walk, app, prompt, model = self._walk, app_of(self._screen), self._walk.prompt, self._model
+        if walk.neuron is None or prompt is None or model is None:
+            app.say(f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): inputs are of these.")
+            return
+        text = given_up_to(prompt.tokens, prompt.peak.position, model)
+        place = InputsPlace(walk.neuron, prompt.prompt_id, text, None, walk.trimmed, walk.over_all)
+        if prompt.prompt_id == GIVEN:
+            place = replace(place, prompt_id=None, position=prompt.peak.position)
+        last = self._inputs_place
+        self._reopen(last if last is not None and last.asks_as(place) else place)
+
+    def _reopen(self, place: WhyPlace | InputsPlace) -> None:
+        """Open why or inputs as it was left; what is opened there continues the walk."""
+        from tui_lookups.tui.screens.inputs import InputsScreen
+        from tui_lookups.tui.screens.why import WhyScreen
+
+        app = app_of(self._screen)
+        screen: WhyScreen | InputsScreen
+        if isinstance(place, WhyPlace):
+            screen = WhyScreen(self._explorer, place)
+        else:
+            screen = InputsScreen(self._explorer, place)
+
+        def closed(door: Door | None) -> None:
+            left = screen.place
+            if isinstance(left, WhyPlace):
+                self._why_place = left
+            else:
+                self._inputs_place = left
+            if door is not None:
+                self._places.open_door(door, left)
+                app.say(f"{door.head or door.neuron} on this text; {app.key_of('walk.back')} goes back.")
+
+        self._screen.query_one(Hints).hush()  # what it says is of where the person goes away from
+        app.push_screen(screen, closed)
 
     def atlas(self) -> None:
         """The model's next-token neurons by layer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups import results
+from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.history import History, Place
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
 
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
+    from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import PaneName
+    from tui_lookups.tui.state.left_screens import Door, InputsPlace, WhyPlace
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -21,28 +24,37 @@ if TYPE_CHECKING:
 class Places:
     """Every step of the person's own is remembered; going back opens the place as it was left.
 
-    `focused` is the pane with the focus, `go` gives it to another, `show_head` puts the cursor on a head.
+    `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
+
+    reopen: Callable[[WhyPlace | InputsPlace], None]
+    """Opens a screen over the walk as it was left."""
 
     def __init__(
         self,
         walk: Walk,
         steps: Steps,
-        focused: Callable[[], PaneName],
+        panes: PaneSet,
         go: Callable[[PaneName], None],
         show_head: Callable[[HeadId], None],
     ) -> None:
         self._walk = walk
         self._steps = steps
-        self._focused = focused
+        self._panes = panes
         self.show_pane = go
         self._show_head = show_head
         self.history = History()
 
+    @property
+    def position(self) -> int:
+        """The token under the cursor of the open prompt."""
+        return self._panes.prompts.position
+
     def here(self) -> Place:
         """Where the person is."""
         walk = self._walk
-        return Place(walk.token, walk.neuron, walk.prompt_id, walk.head, self._focused())
+        where = walk.token, walk.neuron, walk.prompt_id, walk.head
+        return Place(*where, self._panes.focused, walk.given, self.position)
 
     def _step_away(self) -> None:
         """The person goes their own way: where they are is remembered."""
@@ -67,6 +79,29 @@ class Places:
         if place.subject != self.here().subject:
             self._step_away()
         self._arrive(place)
+
+    def open_door(self, door: Door, over: WhyPlace | InputsPlace) -> None:
+        """Go on with a neuron or a head that was met on `over`, on the text it was met on.
+
+        Without a text it is a head of the open neuron, on what is open.
+        """
+        walk, here = self._walk, self.here()
+        pane: PaneName = "prompts" if door.head is None else "detail"
+        self.history.leave(here._replace(over=over, led_to=pane))
+        self._steps.tokens.forget_story()
+        if walk.over_all and door.head is not None:
+            self._steps.heads.toggle_over_all()
+        given, prompt_id = (walk.given, walk.prompt_id) if door.text is None else (door.text, GIVEN)
+        token = walk.token if door.token is None else door.token
+        self._arrive(Place(token, door.neuron, prompt_id, door.head, pane, given))
+
+    def leave_door(self) -> bool:
+        """Back through a door, where the person stands where it led; whether they do."""
+        before = self.history.before
+        through = before is not None and before.over is not None and before.led_to == self._panes.focused
+        if through:
+            self.step(-1)
+        return through
 
     def open_item(self, item: Item) -> None:
         """Go to a marked thing, on the texts that it was marked on."""
@@ -94,13 +129,25 @@ class Places:
             return "This is where the walk began." if by < 0 else "There is nothing to go forward to."
         self._steps.tokens.forget_story()
         self._arrive(place)
+        if place.over is not None:
+            self.reopen(place.over)
         return ""
 
     def _arrive(self, place: Place) -> None:
         if place.token is not None and (place.token != self._walk.token or place.neuron is None):
             self._steps.tokens.open_token(place.token, best=place.neuron is None)
         if place.neuron is not None:
-            self._steps.neurons.open_neuron(place.neuron, prompt_id=place.prompt_id, head=place.head)
+            if (place.neuron, place.text) != (self._walk.neuron, self._walk.given):
+                self._steps.neurons.close_neuron()
+            self._steps.neurons.open_neuron(
+                place.neuron,
+                prompt_id=place.prompt_id,
+                position=place.position,
+                head=place.head,
+                text=place.text,
+            )
+        elif place.token is None:
+            self._steps.neurons.close_neuron()
         self.show_pane(place.pane)
         if place.head is not None and place.head == self._walk.head:
             self._show_head(place.head)

@@ -29,7 +29,7 @@ from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import PackedText, TextLines
-from tui_lookups.tui.widgets.typed_line import TypedLine
+from tui_lookups.tui.widgets.typed_line import PassageLine
 from tui_lookups.tui.widgets.variant_list import VariantList
 from tui_lookups.visible import visible, visible_token
 
@@ -60,14 +60,8 @@ def _of_the_walk(bindings: Iterable[BindingType]) -> tuple[Binding, ...]:
     )
 
 
-class TextInput(TypedLine):
+class TextInput(PassageLine):
     """The line the text is typed on."""
-
-    @staticmethod
-    def as_one_line(text: str) -> str:
-        """Line breaks are tokens and stay; the one behind the last line of a copied text is none of it."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n")  # terminals send a return for each
-        return text.removesuffix("\n") or text
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tui_lookups import results
 from tui_lookups.errors import LookupsError
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.queries import explain_error
 
@@ -40,7 +41,8 @@ class Session:
         here, marked = self._places.here(), app_of(self._screen).selection
         if not self._places.history.begun and not len(marked):
             return None
-        return results.SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
+        prompt_id = None if here.prompt_id == GIVEN else here.prompt_id
+        return results.SessionState(here.token, here.neuron, prompt_id, here.head, marked)
 
     def save(self) -> str:
         """Keep the session, on the way out; returns what went wrong, in a sentence, or nothing."""

@@ -99,9 +99,9 @@ class WalkScreen(Screen[None]):
         line = TokenPane(walk, explorer, self.queries, token)
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
-        self.places = places = Places(walk, steps, lambda: self.focused_pane, self.go, self._show_head)
+        self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.session = Session(self, explorer, self.queries, places)
-        self.other_screens = OtherScreens(self, explorer, walk, places.open_place)
+        self.other_screens = OtherScreens(self, explorer, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
 
@@ -231,7 +231,9 @@ class WalkScreen(Screen[None]):
     def action_back(self) -> None:
         if self.explanations.cancel():
             self.say("The request was stopped.")
-        elif not self.tour.leave() and not self.panes.by_name[self.focused_pane].go_back():
+        elif not (
+            self.tour.leave() or self.panes.by_name[self.focused_pane].go_back() or self.places.leave_door()
+        ):
             self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 
     def action_mark(self) -> None:
@@ -240,7 +242,8 @@ class WalkScreen(Screen[None]):
 
         item = self.panes.by_name[self.focused_pane].marked_item()
         if item is None:
-            self.say("Nothing to mark here yet.")
+            given = self.walk.on_given_text and self.focused_pane != "neurons"
+            self.say("A text given by hand cannot be marked." if given else "Nothing to mark here yet.")
             return
         app_of(self).selection = basket.toggle(app_of(self).selection, item)
 
@@ -387,14 +390,8 @@ class WalkScreen(Screen[None]):
     def action_tour(self) -> None:
         self.tour.step()
 
-    def action_atlas(self) -> None:
-        self.other_screens.atlas()
-
-    def action_playground(self) -> None:
-        self.other_screens.playground()
-
-    def action_explained(self) -> None:
-        self.other_screens.explained()
+    def action_over(self, what: str) -> None:
+        self.other_screens.open(what)
 
     def action_restore(self) -> None:
         self.session.restore()

@@ -31,9 +31,23 @@ WALK_KEYS: tuple[Binding, ...] = (
     hidden("y", "copy", "copy", "walk.copy", "Copy what is under the cursor"),
     hidden("Y", "copy_pane", "copy pane", "walk.copy-pane", "Copy the pane as text"),
     *head_keys(namespace="", show=False),
-    Binding("A", "atlas", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"),
-    Binding("P", "playground", "playground", id="walk.playground", tooltip="The neuron on any text you type"),
-    Binding("i", "explained", "explained", id="walk.explained", tooltip="Everything explained so far"),
+    Binding("w", "over('why')", "why", id="walk.why", tooltip="Why a token is expected here, or in any text"),
+    Binding(
+        "I", "over('inputs')", "inputs", id="walk.inputs", tooltip="What fires the neuron, by earlier neurons"
+    ),
+    Binding(
+        "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"
+    ),
+    Binding(
+        "P",
+        "over('playground')",
+        "playground",
+        id="walk.playground",
+        tooltip="The neuron on any text you type",
+    ),
+    Binding(
+        "i", "over('explained')", "explained", id="walk.explained", tooltip="Everything explained so far"
+    ),
     hidden("R", "restore", "restore", "walk.restore", "Back to where the last session was left"),
     hidden("T", "tour", "tour", "walk.tour", "A tour in five steps; again for the next"),
 )

@@ -49,6 +49,14 @@ def spellings(typed: str) -> tuple[str, ...]:
     return (" " + typed, typed)
 
 
+def find_token(explorer: Explorer, typed: str) -> Token | None:
+    """Blocking: the token a typed text most likely means; None where it is not one."""
+    for text in spellings(typed):
+        if text and (found := explorer.resolve_token(text).token) is not None:
+            return found
+    return None
+
+
 def find_candidates(explorer: Explorer, typed: str, limit: int = 20, *, enter: str) -> Candidates:
     """Blocking: look `typed` up in the vocabulary; `enter` is the key that opens what is found."""
     named = _named(typed)

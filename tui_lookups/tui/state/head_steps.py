@@ -7,7 +7,10 @@ is dropped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
+
+from tui_lookups.tui.state.given_text import GIVEN
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -39,24 +42,29 @@ class HeadSteps:
         neuron, prompt = walk.neuron, walk.prompt
         if neuron is None or prompt is None:
             return
-        if walk.heads is not None and walk.heads.prompt_id == prompt.prompt_id:
+        if walk.heads is not None and _prompt_of(walk.heads) == prompt.prompt_id:
             return
         if walk.waiting("heads"):
             return
-        trimmed, explorer = walk.trimmed, self._explorer
+        ask = self._heads_on(prompt.prompt_id)
 
         def done(heads: HeadAttributions) -> None:
-            if heads.prompt_id != walk.prompt_id:
+            if _prompt_of(heads) != walk.prompt_id:
                 return
             walk.heads = heads
             self._changed("heads")
             if walk.head is not None:
                 self._ask_sources(walk.head)
 
-        self._queries.ask(
-            "heads", lambda: explorer.heads(neuron, prompt_id=prompt.prompt_id, trimmed=trimmed), done
-        )
+        self._queries.ask("heads", lambda: ask(neuron), done)
         self._changed("heads")
+
+    def _heads_on(self, prompt_id: int) -> Callable[..., HeadAttributions]:
+        """The question about heads on a prompt, or on the text that was given."""
+        walk, heads = self._walk, self._explorer.heads
+        if prompt_id == GIVEN and walk.given is not None and walk.given_prompt is not None:
+            return partial(heads, text=walk.given.text, position=walk.given_prompt.peak.position)
+        return partial(heads, prompt_id=prompt_id, trimmed=walk.trimmed)
 
     def open_overview(self) -> None:
         """Ask for the heads over all the neuron's prompts, once."""
@@ -118,19 +126,20 @@ class HeadSteps:
             self._ask_sources(self._walk.head)
 
     def _ask_sources(self, head: HeadId) -> None:
-        walk, explorer = self._walk, self._explorer
-        neuron, prompt, trimmed = walk.neuron, walk.prompt, walk.trimmed
+        walk, neuron, prompt = self._walk, self._walk.neuron, self._walk.prompt
         reachable = walk.heads is not None and any(score.head == head for score in walk.heads.heads)
         if neuron is None or prompt is None or not reachable:
             return
 
         def done(sources: HeadAttributions) -> None:
-            if sources.prompt_id == walk.prompt_id and sources.source_head == walk.head:
+            if _prompt_of(sources) == walk.prompt_id and sources.source_head == walk.head:
                 walk.sources = sources
                 self._changed("sources")
 
-        self._queries.ask(
-            "sources",
-            lambda: explorer.heads(neuron, prompt_id=prompt.prompt_id, sources=head, trimmed=trimmed),
-            done,
-        )
+        ask = self._heads_on(prompt.prompt_id)
+        self._queries.ask("sources", lambda: ask(neuron, sources=head), done)
+
+
+def _prompt_of(heads: HeadAttributions) -> int:
+    """The number of the prompt that was attributed, that of the given text where it was none."""
+    return GIVEN if heads.prompt_id is None else heads.prompt_id

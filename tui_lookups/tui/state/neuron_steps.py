@@ -12,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tui_lookups.tui.state.given_text import GIVEN, as_prompt
+
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
+        Activations,
         NeuronPrompts,
         NeuronTokens,
         PeakFigures,
         PromptKind,
         PromptPredictions,
     )
+    from tui_lookups.tui.state.given_text import GivenText
     from tui_lookups.tui.state.head_steps import HeadSteps
     from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Part, Walk
@@ -36,6 +40,7 @@ _OF_NEURON: tuple[Part, ...] = (
     "heads",
     "sources",
     "predictions",
+    "given",
 )
 _NEXT_KIND: dict[PromptKind, PromptKind] = {"top": "random", "random": "deciles", "deciles": "top"}
 
@@ -60,11 +65,20 @@ class NeuronSteps:
         self._heads = heads
 
     def open_neuron(
-        self, neuron: NeuronId, *, prompt_id: int | None = None, head: HeadId | None = None
+        self,
+        neuron: NeuronId,
+        *,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        head: HeadId | None = None,
+        text: GivenText | None = None,
     ) -> None:
-        """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known."""
+        """Show what `neuron` promotes and what fires it; `prompt_id` and `head` are chosen once known.
+
+        `position`: of the token cursor in that prompt. `text` stands before its prompts.
+        """
         walk = self._walk
-        walk.open_next, walk.opening_best = None, False
+        walk.open_next, walk.opening_best, walk.wanted_position = None, False, position
         if neuron == walk.neuron and "prompts" not in walk.errors:
             if head is not None:
                 self._heads.choose_head(head)
@@ -81,8 +95,23 @@ class NeuronSteps:
             self.promotes(tokens)
 
         self._queries.ask("promoted", lambda: self._explorer.tokens(neuron, top=TOP_TOKENS), promoted)
+        if text is not None:
+            self._ask_given(neuron, text)
         self._ask_prompts(neuron)
         self._changed("neuron")
+
+    def _ask_given(self, neuron: NeuronId, text: GivenText) -> None:
+        walk, explorer = self._walk, self._explorer
+        walk.given = text
+
+        def done(found: Activations) -> None:
+            walk.given_prompt = as_prompt(found, explorer.settings.sign)
+            if walk.prompt is None:
+                walk.prompt_id = GIVEN
+            self._changed("prompts")
+            self._changed("given")
+
+        self._queries.ask("given", lambda: explorer.activations(neuron, text.text), done)
 
     def close_neuron(self) -> None:
         """No neuron is open: nor are prompts and heads."""
@@ -97,6 +126,7 @@ class NeuronSteps:
         walk.neuron = walk.wanted_prompt = walk.head = None
         walk.promoted = walk.prompts = walk.prompt_id = None
         walk.heads = walk.overview = walk.sources = walk.figures = None
+        walk.given = walk.given_prompt = None
         walk.kind = "top"
         for part in _OF_NEURON:
             walk.errors.pop(part, None)
@@ -105,12 +135,13 @@ class NeuronSteps:
 
     def take_wanted_prompt(self) -> int | None:
         """The prompt a place was left at, once it is in the list; told once."""
-        prompts, wanted = self._walk.prompts, self._walk.wanted_prompt
-        if prompts is None or wanted is None:
+        walk, prompts, wanted = self._walk, self._walk.prompts, self._walk.wanted_prompt
+        if wanted is None:
             return None
-        found = any(prompt.prompt_id == wanted for prompt in prompts.prompts)
-        if found or (self._walk.prompts_whole and prompts.complete):
-            self._walk.wanted_prompt = None
+        found = any(prompt.prompt_id == wanted for prompt in walk.listed)
+        whole = prompts is not None and walk.prompts_whole and prompts.complete
+        if found or (whole and not walk.waiting("given")):
+            walk.wanted_prompt = None
         return wanted if found else None
 
     def poll(self) -> None:
@@ -195,7 +226,7 @@ class NeuronSteps:
     def open_predictions(self, position: int) -> None:
         """Ask what the model expects after a token of the open prompt, unless that is known."""
         walk, explorer, prompt_id = self._walk, self._explorer, self._walk.prompt_id
-        if prompt_id is None or walk.predictions(position) is not None:
+        if prompt_id in (None, GIVEN) or walk.predictions(position) is not None:
             return
 
         def done(found: PromptPredictions) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tui_lookups.results import SelectedHead
+from tui_lookups.tui.state.given_text import GIVEN
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Token,
         TokenNeurons,
     )
+    from tui_lookups.tui.state.given_text import GivenText
     from tui_lookups.tui.state.queries import Queries
 
 Part = Literal[
@@ -45,6 +47,7 @@ Part = Literal[
     "sources",
     "figures",
     "predictions",
+    "given",
 ]
 
 
@@ -73,10 +76,16 @@ class Walk:
         self.prompts: NeuronPrompts | None = None
         self.prompts_whole = False
         """Whether `prompts` is the list, not the first few of one."""
+        self.given: GivenText | None = None
+        """The text that the neuron was met on, where that is no prompt of its own."""
+        self.given_prompt: Prompt | None = None
+        """The same as it is listed, once the neuron has read it."""
         self.figures: PeakFigures | None = None
         self.prompt_id: int | None = None
         self.wanted_prompt: int | None = None
         """The prompt a place was left at, until it is in the list."""
+        self.wanted_position: int | None = None
+        """The token of it."""
         self.predicted: dict[int, list[PromptPredictions]] = {}
         self.over_all = False
         self.trimmed: bool | None = None  # None: as the settings say
@@ -104,9 +113,18 @@ class Walk:
     @property
     def prompt(self) -> Prompt | None:
         """The open prompt, with the rank it has now."""
-        if self.prompts is None:
-            return None
-        return next((p for p in self.prompts.prompts if p.prompt_id == self.prompt_id), None)
+        return next((p for p in self.listed if p.prompt_id == self.prompt_id), None)
+
+    @property
+    def listed(self) -> tuple[Prompt, ...]:
+        """The prompts on screen: before the neuron's own the text that was given."""
+        given = () if self.given_prompt is None else (self.given_prompt,)
+        return given if self.prompts is None else (*given, *self.prompts.prompts)
+
+    @property
+    def on_given_text(self) -> bool:
+        """Whether what is open is a text that no basket can name."""
+        return self.prompt_id == GIVEN
 
     @property
     def prompt_figures(self) -> PromptFigures | None:
@@ -164,6 +182,8 @@ class Walk:
         if self.neuron is None or self.head is None or not self.reaches(self.head):
             return None
         trimmed = self.shown_heads is not None and self.shown_heads.context == "trimmed"
+        if self.on_given_text and not self.over_all:
+            return None
         prompt_id = None if self.over_all else self.prompt_id
         return SelectedHead(self.neuron, self.head, prompt_id, "trimmed" if trimmed else "full")
 

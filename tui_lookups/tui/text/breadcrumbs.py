@@ -31,7 +31,7 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
     if walk.neuron is not None and not walk.opening_best:
         steps.append(str(walk.neuron))
         if walk.prompt is not None:
-            steps.append(f"prompt {walk.prompt.rank}")
+            steps.append(f"prompt {walk.prompt.rank}" if walk.prompt.rank else "text")
             if walk.heads is not None and walk.head is not None:
                 steps.append(str(walk.head))
     room = width - sum(cell_len(segment.text) for segment in (*first, *more))

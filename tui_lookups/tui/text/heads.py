@@ -45,6 +45,7 @@ def sum_parts(walk: Walk, scale: tuple[str, ...], key: KeyOf) -> tuple[str, ...]
     """What the figures sum to, and what shades (`scale`) and the star mean; nothing without figures."""
     if walk.heads is not None and not walk.over_all:
         star, both = f"* {active_words(walk)}", decomposition(walk.heads)
+        both = tuple(_with_key(part, key) for part in both)
         share = direction_share(walk.heads, walk.shown_direction)
         if share:
             return (*share, *scale, star, "both directions:", *both)
@@ -52,6 +53,11 @@ def sum_parts(walk: Walk, scale: tuple[str, ...], key: KeyOf) -> tuple[str, ...]
     if walk.over_all and walk.overview is not None:
         return ("mean direct attribution", *scale, *_worth(walk.overview.context, key))
     return ()
+
+
+def _with_key(part: str, key: KeyOf) -> str:
+    """Beside the term that can be opened the key that opens it."""
+    return part.replace("mlps ", f"mlps ({key('walk.inputs')}) ", 1) if part.startswith("mlps ") else part
 
 
 def active_words(walk: Walk) -> str:
@@ -78,7 +84,8 @@ def heads_title(walk: Walk) -> str:
             return f"{words} over its prompts, direct"
         return f"{words} over its {walk.overview.prompts} prompts, direct, {texts_of(walk.overview.context)}"
     prompt = walk.prompt
-    words += f" on prompt {prompt.rank}" if prompt is not None else ""
+    if prompt is not None:
+        words += f" on prompt {prompt.rank}" if prompt.rank else " on the text"
     if walk.shown_direction != "both":  # before what a narrow pane cuts off
         words += f", by {walk.shown_direction}"
     if walk.heads is not None:
@@ -92,7 +99,7 @@ def heads_tab(walk: Walk) -> str:
     if walk.over_all:
         words = ["Heads,", "all prompts" if walk.overview is None else f"all {walk.overview.prompts}"]
     elif walk.prompt is not None:
-        words = ["Heads,", f"prompt {walk.prompt.rank}"]
+        words = ["Heads,", f"prompt {walk.prompt.rank}" if walk.prompt.rank else "the text"]
     if shown is not None and shown.context == "trimmed":
         words.append("trimmed")
     if walk.shown_direction != "both":

@@ -65,7 +65,9 @@ def _prompt(walk: Walk, key: KeyOf) -> str:
     if prompt is None:
         return "the text that fires the neuron hardest; the scan is still finding it."
     peak = prompt.peak
-    follows = "" if peak.next_token is None else f", and {_quoted(peak.next_token.text)} comes next"
+    follows = ""
+    if peak.next_token is not None:
+        follows = f", and {_quoted(peak.next_token.text)} comes next: {key('walk.why')} asks why"
     hardest = prompt.rank == 1 and walk.kind == "top"
     what = f"the text that fires {walk.neuron} hardest" if hardest else f"one text of {walk.neuron}"
     return f"{what}. Shading is activation: {peak.activation:.2f} at {_quoted(peak.token.text)}{follows}."

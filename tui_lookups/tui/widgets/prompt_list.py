@@ -23,6 +23,7 @@ from tui_lookups.results import SelectedPrompt
 from tui_lookups.tui.paint import prompt_lines
 from tui_lookups.tui.paint.prompt_layouts import PromptLayouts
 from tui_lookups.tui.paint.prompt_lines import Look
+from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.text.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.tui.widgets.prompt_keys import PROMPT_KEYS
@@ -125,7 +126,7 @@ class PromptList(Canvas):
 
     def marked_item(self) -> SelectedPrompt | None:
         """What space marks here."""
-        if self._neuron is None or self.current is None:
+        if self._neuron is None or self.current is None or self.current.prompt_id == GIVEN:
             return None
         return SelectedPrompt(self._neuron, self.current.prompt_id)
 

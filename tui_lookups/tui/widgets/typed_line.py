@@ -64,6 +64,16 @@ class TypedLine(Input):
         self.focus()
 
 
+class PassageLine(TypedLine):
+    """A line for a text as the model reads it: what was pasted stays as it is."""
+
+    @staticmethod
+    def as_one_line(text: str) -> str:
+        """Line breaks are tokens and stay; the one behind the last line of a copied text is none of it."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n")  # terminals send a return for each
+        return text.removesuffix("\n") or text
+
+
 class SearchLine(TypedLine):
     """A line whose text sifts or finds while it is typed."""
 

@@ -1,0 +1,205 @@
+"""Components of an exact sum as rows: by size, in groups, by layer (method.md, sections 8 and 9).
+
+1. By size: the neurons that are named, every head, the embedding and the biases; what the neurons that are
+   not named come to is one row. Together they are the target but for the remainder.
+2. In groups: the same rows by what they are and which way they push; a group leads to its largest row.
+3. By layer: what each adds, and what the sum is behind it. What has no layer stands before and behind.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tui_lookups.ids import NeuronId
+
+if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
+    from tui_lookups.results import (
+        Contributions,
+        InputsOverview,
+        NeuronInputs,
+        Remaining,
+        Token,
+        Why,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One component, or several as one sum.
+
+    Attributes:
+        component: what enter opens; None for what has no number.
+        activation, congruence: of a neuron; `own`: the token asked about is its own top token.
+        active: over all prompts, on which share of them the neuron is active.
+        first: of a group, the place of its largest row in the list by size.
+    """
+
+    name: str
+    value: float
+    component: HeadId | NeuronId | None = None
+    activation: float | None = None
+    congruence: float | None = None
+    own: bool = False
+    active: float | None = None
+    first: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """What one layer adds, and the sum behind it.
+
+    Attributes:
+        parts: of heads, neurons and biases; None for what is not known by layer.
+        total: the sum up to here; lens, lens_logit: what the stream would predict here (Why only).
+        first: the place of its largest component in the list by size.
+    """
+
+    name: str
+    added: float
+    total: float
+    heads: float | None = None
+    neurons: float | None = None
+    biases: float | None = None
+    lens: Token | None = None
+    lens_logit: float | None = None
+    first: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SumRows:
+    """The three views of one sum; `target` is what shares are of (0: there are no shares)."""
+
+    rows: tuple[Row, ...] = ()
+    groups: tuple[Row, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    target: float = 0.0
+
+
+def rows_of_why(why: Why) -> SumRows:
+    """The logit of a token as rows."""
+    found, model = why.contributions, why.provenance.model
+    own = frozenset(why.next_token_neurons)
+    rows = _by_size(found, found_of=len(found.neurons_by_layer) * model.d_mlp, own=own)
+    total = found.remaining.embedding
+    layers = [LayerRow("embed", total, total, lens_logit=why.lens_embedding, first=_place(rows, "embedding"))]
+    for layer in why.layers:
+        added = layer.heads + layer.neurons + layer.biases
+        total += added
+        layers.append(
+            LayerRow(
+                f"L{layer.layer}", added, total, layer.heads, layer.neurons, layer.biases,
+                layer.lens_token, layer.lens_logit, _largest_of(rows, layer.layer),
+            )
+        )  # fmt: skip
+    layers += _behind(rows, total, (("bias", found.remaining.bias),))
+    return SumRows(rows, _grouped(rows), tuple(layers), found.target)
+
+
+def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
+    """What a neuron reads at one position as rows."""
+    found, model = inputs.contributions, inputs.provenance.model
+    rows = _by_size(found, found_of=len(found.neurons_by_layer) * model.d_mlp)
+    heads: defaultdict[int, float] = defaultdict(float)
+    for row in found.heads:
+        heads[row.head.layer] += row.contribution
+    total = found.remaining.embedding
+    layers = [LayerRow("embed", total, total, first=_place(rows, "embedding"))]
+    for layer in range(max([len(found.neurons_by_layer), *(number + 1 for number in heads)])):
+        neurons = found.neurons_by_layer[layer] if layer < len(found.neurons_by_layer) else 0.0
+        added = heads[layer] + neurons
+        total += added
+        layers.append(
+            LayerRow(f"L{layer}", added, total, heads[layer], neurons, first=_largest_of(rows, layer))
+        )
+    layers += _behind(rows, total, _biases(found.remaining))
+    return SumRows(rows, _grouped(rows), tuple(layers), found.target)
+
+
+def rows_of_overview(overview: InputsOverview) -> SumRows:
+    """Earlier neurons over all prompts: means, which have no target to be shares of."""
+    rows = tuple(
+        Row(str(each.neuron), each.mean_contribution, each.neuron, active=each.active_fraction)
+        for each in overview.neurons
+    )
+    layers, total = [], 0.0
+    for number, mean in enumerate(overview.by_layer):
+        total += mean
+        layers.append(LayerRow(f"L{number}", mean, total, neurons=mean, first=_largest_of(rows, number)))
+    return SumRows(rows, _grouped(rows), tuple(layers))
+
+
+# --- by size ---
+
+
+def _biases(rest: Remaining) -> tuple[tuple[str, float], ...]:
+    return ("attn-bias", rest.attention_biases), ("mlp-bias", rest.mlp_biases), ("bias", rest.bias)
+
+
+def _by_size(
+    found: Contributions, *, found_of: int, own: frozenset[NeuronId] = frozenset()
+) -> tuple[Row, ...]:
+    """`found_of`: how many neurons reach the reader."""
+    rows = [
+        Row(str(n.neuron), n.contribution, n.neuron, n.activation, n.congruence, n.neuron in own)
+        for n in found.neurons
+    ]
+    rows += [Row(str(h.head), h.contribution, h.head) for h in found.heads]
+    rows += [
+        Row(name, value)
+        for name, value in (("embedding", found.remaining.embedding), *_biases(found.remaining))
+        if value
+    ]
+    if (others := found_of - len(found.neurons)) > 0:
+        rest = sum(found.neurons_by_layer) - sum(n.contribution for n in found.neurons)
+        rows.append(Row(f"{others:,} other neurons", rest))
+    return tuple(sorted(rows, key=lambda row: -abs(row.value)))
+
+
+def _place(rows: Sequence[Row], name: str) -> int | None:
+    return next((place for place, row in enumerate(rows) if row.name == name), None)
+
+
+def _largest_of(rows: Sequence[Row], layer: int) -> int | None:
+    """Where the largest named component of a layer stands."""
+    of_layer = (n for n, row in enumerate(rows) if row.component is not None and row.component.layer == layer)
+    return next(of_layer, None)
+
+
+def _behind(rows: Sequence[Row], total: float, parts: Iterable[tuple[str, float]]) -> Iterable[LayerRow]:
+    """What comes behind the last layer."""
+    for name, value in parts:
+        if value:
+            total += value
+            yield LayerRow(name, value, total, first=_place(rows, name))
+
+
+# --- in groups ---
+
+
+def _grouped(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Largest first; each row is in one group."""
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        members[_group(row)].append(place)
+    groups = [
+        Row(
+            name if len(places) == 1 and rows[places[0]].component is None else f"{len(places)} {name}",
+            sum(rows[place].value for place in places),
+            first=places[0],
+        )
+        for name, places in members.items()
+    ]
+    return tuple(sorted(groups, key=lambda row: -abs(row.value)))
+
+
+def _group(row: Row) -> str:
+    if row.component is None:
+        return row.name
+    way = "raise" if row.value > 0 else "lower"
+    if not isinstance(row.component, NeuronId):
+        return f"heads that {way}"
+    return f"next-token neurons that {way}" if row.own else f"neurons that {way}"
