@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import fake_sums
-from tests.fake_answers import NEURON
+from tests.fake_answers import BECAUSE, NEURON
 from tests.test_cli import Shell, clean_environment, shell
 from tests.test_tables import text_of
 from tui_lookups.commands import tables_sums
@@ -114,10 +114,14 @@ def test_keys_of_why(shell: Shell) -> None:
         "top_token": {"id": BECAUSE.id, "text": BECAUSE.text}, "next_token_neuron": True,
     }  # fmt: skip
     assert found["sum"] + found["remainder"] == found["target"]["value"]
-    assert found["rest"] == sum(found["neurons_by_layer"]) - sum(row["contribution"] for row in found["neurons"])
+    assert found["rest"] == sum(found["neurons_by_layer"]) - sum(
+        row["contribution"] for row in found["neurons"]
+    )
     assert set(found["other"]) == {"embedding", "attention_biases", "mlp_biases", "bias"}
     inputs = shell.document("inputs", "5.371")
-    assert {"neuron", "position", "target", "heads", "neurons", "rest", "other", "sum", "remainder"} <= set(inputs)
+    assert {"neuron", "position", "target", "heads", "neurons", "rest", "other", "sum", "remainder"} <= set(
+        inputs
+    )
 
 
 def test_components_come_by_size_with_the_sum_above_them(shell: Shell) -> None:

@@ -6,6 +6,7 @@ Sums close: what is not named of a layer's neurons is a fixed figure a layer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
@@ -16,10 +17,10 @@ from tui_lookups.results import (
     NeuronContribution,
     NeuronInputMean,
     NeuronInputs,
+    OtherContributions,
     Prediction,
     Prompt,
     Provenance,
-    Remaining,
     Removed,
     Target,
     Token,
@@ -35,7 +36,9 @@ def _neurons(layers: int, top: int, *, congruence: bool = False) -> tuple[Neuron
     for n in range(top):
         activation, adds = 3.1 / (1 + n), 2.4 / (1 + n) * (-1) ** (n % 3 == 1)
         neuron = NeuronId((layers - 1 - n) % layers, 7 + 3 * n)
-        rows.append(NeuronContribution(neuron, activation, adds, adds / activation if congruence else None))
+        rows.append(
+            NeuronContribution(neuron, activation, adds, None, adds / activation if congruence else None)
+        )
     return tuple(rows)
 
 
@@ -49,9 +52,9 @@ def _sum(layers: int, heads: int, head_layers: int, top: int, *, congruence: boo
         for layer in range(head_layers)
         for index in range(heads)
     )
-    rest = Remaining(0.22, -0.05, 0.04, 0.1)
+    rest = OtherContributions(0.22, -0.05, 0.04, 0.1)
     whole = sum(by_layer) + sum(row.contribution for row in served) + 0.22 - 0.05 + 0.04 + 0.1
-    return Contributions(served, named, by_layer, rest, whole + 0.0004)
+    return Contributions.of(served, named, by_layer, rest, whole + 0.0004)
 
 
 def why(
@@ -79,12 +82,14 @@ def why(
         )
         for layer in range(model.n_layers)
     )
-    own = tuple(row.neuron for row in found.neurons[:4:3])
+    own = {row.neuron for row in found.neurons[:4:3]}
+    neurons = tuple(replace(row, next_token_neuron=row.neuron in own) for row in found.neurons)
+    target = Target("logit" if foil is None else "logit_difference", found.target)
     return Why(
         tuple(tokens), position, asked, foil,
         tuple(Prediction(each, odds[each]) for each in likely),
         odds.get(asked, 0.001), None if foil is None else odds.get(foil, 0.001),
-        found, own, layers, 0.3, None, provenance,
+        target, replace(found, neurons=neurons), layers, 0.3, None, provenance,
     )  # fmt: skip
 
 

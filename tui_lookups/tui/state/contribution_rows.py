@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Contributions,
         InputsOverview,
         NeuronInputs,
-        Remaining,
+        OtherContributions,
         Token,
         Why,
     )
@@ -84,7 +84,7 @@ def rows_of_why(why: Why) -> SumRows:
     found, model = why.contributions, why.provenance.model
     own = frozenset(why.next_token_neurons)
     rows = _by_size(found, found_of=len(found.neurons_by_layer) * model.d_mlp, own=own)
-    total = found.remaining.embedding
+    total = found.other.embedding
     layers = [LayerRow("embed", total, total, lens_logit=why.lens_embedding, first=_place(rows, "embedding"))]
     for layer in why.layers:
         added = layer.heads + layer.neurons + layer.biases
@@ -95,7 +95,7 @@ def rows_of_why(why: Why) -> SumRows:
                 layer.lens_token, layer.lens_logit, _largest_of(rows, layer.layer),
             )
         )  # fmt: skip
-    layers += _behind(rows, total, (("bias", found.remaining.bias),))
+    layers += _behind(rows, total, (("bias", found.other.bias),))
     return SumRows(rows, _grouped(rows), tuple(layers), found.target)
 
 
@@ -106,7 +106,7 @@ def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
     heads: defaultdict[int, float] = defaultdict(float)
     for row in found.heads:
         heads[row.head.layer] += row.contribution
-    total = found.remaining.embedding
+    total = found.other.embedding
     layers = [LayerRow("embed", total, total, first=_place(rows, "embedding"))]
     for layer in range(max([len(found.neurons_by_layer), *(number + 1 for number in heads)])):
         neurons = found.neurons_by_layer[layer] if layer < len(found.neurons_by_layer) else 0.0
@@ -115,7 +115,7 @@ def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
         layers.append(
             LayerRow(f"L{layer}", added, total, heads[layer], neurons, first=_largest_of(rows, layer))
         )
-    layers += _behind(rows, total, _biases(found.remaining))
+    layers += _behind(rows, total, _biases(found.other))
     return SumRows(rows, _grouped(rows), tuple(layers), found.target)
 
 
@@ -135,7 +135,7 @@ def rows_of_overview(overview: InputsOverview) -> SumRows:
 # --- by size ---
 
 
-def _biases(rest: Remaining) -> tuple[tuple[str, float], ...]:
+def _biases(rest: OtherContributions) -> tuple[tuple[str, float], ...]:
     return ("attn-bias", rest.attention_biases), ("mlp-bias", rest.mlp_biases), ("bias", rest.bias)
 
 
@@ -150,7 +150,7 @@ def _by_size(
     rows += [Row(str(h.head), h.contribution, h.head) for h in found.heads]
     rows += [
         Row(name, value)
-        for name, value in (("embedding", found.remaining.embedding), *_biases(found.remaining))
+        for name, value in (("embedding", found.other.embedding), *_biases(found.other))
         if value
     ]
     if (others := found_of - len(found.neurons)) > 0:

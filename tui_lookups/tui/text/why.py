@@ -56,7 +56,7 @@ def why_sum(why: Why) -> tuple[str, ...]:
 
 def parts_of(found: Contributions) -> tuple[str, ...]:
     """Every kind of component that the model has, and what is left: they sum to the target."""
-    rest = found.remaining
+    rest = found.other
     parts = (
         ("heads", sum(row.contribution for row in found.heads)),
         ("neurons", sum(found.neurons_by_layer)),
