@@ -121,6 +121,7 @@ def test_every_neurons_top_prompts_equal_brute_force(explorer: Explorer, brute: 
 def test_statistics_equal_brute_force(explorer: Explorer, brute: BruteForce) -> None:
     every, phi = brute.followed, brute.phi[:, FOLLOWED.layer, FOLLOWED.index]
     stats = explorer.prompts(FOLLOWED).stats
+    assert explorer.stats((FOLLOWED, FOLLOWED)) == (stats, stats), "also of many at once, from the index"
     assert stats.tokens == len(every)
     assert stats.prompts == len(phi) == sum(stats.histogram.counts)
     assert stats.mean == pytest.approx(every.mean(), rel=1e-4, abs=1e-6)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -335,6 +335,11 @@ class CannedExplorer(Explorer):
         return NeuronPrompts(
             neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance(), ""
         )
+
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
+        self._called("stats", neurons)
+        shown = self.prompts(NeuronId(5, 371)).stats
+        return tuple(replace(shown, fraction_positive=noise("active", neuron)) for neuron in neurons)
 
     def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
         self._called("predictions", (prompt_id, position))

@@ -33,6 +33,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     Activations,
     NeuronPrompts,
+    NeuronStats,
     Part,
     PeakFigures,
     Prompt,
@@ -224,6 +225,19 @@ class PromptService:
         except UnsupportedModelError as error:
             rows, note = (), error.message
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
+
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
+        """Statistics of each neuron; a finished index needs no model. See `Explorer.stats`."""
+        for neuron in neurons:
+            self._check(neuron, 1)
+
+        def read() -> tuple[NeuronStats, ...]:
+            return tuple(self._scan.require(neuron).stats() for neuron in neurons)
+
+        if self._scan.index() is not None:
+            return read()
+        self._scan.start()
+        return self._engine.on_model(lambda model, poll: read())
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""

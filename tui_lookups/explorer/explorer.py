@@ -238,6 +238,15 @@ class Explorer(Upkeep):
             self._services.prompts.listed(neuron, kind, top, sign), kind
         )
 
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[answer.NeuronStats, ...]:
+        """Statistics of each neuron's activation, from the index or as far as the running scan has come.
+
+        Raises:
+            LookupsError: nothing is scanned yet.
+            BadIdError: a neuron that is not scanned.
+        """
+        return self._services.prompts.stats(neurons)
+
     def activations(self, neuron: NeuronId, text: str) -> answer.Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""
         return self._services.prompts.activations(neuron, text)

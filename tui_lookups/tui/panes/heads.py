@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import HeadChosen, HeadMoved
 from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.text.heads import active_words, cells_of, heads_tab, heads_title, sum_parts
@@ -86,6 +87,10 @@ class HeadsPane(Pane):
     @on(HeadGrid.Moved)
     def _moved(self, event: HeadGrid.Moved) -> None:
         self.tell(HeadMoved(event.head))
+
+    @on(HeadGrid.Sorted)
+    def _sorted(self) -> None:
+        app_of(self).say(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
 
     @on(HeadGrid.Opened)
     def _opened(self, event: HeadGrid.Opened) -> None:

@@ -1,6 +1,7 @@
 """The neurons of a token: opening one, and filtering them by text.
 
-The layer and own-token filters ask again; the text filter hides rows of what is there.
+The layer and own-token filters ask again; the text filter hides rows of what is there. How often neurons are
+active is asked for where the list goes by it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import FiltersEnded, NeuronChosen, NeuronNamed, NeuronsSifted
 from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.text.empty import missing, why_no_row
+from tui_lookups.tui.text.ranking import about_order
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import SelectedNeuron, Selection
+    from tui_lookups.tui.state.token_steps import TokenSteps
     from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
 
@@ -35,13 +39,15 @@ class NeuronsPane(Pane):
 
     _line: SearchLine | None = None
 
-    def __init__(self, walk: Walk, *, classes: str) -> None:
+    def __init__(self, walk: Walk, steps: TokenSteps, *, classes: str) -> None:
         super().__init__(1, "Neurons", id="neurons-pane", classes=classes)
         self._walk = walk
+        self._steps = steps
         self.body = self._table = NeuronsTable(id="neurons")
+        self._note = WrappedText(id="ranking-note")
 
     def compose(self) -> ComposeResult:
-        yield self._table
+        yield from (self._table, self._note)
 
     def mount_line(self) -> None:
         if self._line is None:
@@ -65,7 +71,9 @@ class NeuronsPane(Pane):
         """Show the neurons that pass the filters."""
         walk, table = self._walk, self._table
         ranking = walk.ranking
-        table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
+        table.show_neurons(ranking.neurons if ranking is not None else (), walk.token, walk.activity)
+        if table.order == "activity":
+            self._steps.ask_activity()
         if ranking is None:
             otherwise = f"Press {self.key('walk.token')} and type a token."
         else:
@@ -79,7 +87,12 @@ class NeuronsPane(Pane):
         if ranking is not None:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
+        if table.order != "congruence":
+            words += f", by {table.order}"
         self.say(words)
+        note = about_order(walk, table.order, self.key)
+        self._note.show_text(note)
+        self._note.display = bool(note)
 
     def tab(self, *, short: bool = False) -> str:
         return "Neurons"
@@ -99,6 +112,11 @@ class NeuronsPane(Pane):
         neuron = self.under_cursor
         if neuron is not None:
             self.tell(NeuronChosen(neuron))
+
+    @on(NeuronsTable.Sorted)
+    def _sorted(self) -> None:
+        self.show()
+        app_of(self).say(f"Neurons by {self._table.order}.")
 
     # --- the text filter ---
 

@@ -55,7 +55,7 @@ class PaneSet:
         self.layout: Layout = layout
         on = dict.fromkeys(pages(layout, self.focused), "pane -on")
         self.token = token
-        self.neurons = NeuronsPane(walk, classes=on.get("neurons", "pane"))
+        self.neurons = NeuronsPane(walk, steps.tokens, classes=on.get("neurons", "pane"))
         self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
         self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
         self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
@@ -87,7 +87,7 @@ class PaneSet:
         """Show a part of the walk that changed."""
         if part == "story":
             self.show_notice()
-        elif part == "neurons":
+        elif part in ("neurons", "activity"):
             self._show_neurons()
         elif part == "neuron":
             self.neurons.show_open()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from tui_lookups.results import Prompt, PromptKind, SelectedPrompt, Selection
+    from tui_lookups.tui.state.orders import PromptOrder
     from tui_lookups.tui.state.walk import Part, Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
 
@@ -41,6 +42,11 @@ _KINDS: dict[PromptKind, str] = {
     "deciles": "One prompt of each decile of",
 }
 _SHORT_KINDS: dict[PromptKind, str] = {"top": "Prompts", "random": "Random", "deciles": "Deciles"}
+_ORDERS: dict[PromptOrder, str] = {
+    "peak": "by their peak",
+    "length": "the longest first",
+    "corpus": "as they stand in the corpus",
+}
 
 
 class PromptsPane(Pane):
@@ -84,6 +90,8 @@ class PromptsPane(Pane):
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."
             if found is not None and found.note:
                 otherwise = found.note
+        if self._list.order != "peak":
+            words += f", {_ORDERS[self._list.order]}"
         if found is not None and not found.complete:
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
         self.say(words)
@@ -201,6 +209,12 @@ class PromptsPane(Pane):
     @on(PromptList.Opened)
     def _opened(self, event: PromptList.Opened) -> None:
         self.tell(PromptChosen(event.prompt.prompt_id))
+
+    @on(PromptList.Sorted)
+    def _sorted(self) -> None:
+        self.show()
+        self.show_count()
+        app_of(self).say(f"Prompts {_ORDERS[self._list.order]}.")
 
     # --- finding text ---
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Part = Literal[
     "story",
     "neurons",
+    "activity",
     "neuron",
     "promoted",
     "prompts",
@@ -63,6 +64,8 @@ class Walk:
         self.layer: int | None = None
         self.own_only = False
         self.ranking: TokenNeurons | None = None
+        self.activity: dict[NeuronId, float] = {}
+        """The share of scanned tokens on which neurons are above zero, of those that were asked for."""
         self.opening_best = False
         """Whether the best neuron of a new token is on its way, while another one is still shown."""
         self.open_next: NeuronId | None = None

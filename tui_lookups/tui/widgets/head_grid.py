@@ -6,6 +6,7 @@ One cursor, on a head, whichever of the two is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -21,12 +22,14 @@ from tui_lookups.ids import HeadId
 from tui_lookups.tui.paint import head_rows
 from tui_lookups.tui.paint.head_rows import CELL, WIDE_CELL
 from tui_lookups.tui.paint.shading import level
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.state.orders import HEADS, following
+from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
 if TYPE_CHECKING:
     from tui_lookups.tui.paint.head_rows import Cell
+    from tui_lookups.tui.state.orders import HeadOrder
 
 LABEL = 5
 
@@ -43,6 +46,7 @@ class HeadGrid(Canvas):
         ),
         Binding("c", "context", "trim", id="heads.context", tooltip="Attribute the full window or the trim"),
         Binding("v", "view", "list", id="heads.view", tooltip="The grid, or a list by size"),
+        replace(SORT_KEY, tooltip="The list of heads by size, or by layer"),
         *head_keys()[2:],
         Binding("left,h", "move(0,-1)", "←", id="heads.left", tooltip="The head before", show=False),
         Binding("down,j", "move(1,0)", "↓", id="heads.down", tooltip="The layer below", show=False),
@@ -78,6 +82,9 @@ class HeadGrid(Canvas):
             super().__init__()
             self.head = head
 
+    class Sorted(Message):
+        """The heads stand in a list, in another order."""
+
     class Wanted(Message):
         """Another view of the heads is wanted."""
 
@@ -94,6 +101,9 @@ class HeadGrid(Canvas):
         self._star = "active"
         self._head = HeadId(0, 0)
         self._order: tuple[HeadId, ...] = ()
+        self._places: dict[HeadId, int] = {}
+        self._in_list: tuple[HeadId, ...] = ()
+        self.order: HeadOrder = "size"
         self.cell = CELL
         self.as_list = False
 
@@ -117,10 +127,12 @@ class HeadGrid(Canvas):
         self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
         self._maximum = max(self._maximum, least if cells else 0.0)
         self._order = head_rows.by_size(cells)
+        self._places = {head: place for place, head in enumerate(self._order, 1)}
         self._measure()
 
     def _measure(self) -> None:
         self._fit_cells()
+        self._in_list = self._order if self.order == "size" else tuple(sorted(self._order))
         if not self._cells:
             self.virtual_size = Size(0, 0)
         elif self.listed:
@@ -180,20 +192,20 @@ class HeadGrid(Canvas):
         if y < self._top:
             return self.strip([Segment(head_rows.list_heading(width), self.palette.heading)], width)
         index = self.scroll_offset.y + y - self._top
-        if index >= len(self._order):
+        if index >= len(self._in_list):
             return self.strip([], width)
-        head = self._order[index]
+        head = self._in_list[index]
         at_cursor = head == self._head
         key = ("list", index, width, at_cursor, at_cursor and self.has_focus)
         strip = self._strips.get(key)
         if strip is None:
             cell, marked = self._cells[head], head in self._marked
             if self.plain:
-                text = head_rows.plain_row(index + 1, head, cell, self._star) + (", marked" if marked else "")
+                text = self._plain_row(head) + (", marked" if marked else "")
                 strip = self.plain_strip(text, width, at_cursor=at_cursor)
             else:
                 row = head_rows.list_row(
-                    index + 1, head, cell, self._maximum, width, self.palette, marked=marked
+                    self._places[head], head, cell, self._maximum, width, self.palette, marked=marked
                 )
                 strip = self.strip_under_cursor(row, width) if at_cursor else self.strip(row, width)
             self._strips[key] = strip
@@ -251,11 +263,11 @@ class HeadGrid(Canvas):
     # --- as text ---
 
     def plain_lines(self) -> tuple[str, ...]:
-        """Every head in words, largest first."""
-        return tuple(
-            head_rows.plain_row(place, head, self._cells[head], self._star)
-            for place, head in enumerate(self._order, 1)
-        )
+        """Every head in words, as the list has them."""
+        return tuple(self._plain_row(head) for head in self._in_list)
+
+    def _plain_row(self, head: HeadId) -> str:
+        return head_rows.plain_row(self._places[head], head, self._cells[head], self._star)
 
     # --- cursor ---
 
@@ -276,7 +288,7 @@ class HeadGrid(Canvas):
         """The row of a head in the list or the grid; the list's first for one that is not in it."""
         if not self.listed:
             return head.layer
-        return self._order.index(head) if head in self._cells else 0
+        return self._in_list.index(head) if head in self._cells else 0
 
     def _show_cursor(self) -> None:
         region = self.scrollable_content_region
@@ -299,13 +311,21 @@ class HeadGrid(Canvas):
         self._move_to(HeadId(layer, index))
 
     def _step_in_list(self, by: int) -> None:
-        if self._order:
-            at = self._order.index(self._head) + by if self._head in self._cells else 0
-            self._move_to(self._order[max(0, min(at, len(self._order) - 1))])
+        if heads := self._in_list:
+            at = heads.index(self._head) + by if self._head in self._cells else 0
+            self._move_to(heads[max(0, min(at, len(heads) - 1))])
 
     def action_view(self) -> None:
         self.as_list = not self.as_list
         self._measure()
+
+    def action_sort(self) -> None:
+        """From the grid to the list; there from one order to the other."""
+        if self.listed:
+            self.order = following(HEADS, self.order)
+        self.as_list = True
+        self._measure()
+        self.post_message(self.Sorted())
 
     def action_edge(self, last: int) -> None:
         if self.listed:
@@ -365,7 +385,7 @@ class HeadGrid(Canvas):
             return None
         line = offset.y - self._top + self.scroll_offset.y
         if self.listed:
-            return self._order[line] if line < len(self._order) else None
+            return self._in_list[line] if line < len(self._in_list) else None
         index = (offset.x - LABEL + self.scroll_offset.x) // self.cell
         inside = offset.x >= LABEL and index < self._n_heads and line < self._layers
         return HeadId(line, index) if inside else None
