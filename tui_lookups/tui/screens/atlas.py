@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         AtlasLayerOrder,
         AtlasNeuronOrder,
     )
+    from tui_lookups.tui.text.tsv import Table
 
 PER_LAYER = 100
 
@@ -78,6 +79,10 @@ class LayerRows(RowList):
         """Show the layers of the model, the cursor on a row."""
         self.found = atlas_layers_in(self.order, layers)
         self.rows_changed(cursor)
+
+    def table(self) -> Table:
+        rows = ((row.layer, row.best_of_tokens) for row in self.found)
+        return (("layer", "best_of_tokens"), *rows) if self.found else ()
 
     def action_sort(self) -> None:
         if self.found:
@@ -123,6 +128,10 @@ class AtlasRows(RowList):
         self._ranked = neurons
         self.neurons = atlas_neurons_in(self.order, neurons)
         self.rows_changed(cursor)
+
+    def table(self) -> Table:
+        rows = ((str(row.neuron), row.top_congruence, row.top_token.text) for row in self.neurons)
+        return (("neuron", "top_congruence", "top_token"), *rows) if self.neurons else ()
 
     def action_sort(self) -> None:
         here = self.neurons[self.cursor] if self.neurons else None

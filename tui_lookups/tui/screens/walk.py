@@ -244,17 +244,11 @@ class WalkScreen(Screen[None]):
             return
         app_of(self).selection = basket.toggle(app_of(self).selection, item)
 
-    def action_copy(self) -> None:
-        self._copy(self.panes.by_name[self.focused_pane].body.copy_text())
+    def action_copy_as(self, what: str) -> None:
+        from tui_lookups.tui.text.continuing import continued
 
-    def action_copy_pane(self) -> None:
-        self._copy("\n".join(self.panes.by_name[self.focused_pane].body.plain_lines()))
-
-    def _copy(self, text: str | None) -> None:
-        if text:
-            self.app.copy_to_clipboard(text)
-        else:
-            self.say("Nothing to copy here yet.")
+        text = continued(what, self.walk, self.focused_pane, self.explorer.settings)
+        self.app.copy_to_clipboard(text) if text else self.say("Nothing here that could be asked so.")
 
     # --- what the panes tell ---
 

@@ -16,6 +16,7 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import SourceToken
+    from tui_lookups.tui.text.tsv import Table
 
 
 class HeadDetail(RowList):
@@ -61,12 +62,9 @@ class HeadDetail(RowList):
         """The source token under the cursor."""
         return self._sources[self.cursor] if self._sources else None
 
-    def copy_text(self) -> str | None:
-        """What `y` copies here: the figures as tab-separated lines."""
-        if not self._sources:
-            return None
-        rows = [f"{s.position}\t{s.token.text!r}\t{s.attribution:.6g}" for s in self._sources]
-        return "\n".join(rows)
+    def table(self) -> Table:
+        rows = ((s.position, s.token.text, s.attribution) for s in self._sources)
+        return (("position", "token", "attribution"), *rows) if self._sources else ()
 
     def row_count(self) -> int:
         return len(self._sources)

@@ -30,6 +30,7 @@ from tui_lookups.tui.widgets.painting import Canvas
 if TYPE_CHECKING:
     from tui_lookups.tui.paint.head_rows import Cell
     from tui_lookups.tui.state.orders import HeadOrder
+    from tui_lookups.tui.text.tsv import Table
 
 LABEL = 5
 
@@ -173,6 +174,14 @@ class HeadGrid(Canvas):
     def copy_text(self) -> str | None:
         """What `y` copies here."""
         return None if self.head is None else str(self.head)
+
+    def table(self) -> Table:
+        rows = (
+            (str(head), cell.value, int(cell.starred))
+            for head in self._in_list
+            for cell in (self._cells[head],)
+        )
+        return (("head", "attribution", self._star), *rows) if self._cells else ()
 
     def go_to(self, head: HeadId) -> None:
         """Put the cursor on a head, telling nobody."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.results import NeuronScore, Token
     from tui_lookups.tui.state.orders import NeuronOrder
+    from tui_lookups.tui.text.tsv import Table
 
 
 class NeuronsTable(RowList):
@@ -145,6 +146,19 @@ class NeuronsTable(RowList):
         """What `y` copies here."""
         score = self.under_cursor
         return None if score is None else str(score.neuron)
+
+    def table(self) -> Table:
+        if not self._rows:
+            return ()
+        names = ("neuron", "congruence", "cosine", "token_rank", "top_token", "top_congruence", "above_zero")
+        rows = (
+            (
+                str(row.neuron), row.congruence, row.cosine, row.token_rank,
+                row.top_token.text, row.top_congruence, self._activity.get(row.neuron),
+            )
+            for row in self._rows
+        )  # fmt: skip
+        return (names, *rows)
 
     def row_count(self) -> int:
         return len(self._rows)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import Prompt
     from tui_lookups.tui.paint.text_layout import Line
     from tui_lookups.tui.state.orders import PromptOrder
+    from tui_lookups.tui.text.tsv import Table
 
 _INDENT = 4
 
@@ -139,6 +140,9 @@ class PromptList(Canvas):
     def copy_text(self) -> str | None:
         """What `y` copies here: the prompt's text."""
         return None if self.current is None else "".join(token.text for token in self.current.tokens)
+
+    def table(self) -> Table:
+        return prompt_lines.table(self.prompts) if self.prompts else ()
 
     def plain_lines(self) -> tuple[str, ...]:
         """Every prompt in words, each followed by its text."""
