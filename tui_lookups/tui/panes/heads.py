@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.head_steps import HeadSteps
     from tui_lookups.tui.state.walk import Walk
 
+_WIDE = 100
+_SHORT_BAR, _LONG_BAR = 3, 10
+
 
 class HeadsPane(Pane):
     """Moving only moves; what a head reads is asked for once the cursor rests."""
@@ -49,7 +52,15 @@ class HeadsPane(Pane):
         otherwise = silent or f"{self.key('prompts.open')} on a prompt\nshows the heads behind its peak."
         grid.say_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
         self.show_title()
-        self._sum.show_parts(sum_parts(walk, grid.scale(), self.key))
+        self._show_sum()
+
+    def _show_sum(self) -> None:
+        """The sum with its bars, as long as there is room for."""
+        width = 0 if app_of(self).palette.few_bytes else _LONG_BAR if self.size.width >= _WIDE else _SHORT_BAR
+        self._sum.show_parts(sum_parts(self._walk, self._grid.scale(), self.key, width))
+
+    def on_resize(self) -> None:
+        self._show_sum()
 
     def show_title(self) -> None:
         """The title: the prompt's rank is in it, which may become another."""

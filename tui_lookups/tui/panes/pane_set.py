@@ -185,13 +185,13 @@ class PaneSet:
         show = self._tabs.show_in_words if app_of(self._screen).plain else self._tabs.show
         show(tuple(self.by_name.values()), self.by_name[self.focused])
 
-    def rest_on_strongest_head(self) -> None:
-        """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
-        walk, strongest = self._walk, self._walk.strongest_head()
-        if strongest is None:
+    def rest_on_raising_head(self) -> None:
+        """Put the head cursor on the head that raises most, unless it is on one that reaches the neuron."""
+        walk, raising = self._walk, self._walk.raising_head()
+        if raising is None:
             return
         if walk.head is None or not walk.reaches(walk.head):
-            self._steps.heads.choose_head(strongest)
+            self._steps.heads.choose_head(raising)
         if walk.head is not None:
             self.heads.go_to(walk.head)
 

@@ -164,7 +164,7 @@ class WalkScreen(Screen[None]):
         if part == "prompts" and panes.shows_heads:
             self.steps.heads.open_heads()
         if part in ("heads", "overview"):
-            panes.rest_on_strongest_head()
+            panes.rest_on_raising_head()
             if part == "heads" and walk.heads is not None and not walk.over_all:
                 self._look_at_head()
 

@@ -49,6 +49,13 @@ Part = Literal[
 ]
 
 
+def raises_most(heads: HeadAttributions) -> HeadId | None:
+    """The head that makes the neuron fire most: where it fires below zero, the one that lowers it most."""
+    sign = -1 if heads.target.name == "activation" and heads.target.value < 0 else 1
+    best = max(heads.heads, key=lambda row: sign * row.attribution, default=None)
+    return None if best is None else best.head
+
+
 class Walk:
     """Where the person is, the answers so far, and what went wrong. Every attribute may be read."""
 
@@ -156,6 +163,14 @@ class Walk:
         elif not self.over_all and self.heads is not None:
             sizes = {row.head: abs(row.attribution) for row in self.heads.heads}
         return max(sizes, key=lambda head: sizes[head], default=None)
+
+    def raising_head(self) -> HeadId | None:
+        """Of the heads on screen the one that makes the neuron fire most; None where there are none."""
+        if not self.over_all:
+            return None if self.heads is None else raises_most(self.heads)
+        means = () if self.overview is None else self.overview.heads
+        best = max(means, key=lambda mean: mean.mean_attribution, default=None)
+        return None if best is None else best.head
 
     def reaches(self, head: HeadId) -> bool:
         """Whether a head is among those that are on screen."""
