@@ -80,7 +80,7 @@ async def test_a_list_is_copied_as_a_table() -> None:
         lines = app.clipboard.splitlines()
         assert len(lines) - 1 == app.screen.query_one(NeuronsTable).row_count()
         assert lines[1].startswith("L5.N371\t6.12\t0.71\t1\t because\t")
-        await press(pilot, "h")
+        await press(pilot, "H")
         await rest(pilot)
         await press(pilot, "Y")
         assert app.clipboard.startswith("head\tattribution\tactive\nL3.H2\t1.92\t1\n")

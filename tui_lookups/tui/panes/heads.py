@@ -50,6 +50,8 @@ class HeadsPane(Pane):
         else:
             grid.show_heads(0, 0, {})
         otherwise = silent or f"{self.key('prompts.open')} on a prompt\nshows the heads behind its peak."
+        if walk.neuron is not None and walk.prompts is None and walk.waiting("prompts"):
+            otherwise = f"Waiting for the prompts of {walk.neuron}."
         grid.say_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
         self.show_title()
         self._show_sum()
@@ -65,6 +67,10 @@ class HeadsPane(Pane):
     def show_title(self) -> None:
         """The title: the prompt's rank is in it, which may become another."""
         self.say(heads_title(self._walk))
+
+    def go_back(self) -> bool:
+        """What is being asked over all prompts is given up."""
+        return self._steps.stop_overview()
 
     def ask(self) -> None:
         self._steps.open_heads()

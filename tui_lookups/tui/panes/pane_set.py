@@ -15,6 +15,7 @@ from tui_lookups.tui.panes.neurons import NeuronsPane
 from tui_lookups.tui.panes.notice import Notice, Tabs, TooSmall
 from tui_lookups.tui.panes.pane import Room
 from tui_lookups.tui.panes.prompts import PromptsPane
+from tui_lookups.tui.state import rooms
 from tui_lookups.tui.state.layouts import pages
 from tui_lookups.tui.state.problems import Problems
 from tui_lookups.tui.widgets.status_line import StatusLine
@@ -36,6 +37,8 @@ class PaneSet:
     """The panes on `screen`, which has the focus in `focused`. `tour` is the sentence of its step."""
 
     focused: PaneName = "neurons"
+    zoomed = False
+    rooms = rooms.Rooms()
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class PaneSet:
         self._steps = steps
         self._tour = tour
         self._problems = Problems()
+        self._waited: dict[Part, int] = {}
         self.layout: Layout = layout
         on = dict.fromkeys(pages(layout, self.focused), "pane -on")
         self.token = token
@@ -66,13 +70,14 @@ class PaneSet:
             "detail": self.head,
         }
         self._lower = Room(self.heads, self.head, id="lower", classes="-on" if "heads" in on else None)
+        self._all = Room(self.neurons, self.prompts, self._lower, id="panes")
         self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
         self._status_line = StatusLine(id="status")
 
     def compose(self) -> ComposeResult:
         """From top to bottom, without the line of keys."""
         yield from (self._status_line, self.token, self._notice, self._tabs)
-        yield Room(self.neurons, self.prompts, self._lower, id="panes")
+        yield self._all
         yield TooSmall(id="too-small")
 
     def mount_lines(self) -> None:
@@ -123,8 +128,11 @@ class PaneSet:
             app.say(problem)
         due = self._status_line.follow(status, words=app.plain, seldom=app.few_updates)
         self._walk.status = status
-        if before is None or before == status:
+        if before is None:
             return  # at first nothing is shown yet: `show_all` comes next
+        self._count_seconds()
+        if before == status:
+            return
         loading = due and status.stage in ("starting", "loading")
         news = (before.stage, before.model) != (status.stage, status.model)
         if news or (loading and before.message != status.message):
@@ -132,6 +140,21 @@ class PaneSet:
             self._show_neurons()
             self._show_prompts()
             self._show_heads()
+
+    def _count_seconds(self) -> None:
+        """Panes that wait for what they are to show say for how long."""
+        walk = self._walk
+        heads: Part = "overview" if walk.over_all else "heads"
+        shown: tuple[tuple[Part, object, Callable[[], None]], ...] = (
+            ("neurons", walk.ranking, self._show_neurons),
+            ("prompts", walk.prompts, self._show_prompts),
+            (heads, walk.shown_heads, self._show_heads),
+        )
+        for part, known, show in shown:
+            seconds = walk.waited(part) if known is None else 0
+            if seconds and seconds != self._waited.get(part) and not app_of(self._screen).few_updates:
+                show()
+            self._waited[part] = seconds
 
     def show_notice(self) -> None:
         """What there is to be told; on a small screen the person needs that line once they are reading."""
@@ -206,7 +229,7 @@ class PaneSet:
     @property
     def shows_heads(self) -> bool:
         """Whether the heads are on screen."""
-        return "heads" in pages(self.layout, self.focused)
+        return "heads" in pages(self.layout, self.focused, zoomed=self.zoomed)
 
     def arrange(self, layout: Layout, focused: PaneName) -> None:
         """Show the panes a terminal of this layout has room for."""
@@ -215,11 +238,52 @@ class PaneSet:
             return
         for name in ("small", "narrow", "columns", "tall", "wide"):
             self._screen.set_class(name == layout, f"-{name}")
-        shown = pages(layout, focused)
+        self._screen.set_class(self.zoomed, "-zoomed")
+        shown = pages(layout, focused, zoomed=self.zoomed)
         for name, pane in self.by_name.items():
             pane.set_class(name in shown, "-on")
-        self._lower.set_class("heads" in shown, "-on")
+        self._lower.set_class("heads" in shown or "detail" in shown, "-on")
+        self._give_rooms()
         self.show_focus()
+
+    def zoom(self) -> None:
+        """The pane with the focus alone, or all there is room for again."""
+        self.zoomed = not self.zoomed
+        self.arrange(self.layout, self.focused)
+        if self.shows_heads:
+            self._steps.heads.open_heads()
+
+    def give_room(self, by: int) -> None:
+        """Make the pane with the focus larger (1) or smaller (-1), or all panes as they were (0)."""
+        if not by:
+            self.rooms = rooms.Rooms()
+        else:
+            divider = None if self.zoomed else rooms.divider_of(self.focused, self.layout)
+            if divider is None:
+                app_of(self._screen).say("This pane has all the room there is.")
+                return
+            self.rooms = rooms.moved(self.rooms, divider[0], by * divider[1])
+        self._give_rooms()
+
+    def take_rooms(self, steps: tuple[int, ...]) -> None:
+        """Dividers as they were left."""
+        self.rooms = rooms.Rooms(*steps[:4])
+        self._give_rooms()
+
+    def _give_rooms(self) -> None:
+        """Sizes of a person's own; where they changed none, those of the style sheet."""
+        own, layout, size = self.rooms, self.layout, self._screen.size
+        beside, above = layout in ("wide", "columns"), layout in ("wide", "tall")
+        column, rows = rooms.column_width(own, size.width), rooms.lower_share(own, layout)
+        upper = f"{100 - rows}fr" if layout == "wide" else f"{100 - rows}fr {2 * (100 - rows)}fr"
+        lower = rows if layout == "wide" else 3 * rows
+        open_ = not self.zoomed and layout != "small"
+        styles = self._all.styles
+        styles.grid_columns = f"{column} 1fr" if open_ and beside and own.column else None
+        styles.grid_rows = f"{upper} {lower}fr" if open_ and above and own.lower else None
+        detail = self.head.styles
+        detail.width = f"{rooms.detail_share(own)}%" if open_ and above and own.detail else None
+        detail.height = rooms.below_height(own, size.height) if open_ and not above and own.below else None
 
     def show_focus(self) -> None:
         """Mark the pane that has the focus."""

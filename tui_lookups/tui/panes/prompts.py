@@ -94,6 +94,8 @@ class PromptsPane(Pane):
             words += f", {_ORDERS[self._list.order]}"
         if found is not None and not found.complete:
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
+        elif found is not None and not walk.prompts_whole:
+            words += f"  the first {len(found.prompts)} of {found.provenance.parameters.get('top', '…')}"
         self.say(words)
         empty = self.why_empty(walk, "prompts", otherwise) if found is None else otherwise
         self._list.say_empty(empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups import results
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import SessionState
+    from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.queries import Queries
@@ -29,18 +31,25 @@ class Session:
         explorer: Explorer,
         queries: Queries,
         places: Places,
+        panes: PaneSet,
     ) -> None:
         self._screen = screen
         self._explorer = explorer
         self._queries = queries
         self._places = places
+        self._panes = panes
+        self._last: SessionState | None = None  # as it was found at the start
 
     def state(self) -> SessionState | None:
         """What is worth keeping of where the person is; None while they have done nothing."""
         here, marked = self._places.here(), app_of(self._screen).selection
-        if not self._places.history.begun and not len(marked):
-            return None
-        return results.SessionState(here.token, here.neuron, here.prompt_id, here.head, marked)
+        rooms = None if not any(self._panes.rooms) else tuple(self._panes.rooms)
+        if self._places.history.begun or len(marked):
+            return results.SessionState(
+                here.token, here.neuron, here.prompt_id, here.head, marked, rooms=rooms
+            )
+        last = self._last or results.SessionState(None, None, None, None, results.Selection())
+        return None if rooms == last.rooms else replace(last, rooms=rooms)
 
     def save(self) -> str:
         """Keep the session, on the way out; returns what went wrong, in a sentence, or nothing."""
@@ -57,7 +66,13 @@ class Session:
         """Say, once, that the last session of this model can be gone back to."""
 
         def done(session: SessionState | None) -> None:
-            if session is None or self._places.history.begun:  # who has gone somewhere has begun anew
+            self._last = session
+            if session is not None and session.rooms is not None and not any(self._panes.rooms):
+                self._panes.take_rooms(session.rooms)
+            nothing = session is None or not (session.token or session.neuron or len(session.basket))
+            if (
+                session is None or nothing or self._places.history.begun
+            ):  # who has gone somewhere has begun anew
                 return
             count, key = len(session.basket), app_of(self._screen).key_of("walk.restore")
             where = "" if session.neuron is None else f" at {session.neuron}"

@@ -100,7 +100,7 @@ class WalkScreen(Screen[None]):
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, lambda: self.focused_pane, self.go, self._show_head)
-        self.session = Session(self, explorer, self.queries, places)
+        self.session = Session(self, explorer, self.queries, places, self.panes)
         self.other_screens = OtherScreens(self, explorer, walk, places.open_place)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
@@ -272,7 +272,7 @@ class WalkScreen(Screen[None]):
         self.steps.tokens.end_filters()
 
     def on_neurons_sifted(self) -> None:
-        self.panes.show_path()
+        self.panes.show("neurons")
 
     def on_neuron_chosen(self, event: messages.NeuronChosen) -> None:
         self.places.open_neuron(event.neuron, "prompts")
@@ -363,6 +363,12 @@ class WalkScreen(Screen[None]):
         self._look_up_words()
 
     # --- where the walk goes, and what lies over it ---
+
+    def action_zoom(self) -> None:
+        self.panes.zoom()
+
+    def action_room(self, by: int) -> None:
+        self.panes.give_room(by)
 
     def action_history(self, by: int) -> None:
         if why := self.places.step(by):

@@ -8,7 +8,7 @@ from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 WALK_KEYS: tuple[Binding, ...] = (
-    Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
+    Binding("H", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
     Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
     Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
     Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
@@ -42,6 +42,10 @@ WALK_KEYS: tuple[Binding, ...] = (
         "walk.copy-notebook",
         "Continue in a notebook: copy the pane as Python",
     ),
+    hidden("Z", "zoom", "zoom", "walk.zoom", "This pane alone on the screen, and back"),
+    hidden("plus", "room(1)", "larger", "walk.larger", "More room for this pane", "+"),
+    hidden("minus", "room(-1)", "smaller", "walk.smaller", "Less room for this pane", "-"),
+    hidden("0", "room(0)", "as before", "walk.rooms", "The panes as large as they were at first"),
     *head_keys(namespace="", show=False),
     Binding("A", "atlas", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"),
     Binding("P", "playground", "playground", id="walk.playground", tooltip="The neuron on any text you type"),

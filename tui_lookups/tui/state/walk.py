@@ -67,6 +67,8 @@ class Walk:
         """What went wrong with a part, as a sentence and a hint."""
         self.story = ""
         self.tour_offered = False
+        self.given: str | None = None
+        """A token of the command line, until it has been looked up."""
         self.token: Token | None = None
         self.layer: int | None = None
         self.own_only = False
@@ -99,6 +101,10 @@ class Walk:
     def waiting(self, part: Part) -> bool:
         """Whether an answer for this part is under way."""
         return self._queries.waiting(part)
+
+    def waited(self, part: Part) -> int:
+        """Whole seconds that an answer for this part has been under way; 0 where none is."""
+        return self._queries.seconds(part)
 
     @property
     def model(self) -> ModelInfo | None:

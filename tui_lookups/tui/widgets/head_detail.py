@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from tui_lookups.tui.paint.head_rows import signed
 from tui_lookups.tui.paint.shading import glyphs, level
 from tui_lookups.tui.paint.text_layout import fit, quoted
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
@@ -37,6 +38,7 @@ class HeadDetail(RowList):
             tooltip="One prompt, or the mean over all prompts",
         ),
         *head_keys()[2:],
+        hidden("left,h", "screen.pane(2)", "heads", "detail.heads", "Back to the heads"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -32,8 +32,9 @@ class NeuronsTable(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", id="neurons.open", tooltip="Open the neuron: what fires it"),
-        Binding("l", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
-        hidden("L", "layer(-1)", "layer back", "neurons.layer-back", "Only the layer before"),
+        hidden("right,l", "open", "onwards", "neurons.right", "On to the prompts of the neuron"),
+        Binding("f", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
+        hidden("F", "layer(-1)", "layer back", "neurons.layer-back", "Only the layer before"),
         Binding(
             "o",
             "own",
