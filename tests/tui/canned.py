@@ -173,6 +173,8 @@ class CannedExplorer(Explorer):
         self._scores = CannedScores(self._words)
 
     problems: tuple[str, ...] = ()
+    cached: frozenset[NeuronId] = frozenset()
+    """Neurons whose prompts are said to be in the cache."""
 
     @property
     def explaining(self) -> CannedExplanations:
@@ -335,6 +337,10 @@ class CannedExplorer(Explorer):
         return NeuronPrompts(
             neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance(), ""
         )
+
+    def known_prompts(self, neuron: NeuronId) -> NeuronPrompts | None:
+        self._called("known_prompts", neuron)
+        return self.prompts(neuron) if neuron in self.cached else None
 
     def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
         self._called("stats", neurons)

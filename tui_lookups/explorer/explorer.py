@@ -198,6 +198,10 @@ class Explorer(Upkeep):
         """
         return self._services.prompts.prompts(neuron, top=top, sign=sign, wait=wait, so_far=so_far)
 
+    def known_prompts(self, neuron: NeuronId) -> answer.NeuronPrompts | None:
+        """What `prompts` answers, where the cache has it; None otherwise. Runs no model."""
+        return self._services.prompts.known(neuron)
+
     def sampled_prompts(
         self, neuron: NeuronId, kind: answer.PromptKind, *, top: int | None = None
     ) -> answer.NeuronPrompts:

@@ -23,12 +23,15 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.timer import Timer
 
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import SelectedNeuron, Selection
-    from tui_lookups.tui.state.token_steps import TokenSteps
+    from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
+
+_REST_SECONDS = 0.15
 
 
 class NeuronsPane(Pane):
@@ -38,8 +41,9 @@ class NeuronsPane(Pane):
     """Modules of widgets that are mounted after the first frame."""
 
     _line: SearchLine | None = None
+    _rest: Timer | None = None
 
-    def __init__(self, walk: Walk, steps: TokenSteps, *, classes: str) -> None:
+    def __init__(self, walk: Walk, steps: Steps, *, classes: str) -> None:
         super().__init__(1, "Neurons", id="neurons-pane", classes=classes)
         self._walk = walk
         self._steps = steps
@@ -73,7 +77,7 @@ class NeuronsPane(Pane):
         ranking = walk.ranking
         table.show_neurons(ranking.neurons if ranking is not None else (), walk.token, walk.activity)
         if table.order == "activity":
-            self._steps.ask_activity()
+            self._steps.tokens.ask_activity()
         if ranking is None:
             otherwise = f"Press {self.key('walk.token')} and type a token."
         else:
@@ -106,6 +110,17 @@ class NeuronsPane(Pane):
 
     def marked_item(self) -> SelectedNeuron | None:
         return self._table.marked_item()
+
+    @on(RowList.Moved, "#neurons")
+    def _moved(self) -> None:
+        """What fires the neuron is shown where it is known, once the cursor rests."""
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(_REST_SECONDS, self._preview)
+
+    def _preview(self) -> None:
+        if self._table.has_focus:
+            self._steps.neurons.preview(self.under_cursor)
 
     @on(RowList.Opened, "#neurons")
     def _opened(self) -> None:

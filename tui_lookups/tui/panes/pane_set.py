@@ -59,7 +59,7 @@ class PaneSet:
         self.layout: Layout = layout
         on = dict.fromkeys(pages(layout, self.focused), "pane -on")
         self.token = token
-        self.neurons = NeuronsPane(walk, steps.tokens, classes=on.get("neurons", "pane"))
+        self.neurons = NeuronsPane(walk, steps, classes=on.get("neurons", "pane"))
         self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
         self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
         self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
@@ -100,6 +100,8 @@ class PaneSet:
             self._show_heads()
         elif part == "promoted":
             self.prompts.show_facts()
+        elif part == "preview":
+            self._show_preview()
         elif part == "prompts":
             self._show_prompts()
             self.heads.show_title()
@@ -168,6 +170,8 @@ class PaneSet:
     def _show_prompts(self) -> None:
         walk, steps = self._walk, self._steps.neurons
         self.prompts.show()
+        if walk.preview is not None:
+            return  # what is open stays as it is meanwhile
         asked, wanted = walk.wanted_prompt, steps.take_wanted_prompt()
         if wanted is not None:
             self.prompts.go_to(wanted)
@@ -178,6 +182,15 @@ class PaneSet:
         current = self.prompts.current
         if current is not None and current.prompt_id != walk.prompt_id:
             steps.choose_prompt(current.prompt_id)
+        self.prompts.show_facts()
+        self.prompts.show_token()
+
+    def _show_preview(self) -> None:
+        """Show the prompts of the neuron under the cursor, or again those of the open one, as they were."""
+        self.prompts.show()
+        current, open_ = self.prompts.current, self._walk.prompt_id
+        if self._walk.preview is None and current is not None and open_ not in (None, current.prompt_id):
+            self.prompts.go_to(open_)
         self.prompts.show_facts()
         self.prompts.show_token()
 
@@ -234,6 +247,8 @@ class PaneSet:
     def arrange(self, layout: Layout, focused: PaneName) -> None:
         """Show the panes a terminal of this layout has room for."""
         self.layout, self.focused = layout, focused
+        if focused != "neurons":
+            self._steps.neurons.preview(None)
         if not self._screen.is_mounted:
             return
         for name in ("small", "narrow", "columns", "tall", "wide"):

@@ -29,7 +29,7 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from tui_lookups.results import Prompt, PromptKind, SelectedPrompt, Selection
+    from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, SelectedPrompt, Selection
     from tui_lookups.tui.state.orders import PromptOrder
     from tui_lookups.tui.state.walk import Part, Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
@@ -82,6 +82,11 @@ class PromptsPane(Pane):
     def show(self) -> None:
         """Show the list, or why there is none."""
         walk, found = self._walk, self._walk.prompts
+        if walk.preview is not None:
+            neuron = walk.preview.neuron
+            self.say(f"{_KINDS['top']} {neuron}: {self.key('neurons.open')} opens it")
+            self._list.show_prompts(neuron, walk.preview.prompts)
+            return
         if walk.neuron is None:
             words = "Prompts"
             otherwise = why_no_neuron(walk, self.key)
@@ -112,6 +117,9 @@ class PromptsPane(Pane):
         """What the neuron promotes, how often it fires, and whether against the token."""
         walk = self._walk
         lines: list[tuple[Segment, ...]] = []
+        if walk.preview is not None:
+            self._show_stats_of(walk.preview)
+            return
         promoted = walk.promoted
         if promoted is not None:
             lines.append(token_line("promotes   ", promoted.tokens))
@@ -128,6 +136,14 @@ class PromptsPane(Pane):
                 lines.append(against)
         self._facts.show_lines(*lines)
         self._facts.display = bool(lines)
+
+    def _show_stats_of(self, preview: NeuronPrompts) -> None:
+        """A neuron that is only looked at: what is known of it, in as many lines as the open one has."""
+        top = f"promotes   {visible_token(preview.top_token.text)} {preview.top_congruence:.1f}"
+        stats = stats_line(preview.stats, picture=not app_of(self).palette.few_bytes)
+        blank = max(0, self._facts.text.count("\n") - 1)
+        self._facts.show_lines((Segment(top),), (Segment(stats),), *[()] * blank)
+        self._facts.display = True
 
     def show_token(self) -> None:
         """What is under the token cursor."""
@@ -146,13 +162,13 @@ class PromptsPane(Pane):
 
     def show_predictions(self) -> None:
         """What the model expects after the token under the cursor."""
-        found = self._walk.predictions(self.position)
+        found = None if self._walk.preview is not None else self._walk.predictions(self.position)
         line = None if found is None else predictions_line(found)
         self._show_answer(self._predictions, "predictions", line, "expects: running the model…")
 
     def show_figures(self) -> None:
         """What the neuron comes to at the open prompt's peak."""
-        found = self._walk.prompt_figures
+        found = None if self._walk.preview is not None else self._walk.prompt_figures
         line = None if found is None else peak_line(found)
         working = "at the peak: working out what it does to the logits…"
         self._show_answer(self._figures, "figures", line, working)

@@ -40,6 +40,7 @@ Part = Literal[
     "activity",
     "neuron",
     "promoted",
+    "preview",
     "prompts",
     "heads",
     "overview",
@@ -82,6 +83,8 @@ class Walk:
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
         self.kind: PromptKind = "top"
+        self.preview: NeuronPrompts | None = None
+        """The prompts of a neuron that is under the cursor and not open, where they are cached."""
         self.prompts: NeuronPrompts | None = None
         self.prompts_whole = False
         """Whether `prompts` is the list, not the first few of one."""
