@@ -57,7 +57,7 @@ async def test_neurons_go_round_their_orders_and_the_cursor_stays_on_its_neuron(
             await press(pilot, "S")
             assert table.under_cursor == kept
             assert table.order == order
-            assert pane.words.endswith(f", by {order}") == (order != "congruence")
+            assert pane.words.endswith(f", by {order}  200") == (order != "congruence")
             assert hints(app) == f"Neurons by {order}."
             if order == "activity":
                 shares = [table.plain_row(n).split("active on ")[1] for n in range(3)]
@@ -74,6 +74,10 @@ async def test_why_activity_is_not_known_is_told_below_the_list() -> None:
         await press(pilot, "S", "S", "S", "S")
         assert app.screen.query_one("#ranking-note", WrappedText).text == "The scan has not begun. Wait."
         assert app.screen.query_one(NeuronsTable).row_count()
+        explorer.fail.clear()
+        await press(pilot, "S", "S", "S", "S", "S")
+        said = app.screen.query_one("#ranking-note", WrappedText).text
+        assert said.startswith("act.: on how many"), "it is asked for again"
 
 
 async def test_a_ranking_led_by_neurons_of_large_norm_says_so() -> None:

@@ -88,11 +88,11 @@ class NeuronsPane(Pane):
         words = "Neurons"
         if walk.token is not None:
             words += f" that promote {visible_token(walk.token.text)}"
+        if table.order != "congruence":
+            words += f", by {table.order}"
         if ranking is not None:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
-        if table.order != "congruence":
-            words += f", by {table.order}"
         self.say(words)
         note = about_order(walk, table.order, self.key)
         self._note.show_text(note)
@@ -130,6 +130,8 @@ class NeuronsPane(Pane):
 
     @on(NeuronsTable.Sorted)
     def _sorted(self) -> None:
+        if self._table.order == "activity":
+            self._steps.tokens.forget_activity()
         self.show()
         app_of(self).say(f"Neurons by {self._table.order}.")
 

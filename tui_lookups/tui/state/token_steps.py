@@ -95,6 +95,13 @@ class TokenSteps:
         walk.own_only = walk.own_only != toggle_own
         self._rank()
 
+    def forget_activity(self) -> None:
+        """Why it was not known may be over; what a scan under way had so far may be more by now."""
+        self._walk.errors.pop("activity", None)
+        scan = self._explorer.status().scan
+        if scan is None or scan.state != "done":
+            self._walk.activity.clear()
+
     def ask_activity(self) -> None:
         """Ask how often the ranking's neurons are active, unless that is known or could not be said."""
         walk, explorer = self._walk, self._explorer
