@@ -157,3 +157,24 @@ async def test_brackets_say_when_there_is_nothing() -> None:
         assert hints(app) == "This is where the walk began."
         await press(pilot, "right_square_bracket")
         assert hints(app) == "There is nothing to go forward to."
+
+
+async def test_the_list_of_prompts_does_not_jump_while_the_cursor_moves_in_it() -> None:
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "2", "l")
+        await rest(pilot)
+        prompts = app.walk_screen.panes.prompts.body
+        before, expects = prompts.region, [text for text in texts(app) if " expects " in text]
+        assert expects
+        await press(pilot, "l")
+        assert prompts.region == before, "what is expected there is not known yet"
+        await rest(pilot)
+        assert prompts.region == before
+
+
+async def test_in_two_columns_the_story_stays_where_the_focus_goes() -> None:
+    async with running(CannedExplorer(hostile=False), (120, 26)) as (app, pilot):
+        before = app.screen.query_one("#panes").region
+        for pane in "2341":
+            await press(pilot, pane)
+            assert app.screen.query_one("#panes").region == before

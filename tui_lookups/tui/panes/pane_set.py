@@ -159,8 +159,8 @@ class PaneSet:
             self._waited[part] = seconds
 
     def show_notice(self) -> None:
-        """What there is to be told; on a small screen the person needs that line once they are reading."""
-        story = self.focused == "neurons" or self.layout in ("wide", "tall")
+        """What there is to be told; where one page is shown at a time, the others need that line."""
+        story = self.focused == "neurons" or self.layout != "narrow"
         self._notice.show(self._walk, self._tour(), story=story)
 
     def _show_neurons(self) -> None:

@@ -176,13 +176,16 @@ class PromptsPane(Pane):
     def _show_answer(
         self, place: TextLines, part: Part, line: tuple[Segment, ...] | None, working: str
     ) -> None:
-        """An answer in one line; else what went wrong with it, or that it is under way."""
+        """An answer in one line; else what went wrong with it, or that it is under way.
+
+        Its line stays, empty, while the cursor moves on in these prompts: the list does not jump.
+        """
         if line is None and part in self._walk.errors:
             line = (Segment(visible(self._walk.errors[part][0]), _DIM),)
         elif line is None and self._walk.waiting(part):
             line = (Segment(working, _DIM),)
         place.show_lines(line or ())
-        place.display = bool(line)
+        place.display = bool(line) or (place.display and bool(self._list.prompts))
 
     def shade_sources(self, *, shown: bool) -> None:
         """Shade the prompt by what the chosen head reads, or by activation."""
