@@ -38,7 +38,7 @@ class PaneSet:
 
     focused: PaneName = "neurons"
     zoomed = False
-    rooms = rooms.Rooms()
+    own_rooms = rooms.Rooms()
 
     def __init__(
         self,
@@ -271,23 +271,23 @@ class PaneSet:
     def give_room(self, by: int) -> None:
         """Make the pane with the focus larger (1) or smaller (-1), or all panes as they were (0)."""
         if not by:
-            self.rooms = rooms.Rooms()
+            self.own_rooms = rooms.Rooms()
         else:
             divider = None if self.zoomed else rooms.divider_of(self.focused, self.layout)
             if divider is None:
                 app_of(self._screen).say("This pane has all the room there is.")
                 return
-            self.rooms = rooms.moved(self.rooms, divider[0], by * divider[1])
+            self.own_rooms = rooms.moved(self.own_rooms, divider[0], by * divider[1])
         self._give_rooms()
 
     def take_rooms(self, steps: tuple[int, ...]) -> None:
         """Dividers as they were left."""
-        self.rooms = rooms.Rooms(*steps[:4])
+        self.own_rooms = rooms.Rooms(*steps[:4])
         self._give_rooms()
 
     def _give_rooms(self) -> None:
         """Sizes of a person's own; where they changed none, those of the style sheet."""
-        own, layout, size = self.rooms, self.layout, self._screen.size
+        own, layout, size = self.own_rooms, self.layout, self._screen.size
         beside, above = layout in ("wide", "columns"), layout in ("wide", "tall")
         column, rows = rooms.column_width(own, size.width), rooms.lower_share(own, layout)
         upper = f"{100 - rows}fr" if layout == "wide" else f"{100 - rows}fr {2 * (100 - rows)}fr"

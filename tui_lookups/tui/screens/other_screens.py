@@ -1,4 +1,4 @@
-"""What lies over the walk and leads back to it: atlas, playground, explanations."""
+"""What lies over the walk and leads back to it: atlas, playground, explanations; and what leads out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import AtlasNeuron, Explanation
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.playground import PlaygroundScreen
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -74,6 +75,16 @@ class OtherScreens:
             self._explorer, neuron, text, pinned, known_maximum=known, sign=app.options.sign
         )
         app.push_screen(self._playground)
+
+    def copy_as(self, what: str, pane: PaneName) -> None:
+        """Copy what a pane shows as a "command" line, or as Python for a "notebook"."""
+        from tui_lookups.tui.text.continuing import continued
+
+        text, app = continued(what, self._walk, pane, self._explorer.settings), app_of(self._screen)
+        if text:
+            app.copy_to_clipboard(text)
+        else:
+            app.say("Nothing here that could be asked so.")
 
     def explained(self) -> None:
         """Everything explained so far."""

@@ -38,16 +38,20 @@ class Session:
         self._queries = queries
         self._places = places
         self._panes = panes
-        self._last: SessionState | None = None  # as it was found at the start
+        self._last: SessionState | None = None
+        """As it was found at the start; a place that was left is kept where only rooms changed."""
+        self._looked = False
 
     def state(self) -> SessionState | None:
         """What is worth keeping of where the person is; None while they have done nothing."""
         here, marked = self._places.here(), app_of(self._screen).selection
-        rooms = None if not any(self._panes.rooms) else tuple(self._panes.rooms)
+        rooms = tuple(self._panes.own_rooms) if any(self._panes.own_rooms) else None
         if self._places.history.begun or len(marked):
             return results.SessionState(
                 here.token, here.neuron, here.prompt_id, here.head, marked, rooms=rooms
             )
+        if not self._looked:
+            return None
         last = self._last or results.SessionState(None, None, None, None, results.Selection())
         return None if rooms == last.rooms else replace(last, rooms=rooms)
 
@@ -66,13 +70,12 @@ class Session:
         """Say, once, that the last session of this model can be gone back to."""
 
         def done(session: SessionState | None) -> None:
-            self._last = session
-            if session is not None and session.rooms is not None and not any(self._panes.rooms):
+            self._last, self._looked = session, True
+            if session is not None and session.rooms is not None and not any(self._panes.own_rooms):
                 self._panes.take_rooms(session.rooms)
-            nothing = session is None or not (session.token or session.neuron or len(session.basket))
-            if (
-                session is None or nothing or self._places.history.begun
-            ):  # who has gone somewhere has begun anew
+            if session is None or not (session.token or session.neuron or len(session.basket)):
+                return
+            if self._places.history.begun:  # who has gone somewhere has begun anew
                 return
             count, key = len(session.basket), app_of(self._screen).key_of("walk.restore")
             where = "" if session.neuron is None else f" at {session.neuron}"

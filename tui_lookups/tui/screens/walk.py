@@ -245,10 +245,7 @@ class WalkScreen(Screen[None]):
         app_of(self).selection = basket.toggle(app_of(self).selection, item)
 
     def action_copy_as(self, what: str) -> None:
-        from tui_lookups.tui.text.continuing import continued
-
-        text = continued(what, self.walk, self.focused_pane, self.explorer.settings)
-        self.app.copy_to_clipboard(text) if text else self.say("Nothing here that could be asked so.")
+        self.other_screens.copy_as(what, self.focused_pane)
 
     # --- what the panes tell ---
 

@@ -185,10 +185,13 @@ class HeadGrid(Canvas):
 
     def _open_layers(self) -> None:
         """Where the cursor stands every layer has a row of its own."""
-        shared = next((row for row in self._rows if self._head.layer in row and len(row) > 1), None)
+        shared = self._shared_row(self._head.layer)
         if shared is not None:
             self._opened |= frozenset(shared)
             self._measure()
+
+    def _shared_row(self, layer: int) -> range | None:
+        return next((row for row in self._rows if layer in row and len(row) > 1), None)
 
     # --- painting ---
 
@@ -367,7 +370,7 @@ class HeadGrid(Canvas):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         head = self._head_at(event)
-        if head is None:
+        if head is None or (not self.listed and self._shared_row(head.layer) is not None):
             self.tooltip = None
             return
         cell = self._cells.get(head)
