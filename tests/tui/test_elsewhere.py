@@ -43,7 +43,7 @@ async def test_the_atlas_opens_a_neuron_and_its_token(size: tuple[int, int]) -> 
         await press(pilot, "A")
         assert app.screen.query_one(LayerRows).cursor == 2, "the atlas is as it was left"
         assert app.screen.query_one(AtlasRows).cursor == 1
-        await press(pilot, "H")
+        await press(pilot, "h")
         assert app.focused is app.screen.query_one(LayerRows)
         await press(pilot, "escape", "left_square_bracket")
         assert app.walk_screen.walk.token == BECAUSE

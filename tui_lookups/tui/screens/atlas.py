@@ -70,7 +70,7 @@ class LayerRows(RowList):
         ),
     ]
 
-    def __init__(self, order: AtlasLayerOrder, *, id: str) -> None:
+    def __init__(self, order: AtlasLayerOrder = "layer", *, id: str) -> None:
         super().__init__(id=id)
         self.order: AtlasLayerOrder = order
         self.found: tuple[AtlasLayer, ...] = ()
@@ -117,7 +117,7 @@ class AtlasRows(RowList):
         replace(SORT_KEY, tooltip="By the top token's congruence, by neuron, or by token"),
     ]
 
-    def __init__(self, order: AtlasNeuronOrder, *, id: str) -> None:
+    def __init__(self, order: AtlasNeuronOrder = "congruence", *, id: str) -> None:
         super().__init__(id=id)
         self.order: AtlasNeuronOrder = order
         self._ranked: tuple[AtlasNeuron, ...] = ()
