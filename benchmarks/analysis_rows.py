@@ -17,8 +17,15 @@ from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.congruence import best_first, rank_neurons, token_scores
+from tui_lookups.analysis.exact_sum import exact_sums
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.components import neuron_reader
+from tui_lookups.model.components import (
+    neuron_contributions,
+    neuron_reader,
+    points_read,
+    token_reader,
+)
+from tui_lookups.model.points import Point
 
 PROMPTS = 20
 _LARGE_SECONDS = 1e-3
@@ -140,6 +147,48 @@ def bench_arguments(bench: Bench) -> list[str]:
         "--model", bench.model_name, "--cache-dir", str(bench.cache_dir), "--device", bench.device,
         "--batch-tokens", str(bench.batch_tokens), "--batches", str(bench.batches), *threads,
     ]  # fmt: skip
+
+
+@row("why")
+def why(bench: Bench) -> list[Figure]:
+    """All neurons of a token's logit after the forward, against one product a layer over the same weights."""
+    model, ids = bench.model, longest_prompts(bench)[0]
+    layers, token = range(model.info.n_layers), model.info.d_vocab // 3
+    reader, at = token_reader(model, token), torch.tensor([len(ids) - 1], device=model.device)
+    seen: dict[Point, Tensor] = {}
+    hooks = model.keeping(seen, at, points_read(model, reader, neurons=True))
+    logits = model.logits(model.batch([ids]), at.unsqueeze(1), hooks)[1][0, 0].cpu().double()
+    target = (logits[token] - logits.mean()).reshape(1, 1)
+    downs = [block.down.matrix for block in model.wiring.blocks]
+    vector = reader.directions[:, 0].to(downs[0].dtype)
+
+    @torch.inference_mode()
+    def neurons() -> None:
+        torch.cat([neuron_contributions(model, reader, seen, layer)[0, :, 0] for layer in layers]).cpu()
+
+    @torch.inference_mode()
+    def products() -> None:
+        torch.cat([down @ vector for down in downs]).cpu()
+
+    def whole() -> None:
+        exact_sums(model, reader, seen, target, torch.ones_like(target), [float(target)])
+
+    def figure(what: str, work: Callable[[], object], bar: Bar | None) -> Figure:
+        pairs = interleave(timed(work), timed(products), bench.pairs)
+        ratios = [1 / ratio for ratio in pairs.ratios]
+        return Figure(
+            what, "one matrix-vector product a layer", statistics.median(ratios), "x", bar,
+            1e3 * statistics.median(pairs.ours), 1e3 * statistics.median(pairs.theirs), "ms",
+            (min(ratios), max(ratios)), "",
+        )  # fmt: skip
+
+    large = timed(products)() >= _LARGE_SECONDS
+    return [
+        figure(
+            "why a token: all neurons, after the forward", neurons, Bar("at most", 2.0) if large else None
+        ),
+        figure("the whole sum, with heads and biases, held to the logit", whole, None),
+    ]
 
 
 @row("ranking")

@@ -85,12 +85,11 @@ def _has_torch(pid: int) -> bool:
 def environment(cache_dir: Path) -> dict[str, str]:
     """A terminal with colours, and none of a person's own settings.
 
-    Bytecode is kept, as an installed package's is: both sides' lies in a folder of the benchmark's own,
-    written by the warm-up.
+    Bytecode is kept where it belongs, as an installed package's is; what is missing, the warm-up writes.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOOKUPS_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    kept["PYTHONPYCACHEPREFIX"] = str(cache_dir.absolute() / "bytecode")
+    kept.pop("PYTHONPYCACHEPREFIX", None)
     nowhere = cache_dir / "config.toml"
     nowhere.parent.mkdir(parents=True, exist_ok=True)
     nowhere.touch()

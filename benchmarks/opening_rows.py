@@ -85,6 +85,7 @@ def _first_neurons(bench: Bench, folder: Path, what: str) -> list[Figure]:
 
     def ours() -> float:
         fresh = str(bench.cache_dir / f"never-opened-{next(number)}")
+        shutil.rmtree(fresh, ignore_errors=True)  # an earlier run's, where the cache folder was given
         command = [sys.executable, "-m", "tui_lookups", "neurons", f"#{token}", "--top", "20", "--json"]
         found = whole_process([*command, "--model", str(folder), "--cache-dir", fresh], surroundings)
         rows = json.loads(found[2])["neurons"]

@@ -22,9 +22,12 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the tool does, before torch
 
-    from tui_lookups.model.loading import load_model
+    from tui_lookups.answering.model_loader import load
+    from tui_lookups.model.sources import LocalModel
+    from tui_lookups.settings import load_settings
 
-    model = load_model(asked.folder, name="model", source="model", fingerprint="model", device="cpu")
+    local = LocalModel("model", str(asked.folder), asked.folder, "model")
+    model = load(load_settings(device="cpu"), local, say=lambda _: None)
     total = 0.0
 
     def consume(_: int, activations: object) -> None:

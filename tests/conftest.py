@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -38,6 +39,12 @@ for _name in ("SIGINT", "SIGHUP"):
 
 settings.register_profile("tests", deadline=None)  # no test asserts a wall time
 settings.load_profile("tests")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays to the end: no collection of garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -121,4 +128,13 @@ def once_loaded() -> Iterator[None]:
     from tests.loaded_models import loaded_once
 
     with pytest.MonkeyPatch.context() as patch, loaded_once(patch, {}):
+        yield
+
+
+@pytest.fixture(scope="package")
+def quick_waits() -> Iterator[None]:
+    """The app under test is waited for by what is left to do: see tests/tui/idleness.py."""
+    from tests.tui.idleness import idle_when_nothing_is_left
+
+    with idle_when_nothing_is_left():
         yield

@@ -20,14 +20,18 @@ _API, _FILES = f"/api/datasets/{REPO}", f"/datasets/{REPO}/resolve/"
 
 
 class DatasetHub(LoopbackServer):
-    """Serves the files of a data set.
+    """Serves the files of the data set that it holds.
 
     `asked` are the paths of all requests, `tokens` what came as authorisation; with `cut_at` no more bytes of
-    a file are sent than lie before it.
+    a file are sent than lie before it, and while it is `down` every connection breaks.
     """
 
-    def __init__(self, shards: Sequence[Sequence[str]]) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.hold()
+
+    def hold(self, *shards: Sequence[str]) -> None:
+        """From now on the data set is these files of texts, and nobody has asked for any."""
         self.files = {
             f"data/train-{number:05d}-of-{len(shards):05d}.parquet": _parquet(texts)
             for number, texts in enumerate(shards)
@@ -35,6 +39,7 @@ class DatasetHub(LoopbackServer):
         self.asked: list[str] = []
         self.tokens: set[str] = set()
         self.cut_at: int | None = None
+        self.down = False
 
     def environment(self, home: Path) -> dict[str, str]:
         """That of a process for which this is the hub."""
@@ -59,6 +64,10 @@ class Handler(LoopbackHandler):
     server: DatasetHub
 
     def answer(self, *, body: bool) -> None:
+        if self.server.down:
+            self.close_connection = True
+            self.connection.close()
+            return
         path = unquote(urlsplit(self.path).path)
         self.server.asked.append(path)
         self.server.tokens.add(self.headers.get("authorization", ""))
@@ -108,5 +117,5 @@ class Handler(LoopbackHandler):
             self.connection.close()
 
 
-def dataset_hub(*shards: Sequence[str]) -> AbstractContextManager[DatasetHub]:
-    return serving(DatasetHub(shards))
+def dataset_hub() -> AbstractContextManager[DatasetHub]:
+    return serving(DatasetHub())

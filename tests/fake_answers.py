@@ -43,8 +43,14 @@ from tui_lookups.results import (
     Reproduction,
     ScanProgress,
     ScanSummary,
+    ServedNeurons,
     SourceToken,
     Status,
+    Survey,
+    SurveyedHead,
+    SurveyedNeuron,
+    SurveyedPair,
+    SurveyPlan,
     Target,
     Token,
     TokenCongruence,
@@ -159,6 +165,37 @@ class FakeExplorer:
         layers = (AtlasLayer(4, (), 0), AtlasLayer(5, first[:per_layer], 1234))
         return Atlas("folded", "+", per_layer, 1234, (HOSTILE,) if reject else (), layers, PROVENANCE)
 
+    def survey_plan(self, *, per_layer: int = 20, trimmed: bool | None = None) -> SurveyPlan:
+        self._asked("survey_plan", per_layer=per_layer, trimmed=trimmed)
+        return SurveyPlan((4, 5), 40, 12, 20, 440)
+
+    def survey(
+        self, *, per_layer: int = 20, trimmed: bool | None = None, progress: Callable[[Any], None]
+    ) -> Survey:
+        self._asked("survey", per_layer=per_layer, trimmed=trimmed)
+        neurons = (
+            SurveyedNeuron(NEURON, BECAUSE, 6.125, 20, 4.0, 12, 1, ""),
+            SurveyedNeuron(NeuronId(5, 88), HOSTILE, 5.5, 0, None, 0, 0, "It never fires."),
+        )
+        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35),)
+        heads = (
+            SurveyedHead(HeadId(3, 0), 1, 0, None, 0.05),
+            SurveyedHead(HeadId(3, 1), 1, 1, 1.5, 0.375),
+        )
+        return Survey((4, 5), per_layer, "+", "full", "2sd", neurons, pairs, heads, PROVENANCE)
+
+    def served_by(
+        self,
+        head: HeadId,
+        *,
+        per_layer: int = 20,
+        trimmed: bool | None = None,
+        progress: Callable[[Any], None],
+    ) -> ServedNeurons:
+        self._asked("served_by", head=str(head), per_layer=per_layer, trimmed=trimmed)
+        found = self.survey(per_layer=per_layer, progress=progress)
+        return ServedNeurons(found.heads[1], found.pairs, PROVENANCE)
+
     def ablate(
         self,
         neuron: NeuronId,
@@ -184,6 +221,52 @@ class FakeExplorer:
         return HeadAblation(
             neuron, head, method, positions or "peak", "full", "2sd", 0, 0, rows, summary, PROVENANCE
         )
+
+    # --- exact sums ---
+
+    def why(self, text: str | None = None, *, top: int = 50, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("why", text=text, top=top, **asked)
+        return fake_sums.why(asked["foil"], top)
+
+    def removed(
+        self, component: HeadId | NeuronId, text: str | None = None, *, method: str, **asked: Any
+    ) -> Any:
+        from tests import fake_sums
+
+        self._asked("removed", component=component, text=text, method=method, **asked)
+        return fake_sums.removed(component, method)
+
+    def inputs(self, neuron: NeuronId, *, text: str | None = None, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("inputs", neuron=neuron, text=text, **asked)
+        return fake_sums.inputs(neuron, text is not None)
+
+    def inputs_overview(self, neuron: NeuronId, *, trimmed: bool | None = None, top: int = 50) -> Any:
+        from tests import fake_sums
+
+        self._asked("inputs_overview", neuron=neuron, trimmed=trimmed, top=top)
+        return fake_sums.overview(neuron, top)
+
+    def cut_edge(self, neuron: NeuronId, component: HeadId | NeuronId, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("cut_edge", neuron=neuron, component=component, **asked)
+        return fake_sums.edge_cut(neuron, component)
+
+    def carries(self, neuron: NeuronId | None, head: HeadId, source: int | str, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("carries", neuron=neuron, head=head, source=source, **asked)
+        return fake_sums.carried(neuron, head)
+
+    def attends(self, head: HeadId, **asked: Any) -> Any:
+        from tests import fake_sums
+
+        self._asked("attends", head=head, **asked)
+        return fake_sums.attends(head)
 
     def reproduce(self, name: str) -> Reproduction:
         self._asked("reproduce", model=name)

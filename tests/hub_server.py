@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -81,7 +82,7 @@ def serving(server: ServerT) -> Iterator[ServerT]:
 
 
 class Hub(LoopbackServer):
-    """Serves one model folder.
+    """Serves one model folder, and others as `branches` of the model, each at a commit of its own.
 
     `cut` names a file and after how many bytes its connection breaks; `endless` one that never ends.
     """
@@ -89,10 +90,26 @@ class Hub(LoopbackServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        self.branches: dict[str, dict[str, bytes]] = {}
         self.cut: dict[str, int] = {}
         self.broken: set[str] = set()
         self.endless = ""
         self.down = False
+
+    def add_branch(self, name: str, folder: Path) -> None:
+        """Serve a folder as a branch."""
+        self.branches[name] = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def commit(self, revision: str) -> str | None:
+        """The commit that a branch, or a commit, is; None where there is no such thing."""
+        commits = {"main": COMMIT} | {name: sha256(name.encode())[:40] for name in self.branches}
+        return commits.get(revision) or (revision if revision in commits.values() else None)
+
+    def files_at(self, commit: str) -> dict[str, bytes]:
+        """The files of a commit."""
+        return next(
+            (files for name, files in self.branches.items() if self.commit(name) == commit), self.files
+        )
 
 
 class Handler(LoopbackHandler):
@@ -104,36 +121,54 @@ class Handler(LoopbackHandler):
             self.connection.close()
             return
         path = unquote(urlsplit(self.path).path)
+        asked = re.search(r"/(?:revision|tree|resolve)/([^/]+)", path)
+        commit = self.server.commit(asked[1] if asked else "main")
+        if commit is None:
+            self.send(b"{}", "application/json", body=body, status=404, error="RevisionNotFound")
+            return
+        files = self.server.files_at(commit)
         if path.startswith("/api/models/someone/tiny"):
-            sizes = {n: self.size(n, d) for n, d in self.server.files.items()}
+            sizes = {n: self.size(n, d) for n, d in files.items()}
             siblings = [
                 {
                     "rfilename": n,
                     "size": sizes[n],
                     "lfs": {"sha256": sha256(d), "size": sizes[n], "pointerSize": 1},
                 }
-                for n, d in self.server.files.items()
+                for n, d in files.items()
             ]
             tree = [{"type": "file", "path": n, "size": sizes[n], "oid": "0" * 40} for n in sizes]
-            info = {"id": "someone/tiny", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
+            info = {"id": "someone/tiny", "sha": commit, "siblings": siblings, "tags": [], "private": False}
             self.send(json.dumps(tree if "/tree/" in path else info).encode(), "application/json", body=body)
             return
         name = path.rpartition("/")[2]
-        if name not in self.server.files or "/resolve/" not in path:
+        if name not in files or "/resolve/" not in path:
             self.send(b"{}", "application/json", body=body, status=404)
             return
-        self.send(self.server.files[name], "application/octet-stream", body=body, name=name)
+        self.send(files[name], "application/octet-stream", body=body, name=name, commit=commit)
 
     def size(self, name: str, data: bytes) -> int:
         return 10**10 if name and name == self.server.endless else len(data)
 
-    def send(self, data: bytes, kind: str, *, body: bool, status: int = 200, name: str = "") -> None:
+    def send(
+        self,
+        data: bytes,
+        kind: str,
+        *,
+        body: bool,
+        status: int = 200,
+        name: str = "",
+        commit: str = COMMIT,
+        error: str = "",
+    ) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(self.size(name, data)))
         if name:
             self.send_header("etag", f'"{sha256(data)}"')
-            self.send_header("x-repo-commit", COMMIT)
+            self.send_header("x-repo-commit", commit)
+        if error:
+            self.send_header("x-error-code", error)
         self.end_headers()
         if not body:
             return

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
-from tests.test_end_to_end import small_corpus
+from tests.faults.processes import start_anew
+from tests.small_corpora import first_passages
 from tests.tui.driving import PATIENCE, until
+from tui_lookups import cli
 from tui_lookups.explorer import Explorer
 from tui_lookups.exports.reading import read_export
 from tui_lookups.settings import load_settings
@@ -22,7 +27,9 @@ from tui_lookups.storage.arrays import ArrayFolder
 from tui_lookups.storage.index import ScanManifest
 from tui_lookups.tui.app import LookupsApp
 
-pytestmark = pytest.mark.usefixtures("once_loaded")
+pytestmark = pytest.mark.usefixtures("once_loaded", "quick_waits")
+
+PASSAGES = 24
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -32,7 +39,10 @@ async def test_the_walk_on_the_real_model(
     monkeypatch.chdir(tmp_path)
     explorer = Explorer(
         load_settings(
-            cache_dir=tmp_path / "cache", corpus=str(small_corpus(tmp_path / "x")), device="cpu", threads=1
+            cache_dir=tmp_path / "cache",
+            corpus=str(first_passages(tmp_path / "few.jsonl", PASSAGES)),
+            device="cpu",
+            threads=1,
         )
     )
     app = LookupsApp(explorer, theme="lookups-dark")
@@ -65,20 +75,45 @@ async def test_the_walk_on_the_real_model(
     assert document.heads[0].attributions is not None
 
 
-def start_app(cache: Path, corpus: Path) -> tuple[int, int]:
-    """The command in a pseudo-terminal of its own: (pid, terminal)."""
+def environment() -> dict[str, str]:
+    """Small batches, and no checkpoint but the one written on leaving."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TMUX")}
+    return clean | {
+        "TERM": "xterm-256color", "LOOKUPS_CHECKPOINT_SECONDS": "1000", "LOOKUPS_BATCH_TOKENS": "256",
+        "LOOKUPS_CONFIG": "", "COLUMNS": "100", "LINES": "30",
+    }  # fmt: skip
+
+
+def flags(cache: Path, corpus: Path) -> list[str]:
+    return ["--cache-dir", str(cache), "--corpus", str(corpus), "--device", "cpu", "--threads", "1"]
+
+
+def start_from_nothing(arguments: list[str]) -> tuple[int, int]:
+    """`python -m tui_lookups` in a pseudo-terminal of its own: (pid, terminal)."""
     pid, terminal = pty.fork()
     if pid == 0:
-        environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TMUX")}
-        environment |= {
-            "TERM": "xterm-256color",
-            "LOOKUPS_CHECKPOINT_SECONDS": "1000",
-            "LOOKUPS_BATCH_TOKENS": "256",
-        }
-        environment |= {"LOOKUPS_CONFIG": "", "COLUMNS": "100", "LINES": "30"}
-        command = [sys.executable, "-m", "tui_lookups", "--cache-dir", str(cache), "--corpus", str(corpus)]
-        os.execve(sys.executable, [*command, "--device", "cpu", "--threads", "1"], environment)
+        os.execve(sys.executable, [sys.executable, "-m", "tui_lookups", *arguments], environment())
     return pid, terminal
+
+
+def start_imported(arguments: list[str]) -> tuple[BaseProcess, int]:
+    """The same command in a process that has the libraries already: importing them takes seconds."""
+    terminal, theirs = pty.openpty()
+    app = start_anew(_on_terminal, os.ttyname(theirs), arguments, environment())
+    return app, terminal
+
+
+def _on_terminal(name: str, arguments: list[str], environment: dict[str, str]) -> None:
+    """The command on a terminal that becomes this process's own; ends it with its status."""
+    os.environ.update(environment)
+    os.setsid()
+    terminal = os.open(name, os.O_RDWR)
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    for number in range(3):
+        os.dup2(terminal, number)
+    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)  # type: ignore[misc] # multiprocessing closed it
+    sys.argv[1:] = arguments
+    cli.main()
 
 
 def read_until(terminal: int, wanted: Callable[[bytes], bool]) -> bytes:
@@ -90,20 +125,22 @@ def read_until(terminal: int, wanted: Callable[[bytes], bool]) -> bytes:
     return seen
 
 
-def wait(pid: int, terminal: int) -> int:
+def wait(status: Callable[[], int | None], terminal: int) -> int:
     """The exit status; what the app still writes is read, so that it does not block."""
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
+    while (found := status()) is None:
+        assert time.monotonic() < end, "the app did not end"
         if select.select([terminal], [], [], 0.05)[0]:
             try:
                 os.read(terminal, 65536)
             except OSError:
                 time.sleep(0.02)
-    os.kill(pid, signal.SIGKILL)
-    raise AssertionError("the app did not end")
+    return found
+
+
+def status_of(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def progress(cache: Path) -> int:
@@ -121,22 +158,22 @@ def test_leaving_during_the_scan_keeps_its_work(how: str, tmp_path: Path) -> Non
     """The only checkpoint is the one written on leaving: the interval is set beyond the test's end."""
     corpus = tmp_path / "more.txt"
     corpus.write_text("\n\n".join(f"{n}. " + "Not one of them knew why, because. " * 12 for n in range(400)))
-    pid, terminal = start_app(tmp_path / "cache", corpus)
+    app, terminal = start_imported(flags(tmp_path / "cache", corpus))
     read_until(
         terminal, lambda seen: b"scan" in seen and b"%" in seen and b" 0%" not in seen.split(b"scan")[-1][:40]
     )
-    time.sleep(0.5)
     if how == "q":
         os.write(terminal, b"q")
     else:
-        os.kill(pid, getattr(signal, how))
-    status = wait(pid, terminal)
-    assert status == (0 if how == "q" else 128 + getattr(signal, how))
+        assert app.pid is not None
+        os.kill(app.pid, getattr(signal, how))
+    assert wait(lambda: app.exitcode, terminal) == (0 if how == "q" else 128 + getattr(signal, how))
     assert progress(tmp_path / "cache") > 0
 
 
 def test_leaving_while_torch_is_imported(tmp_path: Path) -> None:
-    pid, terminal = start_app(tmp_path / "cache", small_corpus(tmp_path / "x"))
+    arguments = flags(tmp_path / "cache", first_passages(tmp_path / "few.jsonl", PASSAGES))
+    pid, terminal = start_from_nothing(arguments)
     read_until(terminal, lambda seen: b"loading" in seen)
     os.write(terminal, b"q")
-    assert wait(pid, terminal) == 0
+    assert wait(lambda: status_of(pid), terminal) == 0

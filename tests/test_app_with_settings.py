@@ -17,7 +17,7 @@ from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.path_dialog import PathDialog
 
-pytestmark = pytest.mark.usefixtures("once_loaded")
+pytestmark = pytest.mark.usefixtures("once_loaded", "quick_waits")
 
 
 async def fewer_prompts(app: LookupsApp, pilot: Pilot[None], folder: Path) -> None:

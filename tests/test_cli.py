@@ -18,6 +18,7 @@ import pytest
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, FakeExplorer
 from tui_lookups import __version__, cli
 from tui_lookups.commands import invocation
+from tui_lookups.commands.flags import CommonFlag
 from tui_lookups.errors import Cancelled, ModelLoadError
 from tui_lookups.exports import writing
 from tui_lookups.ids import HeadId, NeuronId
@@ -276,8 +277,8 @@ def test_json_may_stand_first_and_a_group_takes_flags_too(shell: Shell) -> None:
 
 
 def test_every_common_flag_is_a_setting_or_how_to_answer() -> None:
-    names = {flag.name for flag in invocation.common_flags()}
-    assert names - set(Settings.__struct_fields__) == {"json", "debug"}
+    names = {flag.name for flag in cli.app.params if isinstance(flag, CommonFlag)}
+    assert names - set(Settings.__struct_fields__) == {"format", "json", "debug"}
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -290,7 +291,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 @pytest.mark.parametrize(("path", "command"), list(commands(cli.app)), ids=lambda value: str(value)[:20])
 def test_every_command_has_the_common_flags(path: tuple[str, ...], command: Any) -> None:
     own = {parameter.name for parameter in command.params}
-    assert {flag.name for flag in invocation.common_flags()} <= own
+    assert {flag.name for flag in cli.app.params if isinstance(flag, CommonFlag)} <= own
 
 
 # --- exit statuses ---
@@ -501,6 +502,36 @@ def test_config_init_show_and_path(shell: Shell, tmp_path: Path, monkeypatch: py
     assert shell("config", "show")[0] == 0
 
 
+def test_a_format_is_a_flag_of_every_command_and_the_last_one_counts(shell: Shell) -> None:
+    status, out, err = shell("neurons", " because", "--json", "--format", "csv")
+    assert (status, err) == (0, "")
+    assert out.startswith("token.id,token.text,neuron,")
+    assert json.loads(shell("--format", "csv", "neurons", " because", "--json")[1])["neurons"]
+    assert shell("--format", "csv")[0] == 2
+
+
+def test_neurons_of_a_file_of_tokens(shell: Shell, tmp_path: Path) -> None:
+    listed = tmp_path / "tokens.txt"
+    listed.write_text(" because\n\n because\r\n", encoding="utf-8")
+    found = shell.document("neurons", "--tokens-file", str(listed))
+    assert [each["token"]["text"] for each in found["tokens"]] == [BECAUSE.text] * 2
+    status, out, _ = shell("neurons", "--tokens-file", str(listed))
+    assert status == 0
+    assert out.count("Neurons that promote") == 2
+    assert shell("neurons")[0] == shell("neurons", " because", "--tokens-file", str(listed))[0] == 2
+    status, _, err = shell("neurons", "--tokens-file", str(tmp_path / "none"))
+    assert status == 1
+    assert "cannot be read" in err
+
+
+def test_help_has_a_commands_own_options_first_and_names_the_rest(shell: Shell) -> None:
+    _, out, _ = shell("heads", "--help")
+    assert out.index("--sources") < out.index("Common options:") < out.index("--model")
+    assert "--ray-address," in out
+    assert "A running Ray cluster" not in out
+    assert "A running Ray cluster" in shell("--help")[1]
+
+
 def test_config_schema_is_the_file_that_ships(shell: Shell) -> None:
     shipped = (Path(cli.__file__).parent / "config.schema.json").read_text(encoding="utf-8")
     assert shell("config", "schema") == (0, shipped, "")
@@ -578,6 +609,7 @@ import sys, time
 from tests.fake_answers import FakeExplorer
 from tui_lookups import __main__
 from tui_lookups.commands import invocation
+from tui_lookups.commands.flags import CommonFlag
 {patch}
 invocation.open_explorer = FakeExplorer
 __main__.main()
@@ -744,6 +776,7 @@ import tui_lookups.tui
 from tests.fake_answers import FakeExplorer
 from tui_lookups import __main__
 from tui_lookups.commands import invocation
+from tui_lookups.commands.flags import CommonFlag
 def run_app(explorer, token=None, options=None, opening=None):
     assert "tui_lookups.answering" not in sys.modules, "what answers is imported behind the first paint"
     print("app", repr(token), explorer.settings.model)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.documentation import PAGES, ROOT, Line, blocks, command_lines, parse
-from tests.test_end_to_end import small_corpus
+from tests.small_corpora import first_passages
 from tui_lookups.cli import app
 from tui_lookups.model.families import FAMILIES
 from tui_lookups.model.gguf.families import GGUF_FAMILIES
@@ -29,7 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A few of the packaged passages and short lists: whether it runs does not rest on how many there are."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("LOOKUPS_CORPUS", str(first_passages(folder / "few.jsonl", 12)))
+    monkeypatch.setenv("LOOKUPS_TOP", "4")
     monkeypatch.setenv("LOOKUPS_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("LOOKUPS_OFFLINE", "1")
     monkeypatch.setenv("LOOKUPS_THREADS", "1")
@@ -53,10 +56,9 @@ def test_every_command_parses(line: Line, at_work: Path) -> None:
     parse(line)
 
 
-def test_every_offline_command_runs(at_work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the first of the packaged passages; those of the README before those of the pages."""
+def test_every_offline_command_runs(at_work: Path) -> None:
+    """Those of the README before those of the pages."""
     runner = CliRunner()
-    monkeypatch.setenv("LOOKUPS_CORPUS", str(small_corpus(at_work / "few")))
     for line in dict.fromkeys(sorted(RUN, key=lambda line: line.page != "README.md")):
         result = runner.invoke(app, line.arguments)
         # doctor and verify say by their status that something is amiss, which is no failure of the page

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,16 @@ from typing import Any
 import pytest
 
 from tests.command_line import run_command
+from tests.faults import processes
+from tests.small_corpora import first_passages
 from tui_lookups import cli
 from tui_lookups.commands import invocation
+from tui_lookups.scan.ledger import ScanLedger
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
 Run = Callable[..., dict[str, Any]]
+PASSAGES = 24
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def run(cache: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pyt
             "--cache-dir",
             str(cache),
             "--corpus",
-            str(small_corpus(cache)),
+            str(first_passages(cache / "few.jsonl", PASSAGES)),
             "--device",
             "cpu",
             "--json",
@@ -60,17 +63,6 @@ def run(cache: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pyt
         return document
 
     return go
-
-
-def small_corpus(folder: Path) -> Path:
-    """A corpus of the first packaged passages."""
-    path = folder.parent / "few.jsonl"
-    if not path.exists():
-        import tui_lookups
-
-        packaged = Path(tui_lookups.__file__).parent / "demo" / "passages.jsonl"
-        path.write_text("".join(packaged.read_text(encoding="utf-8").splitlines(keepends=True)[:60]))
-    return path
 
 
 def test_the_walk_headless(run: Run, tmp_path: Path) -> None:
@@ -210,25 +202,30 @@ def _array_digests(folder: Path) -> dict[str, str]:
     return found
 
 
+def _killed_at_its_first_checkpoint(arguments: list[str], environment: dict[str, str]) -> bool:
+    """Whether a scan was killed (SIGKILL) the moment its first checkpoint was written; for `answer_anew`."""
+    os.environ.update(environment)
+    checkpoint = ScanLedger.checkpoint
+
+    def last_act(ledger: ScanLedger) -> None:
+        checkpoint(ledger)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScanLedger, "checkpoint", last_act)
+        return not processes.finished(processes.start(lambda: invocation.run(cli.app, arguments)))
+
+
+@processes.needs_fork
 def test_a_killed_scan_resumes_to_the_identical_index(tmp_path: Path) -> None:
-    corpus = small_corpus(tmp_path / "x")
+    corpus = first_passages(tmp_path / "few.jsonl", PASSAGES)
     settings = {
-        "LOOKUPS_BATCH_TOKENS": "256", "LOOKUPS_CHECKPOINT_SECONDS": "0.02", "LOOKUPS_CONFIG": ""
+        "LOOKUPS_BATCH_TOKENS": "256", "LOOKUPS_CHECKPOINT_SECONDS": "0.001", "LOOKUPS_CONFIG": ""
     }  # fmt: skip
     whole = run_command(*_arguments(tmp_path / "whole", corpus, "scan"), environment=settings)
-    killed = subprocess.Popen(
-        _command(tmp_path / "killed", corpus, "scan"),
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and not list((tmp_path / "killed" / "indexes").glob("*/manifest.json")):
-        assert killed.poll() is None, "the scan ended before it could be killed"
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    resumed = run_command(*_arguments(tmp_path / "killed", corpus, "scan"), environment=settings)
+    killed = _arguments(tmp_path / "killed", corpus, "scan")
+    assert processes.answer_anew(_killed_at_its_first_checkpoint, killed, settings)
+    resumed = run_command(*killed, environment=settings)
     assert (whole.returncode, resumed.returncode) == (0, 0), whole.stderr + resumed.stderr
     first, second = json.loads(whole.stdout), json.loads(resumed.stdout)
     assert first["resumed_from"] == 0
@@ -239,7 +236,15 @@ def test_a_killed_scan_resumes_to_the_identical_index(tmp_path: Path) -> None:
 def test_cached_answers_need_no_torch(run: Run, cache: Path) -> None:
     asked = [["neurons", " time", "--top", "3"], ["prompts", "L5.N0"], ["heads", "L5.N0", "--prompt", "1"]]
     answers = [run(*arguments) for arguments in asked]
-    common = ["--cache-dir", str(cache), "--corpus", str(small_corpus(cache)), "--device", "cpu", "--json"]
+    common = [
+        "--cache-dir",
+        str(cache),
+        "--corpus",
+        str(first_passages(cache / "few.jsonl", PASSAGES)),
+        "--device",
+        "cpu",
+        "--json",
+    ]
     program = (
         "import sys\n"
         "from tui_lookups import cli\nfrom tui_lookups.commands import invocation\n"
@@ -260,7 +265,7 @@ def test_cached_answers_need_no_torch(run: Run, cache: Path) -> None:
 def test_two_runs_give_the_same_document(run: Run, tmp_path: Path, cache: Path) -> None:
     """From the cache and worked out anew, apart from where the index lies and how long it took."""
     again = subprocess.run(
-        _command(tmp_path / "fresh", small_corpus(cache), "prompts", "L5.N7"),
+        _command(tmp_path / "fresh", first_passages(cache / "few.jsonl", PASSAGES), "prompts", "L5.N7"),
         env={**os.environ, "LOOKUPS_CONFIG": ""},
         capture_output=True,
         check=True,

@@ -24,7 +24,7 @@ from tui_lookups.settings import load_settings
 from tui_lookups.tui.app import LookupsApp
 
 PACKAGE = str(Path(tui_lookups.__file__).parent)
-AT_MOST = 18
+AT_MOST = 14
 ON_THE_MODEL = 4
 """More where the model is loaded already: the model thread is asked, and the weights are on it."""
 _UNNAMED = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")

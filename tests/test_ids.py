@@ -6,7 +6,8 @@ import copy
 
 import pytest
 
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.errors import BadIdError
+from tui_lookups.ids import HeadId, NeuronId, parse_component
 
 
 def test_a_neuron_and_a_head_of_the_same_numbers_are_two_things() -> None:
@@ -33,3 +34,11 @@ def test_a_copy_is_the_same_value() -> None:
     for name in (NeuronId(5, 3), HeadId(5, 3)):
         assert copy.copy(name) == copy.deepcopy(name) == name
         assert repr(name) == f"{type(name).__name__}(layer=5, index=3)"
+
+
+def test_the_name_of_a_component_says_which_kind_it_is() -> None:
+    assert parse_component("L9.N1985") == NeuronId(9, 1985)
+    assert parse_component("(7, h4)") == HeadId(7, 4)
+    for unclear in ("7.4", "L7", "", "L7.X4"):
+        with pytest.raises(BadIdError):
+            parse_component(unclear)

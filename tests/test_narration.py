@@ -8,8 +8,17 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_answers import FakeExplorer, progress
-from tui_lookups.commands.narration import Bar, LineTeller, Narrator, asking_sentence, clock_text, sentence
-from tui_lookups.results import RequestProgress, ScanProgress, Status
+from tui_lookups.commands.narration import (
+    Bar,
+    LineTeller,
+    Narrator,
+    asking_sentence,
+    clock_text,
+    scan_sentence,
+    stage_sentence,
+    survey_sentence,
+)
+from tui_lookups.results import RequestProgress, ScanProgress, Status, SurveyProgress
 from tui_lookups.settings import Settings
 
 READY = FakeExplorer(Settings()).status()
@@ -21,30 +30,38 @@ def test_clock(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "scan", "text"),
+    ("scan", "text"),
     [
-        (READY, None, ""),
-        (READY, replace(progress(506), state="done"), ""),
-        (READY, progress(253), "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left"),
-        (READY, replace(progress(0), seconds_left=None), "scanning: 0 of 506 prompts (0%), 1,234 tokens/s"),
-        (READY, replace(progress(0), total_prompts=0), "scanning: 0 of 0 prompts, 1,234 tokens/s, 0:07 left"),
+        (None, ""),
+        (replace(progress(506), state="done"), ""),
+        (progress(253), "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left"),
+        (replace(progress(0), seconds_left=None), "scanning: 0 of 506 prompts (0%), 1,234 tokens/s"),
+        (replace(progress(0), total_prompts=0), "scanning: 0 of 0 prompts, 1,234 tokens/s, 0:07 left"),
         (
-            READY,
             replace(progress(253), message="no worker\x1b answers"),
             "scanning: 253 of 506 prompts (50%), 1,234 tokens/s, 0:07 left; no worker␛ answers",
         ),
         (
-            READY,
             replace(progress(253), state="waiting", message="another\x1b scans"),
             "another␛ scans: 253 of 506 prompts (50%), 0:07 left",
         ),
-        (READY, replace(progress(0), state="waiting"), ""),
-        (replace(READY, stage="loading", message="reading\x1b weights"), None, "reading␛ weights"),
-        (replace(READY, stage="starting"), None, "loading the model"),
+        (replace(progress(0), state="waiting"), ""),
     ],
 )
-def test_sentence(status: Status, scan: ScanProgress | None, text: str) -> None:
-    assert sentence(status, scan) == text
+def test_sentence_of_a_scan(scan: ScanProgress | None, text: str) -> None:
+    assert scan_sentence(scan) == text
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (READY, ""),
+        (replace(READY, stage="loading", message="reading\x1b weights"), "reading␛ weights"),
+        (replace(READY, stage="starting"), "loading the model"),
+    ],
+)
+def test_sentence_of_a_stage(status: Status, text: str) -> None:
+    assert stage_sentence(status) == text
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,8 @@ def test_lines_are_news_and_rare() -> None:
         now[0] = moment
         teller.tell(text, None)
     assert out.getvalue() == "a\nb\nd\n"
+    teller.tell_stage("loading the model")
+    assert out.getvalue() == "a\nb\nd\n", "a stage is for who watches"
 
 
 class Recorder:
@@ -85,6 +104,9 @@ class Recorder:
         self.closed = False
 
     def tell(self, text: str, bar: Bar | None) -> None:
+        self.told.append(text)
+
+    def tell_stage(self, text: str) -> None:
         self.told.append(text)
 
     def close(self) -> None:
@@ -113,3 +135,17 @@ def test_a_batch_of_requests_outranks_the_scan_until_it_is_done() -> None:
         narrator.hear_asking(RequestProgress(4, 4, 0, 0, 1.0, 0.0))
         narrator.look()
         assert recorder.told[-1].startswith("scanning")
+
+
+def test_a_survey_is_told_where_no_scan_is_under_way() -> None:
+    recorder = Recorder()
+    status = [replace(READY, scan=progress(1))]
+    with Narrator(lambda: status[0], io.StringIO(), recorder) as narrator:
+        narrator.hear_survey(SurveyProgress(0, 9, 0.0, None))
+        narrator.look()
+        assert recorder.told[-1].startswith("scanning")
+        status[0] = READY
+        narrator.hear_survey(SurveyProgress(3, 9, 6.0, 12.0))
+        narrator.look()
+        assert recorder.told[-1] == "surveying: 3 of 9 neurons (33%), 0:12 left"
+    assert survey_sentence(SurveyProgress(0, 4, 0.0, None)) == "surveying: 0 of 4 neurons (0%)"

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.processes import answer_anew, needs_fork
 from tui_lookups.model.sources import demo_folder
 
+pytestmark = needs_fork
 PASSAGES = 12
 TIMES = frozenset({"seconds", "tokens_per_second", "seconds_left", "created", "exported", "resumed_from"})
 """Keys that say when, how long, or what there was to begin with."""
@@ -36,16 +38,23 @@ LONG: tuple[Command, ...] = (
     ("verify", "x.json"),
 )
 
-RUN = """
+FROM_NOTHING = """
 import json, sys
-from tui_lookups import cli
-from tui_lookups.commands import invocation
-for arguments in json.loads(sys.argv[1]):
-    for _ in range(2):
-        status = invocation.run(cli.app, arguments)
-        if status:
-            sys.exit(f"{arguments}: {status}")
+from tests.test_repeatable import run_each_twice
+run_each_twice(json.loads(sys.argv[1]))
 """
+
+
+def run_each_twice(lines: list[list[str]]) -> None:
+    """Every command twice in this process, which ends with the status of the first that fails."""
+    from tui_lookups import cli
+    from tui_lookups.commands import invocation
+
+    for arguments in lines:
+        for _ in range(2):
+            status = invocation.run(cli.app, arguments)
+            if status:
+                sys.exit(f"{arguments}: {status}")
 
 
 def without_times(value: Any) -> Any:
@@ -55,28 +64,44 @@ def without_times(value: Any) -> Any:
     return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
-def start(folder: Path, corpus: Path, commands: tuple[Command, ...]) -> subprocess.Popen[str]:
-    """A new process that runs every command twice, with a cache of its own in `folder`."""
+def arguments(corpus: Path, commands: tuple[Command, ...]) -> list[list[str]]:
     common = ["--json", "--corpus", str(corpus), "--threads", "1"]
-    folder.mkdir()
-    environment = {
+    return [[*command, *common] for command in commands]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That of a process with a cache of its own in `folder`."""
+    return {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "LOOKUPS_CACHE_DIR": str(folder / "cache"),
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),
     }
+
+
+def start(folder: Path, lines: list[list[str]]) -> subprocess.Popen[str]:
+    """A process from nothing that runs every command twice."""
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, json.dumps([[*command, *common] for command in commands])],
-        env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", FROM_NOTHING, json.dumps(lines)],
+        env=environment(folder), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def documents(process: subprocess.Popen[str], folder: Path) -> list[Any]:
-    """What it printed, without times and without the name of its folder."""
-    out, err = process.communicate(timeout=280)
-    assert process.returncode == 0, err[-2000:]
-    lines = out.replace(str(folder), "").splitlines()
+def run_in(folder: Path, lines: list[list[str]], variables: dict[str, str]) -> str:
+    """What a process that has the libraries already prints, doing the same; for `answer_anew`."""
+    os.chdir(folder)
+    os.environ.update(variables)
+    out = folder / "out.txt"
+    os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+    run_each_twice(lines)
+    sys.stdout.flush()
+    return out.read_text(encoding="utf-8")
+
+
+def documents(printed: str, folder: Path) -> list[Any]:
+    """What was printed, without times and without the name of the process's folder."""
+    lines = printed.replace(str(folder), "").splitlines()
     return [without_times(json.loads(line)) for line in lines]
 
 
@@ -89,9 +114,14 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def _check(corpus: Path, folder: Path, commands: tuple[Command, ...]) -> list[Any]:
-    folders = [folder / "one", folder / "other"]
-    processes = [start(each, corpus, commands) for each in folders]
-    one, other = (documents(process, each) for process, each in zip(processes, folders, strict=True))
+    ours, theirs, lines = folder / "one", folder / "other", arguments(corpus, commands)
+    for each in (ours, theirs):
+        each.mkdir()
+    process = start(theirs, lines)
+    one = documents(answer_anew(run_in, ours, lines, environment(ours)), ours)
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err[-2000:]
+    other = documents(out, theirs)
     assert len(one) == len(other) == 2 * len(commands)
     for number, command in enumerate(commands):
         first, again = one[2 * number : 2 * number + 2]

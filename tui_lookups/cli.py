@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tui_lookups.commands.flags import NAME, write_options
 from tui_lookups.commands.invocation import (
     CONTEXT,
-    NAME,
     SUBCOMMANDS,
     Invocation,
     run,
@@ -62,12 +62,17 @@ class LateGroup(click.Group):
         """By name."""
         from tui_lookups.commands import (  # noqa: F401 - each puts its own there
             analysis,
+            attends,
             cache_and_config,
             diagnostics,
             docs,
             explanation,
             export,
+            man,
             pairs,
+            sums,
+            survey,
+            traces,
             verification,
             walk,
         )
@@ -77,6 +82,11 @@ class LateGroup(click.Group):
     @commands.setter
     def commands(self, commands: MutableMapping[str, click.Command]) -> None:
         """Click's own __init__ sets them: there are none yet."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click."""
+        write_options(self, ctx, formatter, all_of_them=True)
+        self.format_commands(ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -123,8 +133,8 @@ def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth
 
 
 def _open_app(invocation: Invocation, token: str | None) -> int:
-    if invocation.json:
-        raise click.UsageError("--json needs a subcommand.")
+    if invocation.format != "table":
+        raise click.UsageError(f"--{'json' if invocation.json else 'format'} needs a subcommand.")
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
         if stream is None or not stream.isatty():
             found = "closed" if stream is None else "not a terminal"

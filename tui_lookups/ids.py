@@ -6,7 +6,7 @@ Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces.
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tui_lookups.errors import BadIdError, LookupsError
 
@@ -60,6 +60,16 @@ class _Component:
     def __reduce__(self) -> tuple[type[Self], tuple[int, int]]:
         return type(self), (self.layer, self.index)
 
+    @classmethod
+    def parse(cls, text: str) -> _Component:
+        """Read a name that says of which kind it is: "L9.N1985", "L7.H4". Raises BadIdError."""
+        for kind, letter in ((NeuronId, "N"), (HeadId, "H")):
+            if letter in text.upper():
+                return kind.parse(text)
+        raise BadIdError(
+            f"{text!r} is not the name of a neuron or a head.", "Write it like L9.N1985 or L7.H4."
+        )
+
 
 class NeuronId(_Component):
     """Neuron `index` of the MLP in block `layer`."""
@@ -89,6 +99,20 @@ class HeadId(_Component):
         return f"L{self.layer}.H{self.index}"
 
 
+if TYPE_CHECKING:
+    ComponentId = HeadId | NeuronId
+else:
+    ComponentId = _Component
+    """As the type of a field: msgspec reads no union of two classes of ours."""
+
+
+def parse_component(text: str) -> HeadId | NeuronId:
+    """Read "L9.N1985" or "L7.H4". Raises BadIdError on anything that does not say which it is."""
+    found = _Component.parse(text)
+    assert isinstance(found, HeadId | NeuronId)
+    return found
+
+
 def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:
     """What is said of a head of the neuron's own layer, which the authors leave out."""
     return LookupsError(
@@ -97,10 +121,13 @@ def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:
     )
 
 
-def out_of_reach(head: HeadId, neuron: NeuronId, last_layer: int) -> LookupsError:
-    """What is said of a head that writes after a neuron has read.
+def out_of_reach(component: HeadId | NeuronId, neuron: NeuronId, last_layer: int) -> LookupsError:
+    """What is said of a head, or a neuron, that writes after a neuron has read.
 
-    `last_layer` is the last one whose heads reach it, -1 where there is none.
+    `last_layer` is the last one whose heads, or neurons, reach it, -1 where there is none.
     """
-    hint = f"Heads reach it up to layer {last_layer}." if last_layer >= 0 else "No head reaches it."
-    return LookupsError(f"{head} does not reach {neuron}: it writes after the neuron has read.", hint)
+    kind = "head" if isinstance(component, HeadId) else "neuron"
+    hint = f"No {kind} reaches it."
+    if last_layer >= 0:
+        hint = f"{kind.capitalize()}s reach it up to layer {last_layer}."
+    return LookupsError(f"{component} does not reach {neuron}: it writes after the neuron has read.", hint)

@@ -15,7 +15,7 @@ from tui_lookups.analysis.ablation import (
     ablate_head,
     aligned,
     draw_donors,
-    mean_z,
+    mean_over,
     summarise,
 )
 from tui_lookups.analysis.attribution import active_heads, decompose
@@ -99,7 +99,7 @@ def test_equals_the_hugging_face_model_with_the_slice_overwritten(
         z = [plain.z(case.ids) for case in cases]
         corpus = [case.ids for case in cases_of(9)]
         mean = torch.cat([plain.z(row)[1:] for row in corpus]).mean(0)
-        found_mean = mean_z(model, corpus, head.layer)[head.layer, head.index]
+        found_mean = mean_over(model, corpus, head.layer)[head.layer, head.index]
         found = ablate_head(
             model,
             neuron,
@@ -275,7 +275,7 @@ def test_no_prompts_no_rows(tiny_model) -> None:
 def test_mean_leaves_out_position_0_and_padding(tiny_model) -> None:
     model = tiny_model("gpt2", "float64")
     rows = [case.ids for case in cases_of(4)]
-    found = mean_z(model, rows, 1)
+    found = mean_over(model, rows, 1)
     total, count = np.zeros(found.shape), 0
     for row in rows:
         kept: dict[int, torch.Tensor] = {}
@@ -289,7 +289,7 @@ def test_mean_leaves_out_position_0_and_padding(tiny_model) -> None:
             count += 1
     assert found == pytest.approx(total / count, rel=1e-9)
     with pytest.raises(LookupsError, match="no position"):
-        mean_z(model, [[5]], 1)
+        mean_over(model, [[5]], 1)
 
 
 def test_donors_are_others_fixed_by_the_seed() -> None:

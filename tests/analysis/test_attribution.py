@@ -233,7 +233,7 @@ def test_a_gate_of_zero_takes_half(tiny_model, monkeypatch) -> None:
     for name in ("llama", "gemma"):
         model = tiny_model(name)
         act = model.wiring.blocks[0].activation
-        rho = attribution._rho(act, torch.tensor([0.0, 1e-6, 3.0, -3.0]).double())
+        rho = attribution.held_ratio(act, torch.tensor([0.0, 1e-6, 3.0, -3.0]).double())
         assert rho[0] == 0.5
         assert rho[1] == pytest.approx(0.5, abs=1e-5)
         assert rho[2] == pytest.approx(float(act(torch.tensor(3.0).double())) / 3)

@@ -65,13 +65,13 @@ def test_it_needs_no_texts_for_keys(
     local: LocalModel, cache: ResultCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached_vocabulary(local, cache)
-    get, asked = cache.get_result, []
+    get, asked = cache.get, []
 
-    def noted(kind: str, key: str, type_: type) -> object:
+    def noted(kind: str, key: str) -> bytes | None:
         asked.append(kind)
-        return get(kind, key, type_)
+        return get(kind, key)
 
-    monkeypatch.setattr(cache, "get_result", noted)
+    monkeypatch.setattr(cache, "get", noted)
     vocabulary = cached_vocabulary(local, cache)
     assert len(vocabulary)
     assert vocabulary.fingerprint

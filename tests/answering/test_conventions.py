@@ -28,8 +28,11 @@ WITHOUT_NUMBERS: dict[str, dict[str, object]] = {
     "head_means": {"seed": 0},
     "heads": {"activity_rule": "2sd", "preset": "default"},
     "index": {"keep_copies": False, "seed": 0},
+    "inputs_overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
+    "neuron_means": {"seed": 0},
     "overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
     "prompts": {"preset": "default", "sign": "+"},
+    "removed": {"seed": 0},
     "sampled": {"preset": "default", "seed": 0},
 }
 """What keys have held of the conventions since the first version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked: dict[str, Any] = {"then": []}
 
     def load_model(folder: Path, **named: Any) -> SimpleNamespace:
-        asked.update(named, folder=folder)
+        asked.update(named, folder=folder, collecting=gc.isenabled())
         basis = "folded" if named["folded"] else "raw"
         return SimpleNamespace(basis=basis, compile_forward=lambda: asked["then"].append("compile"))
 
@@ -50,6 +51,11 @@ def test_the_settings_decide_what_is_loaded(asked: dict[str, Any]) -> None:
 def test_the_raw_basis_and_many_gpus(asked: dict[str, Any]) -> None:
     load(load_settings(raw_weights=True, device_map="auto"))
     assert (asked["folded"], asked["spread"], asked["then"]) == (False, True, [])
+
+
+def test_nothing_is_collected_while_it_is_loaded(asked: dict[str, Any]) -> None:
+    load(load_settings())
+    assert (asked["collecting"], gc.isenabled()) == (False, True)
 
 
 def test_nothing_is_computed_with_weights_that_are_refused(asked: dict[str, Any]) -> None:

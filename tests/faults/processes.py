@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -167,12 +168,8 @@ _LIBRARIES = [
 
 def answer_anew(work: Callable[..., Any], *given: Any) -> Any:
     """What `work`, a function of a module, answers to `given` in a child in which no test has run before."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LIBRARIES)  # once a session: the first child starts the server
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_answer, args=(theirs, dict(os.environ), work, given))
-    with mock.patch.object(sys.modules["__main__"], "__file__", None, create=True):  # it would run pytest
-        child.start()
+    ours, theirs = multiprocessing.get_context("forkserver").Pipe(duplex=False)
+    child = start_anew(_answer, theirs, work, given)
     theirs.close()
     try:
         answer = ours.recv()
@@ -183,10 +180,24 @@ def answer_anew(work: Callable[..., Any], *given: Any) -> Any:
     return answer
 
 
-def _answer(result: Connection, environment: dict[str, str], work: Callable[..., Any], given: Any) -> None:
+def start_anew(work: Callable[..., Any], *given: Any) -> BaseProcess:
+    """A child in which no test has run before and the libraries are imported, at `work(*given)`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LIBRARIES)  # once a session: the first child starts the server
+    child = context.Process(target=_begin, args=(dict(os.environ), work, given))
+    with mock.patch.object(sys.modules["__main__"], "__file__", None, create=True):  # it would run pytest
+        child.start()
+    return child
+
+
+def _begin(environment: dict[str, str], work: Callable[..., Any], given: Any) -> None:
     os.environ.clear()  # that of the server is of the test that needed it first
     os.environ.update(environment)
     signal.alarm(LONGEST)
+    work(*given)
+
+
+def _answer(result: Connection, work: Callable[..., Any], given: Any) -> None:
     result.send(work(*given))
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.hub_server import CHILD, ask, hub_of
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model import hub
+from tui_lookups.model.sources import folder_fingerprint
+from tui_lookups.storage.files import file_digest
 
 TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
     "try:", "said = []\ntry:"
@@ -61,6 +63,34 @@ def test_a_fetch_tells_its_bytes_and_a_file_that_is_not_the_hubs_is_named(
         blob.unlink()  # as the hint says
         assert ask(server, tmp_path)[:2] == ["found", found]
         assert blob.read_bytes() == whole
+
+
+def test_a_branch_and_its_commit_are_models_of_their_own(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Of a fetched one offline, too; a branch that is not there is said, and nothing else is taken for it."""
+    main, step = tiny_folder("gpt2"), tiny_folder("llama")
+
+    def named(revision: str) -> str:
+        return CHILD.replace("someone/tiny", f"someone/tiny@{revision}")
+
+    with hub_of(main) as server:
+        server.add_branch("step1000", step)
+        _, folder, fingerprint = ask(server, tmp_path)
+        _, at_step, of_step = ask(server, tmp_path, named("step1000"))
+        assert folder != at_step
+        assert (fingerprint, of_step) == (
+            folder_fingerprint(main, file_digest),
+            folder_fingerprint(step, file_digest),
+        )
+        commit = server.commit("step1000")
+        assert Path(at_step).name == commit
+        assert ask(server, tmp_path, named("step9"))[:2] == [
+            "ModelLoadError", "someone/tiny has no branch, tag or commit 'step9' on the hub.",
+        ]  # fmt: skip
+        server.down = True
+        for revision in ("step1000", str(commit)):
+            assert ask(server, tmp_path, named(revision))[:2] == ["found", at_step]
 
 
 def test_given_up_it_ends_though_the_file_goes_on(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tui_lookups.exports.document import (
     ExportedNeuron,
     ExportedPrompt,
 )
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import ComponentId, HeadId, NeuronId
 from tui_lookups.results import (
     AblatedPrompt,
     AblationMean,
@@ -61,6 +61,7 @@ _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     NeuronId: st.builds(NeuronId, st.integers(0, 99), st.integers(0, 9999)),
     HeadId: st.builds(HeadId, st.integers(0, 99), st.integers(0, 99)),
 }
+_PLAIN[ComponentId] = _PLAIN[NeuronId] | _PLAIN[HeadId]
 
 
 @cache  # the parts of a result are those of many others, and a strategy is looked over once

@@ -1,20 +1,17 @@
-"""The app's tests wait for it to be idle tens of thousands of times: each a moment, not a frame."""
+"""What the app's tests do by the thousand is made cheap: waiting until it is idle, and collecting garbage."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
-from textual import _wait
-
-_MOMENT = 1 / 200
-"""Seconds between two looks at the processor time taken; Textual waits 1/50 between them."""
 
 
 @pytest.fixture(autouse=True, scope="package")
-def short_waits() -> Iterator[None]:
-    """The pilot finds the app idle by the same share of time at work, a twentieth, but looks oftener."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_wait, "SLEEP_GRANULARITY", _MOMENT)
-        patch.setattr(_wait, "SLEEP_IDLE", _MOMENT / 20)
-        yield
+def cheap(quick_waits: None) -> Iterator[None]:
+    """An app is 100,000 objects: at Python's thresholds a fifth of these tests' time goes into collecting."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(10_000, *thresholds[1:])
+    yield
+    gc.set_threshold(*thresholds)

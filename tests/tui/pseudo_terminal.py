@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.tui.driving import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import os, sys
@@ -49,9 +51,9 @@ class Session:
         while data:
             data = data[os.write(self.terminal, data[:4000]) :]
 
-    def read(self, until: bytes | None, seconds: float = 20.0, quiet: float = 1.0) -> bytes:
-        """What the app writes until it holds `until`, or, with None, until it has been quiet."""
-        out, end, last = b"", time.monotonic() + seconds, time.monotonic()
+    def read(self, until: bytes | None, quiet: float = 0.5) -> bytes:
+        """What the app writes until it holds `until`, or, with None, until it has been idle and quiet."""
+        out, end, last = b"", time.monotonic() + PATIENCE, time.monotonic()
         while time.monotonic() < end:
             if select.select([self.terminal], [], [], 0.05)[0]:
                 try:
@@ -62,12 +64,22 @@ class Session:
                 out, last = out + data, time.monotonic()
                 if until is not None and until in out:
                     return out
+            elif self._at_work():
+                last = time.monotonic()
             elif until is None and time.monotonic() - last > quiet:
                 return out
         return out
 
-    def ended(self, seconds: float = 20.0) -> int:
-        end = time.monotonic() + seconds
+    def _at_work(self) -> bool:
+        """Whether it has or waits for a processor: beside busy processes it is silent and yet not done."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0]
+        except OSError:  # no Linux, or it has ended
+            return False
+        return state in "RD"
+
+    def ended(self) -> int:
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:

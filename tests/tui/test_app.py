@@ -20,6 +20,7 @@ from tests.tui.driving import (
     running,
     settle,
     type_text,
+    until,
 )
 from tui_lookups.errors import ExportError, NumericalError
 from tui_lookups.exports import writing
@@ -417,7 +418,7 @@ async def test_copying_writes_osc_52(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "\x1b]52;c;TDUuTjM3MQ==\x07" in written  # L5.N371
         monkeypatch.setenv("TMUX", "/tmp/tmux")
         await press(pilot, "y")
-        assert any(text.startswith("\x1bPtmux;") for text in written)
+        await until(lambda: any(text.startswith("\x1bPtmux;") for text in written), pilot)
 
 
 @pytest.mark.parametrize(("theme", "converted"), [("ansi-dark", False), ("lookups-dark", True)])

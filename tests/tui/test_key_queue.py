@@ -101,12 +101,8 @@ async def test_a_dialog_that_works_can_be_left(tmp_path: Path) -> None:
 async def test_a_key_that_is_held_down_does_not_fall_behind(many: int) -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         await at_once(app, pilot, "j" * many)
-        for _ in range(100):
-            table = app.screen.query_one(NeuronsTable)
-            if table.cursor == min(many, table.row_count() - 1):
-                break
-            await pilot.pause(0.05)
-        assert table.cursor == min(many, table.row_count() - 1)
+        table = app.screen.query_one(NeuronsTable)
+        await until(lambda: table.cursor == min(many, table.row_count() - 1), pilot)
 
 
 async def test_a_widget_that_goes_while_it_has_a_key_keeps_no_other_waiting() -> None:
@@ -183,7 +179,7 @@ async def test_keys_that_an_app_that_closes_did_not_get_to_are_dropped() -> None
         await pilot.pause()
     assert not app._screen_stack
     await keys.take(events.Key("j", "j"))
-    await keys._next()
+    await keys.take()
     keys._settle(keys._turn, 0)
     bubbled = events.Key("x", "x")
     bubbled._set_forwarded()

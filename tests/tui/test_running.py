@@ -13,15 +13,17 @@ import time
 
 import pytest
 
+from tests.tui.driving import PATIENCE
 from tests.tui.pseudo_terminal import ROOT, SCRIPT, Session
 
 STUCK = (
     """
-import asyncio
+import asyncio, os, sys
 from tui_lookups.tui.running import SignalledApp
 async def stuck(self, event):
     if event.key == "exclamation_mark":
         self.app.call_later(asyncio.Event().wait)
+        os.write(int(sys.argv[1]), b"stuck\\n")
 from tui_lookups.tui.screens.walk import WalkScreen
 WalkScreen.on_key = stuck
 """
@@ -75,7 +77,7 @@ def test_a_terminal_that_is_gone_does_not_keep_the_process() -> None:
     session = Session()
     session.read(b"because")
     os.close(session.terminal)
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while not os.waitpid(session.pid, os.WNOHANG)[0]:
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -96,15 +98,15 @@ def test_a_terminal_that_went_without_a_signal_does_not_keep_the_process() -> No
     while b"because" not in seen:
         seen += os.read(terminal, 65536)
     os.close(terminal)
-    assert process.wait(timeout=20) == 128 + signal.SIGHUP
+    assert process.wait(timeout=PATIENCE) == 128 + signal.SIGHUP
     assert os.read(log, 1000).decode().splitlines()[0] == "closed"
 
 
 def test_a_signal_ends_an_app_whose_queue_is_stuck() -> None:
     session = Session(script=STUCK)
     session.read(b"because")
-    os.write(session.terminal, b"!")  # from here on the app handles nothing any more
-    time.sleep(0.5)
+    os.write(session.terminal, b"!")
+    assert os.read(session.log, 100) == b"stuck\n", "from here on the app handles nothing any more"
     os.kill(session.pid, signal.SIGTERM)
     assert session.ended() == 128 + signal.SIGTERM
 

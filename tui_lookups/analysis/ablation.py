@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def ablate_head(
     Args:
         rule, preset: when the head is active (method.md, section 4); preset "paper" does not count the own
             layer's.
-        mean: for "mean", the head's mean z [d_head] (see `mean_z`).
+        mean: for "mean", the head's mean z [d_head] (see `mean_over`).
         seed: for "resample", of the donors.
     Raises:
         LookupsError: the head does not reach the neuron, or "resample" has one prompt only.
@@ -220,15 +221,22 @@ def head_z(
 
 
 @torch.inference_mode()
-def mean_z(
-    model: LookupModel, rows: Sequence[Sequence[int]], last_layer: int, *, poll: Poll = no_poll
+def mean_over(
+    model: LookupModel,
+    rows: Sequence[Sequence[int]],
+    last_layer: int,
+    role: Literal["z", "post"] = "z",
+    *,
+    poll: Poll = no_poll,
 ) -> npt.NDArray[np.float64]:
-    """Mean z of every head of layers 0 to `last_layer`: [layers, n_heads, d_head].
+    """Mean z of every head of layers 0 to `last_layer`, [layers, n_heads, d_head], or mean activation of
+    every neuron, [layers, d_mlp].
 
     The mean is over all positions of the rows but position 0, which never counts (method.md, section 3).
     """
     info = model.info
-    total = np.zeros((last_layer + 1, info.n_heads, info.d_head))
+    width = (info.n_heads, info.d_head) if role == "z" else (info.d_mlp,)
+    total = np.zeros((last_layer + 1, *width))
     for batch in consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS):
         poll()
         tokens = model.batch(rows[place] for place in batch)
@@ -237,13 +245,13 @@ def mean_z(
         counts = (steps > 0) & (steps < lengths.unsqueeze(1))  # [batch, pos]
 
         def add(layer: int, counts: Tensor = counts) -> Hook:
-            def hook(z: Tensor) -> None:
-                require_finite(z, layer)
-                total[layer] += z[counts].to(model.compute_dtype).sum(0).cpu().double().numpy()
+            def hook(seen: Tensor) -> None:
+                require_finite(seen, layer)
+                total[layer] += seen[counts].to(model.compute_dtype).sum(0).cpu().double().numpy()
 
             return hook
 
-        hooks = {Point("z", layer): add(layer) for layer in range(last_layer + 1)}
+        hooks = {Point(role, layer): add(layer) for layer in range(last_layer + 1)}
         model.run(tokens, hooks, stop_after=last_layer, poll=poll)
     positions = sum(len(row) - 1 for row in rows)
     if positions < 1:

@@ -148,7 +148,7 @@ def decompose(
             poll=poll,
         )
     for decomposition in results if hold and preset != "paper" else ():
-        _require_closure(model, decomposition)
+        require_closure(model, str(neuron), decomposition.relative_remainder)
     return results
 
 
@@ -183,7 +183,7 @@ def _decompose_batch(
     parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
     sources = None if sources is None else sources.cpu().double()
     gates, a, *u = (values.cpu().double() for values in (g, a, *u))
-    rho = _rho(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
+    rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
     for place, q in enumerate(positions):
         mine = _Own(
@@ -194,14 +194,14 @@ def _decompose_batch(
             heads=parts.heads[place],
             mlps=parts.mlps[place],
             embedding=parts.embedding[place],
-            attention_biases=parts.attention_biases[place],
+            attention_biases=parts.attention_biases[place].sum(0),
         )
         by_key = None if sources is None else sources[place, : q + 1]
         found.append(_decomposition(neuron, int(q), row, by_key, mine))
     return found
 
 
-def _rho(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
+def held_ratio(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
     """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
     safe = torch.where(gates == 0, torch.ones_like(gates), gates)
     return torch.where(gates == 0, torch.full_like(gates, 0.5), act(gates) / safe)
@@ -283,13 +283,12 @@ def _decomposition(
     )
 
 
-def _require_closure(model: LookupModel, found: Decomposition) -> None:
-    """Raise UnsupportedModelError where the components do not sum to what the neuron read (step 4)."""
-    bound = BOUNDS[model.dtype]
-    if not found.relative_remainder <= bound:
+def require_closure(model: LookupModel, of: str, relative_remainder: float) -> None:
+    """Raise UnsupportedModelError where components do not sum to what was read (step 4)."""
+    if not relative_remainder <= BOUNDS[model.dtype]:
         raise UnsupportedModelError(
-            f"The decomposition of {found.neuron} of {model.info.name} ({model.architecture.label}) does not "
-            f"close: it is off by {found.relative_remainder:.1e} of its components.",
+            f"The decomposition of {of} of {model.info.name} ({model.architecture.label}) does not "
+            f"close: it is off by {relative_remainder:.1e} of its components.",
             "Its figures would be wrong, so they are refused; please report the model's name."
             if model.dtype == model.compute_dtype
             else "Half precision is too coarse for it: try --dtype float32.",

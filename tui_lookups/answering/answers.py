@@ -6,11 +6,12 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.ablation import Case, ablate_head, mean_z, summarise
+from tui_lookups.analysis.ablation import Case, ablate_head, mean_over, summarise
 from tui_lookups.analysis.attribution import (
     Decomposition,
     active_heads,
@@ -22,9 +23,10 @@ from tui_lookups.analysis.attribution import (
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
+from tui_lookups.answering.checks import check_text
 from tui_lookups.answering.peak_inputs import Entry, PeakInput, input_of_prompt
 from tui_lookups.corpus.corpus import Corpus
-from tui_lookups.errors import LookupsError, Poll
+from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.results import (
@@ -97,13 +99,7 @@ def _activations(
 def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll: Poll) -> list[float]:
     """The neuron's activation at every token of a text. Raises LookupsError for an empty or too long one."""
     model.check_neuron(neuron)
-    if len(ids) <= (model.vocabulary.bos_id is not None):
-        raise LookupsError("The text is empty.", "Give at least one token of text.")
-    if len(ids) > model.info.n_ctx:
-        raise LookupsError(
-            f"The text has {len(ids)} tokens; {model.info.name} reads at most {model.info.n_ctx}.",
-            "Shorten it.",
-        )
+    check_text(ids, model.vocabulary.bos_id, model.info)
     return _activations(model, neuron, [ids], poll)[0]
 
 
@@ -186,7 +182,8 @@ def head_overview(
         mean, worth = float(signed[:, column].mean()), conventions.worth_explaining(fraction)
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, worth))
     used = effective_rule(rule, signed.shape[1])
-    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance)
+    target = float(np.mean([d.target * p.sign for d, p in zip(found, places, strict=True)]))
+    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance, mean_target=target)
 
 
 def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:
@@ -256,12 +253,13 @@ def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
     return [int(prompt_id) for prompt_id in np.sort(drawn)]
 
 
-def corpus_mean_z(
-    model: LookupModel, corpus: Corpus, prompt_ids: Sequence[int], poll: Poll
+def corpus_mean(
+    model: LookupModel, corpus: Corpus, prompt_ids: Sequence[int], role: Literal["z", "post"], poll: Poll
 ) -> npt.NDArray[np.float64]:
-    """Mean z of every head over these prompts: [n_layers, n_heads, d_head]."""
+    """Mean z of every head over these prompts, [n_layers, n_heads, d_head], or mean activation of every
+    neuron, [n_layers, d_mlp]."""
     rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
-    return mean_z(model, rows, model.info.n_layers - 1, poll=poll)
+    return mean_over(model, rows, model.info.n_layers - 1, role, poll=poll)
 
 
 def place_samples(

@@ -126,12 +126,13 @@ class AtlasService:
 
 
 def read_tokens(path: Path) -> list[str]:
-    """The tokens of a reject list: one a line, as it stands; empty lines are none. Raises LookupsError."""
+    """The tokens of a list: one a line, as it stands; empty lines are none. Raises LookupsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise LookupsError(
-            f"The reject list {path} cannot be read: {error}.", "Name a text file (UTF-8), one token a line."
+            f"The list of tokens {path} cannot be read: {error}.",
+            "Name a text file (UTF-8), one token a line.",
         ) from error
     return [line.rstrip("\r") for line in text.split("\n") if line.rstrip("\r")]
 

@@ -1,13 +1,16 @@
 """The vocabulary of a model, from the cache where it was read before: to read one takes most of a second.
 
 1. What keys need (VocabularyHead) and what the ids stand for (Entries) are cached apart, by the model's
-   fingerprint, which covers the tokenizer's files.
+   fingerprint, which covers the tokenizer's files. The texts, up to a quarter of a million, are spelled and
+   held to their types by msgspec alone: the checks of storage/codec.py would take longer than reading them.
 2. A vocabulary from the cache reads its texts when one is asked for, and its tokenizer when a text is
    encoded, from the folder; it is held to be the same one then.
 3. One that transformers had to be asked for is read anew each time: it depends on the installed version.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from tui_lookups.errors import ModelLoadError
 from tui_lookups.model.sources import LocalModel
@@ -31,7 +34,7 @@ def cached_vocabulary(local: LocalModel, cache: ResultCache, bos: BosRule = "aut
     head = cache.get_result(_HEAD, head_key, VocabularyHead)
     if head is None:
         vocabulary = read_vocabulary(local.folder, bos=bos)
-        cache.put_result(_ENTRIES, entries_key, vocabulary.entries)
+        cache.put(_ENTRIES, entries_key, msgspec.json.encode(vocabulary.entries))
         cache.put_result(_HEAD, head_key, vocabulary.head)
         return vocabulary
 
@@ -44,10 +47,12 @@ def cached_vocabulary(local: LocalModel, cache: ResultCache, bos: BosRule = "aut
         return vocabulary
 
     def entries() -> Entries:
-        found = cache.get_result(_ENTRIES, entries_key, Entries)
-        if found is None:  # dropped as damaged, or cleared by another process
-            found = read().entries
-            cache.put_result(_ENTRIES, entries_key, found)
-        return found
+        found = cache.get(_ENTRIES, entries_key)
+        try:
+            return msgspec.json.decode(found or b"", type=Entries)
+        except msgspec.DecodeError:  # dropped as damaged, cleared by another process, or of another version
+            read_anew = read().entries
+            cache.put(_ENTRIES, entries_key, msgspec.json.encode(read_anew))
+            return read_anew
 
     return Vocabulary(head, entries, lambda: read().tokenizer)

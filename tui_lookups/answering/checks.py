@@ -7,13 +7,13 @@ error of NumPy's, or after minutes of scanning.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tui_lookups.errors import LookupsError
-from tui_lookups.results.base import Sign
+from tui_lookups.errors import LookupsError, UnsupportedModelError
+from tui_lookups.results.base import Basis, Sign
 
 if TYPE_CHECKING:
-    from tui_lookups.results import AblationMethod, AblationPositions, PromptKind
+    from tui_lookups.results import AblationMethod, AblationPositions, ModelInfo, PromptKind
 
 
 def check_count(name: str, value: int | None) -> None:
@@ -40,6 +40,36 @@ def check_ablation(method: AblationMethod, positions: AblationPositions | None) 
 
     _check_word("method", method, AblationMethod)
     _check_word("positions", positions, AblationPositions)
+
+
+def check_folded(basis: Basis) -> None:
+    """Raise UnsupportedModelError in the raw basis, in which no sum closes."""
+    if basis != "folded":
+        raise UnsupportedModelError(
+            "Exact sums over heads and neurons need folded weights: in the raw basis none closes.",
+            "Leave out --raw-weights.",
+        )
+
+
+def check_text(ids: Sequence[int], bos_id: int | None, info: ModelInfo) -> None:
+    """Raise LookupsError for a text of no token, or of more than the model reads."""
+    if len(ids) <= (bos_id is not None):
+        raise LookupsError("The text is empty.", "Give at least one token of text.")
+    if len(ids) > info.n_ctx:
+        raise LookupsError(
+            f"The text has {len(ids)} tokens; {info.name} reads at most {info.n_ctx}.", "Shorten it."
+        )
+
+
+def check_position(position: int, tokens: int) -> None:
+    """Raise LookupsError unless a text of so many tokens has this position."""
+    if not isinstance(position, int) or not 0 <= position < tokens:
+        raise LookupsError(f"The text has no position {position}.", f"It has positions 0 to {tokens - 1}.")
+
+
+def check_removal(method: str) -> None:
+    """Raise LookupsError unless zero or a mean is put in a component's place."""
+    _check_word("method", method, Literal["zero", "mean"])
 
 
 def check_layers(layers: Sequence[int], n_layers: int, model: str) -> None:

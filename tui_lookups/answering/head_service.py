@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation
+from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.peak_inputs import input_of_prompt, input_of_text
+from tui_lookups.answering.neuron_places import place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
@@ -28,9 +29,6 @@ from tui_lookups.results import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from tui_lookups.answering.peak_inputs import PeakInput
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
@@ -59,19 +57,12 @@ class HeadService:
     ) -> HeadAttributions:
         """The decomposition at the peak of a prompt of the neuron, or of a text. See `Explorer.heads`."""
         conventions = self._engine.conventions(trimmed=trimmed)
-        if text is not None:
-            given = self._prompts.activations(neuron, text)
-            self._check(neuron, sources)
-            ids = [token.id for token in given.tokens]
-            place = input_of_text(given.activations, ids, sign=conventions.sign)
-            return self._at(neuron, place, None, "text", sources, conventions)
         self._check(neuron, sources)
-        shown = self._prompts.prompt(neuron, prompt, prompt_id, sign=conventions.sign)
-        if conventions.trimmed:
-            (shown,) = self._prompts.with_trims(neuron, (shown,))
-        place = input_of_prompt(self._engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
-        found = self._at(neuron, place, shown, place.context, sources, conventions)
-        return replace(found, rank=shown.rank)
+        place = place_of(
+            self._engine, self._prompts, neuron, conventions, prompt=prompt, prompt_id=prompt_id, text=text
+        )
+        found = self._at(neuron, place.input, place.prompt, place.context, sources, conventions)
+        return found if place.prompt is None else replace(found, rank=place.prompt.rank)
 
     def _at(
         self,
@@ -144,7 +135,20 @@ class HeadService:
 
         if not listed.complete:
             return engine.on_model(work)
-        key = engine.key(
+        key = self._overview_key(neuron, conventions, **question)
+        return self._cached_overview(key) or engine.keep(key, engine.on_model(work))
+
+    def known_overview(self, neuron: NeuronId, *, trimmed: bool | None) -> HeadOverview | None:
+        """The overview of a neuron where it is in the cache; never computes."""
+        return self._cached_overview(self._overview_key(neuron, self._engine.conventions(trimmed=trimmed)))
+
+    def _cached_overview(self, key: str) -> HeadOverview | None:
+        """None, too, for one of an earlier version, which has no mean target."""
+        found = self._engine.cached(key, HeadOverview)
+        return None if found is None or (found.prompts and found.mean_target is None) else found
+
+    def _overview_key(self, neuron: NeuronId, conventions: Conventions, **question: str) -> str:
+        return self._engine.key(
             "overview",
             conventions,
             corpus=True,
@@ -153,7 +157,6 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        return engine.cached(key, HeadOverview) or engine.keep(key, engine.on_model(work))
 
     # --- ablation (method.md, section 6) ---
 
@@ -187,7 +190,9 @@ class HeadService:
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
             from tui_lookups.answering import answers
 
-            mean, drawn = self._mean_z(model, conventions, poll) if method == "mean" else (None, 0)
+            mean, drawn = None, 0
+            if method == "mean":
+                mean, drawn = corpus_means(engine, model, "z", conventions, poll)
             return answers.head_ablation(
                 model,
                 neuron,
@@ -213,26 +218,6 @@ class HeadService:
             **question,
         )
         return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))
-
-    def _mean_z(
-        self, model: LookupModel, conventions: Conventions, poll: Poll
-    ) -> tuple[npt.NDArray[np.float64], int]:
-        """On the model thread: the mean z of every head over the corpus sample, kept in the cache; and over
-        how many prompts it is."""
-        from safetensors.numpy import load, save
-
-        from tui_lookups.answering import answers
-
-        engine, sample = self._engine, conventions.mean_sample
-        corpus = engine.corpus(arrays=True)
-        drawn = answers.mean_sample(corpus, sample, conventions.seed)
-        key = engine.key("head_means", conventions, corpus=True, sample=sample)
-        known = engine.cache.get("head_means", key)
-        if known is not None:
-            return load(known)["mean_z"], len(drawn)
-        found = answers.corpus_mean_z(model, corpus, drawn, poll)
-        engine.cache.put("head_means", key, bytes(save({"mean_z": found})))
-        return found, len(drawn)
 
     def _check(self, neuron: NeuronId, head: HeadId | None) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import Poll, Say
+from tui_lookups.model.collecting import uncollected
 from tui_lookups.model.sources import LocalModel, find_model
 from tui_lookups.results import BosRule
 from tui_lookups.settings import Settings
@@ -61,21 +62,22 @@ def load(
     Args:
         once_read: called when the weights are in memory, before anything is computed with them.
     """
-    from tui_lookups.model.loading import load_model
+    with uncollected():
+        from tui_lookups.model.loading import load_model
 
-    model = load_model(
-        local.folder,
-        name=local.name,
-        source=local.source,
-        fingerprint=local.fingerprint,
-        device=settings.device,
-        dtype=settings.dtype,
-        folded=not settings.raw_weights,
-        bos=bos_rule(settings),
-        trust_remote_code=settings.trust_remote_code,
-        spread=settings.device_map == "auto",
-        say=say,
-    )
+        model = load_model(
+            local.folder,
+            name=local.name,
+            source=local.source,
+            fingerprint=local.fingerprint,
+            device=settings.device,
+            dtype=settings.dtype,
+            folded=not settings.raw_weights,
+            bos=bos_rule(settings),
+            trust_remote_code=settings.trust_remote_code,
+            spread=settings.device_map == "auto",
+            say=say,
+        )
     once_read()
     if settings.compile:
         say("compiling the forward pass")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.answering.checks import check_count, check_prompt_id
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, Poll
-from tui_lookups.results import PositionPredictions, Prediction, PromptPredictions
+from tui_lookups.results import PositionPredictions, PromptPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +67,7 @@ def next_tokens(
     """
     import torch
 
+    from tui_lookups.analysis.why import most_probable
     from tui_lookups.errors import NumericalError
 
     at = torch.tensor([list(positions)], device=model.device)
@@ -75,17 +76,14 @@ def next_tokens(
         raise NumericalError(
             "The model's next-token probabilities are not finite.", "Load it with --dtype float32."
         )
-    listed = found.index_fill(-1, model.unused_rows, -torch.inf)
-    best = listed.topk(min(top, found.shape[-1] - len(model.unused_rows)), dim=-1)
     tokens = model.vocabulary.token
     rows = []
     for place, position in enumerate(positions):
-        ids, values = best.indices[place].tolist(), best.values[place].exp().tolist()
         after = row[position + 1] if position + 1 < len(row) else None
         rows.append(
             PositionPredictions(
                 position,
-                tuple(Prediction(tokens(id_), value) for id_, value in zip(ids, values, strict=True)),
+                most_probable(model, found[place], top),
                 None if after is None else tokens(after),
                 None if after is None else float(found[place, after].exp()),
             )

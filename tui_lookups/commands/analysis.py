@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from tui_lookups.commands.invocation import FilePath, Invocation, command, with_ablation_flags
+from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, with_ablation_flags
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
@@ -53,19 +54,40 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
 @click.argument("neuron")
 @click.argument("head")
 @with_ablation_flags
+@click.option("--edge", is_flag=True, help="Cut HEAD, or an earlier neuron, off from NEURON's input alone.")
+@click.option("--prompt", type=click.IntRange(min=1), metavar="RANK", help="With --edge: rank of the prompt.")
+@click.option("--text", help="With --edge: a text instead of a prompt.")
+@click.pass_context
 def ablate(
+    ctx: click.Context,
     invocation: Invocation,
     neuron: str,
     head: str,
     method: AblationMethod,
     positions: AblationPositions | None,
     trimmed: bool | None,
+    edge: bool,
+    prompt: int | None,
+    text: str | None,
 ) -> None:
     """What NEURON and its token do without HEAD.
 
     On each of the neuron's prompts, everything downstream responding; prompts on which the head is active
-    against those on which it is not."""
-    name, ablated = NeuronId.parse(neuron), HeadId.parse(head)
+    against those on which it is not. With --edge on one prompt or text: the neuron alone, the norm's scale
+    held, and free."""
+    name = NeuronId.parse(neuron)
+    if edge:
+        if positions is not None or ctx.get_parameter_source("method") is not ParameterSource.DEFAULT:
+            raise click.UsageError("An edge is cut, not ablated: leave --method and --positions out.")
+        check_place(prompt, text, trimmed)
+        cut = HeadId.parse(head) if "N" not in head.upper() else NeuronId.parse(head)
+        invocation.answer(
+            lambda explorer, _: explorer.cut_edge(name, cut, prompt=prompt, text=text, trimmed=trimmed)
+        )
+        return
+    if prompt is not None or text is not None:
+        raise click.UsageError("--prompt and --text go with --edge; heads are ablated on all prompts.")
+    ablated = HeadId.parse(head)
 
     def ask(explorer: Explorer, narrator: Narrator) -> HeadAblation:
         return explorer.ablate(name, ablated, method=method, positions=positions, trimmed=trimmed)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tui_lookups.commands.flags import NAME
 from tui_lookups.commands.invocation import (
     CONTEXT,
-    NAME,
     SUBCOMMANDS,
     Invocation,
     command,

@@ -3,7 +3,8 @@
 1. The common flags are on every command, before and after the subcommand; they land in the
    `Invocation`, and the later one counts. A flag of value None was not given (see settings.py).
 2. `Invocation.answer` opens the Explorer, asks it one question, narrates on stderr, and closes it.
-3. `Invocation.emit` writes to stdout: a table for people, or with --json exactly one JSON document.
+3. `Invocation.emit` writes to stdout: a table for people, exactly one JSON document, or records
+   (records.py), as --format says.
 4. `run` is the boundary: it turns every way a command can end into an exit status.
 
 Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy nor Textual.
@@ -22,24 +23,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 from click.utils import PacifyFlushWrapper
 
+from tui_lookups.commands.flags import NAME, Format, RecordFormat, Subcommand, common_flags
 from tui_lookups.commands.signals import handled_signals
 from tui_lookups.commands.streams import ReaderLeft, answering, refused_by_stdout, write
 from tui_lookups.errors import Cancelled, FlagError, SettingsError, as_lookups_error, is_defect
-from tui_lookups.results import (
-    AblationMethod,
-    AblationPositions,
-    BosSetting,
-    DeviceMap,
-    Dtype,
-    Preset,
-    ScanEngine,
-    SignSetting,
-)
+from tui_lookups.results import AblationMethod, AblationPositions
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -53,7 +46,6 @@ Rows = list[tuple[str, ...]]
 _TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 FAILED, WRONG_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
-NAME = "lookups-tui"
 
 
 class FilePath(click.Path):
@@ -74,13 +66,23 @@ class Invocation:
     """What one command line asked for: settings given by flag, and how to answer."""
 
     flags: dict[str, Any] = field(default_factory=dict)
-    json: bool = False
+    format: Format = "table"
     debug: bool = False
     logs_to_stderr: bool = False
     answered: tuple[str, ...] = ()
     """Problems of the cache that are part of the answer, and need not be said beside it."""
     explorer: Explorer | None = None
     """The one that is open."""
+
+    @property
+    def json(self) -> bool:
+        """Whether the answer is one JSON document."""
+        return self.format == "json"
+
+    @property
+    def record_format(self) -> RecordFormat | None:
+        """The format of records that was asked for, if it is one."""
+        return cast(RecordFormat, self.format) if self.format in get_args(RecordFormat) else None
 
     def settings(self) -> Settings:
         """The settings, applied to this process. Raises SettingsError."""
@@ -126,9 +128,18 @@ class Invocation:
             self.emit(result, None if rows is None else rows(result))
 
     def emit(self, result: object, rows: Rows | None = None) -> None:
-        """Print a dataclass to stdout: one JSON document, or its table (`rows` where it has none)."""
+        """Print a dataclass to stdout in the format asked for; its table is `rows` where it has none."""
+        from tui_lookups.commands import records
+
         with answering():
-            write(_json(result) if self.json else _table(result, rows))
+            if (form := self.record_format) is not None:
+                write(records.encode(result, form, terminal=sys.stdout.isatty()))
+            else:
+                write(_json(result) if self.json else _table(result, rows))
+
+    def tell(self, sentence: str) -> None:
+        """Say something beside the answer, on stderr."""
+        _print_visible(sentence)
 
     def emit_bytes(self, data: bytes) -> None:
         """Print bytes to stdout as they are."""
@@ -159,6 +170,8 @@ def _table(result: object, rows: Rows | None) -> bytes:
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
+        tables_sums,  # noqa: F401 - registers renderers
+        tables_traces,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers
     )
 
@@ -198,56 +211,12 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if value is None or param.name is None:
         return
     invocation = ctx.ensure_object(Invocation)
-    if param.name in ("json", "debug"):
+    if param.name == "json":
+        invocation.format = "json"
+    elif param.name in ("format", "debug"):
         setattr(invocation, param.name, value)
     else:
         invocation.flags[param.name] = value
-
-
-def _flag(*names: str, **attributes: Any) -> click.Option:
-    return click.Option(names, default=None, expose_value=False, callback=_remember, **attributes)
-
-
-def _choice(literal: Any) -> click.Choice[str]:
-    return click.Choice(get_args(literal))
-
-
-def common_flags() -> list[click.Option]:
-    """The flags of every command; all but the last two name a field of Settings."""
-    return [
-        _flag("--model", metavar="MODEL", help="demo, smollm2, a hub name, a folder or a .gguf file."),
-        _flag(
-            "--corpus",
-            metavar="CORPUS",
-            help="demo, a .txt, .jsonl (also .gz, .zst) or .parquet file, a folder, or hub:OWNER/NAME.",
-        ),
-        _flag("--max-documents", type=int, metavar="N", help="Most documents taken of the corpus."),
-        _flag("--text-field", metavar="NAME", help="Field of the corpus' records that holds the texts."),
-        _flag("--device", metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
-        _flag("--device-map", type=_choice(DeviceMap), help="Spread a large model over all GPUs."),
-        _flag("--dtype", type=_choice(Dtype), help="Number format of the model."),
-        _flag("--layers", metavar="LAYERS", help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7."),
-        _flag("--preset", type=_choice(Preset), help="paper: the conventions of the authors' code."),
-        _flag("--bos", type=_choice(BosSetting), help="Begin-of-text in front of every text."),
-        _flag("--raw-weights/--folded-weights", help="Congruence in the raw weights."),
-        _flag("--sign", type=_choice(SignSetting), help="Which sign of activation counts as firing."),
-        _flag("--window", type=int, metavar="N", help="Maximum prompt length in tokens."),
-        _flag("--keep-copies/--distinct-texts", help="List every copy of a repeated text."),
-        _flag("--cache-dir", metavar="FOLDER", help="Folder of the cache."),
-        _flag("--threads", type=int, metavar="N", help="CPU threads of the model."),
-        _flag("--engine", type=_choice(ScanEngine), help="What runs the scan: this process or Ray workers."),
-        _flag("--ray-address", metavar="ADDRESS", help="A running Ray cluster; default: RAY_ADDRESS."),
-        _flag("--ray-workers", type=int, metavar="N", help="Ray workers; one per GPU by default."),
-        _flag("--gpus-per-worker", type=int, metavar="N", help="GPUs per Ray worker."),
-        _flag("--compile/--no-compile", help="Have torch compile the scan's attention."),
-        _flag("--explainer-model", metavar="NAME", help="Model that explains heads and scores explanations."),
-        _flag("--base-url", metavar="URL", help="Where the explainer is: any OpenAI-compatible server."),
-        _flag("--offline/--online", help="Never reach for the network."),
-        _flag("--trust-remote-code/--no-remote-code", help="Run code that comes with a model."),
-        _flag("--log", metavar="FILE", help="Write a log to this file."),
-        _flag("--json", is_flag=True, help="Print one JSON document instead of a table."),
-        _flag("--debug", is_flag=True, help="Print a traceback when something fails."),
-    ]
 
 
 G = TypeVar("G", bound=click.Command)
@@ -268,8 +237,8 @@ def with_ablation_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_common_flags(command: G) -> G:
-    """Put every common flag on a command, after its own in --help."""
-    command.params.extend(common_flags())
+    """Put every common flag on a command."""
+    command.params.extend(common_flags(_remember))
     return command
 
 
@@ -287,9 +256,18 @@ def command(
 
     def make(function: Callable[..., None]) -> click.Command:
         with_invocation = click.make_pass_decorator(Invocation, ensure=True)(function)
-        return with_common_flags(parent.command(name, context_settings=CONTEXT)(with_invocation))
+        make_command = parent.command(name, cls=Subcommand, context_settings=CONTEXT)
+        return with_common_flags(make_command(with_invocation))
 
     return make
+
+
+def check_place(prompt: int | None, text: str | None, trimmed: bool | None) -> None:
+    """Raise click.UsageError where a prompt and a text are both named, or a text is to be trimmed."""
+    if prompt is not None and text is not None:
+        raise click.UsageError("--prompt and --text cannot be combined.")
+    if text is not None and trimmed:
+        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
 
 
 def top_option(default: int | None, what: str) -> Callable[[C], C]:

@@ -1,8 +1,9 @@
 """What a headless command says on stderr while it works: loading, how far the scan is, or the asking.
 
 1. A daemon thread looks at the Explorer's status (which never blocks) four times a second.
-2. On a terminal it redraws one progress line, which disappears at the end; elsewhere it prints a line
-   when there is something new to say, at most one every few seconds, and nothing for quick answers.
+2. On a terminal it redraws one progress line, which disappears at the end; elsewhere, in a log or a script's
+   stderr, it prints how far a scan or a batch of requests is, at most a line every few seconds, and nothing
+   for quick answers or of the stages of loading.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tui_lookups.results import RequestProgress, ScanProgress, Status
+from tui_lookups.results import RequestProgress, ScanProgress, Status, SurveyProgress
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -32,16 +33,21 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def sentence(status: Status, scan: ScanProgress | None) -> str:
-    """What there is to say now; "" when the answer is being put together and nothing takes long."""
-    if scan is not None and (scan.state == "running" or (scan.state == "waiting" and scan.message)):
-        share = f" ({scan.prompts / scan.total_prompts:.0%})" if scan.total_prompts else ""
-        left = "" if scan.seconds_left is None else f", {clock_text(scan.seconds_left)} left"
-        far = f"{scan.prompts:,} of {scan.total_prompts:,} prompts{share}"
-        if scan.state == "waiting":
-            return f"{visible(scan.message)}: {far}{left}"
-        trouble = f"; {visible(scan.message)}" if scan.message else ""
-        return f"scanning: {far}, {scan.tokens_per_second:,.0f} tokens/s{left}{trouble}"
+def scan_sentence(scan: ScanProgress | None) -> str:
+    """How far a scan is, this process's or the one it waits for; "" where there is none under way."""
+    if scan is None or not (scan.state == "running" or (scan.state == "waiting" and scan.message)):
+        return ""
+    share = f" ({scan.prompts / scan.total_prompts:.0%})" if scan.total_prompts else ""
+    left = "" if scan.seconds_left is None else f", {clock_text(scan.seconds_left)} left"
+    far = f"{scan.prompts:,} of {scan.total_prompts:,} prompts{share}"
+    if scan.state == "waiting":
+        return f"{visible(scan.message)}: {far}{left}"
+    trouble = f"; {visible(scan.message)}" if scan.message else ""
+    return f"scanning: {far}, {scan.tokens_per_second:,.0f} tokens/s{left}{trouble}"
+
+
+def stage_sentence(status: Status) -> str:
+    """What is being done to the model; "" when the answer is being put together and nothing takes long."""
     if status.stage in ("starting", "loading"):
         return visible(status.message) or "loading the model"
     return visible(status.message) if status.stage == "ready" else ""
@@ -54,12 +60,20 @@ def asking_sentence(asked: RequestProgress) -> str:
     return f"asking: {asked.done} of {asked.total} answered ({asked.done / asked.total:.0%}){failed}{left}"
 
 
+def survey_sentence(survey: SurveyProgress) -> str:
+    """How far a survey is."""
+    left = "" if survey.seconds_left is None else f", {clock_text(survey.seconds_left)} left"
+    return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
+
+
 Bar = tuple[int, int]
 """How much is done, and of how much."""
 
 
 class _Teller(Protocol):
     def tell(self, text: str, bar: Bar | None) -> None: ...
+
+    def tell_stage(self, text: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -80,6 +94,9 @@ class LineTeller:
         self._last, self._not_before = text, now + LINE_SECONDS
         print(text, file=self._stream, flush=True)
 
+    def tell_stage(self, text: str) -> None:
+        """Nothing: who reads the lines later learns nothing from them."""
+
     def close(self) -> None:
         """Nothing to clear away."""
 
@@ -98,6 +115,9 @@ class BarTeller:
         done, total = bar or (0, None)
         progress.update(progress.task_ids[0], description=text, completed=done, total=total)
         progress.refresh()
+
+    def tell_stage(self, text: str) -> None:
+        self.tell(text, None)
 
     def _start(self) -> Progress:
         from rich.console import Console
@@ -129,6 +149,7 @@ class Narrator:
         self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
         self._heard: ScanProgress | None = None
         self._asked: RequestProgress | None = None
+        self._surveyed: SurveyProgress | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
 
@@ -140,6 +161,10 @@ class Narrator:
         """The newest report of a batch of requests; callable on any thread."""
         self._asked = progress
 
+    def hear_survey(self, progress: SurveyProgress) -> None:
+        """The newest report of a survey; callable on any thread."""
+        self._surveyed = progress
+
     def look(self) -> None:
         """Say what there is to say now."""
         asked = self._asked
@@ -148,9 +173,12 @@ class Narrator:
             return
         status = self._status()
         scan = self._heard or status.scan
-        running = scan is not None and scan.state == "running"
-        bar = (scan.prompts, scan.total_prompts) if scan is not None and running else None
-        self._teller.tell(sentence(status, scan), bar)
+        if scan is not None and (text := scan_sentence(scan)):
+            self._teller.tell(text, (scan.prompts, scan.total_prompts) if scan.state == "running" else None)
+        elif (survey := self._surveyed) is not None and survey.done < survey.total:
+            self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
+        else:
+            self._teller.tell_stage(stage_sentence(status))
 
     def _watch(self) -> None:
         try:

@@ -25,6 +25,7 @@ from tui_lookups.results import (
     HeadAttributions,
     HeadOverview,
     NeuronPrompts,
+    NeuronsOfTokens,
     NeuronTokens,
     Prompt,
     PromptKind,
@@ -159,6 +160,12 @@ def _(result: TokenNeurons) -> RenderableType:
             Text(f"{row.top_congruence:.3f}"),
         )
     return Group(title, table if result.neurons else Text("No neuron fits."))
+
+
+@render.register
+def _(result: NeuronsOfTokens) -> RenderableType:
+    parts = [part for each in result.tokens for part in (render(each), Text(""))]
+    return Group(*parts[:-1]) if parts else Text("The file has no token.")
 
 
 @render.register

@@ -19,12 +19,12 @@ def _(result: Verification) -> RenderableType:
         ("values checked", f"{result.checked:,}"),
         ("equal", f"{result.equal:,} (largest relative difference {result.largest_relative:.1e})"),
         ("differing", f"{len(result.differing):,} (tolerance {result.tolerance:g})"),
-        ("exported by", f"{result.exported_by}, {result.exported}"),
+        ("exported by", ", ".join(filter(None, (result.exported_by, result.exported)))),
         ("model", f"{result.provenance.model.name} {result.fingerprints.model}"),
-        (
-            "corpus",
-            f"{'' if result.provenance.corpus is None else result.provenance.corpus.name} "
-            f"{result.fingerprints.corpus}".strip(),
+        *(
+            [("corpus", f"{result.provenance.corpus.name} {result.fingerprints.corpus}".strip())]
+            if result.provenance.corpus is not None
+            else []
         ),
         ("on", f"{result.provenance.device}, {result.provenance.dtype}"),
         *(("note", note) for note in result.notes),

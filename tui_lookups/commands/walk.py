@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from tui_lookups.commands.invocation import Invocation, command, top_option
+from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import NeuronsOfTokens
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.visible import visible_token
 
@@ -18,19 +20,32 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("token")
+@click.argument("token", required=False)
+@click.option("--tokens-file", type=FilePath(), metavar="FILE", help="The tokens of a file, one a line.")
 @top_option(20, "How many neurons.")
 @click.option("--next-token-only", is_flag=True, help="Only neurons whose own top token is this one.")
-def neurons(invocation: Invocation, token: str, top: int, next_token_only: bool) -> None:
+def neurons(
+    invocation: Invocation, token: str | None, tokens_file: Path | None, top: int, next_token_only: bool
+) -> None:
     """The neurons that promote TOKEN.
 
     " time" and "time" are different tokens; "#640" is the token with that id."""
+    if (token is None) is (tokens_file is None):
+        raise click.UsageError("Name a TOKEN, or a file with --tokens-file.")
     others: tuple[Token, ...] = ()
 
-    def ask(explorer: Explorer, narrator: Narrator) -> TokenNeurons:
+    def ask(explorer: Explorer, narrator: Narrator) -> TokenNeurons | NeuronsOfTokens:
+        from tui_lookups.answering.atlas_service import read_tokens
+
+        def of(text: str) -> TokenNeurons:
+            return explorer.neurons(text, top=top, next_token_only=next_token_only)
+
+        if token is None:
+            assert tokens_file is not None
+            return NeuronsOfTokens(tuple(map(of, read_tokens(tokens_file))))
         nonlocal others
-        found = explorer.neurons(token, top=top, next_token_only=next_token_only)
-        others = () if invocation.json else explorer.resolve_token(token).close
+        found = of(token)
+        others = explorer.resolve_token(token).close if invocation.format == "table" else ()
         return found
 
     invocation.answer(ask)
@@ -106,12 +121,9 @@ def heads(
     """The attention heads that fire NEURON.
 
     On one prompt or text, with everything else that adds up to its activation, or over all prompts."""
-    if prompt is not None and text is not None:
-        raise click.UsageError("--prompt and --text cannot be combined.")
+    check_place(prompt, text, trimmed)
     if all_prompts and any(given is not None for given in (prompt, text, sources)):
         raise click.UsageError("--all-prompts cannot be combined with --prompt, --text and --sources.")
-    if text is not None and trimmed:
-        raise click.UsageError("--trimmed is about prompts; it does not go with --text.")
     name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)
 
     def ask(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:

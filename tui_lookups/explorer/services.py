@@ -17,15 +17,20 @@ from tui_lookups.errors import Cancelled, as_lookups_error
 
 if TYPE_CHECKING:
     from tui_lookups.answering.atlas_service import AtlasService
+    from tui_lookups.answering.attends_service import AttendsService
     from tui_lookups.answering.congruence_service import CongruenceService
     from tui_lookups.answering.engine import Engine
     from tui_lookups.answering.example_service import ExampleService
     from tui_lookups.answering.explaining import Explaining
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
+    from tui_lookups.answering.input_service import InputService
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.survey_service import SurveyService
+    from tui_lookups.answering.trace_service import TraceService
+    from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
     from tui_lookups.model_thread import CancelToken
@@ -127,6 +132,36 @@ class Services:
         from tui_lookups.answering.head_service import HeadService
 
         return HeadService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def attends(self) -> AttendsService:
+        from tui_lookups.answering.attends_service import AttendsService
+
+        return AttendsService(self.engine, self.prompts)
+
+    @made_once
+    def why(self) -> WhyService:
+        from tui_lookups.answering.why_service import WhyService
+
+        return WhyService(self.engine)
+
+    @made_once
+    def inputs(self) -> InputService:
+        from tui_lookups.answering.input_service import InputService
+
+        return InputService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def surveys(self) -> SurveyService:
+        from tui_lookups.answering.survey_service import SurveyService
+
+        return SurveyService(self.engine, self.atlas, self.heads)
+
+    @made_once
+    def traces(self) -> TraceService:
+        from tui_lookups.answering.trace_service import TraceService
+
+        return TraceService(self.engine, self.prompts)
 
     @made_once
     def predictions(self) -> PredictionService:
@@ -245,6 +280,8 @@ class Services:
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)
+        if "traces" in vars(self):
+            self.traces.let_go()
         if scan is not None:
             scan.close()
         return lost

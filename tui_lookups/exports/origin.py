@@ -14,6 +14,7 @@ from tui_lookups.settings import Settings, load_settings
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.exports.document import ExportDocument
+    from tui_lookups.results.base import ModelInfo
 
 _ASSUMED = {"sign": "auto", "seed": 0, "trimmed": False, "keep_copies": True}
 """Parameters that exports of earlier versions do not name, as these versions had them by default."""
@@ -27,11 +28,10 @@ class OtherSourceError(LookupsError):
     """The model or corpus that opens is not the one that an export is of."""
 
 
-def model_of(document: ExportDocument) -> str:
+def model_of(model: ModelInfo) -> str:
     """What to give --model for the model of an export. Raises ExportError where it cannot be told."""
     from tui_lookups.model.sources import in_hub_cache
 
-    model = document.provenance.model
     if model.source == "packaged demo model":
         return "demo"
     if model.name == "smollm2" and not Path(model.source).is_absolute():
@@ -80,7 +80,7 @@ def settings_for(
         named_here = ", ".join(missing)
         notes.append(f"The export does not name {named_here}; what its version did by default was taken.")
     wanted: dict[str, Any] = {
-        "model": model or model_of(document),
+        "model": model or model_of(provenance.model),
         "corpus": corpus or corpus_of(document),
         "raw_weights": provenance.basis == "raw",
         "dtype": provenance.dtype,

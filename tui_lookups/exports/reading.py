@@ -25,7 +25,11 @@ MOST_BYTES = 256 * 1024 * 1024
 def read_export(path: Path) -> ExportDocument:
     """Open an exported document. Raises ExportError for a file that is missing, too large or no export."""
     path = expanded(path)
-    plain, data = _read_json(path)
+    return parse_export(path, *read_json(path))
+
+
+def parse_export(path: Path, plain: Any, data: bytes) -> ExportDocument:
+    """The document that a file's JSON is. Raises ExportError where it is none."""
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if type(version) is int and version > EXPORT_VERSION:
         raise ExportError(
@@ -83,7 +87,8 @@ def _at(part: Any, *keys: str) -> Any:
     return part
 
 
-def _read_json(path: Path) -> tuple[Any, bytes]:
+def read_json(path: Path) -> tuple[Any, bytes]:
+    """A JSON file, and its bytes. Raises ExportError for one that is missing, too large or no JSON."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ExportError(f"{path} is not a regular file.", "Name a file that lookups-tui exported.")

@@ -6,7 +6,8 @@
    layers of the exported neurons. Nothing that was cached before is believed.
 3. Value by value, the figures are compared (comparing.py). What the export is about but this model does not
    have - a token, a neuron, a prompt that is not among the neuron's - differs, and says why.
-4. What a language model said is not asked again: it is compared with the cache where that holds it, and
+4. A trace's document is told from an export, and recomputed without a corpus (trace_check.py).
+5. What a language model said is not asked again: it is compared with the cache where that holds it, and
    named as not recomputed where not. Which prompts a head is active on, and the score's figures from the
    answers, are recomputed all the same.
 """
@@ -29,8 +30,10 @@ from tui_lookups.exports.document import ExportDocument, ExportedHead, ExportedN
 from tui_lookups.exports.explanations import ExplanationsCheck
 from tui_lookups.exports.origin import narrowed, require_same, settings_for
 from tui_lookups.exports.provenances import alike, with_sources_alike
-from tui_lookups.exports.reading import read_export
+from tui_lookups.exports.reading import parse_export, read_json
+from tui_lookups.exports.trace_check import is_trace, parse_trace, recompute_trace, settings_of
 from tui_lookups.exports.verification import Fingerprints, NotRecomputed, Verification
+from tui_lookups.home import expanded
 from tui_lookups.results import (
     HeadAblation,
     NeuronPrompts,
@@ -39,6 +42,7 @@ from tui_lookups.results import (
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
+    Trace,
 )
 from tui_lookups.storage.codec import to_plain
 from tui_lookups.storage.files import make_private_directory, reason
@@ -92,9 +96,15 @@ def verify(
         ExportError: no export, or one that names what cannot be opened.
         OtherSourceError: the model or corpus that opens has another content.
     """
-    document, store = read_export(path), explorer.explaining.store
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise LookupsError(f"{tolerance} is not a valid tolerance.", "Give a number from 0, such as 1e-5.")
+    path = expanded(path)
+    plain, data = read_json(path)
+    if is_trace(plain):
+        if corpus is not None:
+            raise LookupsError("A trace is recomputed from its own tokens.", "Leave out --corpus.")
+        return verify_trace(explorer, *parse_trace(plain, path), path, tolerance, model)
+    document, store = parse_export(path, plain, data), explorer.explaining.store
     with fresh_folder(explorer.settings.cache_dir) as folder:
         settings, notes = settings_for(document, explorer.settings, model, corpus)
         claimed = document.provenance
@@ -110,6 +120,19 @@ def verify(
                 again = Explorer(true, results=folder)
             again.scan(progress)
             return recompute(document, path, again, store, tolerance, fingerprints, notes)
+        finally:
+            again.close()
+
+
+def verify_trace(
+    explorer: Explorer, trace: Trace, generator: str, path: Path, tolerance: float, model: str | None
+) -> Verification:
+    """Recompute a trace (trace_check.py) with the model, basis and dtype that it names."""
+    settings = settings_of(trace, explorer.settings, model)
+    with fresh_folder(explorer.settings.cache_dir) as folder:
+        again = Explorer(settings, results=folder)
+        try:
+            return recompute_trace(trace, generator, path, again, tolerance)
         finally:
             again.close()
 

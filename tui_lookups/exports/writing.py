@@ -51,8 +51,7 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
     Raises ExportError when the name is another format's, the document does not fit the schema, the place
     cannot be written, or the file exists and `overwrite` is False; NumericalError for a NaN or infinity.
     """
-    path = expanded(path)
-    check_name(path)
+    check_name(expanded(path))
     plain = codec.to_plain(document)
     if not document.ablations:
         del plain["ablations"]
@@ -62,6 +61,15 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
             f"The selection cannot be exported: {problem}.", "Please report this: it is a defect."
         )
     data = json.dumps(plain, allow_nan=False, ensure_ascii=True, indent=1).encode("ascii") + b"\n"
+    return write_bytes(path, data, overwrite)
+
+
+def write_bytes(path: Path, data: bytes, overwrite: bool = False) -> Path:
+    """Write a file, all of it or nothing; returns the path written.
+
+    Raises ExportError when the place cannot be written, or the file exists and `overwrite` is False.
+    """
+    path = expanded(path)
     try:
         _check_place(path)
         # Of a link, the file it names is replaced, not the link.
@@ -75,6 +83,18 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
             f"{path} could not be written: {reason(error)}.", "Name a file elsewhere, or make room."
         ) from error
     return path
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise ExportError, before there is anything to write, where `write_bytes` would."""
+    path = expanded(path)
+    try:
+        _check_place(path)
+        exists = path.exists()
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be written: {reason(error)}.", "Choose another file.") from error
+    if exists and not overwrite:
+        raise ExportError(f"{path} exists already.", "Choose another file, or overwrite it with --force.")
 
 
 def _check_place(path: Path) -> None:

@@ -29,7 +29,7 @@ from tui_lookups.model.wiring import read_wiring
 
 _log = logging.getLogger(__name__)
 
-_SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
+SAME_Z = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """How far pattern times values may be from z, in units of the largest z."""
 
 
@@ -140,7 +140,7 @@ def require_same_z(pattern: Tensor, values: Tensor, z: Tensor, dtype: torch.dtyp
         where: the head and the model, for the message.
     """
     error = (torch.einsum("bk,bkd->bd", pattern, values) - z).abs().max()
-    if not float(error) <= _SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30)):
+    if not float(error) <= SAME_Z[dtype] * float(z.abs().max().clamp(min=1e-30)):
         raise UnsupportedModelError(
             f"The pattern of {where} times its values is not what the head gathers.",
             "Its source tokens would be wrong, so they are refused; please report the model's name.",

@@ -1,10 +1,12 @@
 """Components and readers: what writes into the residual stream, and what reads it through a norm.
 
-See method.md, sections 1 and 4.
+See method.md, sections 1, 4, 8 and 9.
 
-1. A **component** writes a vector: the embedding, a head (its z times W_O), an MLP, the biases of attention.
+1. A **component** writes a vector: the embedding, a head (its z times W_O), an MLP, or each of its neurons
+   (its activation times W_out), the biases of attention and of the MLP.
 2. A **reader** reads with a vector, through a norm: `direction . norm(stream)` plus a constant. Folding is
-   algebra on that vector (norms.py): the model's weights stay as they are.
+   algebra on that vector (norms.py): the model's weights stay as they are. A neuron reads through the norm
+   before its MLP; a token is read off the last stream through the final norm.
 3. A **contribution** is `write . folded direction / scale`, the norm's scale held at its value in the pass.
    What is written through a norm after attention or after the MLP is read through that norm as well.
 4. Reading is linear, so contributions and the constant sum to what is read.
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.wiring import NormName
@@ -48,8 +50,9 @@ class Contributions:
 
     Attributes:
         heads: [batch, head layers, n_heads, n].
-        mlps: [batch, mlp layers, n].
-        embedding, attention_biases: [batch, n]. Value biases count among those of attention.
+        mlps: [batch, mlp layers, n], biases in them.
+        embedding: [batch, n].
+        attention_biases: [batch, head layers, n], value biases and those of norms after attention in them.
         bias: what the reader's own biases come to, [n].
     """
 
@@ -79,15 +82,35 @@ def neuron_reader(model: LookupModel, neuron: NeuronId) -> Reader:
     )
 
 
-def points_read(model: LookupModel, reader: Reader) -> list[Point]:
-    """What has to be seen in a pass for `contributions`."""
+def token_reader(model: LookupModel, token_id: int, foil_id: int | None = None) -> Reader:
+    """What reads a token's logit off the last residual stream, before a soft cap (method.md, section 8).
+
+    It is counted from the mean over all rows of the unembedding, which the model's logits are of, rows that
+    no token has among them; with a foil, from the foil's logit.
+    """
+    direction, bias = model.unembedding_against(token_id, foil_id)
+    read, constants = direction.unsqueeze(1), bias.unsqueeze(0)
+    norm, factor = model.wiring.ln_final, model.wiring.logit_factor
+    layers = range(model.info.n_layers)
+    return Reader(
+        norm.fold(read) * factor,
+        (constants + norm.constant(read)) * factor,
+        Point("ln_final"),
+        layers,
+        layers,
+    )
+
+
+def points_read(model: LookupModel, reader: Reader, *, neurons: bool = False) -> list[Point]:
+    """What has to be seen in a pass for `contributions`; with `neurons` what `neuron_contributions` needs in
+    place of what their MLPs write."""
     blocks = model.wiring.blocks
     points = [Point("resid_pre")] + ([] if reader.norm is None else [reader.norm])
     for layer in reader.head_layers:
         points.append(Point("z", layer))
         points += [Point("ln1_post", layer)] if "ln1_post" in blocks[layer].norms else []
     for layer in reader.mlp_layers:
-        points.append(Point("mlp_out", layer))
+        points.append(Point("post" if neurons else "mlp_out", layer))
         points += [Point("ln2_post", layer)] if "ln2_post" in blocks[layer].norms else []
     return points
 
@@ -98,38 +121,68 @@ def contributions(
     """What every component contributes to what a reader reads.
 
     Args:
-        seen: `points_read` at one position of each row, as `LookupModel.capture` gives them.
+        seen: `points_read` at one position of each row, as `LookupModel.capture` gives them. Where neurons
+            were seen in place of what their MLPs write, `mlps` has no layers; see `neuron_contributions`.
         hold_scale: False leaves the division by the reader's scale out, as the paper's authors do.
     """
     embedding = seen[Point("resid_pre")]
     scale = _scale(reader, seen, hold_scale)
     n = reader.directions.shape[1]
-    heads, mlps = [], []
-    biases = embedding.new_zeros(len(embedding), n)
+    heads, biases, mlps = [], [], []
     for layer in reader.head_layers:
-        block = model.wiring.blocks[layer]
         read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
-        W_O = _W_O(model, layer)
-        projected = W_O @ read  # [n_heads, d_head, n]: z meets it, and stacked head results are never formed
+        projected = _projected(model, layer, read)  # z meets it, and stacked head results are never formed
         heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / divisor.unsqueeze(1))
-        written = torch.zeros_like(constant)
-        if block.heads_out.bias is not None:
-            written = written + model.at_home(block.heads_out.bias) @ read
-        values = model.value_biases[layer]
-        if values is not None:
-            written = written + torch.einsum("hd,hdn->n", values, projected)
-        biases = biases + written / divisor + constant / scale
+        biases.append(of_attention_biases(model, layer, read, projected) / divisor + constant / scale)
     for layer in reader.mlp_layers:
-        read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
-        mlps.append(seen[Point("mlp_out", layer)] @ read / divisor + constant / scale)
-    n_heads = model.info.n_heads
+        if (written := seen.get(Point("mlp_out", layer))) is not None:
+            read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
+            mlps.append(written @ read / divisor + constant / scale)
+
+    def by_layer(layers: list[Tensor], *shape: int) -> Tensor:
+        return torch.stack(layers, 1) if layers else embedding.new_zeros(len(embedding), 0, *shape)
+
     return Contributions(
-        heads=torch.stack(heads, 1) if heads else embedding.new_zeros(len(embedding), 0, n_heads, n),
-        mlps=torch.stack(mlps, 1) if mlps else embedding.new_zeros(len(embedding), 0, n),
+        heads=by_layer(heads, model.info.n_heads, n),
+        mlps=by_layer(mlps, n),
         embedding=embedding @ reader.directions / scale,
-        attention_biases=biases,
+        attention_biases=by_layer(biases, n),
         bias=reader.constants,
     )
+
+
+def neuron_contributions(
+    model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], layer: int
+) -> Tensor:
+    """What every neuron of a layer contributes: [batch, d_mlp, n].
+
+    With `mlp_biases` they sum to what `contributions` says of the layer's MLP.
+
+    Args:
+        seen: as those of `contributions`, neurons in them (`points_read`).
+    """
+    scale = _scale(reader, seen, True)
+    read, divisor, _ = _through(model, reader, seen, scale, layer, "ln2_post")
+    per_unit = model.written_along(layer, read)  # [d_mlp, n]
+    return seen[Point("post", layer)].unsqueeze(2) * per_unit / divisor.unsqueeze(1)
+
+
+def mlp_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], layer: int) -> Tensor:
+    """What the bias of a layer's down-projection contributes, and that of a norm after it: [batch, n]."""
+    scale = _scale(reader, seen, True)
+    read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
+    bias = model.wiring.blocks[layer].down.bias
+    written = torch.zeros_like(constant) if bias is None else model.at_home(bias) @ read
+    return written / divisor + constant / scale
+
+
+def of_attention_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
+    """What biases of attention write times `read` [d_model, n]; `projected` is W_O times it: [n]."""
+    written, bias = read.new_zeros(read.shape[1]), model.wiring.blocks[layer].heads_out.bias
+    if bias is not None:
+        written = written + model.at_home(bias) @ read
+    values = model.value_biases[layer]
+    return written if values is None else written + torch.einsum("hd,hdn->n", values, projected)
 
 
 def source_contributions(
@@ -152,8 +205,28 @@ def source_contributions(
     read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, hold_scale), layer, "ln1_post")
     biases = model.value_biases[layer]
     apart = values if biases is None else values - biases[head]
-    by_key = torch.einsum("bkd,dn->bkn", apart, _W_O(model, layer)[head] @ read)
+    by_key = torch.einsum("bkd,dn->bkn", apart, W_O(model, layer)[head] @ read)
     return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
+
+
+def written(model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Point, Tensor]) -> Tensor:
+    """What a head, value biases apart, or a neuron adds to the residual stream: [batch, d_model].
+
+    Args:
+        seen: its z, or its layer's activations, and the scale of a norm after them; see `points_read`.
+    """
+    layer, index = component.layer, component.index
+    block = model.wiring.blocks[layer]
+    if isinstance(component, HeadId):
+        added, after = seen[Point("z", layer)][:, index] @ W_O(model, layer)[index], Point("ln1_post", layer)
+        norm = block.norms.get("ln1_post")
+    else:
+        row = model.at_home(block.down.matrix[index])
+        added, after = seen[Point("post", layer)][:, index, None] * row, Point("ln2_post", layer)
+        norm = block.norms.get("ln2_post")
+    if norm is not None:
+        added = norm.linear(added) / seen[after]
+    return added * model.wiring.residual_multiplier
 
 
 def _scale(reader: Reader, seen: Mapping[Point, Tensor], hold_scale: bool) -> Tensor:
@@ -164,7 +237,13 @@ def _scale(reader: Reader, seen: Mapping[Point, Tensor], hold_scale: bool) -> Te
     )
 
 
-def _W_O(model: LookupModel, layer: int) -> Tensor:
+def _projected(model: LookupModel, layer: int, read: Tensor) -> Tensor:
+    """W_O times `read` [d_model, n]: [n_heads, d_head, n]."""
+    product = model.at_home(model.wiring.blocks[layer].heads_out.matrix) @ read
+    return product.reshape(model.info.n_heads, model.info.d_head, -1)
+
+
+def W_O(model: LookupModel, layer: int) -> Tensor:
     """[n_heads, d_head, d_model], in compute_dtype."""
     matrix = model.wiring.blocks[layer].heads_out.matrix
     return model.at_home(matrix).reshape(model.info.n_heads, model.info.d_head, -1)
@@ -184,7 +263,8 @@ def _through(
         The vectors that meet it [d_model, n], what divides the product [batch, 1], and what the bias of the
         norm in between adds before the reader's own scale divides [n].
     """
-    read = reader.directions * model.wiring.residual_multiplier
+    multiplier = model.wiring.residual_multiplier
+    read = reader.directions if multiplier == 1.0 else reader.directions * multiplier
     norm = model.wiring.blocks[layer].norms.get(post_norm)
     if norm is None:
         return read, scale, read.new_zeros(read.shape[1])

@@ -1,6 +1,7 @@
 """Models of the Hugging Face hub as folders of its local cache; every way this can fail as one sentence.
 
-A fetch goes on in a thread, while the caller's thread tells how much of it has arrived and may give it up:
+A model is named OWNER/NAME, or OWNER/NAME@REVISION for a branch, a tag or a commit of it. A fetch goes on in
+a thread, while the caller's thread tells how much of it has arrived and may give it up:
 
 1. The hub is asked which files there are, how large each is, and the name of its blob in the local cache.
 2. The hub's own client fetches them; what has arrived is the size of those blobs on the disk, whole or not.
@@ -43,24 +44,30 @@ def hub_folder(
     """The snapshot folder of a hub model; None when it is not in the local cache (`local_only`).
 
     Args:
+        name: as above.
         patterns: the files wanted.
         other_weights: wanted too where the model has no safetensors.
         say: told how far a fetch is.
         poll: called several times a second during a fetch; raises Cancelled to stop it.
     Raises:
-        ModelLoadError: no such model, gated, or the hub cannot be reached.
+        ModelLoadError: no such model or revision, gated, or the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
+    repo, revision = _named(name)
     try:
         with _quiet():
             if local_only:
-                return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=True))
+                found = snapshot_download(
+                    repo, revision=revision, allow_patterns=list(patterns), local_files_only=True
+                )
+                return Path(found)
             _require_name_service(name)
             return _fetch(name, patterns, other_weights, say, poll)
     except LookupsError:
@@ -70,9 +77,14 @@ def hub_folder(
             f"{name} is gated: its terms must be accepted on the hub.",
             "Accept them there and set HF_TOKEN.",
         ) from error
+    except RevisionNotFoundError as error:
+        raise ModelLoadError(
+            f"{repo} has no branch, tag or commit {revision!r} on the hub.",
+            "Check its name on the model's page, under its files.",
+        ) from error
     except RepositoryNotFoundError as error:
         raise ModelLoadError(
-            f"The hub has no model called {name!r} (or it is private).",
+            f"The hub has no model called {repo!r} (or it is private).",
             f"Check the name; for a private one set HF_TOKEN; or give a folder, or {OWN_NAMES}.",
         ) from error
     except HFValidationError as error:
@@ -90,6 +102,12 @@ def hub_folder(
         if local_only:
             return None
         raise _unreachable(name) from error
+
+
+def _named(name: str) -> tuple[str, str | None]:
+    """The model, and its branch, tag or commit; None stands for the main branch."""
+    repo, _, revision = name.partition("@")
+    return repo, revision or None
 
 
 def require_whole(files: Sequence[Path], digest: Callable[[Path], str]) -> None:
@@ -118,7 +136,8 @@ def _fetch(
     from huggingface_hub.file_download import repo_folder_name
     from huggingface_hub.utils.tqdm import tqdm as hub_bar
 
-    files = HfApi().model_info(name, files_metadata=True).siblings or []
+    repo, revision = _named(name)
+    files = HfApi().model_info(repo, revision=revision, files_metadata=True).siblings or []
     wanted = list(patterns)
     if not any(file.rfilename.endswith(".safetensors") for file in files):
         wanted += other_weights
@@ -135,12 +154,13 @@ def _fetch(
                 raise InterruptedError("given up")
             return super().update(n)
 
-    where = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
+    where = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
     answer: Future[str] = Future()
 
     def work() -> None:
         try:
-            answer.set_result(snapshot_download(name, allow_patterns=wanted, tqdm_class=Stoppable))
+            found = snapshot_download(repo, revision=revision, allow_patterns=wanted, tqdm_class=Stoppable)
+            answer.set_result(found)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
             answer.set_exception(error)
 
@@ -221,9 +241,10 @@ def unnamed_snapshot(name: str) -> ModelLoadError | None:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
+    repo, revision = _named(name)
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
     snapshots = sorted(path.parent for path in folder.glob("snapshots/*/config.json"))
-    if not snapshots or (folder / "refs" / "main").is_file():
+    if revision is not None or not snapshots or (folder / "refs" / "main").is_file():
         return None
     return ModelLoadError(
         f"{name} is in the local Hugging Face cache, without the refs/main that names the current snapshot.",

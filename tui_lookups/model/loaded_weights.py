@@ -98,11 +98,14 @@ class LoadedWeights:
         read = self._from_numpy(direction)
         if self._is_centred:
             read = read - read.mean()
-        read, weight = self._after_mlp(layer, read), self.wiring.blocks[layer].down.matrix
+        return self._to_numpy(self.written_along(layer, self._after_mlp(layer, read)))
+
+    def written_along(self, layer: int, read: Tensor) -> Tensor:
+        """Every neuron's row of the down-projection, as it lies, times `read` [d_model, n]: [d_mlp, n]."""
+        weight = self.wiring.blocks[layer].down.matrix.detach()
         if weight.dtype == self.compute_dtype:
-            return self._to_numpy(weight @ read.to(weight.device))
-        parts = [self.at_home(weight[rows]) @ read for rows in _blocks(*weight.shape)]
-        return self._to_numpy(torch.cat(parts))
+            return (weight @ read.to(weight.device)).to(self.device)
+        return torch.cat([self.at_home(weight[rows]) @ read for rows in _blocks(*weight.shape)])
 
     @torch.inference_mode()
     def lengths(self, layer: int) -> Floats:
@@ -122,6 +125,20 @@ class LoadedWeights:
     def unembedding(self, token_id: int) -> Floats:
         """The direction that a token reads: [d_model]."""
         return self._to_numpy(self.as_read(self.at_home(self._W_U[token_id]) - self._mean))
+
+    def unembedding_against(self, token_id: int, foil_id: int | None = None) -> tuple[Tensor, Tensor]:
+        """A token's row of the unembedding less the mean over all rows, or less a foil's: [d_model], and the
+        same of its bias: [].
+
+        All rows are those the logits of the model are of, rows that no token has among them.
+        """
+        bias = of_parameter(self.wiring.unembed, "bias")
+        row = self.at_home(self._W_U[token_id])
+        own = row.new_zeros(()) if bias is None else self.at_home(bias[token_id])
+        if foil_id is not None:
+            other = row.new_zeros(()) if bias is None else self.at_home(bias[foil_id])
+            return row - self.at_home(self._W_U[foil_id]), own - other
+        return row - self._vocabulary_mean, own - (own if bias is None else self.at_home(bias).mean())
 
     def mean_unembedding(self) -> Floats:
         """The mean of those over the vocabulary: [d_model]."""

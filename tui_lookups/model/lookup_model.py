@@ -25,6 +25,7 @@ from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
 from tui_lookups.model.loaded_weights import LoadedWeights
 from tui_lookups.model.points import EndOfPass, Hook, ModuleHooks, Point, apart, end_of_pass, ends_early
+from tui_lookups.model.replayed_attention import ReplayedAttention
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model.wiring import Wiring, read_wiring
@@ -82,8 +83,7 @@ class LookupModel(LoadedWeights):
 
         Raises UnknownTokenError for a token that the embedding has no row for.
         """
-        bos = [] if self.vocabulary.bos_id is None else [self.vocabulary.bos_id]
-        ids = bos + self.vocabulary.encode(text)
+        ids = self.vocabulary.encode_prompt(text)
         self.check_token(max(ids, default=0))
         return ids
 
@@ -235,18 +235,48 @@ class LookupModel(LoadedWeights):
 
         Only the asked-for positions are unembedded. `hooks` as those of `run`.
         """
-        rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
         at = positions if positions.dim() == 2 else positions.unsqueeze(1)
+        found = self.logits(tokens, at, hooks, poll=poll)[0].log_softmax(-1)
+        return found if positions.dim() == 2 else found[:, 0]
+
+    @torch.inference_mode()
+    def logits(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        hooks: Mapping[Point, Hook] | None = None,
+        *,
+        poll: Poll = no_poll,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of every token after `positions` [batch, k] as the model gives them, and before a soft cap,
+        which is what its unembedding gives: [batch, k, d_vocab] each, the same where it caps nothing."""
+        rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
+        unembedded: list[Tensor] = []
 
         def select(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             residual = arguments[0]
-            return (residual[rows.to(residual.device), at.to(residual.device)], *arguments[1:])
+            return (residual[rows.to(residual.device), positions.to(residual.device)], *arguments[1:])
 
+        def keep(_: nn.Module, arguments: Any, output: Tensor) -> None:
+            unembedded.append(output.clone())
+
+        unembed, capped = self.wiring.unembed, self.wiring.logit_cap is not None
         with self._points.hooked(tokens, hooks or {}, self.info.n_layers, poll) as stack:
-            stack.callback(self.wiring.unembed.register_forward_pre_hook(select).remove)
-            logits = self._hf_model(input_ids=tokens, use_cache=False).logits
-        found = self.at_home(logits).log_softmax(-1)
-        return found if positions.dim() == 2 else found[:, 0]
+            stack.callback(unembed.register_forward_pre_hook(select).remove)
+            if capped:
+                stack.callback(unembed.register_forward_hook(keep).remove)
+            found = self.at_home(self._hf_model(input_ids=tokens, use_cache=False).logits)
+        if not capped:
+            return found, found
+        return found, self.at_home(unembedded[0]) * self.wiring.logit_factor
+
+    @torch.inference_mode()
+    def read_off(self, streams: Tensor) -> Tensor:
+        """What the model's own final norm and unembedding make of residual streams [k, d_model]: the token
+        each would find most probable, [k]. Rows that no token has are none."""
+        logits = self.wiring.unembed(self.wiring.ln_final.module(streams.to(self.dtype)))
+        logits = self.at_home(logits) * self.wiring.logit_factor
+        return logits.index_fill(-1, self.unused_rows, -torch.inf).argmax(-1)
 
     @property
     def value_biases(self) -> tuple[Tensor | None, ...]:
@@ -259,6 +289,11 @@ class LookupModel(LoadedWeights):
         return open_attention(
             self._hf_model, family=self.info.family, name=self.info.name, bos_id=self.vocabulary.bos_id
         )
+
+    @cached_property
+    def replayed_attention(self) -> ReplayedAttention:
+        """Attention of one text, a layer at a time; opened when it is first asked for."""
+        return ReplayedAttention(self._hf_model)
 
 
 @torch.inference_mode()

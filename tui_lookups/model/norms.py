@@ -62,32 +62,41 @@ class Norm:
         bias = self.bias(read)
         return read.new_zeros(read.shape[1]) if bias is None else bias @ read
 
+    def linear(self, x: Tensor) -> Tensor:
+        """What it makes of a part of what it reads, its scale and its bias left out: [..., d_model]."""
+        seen = x - x.mean(-1, keepdim=True) if self.centred else x
+        weight = self.weight(seen)
+        return seen if weight is None else seen * weight
+
     def apply(self, x: Tensor) -> Tensor:
         """What the norm makes of x [..., d_model], in the precision of x (at least single)."""
         wide = x if x.dtype == torch.float64 else x.float()
-        seen = wide - wide.mean(-1, keepdim=True) if self.centred else wide
-        found = seen / self.scale(wide)
-        weight, bias = self.weight(wide), self.bias(wide)
-        found = found if weight is None else found * weight
-        return (found if bias is None else found + bias).to(x.dtype)
+        return self.divided(wide, self.scale(wide)).to(x.dtype)
+
+    def divided(self, x: Tensor, scale: Tensor) -> Tensor:
+        """What the norm makes of x [..., d_model] where it divides by `scale` [..., 1]."""
+        found, bias = self.linear(x) / scale, self.bias(x)
+        return found if bias is None else found + bias
 
 
 @torch.inference_mode()
 def find_norm(module: nn.Module) -> Norm | None:
     """The formula that a module computes; None where it is none of the four.
 
-    The probe has rows of length far below and above one, so that the formula's epsilon is seen too.
+    The probe has rows of length far below and above one, so that the formula's epsilon is seen too. A weight
+    of two axes has a row for each head (Cohere's queries and keys).
     """
     weight = module._parameters.get("weight")
     if weight is None:
         shape = getattr(module, "normalized_shape", None) or (16,)
         probe = torch.randn(3, int(shape[-1]), generator=torch.Generator().manual_seed(0))
-    elif weight.dim() != 1 or weight.shape[0] < 2:
+    elif weight.dim() not in (1, 2) or weight.shape[-1] < 2:
         return None
     else:
-        probe = torch.randn(3, weight.shape[0], generator=torch.Generator().manual_seed(0))
+        probe = torch.randn(3, *weight.shape, generator=torch.Generator().manual_seed(0))
         probe = probe.to(weight.device, weight.dtype)
-    probe = probe * torch.tensor([[0.01], [1.0], [30.0]]).to(probe) + probe[:1].abs().mean()
+    lengths = torch.tensor([0.01, 1.0, 30.0]).to(probe).reshape(3, *[1] * (probe.dim() - 1))
+    probe = probe * lengths + probe[:1].abs().mean()
     expected = module(probe).cpu().double()
     eps = next((float(getattr(module, key)) for key in _EPSILON if hasattr(module, key)), 1e-5)
     tolerance = _TOLERANCE[probe.dtype] * float(expected.abs().max())
@@ -107,7 +116,9 @@ def norms_in_double_precision(model: nn.Module) -> None:
     precision: they are inputs of a decomposition, not parts of it.
     """
     for module in model.modules():
-        if "Norm" in type(module).__name__ and not isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+        # One that has parts holds a norm of torch's for each head (StableLM).
+        own = not isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and not list(module.children())
+        if "Norm" in type(module).__name__ and own:
             norm = find_norm(module)
             if norm is not None:
                 module.forward = norm.apply  # a module called as norm(x) runs its forward

@@ -25,13 +25,20 @@ from tui_lookups.model.wiring import NormName, Wiring
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
 
-Role = Literal["resid_pre", "z", "pre", "pre_linear", "post", "mlp_out", "ln_final"] | NormName
+Role = (
+    Literal[
+        "resid_pre", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "ln_final"
+    ]
+    | NormName
+)  # fmt: skip
 
 
 class Point(NamedTuple):
     """Something to see in a forward pass, [batch, pos, ...] each.
 
     resid_pre: the residual stream before a block, [d_model].
+    attn_in, mlp_in: what its attention, and its MLP, are given, through a norm if there is one, [d_model].
+    resid_mid: the stream that its MLP reads through a norm, [d_model]: after its attention, or beside it.
     z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
     pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
     mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
@@ -80,8 +87,11 @@ class ModuleHooks:
         if point.role == "ln_final":
             return self._scale_hook(self._wiring.ln_final.module, self._wiring.ln_final.scale, hook, tokens)
         block = self._wiring.blocks[point.layer]
-        if point.role == "resid_pre":
-            return block.module.register_forward_pre_hook(given, with_kwargs=True)
+        if point.role in ("resid_pre", "attn_in", "mlp_in"):
+            reading = {"resid_pre": block.module, "attn_in": block.attention, "mlp_in": block.up.module}
+            return reading[point.role].register_forward_pre_hook(given, with_kwargs=True)
+        if point.role == "resid_mid":
+            return block.norms["ln2"].module.register_forward_pre_hook(given, with_kwargs=True)
         if point.role in ("post", "z"):
             heads = None if point.role == "post" else (self._wiring.n_heads, self._wiring.d_head)
             bias = None if heads is None else self.value_biases[point.layer]

@@ -20,15 +20,18 @@ def second_tree(hf_model: Any, *, attention: str | None = None) -> Any:
         hf_model: a transformers causal language model. Not changed.
         attention: the implementation that the second tree computes attention with, as transformers names it.
     """
-    # deepcopy takes what its memo holds for a copy.
-    memo: dict[int, Any] = {id(values): values for values in chain(hf_model.parameters(), hf_model.buffers())}
-    # accelerate's hooks refer to weights, and the copy has no use for them.
-    memo.update(
-        {id(part._hf_hook): part._hf_hook for part in hf_model.modules() if hasattr(part, "_hf_hook")}
-    )
-    tree: Any = without_hooks(copy.deepcopy(hf_model, memo)).eval()
+    tree = second_module(hf_model).eval()
     if attention is not None:
         tree.config._attn_implementation = attention
     if is_spread(hf_model):
         follow(tree, hf_model.hf_device_map)
     return tree
+
+
+def second_module(module: Any) -> Any:
+    """A module again, with a configuration of its own, on the same weights, without accelerate's hooks."""
+    # deepcopy takes what its memo holds for a copy.
+    memo: dict[int, Any] = {id(values): values for values in chain(module.parameters(), module.buffers())}
+    # accelerate's hooks refer to weights, and the copy has no use for them.
+    memo.update({id(part._hf_hook): part._hf_hook for part in module.modules() if hasattr(part, "_hf_hook")})
+    return without_hooks(copy.deepcopy(module, memo))

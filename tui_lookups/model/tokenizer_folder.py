@@ -21,14 +21,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import ModelLoadError, first_line
-from tui_lookups.model.vocabulary import Vocabulary, components, tokenizer_from, vocabulary_of
+from tui_lookups.model.tokenizer_listing import (
+    FLAGS,
+    Listing,
+    components,
+    listing_of,
+    read_listing,
+)
+from tui_lookups.model.vocabulary import Vocabulary, vocabulary_of
 from tui_lookups.results import BosRule
 
 if TYPE_CHECKING:
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import AddedToken
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
 _KINDS = ("BPE", "Unigram")
 _SPACE_MARK = "\u2581"
 _FETCH = "Fetch the model's tokenizer again."
@@ -50,33 +56,38 @@ def read_vocabulary(folder: Path, size: int | None = None, bos: BosRule = "auto"
         from tui_lookups.model.tokenizer_pieces import read_pieces
 
         read = read_pieces(folder, config)
-        tokenizer, content, variant = read.tokenizer, read.content, read.variant
-        name = read.bos
+        listing, content, variant, name = listing_of(read.tokenizer), read.content, read.variant, read.bos
     else:
         content, variant = _read_text(folder / "tokenizer.json"), ""
-        tokenizer = tokenizer_from(content)
-        elsewhere = _TokensElsewhere(folder, config, tokenizer)
-        added = elsewhere.add_to(tokenizer)
-        _require_known(tokenizer, folder, config)
+        listing = read_listing(content)
+        elsewhere = _TokensElsewhere(folder, config, listing)
+        new = elsewhere.missing()
+        if new:
+            tokenizer = listing.tokenizer()
+            tokenizer.add_tokens(new)
+            listing = listing_of(tokenizer)
+        elsewhere.require_numbers(listing)
+        added = "\n".join(map(repr, new))
+        _require_known(listing, folder, config)
         if elsewhere.names_bos:
             name = elsewhere.bos
         else:
-            name, backend = _ask_transformers(folder)
-            if _parts(backend) == _parts(tokenizer.to_str()):
+            name, backend = _ask_transformers(folder, read_listing(content).ids)
+            if _parts(backend) == _parts(listing.tokenizer().to_str()):
                 content, added = backend, ""
             else:
                 added += "read as it stands"
         if config.get("split_special_tokens") is True:
-            tokenizer.encode_special_tokens = True
+            listing.tokenizer().encode_special_tokens = True
             added += "special tokens are split"
         if added:
             variant = hashlib.sha256(added.encode()).hexdigest()[:16]
             content += added
-    defined = None if name is None else tokenizer.token_to_id(name)
+    defined = None if name is None else listing.ids.get(name)
     front = _in_front(defined, config.get("add_bos_token"), bos)
     if front != defined:
         variant += " without begin-of-text"
-    return vocabulary_of(tokenizer, front, content=content, size=size, variant=variant)
+    return vocabulary_of(listing, front, content=content, size=size, variant=variant)
 
 
 def says_all(folder: Path) -> bool:
@@ -103,10 +114,11 @@ def _in_front(defined: int | None, adds: object, bos: BosRule) -> int | None:
 class _TokensElsewhere:
     """What the files beside tokenizer.json say of added and special tokens."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], listing: Listing) -> None:
         self._folder = folder
+        self._listing = listing
         self._settings = _settings(folder, config)
-        self._numbered = self._read_numbered(config, tokenizer)
+        self._numbered = self._read_numbered(config)
 
     @property
     def names_bos(self) -> bool:
@@ -118,16 +130,16 @@ class _TokensElsewhere:
         token = self._token(self._settings.get("bos_token"))
         return None if token is None else str(token.content)
 
-    def add_to(self, tokenizer: Tokenizer) -> str:
-        """Add them, in transformers' order; returns what was added, in words, empty where nothing was.
+    def missing(self) -> list[AddedToken]:
+        """Those that tokenizer.json lacks, or has with other flags, in transformers' order.
 
-        Raises ModelLoadError for one that comes to have another id than the files give it.
+        Raises ModelLoadError for a begin-of-text without an entry.
         """
-        there = tokenizer.get_added_tokens_decoder().values()
+        there = self._listing.added.values()
         known, same = {token.content for token in there}, {repr(token) for token in there}
         new = [token for _, token in sorted(self._numbered.items()) if repr(token) not in same]
         known |= {token.content for token in new}
-        if self.bos is not None and self.bos not in known and tokenizer.token_to_id(self.bos) is None:
+        if self.bos is not None and self.bos not in known and self.bos not in self._listing.ids:
             raise ModelLoadError(  # transformers would put it behind the last entry, where the model has none
                 f"The tokenizer names {self.bos!r} as begin-of-text, but its vocabulary has no such entry.",
                 "Fetch tokenizer.json and tokenizer_config.json again.",
@@ -141,17 +153,20 @@ class _TokensElsewhere:
         names = {token.content for token in map(self._token, named.values()) if token is not None}
         for token in new:
             token.special = token.special or token.content in names
-        tokenizer.add_tokens(new)
+        return new
+
+    def require_numbers(self, listing: Listing) -> None:
+        """Raise ModelLoadError for a token that has come to have another id than the files give it."""
         for token_id, token in self._numbered.items():
-            if tokenizer.token_to_id(token.content) != token_id:
+            found = listing.ids.get(token.content)
+            if found != token_id:
                 raise ModelLoadError(
                     f"The tokenizer files in {self._folder} contradict each other: {token.content!r} is "
-                    f"token {token_id} in one, and {tokenizer.token_to_id(token.content)} by the others.",
+                    f"token {token_id} in one, and {found} by the others.",
                     _FETCH,
                 )
-        return "\n".join(map(repr, new))
 
-    def _read_numbered(self, config: Mapping[str, Any], tokenizer: Tokenizer) -> dict[int, AddedToken]:
+    def _read_numbered(self, config: Mapping[str, Any]) -> dict[int, AddedToken]:
         """Added tokens by the id that the files give them."""
         from tokenizers import AddedToken
 
@@ -170,7 +185,7 @@ class _TokensElsewhere:
             )
             for content, key in legacy.items()
         }
-        return {**found, **tokenizer.get_added_tokens_decoder()}
+        return {**found, **self._listing.added}
 
     def _special_names(self) -> dict[str, Any]:
         """The named special tokens, those that only this model has last."""
@@ -202,7 +217,7 @@ class _TokensElsewhere:
         if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
             raise _damaged(self._folder)
         try:
-            return AddedToken(**{flag: entry[flag] for flag in _FLAGS if flag in entry})
+            return AddedToken(**{flag: entry[flag] for flag in FLAGS if flag in entry})
         except TypeError as error:
             raise _damaged(self._folder) from error
 
@@ -232,15 +247,14 @@ def _refuse_code(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def _require_known(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]) -> None:
+def _require_known(listing: Listing, folder: Path, config: Mapping[str, Any]) -> None:
     """Raise ModelLoadError for a kind whose tokens are not known to be read right."""
-    kind = type(tokenizer.model).__name__
-    if kind not in _KINDS:
+    if listing.kind not in _KINDS:
         raise ModelLoadError(
-            f"The tokenizer in {folder} is of the kind {kind}, which is not supported.",
+            f"The tokenizer in {folder} is of the kind {listing.kind}, which is not supported.",
             f"Supported are {' and '.join(_KINDS)}.",
         )
-    asked, there = config.get("add_prefix_space"), _puts_space_in_front(tokenizer)
+    asked, there = config.get("add_prefix_space"), _puts_space_in_front(listing)
     if isinstance(asked, bool) and there is not None and asked != there:
         raise ModelLoadError(
             f"The tokenizer files in {folder} contradict each other: add_prefix_space is "
@@ -249,10 +263,10 @@ def _require_known(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any]
         )
 
 
-def _puts_space_in_front(tokenizer: Tokenizer) -> bool | None:
+def _puts_space_in_front(listing: Listing) -> bool | None:
     """Whether a space is put in front of a text; None where no part of the tokenizer could say so."""
     found = []
-    for part in components(tokenizer.normalizer, tokenizer.pre_tokenizer):
+    for part in components(listing.normalizer, listing.pre_tokenizer):
         if part["type"] == "ByteLevel":
             found.append(bool(part["add_prefix_space"]))
         elif part["type"] == "Metaspace":
@@ -265,7 +279,7 @@ def _puts_space_in_front(tokenizer: Tokenizer) -> bool | None:
 # --- transformers, and files ---
 
 
-def _ask_transformers(folder: Path) -> tuple[str | None, str]:
+def _ask_transformers(folder: Path, entries: Mapping[str, int]) -> tuple[str | None, str]:
     """Begin-of-text by the defaults of the tokenizer's class, and what transformers makes of the files.
 
     A default that the vocabulary lacks is not the model's: transformers adds it behind the last entry.
@@ -280,8 +294,7 @@ def _ask_transformers(folder: Path) -> tuple[str | None, str]:
             f"No tokenizer can be read in {folder}: {first_line(error).rstrip('.')}.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         ) from error
-    there = tokenizer_from(_read_text(folder / "tokenizer.json")).token_to_id(found.bos_token or "")
-    return (None if there is None else str(found.bos_token)), backend
+    return (str(found.bos_token) if found.bos_token in entries else None), backend
 
 
 def _parts(tokenizer_json: str) -> dict[str, Any]:

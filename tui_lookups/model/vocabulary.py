@@ -18,10 +18,11 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
 from tui_lookups.model.spelling import similar
+from tui_lookups.model.tokenizer_listing import Listing, components, read_listing
 from tui_lookups.results import Token, TokenMatch
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def _byte_level_text(entry: str) -> str:
         return _bytes_to_text(raw)
 
 
+def _sentencepiece_text(entry: str) -> str:
+    return entry.replace(_SPACE_MARK, " ")
+
+
 def _bytes_to_text(raw: bytes) -> str:
     """UTF-8 text; bytes that are not UTF-8 are written "<0xE2>"."""
     pieces: list[str] = []
@@ -80,18 +85,6 @@ def _valid_unicode(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
-
-
-def components(*parts: Any) -> list[dict[str, Any]]:
-    """The descriptions of normalizers, pre-tokenizers and decoders, those inside sequences as well."""
-
-    def inside(part: Any) -> list[dict[str, Any]]:
-        if isinstance(part, dict):
-            own = [part] if isinstance(part.get("type"), str) else []
-            return own + [found for value in part.values() for found in inside(value)]
-        return [found for value in part for found in inside(value)] if isinstance(part, list) else []
-
-    return [found for part in parts if part is not None for found in inside(json.loads(part.__getstate__()))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, tokenizer_json: str, bos_id: int | None, size: int | None = None) -> Vocabulary:
-        """Of the content of a tokenizer.json file, read to its end now.
+        """Of the content of a tokenizer.json file.
 
         Args:
             bos_id: begin-of-text that is put in front of texts, None for nothing.
@@ -151,7 +144,7 @@ class Vocabulary:
         Raises:
             ModelLoadError: it is damaged.
         """
-        return vocabulary_of(tokenizer_from(tokenizer_json), bos_id, content=tokenizer_json, size=size)
+        return vocabulary_of(read_listing(tokenizer_json), bos_id, content=tokenizer_json, size=size)
 
     @cached_property
     def entries(self) -> Entries:
@@ -222,6 +215,10 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, no special token added."""
         return list(self.tokenizer.encode(_valid_unicode(text), add_special_tokens=False).ids)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids of a text, with begin-of-text in front where that is the rule (method.md, section 3)."""
+        return ([] if self.bos_id is None else [self.bos_id]) + self.encode(text)
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of several texts, no special tokens added."""
@@ -297,29 +294,15 @@ class Vocabulary:
         return self.tokens(list(found)[:limit])
 
 
-def tokenizer_from(tokenizer_json: str) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer: Tokenizer = Tokenizer.from_str(tokenizer_json)
-    except Exception as error:  # the library raises Exception itself
-        raise ModelLoadError(
-            f"The tokenizer cannot be read: {error}.", "Fetch the model's tokenizer.json again."
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
 def vocabulary_of(
-    tokenizer: Tokenizer,
+    listing: Listing,
     bos_id: int | None,
     *,
     content: str,
     size: int | None = None,
     variant: str = "",
 ) -> Vocabulary:
-    """The vocabulary of a tokenizer, read to its end now.
+    """The vocabulary of what a tokenizer lists; texts are spelled when one is asked for.
 
     Args:
         bos_id: begin-of-text that is put in front of texts, None for nothing.
@@ -329,34 +312,33 @@ def vocabulary_of(
     Raises:
         ModelLoadError: an id that no vocabulary runs to.
     """
-    parts = components(tokenizer.decoder, tokenizer.pre_tokenizer)
-    byte_level = any(part["type"] == "ByteLevel" for part in parts)
-    ids: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
-    added = {int(i): token for i, token in tokenizer.get_added_tokens_decoder().items()}
-    special = {token_id for token_id, token in added.items() if token.special}
-    length = max(size or 0, 1 + max(ids.values(), default=-1))
+    named = set(listing.ids.values())
+    length = max(size or 0, 1 + max(named, default=-1))
     if length > _MOST_ENTRIES:
         raise ModelLoadError(
             f"The tokenizer is damaged: it has an entry with the id {length - 1}.",
             "Fetch the model's tokenizer.json again.",
         )
-    named = set(ids.values())
-    unused = tuple(token_id for token_id in range(length) if token_id not in named)
-    texts = [""] * length
-    for token_id in unused:
-        texts[token_id] = _unused(token_id)
-    for entry, token_id in ids.items():
-        # An added token is found in a text as it is written, whatever alphabet the other entries are in.
-        if token_id in special or (byte_level and token_id in added):
-            texts[token_id] = added[token_id].content
-        elif byte_level:
-            texts[token_id] = _byte_level_text(entry)
-        else:
-            texts[token_id] = entry.replace(_SPACE_MARK, " ")
     fingerprint = hashlib.sha256(f"{bos_id}\n{content}".encode()).hexdigest()
-    entries = Entries(tuple(texts), tuple(sorted(special)), unused)
     head = VocabularyHead(fingerprint, bos_id, length, len(named), variant)
-    return Vocabulary(head, lambda: entries, lambda: tokenizer)
+    return Vocabulary(head, lambda: _spelled(listing, length), listing.tokenizer)
+
+
+def _spelled(listing: Listing, length: int) -> Entries:
+    """What each of `length` ids stands for."""
+    parts = components(listing.decoder, listing.pre_tokenizer)
+    byte_level = any(part["type"] == "ByteLevel" for part in parts)
+    text_of = _byte_level_text if byte_level else _sentencepiece_text
+    entry_of = {token_id: entry for entry, token_id in listing.ids.items()}
+    entries = list(map(entry_of.get, range(length)))
+    texts = [_unused(i) if entry is None else text_of(entry) for i, entry in enumerate(entries)]
+    for token_id, token in listing.added.items():
+        # An added token is found in a text as it is written, whatever alphabet the other entries are in.
+        if token.special or byte_level:
+            texts[token_id] = token.content
+    special = sorted(token_id for token_id, token in listing.added.items() if token.special)
+    unused = [token_id for token_id, entry in enumerate(entries) if entry is None]
+    return Entries(tuple(texts), tuple(special), tuple(unused))
 
 
 def _unused(token_id: int) -> str:

@@ -29,7 +29,7 @@ _NAMES = {
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution Remaining",
-    "congruence": "NeuronScore NeuronTokens TokenCongruence TokenMatch TokenNeurons",
+    "congruence": "NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence TokenMatch TokenNeurons",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
@@ -44,7 +44,9 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "why": "LayerOfWhy Removed Why",
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
+    "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
+    "why": "LayerOfWhy Removed Why WhyByLayer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

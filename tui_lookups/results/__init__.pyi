@@ -17,4 +17,6 @@ from tui_lookups.results.reproduction import *
 from tui_lookups.results.selection import *
 from tui_lookups.results.session import *
 from tui_lookups.results.status import *
+from tui_lookups.results.survey import *
+from tui_lookups.results.trace import *
 from tui_lookups.results.why import *

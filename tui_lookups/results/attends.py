@@ -53,6 +53,8 @@ class PairContribution:
 class Attends:
     """Why a head attends from `query` to `key`: the advantage of the score there, split on either side.
 
+    What depends on distance alone (ALiBi) is in the scores, and among the `bias` of either side.
+
     Attributes:
         keys: every position the head may attend to, in order; scores are those before the softmax, and
             before a soft cap.

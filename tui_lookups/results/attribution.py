@@ -96,7 +96,11 @@ class HeadMean:
 
 @dataclass(frozen=True, slots=True)
 class HeadOverview:
-    """Every head that reaches the neuron, averaged over its top prompts; `note` says why there are none."""
+    """Every head that reaches the neuron, averaged over its top prompts; `note` says why there are none.
+
+    `mean_target`: what the heads and everything else sum to, over the same prompts and in the direction they
+    fire; None without prompts, and in what earlier versions wrote.
+    """
 
     neuron: NeuronId
     prompts: int
@@ -105,3 +109,4 @@ class HeadOverview:
     heads: tuple[HeadMean, ...]
     provenance: Provenance
     note: str = ""
+    mean_target: float | None = None

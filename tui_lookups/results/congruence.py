@@ -44,6 +44,13 @@ class TokenNeurons:
 
 
 @dataclass(frozen=True, slots=True)
+class NeuronsOfTokens:
+    """The neurons of several tokens, in the order asked for."""
+
+    tokens: tuple[TokenNeurons, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenCongruence:
     id: int
     text: str

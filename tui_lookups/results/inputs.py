@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import ComponentId, NeuronId
 from tui_lookups.results.attribution import Target
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
@@ -70,7 +70,7 @@ class EdgeCut:
     """
 
     neuron: NeuronId
-    component: HeadId | NeuronId
+    component: ComponentId
     tokens: tuple[Token, ...]
     position: int
     target: Target

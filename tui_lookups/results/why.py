@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import ComponentId, NeuronId
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
 from tui_lookups.results.predictions import Prediction
@@ -64,6 +64,11 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class WhyByLayer(Why):
+    """The same answer, whose rows are its layers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """What taking one component out, at the position, does to the probability of the token (section 6).
 
@@ -72,7 +77,7 @@ class Removed:
         direct: its contribution to the logit, which is not the same thing.
     """
 
-    component: HeadId | NeuronId
+    component: ComponentId
     method: str
     direct: float
     probability: float

@@ -20,6 +20,7 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.message import Message
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.tui.state.candidates import Candidate, Candidates
@@ -145,7 +146,7 @@ class TokenPane(Horizontal):
             self._candidates.show(self._without_missing(found))
             if self._enter_waits:
                 self._enter_waits = False
-                self._choose(self._candidates.accept())
+                self._submitted()
 
         def failed(error: BaseException) -> None:
             message, hint = explain_error(error)
@@ -170,7 +171,8 @@ class TokenPane(Horizontal):
 
         exact = found.rows[: found.exact]
         taken = next((row for row in exact if row.why != WITH_SPACE), exact[0])
-        self._choose(taken)
+        self._leave()
+        self.screen.post_message(_choice_of(taken))
         twin = next((row.token for row in exact if row is not taken and row.token is not None), None)
         if taken.token is not None and twin is not None:
             name, key = visible_token(twin.text), app_of(self).key_of("walk.token")
@@ -192,21 +194,20 @@ class TokenPane(Horizontal):
         if self._queries.waiting("candidates"):
             self._enter_waits = True
             app_of(self).key_queue.wait_while(self._looks_up_for_enter)
-        else:
-            self._choose(self._candidates.accept())
+        elif (candidate := self._candidates.accept()) is not None:  # else the person has to choose
+            self._leave()
+            self.screen.post_message(_choice_of(candidate))
 
     def _looks_up_for_enter(self) -> bool:
         """Keys that are typed behind enter are for what it opens."""
         return self._enter_waits and self._queries.waiting("candidates") and self.is_attached
 
-    def _choose(self, candidate: Candidate | None) -> None:
-        """Tell the screen what was chosen; None while the person has to choose."""
-        if candidate is None:
-            return
-        self._leave()
-        if candidate.neuron is not None:
-            self.screen.post_message(NeuronNamed(candidate.neuron))
-        elif candidate.head is not None:
-            self.screen.post_message(HeadNamed(candidate.head))
-        elif candidate.token is not None:
-            self.screen.post_message(TokenChosen(candidate.token))
+
+def _choice_of(candidate: Candidate) -> Message:
+    """What tells the screen of a choice."""
+    if candidate.neuron is not None:
+        return NeuronNamed(candidate.neuron)
+    if candidate.head is not None:
+        return HeadNamed(candidate.head)
+    assert candidate.token is not None, "a candidate is one of the three"
+    return TokenChosen(candidate.token)

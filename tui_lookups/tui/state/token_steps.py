@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tui_lookups.results import Token
@@ -65,10 +66,30 @@ class TokenSteps:
 
         Where the filters leave none, no neuron is open until they do or the person opens one.
         """
-        self._walk.token = token
-        self._walk.opening_best = best
-        self._walk.open_next = None
-        self._rank()
+        walk, explorer = self._walk, self._explorer
+        if token != walk.token:
+            walk.open_next = None
+        walk.token, walk.opening_best, walk.ranking = token, best, None
+        walk.errors.pop("activity", None)
+        self._queries.cancel("activity")
+
+        def done(ranking: TokenNeurons) -> None:
+            walk.ranking = ranking
+            if walk.opening_best and not ranking.neurons:
+                self._neurons.close_neuron()  # that of another token says nothing of this one
+            self._changed("neurons")
+            self._neurons.ask_figures()
+            if walk.opening_best and ranking.neurons:
+                walk.open_next = ranking.neurons[0].neuron
+                walk.opening_best = False
+            self._later(self._go_on)
+
+        layers = None if walk.layer is None else (walk.layer,)
+        ask = partial(
+            explorer.neurons, token.id, top=TOP_NEURONS, layers=layers, next_token_only=walk.own_only
+        )
+        self._queries.ask("neurons", ask, done)
+        self._changed("neurons")
 
     def _rank_beside(self, promoted: NeuronTokens) -> None:
         """A neuron that was opened by name: its token's neurons beside it."""
@@ -93,7 +114,7 @@ class TokenSteps:
             now = choices.index(walk.layer) if walk.layer in choices else 0
             walk.layer = choices[(now + layer_step) % len(choices)]
         walk.own_only = walk.own_only != toggle_own
-        self._rank()
+        self._rank_again()
 
     def forget_activity(self) -> None:
         """Why it was not known may be over; what a scan under way had so far may be more by now."""
@@ -121,32 +142,9 @@ class TokenSteps:
     def end_filters(self) -> None:
         """Ask for the token's neurons of every layer, whatever their own token is."""
         self._walk.layer, self._walk.own_only = None, False
-        self._rank()
+        self._rank_again()
 
-    def _rank(self) -> None:
-        walk, explorer, token = self._walk, self._explorer, self._walk.token
-        if token is None:
-            return
-        layers = None if walk.layer is None else (walk.layer,)
-        own_only = walk.own_only
-        walk.ranking = None
-        walk.errors.pop("activity", None)
-        self._queries.cancel("activity")
-
-        def done(ranking: TokenNeurons) -> None:
-            walk.ranking = ranking
-            if walk.opening_best and not ranking.neurons:
-                self._neurons.close_neuron()  # that of another token says nothing of this one
-            self._changed("neurons")
-            self._neurons.ask_figures()
-            if walk.opening_best and ranking.neurons:
-                walk.open_next = ranking.neurons[0].neuron
-                walk.opening_best = False
-            self._later(self._go_on)
-
-        self._queries.ask(
-            "neurons",
-            lambda: explorer.neurons(token.id, top=TOP_NEURONS, layers=layers, next_token_only=own_only),
-            done,
-        )
-        self._changed("neurons")
+    def _rank_again(self) -> None:
+        """The open token's neurons by the filters as they are now."""
+        if self._walk.token is not None:
+            self.open_token(self._walk.token, best=self._walk.opening_best)

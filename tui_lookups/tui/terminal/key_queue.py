@@ -54,15 +54,14 @@ class KeyQueue:
         """No key has its turn before `unanswered` is over: what was asked for decides where it goes."""
         self._unanswered = unanswered
 
-    async def take(self, key: Key | Paste) -> None:
-        """A key from the terminal, or a pasted text, which is one."""
-        self._waiting.append(key)
-        if getattr(key, "key", "") == "escape":
-            self._unanswered = None
-        if self._lost is None:
-            await self._next()
-
-    async def _next(self) -> None:
+    async def take(self, key: Key | Paste | None = None) -> None:
+        """A key from the terminal, or a pasted text, which is one; None when the one before is done with."""
+        if key is not None:
+            self._waiting.append(key)
+            if getattr(key, "key", "") == "escape":
+                self._unanswered = None
+            if self._lost is not None:
+                return
         screen = self._screen
         if screen is None or not self._waiting:
             self._waiting.clear()
@@ -121,4 +120,4 @@ class KeyQueue:
             return
         self._lost = None
         if self._waiting:
-            await self._next()
+            await self.take()

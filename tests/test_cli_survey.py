@@ -1,0 +1,79 @@
+"""The subcommands survey and served-by: what they ask, print and write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from tests.fake_answers import FakeExplorer
+from tui_lookups import cli
+from tui_lookups.commands import invocation
+
+
+@pytest.fixture(autouse=True)
+def canned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LOOKUPS_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(invocation, "open_explorer", FakeExplorer)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = invocation.run(cli.app, list(arguments))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_pairs_heads_and_silent_neurons_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "survey", "--per-layer", "2")
+    assert (status, err) == (0, "")
+    assert "2 next-token neurons, 1 pairs worth explaining" in out
+    assert "1 of the neurons never fire on this corpus." in out
+    assert "L5.N371" in out
+    assert "37.5%" in out
+    assert "L3.H0" not in out, "it serves none"
+
+
+def test_a_plan_says_what_is_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, out, _ = run(capsys, "survey", "--plan")
+    assert "40, 12 of them in the cache" in out
+    assert "at most 560: 20 for each neuron left" in out
+    assert run(capsys, "survey", "--plan", "-o", str(tmp_path))[0] == 2
+
+
+@pytest.mark.parametrize(("form", "ending"), [(None, "parquet"), ("csv", "csv"), ("markdown", "md")])
+def test_tables_are_written_beside_what_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, form: str | None, ending: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    flags = [] if form is None else ["--format", form]
+    assert run(capsys, "survey", "-o", str(tmp_path), *flags)[0] == 0
+    names = {"notes.txt", *(f"{name}.{ending}" for name in ("neurons", "pairs", "heads"))}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    if form is None:
+        (pair,) = pyarrow.parquet.read_table(tmp_path / "pairs.parquet").to_pylist()
+        assert pair == {
+            "neuron": "L5.N371", "token.id": 1093, "token.text": " because", "congruence": 6.125,
+            "head": "L3.H1", "mean_attribution": 1.5, "active_fraction": 0.35,
+        }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    status, _, err = run(capsys, "survey", "-o", str(tmp_path / "file"))
+    assert status == 1
+    assert "cannot be written" in err
+    assert "in the cache" in err
+
+
+def test_the_neurons_a_head_serves(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "served-by", "L3.H1")
+    assert out.startswith("L3.H1 serves 1 of the 1 surveyed neurons it reaches, and carries 37.5%")
+    document = json.loads(run(capsys, "served-by", "L3.H1", "--json")[1])
+    assert document["head"]["head"] == "L3.H1"
+    assert document["pairs"][0]["neuron"] == "L5.N371"
+    assert run(capsys, "served-by", "nothing")[0] == 1

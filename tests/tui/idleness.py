@@ -1,0 +1,57 @@
+"""When the app under test is idle: told by what is left to do, not by how busy the processor was.
+
+Textual's pilot takes an app for idle when the process has used little processor time for a fiftieth of a
+second. The tests wait for that tens of thousands of times, and beside busy processes it says yes too early.
+Here the app is idle when
+
+1. no callback of the loop is ready: every queue is empty, and what is left waits for a time, a thread or a
+   process;
+2. no timer goes off within `_SOON`: Textual lays out anew 1/120 s after a resize, and paints 1/60 s after a
+   change. What such timers set in motion is waited for as well, `_ROUNDS` times: some look at something
+   again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+_SOON = 1 / 50
+_ROUNDS = 3
+
+
+@contextmanager
+def idle_when_nothing_is_left() -> Iterator[None]:
+    """The pilot waits until the app is idle in this sense."""
+    from textual import app, pilot
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "wait_for_idle", _idle)
+        patch.setattr(pilot, "wait_for_idle", _idle)
+        patch.setattr(pilot.Pilot, "_wait_for_screen", _queues_empty)
+        yield
+
+
+async def _idle(*_: float) -> None:
+    loop: Any = asyncio.get_running_loop()
+    for _round in range(_ROUNDS):
+        await _queues_empty()
+        left = min((timer.when() for timer in loop._scheduled if not timer.cancelled()), default=1e9)
+        left -= loop.time()
+        if left > _SOON:
+            return
+        await asyncio.sleep(max(left, 0.0))
+
+
+async def _queues_empty(*_: Any) -> bool:
+    """Until two looks in a row found nothing ready: the first may come before the loop asked its sockets."""
+    loop: Any = asyncio.get_running_loop()
+    looks = 0
+    while looks < 2:
+        await asyncio.sleep(0)
+        looks = 0 if loop._ready else looks + 1
+    return True

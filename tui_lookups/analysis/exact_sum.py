@@ -1,0 +1,171 @@
+"""Exact sums down to neurons: all that contributes to what a reader reads at one position.
+
+See method.md, sections 8 and 9.
+
+1. One forward pass keeps, at the asked position of each row only, what model/components.py needs: z, scales
+   of norms, the embedding, and every neuron's activation. Nothing of the size positions x d_mlp is kept.
+2. A neuron contributes its activation times what its row of W_out is to the reader, over the scales: one
+   product of a matrix and a vector a layer, whatever the number of rows.
+3. Where a reader has several directions (g and u of a gated neuron), each is held to its bound by itself;
+   their figures are then weighted into one.
+4. The sum is held to what the model itself gave, within the bound of its precision: of the sum of the sizes
+   of heads, embedding, biases and MLPs, an MLP being counted whole, as in section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.congruence import best_first
+from tui_lookups.errors import Poll, no_poll
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import (
+    Reader,
+    contributions,
+    mlp_biases,
+    neuron_contributions,
+)
+from tui_lookups.model.lookup_model import LookupModel, require_finite
+from tui_lookups.model.points import Point
+from tui_lookups.results import Contributions, HeadContribution, NeuronContribution, Remaining
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSum:
+    """What contributes to what is read at one position of one text (float64).
+
+    Attributes:
+        heads: [head layers, n_heads].
+        neurons, activations: [mlp layers, d_mlp].
+        attention_biases: [head layers]; mlp_biases: [mlp layers].
+        bias: what the reader itself adds.
+        target: what is read.
+        relative_remainder: the largest |remainder| of the reader's directions, in units of step 4.
+    """
+
+    heads: Array
+    neurons: Array
+    activations: Array
+    attention_biases: Array
+    mlp_biases: Array
+    embedding: float
+    bias: float
+    target: float
+    relative_remainder: float
+
+    def of(self, component: HeadId | NeuronId) -> float:
+        """What one component contributes."""
+        table = self.heads if isinstance(component, HeadId) else self.neurons
+        return float(table[component.layer, component.index])
+
+    def largest(self, top: int) -> list[NeuronId]:
+        """The `top` neurons of largest |contribution|, largest first; ties in layer, then neuron order."""
+        places = best_first(np.abs(self.neurons).ravel(), top)
+        return [NeuronId(*divmod(int(place), self.neurons.shape[1])) for place in places]
+
+
+@torch.inference_mode()
+def exact_sums(
+    model: LookupModel,
+    reader: Reader,
+    seen: Mapping[Point, Tensor],
+    read: Tensor,
+    weights: Tensor,
+    targets: Sequence[float],
+    *,
+    poll: Poll = no_poll,
+) -> list[ExactSum]:
+    """The exact sum of each row.
+
+    Args:
+        seen: `points_read` with neurons, at one position of each row.
+        read: what the model itself gave for each direction, [batch, n].
+        weights: what each direction counts, in double precision on the processor: [batch, n].
+        targets: what the weighted figures sum to, by row.
+    Raises NumericalError for NaN or infinite values.
+    """
+    found = contributions(model, reader, seen)
+    by_layer, of_mlps, whole = [], [], []
+    weighting = weights.to(found.heads.device, found.heads.dtype).unsqueeze(2)  # [batch, n, 1]
+    for layer in reader.mlp_layers:
+        poll()
+        each = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]
+        of_mlps.append(mlp_biases(model, reader, seen, layer))
+        whole.append(each.sum(1) + of_mlps[-1])
+        by_layer.append((each @ weighting).squeeze(2))
+    parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1)]
+    parts += [found.attention_biases.sum(1, keepdim=True)]
+    parts += [mlp.unsqueeze(1) for mlp in whole]
+    every = torch.cat([*parts, found.bias.expand(len(read), 1, -1)], 1).cpu().double()
+    off = (read.cpu().double() - every.sum(1)).abs() / every.abs().sum(1).clamp(min=1e-30)
+    relative = off.amax(1).tolist()
+
+    def weighted(values: Tensor) -> Array:
+        """[batch, ..., n] -> [batch, ...], in double precision on the processor."""
+        array: Array = torch.einsum("b...n,bn->b...", values.cpu().double(), weights).numpy()
+        return array
+
+    def layers_of(values: Sequence[Tensor], width: int) -> Tensor:
+        return torch.stack(list(values), 1) if values else weighting.new_zeros(len(read), 0, width)
+
+    n, d_mlp = weights.shape[1], model.info.d_mlp
+    heads, embedding = weighted(found.heads), weighted(found.embedding)
+    bias = weighted(found.bias.expand(len(read), -1))
+    attention, mlps = weighted(found.attention_biases), weighted(layers_of(of_mlps, n))
+    neurons = layers_of(by_layer, d_mlp).cpu().double()
+    activations = layers_of([seen[Point("post", layer)] for layer in reader.mlp_layers], d_mlp).cpu().double()
+    if not bool(torch.isfinite(every.sum())):
+        for layer in reader.mlp_layers:  # the first that is not finite is named
+            require_finite(neurons[:, layer], layer)
+        require_finite(every, reader.head_layers.stop - 1)
+    return [
+        ExactSum(
+            heads=heads[row],
+            neurons=neurons[row].numpy(),
+            activations=activations[row].numpy(),
+            attention_biases=attention[row],
+            mlp_biases=mlps[row],
+            embedding=float(embedding[row]),
+            bias=float(bias[row]),
+            target=target,
+            relative_remainder=relative[row],
+        )
+        for row, target in enumerate(targets)
+    ]
+
+
+def as_contributions(
+    found: ExactSum, top: int, congruences: Mapping[NeuronId, float] | None = None
+) -> Contributions:
+    """The sum as a result, with the `top` largest neurons by name and their congruences where there are."""
+    heads = tuple(
+        HeadContribution(HeadId(layer, index), float(value))
+        for (layer, index), value in np.ndenumerate(found.heads)
+    )
+    named = congruences or {}
+    neurons = tuple(
+        NeuronContribution(
+            neuron,
+            float(found.activations[neuron.layer, neuron.index]),
+            found.of(neuron),
+            named.get(neuron),
+        )
+        for neuron in found.largest(top)
+    )
+    return Contributions(
+        heads=heads,
+        neurons=neurons,
+        neurons_by_layer=tuple(found.neurons.sum(1).tolist()),
+        remaining=Remaining(
+            found.embedding, float(found.attention_biases.sum()), float(found.mlp_biases.sum()), found.bias
+        ),
+        target=found.target,
+    )

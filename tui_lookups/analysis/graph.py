@@ -1,0 +1,155 @@
+"""The pruned graph of a root: its most relevant components, and what they bring each other directly.
+
+See method.md, section 9.
+
+1. A backward pass gives every component's relevance over all paths (relevance.py); the largest are kept.
+2. A kept component's relevance is the sum of what everything below it brings to it directly: it reads with
+   what reads it on behalf of the root, over all paths. Of these parts, those of kept components are edges.
+3. A second backward pass, through kept components alone, says what of the root they explain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tui_lookups.analysis.readings import Reading, at_source, carried_back, for_slope
+from tui_lookups.analysis.relevance import Place, Relevance, relevance
+from tui_lookups.errors import Poll
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.components import W_O
+from tui_lookups.model.points import Point
+from tui_lookups.model.text_pass import TextPass
+from tui_lookups.model.wiring import NormName
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A component that is kept, at a position; None is the embedding. `slope` is a neuron's."""
+
+    component: HeadId | NeuronId | None
+    position: int
+    relevance: float
+    activation: float | None = None
+    slope: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Kept components, most relevant first, and edges between them by their places in that list.
+
+    Attributes:
+        edges: (source, target, contribution); target -1 is the root.
+        explained: what of the root reaches it from kept embeddings and biases through kept components.
+        biases: those of it.
+    """
+
+    nodes: tuple[Kept, ...]
+    edges: tuple[tuple[int, int, float], ...]
+    explained: float
+    biases: float
+
+
+@torch.inference_mode()
+def prune(text: TextPass, root: Reading, nodes: int, poll: Poll) -> Graph:
+    """The graph of the `nodes` most relevant components.
+
+    Raises UnsupportedModelError where the leaves of the whole do not sum to the root.
+    """
+    found = relevance(text, root, most=nodes, poll=poll)
+    found.require_sum(text, root)
+    kept = _largest(found, nodes)
+    places: set[Place] = {(each.component, each.position) for each in kept if each.component is not None}
+    through_kept = relevance(text, root, most=1, poll=poll, only=places)
+    embeddings = [each.position for each in kept if each.component is None]
+    biases = through_kept.biases + through_kept.rounding
+    explained = float(through_kept.embedding[embeddings].sum()) + biases
+    return Graph(kept, tuple(_edges(text, root, kept, found, poll)), explained, biases)
+
+
+def _largest(found: Relevance, nodes: int) -> tuple[Kept, ...]:
+    """The most relevant components, those of no relevance left out."""
+    every = [Kept(n.neuron, n.position, n.relevance, n.activation, n.slope) for n in found.neurons]
+    every += [Kept(None, position, value) for position, value in enumerate(found.embedding.tolist())]
+    for layer, values in found.heads.items():
+        for position, of_heads in enumerate(values.cpu().double().tolist()):
+            every += [
+                Kept(HeadId(layer, head), position, value) for head, value in enumerate(of_heads) if value
+            ]
+    every.sort(key=lambda each: -abs(each.relevance))
+    return tuple(each for each in every[:nodes] if each.relevance)
+
+
+def _edges(
+    text: TextPass, root: Reading, kept: tuple[Kept, ...], found: Relevance, poll: Poll
+) -> list[tuple[int, int, float]]:
+    """What kept components bring each other, and the root (step 2)."""
+    at: dict[int, list[int]] = {}
+    for place, each in enumerate(kept):
+        at.setdefault(each.position, []).append(place)
+    written = {
+        position: torch.stack([_written(text, kept[place]) for place in places])
+        for position, places in at.items()
+    }
+    edges = []
+    for target, readings in _readings(text, root, kept, found, tuple(at)):
+        poll()
+        for reading in readings:
+            sources = at.get(reading.position, [])
+            values = (written[reading.position] @ reading.vector).cpu().double().tolist() if sources else []
+            edges += [
+                (source, target, value)
+                for source, value in zip(sources, values, strict=True)
+                if value and _reaches(kept[source], reading)
+            ]
+    return edges
+
+
+def _readings(
+    text: TextPass, root: Reading, kept: tuple[Kept, ...], found: Relevance, at: tuple[int, ...]
+) -> Iterator[tuple[int, list[Reading]]]:
+    """What reads on behalf of each target, at the positions where something is kept."""
+    yield -1, [root]
+    heads: dict[int, list[tuple[int, HeadId, int]]] = {}
+    for target, each in enumerate(kept):
+        if isinstance(each.component, HeadId):
+            heads.setdefault(each.component.layer, []).append((target, each.component, each.position))
+        elif each.component is not None:
+            slope = root.vector.new_tensor(each.slope)
+            yield target, [for_slope(text, each.component, each.position, slope)]
+    for layer, of_layer in heads.items():
+        targets, names, positions = (list(column) for column in zip(*of_layer, strict=True))
+        along = found.readers[layer][positions, [name.index for name in names]]
+        for target, head in zip(targets, carried_back(text, names, positions, along), strict=True):
+            yield target, [at_source(text, head, place) for place in at if place <= head.position]
+
+
+def _reaches(source: Kept, reading: Reading) -> bool:
+    """Whether a component writes before a reading reads."""
+    if source.component is None:
+        return True
+    layers = reading.head_layers if isinstance(source.component, HeadId) else reading.mlp_layers
+    return source.component.layer < layers
+
+
+def _written(text: TextPass, each: Kept) -> Tensor:
+    """What a component writes into the stream, [d_model], through a norm that follows it."""
+    model, position = text.model, each.position
+    row = slice(position, position + 1)
+    if each.component is None:
+        return text.at(Point("resid_pre"), row)[0]
+    layer, index = each.component.layer, each.component.index
+    block = model.wiring.blocks[layer]
+    if isinstance(each.component, HeadId):
+        written = text.at(Point("z", layer), row)[0, index] @ W_O(model, layer)[index]
+    else:
+        fired = text.neurons(layer, [position])[0].a[index]
+        written = fired * model.at_home(block.down.matrix[index])
+    name: NormName = "ln1_post" if isinstance(each.component, HeadId) else "ln2_post"
+    norm = block.norms.get(name)
+    if norm is not None:
+        written = norm.linear(written) / text.at(Point(name, layer), row)[0]
+    return written * model.wiring.residual_multiplier

@@ -1,0 +1,100 @@
+"""Tables of surveys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tui_lookups.commands.tables import (
+    cells_of,
+    facts,
+    render,
+    source_of,
+    table_of,
+    title_of,
+    token_text,
+)
+from tui_lookups.results import ServedNeurons, Survey, SurveyedHead, SurveyedPair, SurveyPlan
+
+PAIRS_SHOWN, HEADS_SHOWN = 30, 15
+
+
+@render.register
+def _(result: SurveyPlan) -> RenderableType:
+    left = result.neurons - result.done
+    return facts(
+        [
+            ("layers", ", ".join(map(str, result.layers))),
+            ("neurons", f"{result.neurons:,}, {result.done:,} of them in the cache"),
+            ("pairs", f"{result.pairs:,} of a neuron and a head that reaches it"),
+            ("texts to run", f"at most {left * result.prompts:,}: {result.prompts} for each neuron left"),
+        ]
+    )
+
+
+@render.register
+def _(result: Survey) -> RenderableType:
+    silent = sum(not neuron.prompts for neuron in result.neurons)
+    title = title_of(
+        f"{len(result.neurons)} next-token neurons, {len(result.pairs)} pairs worth explaining",
+        f"({result.context})",
+        source_of(result.provenance),
+    )
+    serving = sorted((head for head in result.heads if head.serves), key=lambda head: -head.serves)
+    return Group(
+        title,
+        *([Text(f"{silent} of the neurons never fire on this corpus.")] if silent else []),
+        _pairs(result.pairs[:PAIRS_SHOWN]),
+        *_more(len(result.pairs), PAIRS_SHOWN, "pairs"),
+        Text(""),
+        _heads(serving[:HEADS_SHOWN]),
+        *_more(len(serving), HEADS_SHOWN, "heads"),
+    )
+
+
+@render.register
+def _(result: ServedNeurons) -> RenderableType:
+    head = result.head
+    carries = "" if head.carries is None else f", and carries {head.carries:.1%} of what fires them"
+    title = title_of(
+        f"{head.head} serves {head.serves} of the {head.reaches} surveyed neurons it reaches{carries}",
+        source_of(result.provenance),
+    )
+    return Group(title, _pairs(result.pairs) if result.pairs else Text("It is worth explaining for none."))
+
+
+def _pairs(pairs: Iterable[SurveyedPair]) -> RenderableType:
+    table = table_of(
+        "neuron", "its token", "congruence", "head", "mean attribution", "active on",
+        numbers=("congruence", "mean attribution", "active on"),
+    )  # fmt: skip
+    for pair in pairs:
+        table.add_row(
+            Text(str(pair.neuron)),
+            token_text(pair.token),
+            *cells_of(
+                f"{pair.congruence:.3f}",
+                str(pair.head),
+                f"{pair.mean_attribution:+.3f}",
+                f"{pair.active_fraction:.0%}",
+            ),
+        )
+    return table
+
+
+def _heads(heads: Iterable[SurveyedHead]) -> RenderableType:
+    table = table_of(
+        "head", "serves", "of", "mean attribution", "carries",
+        numbers=("serves", "of", "mean attribution", "carries"),
+    )  # fmt: skip
+    for head in heads:
+        mean = "" if head.mean_attribution is None else f"{head.mean_attribution:+.3f}"
+        carries = "" if head.carries is None else f"{head.carries:.1%}"
+        table.add_row(*cells_of(str(head.head), str(head.serves), str(head.reaches), mean, carries))
+    return table
+
+
+def _more(total: int, shown: int, what: str) -> list[RenderableType]:
+    return [Text(f"{total - shown} more {what}; --json has them all.", style="dim")] if total > shown else []

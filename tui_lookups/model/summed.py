@@ -1,0 +1,210 @@
+"""What every component contributes to readers of one text's residual stream, summed over its positions.
+
+See method.md, sections 9 and 10. A reader here has a vector for each position, so that what reads the stream
+at one position (a source token, a query) and what compares several (a key with the other keys) are one sum.
+
+1. A pass shows what the components of a layer write with, at the positions asked for, and lets go of it when
+   the next layer begins: nothing of the size of positions x d_mlp x layers is kept.
+2. It is multiplied with the vectors at its position, and summed over positions.
+3. What is written through a norm after attention, or after the MLP, is read through it, its scale held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from tui_lookups.errors import Poll
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.points import Hook, Point
+from tui_lookups.model.wiring import NormName
+
+_MOST_NUMBERS = 2**24
+"""Of what some heads write, at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """What components contribute to n readers, in double precision, on the processor.
+
+    Attributes:
+        heads: [layers, n_heads, n].
+        mlps: what the neurons of a layer contribute together, [layers, n].
+        neurons: [layers, d_mlp, n]; no layers where they were not asked for.
+        activations: of each neuron, where each reader is told of them, likewise.
+        attention_biases, mlp_biases: [layers, n]. Value biases count among those of attention.
+        embedding: [n].
+    """
+
+    heads: Tensor
+    mlps: Tensor
+    neurons: Tensor
+    activations: Tensor
+    embedding: Tensor
+    attention_biases: Tensor
+    mlp_biases: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Readers:
+    """What reads the stream of one text.
+
+    Attributes:
+        vectors: norm folded and scale divided by, [n, p, d_model], in compute_dtype.
+        positions: of the p.
+        told: of each neuron too, not only of all of a layer together, with its activation at this position,
+            one for each of the n; empty: of layers alone.
+    """
+
+    vectors: Tensor
+    positions: Sequence[int]
+    told: Sequence[int] = ()
+
+
+def summed(
+    model: LookupModel, tokens: Tensor, asked: Sequence[Readers], n_layers: int, *, poll: Poll
+) -> list[Summed]:
+    """What components contribute to readers of the stream before layer `n_layers`, in one pass.
+
+    Args:
+        tokens: [1, pos].
+    """
+    layers: list[list[_OfLayer]] = [[] for _ in asked]
+    embedding: list[Tensor] = []
+    seen: dict[Point, Tensor] = {}
+
+    def keep(point: Point) -> Hook:
+        def hook(activation: Tensor) -> None:
+            seen[point] = activation[0].to(model.compute_dtype, copy=True)
+
+        return hook
+
+    def see_embedding(activation: Tensor) -> None:
+        stream = activation[0].to(model.compute_dtype)
+        embedding.extend(_product(stream[list(each.positions)], each.vectors) for each in asked)
+
+    def close_layer(layer: int) -> Hook:
+        def hook(_: Tensor) -> None:
+            for found, each in zip(layers, asked, strict=True):
+                found.append(_of_layer(model, each, seen, layer))
+            seen.clear()
+
+        return hook
+
+    hooks: dict[Point, Hook] = {Point("resid_pre"): see_embedding}
+    neurons = any(each.told for each in asked)
+    for layer in range(n_layers):
+        norms = model.wiring.blocks[layer].norms
+        points = [Point("z", layer), Point("mlp_out", layer)]
+        points += [Point("post", layer)] if neurons else []
+        points += [Point(name, layer) for name in _POST_NORMS if name in norms]
+        hooks |= {point: keep(point) for point in points}
+        hooks[Point("resid_pre", layer + 1)] = close_layer(layer)
+    model.run(tokens, hooks, stop_after=n_layers, poll=poll)
+    return [
+        _joined(model, each, found, of_embedding)
+        for each, found, of_embedding in zip(asked, layers, embedding, strict=True)
+    ]
+
+
+_POST_NORMS: tuple[NormName, ...] = ("ln1_post", "ln2_post")
+
+
+@dataclass(frozen=True, eq=False)
+class _OfLayer:
+    """Of one layer, as in `Summed`, without its axis of layers."""
+
+    heads: Tensor
+    mlp: Tensor
+    neurons: Tensor | None
+    activations: Tensor | None
+    attention_biases: Tensor
+    mlp_biases: Tensor
+
+
+def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embedding: Tensor) -> Summed:
+    n, info = len(asked.vectors), model.info
+
+    def joined(name: str, *shape: int) -> Tensor:
+        parts = [part for layer in layers if (part := getattr(layer, name)) is not None]
+        return torch.stack(parts).cpu().double() if parts else torch.zeros(0, *shape, dtype=torch.float64)
+
+    return Summed(
+        heads=joined("heads", info.n_heads, n),
+        mlps=joined("mlp", n),
+        neurons=joined("neurons", info.d_mlp, n),
+        activations=joined("activations", info.d_mlp, n),
+        embedding=embedding.cpu().double(),
+        attention_biases=joined("attention_biases", n),
+        mlp_biases=joined("mlp_biases", n),
+    )
+
+
+def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int) -> _OfLayer:
+    block, info, at = model.wiring.blocks[layer], model.info, list(asked.positions)
+    read, constant = _through(model, asked, seen, Point("ln1_post", layer))
+    W_O = model.at_home(block.heads_out.matrix).reshape(info.n_heads, info.d_head, -1)
+    z, values = seen[Point("z", layer)][at], model.value_biases[layer]
+    # As many heads at once as take some memory: what all of them write is n_heads times the stream.
+    some = max(1, _MOST_NUMBERS // max(1, len(at) * info.d_model))
+    heads = torch.cat(
+        [
+            _product(torch.einsum("phd,hde->hpe", z[:, h : h + some], W_O[h : h + some]), read)
+            for h in range(0, info.n_heads, some)
+        ]
+    )
+    biases = [] if block.heads_out.bias is None else [model.at_home(block.heads_out.bias)]
+    biases += [] if values is None else [torch.einsum("hd,hde->e", values, W_O)]
+    of_attention = _of_biases(biases, read) + constant
+
+    read, constant = _through(model, asked, seen, Point("ln2_post", layer))
+    bias = None if block.down.bias is None else model.at_home(block.down.bias)
+    written = seen[Point("mlp_out", layer)][at]
+    neurons = activations = None
+    if asked.told:
+        post = seen[Point("post", layer)]
+        neurons = torch.stack([_of_neurons(model, layer, post[at], each) for each in read], 1)
+        activations = post[list(asked.told)].T
+    return _OfLayer(
+        heads=heads,
+        mlp=_product(written if bias is None else written - bias, read),
+        neurons=neurons,
+        activations=activations,
+        attention_biases=of_attention,
+        mlp_biases=_of_biases([] if bias is None else [bias], read) + constant,
+    )
+
+
+def _product(written: Tensor, read: Tensor) -> Tensor:
+    """What is written [..., p, d_model] times what reads it [n, p, d_model], over positions: [..., n]."""
+    return written.flatten(-2) @ read.flatten(1).T
+
+
+def _of_neurons(model: LookupModel, layer: int, post: Tensor, read: Tensor) -> Tensor:
+    """What each neuron contributes to one reader [p, d_model], by activations [p, d_mlp]: [d_mlp]."""
+    some = torch.nonzero(read.abs().amax(1)).flatten()  # a reader of one position is 0 at the others
+    return torch.einsum("mp,pm->m", model.written_along(layer, read[some].T), post[some])
+
+
+def _of_biases(biases: Sequence[Tensor], read: Tensor) -> Tensor:
+    """What vectors written at every position contribute: [n]."""
+    return read.sum(1) @ sum(biases) if biases else read.new_zeros(len(read))
+
+
+def _through(
+    model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], post_norm: Point
+) -> tuple[Tensor, Tensor]:
+    """How readers read what attention, or the MLP, of a layer writes: what meets it [n, p, d_model], and what
+    the bias of the norm in between adds [n]."""
+    read, multiplier = asked.vectors, model.wiring.residual_multiplier
+    read = read if multiplier == 1.0 else read * multiplier
+    norm = model.wiring.blocks[post_norm.layer].norms.get(cast(NormName, post_norm.role))
+    if norm is None:
+        return read, read.new_zeros(len(read))
+    columns = read.flatten(0, 1).T
+    constant = norm.constant(columns).reshape(read.shape[:2]).sum(1)
+    return norm.fold(columns).T.reshape(read.shape) / seen[post_norm][list(asked.positions)], constant
