@@ -36,7 +36,7 @@ async def some_layers(app: LookupsApp, pilot: Pilot[None], folder: Path) -> None
     walk = app.walk_screen.walk
     seen = []
     for _ in range(3):
-        await pilot.press("1", "l")
+        await pilot.press("1", "f")
         await until(lambda: walk.ranking is not None, pilot)
         assert walk.ranking is not None
         assert walk.ranking.neurons

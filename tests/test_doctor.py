@@ -47,6 +47,29 @@ def test_no_terminal_and_tmux() -> None:
     assert [f.name for f in found] == ["terminal", "copy"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "state", "said"),
+    [("external", "ok", "external passes it on"), ("off", "note", "no further"), (None, "note", "no tmux")],
+)
+def test_copying_in_tmux_goes_as_far_as_tmux_passes_it(
+    answers: str | None, state: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "tmux_says", lambda *_: answers)
+    found = doctor.copying({"TMUX": "/tmp/x", "TERM": "xterm"})
+    assert (found.name, found.state) == ("copy", state)
+    assert said in found.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "state"),
+    [({}, "ok"), ({"STY": "1.pts"}, "note"), ({"TERM_PROGRAM": "Apple_Terminal"}, "note")],
+)
+def test_copying_elsewhere_is_by_osc_52(environment: dict[str, str], state: str) -> None:
+    found = doctor.copying(environment)
+    assert found.state == state
+    assert "OSC 52" in found.message
+
+
 def test_secrets_are_named_and_never_shown() -> None:
     found = list(doctor.keys({"OPENAI_API_KEY": "sk-marker-123"}))
     assert states(found) == {"OPENAI_API_KEY": "ok", "HF_TOKEN": "note"}

@@ -121,6 +121,7 @@ def test_every_neurons_top_prompts_equal_brute_force(explorer: Explorer, brute: 
 def test_statistics_equal_brute_force(explorer: Explorer, brute: BruteForce) -> None:
     every, phi = brute.followed, brute.phi[:, FOLLOWED.layer, FOLLOWED.index]
     stats = explorer.prompts(FOLLOWED).stats
+    assert explorer.stats((FOLLOWED, FOLLOWED)) == (stats, stats), "also of many at once, from the index"
     assert stats.tokens == len(every)
     assert stats.prompts == len(phi) == sum(stats.histogram.counts)
     assert stats.mean == pytest.approx(every.mean(), rel=1e-4, abs=1e-6)
@@ -357,6 +358,8 @@ def test_the_first_prompts_are_told_before_the_list_is_worked_out(tmp_path: Path
         told.clear()
         assert fresh.prompts(NeuronId(4, 1), so_far=told.append) == whole
         assert told == [], "the cache has all of it at once"
+        assert fresh.known_prompts(NeuronId(4, 1)) == whole
+        assert fresh.known_prompts(NeuronId(4, 2)) is None, "of another one it has nothing"
     finally:
         fresh.close()
 

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ _PACKAGES = (
     "openai",
 )
 _REACH_SECONDS = 3.0
+_TMUX_SECONDS = 3.0
 _SMALL_DISK = 2 * 10**9
 _NVIDIA_TRACES = ("/dev/nvidia0", "/proc/driver/nvidia/version")
 """What a driver leaves on Linux, also where its tools are not installed, as in many containers."""
@@ -113,8 +115,42 @@ def terminal(environment: Mapping[str, str], is_terminal: bool) -> Iterator[Find
         yield Finding(
             "terminal", "note", f"{term}, 16 colours", "Most terminals do better with TERM=xterm-256color."
         )
+    if is_terminal or environment.get("TMUX"):
+        yield copying(environment)
+
+
+def copying(environment: Mapping[str, str]) -> Finding:
+    """Where what the app copies goes: a terminal that takes the OSC 52 sequence does not say so."""
     if environment.get("TMUX"):
-        yield Finding("copy", "note", "inside tmux, copying needs `set -g set-clipboard on` in tmux.conf")
+        passes = tmux_says("show-options", "-gsv", "set-clipboard")
+        if passes is None:
+            hint = "Start the app in a pane of a running tmux."
+            return Finding("copy", "note", "TMUX is set, but no tmux answers: OSC 52 is what is left", hint)
+        if passes == "off":
+            hint = "`set -g set-clipboard external` in tmux.conf also passes it to the clipboard."
+            return Finding("copy", "note", "into tmux's buffer (prefix ] pastes), no further", hint)
+        return Finding(
+            "copy", "ok", f"into tmux's buffer (prefix ] pastes); set-clipboard {passes} passes it on"
+        )
+    if environment.get("STY"):
+        hint = "Run the app outside of screen, or in tmux."
+        return Finding("copy", "note", "GNU screen does not pass OSC 52 on", hint)
+    if environment.get("TERM_PROGRAM") == "Apple_Terminal":
+        return Finding(
+            "copy", "note", "Apple's Terminal takes no OSC 52", "Run tmux in it, or another terminal."
+        )
+    return Finding("copy", "ok", "by OSC 52, where the terminal takes it: most do, some after a setting")
+
+
+def tmux_says(*arguments: str) -> str | None:
+    """What tmux answers; None where it does not."""
+    try:
+        asked = subprocess.run(
+            ["tmux", *arguments], capture_output=True, text=True, timeout=_TMUX_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()
 
 
 def configuration() -> Iterator[Finding]:

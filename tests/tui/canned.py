@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -177,6 +177,8 @@ class CannedExplorer(Explorer):
         self._scores = CannedScores(self._words)
 
     problems: tuple[str, ...] = ()
+    cached: frozenset[NeuronId] = frozenset()
+    """Neurons whose prompts are said to be in the cache."""
 
     @property
     def explaining(self) -> CannedExplanations:
@@ -339,6 +341,15 @@ class CannedExplorer(Explorer):
         return NeuronPrompts(
             neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance(), ""
         )
+
+    def known_prompts(self, neuron: NeuronId) -> NeuronPrompts | None:
+        self._called("known_prompts", neuron)
+        return self.prompts(neuron) if neuron in self.cached else None
+
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
+        self._called("stats", neurons)
+        shown = self.prompts(NeuronId(5, 371)).stats
+        return tuple(replace(shown, fraction_positive=noise("active", neuron)) for neuron in neurons)
 
     def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
         self._called("predictions", (prompt_id, position))

@@ -174,11 +174,11 @@ async def test_escape_leaves_the_token_box_as_it_was() -> None:
 async def test_filters_ask_the_explorer_and_text_filters_rows() -> None:
     explorer = CannedExplorer()
     async with running(explorer) as (app, pilot):
-        await press(pilot, "l", "l", "o")
+        await press(pilot, "f", "f", "o")
         asked = [call for call in explorer.calls if call[0] == "neurons"]
         assert asked[-1] == ("neurons", (BECAUSE.id, (1,), True))
         assert "layers 1" in line(app, "#token-facts")
-        await press(pilot, "L", "L", "o", "slash")
+        await press(pilot, "F", "F", "o", "slash")
         await type_text(pilot, "l5.n3")
         table = app.screen.query_one(NeuronsTable)
         assert table.under_cursor is not None

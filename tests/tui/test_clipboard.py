@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import stat
@@ -15,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.driving import SMALL, hints, press, running, until
+from tests.tui.driving import SMALL, hints, press, rest, running, until
 from tui_lookups.errors import LookupsError
 from tui_lookups.tui.terminal.clipboard import MAX_BASE64, load_tmux_buffer, osc52
+from tui_lookups.tui.text.tsv import tsv
 
 Tmux = Callable[..., str]
 
@@ -50,6 +52,50 @@ async def test_in_tmux_what_is_copied_is_in_its_buffer(tmux: Tmux) -> None:
             f"Copied {len(text):,} characters to tmux, and to the clipboard if tmux passes them on."
         )
         assert len(hints(app)) <= SMALL[0] - 2
+
+
+async def test_in_a_tmux_without_configuration_what_y_copied_is_pasted_as_a_table(
+    tmux: Tmux, tmp_path: Path
+) -> None:
+    pasted = tmp_path / "pasted.tsv"
+    async with running(CannedExplorer(hostile=True), SMALL) as (app, pilot):
+        await press(pilot, "2", "Y")
+        await until(lambda: "tmux" in hints(app), pilot)
+        prompts = app.walk_screen.panes.prompts.body.table()
+        tmux("new-window", f"stty -icanon; cat > {pasted}")
+        await until(pasted.exists, pilot)
+        tmux("paste-buffer")
+        await until(lambda: pasted.read_text().count("\n") == len(prompts) - 1, pilot)
+    lines = pasted.read_text().split("\n")
+    assert lines[0].split("\t") == [*prompts[0]]
+    assert [line.split("\t")[:2] for line in lines[1:]] == [[str(row[0]), str(row[1])] for row in prompts[1:]]
+    assert {len(line.split("\t")) for line in lines} == {len(prompts[0])}, "no text leaves its cell"
+    assert all(line.replace("\t", "").isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("pane", "1234")
+async def test_every_pane_has_a_text_and_a_table(pane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
+        await press(pilot, "3", "enter", pane)
+        await rest(pilot)
+        await press(pilot, "y")
+        text = app.clipboard
+        assert text
+        await press(pilot, "Y")
+        assert app.clipboard != text
+        rows = [line.split("\t") for line in app.clipboard.split("\n")]
+        assert len(rows) > 2
+        assert {len(row) for row in rows} == {len(rows[0])} != {1}
+
+
+def test_a_cell_holds_any_text() -> None:
+    texts = ("plain", " because", "a\tb\n", "\x1b[31m", "\x9b2J", '"quoted"', "\u202eevil", "\ud800", "")
+    line = tsv([(*texts, None, 3, 0.123456789)])
+    cells = line.split("\t")
+    assert cells[:2] == ["plain", " because"]
+    assert [json.loads(cell) for cell in cells[2:8]] == [*texts[2:8]]
+    assert cells[8:] == ["", "", "3", "0.123457"]
 
 
 async def test_tmux_takes_what_is_too_long_for_a_terminal_and_hostile_text_as_it_is(tmux: Tmux) -> None:

@@ -29,7 +29,7 @@ class Barren(CannedExplorer):
 
 
 async def new_token_that_nothing_passes(pilot: Any) -> None:
-    await press(pilot, "l", "o", "t")
+    await press(pilot, "f", "o", "t")
     await type_text(pilot, " river")
     await press(pilot, "enter")
 
@@ -74,9 +74,9 @@ async def test_a_filter_that_leaves_nothing_keeps_the_neuron_that_was_opened_for
     async with running(Barren(hostile=False), SMALL) as (app, pilot):
         walk = app.walk_screen.walk
         opened = walk.neuron
-        await press(pilot, "l")
+        await press(pilot, "f")
         assert walk.neuron == opened
-        await press(pilot, "l")
+        await press(pilot, "f")
         assert walk.ranking is not None
         assert walk.ranking.neurons
         assert walk.neuron == opened

@@ -52,5 +52,5 @@ async def test_h_is_said_to_work_where_it_does() -> None:
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         await press(pilot, "question_mark")
         assert isinstance(app.screen, HelpScreen)
-        assert "from the neurons" in dict(app.screen.rows())["h"]
+        assert "from the neurons" in dict(app.screen.rows())["H"]
         assert "from any pane" in dict(app.screen.rows())["3"]

@@ -15,20 +15,20 @@ from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.state.options import Options
 
 OWN = {
-    "walk.token": "f5", "walk.back": "f6", "walk.tour": "f7", "walk.filter": "F", "walk.before": "G",
-    "walk.heads": "J", "walk.mark": "_", "neurons.open": "f8", "neurons.layer": "Z", "neurons.own": "Q",
+    "walk.token": "f5", "walk.back": "f6", "walk.tour": "f7", "walk.filter": "u", "walk.before": "G",
+    "walk.heads": "J", "walk.mark": "_", "neurons.open": "f8", "neurons.layer": "$", "neurons.own": "Q",
     "prompts.open": "f8", "prompts.find": "=", "prompts.match": "D", "prompts.match-back": "U",
-    "heads.open": "f8", "heads.all": "Z", "detail.open": "f8", "explained.open": "f8",
-    "explained.search": "=", "head.ablate": "%", "head.explain": "f9",
-    "head.write": "M", "head.score": "S", "head.all_heads": "H", "app.export": "X", "app.help": "@",
-    "app.basket": "B", "ablation.method": "Z", "ablation.positions": "Q", "ablation.close": "f6",
+    "heads.open": "f8", "heads.all": "$", "detail.open": "f8", "explained.open": "f8",
+    "explained.search": "=", "head.ablate": "&", "head.explain": "f9",
+    "head.write": "M", "head.score": "r", "head.all_heads": "H", "app.export": "X", "app.help": "@",
+    "app.basket": "B", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
     "basket.open": "f8", "basket.remove": "D", "basket.export": "X", "basket.close": "f6",
     "explained.close": "f6",
     "explained.scope": "Q", "help.close": "f6", "path.close": "f6", "write.close": "f6", "send.send": "f8",
-    "send.close": "f6", "all-heads.explain": "f9", "all-heads.score": "S", "all-heads.stop": "Z",
+    "send.close": "f6", "all-heads.explain": "f9", "all-heads.score": "r", "all-heads.stop": "$",
     "all-heads.close": "f6", "all-heads.open": "f8",
-    "walk.why": "f12", "why.close": "f6", "why.ask": "f8", "why.remove": "%", "inputs.close": "f6",
-    "inputs.all": "Z", "components.open": "f8",
+    "walk.why": "f12", "why.close": "f6", "why.ask": "f8", "why.remove": "&", "inputs.close": "f6",
+    "inputs.all": "$", "components.open": "f8",
     "playground.close": "f6", "playground.heads": "f8", "atlas.close": "f6", "token.enter": "f8",
     "token.leave": "f6", "line.enter": "f8", "line.leave": "f6", "app.plain": "f4",
 }  # fmt: skip
@@ -65,24 +65,24 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
             await press(pilot, "f7")
             await rest(pilot)
             await check(app, following)
-        await press(pilot, "f7", "1", "F")
+        await press(pilot, "f7", "1", "u")
         await type_text(pilot, "nothing like it")
         await check(app, "f6 ends the filter", "f5, then its name")
         await press(pilot, "f6", "2", "equals_sign")
         await type_text(pilot, "road")
         await press(pilot, "f8")
         await check(app, "D next, U before, f6 ends it")
-        await press(pilot, "f6", "3", "Z", "4")
+        await press(pilot, "f6", "3", "dollar_sign", "4")
         await check(app)
-        await press(pilot, "3", "Z", "percent_sign")
-        await check(app, "Z method   Q positions   space mark   f6 close")
+        await press(pilot, "3", "dollar_sign", "ampersand")
+        await check(app, "$ method   Q positions   space mark   f6 close")
         await press(pilot, "f6", "M")
         await check(app, "enter keep   f6 close")
         await press(pilot, "f6", "f9")
         await check(app, "f8 send   f6 close")
         await press(pilot, "f6", "H")
-        await check(app, "f9 explains them all, S scores them all")
-        await press(pilot, "Z")
+        await check(app, "f9 explains them all, r scores them all")
+        await press(pilot, "dollar_sign")
         await check(app)
         await press(pilot, "f6" if app.screen is not app.walk_screen else "f7")
 

@@ -136,7 +136,7 @@ async def test_keys_behind_enter_wait_for_what_is_looked_up() -> None:
         explorer.held = []
         await at_once(app, pilot, "t river\ro")
         assert line.value == " river", "the key is no letter of the token"
-        await at_once(app, pilot, "l")
+        await at_once(app, pilot, "f")
         assert line.value == " river"
         explorer.release()
         await rest(pilot)

@@ -53,8 +53,8 @@ def test_two_actions_may_change_places_and_shadow_as_before() -> None:
         "app.theme": "b",
         "app.basket": "C",
     }
-    # h is "heads" on the walk and "left" in the grid by design
-    assert keymap.checked_keymap({"walk.heads": "h,f5"}, LookupsApp) == {"walk.heads": "h,f5"}
+    # / filters the neurons from anywhere on the walk and finds in the prompts by design
+    assert keymap.checked_keymap({"walk.filter": "/,f5"}, LookupsApp) == {"walk.filter": "slash,f5"}
 
 
 async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
@@ -63,7 +63,7 @@ async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
         await settle(pilot)
         assert "f5 heads" in hints(app)
         assert "M mark" in hints(app)
-        await press(pilot, "h")
+        await press(pilot, "H")
         assert app.walk_screen.focused_pane == "neurons", "its old key is free"
         await press(pilot, "M")
         assert len(app.selection.neurons) == 1

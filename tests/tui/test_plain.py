@@ -72,18 +72,18 @@ async def test_a_key_switches_to_plain_text_and_back_in_place() -> None:
         assert [line[:48] for line in screen_lines(app)[5:20]] == [line[:48] for line in before[5:20]]
 
 
-async def test_a_pane_is_copied_as_text() -> None:
+async def test_a_list_is_copied_as_a_table() -> None:
     app = LookupsApp(CannedExplorer())
     async with app.run_test(size=SMALL) as pilot:
         await settle(pilot)
         await press(pilot, "Y")
         lines = app.clipboard.splitlines()
-        assert len(lines) == app.screen.query_one(NeuronsTable).row_count()
-        assert lines[0].startswith("L5.N371, congruence 6.12")
-        await press(pilot, "h")
+        assert len(lines) - 1 == app.screen.query_one(NeuronsTable).row_count()
+        assert lines[1].startswith("L5.N371\t6.12\t0.71\t1\t because\t")
+        await press(pilot, "H")
         await rest(pilot)
         await press(pilot, "Y")
-        assert app.clipboard.startswith("1. L3.H2, attribution +1.92, active")
+        assert app.clipboard.startswith("head\tattribution\tactive\nL3.H2\t1.92\t1\n")
 
 
 async def test_low_bandwidth_draws_ascii_and_few_shades() -> None:

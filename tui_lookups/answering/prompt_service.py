@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.known_prompts import known_prompts, prompts_key
 from tui_lookups.answering.peak_inputs import (
     Entry,
     sampled_ids,
@@ -33,6 +34,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     Activations,
     NeuronPrompts,
+    NeuronStats,
     Part,
     PeakFigures,
     Prompt,
@@ -86,20 +88,17 @@ class PromptService:
             self._scan.start()
             return self._show(self._build(neuron, top, part, conventions, trim=False, so_far=so_far))
         self._scan.wait()
-        key = engine.key(
-            "prompts",
-            conventions,
-            corpus=True,
-            neuron=str(neuron),
-            top=top,
-            part=part,
-            index=self._scan.key(),
-        )
+        key = prompts_key(engine, self._scan, neuron, top, part, conventions)
         found = engine.cached(key, NeuronPrompts) or engine.keep(
             key, self._build(neuron, top, part, conventions, trim=True, so_far=so_far)
         )
         self._keep(neuron, found.prompts)
         return self._show(found)
+
+    def known(self, neuron: NeuronId) -> NeuronPrompts | None:
+        """See `Explorer.known_prompts`."""
+        found = known_prompts(self._engine, self._scan, neuron)
+        return None if found is None else self._show(found)
 
     def prompt(self, neuron: NeuronId, rank: int | None, prompt_id: int | None, *, sign: Sign) -> Prompt:
         """One prompt, by its number in the corpus or by its rank (from 1; the first by default).
@@ -224,6 +223,19 @@ class PromptService:
         except UnsupportedModelError as error:
             rows, note = (), error.message
         return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
+
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
+        """Statistics of each neuron; a finished index needs no model. See `Explorer.stats`."""
+        for neuron in neurons:
+            self._check(neuron, 1)
+
+        def read() -> tuple[NeuronStats, ...]:
+            return tuple(self._scan.require(neuron).stats() for neuron in neurons)
+
+        if self._scan.index() is not None:
+            return read()
+        self._scan.start()
+        return self._engine.on_model(lambda model, poll: read())
 
     def activations(self, neuron: NeuronId, text: str) -> Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""

@@ -200,6 +200,10 @@ class Explorer(ExactSums, Surveys, Upkeep):
         """
         return self._services.prompts.prompts(neuron, top=top, sign=sign, wait=wait, so_far=so_far)
 
+    def known_prompts(self, neuron: NeuronId) -> answer.NeuronPrompts | None:
+        """What `prompts` answers, where the cache has it; None otherwise. Runs no model."""
+        return self._services.prompts.known(neuron)
+
     def sampled_prompts(
         self, neuron: NeuronId, kind: answer.PromptKind, *, top: int | None = None
     ) -> answer.NeuronPrompts:
@@ -239,6 +243,15 @@ class Explorer(ExactSums, Surveys, Upkeep):
         return self._services.prompts.with_figures(
             self._services.prompts.listed(neuron, kind, top, sign), kind
         )
+
+    def stats(self, neurons: Sequence[NeuronId]) -> tuple[answer.NeuronStats, ...]:
+        """Statistics of each neuron's activation, from the index or as far as the running scan has come.
+
+        Raises:
+            LookupsError: nothing is scanned yet.
+            BadIdError: a neuron that is not scanned.
+        """
+        return self._services.prompts.stats(neurons)
 
     def activations(self, neuron: NeuronId, text: str) -> answer.Activations:
         """The neuron's activation on every token of a text, begin-of-text in front."""

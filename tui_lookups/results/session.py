@@ -14,7 +14,8 @@ class SessionState:
     """A place on the walk, and the basket.
 
     `model` and `corpus` are fingerprints: a place means nothing in another model, a prompt nothing in
-    another corpus. Both are None as long as nobody has said where the session is kept.
+    another corpus. Both are None as long as nobody has said where the session is kept. `rooms` are the steps
+    that the dividers between panes were moved; None where they were not.
     """
 
     token: Token | None
@@ -24,3 +25,4 @@ class SessionState:
     basket: Selection
     model: str | None = None
     corpus: str | None = None
+    rooms: tuple[int, ...] | None = None

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.tui.paint.shading import Palette
 
-CELL, WIDE_CELL = 6, 12
-"""Cells a head takes: sign and size by glyph, or with the figure beside it where all heads fit so."""
-
 
 class Cell(NamedTuple):
     """What is known of a head: a figure, whether it has a star, and `note` in words."""
@@ -45,24 +42,6 @@ def plain(value: float, decimals: int = 2) -> str:
 def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
     """The heads, largest figure first whichever its sign."""
     return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))
-
-
-def cell_text(cell: Cell, maximum: float, width: int, *, marked: bool = False) -> str:
-    """Sign and size, the figure where the cell is wide, and the star.
-
-    `marked`: the mark stands inside, before the figure; where there is no room there, in the star's place.
-    """
-    star = "*" if cell.starred else " "
-    if width != WIDE_CELL:
-        return f"{glyphs(cell.value, maximum):^3}{'●' if marked else star}"
-    figure = signed(cell.value)
-    if len(figure) > 6:
-        figure = f"{cell.value:+.0f}"
-    if not marked:
-        return f"{glyphs(cell.value, maximum):^3}{figure:>6}{star}"
-    if len(figure) < 6:
-        return f"{glyphs(cell.value, maximum):^3}●{figure:>5}{star}"
-    return f"{glyphs(cell.value, maximum):^3}{figure}●"
 
 
 def list_row(

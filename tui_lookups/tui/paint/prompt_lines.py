@@ -148,6 +148,20 @@ def in_words(prompt: Prompt, marked: frozenset[object], title: str = "") -> str:
     return f"{said}, {title}" if title else said
 
 
+def table(prompts: Sequence[Prompt]) -> tuple[tuple[str | int | float | None, ...], ...]:
+    """Names of columns, then a row a prompt."""
+    names = ("rank", "prompt", "activation", "position", "token", "next_token", "copies", "text")
+    rows = (
+        (
+            p.rank, p.prompt_id, p.peak.activation, p.peak.position, p.peak.token.text,
+            None if p.peak.next_token is None else p.peak.next_token.text, p.copies,
+            "".join(token.text for token in p.tokens),
+        )
+        for p in prompts
+    )  # fmt: skip
+    return (names, *rows)
+
+
 def _trim_fact(prompt: Prompt) -> str:
     trim = prompt.trimmed
     if trim is None or not trim.trimmed:

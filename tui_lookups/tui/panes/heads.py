@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import HeadChosen, HeadMoved
 from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.text.heads import active_words, cells_of, heads_tab, heads_title, sum_parts
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from tui_lookups.results import SelectedHead, Selection
     from tui_lookups.tui.state.head_steps import HeadSteps
     from tui_lookups.tui.state.walk import Walk
+
+_WIDE = 100
+_SHORT_BAR, _LONG_BAR = 3, 10
 
 
 class HeadsPane(Pane):
@@ -46,13 +50,27 @@ class HeadsPane(Pane):
         else:
             grid.show_heads(0, 0, {})
         otherwise = silent or f"{self.key('prompts.open')} on a prompt\nshows the heads behind its peak."
+        if walk.neuron is not None and walk.prompts is None and walk.waiting("prompts"):
+            otherwise = f"Waiting for the prompts of {walk.neuron}."
         grid.say_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
         self.show_title()
-        self._sum.show_parts(sum_parts(walk, grid.scale(), self.key))
+        self._show_sum()
+
+    def _show_sum(self) -> None:
+        """The sum with its bars, as long as there is room for."""
+        width = 0 if app_of(self).palette.few_bytes else _LONG_BAR if self.size.width >= _WIDE else _SHORT_BAR
+        self._sum.show_parts(sum_parts(self._walk, self._grid.scale(), self.key, width))
+
+    def on_resize(self) -> None:
+        self._show_sum()
 
     def show_title(self) -> None:
         """The title: the prompt's rank is in it, which may become another."""
         self.say(heads_title(self._walk))
+
+    def go_back(self) -> bool:
+        """What is being asked over all prompts is given up."""
+        return self._steps.stop_overview()
 
     def ask(self) -> None:
         self._steps.open_heads()
@@ -86,6 +104,10 @@ class HeadsPane(Pane):
     @on(HeadGrid.Moved)
     def _moved(self, event: HeadGrid.Moved) -> None:
         self.tell(HeadMoved(event.head))
+
+    @on(HeadGrid.Sorted)
+    def _sorted(self) -> None:
+        app_of(self).say(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
 
     @on(HeadGrid.Opened)
     def _opened(self, event: HeadGrid.Opened) -> None:

@@ -34,7 +34,7 @@ class NeuronNamed(_OfNeuron):
 
 
 class NeuronsSifted(Message):
-    """The text filter of the neurons changed."""
+    """Other neurons are to be shown: the text filter changed, or what was given is no token."""
 
 
 class FiltersEnded(Message):

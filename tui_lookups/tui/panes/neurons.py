@@ -1,6 +1,7 @@
 """The neurons of a token: opening one, and filtering them by text.
 
-The layer and own-token filters ask again; the text filter hides rows of what is there.
+The layer and own-token filters ask again; the text filter hides rows of what is there. How often neurons are
+active is asked for where the list goes by it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,23 @@ from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import FiltersEnded, NeuronChosen, NeuronNamed, NeuronsSifted
 from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.text.empty import missing, why_no_row
+from tui_lookups.tui.text.ranking import about_order
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.timer import Timer
 
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import SelectedNeuron, Selection
+    from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
+
+_REST_SECONDS = 0.15
 
 
 class NeuronsPane(Pane):
@@ -34,14 +41,17 @@ class NeuronsPane(Pane):
     """Modules of widgets that are mounted after the first frame."""
 
     _line: SearchLine | None = None
+    _rest: Timer | None = None
 
-    def __init__(self, walk: Walk, *, classes: str) -> None:
+    def __init__(self, walk: Walk, steps: Steps, *, classes: str) -> None:
         super().__init__(1, "Neurons", id="neurons-pane", classes=classes)
         self._walk = walk
+        self._steps = steps
         self.body = self._table = NeuronsTable(id="neurons")
+        self._note = WrappedText(id="ranking-note")
 
     def compose(self) -> ComposeResult:
-        yield self._table
+        yield from (self._table, self._note)
 
     def mount_line(self) -> None:
         if self._line is None:
@@ -65,7 +75,9 @@ class NeuronsPane(Pane):
         """Show the neurons that pass the filters."""
         walk, table = self._walk, self._table
         ranking = walk.ranking
-        table.show_neurons(ranking.neurons if ranking is not None else (), walk.token)
+        table.show_neurons(ranking.neurons if ranking is not None else (), walk.token, walk.activity)
+        if table.order == "activity":
+            self._steps.tokens.ask_activity()
         if ranking is None:
             otherwise = f"Press {self.key('walk.token')} and type a token."
         else:
@@ -76,10 +88,15 @@ class NeuronsPane(Pane):
         words = "Neurons"
         if walk.token is not None:
             words += f" that promote {visible_token(walk.token.text)}"
+        if table.order != "congruence":
+            words += f", by {table.order}"
         if ranking is not None:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
         self.say(words)
+        note = about_order(walk, table.order, self.key)
+        self._note.show_text(note)
+        self._note.display = bool(note)
 
     def tab(self, *, short: bool = False) -> str:
         return "Neurons"
@@ -94,11 +111,29 @@ class NeuronsPane(Pane):
     def marked_item(self) -> SelectedNeuron | None:
         return self._table.marked_item()
 
+    @on(RowList.Moved, "#neurons")
+    def _moved(self) -> None:
+        """What fires the neuron is shown where it is known, once the cursor rests."""
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(_REST_SECONDS, self._preview)
+
+    def _preview(self) -> None:
+        if self._table.has_focus:
+            self._steps.neurons.preview(self.under_cursor)
+
     @on(RowList.Opened, "#neurons")
     def _opened(self) -> None:
         neuron = self.under_cursor
         if neuron is not None:
             self.tell(NeuronChosen(neuron))
+
+    @on(NeuronsTable.Sorted)
+    def _sorted(self) -> None:
+        if self._table.order == "activity":
+            self._steps.tokens.forget_activity()
+        self.show()
+        app_of(self).say(f"Neurons by {self._table.order}.")
 
     # --- the text filter ---
 

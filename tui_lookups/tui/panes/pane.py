@@ -91,7 +91,9 @@ class Pane(Vertical):
 
     def why_empty(self, walk: Walk, part: Part, otherwise: str) -> str:
         """What the pane says while it has nothing to show of a part."""
-        return nothing(walk, part, otherwise, self.key, reopens=app_of(self).opening is not None)
+        app = app_of(self)
+        reopens, counts = app.opening is not None, not app.few_updates
+        return nothing(walk, part, otherwise, self.key, reopens=reopens, counts=counts)
 
     def tell(self, message: Message) -> None:
         """Post a message to the screen, past what lies between."""

@@ -15,6 +15,7 @@ from tui_lookups.tui.panes.neurons import NeuronsPane
 from tui_lookups.tui.panes.notice import Notice, Tabs, TooSmall
 from tui_lookups.tui.panes.pane import Room
 from tui_lookups.tui.panes.prompts import PromptsPane
+from tui_lookups.tui.state import rooms
 from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.layouts import pages
 from tui_lookups.tui.state.problems import Problems
@@ -37,6 +38,8 @@ class PaneSet:
     """The panes on `screen`, which has the focus in `focused`. `tour` is the sentence of its step."""
 
     focused: PaneName = "neurons"
+    zoomed = False
+    own_rooms = rooms.Rooms()
 
     def __init__(
         self,
@@ -53,10 +56,11 @@ class PaneSet:
         self._steps = steps
         self._tour = tour
         self._problems = Problems()
+        self._waited: dict[Part, int] = {}
         self.layout: Layout = layout
         on = dict.fromkeys(pages(layout, self.focused), "pane -on")
         self.token = token
-        self.neurons = NeuronsPane(walk, classes=on.get("neurons", "pane"))
+        self.neurons = NeuronsPane(walk, steps, classes=on.get("neurons", "pane"))
         self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
         self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
         self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
@@ -67,13 +71,14 @@ class PaneSet:
             "detail": self.head,
         }
         self._lower = Room(self.heads, self.head, id="lower", classes="-on" if "heads" in on else None)
+        self._all = Room(self.neurons, self.prompts, self._lower, id="panes")
         self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
         self._status_line = StatusLine(id="status")
 
     def compose(self) -> ComposeResult:
         """From top to bottom, without the line of keys."""
         yield from (self._status_line, self.token, self._notice, self._tabs)
-        yield Room(self.neurons, self.prompts, self._lower, id="panes")
+        yield self._all
         yield TooSmall(id="too-small")
 
     def mount_lines(self) -> None:
@@ -88,7 +93,7 @@ class PaneSet:
         """Show a part of the walk that changed."""
         if part == "story":
             self.show_notice()
-        elif part == "neurons":
+        elif part in ("neurons", "activity"):
             self._show_neurons()
         elif part == "neuron":
             self.neurons.show_open()
@@ -96,6 +101,8 @@ class PaneSet:
             self._show_heads()
         elif part in ("promoted", "given"):
             self.prompts.show_facts()
+        elif part == "preview":
+            self._show_preview()
         elif part == "prompts":
             self._show_prompts()
             self.heads.show_title()
@@ -124,8 +131,11 @@ class PaneSet:
             app.say(problem)
         due = self._status_line.follow(status, words=app.plain, seldom=app.few_updates)
         self._walk.status = status
-        if before is None or before == status:
+        if before is None:
             return  # at first nothing is shown yet: `show_all` comes next
+        self._count_seconds()
+        if before == status:
+            return
         loading = due and status.stage in ("starting", "loading")
         news = (before.stage, before.model) != (status.stage, status.model)
         if news or (loading and before.message != status.message):
@@ -134,9 +144,24 @@ class PaneSet:
             self._show_prompts()
             self._show_heads()
 
+    def _count_seconds(self) -> None:
+        """Panes that wait for what they are to show say for how long."""
+        walk = self._walk
+        heads: Part = "overview" if walk.over_all else "heads"
+        shown: tuple[tuple[Part, object, Callable[[], None]], ...] = (
+            ("neurons", walk.ranking, self._show_neurons),
+            ("prompts", walk.prompts, self._show_prompts),
+            (heads, walk.shown_heads, self._show_heads),
+        )
+        for part, known, show in shown:
+            seconds = walk.waited(part) if known is None else 0
+            if seconds and seconds != self._waited.get(part) and not app_of(self._screen).few_updates:
+                show()
+            self._waited[part] = seconds
+
     def show_notice(self) -> None:
-        """What there is to be told; on a small screen the person needs that line once they are reading."""
-        story = self.focused == "neurons" or self.layout in ("wide", "tall")
+        """What there is to be told; where one page is shown at a time, the others need that line."""
+        story = self.focused == "neurons" or self.layout != "narrow"
         self._notice.show(self._walk, self._tour(), story=story)
 
     def _show_neurons(self) -> None:
@@ -146,6 +171,8 @@ class PaneSet:
     def _show_prompts(self) -> None:
         walk, steps = self._walk, self._steps.neurons
         self.prompts.show()
+        if walk.preview is not None:
+            return  # what is open stays as it is meanwhile
         asked, wanted = walk.wanted_prompt, steps.take_wanted_prompt()
         if wanted is not None:
             self.prompts.go_to(wanted, walk.wanted_position)
@@ -156,6 +183,15 @@ class PaneSet:
         current = self.prompts.current
         if current is not None and current.prompt_id != walk.prompt_id:
             steps.choose_prompt(current.prompt_id)
+        self.prompts.show_facts()
+        self.prompts.show_token()
+
+    def _show_preview(self) -> None:
+        """Show the prompts of the neuron under the cursor, or again those of the open one, as they were."""
+        self.prompts.show()
+        current, open_ = self.prompts.current, self._walk.prompt_id
+        if self._walk.preview is None and current is not None and open_ not in (None, current.prompt_id):
+            self.prompts.go_to(open_)
         self.prompts.show_facts()
         self.prompts.show_token()
 
@@ -186,13 +222,13 @@ class PaneSet:
         show = self._tabs.show_in_words if app_of(self._screen).plain else self._tabs.show
         show(tuple(self.by_name.values()), self.by_name[self.focused])
 
-    def rest_on_strongest_head(self) -> None:
-        """Put the head cursor on the strongest head, unless it is on a head that reaches the neuron."""
-        walk, strongest = self._walk, self._walk.strongest_head()
-        if strongest is None:
+    def rest_on_raising_head(self) -> None:
+        """Put the head cursor on the head that raises most, unless it is on one that reaches the neuron."""
+        walk, raising = self._walk, self._walk.raising_head()
+        if raising is None:
             return
         if walk.head is None or not walk.reaches(walk.head):
-            self._steps.heads.choose_head(strongest)
+            self._steps.heads.choose_head(raising)
         if walk.head is not None:
             self.heads.go_to(walk.head)
 
@@ -207,20 +243,63 @@ class PaneSet:
     @property
     def shows_heads(self) -> bool:
         """Whether the heads are on screen."""
-        return "heads" in pages(self.layout, self.focused)
+        return "heads" in pages(self.layout, self.focused, zoomed=self.zoomed)
 
     def arrange(self, layout: Layout, focused: PaneName) -> None:
         """Show the panes a terminal of this layout has room for."""
         self.layout, self.focused = layout, focused
+        if focused != "neurons":
+            self._steps.neurons.preview(None)
         if not self._screen.is_mounted:
             return
         for name in ("small", "narrow", "columns", "tall", "wide"):
             self._screen.set_class(name == layout, f"-{name}")
-        shown = pages(layout, focused)
+        self._screen.set_class(self.zoomed, "-zoomed")
+        shown = pages(layout, focused, zoomed=self.zoomed)
         for name, pane in self.by_name.items():
             pane.set_class(name in shown, "-on")
-        self._lower.set_class("heads" in shown, "-on")
+        self._lower.set_class("heads" in shown or "detail" in shown, "-on")
+        self._give_rooms()
         self.show_focus()
+
+    def zoom(self) -> None:
+        """The pane with the focus alone, or all there is room for again."""
+        self.zoomed = not self.zoomed
+        self.arrange(self.layout, self.focused)
+        if self.shows_heads:
+            self._steps.heads.open_heads()
+
+    def give_room(self, by: int) -> None:
+        """Make the pane with the focus larger (1) or smaller (-1), or all panes as they were (0)."""
+        if not by:
+            self.own_rooms = rooms.Rooms()
+        else:
+            divider = None if self.zoomed else rooms.divider_of(self.focused, self.layout)
+            if divider is None:
+                app_of(self._screen).say("This pane has all the room there is.")
+                return
+            self.own_rooms = rooms.moved(self.own_rooms, divider[0], by * divider[1])
+        self._give_rooms()
+
+    def take_rooms(self, steps: tuple[int, ...]) -> None:
+        """Dividers as they were left."""
+        self.own_rooms = rooms.Rooms(*steps[:4])
+        self._give_rooms()
+
+    def _give_rooms(self) -> None:
+        """Sizes of a person's own; where they changed none, those of the style sheet."""
+        own, layout, size = self.own_rooms, self.layout, self._screen.size
+        beside, above = layout in ("wide", "columns"), layout in ("wide", "tall")
+        column, rows = rooms.column_width(own, size.width), rooms.lower_share(own, layout)
+        upper = f"{100 - rows}fr" if layout == "wide" else f"{100 - rows}fr {2 * (100 - rows)}fr"
+        lower = rows if layout == "wide" else 3 * rows
+        open_ = not self.zoomed and layout != "small"
+        styles = self._all.styles
+        styles.grid_columns = f"{column} 1fr" if open_ and beside and own.column else None
+        styles.grid_rows = f"{upper} {lower}fr" if open_ and above and own.lower else None
+        detail = self.head.styles
+        detail.width = f"{rooms.detail_share(own)}%" if open_ and above and own.detail else None
+        detail.height = rooms.below_height(own, size.height) if open_ and not above and own.below else None
 
     def show_focus(self) -> None:
         """Mark the pane that has the focus."""

@@ -30,7 +30,8 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from tui_lookups.results import Prompt, PromptKind, SelectedPrompt, Selection
+    from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, SelectedPrompt, Selection
+    from tui_lookups.tui.state.orders import PromptOrder
     from tui_lookups.tui.state.walk import Part, Walk
     from tui_lookups.tui.widgets.typed_line import SearchLine
 
@@ -42,6 +43,11 @@ _KINDS: dict[PromptKind, str] = {
     "deciles": "One prompt of each decile of",
 }
 _SHORT_KINDS: dict[PromptKind, str] = {"top": "Prompts", "random": "Random", "deciles": "Deciles"}
+_ORDERS: dict[PromptOrder, str] = {
+    "peak": "by their peak",
+    "length": "the longest first",
+    "corpus": "as they stand in the corpus",
+}
 
 
 class PromptsPane(Pane):
@@ -77,6 +83,11 @@ class PromptsPane(Pane):
     def show(self) -> None:
         """Show the list, or why there is none."""
         walk, found = self._walk, self._walk.prompts
+        if walk.preview is not None:
+            neuron = walk.preview.neuron
+            self.say(f"{_KINDS['top']} {neuron}: {self.key('neurons.open')} opens it")
+            self._list.show_prompts(neuron, walk.preview.prompts)
+            return
         if walk.neuron is None:
             words = "Prompts"
             otherwise = why_no_neuron(walk, self.key)
@@ -85,8 +96,12 @@ class PromptsPane(Pane):
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."
             if found is not None and found.note:
                 otherwise = found.note
+        if self._list.order != "peak":
+            words += f", {_ORDERS[self._list.order]}"
         if found is not None and not found.complete:
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
+        elif found is not None and not walk.prompts_whole:
+            words += f"  the first {len(found.prompts)} of {found.provenance.parameters.get('top', '…')}"
         self.say(words)
         empty = self.why_empty(walk, "prompts", otherwise) if found is None else otherwise
         self._list.say_empty(empty)
@@ -103,6 +118,9 @@ class PromptsPane(Pane):
         """What the neuron promotes, how often it fires, and whether against the token."""
         walk = self._walk
         lines: list[tuple[Segment, ...]] = []
+        if walk.preview is not None:
+            self._show_stats_of(walk.preview)
+            return
         promoted = walk.promoted
         if promoted is not None:
             lines.append(token_line("promotes   ", promoted.tokens))
@@ -131,6 +149,14 @@ class PromptsPane(Pane):
             return walk.errors["given"][0]
         return "Reading the text…" if walk.given_prompt is None else given_note(walk.given, walk.given_prompt)
 
+    def _show_stats_of(self, preview: NeuronPrompts) -> None:
+        """A neuron that is only looked at: what is known of it, in as many lines as the open one has."""
+        top = f"promotes   {visible_token(preview.top_token.text)} {preview.top_congruence:.1f}"
+        stats = stats_line(preview.stats, picture=not app_of(self).palette.few_bytes)
+        blank = max(0, self._facts.text.count("\n") - 1)
+        self._facts.show_lines((Segment(top),), (Segment(stats),), *[()] * blank)
+        self._facts.display = True
+
     def show_token(self) -> None:
         """What is under the token cursor."""
         prompt, position = self._list.current, self._list.position
@@ -149,13 +175,13 @@ class PromptsPane(Pane):
 
     def show_predictions(self) -> None:
         """What the model expects after the token under the cursor."""
-        found = self._walk.predictions(self.position)
+        found = None if self._walk.preview is not None else self._walk.predictions(self.position)
         line = None if found is None else predictions_line(found)
         self._show_answer(self._predictions, "predictions", line, "expects: running the model…")
 
     def show_figures(self) -> None:
         """What the neuron comes to at the open prompt's peak."""
-        found = self._walk.prompt_figures
+        found = None if self._walk.preview is not None else self._walk.prompt_figures
         line = None if found is None else peak_line(found)
         working = "at the peak: working out what it does to the logits…"
         self._show_answer(self._figures, "figures", line, working)
@@ -163,13 +189,16 @@ class PromptsPane(Pane):
     def _show_answer(
         self, place: TextLines, part: Part, line: tuple[Segment, ...] | None, working: str
     ) -> None:
-        """An answer in one line; else what went wrong with it, or that it is under way."""
+        """An answer in one line; else what went wrong with it, or that it is under way.
+
+        Its line stays, empty, while the cursor moves on in these prompts: the list does not jump.
+        """
         if line is None and part in self._walk.errors:
             line = (Segment(visible(self._walk.errors[part][0]), _DIM),)
         elif line is None and self._walk.waiting(part):
             line = (Segment(working, _DIM),)
         place.show_lines(line or ())
-        place.display = bool(line)
+        place.display = bool(line) or (place.display and bool(self._list.prompts))
 
     def shade_sources(self, *, shown: bool) -> None:
         """Shade the prompt by what the chosen head reads, or by activation."""
@@ -214,6 +243,12 @@ class PromptsPane(Pane):
     @on(PromptList.Opened)
     def _opened(self, event: PromptList.Opened) -> None:
         self.tell(PromptChosen(event.prompt.prompt_id))
+
+    @on(PromptList.Sorted)
+    def _sorted(self) -> None:
+        self.show()
+        self.show_count()
+        app_of(self).say(f"Prompts {_ORDERS[self._list.order]}.")
 
     # --- finding text ---
 

@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input
 
 from tui_lookups.tui.base_app import app_of
-from tui_lookups.tui.panes.messages import HeadNamed, LineLeft, NeuronNamed, TokenChosen
+from tui_lookups.tui.panes.messages import HeadNamed, LineLeft, NeuronNamed, NeuronsSifted, TokenChosen
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.breadcrumbs import breadcrumbs
 from tui_lookups.tui.text.empty import missing
@@ -48,7 +48,7 @@ class TokenPane(Horizontal):
         self._walk = walk
         self._explorer = explorer
         self._queries = queries
-        self._given = given
+        walk.given_token = given
         self._path = TextLines(id="token-facts")
 
     def compose(self) -> ComposeResult:
@@ -125,21 +125,22 @@ class TokenPane(Horizontal):
 
     def look_up_given(self) -> bool:
         """Look up the token of the command line, and open it if it is one thing; False without one."""
-        if self._given is None:
+        if self._walk.given_token is None:
             return False
         self._enter_waits = True
-        self._look_up(self._given)
+        self._look_up(self._walk.given_token)
         return True
 
     def _look_up(self, text: str) -> None:
         from tui_lookups.tui.state.candidates import Candidates, find_candidates
 
         def done(found: Candidates) -> None:
-            if self._given == text:
-                self._given = None
+            if self._walk.given_token == text:
+                self._walk.given_token = None
                 if found.exact:
                     self._accept_given(found)
                     return
+                self.screen.post_message(NeuronsSifted())  # nothing waits for it any more
                 self.type_token()
                 self._box.value = text
             self._candidates.show(self._without_missing(found))
@@ -153,7 +154,8 @@ class TokenPane(Horizontal):
             if self._typing:
                 self._candidates.show(Candidates(text, (), 0, f"{message} {hint}"))
             else:  # it was given on the command line: there is no box that escape would close
-                self._given = None
+                self._walk.given_token = None
+                self.screen.post_message(NeuronsSifted())
                 app_of(self).say(f"{message} {hint}")
 
         enter = app_of(self).key_of("token.enter")

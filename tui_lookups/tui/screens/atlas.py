@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -15,8 +15,16 @@ from textual.containers import Horizontal
 from tui_lookups.results import AtlasNeuron
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryScreen
+from tui_lookups.tui.state.orders import (
+    ATLAS_LAYERS,
+    ATLAS_NEURONS,
+    atlas_layers_in,
+    atlas_neurons_in,
+    following,
+)
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.widgets.bindings import SORT_KEY
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import TextLines
@@ -27,17 +35,29 @@ if TYPE_CHECKING:
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import Atlas, AtlasLayer
+    from tui_lookups.tui.state.orders import (
+        AtlasLayerOrder,
+        AtlasNeuronOrder,
+    )
+    from tui_lookups.tui.text.tsv import Table
 
 PER_LAYER = 100
 
 
 @dataclass(frozen=True, slots=True)
 class AtlasPlace:
-    """Where the atlas was left: a layer, the neuron under the cursor, the list with the focus."""
+    """Where the atlas was left: the rows under the cursors, the list with the focus, and both orders."""
 
     layer: int = 0
     neuron: int = 0
     in_neurons: bool = False
+    layers_by: AtlasLayerOrder = "layer"
+    neurons_by: AtlasNeuronOrder = "congruence"
+
+
+def _mark(orders: bool) -> str:
+    """Behind the heading of the column that the rows go by."""
+    return "▾" if orders else " "
 
 
 class LayerRows(RowList):
@@ -45,22 +65,37 @@ class LayerRows(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,right,l", "open", "its neurons", id="atlas.layer", tooltip="To the layer's neurons"),
+        replace(
+            SORT_KEY, tooltip="Layers in their order, or by how many tokens have their best neuron there"
+        ),
     ]
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, order: AtlasLayerOrder = "layer", *, id: str) -> None:
         super().__init__(id=id)
+        self.order: AtlasLayerOrder = order
         self.found: tuple[AtlasLayer, ...] = ()
 
     def show_layers(self, layers: tuple[AtlasLayer, ...], cursor: int) -> None:
-        """Show the layers, the cursor on one."""
-        self.found = layers
+        """Show the layers of the model, the cursor on a row."""
+        self.found = atlas_layers_in(self.order, layers)
         self.rows_changed(cursor)
+
+    def table(self) -> Table:
+        rows = ((row.layer, row.best_of_tokens) for row in self.found)
+        return (("layer", "best_of_tokens"), *rows) if self.found else ()
+
+    def action_sort(self) -> None:
+        if self.found:
+            self.order, here = following(ATLAS_LAYERS, self.order), self.found[self.cursor]
+            self.found = atlas_layers_in(self.order, tuple(sorted(self.found, key=lambda row: row.layer)))
+            self.rows_changed(self.found.index(here))
 
     def row_count(self) -> int:
         return len(self.found)
 
     def heading(self, width: int) -> list[Segment]:
-        return [Segment(fit(" layer  best for tokens", width), self.palette.heading)]
+        layer, tokens = (_mark(name == self.order) for name in ATLAS_LAYERS)
+        return [Segment(fit(f" layer{layer} best for tokens{tokens}", width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, layer = self.palette, self.found[index]
@@ -79,22 +114,39 @@ class AtlasRows(RowList):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", id="atlas.open", tooltip="Open the neuron and its token"),
         Binding("left,h", "screen.layers", "layers", id="atlas.layers", tooltip="Back to the layers"),
+        replace(SORT_KEY, tooltip="By the top token's congruence, by neuron, or by token"),
     ]
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, order: AtlasNeuronOrder = "congruence", *, id: str) -> None:
         super().__init__(id=id)
+        self.order: AtlasNeuronOrder = order
+        self._ranked: tuple[AtlasNeuron, ...] = ()
         self.neurons: tuple[AtlasNeuron, ...] = ()
 
     def show_neurons(self, neurons: tuple[AtlasNeuron, ...], cursor: int) -> None:
-        """Show a layer's neurons, the cursor on one."""
-        self.neurons = neurons
+        """Show a layer's neurons, best first as given, the cursor on a row."""
+        self._ranked = neurons
+        self.neurons = atlas_neurons_in(self.order, neurons)
         self.rows_changed(cursor)
+
+    def table(self) -> Table:
+        rows = ((str(row.neuron), row.top_congruence, row.top_token.text) for row in self.neurons)
+        return (("neuron", "top_congruence", "top_token"), *rows) if self.neurons else ()
+
+    def action_sort(self) -> None:
+        here = self.neurons[self.cursor] if self.neurons else None
+        self.order = following(ATLAS_NEURONS, self.order)
+        self.show_neurons(self._ranked, 0)
+        if here is not None:
+            self.rows_changed(self.neurons.index(here))
 
     def row_count(self) -> int:
         return len(self.neurons)
 
     def heading(self, width: int) -> list[Segment]:
-        return [Segment(fit("    #  neuron  top congr.", width), self.palette.heading)]
+        score, neuron, token = (_mark(name == self.order) for name in ATLAS_NEURONS)
+        text = f"    #  neuron{neuron}  top congr.{score} token{token}"
+        return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, found = self.palette, self.neurons[index]
@@ -126,8 +178,8 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
     def compose(self) -> ComposeResult:
         yield TextLines(id="atlas-title", classes="title")
         with Horizontal(id="atlas-lists"):
-            yield LayerRows(id="layers")
-            yield AtlasRows(id="atlas-neurons")
+            yield LayerRows(self.place.layers_by, id="layers")
+            yield AtlasRows(self.place.neurons_by, id="atlas-neurons")
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
@@ -192,7 +244,7 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
         """Close it, keeping where it is left."""
         if self.atlas is not None and self.is_current:
             layers, rows = self.query_one(LayerRows), self.query_one(AtlasRows)
-            self.place = AtlasPlace(layers.cursor, rows.cursor, rows.has_focus)
+            self.place = AtlasPlace(layers.cursor, rows.cursor, rows.has_focus, layers.order, rows.order)
         return super().dismiss(result)
 
     def action_layers(self) -> None:

@@ -1,4 +1,5 @@
-"""What lies over the walk and leads back to it: why a token, inputs, atlas, playground, explanations."""
+"""What lies over the walk and leads back to it: why a token, inputs, atlas, playground, explanations; and
+what leads out."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.screens.playground import PlaygroundScreen
     from tui_lookups.tui.screens.why import WhyScreen
+    from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import Door
     from tui_lookups.tui.state.walk import Walk
 
@@ -156,6 +158,16 @@ class OtherScreens:
             self._explorer, neuron, text, pinned, known_maximum=known, sign=app.options.sign
         )
         app.push_screen(self._playground)
+
+    def copy_as(self, what: str, pane: PaneName) -> None:
+        """Copy what a pane shows as a "command" line, or as Python for a "notebook"."""
+        from tui_lookups.tui.text.continuing import continued
+
+        text, app = continued(what, self._walk, pane, self._explorer.settings), app_of(self._screen)
+        if text:
+            app.copy_to_clipboard(text)
+        else:
+            app.say("Nothing here that could be asked so.")
 
     def explained(self) -> None:
         """Everything explained so far."""

@@ -22,6 +22,7 @@ from textual.widgets import Input
 from tui_lookups.tui.paint.head_rows import Cell, plain
 from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.state.walk import raises_most
 from tui_lookups.tui.text.attribution import decomposition, head_facts, silence
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.head_detail import HeadDetail
@@ -246,8 +247,8 @@ class PlaygroundScreen(QueryScreen[None]):
         self.heads = heads
         self._show()
         grid = self.query_one(TextHeads)
-        if heads.heads:
-            grid.go_to(max(heads.heads, key=lambda score: abs(score.attribution)).head)
+        if (head := raises_most(heads)) is not None:
+            grid.go_to(head)
         grid.focus()
         self._show_head()
         self._ask_sources()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups import results
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import SessionState
+    from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.queries import Queries
@@ -30,19 +32,28 @@ class Session:
         explorer: Explorer,
         queries: Queries,
         places: Places,
+        panes: PaneSet,
     ) -> None:
         self._screen = screen
         self._explorer = explorer
         self._queries = queries
         self._places = places
+        self._panes = panes
+        self._last: SessionState | None = None
+        """As it was found at the start; a place that was left is kept where only rooms changed."""
+        self._looked = False
 
     def state(self) -> SessionState | None:
         """What is worth keeping of where the person is; None while they have done nothing."""
         here, marked = self._places.here(), app_of(self._screen).selection
-        if not self._places.history.begun and not len(marked):
+        rooms = tuple(self._panes.own_rooms) if any(self._panes.own_rooms) else None
+        if self._places.history.begun or len(marked):
+            prompt_id = None if here.prompt_id == GIVEN else here.prompt_id
+            return results.SessionState(here.token, here.neuron, prompt_id, here.head, marked, rooms=rooms)
+        if not self._looked:
             return None
-        prompt_id = None if here.prompt_id == GIVEN else here.prompt_id
-        return results.SessionState(here.token, here.neuron, prompt_id, here.head, marked)
+        last = self._last or results.SessionState(None, None, None, None, results.Selection())
+        return None if rooms == last.rooms else replace(last, rooms=rooms)
 
     def save(self) -> str:
         """Keep the session, on the way out; returns what went wrong, in a sentence, or nothing."""
@@ -59,7 +70,12 @@ class Session:
         """Say, once, that the last session of this model can be gone back to."""
 
         def done(session: SessionState | None) -> None:
-            if session is None or self._places.history.begun:  # who has gone somewhere has begun anew
+            self._last, self._looked = session, True
+            if session is not None and session.rooms is not None and not any(self._panes.own_rooms):
+                self._panes.take_rooms(session.rooms)
+            if session is None or not (session.token or session.neuron or len(session.basket)):
+                return
+            if self._places.history.begun:  # who has gone somewhere has begun anew
                 return
             count, key = len(session.basket), app_of(self._screen).key_of("walk.restore")
             where = "" if session.neuron is None else f" at {session.neuron}"

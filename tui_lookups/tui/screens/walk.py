@@ -100,7 +100,7 @@ class WalkScreen(Screen[None]):
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
-        self.session = Session(self, explorer, self.queries, places)
+        self.session = Session(self, explorer, self.queries, places, self.panes)
         self.other_screens = OtherScreens(self, explorer, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
@@ -164,7 +164,7 @@ class WalkScreen(Screen[None]):
         if part == "prompts" and panes.shows_heads:
             self.steps.heads.open_heads()
         if part in ("heads", "overview"):
-            panes.rest_on_strongest_head()
+            panes.rest_on_raising_head()
             if part == "heads" and walk.heads is not None and not walk.over_all:
                 self._look_at_head()
 
@@ -247,17 +247,8 @@ class WalkScreen(Screen[None]):
             return
         app_of(self).selection = basket.toggle(app_of(self).selection, item)
 
-    def action_copy(self) -> None:
-        self._copy(self.panes.by_name[self.focused_pane].body.copy_text())
-
-    def action_copy_pane(self) -> None:
-        self._copy("\n".join(self.panes.by_name[self.focused_pane].body.plain_lines()))
-
-    def _copy(self, text: str | None) -> None:
-        if text:
-            self.app.copy_to_clipboard(text)
-        else:
-            self.say("Nothing to copy here yet.")
+    def action_copy_as(self, what: str) -> None:
+        self.other_screens.copy_as(what, self.focused_pane)
 
     # --- what the panes tell ---
 
@@ -281,7 +272,7 @@ class WalkScreen(Screen[None]):
         self.steps.tokens.end_filters()
 
     def on_neurons_sifted(self) -> None:
-        self.panes.show_path()
+        self.panes.show("neurons")
 
     def on_neuron_chosen(self, event: messages.NeuronChosen) -> None:
         self.places.open_neuron(event.neuron, "prompts")
@@ -372,6 +363,12 @@ class WalkScreen(Screen[None]):
         self._look_up_words()
 
     # --- where the walk goes, and what lies over it ---
+
+    def action_zoom(self) -> None:
+        self.panes.zoom()
+
+    def action_room(self, by: int) -> None:
+        self.panes.give_room(by)
 
     def action_history(self, by: int) -> None:
         if why := self.places.step(by):

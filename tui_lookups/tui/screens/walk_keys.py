@@ -8,7 +8,7 @@ from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 WALK_KEYS: tuple[Binding, ...] = (
-    Binding("h", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
+    Binding("H", "go_heads", "heads", id="walk.heads", tooltip="The heads, from the neurons"),
     Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
     Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
     Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
@@ -28,8 +28,24 @@ WALK_KEYS: tuple[Binding, ...] = (
         "[",
     ),
     hidden("right_square_bracket", "history(1)", "after", "walk.after", "Forward again", "]"),
-    hidden("y", "copy", "copy", "walk.copy", "Copy what is under the cursor"),
-    hidden("Y", "copy_pane", "copy pane", "walk.copy-pane", "Copy the pane as text"),
+    hidden(
+        "exclamation_mark",
+        "copy_as('command')",
+        "copy command",
+        "walk.copy-command",
+        "Copy the pane as a command line",
+    ),
+    hidden(
+        "percent_sign",
+        "copy_as('notebook')",
+        "copy notebook",
+        "walk.copy-notebook",
+        "Continue in a notebook: copy the pane as Python",
+    ),
+    hidden("Z", "zoom", "zoom", "walk.zoom", "This pane alone on the screen, and back"),
+    hidden("plus", "room(1)", "larger", "walk.larger", "More room for this pane", "+"),
+    hidden("minus", "room(-1)", "smaller", "walk.smaller", "Less room for this pane", "-"),
+    hidden("0", "room(0)", "as before", "walk.rooms", "The panes as large as they were at first"),
     *head_keys(namespace="", show=False),
     Binding("w", "over('why')", "why", id="walk.why", tooltip="Why a token is expected here, or in any text"),
     Binding(

@@ -88,6 +88,14 @@ class HeadSteps:
             self.open_overview()
         self._changed("heads")
 
+    def stop_overview(self) -> bool:
+        """Give up what is being asked over all prompts, for one prompt again; whether there was anything."""
+        if not (self._walk.over_all and self._walk.waiting("overview")):
+            return False
+        self._queries.cancel("overview")
+        self.toggle_over_all()
+        return True
+
     def toggle_trimmed(self) -> None:
         """Switch between the full window and the trimmed prompt as the text that is attributed."""
         walk = self._walk

@@ -27,8 +27,13 @@ def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
     return "tall" if height >= 44 else "narrow"
 
 
-def pages(layout: Layout, focused: PaneName) -> tuple[PaneName, ...]:
-    """The panes on screen when `focused` has the focus. Heads and their detail go together."""
+def pages(layout: Layout, focused: PaneName, *, zoomed: bool = False) -> tuple[PaneName, ...]:
+    """The panes on screen when `focused` has the focus. Heads and their detail go together.
+
+    `zoomed`: that pane alone, whatever there is room for.
+    """
+    if zoomed:
+        return (focused,)
     if layout in ("wide", "tall"):
         return PANES
     if layout == "columns":

@@ -113,6 +113,26 @@ class NeuronSteps:
 
         self._queries.ask("given", lambda: explorer.activations(neuron, text.text), done)
 
+    def preview(self, neuron: NeuronId | None) -> None:
+        """Show the prompts of a neuron that is not open, where they are cached; None: of the open one."""
+        walk, explorer = self._walk, self._explorer
+        self._queries.cancel("preview")
+        if walk.preview is not None and walk.preview.neuron != neuron:
+            walk.preview = None
+            self._changed("preview")
+        if neuron is None or neuron == walk.neuron:
+            return
+
+        def done(found: NeuronPrompts | None) -> None:
+            if found is not None:
+                walk.preview = found
+                self._changed("preview")
+
+        def failed(_error: BaseException) -> None:
+            """Opening the neuron says what is wrong."""
+
+        self._queries.ask("preview", lambda: explorer.known_prompts(neuron), done, failed)
+
     def close_neuron(self) -> None:
         """No neuron is open: nor are prompts and heads."""
         if self._walk.neuron is not None:
@@ -122,7 +142,8 @@ class NeuronSteps:
 
     def _forget_neuron(self) -> None:
         walk = self._walk
-        self._queries.cancel(*_OF_NEURON)
+        self._queries.cancel(*_OF_NEURON, "preview")
+        walk.preview = None
         walk.neuron = walk.wanted_prompt = walk.head = None
         walk.promoted = walk.prompts = walk.prompt_id = None
         walk.heads = walk.overview = walk.sources = walk.figures = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
@@ -54,6 +55,7 @@ class Queries:
         """What went wrong with those, as a sentence and a hint, until they are put again."""
         self._generation: dict[str, int] = {}
         self._open: dict[str, Question] = {}
+        self._begun: dict[str, float] = {}
 
     def ask(
         self,
@@ -74,6 +76,7 @@ class Queries:
         def broke(error: BaseException) -> None:
             self._post(Answered(kind, generation, lambda: fail(error)))
 
+        self._begun[kind] = monotonic()
         self._open[kind] = self._explorer.ask(question, answered, broke)
 
     def ask_telling(
@@ -111,6 +114,10 @@ class Queries:
     def waiting(self, kind: str) -> bool:
         """Whether a question of this kind is under way."""
         return kind in self._open
+
+    def seconds(self, kind: str) -> int:
+        """Whole seconds that a question of this kind has been under way; 0 where none is."""
+        return int(monotonic() - self._begun[kind]) if kind in self._open else 0
 
     @property
     def busy(self) -> bool:

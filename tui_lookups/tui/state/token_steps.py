@@ -10,7 +10,7 @@ from tui_lookups.results import Token
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import FirstView, NeuronTokens, TokenNeurons
+    from tui_lookups.results import FirstView, NeuronStats, NeuronTokens, TokenNeurons
     from tui_lookups.tui.state.neuron_steps import NeuronSteps
     from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Part, Walk
@@ -70,6 +70,8 @@ class TokenSteps:
         if token != walk.token:
             walk.open_next = None
         walk.token, walk.opening_best, walk.ranking = token, best, None
+        walk.errors.pop("activity", None)
+        self._queries.cancel("activity")
 
         def done(ranking: TokenNeurons) -> None:
             walk.ranking = ranking
@@ -113,6 +115,29 @@ class TokenSteps:
             walk.layer = choices[(now + layer_step) % len(choices)]
         walk.own_only = walk.own_only != toggle_own
         self._rank_again()
+
+    def forget_activity(self) -> None:
+        """Why it was not known may be over; what a scan under way had so far may be more by now."""
+        self._walk.errors.pop("activity", None)
+        scan = self._explorer.status().scan
+        if scan is None or scan.state != "done":
+            self._walk.activity.clear()
+
+    def ask_activity(self) -> None:
+        """Ask how often the ranking's neurons are active, unless that is known or could not be said."""
+        walk, explorer = self._walk, self._explorer
+        ranked = () if walk.ranking is None else walk.ranking.neurons
+        neurons = tuple(row.neuron for row in ranked if row.neuron not in walk.activity)
+        if not neurons or walk.waiting("activity") or "activity" in walk.errors:
+            return
+
+        def done(found: tuple[NeuronStats, ...]) -> None:
+            walk.activity.update(
+                (neuron, stats.fraction_positive) for neuron, stats in zip(neurons, found, strict=True)
+            )
+            self._changed("activity")
+
+        self._queries.ask("activity", lambda: explorer.stats(neurons), done)
 
     def end_filters(self) -> None:
         """Ask for the token's neurons of every layer, whatever their own token is."""

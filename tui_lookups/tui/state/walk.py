@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 Part = Literal[
     "story",
     "neurons",
+    "activity",
     "neuron",
     "promoted",
+    "preview",
     "prompts",
     "heads",
     "overview",
@@ -49,6 +51,13 @@ Part = Literal[
     "predictions",
     "given",
 ]
+
+
+def raises_most(heads: HeadAttributions) -> HeadId | None:
+    """The head that makes the neuron fire most: where it fires below zero, the one that lowers it most."""
+    sign = -1 if heads.target.name == "activation" and heads.target.value < 0 else 1
+    best = max(heads.heads, key=lambda row: sign * row.attribution, default=None)
+    return None if best is None else best.head
 
 
 class Walk:
@@ -62,10 +71,14 @@ class Walk:
         """What went wrong with a part, as a sentence and a hint."""
         self.story = ""
         self.tour_offered = False
+        self.given_token: str | None = None
+        """A token of the command line, until it has been looked up."""
         self.token: Token | None = None
         self.layer: int | None = None
         self.own_only = False
         self.ranking: TokenNeurons | None = None
+        self.activity: dict[NeuronId, float] = {}
+        """The share of scanned tokens on which neurons are above zero, of those that were asked for."""
         self.opening_best = False
         """Whether the best neuron of a new token is on its way, while another one is still shown."""
         self.open_next: NeuronId | None = None
@@ -73,6 +86,8 @@ class Walk:
         self.neuron: NeuronId | None = None
         self.promoted: NeuronTokens | None = None
         self.kind: PromptKind = "top"
+        self.preview: NeuronPrompts | None = None
+        """The prompts of a neuron that is under the cursor and not open, where they are cached."""
         self.prompts: NeuronPrompts | None = None
         self.prompts_whole = False
         """Whether `prompts` is the list, not the first few of one."""
@@ -98,6 +113,10 @@ class Walk:
     def waiting(self, part: Part) -> bool:
         """Whether an answer for this part is under way."""
         return self._queries.waiting(part)
+
+    def waited(self, part: Part) -> int:
+        """Whole seconds that an answer for this part has been under way; 0 where none is."""
+        return self._queries.seconds(part)
 
     @property
     def model(self) -> ModelInfo | None:
@@ -171,6 +190,14 @@ class Walk:
         elif not self.over_all and self.heads is not None:
             sizes = {row.head: abs(row.attribution) for row in self.heads.heads}
         return max(sizes, key=lambda head: sizes[head], default=None)
+
+    def raising_head(self) -> HeadId | None:
+        """Of the heads on screen the one that makes the neuron fire most; None where there are none."""
+        if not self.over_all:
+            return None if self.heads is None else raises_most(self.heads)
+        means = () if self.overview is None else self.overview.heads
+        best = max(means, key=lambda mean: mean.mean_attribution, default=None)
+        return None if best is None else best.head
 
     def reaches(self, head: HeadId) -> bool:
         """Whether a head is among those that are on screen."""

@@ -8,6 +8,7 @@ from tui_lookups.ids import left_out_by_paper, out_of_reach
 from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
 from tui_lookups.results.firing import STRENGTH, firing_sign, peak_position
 from tui_lookups.tui.paint.head_rows import plain, signed
+from tui_lookups.tui.paint.shading import bar
 from tui_lookups.tui.state.head_run import find_mean
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ def direction_share(heads: HeadAttributions, direction: Direction) -> tuple[str,
     return (f"grid: by {direction}, heads {signed(sum(share or 0.0 for share in shares))}",)
 
 
-def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
-    """Every component, then their sum, the target and what is left: it closes (method.md, section 4)."""
+def decomposition(heads: HeadAttributions, bar_width: int = 0) -> tuple[str, ...]:
+    """Every component, then their sum, the target and what is left: it closes (method.md, section 4).
+
+    `bar_width`: cells of a bar behind each component, of the largest of them; one below zero is hatched.
+    """
     other = heads.other
     parts = [
         ("heads", sum(row.attribution for row in heads.heads)),
@@ -50,7 +54,16 @@ def decomposition(heads: HeadAttributions) -> tuple[str, ...]:
     ]
     target = f"{_TARGETS[heads.target.name]} {plain(heads.target.value)}"
     total = f"= {plain(heads.sum)} ({target}, rest {plain(heads.remainder)})"
-    return (*(f"{name} {signed(value)}" for name, value in parts), total)
+    top = max(abs(value) for _, value in parts)
+    return (*(f"{name} {signed(value)}{_bar(value, top, bar_width)}" for name, value in parts), total)
+
+
+def _bar(value: float, top: float, width: int) -> str:
+    """A bar after a space; nothing without a width or for what is too small for a cell's eighth."""
+    if not width or not top or abs(value) * width * 16 < top:
+        return ""
+    drawn = bar(abs(value), top, width).rstrip()
+    return f" {drawn if value > 0 else '▒' * len(drawn)}"
 
 
 _HARDLY = 0.1
@@ -123,6 +136,8 @@ def _worth(mean: HeadMean, context: str) -> tuple[str, ...]:
     """Whether it is, and by which texts: full windows and trimmed prompts make other heads active."""
     if mean.worth_explaining:
         return (f"worth explaining, on {texts_of(context)}",)
+    if mean.active_fraction == 1:
+        return (f"always active, on {texts_of(context)}: nothing to contrast",)
     return (
         f"not worth explaining, on {texts_of(context)}",
         f"(active on <{LEAST_PERCENT} % or >{MOST_PERCENT} %)",

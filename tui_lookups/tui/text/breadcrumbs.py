@@ -1,4 +1,7 @@
-"""The line that says where the person is: token, neuron, prompt, head, as far as there is room. Pure."""
+"""The line that says where the person is: token, neuron, prompt, head, as far as there is room. Pure.
+
+A click on a part goes to the pane that shows what is below it.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,29 @@ _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
 
 
+def _leads(action: str) -> Style:
+    """What a click on a part does; paints nothing."""
+    return Style(meta={"@click": f"screen.{action}"})
+
+
 def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> tuple[Segment, ...]:
     """The path in at most `width` cells, with `more` behind it; the path gives way from its end.
 
     `key` is the one that begins a path.
     """
-    if walk.token is None:
-        first = [Segment(f"{key}: type a token", _DIM)]
+    if walk.token is None and walk.given_token is not None:
+        first = [
+            Segment(visible_token(walk.given_token), _STRONG),
+            Segment(": waiting for the weights", _DIM),
+        ]
+    elif walk.token is None:
+        first = [Segment(f"{key}: type a token", _DIM + _leads("type_token"))]
     else:
-        first = [Segment(visible_token(walk.token.text), _STRONG), Segment(f"  #{walk.token.id}", _DIM)]
+        to_neurons = _leads("pane(0)")
+        first = [
+            Segment(visible_token(walk.token.text), _STRONG + to_neurons),
+            Segment(f"  #{walk.token.id}", _DIM + to_neurons),
+        ]
     steps: list[str] = []
     if walk.neuron is not None and not walk.opening_best:
         steps.append(str(walk.neuron))
@@ -38,9 +55,12 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
     path: list[Segment] = []
     # A neuron that was opened by name did not come from the token: it stands beside it.
     related = walk.token is not None and (walk.ranking is None or walk.ranked is not None)
-    for step in steps:
+    for place, step in enumerate(steps, 1):
         room -= len(step) + 3
         if room < 0:
             break
-        path += [Segment(" › " if path or related else " · ", _DIM), Segment(step, _BOLD)]
+        path += [
+            Segment(" › " if path or related else " · ", _DIM),
+            Segment(step, _BOLD + _leads(f"pane({place})")),
+        ]
     return (*first, *path, *more)

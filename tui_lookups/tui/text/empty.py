@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from tui_lookups.tui.text.key_labels import KeyOf
 
 
-def nothing(walk: Walk, part: Part, otherwise: str, key: KeyOf, *, reopens: bool) -> str:
+_WORKING: dict[Part, str] = {
+    "neurons": "Ranking the neurons…",
+    "prompts": "Working out the prompts…",
+    "heads": "Attributing the peak to the heads…",
+    "overview": "Attributing all its prompts to the heads…",
+    "sources": "Working out what the head reads…",
+}
+
+
+def nothing(
+    walk: Walk, part: Part, otherwise: str, key: KeyOf, *, reopens: bool, counts: bool = False
+) -> str:
     """What an empty pane says: the error, what it waits for, or what to do.
 
-    `reopens`: whether another model can be opened.
+    `reopens`: whether another model can be opened; `counts`: whether to say for how many seconds it waits.
     """
     error, status = walk.errors.get(part), walk.status
     if error is not None:
@@ -25,11 +36,29 @@ def nothing(walk: Walk, part: Part, otherwise: str, key: KeyOf, *, reopens: bool
     if status is not None and status.stage == "failed":
         said = "Nothing could be loaded: see above."
         return f"{said}\nTo continue: {key('app.palette')}, then “Open another model”." if reopens else said
-    if walk.waiting(part) or (part == "neurons" and walk.waiting("story")):
-        if status is not None and status.stage in ("starting", "loading"):
-            return "Loading the model…\n" + visible(status.message)
-        return "Working…"
+    if walk.waiting(part) or (part == "neurons" and (walk.waiting("story") or walk.given_token is not None)):
+        return "\n".join(filter(None, (_waits_for(walk, part), _how_far(walk, part, key, counts=counts))))
     return otherwise
+
+
+def _loading(walk: Walk) -> bool:
+    return walk.status is not None and walk.status.stage in ("starting", "loading")
+
+
+def _waits_for(walk: Walk, part: Part) -> str:
+    token = walk.given_token if walk.token is None else walk.token.text
+    if part == "neurons" and token is not None and _loading(walk):
+        return f"{visible_token(token)}: waiting for the weights"
+    return "Loading the model…" if _loading(walk) else _WORKING.get(part, "Working…")
+
+
+def _how_far(walk: Walk, part: Part, key: KeyOf, *, counts: bool) -> str:
+    """The stage of loading, the seconds so far, the key that stops it; as far as there are any."""
+    stage = visible(walk.status.message) if walk.status is not None and _loading(walk) else ""
+    seconds = max(map(walk.waited, (part, "story") if part == "neurons" else (part,)))
+    since = f"{seconds} s" if counts and seconds else ""
+    stop = f"{key('walk.back')} stops it" if part == "overview" else ""
+    return ", ".join(filter(None, (stage, since, stop)))
 
 
 def missing(model: ModelInfo | None, named: NeuronId | HeadId) -> str:

@@ -41,10 +41,10 @@ def cells_of(walk: Walk) -> dict[HeadId, Cell]:
     }
 
 
-def sum_parts(walk: Walk, scale: tuple[str, ...], key: KeyOf) -> tuple[str, ...]:
+def sum_parts(walk: Walk, scale: tuple[str, ...], key: KeyOf, bar_width: int = 0) -> tuple[str, ...]:
     """What the figures sum to, and what shades (`scale`) and the star mean; nothing without figures."""
     if walk.heads is not None and not walk.over_all:
-        star, both = f"* {active_words(walk)}", decomposition(walk.heads)
+        star, both = f"* {active_words(walk)}", decomposition(walk.heads, bar_width)
         both = tuple(_with_key(part, key) for part in both)
         share = direction_share(walk.heads, walk.shown_direction)
         if share:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
+SORT_KEY = Binding("S", "sort", "sort", id="list.sort", tooltip="The list by its next column")
+"""The key that puts any list in another order."""
+
 
 def hidden(key: str, action: str, words: str, name: str, tip: str, shown: str | None = None) -> Binding:
     """A binding by the `name` of its action, with what it does; `shown`: its key where that is named."""

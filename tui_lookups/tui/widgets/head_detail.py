@@ -1,4 +1,4 @@
-"""The tokens a head reads from."""
+"""The tokens a head reads from: the many that hardly count in one row, until that is opened."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from textual.binding import Binding, BindingType
 from tui_lookups.tui.paint.head_rows import signed
 from tui_lookups.tui.paint.shading import glyphs, level
 from tui_lookups.tui.paint.text_layout import fit, quoted
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import SourceToken
+    from tui_lookups.tui.text.tsv import Table
+
+
+_HARDLY = 0.01
+"""Of all that a head reads, by size: below it a token hardly counts."""
 
 
 class HeadDetail(RowList):
@@ -32,11 +38,13 @@ class HeadDetail(RowList):
             tooltip="One prompt, or the mean over all prompts",
         ),
         *head_keys()[2:],
+        hidden("left,h", "screen.pane(2)", "heads", "detail.heads", "Back to the heads"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._sources: tuple[SourceToken, ...] = ()
+        self._shown = 0
         self._least = 0.0
 
     def show_sources(self, sources: tuple[SourceToken, ...], *, least: float = 0.0) -> None:
@@ -48,6 +56,10 @@ class HeadDetail(RowList):
         ordered = tuple(sorted(sources, key=lambda s: -abs(s.attribution)))
         if ordered != self._sources:
             had, self._sources = bool(self._sources), ordered
+            least = _HARDLY * sum(abs(source.attribution) for source in ordered)
+            self._shown = sum(abs(source.attribution) >= least for source in ordered)
+            if len(ordered) - self._shown < 2:
+                self._shown = len(ordered)
             self.rows_changed(0)
             if had != bool(ordered):
                 self.refresh_bindings()
@@ -59,19 +71,31 @@ class HeadDetail(RowList):
     @property
     def source(self) -> SourceToken | None:
         """The source token under the cursor."""
-        return self._sources[self.cursor] if self._sources else None
+        return self._sources[self.cursor] if self.cursor < self._shown else None
 
-    def copy_text(self) -> str | None:
-        """What `y` copies here: the figures as tab-separated lines."""
-        if not self._sources:
-            return None
-        rows = [f"{s.position}\t{s.token.text!r}\t{s.attribution:.6g}" for s in self._sources]
-        return "\n".join(rows)
+    def action_open(self) -> None:
+        if self._sources and self.cursor == self._shown:
+            self._shown = len(self._sources)
+            self.rows_changed()
+        else:
+            super().action_open()
+
+    def _together(self) -> tuple[int, str]:
+        """How many hardly count, and what they come to."""
+        rest = self._sources[self._shown :]
+        return len(rest), signed(sum(source.attribution for source in rest))
+
+    def table(self) -> Table:
+        rows = ((s.position, s.token.text, s.attribution) for s in self._sources)
+        return (("position", "token", "attribution"), *rows) if self._sources else ()
 
     def row_count(self) -> int:
-        return len(self._sources)
+        return self._shown + (self._shown < len(self._sources))
 
     def plain_row(self, index: int) -> str:
+        if index == self._shown:
+            count, total = self._together()
+            return f"attribution {total} from {count} more tokens together, each below 1 percent"
         source = self._sources[index]
         return (
             f"attribution {signed(source.attribution)} from token {quoted(source.token.text)}"
@@ -80,6 +104,9 @@ class HeadDetail(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette = self.palette
+        if index == self._shown:
+            count, total = self._together()
+            return [Segment(fit(f"    … {total:>7} from {count} more, each below 1 %", width), palette.dim)]
         source = self._sources[index]
         top = max(self._least, *(abs(s.attribution) for s in self._sources))
         shade = palette.shade(level(source.attribution, top))

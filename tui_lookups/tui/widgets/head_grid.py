@@ -1,15 +1,16 @@
 """The heads behind a neuron: a grid of layers and heads with labels that stay, or a list by size.
 
-One cursor, on a head, whichever of the two is shown.
+One cursor, on a head, whichever of the two is shown. Layers without a head of any size share a row of the
+grid, until the cursor goes there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -18,17 +19,17 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui_lookups.ids import HeadId
-from tui_lookups.tui.paint import head_rows
-from tui_lookups.tui.paint.head_rows import CELL, WIDE_CELL
-from tui_lookups.tui.paint.shading import level
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.paint import head_cells, head_rows
+from tui_lookups.tui.paint.head_cells import LABEL
+from tui_lookups.tui.state.orders import HEADS, following
+from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.painting import Canvas
 
 if TYPE_CHECKING:
     from tui_lookups.tui.paint.head_rows import Cell
-
-LABEL = 5
+    from tui_lookups.tui.state.orders import HeadOrder
+    from tui_lookups.tui.text.tsv import Table
 
 
 class HeadGrid(Canvas):
@@ -43,6 +44,7 @@ class HeadGrid(Canvas):
         ),
         Binding("c", "context", "trim", id="heads.context", tooltip="Attribute the full window or the trim"),
         Binding("v", "view", "list", id="heads.view", tooltip="The grid, or a list by size"),
+        replace(SORT_KEY, tooltip="The list of heads by size, or by layer"),
         *head_keys()[2:],
         Binding("left,h", "move(0,-1)", "←", id="heads.left", tooltip="The head before", show=False),
         Binding("down,j", "move(1,0)", "↓", id="heads.down", tooltip="The layer below", show=False),
@@ -78,6 +80,9 @@ class HeadGrid(Canvas):
             super().__init__()
             self.head = head
 
+    class Sorted(Message):
+        """The heads stand in a list, in another order."""
+
     class Wanted(Message):
         """Another view of the heads is wanted."""
 
@@ -94,7 +99,12 @@ class HeadGrid(Canvas):
         self._star = "active"
         self._head = HeadId(0, 0)
         self._order: tuple[HeadId, ...] = ()
-        self.cell = CELL
+        self._places: dict[HeadId, int] = {}
+        self._in_list: tuple[HeadId, ...] = ()
+        self.order: HeadOrder = "size"
+        self._opened: frozenset[int] = frozenset()
+        self._rows: tuple[range, ...] = ()
+        self.cell = head_cells.CELL
         self.as_list = False
 
     # --- data ---
@@ -113,20 +123,25 @@ class HeadGrid(Canvas):
         `star` is what a star says of a head. The strongest shade stands for the largest figure, or for
         `least` where that is larger.
         """
+        if cells != self._cells:
+            self._opened = frozenset()
         self._n_layers, self._n_heads, self._cells, self._star = n_layers, n_heads, cells, star
         self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
         self._maximum = max(self._maximum, least if cells else 0.0)
         self._order = head_rows.by_size(cells)
+        self._places = {head: place for place, head in enumerate(self._order, 1)}
         self._measure()
 
     def _measure(self) -> None:
-        self._fit_cells()
+        self.cell = head_cells.cell_width(self.size.width - LABEL - 1, self._n_heads)
+        self._rows = head_cells.rows_of(self._cells, self._maximum, self._opened)
+        self._in_list = self._order if self.order == "size" else tuple(sorted(self._order))
         if not self._cells:
             self.virtual_size = Size(0, 0)
         elif self.listed:
             self.virtual_size = Size(0, len(self._order) + self._top)
         else:
-            self.virtual_size = Size(LABEL + self.cell * self._n_heads, self._layers + 1)
+            self.virtual_size = Size(LABEL + self.cell * self._n_heads, len(self._rows) + 1)
         self.forget()
         self._show_cursor()
 
@@ -140,18 +155,9 @@ class HeadGrid(Canvas):
         return self.as_list or self.plain
 
     @property
-    def _layers(self) -> int:
-        """Rows of the grid: layers up to the last that reaches the neuron."""
-        return max((head.layer for head in self._cells), default=-1) + 1
-
-    @property
     def _top(self) -> int:
         """Lines that stay above the list or the grid."""
         return 0 if self.plain else 1
-
-    def _fit_cells(self) -> None:
-        room = self.size.width - LABEL - 1
-        self.cell = WIDE_CELL if room >= WIDE_CELL * self._n_heads else CELL
 
     @property
     def head(self) -> HeadId | None:
@@ -162,11 +168,30 @@ class HeadGrid(Canvas):
         """What `y` copies here."""
         return None if self.head is None else str(self.head)
 
+    def table(self) -> Table:
+        rows = (
+            (str(head), cell.value, int(cell.starred))
+            for head in self._in_list
+            for cell in (self._cells[head],)
+        )
+        return (("head", "attribution", self._star), *rows) if self._cells else ()
+
     def go_to(self, head: HeadId) -> None:
         """Put the cursor on a head, telling nobody."""
         self._head = head
+        self._open_layers()
         self.forget()
         self._show_cursor()
+
+    def _open_layers(self) -> None:
+        """Where the cursor stands every layer has a row of its own."""
+        shared = self._shared_row(self._head.layer)
+        if shared is not None:
+            self._opened |= frozenset(shared)
+            self._measure()
+
+    def _shared_row(self, layer: int) -> range | None:
+        return next((row for row in self._rows if layer in row and len(row) > 1), None)
 
     # --- painting ---
 
@@ -180,20 +205,20 @@ class HeadGrid(Canvas):
         if y < self._top:
             return self.strip([Segment(head_rows.list_heading(width), self.palette.heading)], width)
         index = self.scroll_offset.y + y - self._top
-        if index >= len(self._order):
+        if index >= len(self._in_list):
             return self.strip([], width)
-        head = self._order[index]
+        head = self._in_list[index]
         at_cursor = head == self._head
         key = ("list", index, width, at_cursor, at_cursor and self.has_focus)
         strip = self._strips.get(key)
         if strip is None:
             cell, marked = self._cells[head], head in self._marked
             if self.plain:
-                text = head_rows.plain_row(index + 1, head, cell, self._star) + (", marked" if marked else "")
+                text = self._plain_row(head) + (", marked" if marked else "")
                 strip = self.plain_strip(text, width, at_cursor=at_cursor)
             else:
                 row = head_rows.list_row(
-                    index + 1, head, cell, self._maximum, width, self.palette, marked=marked
+                    self._places[head], head, cell, self._maximum, width, self.palette, marked=marked
                 )
                 strip = self.strip_under_cursor(row, width) if at_cursor else self.strip(row, width)
             self._strips[key] = strip
@@ -201,18 +226,23 @@ class HeadGrid(Canvas):
 
     def _grid_line(self, y: int, width: int) -> Strip:
         left = self.scroll_offset.x
-        layer = self.scroll_offset.y + y - 1
-        at_cursor = layer == self._head.layer
+        number = self.scroll_offset.y + y - 1
+        layers = self._rows[number] if 0 <= number < len(self._rows) else range(0)
+        at_cursor = self._head.layer in layers
         cursor = self._head.index if y == 0 or at_cursor else None
-        key = (y == 0, layer, left, width, cursor, at_cursor and self.has_focus)
+        key = (y == 0, number, left, width, cursor, at_cursor and self.has_focus)
         strip = self._strips.get(key)
         if strip is None:
             if y == 0:
-                label, cells = Segment(" " * LABEL), self._labels()
-            elif layer < self._layers:
+                label = Segment(" " * LABEL)
+                cells = head_cells.labels(self._n_heads, self._head.index, self.cell, self.palette)
+            elif len(layers) > 1:
+                return self.strip(head_cells.folded_row(layers, self._cells, width, self.palette), width)
+            elif layers:
                 style = self.palette.strong if at_cursor else self.palette.heading
-                label, cells = Segment(f"L{layer}".ljust(LABEL), style), self._row(layer)
-            elif layer == self._layers + 1:  # there is room left: say what the colours mean
+                label = Segment(f"L{layers[0]}".ljust(LABEL), style)
+                cells = self._row(layers[0])
+            elif number == len(self._rows) + 1:  # there is room left: say what the colours mean
                 return self.strip(head_rows.legend(self._maximum, self.palette, width), width)
             else:
                 return self.strip([], width)
@@ -220,42 +250,20 @@ class HeadGrid(Canvas):
             strip = self._strips[key] = self.strip([label, *body], width)
         return strip
 
-    def _labels(self) -> list[Segment]:
-        palette = self.palette
-        return [
-            Segment(f"H{n}".center(self.cell), palette.strong if n == self._head.index else palette.heading)
-            for n in range(self._n_heads)
-        ]
-
     def _row(self, layer: int) -> list[Segment]:
-        palette = self.palette
-        segments: list[Segment] = []
-        for n in range(self._n_heads):
-            head = HeadId(layer, n)
-            cell = self._cells.get(head)
-            marked, at_cursor = head in self._marked, head == self._head
-            left, right, style, frame = "●" if marked else " ", " ", Style(), palette.strong
-            text = " " * (self.cell - 2)
-            if cell is not None:
-                text = head_rows.cell_text(cell, self._maximum, self.cell, marked=marked and at_cursor)
-                style = palette.plain + palette.shade(level(cell.value, self._maximum))
-            if at_cursor:
-                # Round the cell, not over it: what the cursor stands on must not lose its colour, or take
-                # on that of the other sign.
-                frame = self.cursor_style
-                style += Style(bold=True)
-                left, right = "[", "]"
-            segments += [Segment(left, frame), Segment(text, style), Segment(right, frame)]
-        return segments
+        return head_cells.layer_row(
+            layer, self._n_heads, self._cells, self._maximum, self.cell, self.palette,
+            self._marked, self._head, self.cursor_style,
+        )  # fmt: skip
 
     # --- as text ---
 
     def plain_lines(self) -> tuple[str, ...]:
-        """Every head in words, largest first."""
-        return tuple(
-            head_rows.plain_row(place, head, self._cells[head], self._star)
-            for place, head in enumerate(self._order, 1)
-        )
+        """Every head in words, as the list has them."""
+        return tuple(self._plain_row(head) for head in self._in_list)
+
+    def _plain_row(self, head: HeadId) -> str:
+        return head_rows.plain_row(self._places[head], head, self._cells[head], self._star)
 
     # --- cursor ---
 
@@ -263,6 +271,7 @@ class HeadGrid(Canvas):
         if not self._cells or head == self._head:
             return
         old, self._head = self._head, head
+        self._open_layers()
         for line in {self._line(old), self._line(head)}:
             y = line + self._top - self.scroll_offset.y
             if self._top <= y < self.size.height:
@@ -275,8 +284,8 @@ class HeadGrid(Canvas):
     def _line(self, head: HeadId) -> int:
         """The row of a head in the list or the grid; the list's first for one that is not in it."""
         if not self.listed:
-            return head.layer
-        return self._order.index(head) if head in self._cells else 0
+            return next((n for n, layers in enumerate(self._rows) if head.layer in layers), 0)
+        return self._in_list.index(head) if head in self._cells else 0
 
     def _show_cursor(self) -> None:
         region = self.scrollable_content_region
@@ -294,18 +303,27 @@ class HeadGrid(Canvas):
         if self.listed:
             self._step_in_list(down or right)
             return
-        layer = max(0, min(self._head.layer + down, self._layers - 1))
+        row = max(0, min(self._line(self._head) + down, len(self._rows) - 1))
+        layer = self._rows[row][-1 if down < 0 else 0] if self._rows else 0
         index = max(0, min(self._head.index + right, self._n_heads - 1))
         self._move_to(HeadId(layer, index))
 
     def _step_in_list(self, by: int) -> None:
-        if self._order:
-            at = self._order.index(self._head) + by if self._head in self._cells else 0
-            self._move_to(self._order[max(0, min(at, len(self._order) - 1))])
+        if heads := self._in_list:
+            at = heads.index(self._head) + by if self._head in self._cells else 0
+            self._move_to(heads[max(0, min(at, len(heads) - 1))])
 
     def action_view(self) -> None:
         self.as_list = not self.as_list
         self._measure()
+
+    def action_sort(self) -> None:
+        """From the grid to the list; there from one order to the other."""
+        if self.listed:
+            self.order = following(HEADS, self.order)
+        self.as_list = True
+        self._measure()
+        self.post_message(self.Sorted())
 
     def action_edge(self, last: int) -> None:
         if self.listed:
@@ -352,7 +370,7 @@ class HeadGrid(Canvas):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         head = self._head_at(event)
-        if head is None:
+        if head is None or (not self.listed and self._shared_row(head.layer) is not None):
             self.tooltip = None
             return
         cell = self._cells.get(head)
@@ -365,7 +383,7 @@ class HeadGrid(Canvas):
             return None
         line = offset.y - self._top + self.scroll_offset.y
         if self.listed:
-            return self._order[line] if line < len(self._order) else None
+            return self._in_list[line] if line < len(self._in_list) else None
         index = (offset.x - LABEL + self.scroll_offset.x) // self.cell
-        inside = offset.x >= LABEL and index < self._n_heads and line < self._layers
-        return HeadId(line, index) if inside else None
+        inside = offset.x >= LABEL and index < self._n_heads and line < len(self._rows)
+        return HeadId(self._rows[line][0], index) if inside else None

@@ -1,4 +1,5 @@
-"""The bottom line: the keys of the focused pane, made from its bindings; or a short message.
+"""The bottom line: the keys of the focused pane, made from its bindings; or a short message. A click on a key
+does what the key does.
 
 The last keys stay beside a message that leaves room for them: the way to all others is always on screen."""
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.binding import ActiveBinding, Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -30,6 +32,8 @@ class Hints(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._actions: dict[tuple[str, str], ActiveBinding] = {}
+        self._spots: list[tuple[int, int, tuple[str, str]]] = []  # cells of the keys that are on the line
         self._keys: tuple[tuple[str, str], ...] = ()
         self._tail: tuple[tuple[str, str], ...] = ()
         self._message = ""
@@ -64,6 +68,7 @@ class Hints(Widget):
         shown = [active for active in unique(screen.active_bindings) if active.binding.show]
         if isinstance(screen.focused, Input):  # what is typed there is text, not a key of the walk
             shown = [a for a in shown if a.node is screen.focused or a.binding.id == "app.palette"]
+        self._actions = {self._hint(active): active for active in shown}
         keys = [self._hint(active) for active in shown if active.binding.id not in _LAST]
         tail = [self._hint(active) for active in shown if active.binding.id in _LAST]
         if (tuple(keys), tuple(tail)) != (self._keys, self._tail):
@@ -78,6 +83,7 @@ class Hints(Widget):
         tail = " ".join(f" {key} {what}" for key, what in self._tail)
         room = width - len(tail) - 1
         segments: list[Segment] = []
+        self._spots = []
         if self._message:
             message = " " + self._message
             if cell_len(message) > room:  # all of it before the keys
@@ -90,11 +96,24 @@ class Hints(Widget):
             if size > room:
                 break
             room -= size
-            segments += [Segment(f" {key}", Style(bold=True)), Segment(f" {what} ")]
+            self._put(segments, key, what)
         segments.append(Segment(" " * max(0, room)))
         for key, what in self._tail:
-            segments += [Segment(f" {key}", Style(bold=True)), Segment(f" {what} ")]
+            self._put(segments, key, what)
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+
+    def _put(self, segments: list[Segment], key: str, what: str) -> None:
+        start = sum(segment.cell_length for segment in segments)
+        segments += [Segment(f" {key}", Style(bold=True)), Segment(f" {what} ")]
+        self._spots.append((start, start + cell_len(key) + cell_len(what) + 3, (key, what)))
+
+    async def on_click(self, event: events.Click) -> None:
+        """What the key under the pointer does."""
+        for start, end, hint in self._spots:
+            if start <= event.x < end and hint in self._actions:
+                active = self._actions[hint]
+                await self.app.run_action(active.binding.action, active.node)
+                return
 
 
 def unique(bindings: dict[str, ActiveBinding]) -> list[ActiveBinding]:

@@ -1,7 +1,9 @@
-"""The neurons of a token, ranked by congruence."""
+"""The neurons of a token: ranked by congruence, or in another order."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -12,12 +14,17 @@ from tui_lookups.errors import BadIdError
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
 from tui_lookups.tui.paint.text_layout import fit, quoted
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.state.orders import NEURONS, following, neurons_in
+from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tui_lookups.results import NeuronScore, Token
+    from tui_lookups.tui.state.orders import NeuronOrder
+    from tui_lookups.tui.text.tsv import Table
 
 
 class NeuronsTable(RowList):
@@ -25,8 +32,9 @@ class NeuronsTable(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", id="neurons.open", tooltip="Open the neuron: what fires it"),
-        Binding("l", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
-        hidden("L", "layer(-1)", "layer back", "neurons.layer-back", "Only the layer before"),
+        hidden("right,l", "open", "onwards", "neurons.right", "On to the prompts of the neuron"),
+        Binding("f", "layer(1)", "layer", id="neurons.layer", tooltip="Only the next layer's neurons"),
+        hidden("F", "layer(-1)", "layer back", "neurons.layer-back", "Only the layer before"),
         Binding(
             "o",
             "own",
@@ -34,7 +42,13 @@ class NeuronsTable(RowList):
             id="neurons.own",
             tooltip="Only neurons whose own top token is this token (next-token neurons)",
         ),
+        replace(
+            SORT_KEY, tooltip="By congruence, cosine, the token's rank, layer, or how often it is active"
+        ),
     ]
+
+    class Sorted(Message):
+        """The rows are in another order."""
 
     class Filter(Message):
         """Another filter is wanted: a step through the layers, or the own-token filter toggled."""
@@ -51,11 +65,28 @@ class NeuronsTable(RowList):
         self._needle = ""
         self._token: Token | None = None
         self._open: NeuronId | None = None
+        self.order: NeuronOrder = "congruence"
+        self._activity: Mapping[NeuronId, float] = MappingProxyType({})
 
-    def show_neurons(self, neurons: tuple[NeuronScore, ...], token: Token | None) -> None:
-        """Show a ranking, cursor on the open neuron where it is in it, else on the first."""
-        self._all, self._token = neurons, token
-        self._sift(self._open)
+    def show_neurons(
+        self,
+        neurons: tuple[NeuronScore, ...],
+        token: Token | None,
+        activity: Mapping[NeuronId, float] = MappingProxyType({}),
+    ) -> None:
+        """Show a ranking, cursor on the open neuron where it is in it, else on the first.
+
+        `activity`: the share of tokens on which a neuron is above zero, where that is known.
+        """
+        same = neurons == self._all
+        keep = self.under_cursor.neuron if same and self.under_cursor else self._open
+        self._all, self._token, self._activity = neurons, token, activity
+        self._sift(keep)
+
+    def action_sort(self) -> None:
+        self.order = following(NEURONS, self.order)
+        self._sift(self.under_cursor.neuron if self.under_cursor else None)
+        self.post_message(self.Sorted())
 
     def set_open(self, neuron: NeuronId | None) -> None:
         """Which neuron the other panes show; the cursor goes to it where it is in the list."""
@@ -95,7 +126,7 @@ class NeuronsTable(RowList):
         needle = self._needle.casefold()
         self._rows = tuple(
             score
-            for score in self._all
+            for score in neurons_in(self.order, self._all, self._activity)
             if needle in str(score.neuron).casefold()
             or needle in score.top_token.text.casefold()
             or needle in visible_token(score.top_token.text).casefold()
@@ -117,11 +148,25 @@ class NeuronsTable(RowList):
         score = self.under_cursor
         return None if score is None else str(score.neuron)
 
+    def table(self) -> Table:
+        if not self._rows:
+            return ()
+        names = ("neuron", "congruence", "cosine", "token_rank", "top_token", "top_congruence", "above_zero")
+        rows = (
+            (
+                str(row.neuron), row.congruence, row.cosine, row.token_rank,
+                row.top_token.text, row.top_congruence, self._activity.get(row.neuron),
+            )
+            for row in self._rows
+        )  # fmt: skip
+        return (names, *rows)
+
     def row_count(self) -> int:
         return len(self._rows)
 
     def heading(self, width: int) -> list[Segment]:
-        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {'cos':>5} {'rank':>5} top token"
+        third = "act." if self.order == "activity" else "cos"
+        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {third:>5} {'rank':>5} top token"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -134,7 +179,8 @@ class NeuronsTable(RowList):
         own = self._token is not None and score.top_token.id == self._token.id
         top = visible_token(score.top_token.text)
         left = f" {score.congruence:6.2f} "
-        right = f" {score.cosine:5.2f} {score.token_rank:5d} "
+        third = self._active(score) if self.order == "activity" else f"{score.cosine:.2f}"
+        right = f" {third:>5} {score.token_rank:5d} "
         used = 3 + 9 + len(left) + wide + len(right)
         return [
             Segment(f"{mark}{here} ", palette.accent),
@@ -149,10 +195,15 @@ class NeuronsTable(RowList):
         score = self._rows[index]
         marked = ", marked" if score.neuron in self._marked else ""
         opened = ", open" if score.neuron == self._open else ""
+        active = f", active on {self._active(score)} of the tokens" if self.order == "activity" else ""
         return (
             f"{score.neuron}, congruence {score.congruence:.2f}, cosine {score.cosine:.2f},"
-            f" rank {score.token_rank}, top token {quoted(score.top_token.text)}{opened}{marked}"
+            f" rank {score.token_rank}, top token {quoted(score.top_token.text)}{active}{opened}{marked}"
         )
+
+    def _active(self, score: NeuronScore) -> str:
+        share = self._activity.get(score.neuron)
+        return "–" if share is None else f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
     def action_layer(self, step: int) -> None:
         self.post_message(self.Filter(layer_step=step))

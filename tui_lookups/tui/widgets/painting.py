@@ -1,23 +1,28 @@
-"""What every line-painting widget shares: the palette, and refreshing single lines."""
+"""What every line-painting widget shares: the palette, refreshing single lines, and the keys that copy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import BindingType
 from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_lookups.tui.paint.text_layout import fit
+from tui_lookups.tui.widgets.bindings import hidden
 
 if TYPE_CHECKING:
     from tui_lookups.tui.paint.shading import Palette
+    from tui_lookups.tui.text.tsv import Table
 
 
 class _Painted(Protocol):
     palette: Palette
+
+    def say(self, text: str) -> None: ...
 
 
 def palette_of(app: object) -> Palette:
@@ -38,6 +43,10 @@ class Canvas(ScrollView, can_focus=True):
     """
 
     ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        hidden("y", "copy", "copy", "walk.copy", "Copy what is under the cursor, as text"),
+        hidden("Y", "copy_table", "copy table", "walk.copy-pane", "Copy the list as a table (tab-separated)"),
+    ]
     DEFAULT_CSS = """
     Canvas { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
     """
@@ -77,6 +86,25 @@ class Canvas(ScrollView, can_focus=True):
     def copy_text(self) -> str | None:
         """What the key that copies would copy here; None where there is nothing."""
         return None
+
+    def table(self) -> Table:
+        """Everything that is shown: the names of columns, then the rows; nothing without rows."""
+        lines = self.plain_lines()
+        return (("text",), *((line,) for line in lines)) if lines else ()
+
+    def action_copy(self) -> None:
+        self._copy(self.copy_text())
+
+    def action_copy_table(self) -> None:
+        from tui_lookups.tui.text.tsv import tsv
+
+        self._copy(tsv(self.table()))
+
+    def _copy(self, text: str | None) -> None:
+        if text:
+            self.app.copy_to_clipboard(text)
+        else:
+            cast("_Painted", self.app).say("Nothing to copy here yet.")
 
     def plain_changed(self) -> None:
         """Plain text was switched on or off."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.binding import Binding
 
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
 
 PROMPT_KEYS: tuple[Binding, ...] = (
     Binding("enter", "open", "heads", id="prompts.open", tooltip="The heads behind this prompt's peak"),
@@ -32,6 +34,7 @@ PROMPT_KEYS: tuple[Binding, ...] = (
         id="prompts.kind",
         tooltip="The highest prompts, random ones, or one of each decile",
     ),
+    replace(SORT_KEY, tooltip="Prompts by their peak, the longest first, or as they stand in the corpus"),
     hidden("pagedown", "prompt(10)", "+10", "prompts.page-down", "Ten prompts on"),
     hidden("pageup", "prompt(-10)", "-10", "prompts.page-up", "Ten prompts back"),
     hidden("home", "edge(0)", "first", "prompts.first", "The first prompt"),

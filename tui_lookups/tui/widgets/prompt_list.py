@@ -24,6 +24,7 @@ from tui_lookups.tui.paint import prompt_lines
 from tui_lookups.tui.paint.prompt_layouts import PromptLayouts
 from tui_lookups.tui.paint.prompt_lines import Look
 from tui_lookups.tui.state.given_text import GIVEN
+from tui_lookups.tui.state.orders import PROMPTS, following, prompts_in
 from tui_lookups.tui.text.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
 from tui_lookups.tui.widgets.prompt_keys import PROMPT_KEYS
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Prompt
     from tui_lookups.tui.paint.text_layout import Line
+    from tui_lookups.tui.state.orders import PromptOrder
+    from tui_lookups.tui.text.tsv import Table
 
 _INDENT = 4
 
 
 class PromptList(Canvas):
-    """Prompts best first, with a cursor on a prompt and on one of its tokens."""
+    """Prompts best first or in another order, with a cursor on a prompt and on one of its tokens."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*PROMPT_KEYS]
 
@@ -53,6 +56,9 @@ class PromptList(Canvas):
     class KindWanted(Message):
         """Prompts of another kind are wanted."""
 
+    class Sorted(Message):
+        """The prompts are in another order."""
+
     class FindWanted(Message):
         """A text is to be searched for."""
 
@@ -66,6 +72,7 @@ class PromptList(Canvas):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.prompts: tuple[Prompt, ...] = ()
+        self.order: PromptOrder = "peak"
         self.index = 0
         self.position = 0
         self._neuron: NeuronId | None = None
@@ -84,6 +91,7 @@ class PromptList(Canvas):
 
         Until somebody went there (`hold`) it follows the first prompt of a list that is still improving.
         """
+        prompts = prompts_in(self.order, prompts)
         same = neuron == self._neuron
         if not same:
             self._held = self.has_focus
@@ -98,7 +106,7 @@ class PromptList(Canvas):
         index, kept = 0, False
         if same and current is not None:
             found = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
-            kept = found == 0 or (found > 0 and self._held)
+            kept = found == 0 or (found > 0 and (self._held or self.order != "peak"))
             index = found if kept else 0
         if not kept:
             self.position = prompts[0].peak.position if prompts else 0
@@ -133,6 +141,9 @@ class PromptList(Canvas):
     def copy_text(self) -> str | None:
         """What `y` copies here: the prompt's text."""
         return None if self.current is None else "".join(token.text for token in self.current.tokens)
+
+    def table(self) -> Table:
+        return prompt_lines.table(self.prompts) if self.prompts else ()
 
     def plain_lines(self) -> tuple[str, ...]:
         """Every prompt in words, each followed by its text."""
@@ -338,6 +349,13 @@ class PromptList(Canvas):
         self._measure()
         self.forget()
         self._show_cursor()
+
+    def action_sort(self) -> None:
+        self.order = following(PROMPTS, self.order)
+        self._held = True
+        ranked = tuple(sorted(self.prompts, key=lambda prompt: prompt.rank))
+        self.show_prompts(self._neuron, ranked)
+        self.post_message(self.Sorted())
 
     def action_kind(self) -> None:
         self.post_message(self.KindWanted())

@@ -86,6 +86,9 @@ class RowList(Canvas):
     def plain_lines(self) -> tuple[str, ...]:
         return tuple(self.plain_row(index) for index in range(self.row_count()))
 
+    def copy_text(self) -> str | None:
+        return self.plain_row(self.cursor) if self.row_count() else None
+
     def plain_changed(self) -> None:
         self.rows_changed()
 

@@ -23,6 +23,7 @@ from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.results import Activations, SignSetting
+    from tui_lookups.tui.text.tsv import Table
 
 _FIGURE = 6
 _INDENT = 2
@@ -87,6 +88,17 @@ class VariantList(Canvas):
             figures += [Segment(fit(plain(value), size), palette.dim), gap]
             used += size + len(gap.text)
         return [*lines, texts, figures, []]
+
+    def copy_text(self) -> str | None:
+        return self.variants[0].text if self.variants else None
+
+    def table(self) -> Table:
+        rows = (
+            (number, position, token.text, value)
+            for number, variant in enumerate(self.variants, 1)
+            for position, (token, value) in enumerate(zip(variant.tokens, variant.activations, strict=True))
+        )
+        return (("text", "position", "token", "activation"), *rows) if self.variants else ()
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

@@ -1,0 +1,131 @@
+"""What a pane shows as a command line and as Python: to go on in a shell or a notebook. Pure.
+
+1. A pane is one question: a token's neurons, a neuron's prompts, its heads on one prompt or over all, what
+   one head reads. The choices it was asked with are in it.
+2. Of the settings those are in it that are not the defaults and that answers depend on; on a command line
+   those without a flag stand before it, as environment variables.
+3. A command names a prompt by its rank among the highest: one of a sample has none, and Python takes its
+   number.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tui_lookups.config_file import PREFIX
+from tui_lookups.settings import Settings
+
+if TYPE_CHECKING:
+    from tui_lookups.tui.state.layouts import PaneName
+    from tui_lookups.tui.state.walk import Walk
+
+_FLAGS = (
+    "model", "corpus", "max_documents", "text_field", "dtype", "layers", "preset", "bos", "raw_weights",
+    "sign", "window", "keep_copies", "cache_dir",
+)  # fmt: skip
+_NO_FLAG = ("top", "activity_rule")
+
+
+class _Question(NamedTuple):
+    """Words of a command line, none where no command asks this, and the same as a line of Python."""
+
+    words: tuple[str, ...]
+    python: str
+
+
+def continued(what: str, walk: Walk, pane: PaneName, settings: Settings) -> str:
+    """What `pane` shows as a "command" or for a "notebook"; empty where there is none."""
+    question = _question(walk, pane)
+    if question is None:
+        return ""
+    return _command(question, settings) if what == "command" else _notebook(question, settings)
+
+
+def _question(walk: Walk, pane: PaneName) -> _Question | None:
+    neuron = walk.neuron
+    if pane == "neurons":
+        return _ranking(walk)
+    if neuron is None:
+        return None
+    python = f"NeuronId({neuron.layer}, {neuron.index})"
+    if pane == "prompts":
+        if walk.kind == "top":
+            return _Question(("prompts", str(neuron)), f"explorer.prompts({python})")
+        kind = f"explorer.sampled_prompts({python}, {walk.kind!r})"
+        return _Question(("prompts", str(neuron), "--kind", walk.kind), kind)
+    shown = walk.shown_heads
+    if shown is None:
+        return None
+    text, trimmed = ("--trimmed", True) if shown.context == "trimmed" else ("--full", False)
+    if walk.over_all:
+        overview = f"explorer.heads_overview({python}, trimmed={trimmed})"
+        return _Question(("heads", str(neuron), "--all-prompts", text), overview)
+    if walk.prompt is None:
+        return None
+    words = ["heads", str(neuron), "--prompt", str(walk.prompt.rank), text]
+    more = f"prompt_id={walk.prompt_id}, trimmed={trimmed}"
+    if walk.on_given_text and walk.given is not None:  # which no command asks at a position of its own
+        more = f"text={walk.given.text!r}, position={walk.prompt.peak.position}"
+    if pane == "detail" and walk.head is not None:
+        words += ["--sources", str(walk.head)]
+        more += f", sources=HeadId({walk.head.layer}, {walk.head.index})"
+    by_rank = walk.kind == "top" and not walk.on_given_text
+    return _Question(tuple(words) if by_rank else (), f"explorer.heads({python}, {more})")
+
+
+def _ranking(walk: Walk) -> _Question | None:
+    if walk.token is None or walk.ranking is None:
+        return None
+    top = len(walk.ranking.neurons)
+    words = ["neurons", f"#{walk.token.id}", "--top", str(max(1, top))]
+    more = f"top={max(1, top)}"
+    if walk.layer is not None:
+        words += ["--layers", str(walk.layer)]
+        more += f", layers=({walk.layer},)"
+    if walk.own_only:
+        words.append("--next-token-only")
+        more += ", next_token_only=True"
+    return _Question(tuple(words), f"explorer.neurons({walk.token.id}, {more})  # {walk.token.text!a}")
+
+
+def _other(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of these settings that are not the defaults."""
+    plain = Settings()
+    values = {name: getattr(settings, name) for name in names}
+    return {name: value for name, value in values.items() if value != getattr(plain, name)}
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _command(question: _Question, settings: Settings) -> str:
+    if not question.words:
+        return ""
+    words = ["lookups-tui", *question.words]
+    for name, value in _other(settings, _FLAGS).items():
+        if name == "layers" and "--layers" in words:
+            continue  # the pane has fewer
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, _written(value)]
+    before = [
+        f"{PREFIX}{name.upper()}={shlex.quote(_written(v))}" for name, v in _other(settings, _NO_FLAG).items()
+    ]
+    return " ".join([*before, shlex.join(words)])
+
+
+def _notebook(question: _Question, settings: Settings) -> str:
+    values = _other(settings, (*_FLAGS, *_NO_FLAG))
+    given = ", ".join(f"{name}={v if isinstance(v, int) else _written(v)!r}" for name, v in values.items())
+    return "\n".join(
+        (
+            "from tui_lookups import Explorer",
+            "from tui_lookups.ids import HeadId, NeuronId",
+            "from tui_lookups.settings import load_settings",
+            "",
+            f"explorer = Explorer(load_settings({given}))",
+            f"found = {question.python}",
+            "found",
+        )
+    )
