@@ -119,7 +119,7 @@ async def test_the_sum_is_below_the_grid_whatever_the_size(size: tuple[int, int]
         await rest(pilot)
         shown = " ".join(texts(app))
         assert "heads +3.50 ███" in shown
-        assert "mlps +0.90" in shown
+        assert "mlps (I) +0.90" in shown
         region = app.screen.query_one("#decomposition", PackedText).region
         await press(pilot, "4")
         assert "bias +0.20" in shown

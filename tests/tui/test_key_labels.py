@@ -97,7 +97,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
         (("i", "Q"), "Q shows everything explained so far"),
         (("P", "f8"), "f8 shows the heads"),
         (("A",), "f6 back"),
-        (("f12", "percent_sign", "down"), "% removes the one under the cursor"),
+        (("f12", "ampersand", "down"), "& removes the one under the cursor"),
         (("I", "Z"), "f6 back"),
         (("R",), ""),
         (("f5", "t", "i", "m", "e"), "f8"),
