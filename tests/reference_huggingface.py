@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.tiny_models import attention_of
+
 
 @dataclass(frozen=True)
 class Names:
@@ -153,7 +155,7 @@ class HuggingFaceReference:
         from transformers import AutoModelForCausalLM
 
         self.model = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=torch.float64, local_files_only=True, attn_implementation="eager"
+            str(folder), dtype=torch.float64, local_files_only=True, attn_implementation=attention_of(folder)
         ).eval()
         self.family = str(self.model.config.model_type)
         self.names = FAMILY_NAMES[self.family]

@@ -317,6 +317,13 @@ def randomise(model: nn.Module, seed: int) -> None:
                 draw(bias, 0.3)
 
 
+def attention_of(folder: Path) -> str:
+    """The implementation of attention that a reference runs: eager, but in Falcon with ALiBi, where
+    transformers' eager attention adds the distances that its mask has already."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return "sdpa" if config["model_type"] == "falcon" and config.get("alibi") else "eager"
+
+
 def edit_weights(folder: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
     """Change the tensors of a folder's model.safetensors in place."""
     path = folder / "model.safetensors"

@@ -15,9 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny_models import FURTHER, N_CTX, N_HEADS, VOCABULARY
+from tests.tiny_models import FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.ids import NeuronId
+from tui_lookups.model.points import Point
 
 LENGTH, POSITION = 30, 26
 """Longer than any window of these models."""
@@ -37,7 +38,7 @@ def hugging_face(folder: Path, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=torch.float64, local_files_only=True, attn_implementation="eager"
+        str(folder), dtype=torch.float64, local_files_only=True, attn_implementation=attention_of(folder)
     ).eval()
     seen: list[Tensor] = []
 
@@ -72,3 +73,24 @@ def test_it_is_the_hugging_face_model_and_closes(
             whole = decompose(model, NeuronId(layer, index), [tokens[0].tolist()], [POSITION])[0]
             assert abs(whole.remainder) <= 1e-4 * whole.scale
             assert whole.scale > 1e-3
+
+
+def test_falcon_adds_what_depends_on_distance_once(tiny_model) -> None:
+    """softmax((q . k + 2^(-8 (h + 1) / n_heads) k) / sqrt(d_head)), of the pass and of the patterns shown."""
+    model, tokens = tiny_model("falcon_alibi", "float64"), torch.tensor([[5, 9, 33, 71, 12, 4, 250]])
+    block = model.wiring.blocks[0]
+    kept: dict[Point, Tensor] = {}
+    streams: list[Tensor] = []
+    hooks = model.keeping(kept, torch.tensor([6]), [Point("z", 0)])
+    hooks[Point("resid_pre", 0)] = lambda seen: streams.append(seen.clone())
+    model.run(tokens, hooks, stop_after=0)
+    joint = block.attention.query_key_value(block.norms["ln1"].apply(streams[0]))[0]
+    query, key, value = joint.view(7, N_HEADS, 3, -1).permute(2, 1, 0, 3)
+    slopes = 2.0 ** (-8 * torch.arange(1, N_HEADS + 1, dtype=torch.float64) / N_HEADS)
+    scores = query[:, 6:] @ key.mT + slopes[:, None, None] * torch.arange(7)
+    pattern = (scores / query.shape[-1] ** 0.5).softmax(-1)
+    shown, _ = model.attention.of_layer(tokens, 0, lambda: None)
+    assert torch.allclose(shown[0, :, 6].double(), pattern[:, 0], atol=1e-6)
+    biases = model.value_biases[0]
+    z = kept[Point("z", 0)][0] + (0 if biases is None else biases)
+    assert torch.allclose(z, (pattern @ value)[:, 0], atol=1e-6)

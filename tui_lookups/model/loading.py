@@ -210,9 +210,8 @@ def _load_weights(
 
 
 def _needs_eager(configuration: Any) -> bool:
-    """Whether fused attention computes something else: it leaves a soft cap out, and in Falcon adds the bias
-    of the distance to scores that it does not scale."""
-    return any(getattr(configuration, key, None) for key in ("attn_logit_softcapping", "alibi"))
+    """Whether fused attention computes something else: it leaves a soft cap out."""
+    return bool(getattr(configuration, "attn_logit_softcapping", None))
 
 
 def _vocabulary_size(hf_model: Any) -> int:

@@ -311,11 +311,8 @@ def _falcon(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
 
     q, k, v = (part.transpose(1, 2) for part in attention._split_heads(attention.query_key_value(read)))
     allowed, distance = _of_mask(named["attention_mask"][0])
-    if named["alibi"] is None:
+    if named["alibi"] is None:  # else the mask has it
         q, k = apply_rotary_pos_emb(q, k, *named["position_embeddings"])
-    elif attention.config._attn_implementation != "sdpa":  # adds it once more, beside what the mask has of it
-        bias = named["alibi"].reshape(q.shape[1], 1, -1) * attention.inv_norm_factor
-        distance = bias if distance is None else distance + bias
     return Handed(q[0], k[0], v[0], float(attention.inv_norm_factor), allowed, distance)
 
 

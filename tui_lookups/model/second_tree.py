@@ -10,6 +10,8 @@ import copy
 from itertools import chain
 from typing import Any
 
+import torch
+
 from tui_lookups.model.placement import follow, is_spread, without_hooks
 
 
@@ -23,9 +25,23 @@ def second_tree(hf_model: Any, *, attention: str | None = None) -> Any:
     tree = second_module(hf_model).eval()
     if attention is not None:
         tree.config._attn_implementation = attention
+    if attention == "eager":
+        _add_distances_once(tree)
     if is_spread(hf_model):
         follow(tree, hf_model.hf_device_map)
     return tree
+
+
+def _add_distances_once(tree: Any) -> None:
+    """Leave what depends on distance (ALiBi) to the mask in Falcon, whose eager attention adds it again."""
+
+    def without(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        alibi = named.get("alibi")
+        return None if alibi is None else (arguments, {**named, "alibi": torch.zeros_like(alibi)})
+
+    for module in tree.modules():
+        if type(module).__name__ == "FalconAttention":
+            module.register_forward_pre_hook(without, with_kwargs=True)
 
 
 def second_module(module: Any) -> Any:
