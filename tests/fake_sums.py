@@ -13,6 +13,7 @@ from tui_lookups.results import (
     InputsOverview,
     Key,
     LayerOfWhy,
+    LogitTarget,
     NeuronContribution,
     NeuronInputMean,
     NeuronInputs,
@@ -41,8 +42,8 @@ def why(foil: str | None, top: int) -> Why:
     likely = (Prediction(BECAUSE, 0.5), Prediction(HOSTILE, 0.25))
     against, probability = (None, None) if foil is None else (HOSTILE, 0.25)
     return Why(
-        TOKENS, 3, BECAUSE, against, likely, 0.5, probability, Target("logit", 2.375), CONTRIBUTIONS, layers,
-        0.75, 30.0, PROVENANCE,
+        TOKENS, 3, BECAUSE, against, likely, 0.5, probability, LogitTarget("logit", 2.375), CONTRIBUTIONS,
+        layers, 0.75, 30.0, PROVENANCE,
     )  # fmt: skip
 
 

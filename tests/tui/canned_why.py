@@ -14,6 +14,7 @@ from tui_lookups.results import (
     HeadContribution,
     InputsOverview,
     LayerOfWhy,
+    LogitTarget,
     NeuronContribution,
     NeuronInputMean,
     NeuronInputs,
@@ -84,7 +85,7 @@ def why(
     )
     own = {row.neuron for row in found.neurons[:4:3]}
     neurons = tuple(replace(row, next_token_neuron=row.neuron in own) for row in found.neurons)
-    target = Target("logit" if foil is None else "logit_difference", found.target)
+    target = LogitTarget("logit" if foil is None else "logit_difference", found.target)
     return Why(
         tuple(tokens), position, asked, foil,
         tuple(Prediction(each, odds[each]) for each in likely),

@@ -25,6 +25,7 @@ from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.results import (
     EdgeCut,
     InputsOverview,
+    LogitTarget,
     NeuronInputMean,
     NeuronInputs,
     Prompt,
@@ -62,7 +63,7 @@ def why(
         predictions=found.predictions,
         probability=float(found.probabilities[found.token_id]),
         foil_probability=None if foil is None else float(found.probabilities[foil.id]),
-        target=Target("logit" if foil is None else "logit_difference", found.found.target),
+        target=LogitTarget("logit" if foil is None else "logit_difference", found.found.target),
         contributions=as_contributions(found.found, top, found.congruences, found.own, found.token_id),
         layers=layers_of(model, found),
         lens_embedding=found.lens[0],

@@ -46,7 +46,7 @@ _NAMES = {
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
     "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
-    "why": "LayerOfWhy Removed Why WhyByLayer",
+    "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

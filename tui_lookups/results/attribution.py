@@ -37,10 +37,9 @@ class OtherComponents:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What components sum to: the pre-activation of a plain MLP, the activation of a gated one; a token's
-    centred logit, or its difference from a foil's."""
+    """What the components sum to: the pre-activation of a plain MLP, the activation of a gated one."""
 
-    name: Literal["pre_activation", "activation", "logit", "logit_difference"]
+    name: Literal["pre_activation", "activation"]
     value: float
 
 

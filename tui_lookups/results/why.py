@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import ComponentId, NeuronId
-from tui_lookups.results.attribution import Target
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
 from tui_lookups.results.predictions import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class LogitTarget:
+    """What the components sum to: a token's logit less the mean over the vocabulary, or less a foil's."""
+
+    name: Literal["logit", "logit_difference"]
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Why:
     predictions: tuple[Prediction, ...]
     probability: float
     foil_probability: float | None
-    target: Target
+    target: LogitTarget
     contributions: Contributions
     layers: tuple[LayerOfWhy, ...]
     lens_embedding: float
