@@ -42,6 +42,9 @@ SCENES: dict[str, Scene] = {
     "heads-80x24-dark": Scene(("2", "enter"), NARROW),
     "overview-160x45-dark": Scene(("2", "enter", "a")),
     "atlas-160x45-dark": Scene(("A",), patience=20.0),
+    "why-80x24-dark": Scene(("2", "w"), NARROW, patience=4.0),
+    "why-160x45-light": Scene(("2", "w"), WIDE, "lookups-light", patience=4.0),
+    "inputs-80x24-dark": Scene(("2", "enter", "I"), NARROW, patience=4.0),
     "playground-80x24-dark": Scene(
         ("P", *("space" if c == " " else c for c in "How long do")), NARROW, patience=4.0
     ),
