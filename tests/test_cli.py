@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from tui_lookups.commands.flags import CommonFlag
 from tui_lookups.errors import Cancelled, ModelLoadError
 from tui_lookups.exports import writing
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import CacheInfo, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.results import (
+    CacheInfo,
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+    TokenNeurons,
+)
 from tui_lookups.settings import Settings
 
 HEAVY = ("torch", "numpy", "textual", "transformers", "transformer_lens", "pydantic", "rich", "openai")
@@ -522,6 +530,27 @@ def test_neurons_of_a_file_of_tokens(shell: Shell, tmp_path: Path) -> None:
     status, _, err = shell("neurons", "--tokens-file", str(tmp_path / "none"))
     assert status == 1
     assert "cannot be read" in err
+
+
+def test_neurons_in_another_order(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = FakeExplorer.neurons
+
+    def differing(self: FakeExplorer, *given: Any, **named: Any) -> TokenNeurons:
+        found = answer(self, *given, **named)
+        figures = ((0.2, 3), (0.7, 9), (0.5, 1))
+        rows = tuple(
+            replace(row, cosine=cosine, token_rank=rank)
+            for row, (cosine, rank) in zip(found.neurons, figures, strict=True)
+        )
+        return replace(found, neurons=rows)
+
+    monkeypatch.setattr(FakeExplorer, "neurons", differing)
+    names = ["L5.N371", "L4.N19", "L5.N88"]
+    orders = {"congruence": (0, 1, 2), "cosine": (1, 2, 0), "rank": (2, 0, 1)}
+    for order, places in orders.items():
+        expected = [names[place] for place in places]
+        found = shell.document("neurons", " because", "--sort", order)
+        assert [row["neuron"] for row in found["neurons"]] == expected
 
 
 def test_help_has_a_commands_own_options_first_and_names_the_rest(shell: Shell) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -16,7 +18,13 @@ from tui_lookups.visible import visible_token
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import HeadAttributions, HeadOverview, Token, TokenNeurons
+    from tui_lookups.results import HeadAttributions, HeadOverview, NeuronScore, Token, TokenNeurons
+
+_ORDERS: dict[str, Callable[[NeuronScore], float] | None] = {
+    "congruence": None,  # as it is answered, by the sign that counts
+    "cosine": lambda row: -row.cosine,
+    "rank": lambda row: row.token_rank,
+}
 
 
 @command()
@@ -24,8 +32,20 @@ if TYPE_CHECKING:
 @click.option("--tokens-file", type=FilePath(), metavar="FILE", help="The tokens of a file, one a line.")
 @top_option(20, "How many neurons.")
 @click.option("--next-token-only", is_flag=True, help="Only neurons whose own top token is this one.")
+@click.option(
+    "--sort",
+    type=click.Choice(tuple(_ORDERS)),
+    default="congruence",
+    show_default=True,
+    help="In which order the K of largest congruence are listed.",
+)
 def neurons(
-    invocation: Invocation, token: str | None, tokens_file: Path | None, top: int, next_token_only: bool
+    invocation: Invocation,
+    token: str | None,
+    tokens_file: Path | None,
+    top: int,
+    next_token_only: bool,
+    sort: str,
 ) -> None:
     """The neurons that promote TOKEN.
 
@@ -38,7 +58,9 @@ def neurons(
         from tui_lookups.answering.atlas_service import read_tokens
 
         def of(text: str) -> TokenNeurons:
-            return explorer.neurons(text, top=top, next_token_only=next_token_only)
+            found = explorer.neurons(text, top=top, next_token_only=next_token_only)
+            order = _ORDERS[sort]
+            return found if order is None else replace(found, neurons=tuple(sorted(found.neurons, key=order)))
 
         if token is None:
             assert tokens_file is not None
