@@ -113,6 +113,12 @@ def parse_component(text: str) -> HeadId | NeuronId:
     return found
 
 
+def check_position(position: int, n_tokens: int) -> None:
+    """Raise LookupsError unless a text of so many tokens has this position."""
+    if not isinstance(position, int) or not 0 <= position < n_tokens:
+        raise LookupsError(f"The text has no position {position}.", f"It has positions 0 to {n_tokens - 1}.")
+
+
 def left_out_by_paper(head: HeadId, neuron: NeuronId) -> LookupsError:
     """What is said of a head of the neuron's own layer, which the authors leave out."""
     return LookupsError(

@@ -10,8 +10,9 @@ import torch
 
 from tests.tiny_models import FURTHER, RECIPES
 from tui_lookups.analysis import trace
+from tui_lookups.analysis.attribution import held_ratio
 from tui_lookups.analysis.openings import Opening, Part, open_readings, require_sum
-from tui_lookups.analysis.readings import Reading, held_ratio, neuron_reading, token_reading
+from tui_lookups.analysis.readings import Reading, neuron_reading, token_reading
 from tui_lookups.analysis.relevance import relevance
 from tui_lookups.analysis.trace import Node, grow, has_parts
 from tui_lookups.errors import LookupsError, UnsupportedModelError, no_poll

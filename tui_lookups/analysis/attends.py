@@ -26,10 +26,9 @@ from tui_lookups.analysis.head_reading import (
     as_sums,
     read_head,
     relative,
-    require_position,
 )
 from tui_lookups.errors import LookupsError, Poll, no_poll
-from tui_lookups.ids import HeadId
+from tui_lookups.ids import HeadId, check_position
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.summed import Readers, Summed, summed
 from tui_lookups.results.components import Contributions
@@ -87,7 +86,7 @@ def attended(
     mask = handed.may_attend(head.index, query)
     allowed = torch.nonzero(mask).flatten().tolist()
     key = key_of_largest_weight(allowed, text.pattern.tolist()) if key is None else key
-    require_position(key, len(row))
+    check_position(key, len(row))
     if key not in allowed:
         raise LookupsError(
             f"{head} cannot attend from position {query} to position {key}.",

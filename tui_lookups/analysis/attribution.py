@@ -43,6 +43,9 @@ from tui_lookups.results.conventions import DEFAULTS
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
 
+_SLOPE = 1e-6
+"""Half the width of the interval that a slope at 0 is taken over."""
+
 _BATCH_TOKENS = {"cpu": 768}
 """Most padded tokens of one forward pass, by device (elsewhere `MOST_TOKENS`): it bounds the memory beyond
 the weights."""
@@ -201,10 +204,14 @@ def _decompose_batch(
     return found
 
 
-def held_ratio(act: Callable[[Tensor], Tensor], gates: Tensor) -> Tensor:
-    """act(g) / g, held at its value; 1/2 at g = 0 (method.md, section 4)."""
-    safe = torch.where(gates == 0, torch.ones_like(gates), gates)
-    return torch.where(gates == 0, torch.full_like(gates, 0.5), act(gates) / safe)
+def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
+    """act(pre) / pre, held at its value (method.md, sections 4 and 9).
+
+    At 0 it is its limit, the slope of `act` there: 1/2 for SiLU and GELU.
+    """
+    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
+    width = torch.full_like(pre, _SLOPE)
+    return torch.where(pre == 0, (act(width) - act(-width)) / (2 * _SLOPE), act(safe) / safe)
 
 
 @dataclass(frozen=True, slots=True)

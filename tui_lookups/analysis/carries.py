@@ -21,10 +21,9 @@ from tui_lookups.analysis.head_reading import (
     Sum,
     as_sums,
     read_head,
-    require_position,
 )
 from tui_lookups.errors import Poll, no_poll
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId, NeuronId, check_position
 from tui_lookups.model.components import Reader, neuron_reader, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
@@ -60,7 +59,7 @@ def carried_to_neuron(
         UnsupportedModelError: attention of the family cannot be read, or a sum does not close.
     """
     check_reaches(model, neuron, head, "default")
-    require_position(source, position + 1)
+    check_position(source, position + 1)
     reader, gated = neuron_reader(model, neuron), model.info.gated
     own = [Point("pre", neuron.layer), Point("pre_linear", neuron.layer)] if gated else []
     text = read_head(
@@ -87,7 +86,7 @@ def carried_to_token(
 ) -> CarriedParts:
     """What a head carries from a source token to a token's logit, counted from the mean over the vocabulary
     and before a soft cap (section 8); else as `carried_to_neuron`."""
-    require_position(source, position + 1)
+    check_position(source, position + 1)
     model.check_token(token_id)
     reader = token_reader(model, token_id)
     text = read_head(

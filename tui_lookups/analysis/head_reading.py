@@ -20,8 +20,8 @@ from torch import Tensor
 
 from tui_lookups.analysis.attribution import require_closure
 from tui_lookups.analysis.exact_sum import ExactSum, as_contributions
-from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
-from tui_lookups.ids import HeadId
+from tui_lookups.errors import Poll, UnsupportedModelError
+from tui_lookups.ids import HeadId, check_position
 from tui_lookups.model.attention import require_same_z
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
@@ -100,7 +100,7 @@ def read_head(
             "What a head reads needs folded weights: in the raw basis no sum closes.",
             "Leave out --raw-weights.",
         )
-    require_position(position, len(row))
+    check_position(position, len(row))
     layer, last = head.layer, head.layer if stop_after is None else stop_after
     tokens, at = model.batch([row[: position + 1]]), torch.tensor([position], device=model.device)
     here: dict[Point, Tensor] = {}
@@ -134,12 +134,6 @@ def read_head(
     whole = (z if biases is None else z + biases[head.index]).to(values)
     require_same_z(pattern[None], values[None], whole[None], model.dtype, f"{head} of {model.info.name}")
     return found
-
-
-def require_position(position: int, n_tokens: int) -> None:
-    """Raise LookupsError where a text has no such position."""
-    if not 0 <= position < n_tokens:
-        raise LookupsError(f"The text has no position {position}.", f"It has positions 0 to {n_tokens - 1}.")
 
 
 @dataclass(frozen=True, slots=True)

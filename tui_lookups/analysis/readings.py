@@ -13,13 +13,14 @@ Nothing is divided by what can vanish: a / pre at 0 is the slope of the activati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tui_lookups.analysis.attribution import held_ratio
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, Reader, neuron_reader, token_reader
 from tui_lookups.model.lookup_model import LookupModel
@@ -32,9 +33,6 @@ Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding"
 
 Component = HeadId | NeuronId | int | Leaf
 """A part of what is read; of a head, a position that it read."""
-
-_SLOPE = 1e-6
-"""Half the width of the interval that a slope at 0 is taken over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +110,6 @@ def _reading(text: TextPass, reader: Reader, position: int, weights: Tensor, val
         value,
         float(reader.constants @ weights),
     )
-
-
-def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
-    """act(pre) / pre; at 0 its limit, the slope of `act` there."""
-    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
-    width = torch.full_like(pre, _SLOPE)
-    return torch.where(pre == 0, (act(width) - act(-width)) / (2 * _SLOPE), act(safe) / safe)
 
 
 @torch.inference_mode()

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import BOUNDS
-from tui_lookups.analysis.readings import Reading, held_ratio, read_by_attention, through
+from tui_lookups.analysis.attribution import BOUNDS, held_ratio
+from tui_lookups.analysis.readings import Reading, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, of_attention_biases

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.answering.checks import check_count, check_folded, check_position, check_text
+from tui_lookups.answering.checks import check_count, check_folded
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.neuron_places import place_of
+from tui_lookups.answering.neuron_places import check_reaches, place_of
 from tui_lookups.answering.prompt_service import PromptService
+from tui_lookups.answering.text_places import encoded, named_token
 from tui_lookups.errors import LookupsError, Poll
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId, check_position
 from tui_lookups.results import Attends, Carried, Key, PairContribution, Provenance, Token
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class AttendsService:
             )
         asked = self._asked(neuron, prompt, prompt_id, text, position, trimmed)
         at = position_of(source, asked.tokens[: asked.position + 1])
-        read = None if token is None else self._token(token)
+        read = named_token(engine, token)
         question: dict[str, Any] = {
             "head": str(head),
             "neuron": None if neuron is None else str(neuron),
@@ -135,19 +136,11 @@ class AttendsService:
         """Refuse at once what cannot be answered, before minutes of scanning."""
         check_count("top", top)
         check_folded(self._engine.basis)
-        self._engine.check_head(head)
-        if neuron is not None:
+        if neuron is None:
+            self._engine.check_head(head)
+        else:
             self._engine.check_neuron(neuron)
-            last = self._engine.model_info().last_head_layer(neuron.layer)
-            if head.layer > last:
-                raise out_of_reach(head, neuron, last)
-
-    def _token(self, asked: str | int) -> Token:
-        """A token by its text or id, one that the model has a logit for."""
-        vocabulary = self._engine.vocabulary()
-        token = vocabulary.token(asked) if isinstance(asked, int) else vocabulary.find(asked)
-        self._engine.model_info().check_token(token)
-        return token
+            check_reaches(self._engine, head, neuron)
 
     def _asked(
         self,
@@ -170,10 +163,7 @@ class AttendsService:
         elif text is None:
             raise LookupsError("A head is asked about on a text.", "Give a text, or a neuron of its prompts.")
         else:
-            vocabulary, info = engine.vocabulary(), engine.model_info()
-            ids = vocabulary.encode_prompt(text)
-            check_text(ids, vocabulary.bos_id, info)
-            info.check_token(vocabulary.token(max(ids)))
+            ids = encoded(engine, text)
             at = len(ids) - 1
         tokens = engine.vocabulary().tokens(ids)
         return _Asked(tokens, at if position is None else position_of(position, tokens), text is None)

@@ -61,12 +61,6 @@ def check_text(ids: Sequence[int], bos_id: int | None, info: ModelInfo) -> None:
         )
 
 
-def check_position(position: int, tokens: int) -> None:
-    """Raise LookupsError unless a text of so many tokens has this position."""
-    if not isinstance(position, int) or not 0 <= position < tokens:
-        raise LookupsError(f"The text has no position {position}.", f"It has positions 0 to {tokens - 1}.")
-
-
 def check_removal(method: str) -> None:
     """Raise LookupsError unless zero or a mean is put in a component's place."""
     _check_word("method", method, Literal["zero", "mean"])

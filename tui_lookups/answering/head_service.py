@@ -13,11 +13,11 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation
 from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.neuron_places import place_of
+from tui_lookups.answering.neuron_places import check_reaches, place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -231,10 +231,7 @@ class HeadService:
         """Refuse at once what cannot be answered, before minutes of scanning."""
         self._engine.check_neuron(neuron)
         if head is not None:
-            self._engine.check_head(head)
-            last = self._engine.model_info().last_head_layer(neuron.layer)
-            if head.layer > last:
-                raise out_of_reach(head, neuron, last)
+            check_reaches(self._engine, head, neuron)
         if self._engine.basis != "folded":
             raise UnsupportedModelError(
                 "Head attribution needs folded weights: in the raw basis no sum closes.",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_count, check_folded
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.neuron_places import Place, place_of
+from tui_lookups.answering.neuron_places import Place, check_reaches, place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
-from tui_lookups.ids import HeadId, NeuronId, out_of_reach
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import EdgeCut, InputsOverview, NeuronInputs
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class InputService:
         """See `Explorer.cut_edge`; `asked` as `place_of` has it."""
         engine, conventions = self._engine, self._engine.conventions(trimmed=trimmed)
         self._check(neuron)
-        self._check_reaches(component, neuron)
+        check_reaches(engine, component, neuron)
         place = place_of(engine, self._prompts, neuron, conventions, **asked)
 
         def work(model: LookupModel, poll: Poll) -> EdgeCut:
@@ -122,13 +122,3 @@ class InputService:
         """Refuse at once what cannot be answered, before minutes of scanning."""
         self._engine.check_neuron(neuron)
         check_folded(self._engine.basis)
-
-    def _check_reaches(self, component: HeadId | NeuronId, neuron: NeuronId) -> None:
-        if isinstance(component, HeadId):
-            self._engine.check_head(component)
-            last = self._engine.model_info().last_head_layer(neuron.layer)
-        else:
-            self._engine.check_neuron(component)
-            last = neuron.layer - 1
-        if component.layer > last:
-            raise out_of_reach(component, neuron, last)

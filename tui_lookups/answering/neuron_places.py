@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tui_lookups.answering.checks import check_position, check_prompt_id
+from tui_lookups.answering.checks import check_prompt_id
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt, input_of_text
 from tui_lookups.answering.prompt_service import PromptService
-from tui_lookups.ids import NeuronId
+from tui_lookups.ids import HeadId, NeuronId, check_position, out_of_reach
 from tui_lookups.results import Prompt
 from tui_lookups.results.conventions import Conventions
 
@@ -20,6 +20,18 @@ class Place(NamedTuple):
     prompt_id: int | None
     prompt: Prompt | None
     context: Literal["full", "trimmed", "text"]
+
+
+def check_reaches(engine: Engine, component: HeadId | NeuronId, neuron: NeuronId) -> None:
+    """Raise BadIdError for no such head or neuron, LookupsError where it writes after a neuron has read."""
+    if isinstance(component, HeadId):
+        engine.check_head(component)
+        last = engine.model_info().last_head_layer(neuron.layer)
+    else:
+        engine.check_neuron(component)
+        last = neuron.layer - 1
+    if component.layer > last:
+        raise out_of_reach(component, neuron, last)
 
 
 def place_of(

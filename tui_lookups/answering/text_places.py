@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tui_lookups.answering.checks import check_folded, check_position, check_prompt_id, check_text
+from tui_lookups.answering.checks import check_folded, check_prompt_id, check_text
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError
+from tui_lookups.ids import check_position
 from tui_lookups.results import Token
 
 
@@ -23,13 +24,19 @@ def place_in_text(
         check_prompt_id(prompt_id, corpus.info.prompts)
         row = corpus.window_tokens(prompt_id).tolist()
     else:
-        vocabulary, info = engine.vocabulary(), engine.model_info()
-        row = vocabulary.encode_prompt(text or "")
-        check_text(row, vocabulary.bos_id, info)
-        info.check_token(vocabulary.token(max(row)))
+        row = encoded(engine, text or "")
     at = len(row) - 1 if position is None else position
     check_position(at, len(row))
     return row, at
+
+
+def encoded(engine: Engine, text: str) -> list[int]:
+    """Token ids of a text, begin-of-text in front. Raises LookupsError for no token, or too many."""
+    vocabulary, info = engine.vocabulary(), engine.model_info()
+    row = vocabulary.encode_prompt(text)
+    check_text(row, vocabulary.bos_id, info)
+    info.check_token(vocabulary.token(max(row)))
+    return row
 
 
 def named_token(engine: Engine, asked: str | int | None) -> Token | None:

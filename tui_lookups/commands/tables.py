@@ -278,7 +278,7 @@ def _decomposition(result: HeadAttributions) -> str:
     )
 
 
-def _left_out(shown: int, total: int, what: str) -> list[RenderableType]:
+def more_of(shown: int, total: int, what: str) -> list[RenderableType]:
     return [Text(f"{total - shown} more {what}; --json has them all.", style="dim")] if total > shown else []
 
 
@@ -304,7 +304,7 @@ def _(result: HeadAttributions) -> RenderableType:
         ),
         Text(_decomposition(result), overflow="fold"),
         table if heads else Text("No head reaches this neuron."),
-        *_left_out(len(heads), len(result.heads), "heads"),
+        *more_of(len(heads), len(result.heads), "heads"),
     ]
     if result.source_head is not None:
         sources = sorted(result.sources, key=lambda source: -abs(source.attribution))[:SOURCES_SHOWN]
@@ -315,7 +315,7 @@ def _(result: HeadAttributions) -> RenderableType:
             reads.add_row(
                 Text(str(source.position)), token_text(source.token), Text(f"{source.attribution:+.3f}")
             )
-        parts += [Text(""), reads, *_left_out(len(sources), len(result.sources), "positions")]
+        parts += [Text(""), reads, *more_of(len(sources), len(result.sources), "positions")]
     return Group(*parts)
 
 
@@ -342,7 +342,7 @@ def _(result: HeadOverview) -> RenderableType:
     return Group(
         title,
         table if heads else Text(result.note or "No head reaches this neuron."),
-        *_left_out(len(heads), len(result.heads), "heads"),
+        *more_of(len(heads), len(result.heads), "heads"),
         *([Text(note)] if heads else []),
     )
 

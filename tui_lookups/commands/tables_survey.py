@@ -10,6 +10,7 @@ from rich.text import Text
 from tui_lookups.commands.tables import (
     cells_of,
     facts,
+    more_of,
     render,
     source_of,
     table_of,
@@ -47,10 +48,10 @@ def _(result: Survey) -> RenderableType:
         title,
         *([Text(f"{silent} of the neurons never fire on this corpus.")] if silent else []),
         _pairs(result.pairs[:PAIRS_SHOWN]),
-        *_more(len(result.pairs), PAIRS_SHOWN, "pairs"),
+        *more_of(min(len(result.pairs), PAIRS_SHOWN), len(result.pairs), "pairs"),
         Text(""),
         _heads(serving[:HEADS_SHOWN]),
-        *_more(len(serving), HEADS_SHOWN, "heads"),
+        *more_of(min(len(serving), HEADS_SHOWN), len(serving), "heads"),
     )
 
 
@@ -94,7 +95,3 @@ def _heads(heads: Iterable[SurveyedHead]) -> RenderableType:
         carries = "" if head.carries is None else f"{head.carries:.1%}"
         table.add_row(*cells_of(str(head.head), str(head.serves), str(head.reaches), mean, carries))
     return table
-
-
-def _more(total: int, shown: int, what: str) -> list[RenderableType]:
-    return [Text(f"{total - shown} more {what}; --json has them all.", style="dim")] if total > shown else []

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.errors import Poll
+from tui_lookups.model.components import W_O
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
 from tui_lookups.model.wiring import NormName
@@ -147,18 +148,18 @@ def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embeddin
 def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int) -> _OfLayer:
     block, info, at = model.wiring.blocks[layer], model.info, list(asked.positions)
     read, constant = _through(model, asked, seen, Point("ln1_post", layer))
-    W_O = model.at_home(block.heads_out.matrix).reshape(info.n_heads, info.d_head, -1)
+    write = W_O(model, layer)
     z, values = seen[Point("z", layer)][at], model.value_biases[layer]
     # As many heads at once as take some memory: what all of them write is n_heads times the stream.
     some = max(1, _MOST_NUMBERS // max(1, len(at) * info.d_model))
     heads = torch.cat(
         [
-            _product(torch.einsum("phd,hde->hpe", z[:, h : h + some], W_O[h : h + some]), read)
+            _product(torch.einsum("phd,hde->hpe", z[:, h : h + some], write[h : h + some]), read)
             for h in range(0, info.n_heads, some)
         ]
     )
     biases = [] if block.heads_out.bias is None else [model.at_home(block.heads_out.bias)]
-    biases += [] if values is None else [torch.einsum("hd,hde->e", values, W_O)]
+    biases += [] if values is None else [torch.einsum("hd,hde->e", values, write)]
     of_attention = _of_biases(biases, read) + constant
 
     read, constant = _through(model, asked, seen, Point("ln2_post", layer))
