@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tui_lookups.analysis.attribution import held_ratio
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.model.components import W_O, Reader, neuron_reader, token_reader
+from tui_lookups.model.components import W_O, Reader, neuron_reader, read_after, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
@@ -211,11 +211,8 @@ def through(
     text: TextPass, read: Tensor, layer: int, norm: NormName, positions: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """What meets what attention, or the MLP, of a layer writes where `read` [d_model, n] reads the stream at
-    `positions`; and what the bias of the norm in between adds, [n]."""
-    model = text.model
-    read = read * model.wiring.residual_multiplier
-    post = model.wiring.blocks[layer].norms.get(norm)
-    if post is None:
-        return read, read.new_zeros(read.shape[1])
-    scale = text.at(Point(norm, layer), torch.tensor(positions, device=model.device))
-    return post.fold(read) / scale.T, post.constant(read)
+    `positions`, the norm's scale divided by; and what the bias of that norm adds, [n]."""
+    vectors, constants, post = read_after(text.model, layer, norm, read)
+    if post is not None:
+        vectors = vectors / text.at(post, torch.tensor(positions, device=text.model.device)).T
+    return vectors, constants

@@ -249,6 +249,23 @@ def W_O(model: LookupModel, layer: int) -> Tensor:
     return model.at_home(matrix).reshape(model.info.n_heads, model.info.d_head, -1)
 
 
+def read_after(
+    model: LookupModel, layer: int, post_norm: NormName, read: Tensor
+) -> tuple[Tensor, Tensor, Point | None]:
+    """How what attention, or the MLP, of a layer writes is read where `read` [d_model, n] reads the stream.
+
+    Returns:
+        The vectors that meet it, [d_model, n]; what the bias of the norm in between adds, [n]; and that norm,
+        whose scale divides the product: None where there is none.
+    """
+    multiplier = model.wiring.residual_multiplier
+    read = read if multiplier == 1.0 else read * multiplier
+    norm = model.wiring.blocks[layer].norms.get(post_norm)
+    if norm is None:
+        return read, read.new_zeros(read.shape[1]), None
+    return norm.fold(read), norm.constant(read), Point(post_norm, layer)
+
+
 def _through(
     model: LookupModel,
     reader: Reader,
@@ -257,15 +274,6 @@ def _through(
     layer: int,
     post_norm: NormName,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """How a reader reads what attention, or the MLP, of a layer writes.
-
-    Returns:
-        The vectors that meet it [d_model, n], what divides the product [batch, 1], and what the bias of the
-        norm in between adds before the reader's own scale divides [n].
-    """
-    multiplier = model.wiring.residual_multiplier
-    read = reader.directions if multiplier == 1.0 else reader.directions * multiplier
-    norm = model.wiring.blocks[layer].norms.get(post_norm)
-    if norm is None:
-        return read, scale, read.new_zeros(read.shape[1])
-    return norm.fold(read), scale * seen[Point(post_norm, layer)], norm.constant(read)
+    """As `read_after`, with what divides the product in place of the norm, [batch, 1]."""
+    read, constant, norm = read_after(model, layer, post_norm, reader.directions)
+    return read, scale if norm is None else scale * seen[norm], constant

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from tui_lookups.errors import Poll
-from tui_lookups.model.components import W_O
+from tui_lookups.model.components import W_O, read_after
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
 from tui_lookups.model.wiring import NormName
@@ -147,7 +146,7 @@ def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embeddin
 
 def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int) -> _OfLayer:
     block, info, at = model.wiring.blocks[layer], model.info, list(asked.positions)
-    read, constant = _through(model, asked, seen, Point("ln1_post", layer))
+    read, constant = _through(model, asked, seen, layer, "ln1_post")
     write = W_O(model, layer)
     z, values = seen[Point("z", layer)][at], model.value_biases[layer]
     # As many heads at once as take some memory: what all of them write is n_heads times the stream.
@@ -162,7 +161,7 @@ def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], 
     biases += [] if values is None else [torch.einsum("hd,hde->e", values, write)]
     of_attention = _of_biases(biases, read) + constant
 
-    read, constant = _through(model, asked, seen, Point("ln2_post", layer))
+    read, constant = _through(model, asked, seen, layer, "ln2_post")
     bias = None if block.down.bias is None else model.at_home(block.down.bias)
     written = seen[Point("mlp_out", layer)][at]
     neurons = activations = None
@@ -197,15 +196,13 @@ def _of_biases(biases: Sequence[Tensor], read: Tensor) -> Tensor:
 
 
 def _through(
-    model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], post_norm: Point
+    model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int, post_norm: NormName
 ) -> tuple[Tensor, Tensor]:
-    """How readers read what attention, or the MLP, of a layer writes: what meets it [n, p, d_model], and what
-    the bias of the norm in between adds [n]."""
-    read, multiplier = asked.vectors, model.wiring.residual_multiplier
-    read = read if multiplier == 1.0 else read * multiplier
-    norm = model.wiring.blocks[post_norm.layer].norms.get(cast(NormName, post_norm.role))
-    if norm is None:
-        return read, read.new_zeros(len(read))
-    columns = read.flatten(0, 1).T
-    constant = norm.constant(columns).reshape(read.shape[:2]).sum(1)
-    return norm.fold(columns).T.reshape(read.shape) / seen[post_norm][list(asked.positions)], constant
+    """As `read_after`, for readers of several positions: what meets what is written [n, p, d_model], divided
+    by the scale, and what the bias of the norm in between adds [n]."""
+    shape = asked.vectors.shape
+    columns, constants, norm = read_after(model, layer, post_norm, asked.vectors.flatten(0, 1).T)
+    read = columns.T.reshape(shape)
+    if norm is not None:
+        read = read / seen[norm][list(asked.positions)]
+    return read, constants.reshape(shape[:2]).sum(1)
