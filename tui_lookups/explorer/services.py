@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tui_lookups.errors import Cancelled, as_lookups_error
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
     from tui_lookups.model_thread import CancelToken
+    from tui_lookups.progress import Progress
     from tui_lookups.results.status import Status
     from tui_lookups.settings import Settings
 
@@ -59,10 +60,17 @@ class made_once(Generic[T]):
             return made
 
 
-class Question(NamedTuple):
+class Question:
     """A question that was put with `Explorer.ask`."""
 
-    token: CancelToken
+    def __init__(self, token: CancelToken) -> None:
+        self.token = token
+        self.progress: Progress | None = None
+        """How far the answer is, as it was told last; set on whichever thread works at it."""
+
+    def hear(self, progress: Progress) -> None:
+        """Take over how far the answer is."""
+        self.progress = progress
 
     def cancel(self) -> None:
         """Nobody waits any more: no callback is called afterwards, and work for it stops soon."""
@@ -233,11 +241,12 @@ class Services:
         if stage == "loading" and (loaded or (done and not engine.awaited)):
             stage = "ready"
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
-        message = str(engine.error) if engine.error else engine.message if busy else ""
+        loading = engine.doing if busy and not engine.error else None
+        message = str(engine.error) if engine.error else "" if loading is None else loading.sentence
         known = None if corpus is None else corpus.info
         return Status(
             stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, problems,
-            settings.model,
+            settings.model, loading,
         )  # fmt: skip
 
     @property

@@ -33,7 +33,7 @@ _NAMES = {
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
-        "Part Plan RequestProgress ScoreReport Shuffled Summary Usage"
+        "Part Plan ScoreReport Shuffled Summary Usage"
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
@@ -44,7 +44,7 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }

@@ -16,7 +16,8 @@ from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
+    from tui_lookups.progress import Progress
+    from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation
     from tui_lookups.tui.state.queries import Queries
 
 Pair = tuple[NeuronId, HeadId]
@@ -31,7 +32,7 @@ class Job(NamedTuple):
     head: HeadId
     task: Task
     text: str = ""
-    progress: RequestProgress | None = None
+    progress: Progress | None = None
 
     @property
     def pair(self) -> Pair:
@@ -166,10 +167,10 @@ class HeadExplanations:
         known = self.newest(neuron, head)
         words = None if known is None else known.explanation.explanation
 
-        def question(tell: Callable[[RequestProgress], None]) -> ExplanationScore:
+        def question(tell: Callable[[Progress], None]) -> ExplanationScore:
             return self._explorer.score_explanation(neuron, head, explanation=words, progress=tell)
 
-        def heard(progress: RequestProgress) -> None:
+        def heard(progress: Progress) -> None:
             if self.job is not None:
                 self.job = self.job._replace(progress=progress)
                 self._changed()
