@@ -26,6 +26,7 @@ from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.readers import FileSource, open_source
 from tui_lookups.corpus.source import Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
+from tui_lookups.progress import Progress
 from tui_lookups.storage.arrays import ArrayFolder
 
 BOS = 300

@@ -50,6 +50,7 @@ class LookupsApp(BaseApp):
         Binding("b", "basket", "basket", id="app.basket", tooltip="List and remove what is marked"),
         hidden("O", "open_export", "open export", "app.open", "Mark what an export holds"),
         hidden("C", "next_theme", "colours", "app.theme", "Dark, light, the terminal's"),
+        hidden("J", "tasks", "under way", "app.tasks", "What is under way, how far, and how to stop it"),
         *WORD_KEYS,
         Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
         hidden(
@@ -173,6 +174,12 @@ class LookupsApp(BaseApp):
         screen = self.screen_stack[0]
         assert isinstance(screen, WalkScreen)
         return screen
+
+    def action_tasks(self) -> None:
+        """List what is under way."""
+        from tui_lookups.tui.screens.tasks import TasksScreen
+
+        self.push_screen(TasksScreen(self.explorer))
 
     # --- the basket ---
 

@@ -19,6 +19,7 @@ from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui.paint import themes
 from tui_lookups.tui.paint.shading import ansi_palette
+from tui_lookups.tui.state.tasks import Tasks
 from tui_lookups.tui.terminal import textual_private
 from tui_lookups.tui.terminal.diff_output import DiffUpdate, TerminalContents
 from tui_lookups.tui.terminal.key_queue import KeyQueue
@@ -56,6 +57,7 @@ class BaseApp(App[None]):
         self.options = options
         self.opening = opening
         self.palette: Palette = ansi_palette()
+        self.tasks = Tasks()
         self.key_queue = KeyQueue(self, super().on_event)
         self._sent = TerminalContents()
         self._shown_keys: dict[str, str] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.screen import ModalScreen, Screen
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.state.queries import Queries
 from tui_lookups.tui.widgets.hints import Hints
@@ -26,7 +27,8 @@ class _Querying(LeavesOnce):
     def __init__(self, explorer: Explorer) -> None:
         super().__init__()
         self.explorer = explorer
-        self.queries = Queries(explorer, cast("Screen[object]", self).post_message)
+        screen = cast("Screen[object]", self)
+        self.queries = Queries(explorer, screen.post_message, tasks=lambda: app_of(screen).tasks)
 
     def on_answered(self, answer: Answered) -> None:
         answer.stop()

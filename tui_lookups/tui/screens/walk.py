@@ -89,7 +89,8 @@ class WalkScreen(Screen[None]):
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
         self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message, cast("Callable[[str], None]", self._changed))
+        changed = cast("Callable[[str], None]", self._changed)
+        self.queries = Queries(explorer, self.post_message, changed, lambda: app_of(self).tasks)
         self.walk = walk = Walk(explorer, self.queries)
         self.steps = steps = Steps(explorer, self.queries, walk, self._changed, self.call_after_refresh)
         self.explanations = HeadExplanations(explorer, self.queries, lambda: self.panes.show_head(), self.say)

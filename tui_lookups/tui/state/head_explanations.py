@@ -160,7 +160,7 @@ class HeadExplanations:
             self._say(f"{head} of {neuron} is explained.")
 
         self._begin(Job(neuron, head, "explain"))
-        self._queries.ask_telling("request", question, heard, done, self._failed)
+        self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
 
     def score(self, neuron: NeuronId, head: HeadId) -> None:
         """Score the newest explanation, or, where there is none, ask for one and score that."""
@@ -185,7 +185,7 @@ class HeadExplanations:
             self._say(f"{head} of {neuron} {how}.")
 
         self._begin(Job(neuron, head, "score"))
-        self._queries.ask_telling("request", question, heard, done, self._failed)
+        self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
 
     def cancel(self) -> bool:
         """Stop the request that is under way; False where there is none."""

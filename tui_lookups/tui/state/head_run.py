@@ -92,7 +92,7 @@ class HeadRun:
                 return self._explorer.explaining.explain_all(neuron, progress=tell)
             return self._explorer.head_scores.score_all(neuron, progress=tell)
 
-        self._queries.ask_telling("head-run", question, self._heard, self._done, self._failed)
+        self._queries.ask_telling("head-run", question, self._heard, self._done, self._failed, str(neuron))
         self.listener()
 
     def stop(self) -> bool:
