@@ -39,6 +39,7 @@ from tui_lookups.results import (
     NeuronScore,
     NeuronStats,
     NeuronTokens,
+    Note,
     OtherComponents,
     Peak,
     PeakFigures,
@@ -173,6 +174,7 @@ class CannedExplorer(Explorer):
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
         self.session: SessionState | None = None
+        self.written: dict[tuple[object, ...], Note] = {}
         self._words = CannedExplanations(self)
         self._scores = CannedScores(self._words)
 
@@ -628,6 +630,13 @@ class CannedExplorer(Explorer):
     def load_session(self) -> SessionState | None:
         self._called("load_session", None)
         return self.session
+
+    def keep_note(self, note: Note) -> None:
+        self._called("keep_note", note)
+        self.written[note.subject] = note
+
+    def notes(self) -> tuple[Note, ...]:
+        return tuple(self.written.values())
 
     # --- what an export is made of ---
 

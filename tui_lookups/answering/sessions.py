@@ -96,4 +96,5 @@ def _checked(data: bytes) -> bytes:
 def _without_prompts(session: SessionState) -> SessionState:
     basket = session.basket
     heads = tuple(head for head in basket.heads if head.prompt_id is None)
-    return replace(session, prompt_id=None, head=None, basket=Selection(basket.neurons, (), heads))
+    kept = Selection(basket.neurons, (), heads).noted(basket.notes)
+    return replace(session, prompt_id=None, head=None, basket=kept)

@@ -103,6 +103,19 @@ class Upkeep:
 
         return self.settings.model == "demo" and sessions.claim_tour(self.settings.cache_dir)
 
+    def keep_note(self, note: answer.Note) -> None:
+        """Keep a note on something of the open model, in place of an earlier one; one without text takes it
+        away. It may wait for the corpus where it is about a prompt."""
+        from tui_lookups.answering import notes
+
+        notes.keep(self._services.engine, note)
+
+    def notes(self) -> tuple[answer.Note, ...]:
+        """The notes on what the open model and corpus have, oldest first."""
+        from tui_lookups.answering import notes
+
+        return notes.kept(self._services.engine)
+
     def save_session(self, session: answer.SessionState) -> bool:
         """Keep where a person is, for `load_session`; False where the model is not known yet.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.dom import DOMNode
 
+    from tui_lookups.results import Item
     from tui_lookups.tui.paint.shading import Palette
     from tui_lookups.tui.state.opening import Opening
     from tui_lookups.tui.state.options import Options
@@ -200,6 +201,10 @@ class BaseApp(App[None]):
         if not textual_private.write(self, sequence):
             super().copy_to_clipboard(text)
         self.say(f"Sent {count} to the terminal's clipboard (OSC 52).")
+
+    def note_on(self, item: Item) -> None:
+        """Ask for a note on something, which is marked with it."""
+        raise NotImplementedError
 
     def say(self, text: str) -> None:
         """A short message on the bottom line of the screen that has one; never parsed as markup."""

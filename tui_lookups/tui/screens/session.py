@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.state.layouts import PaneName
+    from tui_lookups.tui.state.notes import Notes
     from tui_lookups.tui.state.queries import Queries
 
 
@@ -33,12 +34,14 @@ class Session:
         queries: Queries,
         places: Places,
         panes: PaneSet,
+        notes: Notes,
     ) -> None:
         self._screen = screen
         self._explorer = explorer
         self._queries = queries
         self._places = places
         self._panes = panes
+        self._notes = notes
         self._last: SessionState | None = None
         """As it was found at the start; a place that was left is kept where only rooms changed."""
         self._looked = False
@@ -83,6 +86,7 @@ class Session:
             app_of(self._screen).say(f"{key} goes back to your last session{where}{marked}.")
 
         self._queries.ask("session", self._explorer.load_session, done, self._failed)
+        self._notes.look_up()
 
     def restore(self) -> None:
         """Go back to where the last session was left."""
