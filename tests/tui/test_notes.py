@@ -10,7 +10,7 @@ from tests.tui.views import texts
 from tui_lookups.errors import CacheError
 from tui_lookups.results import Note, SelectedNeuron, Selection
 from tui_lookups.tui.screens.basket import BasketRows, BasketScreen
-from tui_lookups.tui.screens.note import NoteScreen
+from tui_lookups.tui.screens.one_line import OneLineScreen
 from tui_lookups.tui.state import basket
 
 
@@ -19,7 +19,7 @@ async def test_a_note_is_written_where_things_are_marked(size: tuple[int, int]) 
     explorer = CannedExplorer(hostile=False)
     async with running(explorer, size) as (app, pilot):
         await press(pilot, "1", "comma")
-        assert isinstance(app.screen, NoteScreen)
+        assert isinstance(app.screen, OneLineScreen)
         await type_text(pilot, "fires on causes")
         await press(pilot, "enter")
         (item,), (note,) = app.selection.items, app.selection.notes

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.sessions import Sessions
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
     from tui_lookups.answering.why_service import WhyService
@@ -172,6 +173,12 @@ class Services:
         return TraceService(self.engine, self.prompts)
 
     @made_once
+    def sessions(self) -> Sessions:
+        from tui_lookups.answering.sessions import Sessions
+
+        return Sessions(self.settings.cache_dir)
+
+    @made_once
     def predictions(self) -> PredictionService:
         from tui_lookups.answering.prediction_service import PredictionService
 
@@ -286,6 +293,8 @@ class Services:
         """See `Explorer.close`."""
         self._closed = True
         engine, scan = self._opened, self._scan_made
+        if "sessions" in vars(self):
+            self.sessions.close()
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)

@@ -42,7 +42,7 @@ _NAMES = {
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",
     "selection": "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
-    "session": "SessionState",
+    "session": "SavedSession SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
     "survey": ("ServedNeurons Survey SurveyPlan SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",

@@ -26,3 +26,21 @@ class SessionState:
     model: str | None = None
     corpus: str | None = None
     rooms: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSession:
+    """A session as it is kept; the one without a name is the last one.
+
+    Attributes:
+        saved: when (ISO 8601 with offset).
+        marked, notes: how many things, and how many notes on them.
+        problem: why it cannot be opened, empty where it can.
+    """
+
+    name: str
+    saved: str
+    neuron: NeuronId | None = None
+    marked: int = 0
+    notes: int = 0
+    problem: str = ""

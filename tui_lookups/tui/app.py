@@ -55,6 +55,7 @@ class LookupsApp(BaseApp):
         hidden("U", "redo", "redo", "app.redo", "Do again what was taken back"),
         hidden("O", "open_export", "open export", "app.open", "Mark what an export holds"),
         hidden("C", "next_theme", "colours", "app.theme", "Dark, light, the terminal's"),
+        hidden("B", "sessions", "sessions", "app.sessions", "Sessions by name: open, save, delete"),
         hidden("J", "tasks", "under way", "app.tasks", "What is under way, how far, and how to stop it"),
         *WORD_KEYS,
         Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
@@ -99,7 +100,7 @@ class LookupsApp(BaseApp):
 
     def get_default_screen(self) -> Screen[None]:
         """The walk is the only screen that is always there: one layout, one paint."""
-        return WalkScreen(self.explorer, self._token, self.size)
+        return WalkScreen(self.explorer, self._token, self.size, self.options.session)
 
     def on_mount(self) -> None:
         if self.plain:
@@ -187,6 +188,18 @@ class LookupsApp(BaseApp):
         from tui_lookups.tui.screens.tasks import TasksScreen
 
         self.push_screen(TasksScreen(self.explorer))
+
+    def action_sessions(self) -> None:
+        """List the sessions of the open model."""
+        from tui_lookups.tui.screens.sessions import SessionsScreen
+
+        session = self.walk_screen.session
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                session.open(name)
+
+        self.push_screen(SessionsScreen(self.explorer, session), chosen)
 
     # --- the basket ---
 

@@ -45,7 +45,7 @@ class Marking:
 
     def note_on(self, item: Item) -> None:
         """Ask for a note on something, which is marked with it."""
-        from tui_lookups.tui.screens.note import NoteScreen
+        from tui_lookups.tui.screens.one_line import OneLineScreen
 
         app, notes = app_of(self._screen), self.notes
 
@@ -57,7 +57,8 @@ class Marking:
                 notes.keep(Note.on(item, "", when))
 
         known = app.selection.note_on(item) or notes.on(item)
-        app.push_screen(NoteScreen(named(item), "" if known is None else known.text), written)
+        title = f"Note on {named(item)}"
+        app.push_screen(OneLineScreen(title, "" if known is None else known.text), written)
 
     def _under_cursor(self) -> Item | None:
         """What is under the cursor of the pane in focus; says so where nothing there can be marked."""

@@ -84,7 +84,7 @@ class WalkScreen(Screen[None]):
     _failed = False
     _rest: Timer | None = None
 
-    def __init__(self, explorer: Explorer, token: str | None, size: Size) -> None:
+    def __init__(self, explorer: Explorer, token: str | None, size: Size, session: str = "") -> None:
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
@@ -103,7 +103,7 @@ class WalkScreen(Screen[None]):
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.marking = Marking(self, explorer, self.queries, walk, self.panes)
-        self.session = Session(self, explorer, self.queries, places, self.panes, self.marking.notes)
+        self.session = Session(self, explorer, self.queries, places, self.panes, self.marking.notes, session)
         self.other_screens = OtherScreens(self, explorer, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")

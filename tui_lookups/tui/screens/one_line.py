@@ -1,4 +1,4 @@
-"""A note on something marked: one line, kept with the session, in the cache and in exports."""
+"""A dialog of one line: a note on something marked, the name of a session."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.typed_line import TypedLine
 
 
-class NoteScreen(LeavesOnce, ModalScreen[str]):
-    """Returns the text, empty where the note is taken away; None where nothing is changed."""
+class OneLineScreen(LeavesOnce, ModalScreen[str]):
+    """Returns what was typed, without space around it; None where it was given up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "give_up", "close", id="note.close", tooltip="Change nothing"),
+        Binding("escape", "give_up", "close", id="one-line.close", tooltip="Change nothing"),
     ]
-    AUTO_FOCUS = "#note-line"
+    AUTO_FOCUS = "#one-line"
 
-    def __init__(self, about: str, text: str) -> None:
+    def __init__(self, title: str, text: str) -> None:
         super().__init__()
-        self._about, self._text = about, text
+        self._title, self._text = title, text
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(f"Note on {self._about}")
-            dialog.border_subtitle = Content(f"enter keep   {key_of(self.app, 'note.close')} close")
-            yield TypedLine(self._text, id="note-line", compact=True, select_on_focus=False)
+            dialog.border_title = Content(self._title)
+            dialog.border_subtitle = Content(f"enter keep   {key_of(self.app, 'one-line.close')} close")
+            yield TypedLine(self._text, id="one-line", compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
