@@ -152,6 +152,7 @@ def _open_app(invocation: Invocation, token: str | None, session: str | None) ->
             )
     settings = invocation.settings()
     from tui_lookups.commands.invocation import open_explorer
+    from tui_lookups.results.session import checked_name
     from tui_lookups.tui import run_app
     from tui_lookups.tui.state.opening import Opening
     from tui_lookups.tui.state.options import options_of
@@ -161,6 +162,5 @@ def _open_app(invocation: Invocation, token: str | None, session: str | None) ->
         return open_explorer(invocation.settings())
 
     opening = Opening(settings.model, settings.corpus, another)
-    return run_app(
-        open_explorer(settings), token=token, options=options_of(settings, session or ""), opening=opening
-    )
+    options = options_of(settings, "" if session is None else checked_name(session))
+    return run_app(open_explorer(settings), token=token, options=options, opening=opening)

@@ -54,7 +54,7 @@ def test_what_is_waited_for_is_listed_with_how_far_it_is() -> None:
     bench.now += 2
     assert bench.rows == [("heads over all prompts, L5.N371", "")]
     bench.tasks.running[0].question.hear(Progress("trimming", 6, 20, "prompts", 2.0, 4.0))
-    assert bench.rows == [("heads over all prompts, L5.N371: trimming: 6 of 20 prompts (30%), 0:04 left", "")]
+    assert bench.rows == [("heads over all prompts, L5.N371: trimming: 6 of 20 prompts (30%)", "")]
     bench.explorer.release()
     bench.deliver()
     assert bench.rows == [("heads over all prompts, L5.N371", "done")]
@@ -104,7 +104,7 @@ def test_loading_and_the_scan_are_listed_and_say_why_no_key_stops_them() -> None
     rows = Tasks().rows(replace(STATUS, loading=reading, scan=scanning))
     assert [row_text(row) for row in rows] == [
         "5 of 6: reading the weights, 41%",
-        "scanning: 253 of 506 prompts (50%), 5,000 tokens/s, 0:07 left",
+        "scanning: 253 of 506 prompts (50%), 5,000 tokens/s",
     ]
     assert all(row.stop is None and row.why for row in rows)
 

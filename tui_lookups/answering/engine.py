@@ -64,7 +64,7 @@ class Engine:
         self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
         self.thread = ModelThread()
         self.device = settings.device
-        self.doing = Progress("starting")
+        self._doing, self._doing_since = Progress("starting"), time.monotonic()
         self.tokenising = False
         self.error: LookupsError | None = None
         """What the start in the background stumbled over, for the status."""
@@ -88,7 +88,15 @@ class Engine:
 
     def say(self, news: Progress | str) -> None:
         """What is being done, for the status."""
-        self.doing = Progress(news) if isinstance(news, str) else news
+        now = Progress(news) if isinstance(news, str) else news
+        if now.what != self._doing.what:
+            self._doing_since = time.monotonic()
+        self._doing = now
+
+    @property
+    def doing(self) -> Progress:
+        """What is being done, and for how long."""
+        return replace(self._doing, seconds=time.monotonic() - self._doing_since)
 
     def stage(self, first: int, last: int | None = None) -> Say:
         """Say what is done as a stage of making ready: `first`, up to `last` one more for each new thing.

@@ -25,13 +25,13 @@ from pathlib import Path
 
 from tui_lookups.errors import CacheError, LookupsError
 from tui_lookups.results import SavedSession, Selection, SessionState
+from tui_lookups.results.session import checked_name
 from tui_lookups.storage.codec import DecodeError, from_json_bytes, to_json_bytes
 from tui_lookups.storage.files import make_private_directory, reason, waiting_lock, write_atomically
 
 _NAME_DIGITS = 16
 _TOUR = "tour-given"
 _MOST_DAMAGED = 99
-_NAME = re.compile(r"\w(?:[\w .-]{0,38}[\w-])?")
 _MOST_BYTES = 16 << 20
 _FRAME = re.compile(rb'\{"sha256":"([0-9a-f]{64})","session":(.*)\}\n', re.DOTALL)
 
@@ -41,12 +41,8 @@ def session_path(cache_dir: Path, model: str, name: str = "") -> Path:
 
     Raises LookupsError for a name that is no file name everywhere.
     """
-    if name and not _NAME.fullmatch(name):
-        raise LookupsError(
-            f"{name!r} cannot be the name of a session.",
-            "Take up to 40 letters, digits, spaces, dots, hyphens and underscores.",
-        )
-    return cache_dir / f"session-{model[:_NAME_DIGITS]}{'-' * bool(name)}{name}.json"
+    ending = f"-{checked_name(name)}" if name else ""
+    return cache_dir / f"session-{model[:_NAME_DIGITS]}{ending}.json"
 
 
 def claim_tour(cache_dir: Path) -> bool:
@@ -162,12 +158,11 @@ class Sessions:
         found = []
         for path in self._cache_dir.glob(f"{stem}*.json"):
             name = path.stem.removeprefix(stem).removeprefix("-")
-            if path.is_file() and (not name or _NAME.fullmatch(name)):
-                try:
-                    state = load_session(self._cache_dir, model=model, corpus=corpus, name=name)
-                    found.append(_described(path, name, state))
-                except LookupsError as error:
-                    found.append(SavedSession(name, "", problem=str(error)))
+            try:
+                state = load_session(self._cache_dir, model=model, corpus=corpus, name=name)
+                found.append(_described(path, name, state))
+            except LookupsError as error:
+                found.append(SavedSession(name, "", problem=str(error)))
         return tuple(sorted(found, key=lambda each: each.saved, reverse=True))
 
     def delete(self, *, model: str, name: str) -> None:

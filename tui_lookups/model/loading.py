@@ -102,7 +102,7 @@ def load_model(
     target = choose_device(device)
     placing = over_gpus(device) if spread else {}
     count = Count(f"reading the weights of {name}", 100)
-    say(count.at(0))
+    say(f"reading the weights of {name}")
     try:
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
             made = make_configuration(folder, config, name, trust_remote_code)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import Token
 from tui_lookups.results.selection import Selection
+
+_NAME = re.compile(r"\w(?:[\w .-]{0,38}[\w-])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,16 @@ class SessionState:
     model: str | None = None
     corpus: str | None = None
     rooms: tuple[int, ...] | None = None
+
+
+def checked_name(name: str) -> str:
+    """The name of a session. Raises LookupsError for one that is no file name everywhere."""
+    if not _NAME.fullmatch(name):
+        raise LookupsError(
+            f"{name!r} cannot be the name of a session.",
+            "Take up to 40 letters, digits, spaces, dots, hyphens and underscores.",
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

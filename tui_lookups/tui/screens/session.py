@@ -1,4 +1,4 @@
-"""The session: what is worth keeping of where the person is, under a name or as the last one, and going back."""
+"""The session: what is kept of where a person is, under a name or as the last one, and going back to it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Session:
         """What is worth keeping of where the person is; None while they have done nothing."""
         here, marked = self._places.here(), app_of(self._screen).selection
         rooms = tuple(self._panes.own_rooms) if any(self._panes.own_rooms) else None
-        if self._places.history.begun or len(marked):
+        if self._places.history.begun or len(marked) or self.name:
             prompt_id = None if here.prompt_id == GIVEN else here.prompt_id
             return results.SessionState(here.token, here.neuron, prompt_id, here.head, marked, rooms=rooms)
         if not self._looked:
@@ -130,9 +130,10 @@ class Session:
         session = self.state() or results.SessionState(None, None, None, None, app.selection)
 
         def question() -> SavedSession | None:
-            if name != self.name and name in (each.name for each in self._explorer.sessions()):
+            taken = {each.name for each in self._explorer.sessions()} - {self.name}
+            if name in taken:
                 raise LookupsError(
-                    f"There is a session “{name}” already.", "Delete it first, or take another name."
+                    f"There is a session “{name}” already.", "Take another name, or delete it."
                 )
             return self._explorer.save_session(session, name)
 

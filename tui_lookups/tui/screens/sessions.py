@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import on
@@ -11,19 +11,21 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui_lookups.explorer import Explorer
-from tui_lookups.results import SavedSession
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.one_line import OneLineScreen
 from tui_lookups.tui.screens.query_screen import QueryDialog
-from tui_lookups.tui.screens.session import Session
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.visible import visible
 
-_TIME, _NAME = 18, 24
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.results import SavedSession
+    from tui_lookups.tui.screens.session import Session
+
+_TIME, _NAME = 18, 20
 
 
 class SessionRows(RowList):
@@ -47,7 +49,8 @@ class SessionRows(RowList):
         name = session.name or "(the last one)"
         mark = "● " if session.name == self._open else "  "
         where = "" if session.neuron is None else f"at {session.neuron}"
-        counts = (f"{n} {what}" for n, what in ((session.marked, "marked"), (session.notes, "notes")) if n)
+        notes = f"note{'s' * (session.notes != 1)}"
+        counts = (f"{n} {what}" for n, what in ((session.marked, "marked"), (session.notes, notes)) if n)
         said = visible(session.problem) or ", ".join(filter(None, (where, *counts)))
         when = session.saved[:16].replace("T", " ")
         return [
@@ -63,9 +66,7 @@ class SessionsScreen(QueryDialog[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save_as", "save as", id="sessions.save", tooltip="Keep this session under a name"),
-        Binding(
-            "d,delete", "delete", "delete", id="sessions.delete", tooltip="Delete it; a second time does"
-        ),
+        Binding("d,delete", "delete", "delete", id="sessions.delete", tooltip="Delete it: asks once"),
         Binding("escape,B,q", "close", "close", id="sessions.close", tooltip="Back to the walk"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.tasks import Row
 
 _LOOK_SECONDS = 0.25
-_TIME, _BAR = 8, 12
+_TIME, _BAR, _LEFT = 8, 12, 11
 
 
 def row_text(row: Row) -> str:
-    """What it is, how far, or why it failed."""
-    told = row.progress.sentence if row.progress is not None else ""
+    """What it is and how far, or why it failed; the time left has a column of its own."""
+    told = "" if row.progress is None else replace(row.progress, seconds_left=None).sentence
     return ": ".join(filter(None, (visible(row.what), told, visible(row.said))))
 
 
@@ -55,13 +56,17 @@ class TaskRows(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         row, palette = self.rows[index], self.palette
-        state = row.how or (row.progress.bar(_BAR - 2) if row.progress is not None else "under way")
+        known = row.progress is not None and row.progress.share is not None
+        state = row.how or (row.progress.bar(_BAR - 2) if row.progress and known else "under way")
         taken = clock_text(row.seconds) if row.seconds else ""
-        text = fit(row_text(row), max(0, width - _TIME - _BAR))
+        left = None if row.progress is None else row.progress.seconds_left
+        rest = fit("" if left is None else f"{clock_text(left)} left", _LEFT)
+        text = fit(row_text(row), max(0, width - _TIME - _BAR - _LEFT))
         tone = palette.dim if row.how == "done" else palette.plain
         return [
             Segment(f" {taken:>{_TIME - 2}} ", palette.dim),
             Segment(fit(state, _BAR), palette.strong if row.how in (None, "failed") else palette.dim),
+            Segment(rest, palette.dim),
             Segment(text, tone),
         ]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from textual.message import Message
 
 from tui_lookups.errors import LookupsError, as_lookups_error
-from tui_lookups.tui.state.tasks import Tasks
+from tui_lookups.tui.state.tasks import OF_NEURON, Tasks
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer, Question
@@ -84,7 +84,7 @@ class Queries:
         own = Tasks()
         self._tasks = tasks or (lambda: own)
         self.subject: Callable[[], str] = str
-        """What a question is about that does not say so."""
+        """The neuron that is open."""
         self._open: dict[str, _Open] = {}
 
     def ask(
@@ -112,7 +112,8 @@ class Queries:
 
         begun = monotonic()
         put = self._explorer.ask(question, answered, broke)
-        task = self._tasks().begin(kind, about or self.subject(), put, partial(self.stop, kind))
+        about = about or (self.subject() if kind in OF_NEURON else "")
+        task = self._tasks().begin(kind, about, put, partial(self.stop, kind))
         self._open[kind] = _Open(put, fail, begun, task)
 
     def ask_telling(

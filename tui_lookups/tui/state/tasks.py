@@ -39,9 +39,18 @@ _WORDS = {
     "request": "request to the explainer",
     "head-run": "all heads in words",
     "figures": "figures at the peaks",
+    "promoted": "tokens the neuron promotes",
+    "predictions": "what follows",
+    "activity": "how often neurons fire",
     "atlas": "atlas",
+    "candidates": "tokens that match",
+    "session": "the session",
+    "notes": "notes",
 }
 """Questions by their kind."""
+
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "figures"))
+"""Kinds that are about the open neuron."""
 
 
 @dataclass(slots=True, eq=False)
