@@ -90,6 +90,11 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def megabytes(done: int, total: int) -> str:
+    """Bytes as "0.3 of 2.4 MB"; "" where nobody knows of how many."""
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
+
+
 def tell(progress: Progress) -> None:
     """Tell whoever listens in this context, if anybody does."""
     hear = _HEARS.get()
@@ -129,14 +134,15 @@ class Count:
     """Counts through `total` things, of which `known` were there before and took no time."""
 
     def __init__(self, what: str, total: int, unit: str = "", *, known: int = 0) -> None:
-        self._what, self._total, self._unit, self._known = what, total, unit, known
+        self.total = total
+        self._what, self._unit, self._known = what, unit, known
         self._began = time.monotonic()
 
     def at(self, done: int, note: str = "") -> Progress:
         """How far it is with `done` of them, those known included."""
         seconds, worked = time.monotonic() - self._began, done - self._known
-        left = seconds / worked * (self._total - done) if worked > 0 and self._total else None
-        return Progress(self._what, done, self._total, self._unit, seconds, left, note)
+        left = seconds / worked * (self.total - done) if worked > 0 and self.total else None
+        return Progress(self._what, done, self.total, self._unit, seconds, left, note)
 
 
 def batches(found: Sequence[range], what: str, unit: str = "prompts") -> Iterator[range]:

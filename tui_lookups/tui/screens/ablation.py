@@ -43,9 +43,6 @@ _WHAT: dict[AblationMethod, str] = {
 _WHERE: dict[AblationPositions, str] = {"peak": "at the peak", "all": "at all positions"}
 
 
-_COUNT_SECONDS = 0.5
-
-
 class AblatedRows(RowList):
     """One row a prompt: the direct attribution, and the activation and probability before and after."""
 
@@ -128,7 +125,7 @@ class AblationScreen(QueryDialog[HeadAblation]):
 
     def on_mount(self) -> None:
         self._ask()
-        self.set_interval(_COUNT_SECONDS, self._show_wait)
+        self.tell_waits(self._show_wait)
 
     def _ask(self) -> None:
         method, positions, self._shown = self._method, self._positions, None

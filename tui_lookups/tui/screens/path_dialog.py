@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_COUNT_SECONDS = 0.5
-
 
 class PathDialog(QueryDialog[R]):
     """An input and a message; subclasses say what enter does in `submit`."""
@@ -51,7 +49,7 @@ class PathDialog(QueryDialog[R]):
     def on_mount(self) -> None:
         self.query_one("#note", WrappedText).show_text(self._note)
         self.query_one("#path", Input).cursor_blink = False
-        self.set_interval(_COUNT_SECONDS, self._count)
+        self.tell_waits(self._show_wait)
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
@@ -84,7 +82,7 @@ class PathDialog(QueryDialog[R]):
         self.say(text)
         self.query_one(TypedLine).hold()
 
-    def _count(self) -> None:
+    def _show_wait(self) -> None:
         """Say how far what is being done is."""
         far = next((far for kind in self.queries.open_kinds if (far := self.queries.how_far(kind))), "")
         if far:

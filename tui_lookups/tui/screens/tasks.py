@@ -18,6 +18,7 @@ from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.status_line import LOW_SECONDS
 from tui_lookups.tui.widgets.text import WrappedText
 from tui_lookups.visible import visible
 
@@ -95,7 +96,7 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one(TaskRows).say_empty("Nothing is under way, and nothing has taken long.")
         self._look()
-        self.set_interval(_LOOK_SECONDS, self._look)
+        self.set_interval(LOW_SECONDS if app_of(self).few_updates else _LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self.query_one(TaskRows).take(app_of(self).tasks.rows(self._explorer.status()))
