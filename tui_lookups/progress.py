@@ -102,11 +102,6 @@ def tell(progress: Progress) -> None:
         hear(progress)
 
 
-def listener() -> Hear | None:
-    """Whoever listens in this context: for work on threads that have another one."""
-    return _HEARS.get()
-
-
 @contextmanager
 def heard_by(hear: Hear | None) -> Iterator[None]:
     """What is told inside goes to `hear`; None: to nobody."""

@@ -18,9 +18,11 @@ from tui_lookups.model import hub
 from tui_lookups.model.sources import folder_fingerprint
 from tui_lookups.storage.files import file_digest
 
-TOLD = CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append").replace(
-    "try:", "said = []\ntry:"
-).replace("found.fingerprint]", "found.fingerprint, *(getattr(one, 'sentence', one) for one in said)]")  # fmt: skip
+TOLD = (
+    CHILD.replace("digest=file_digest", "digest=file_digest, say=said.append")
+    .replace("try:", "said = []\ntry:")
+    .replace("found.fingerprint]", "found.fingerprint, *(getattr(one, 'sentence', one) for one in said)]")
+)
 GIVEN_UP = """
 import json, sys
 from pathlib import Path

@@ -160,7 +160,8 @@ class Sessions:
             name = path.stem.removeprefix(stem).removeprefix("-")
             try:
                 state = load_session(self._cache_dir, model=model, corpus=corpus, name=name)
-                found.append(_described(path, name, state))
+                if state is not None:  # it was deleted meanwhile
+                    found.append(_described(path, name, state))
             except LookupsError as error:
                 found.append(SavedSession(name, "", problem=str(error)))
         return tuple(sorted(found, key=lambda each: each.saved, reverse=True))
@@ -186,10 +187,8 @@ def _in_words(name: str) -> str:
     return f"Session “{name}”" if name else "The last session"
 
 
-def _described(path: Path, name: str, state: SessionState | None) -> SavedSession:
+def _described(path: Path, name: str, state: SessionState) -> SavedSession:
     saved = datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat(timespec="seconds")
-    if state is None:
-        return SavedSession(name, saved)
     return SavedSession(name, saved, state.neuron, len(state.basket), len(state.basket.notes))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -216,19 +216,20 @@ class LookupsApp(BaseApp):
 
     def action_undo(self) -> None:
         """Take the last step of the basket back."""
-        self._step(self._steps.undo(), "Undone", "app.redo", lambda step: step.before)
+        self._take_step(self._steps.undo(), back=True)
 
     def action_redo(self) -> None:
         """Do the step again that was taken back last."""
-        self._step(self._steps.redo(), "Done again", "app.undo", lambda step: step.after)
+        self._take_step(self._steps.redo(), back=False)
 
-    def _step(self, step: Step | None, how: str, other: str, wanted: Callable[[Step], Selection]) -> None:
+    def _take_step(self, step: Step | None, *, back: bool) -> None:
         if step is None:
-            self.say(f"Nothing to {'undo' if how == 'Undone' else 'do again'} in the basket.")
+            self.say(f"Nothing to {'undo' if back else 'do again'} in the basket.")
             return
         self._stepping = True
-        self.selection = wanted(step)
+        self.selection = step.before if back else step.after
         self._stepping = False
+        how, other = ("Undone", "app.redo") if back else ("Done again", "app.undo")
         self.say(f"{how}: {what_was_done(*step)}; {self.key_of(other)} goes the other way.")
 
     def note_on(self, item: Item) -> None:
