@@ -41,7 +41,9 @@ _NAMES = {
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",
-    "selection": "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
+    "selection": (
+        "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection Subject subject_of"
+    ),
     "session": "SavedSession SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
     "survey": ("ServedNeurons Survey SurveyPlan SurveyedHead SurveyedNeuron SurveyedPair"),

@@ -71,25 +71,34 @@ class Note:
     method: AblationMethod | None = None
 
     @property
-    def subject(self) -> tuple[object, ...]:
+    def subject(self) -> Subject:
         """What it is of."""
         return self.neuron, self.head, self.prompt_id, self.method
 
     @classmethod
     def on(cls, item: Item, text: str, written: str) -> Note:
         """A note on something marked."""
-        return cls(
-            item.neuron,
-            text,
-            written,
-            getattr(item, "head", None),
-            getattr(item, "prompt_id", None),
-            getattr(item, "method", None),
-        )
+        neuron, head, prompt_id, method = subject_of(item)
+        return cls(neuron, text, written, head, prompt_id, method)
 
     def is_of(self, item: Item) -> bool:
         """Whether it is of something marked."""
-        return self.subject == Note.on(item, "", "").subject
+        return self.subject == subject_of(item)
+
+
+Subject = tuple[NeuronId, HeadId | None, int | None, AblationMethod | None]
+"""What a note is of: neuron, head, prompt and method of ablations, as far as it is of these."""
+
+
+def subject_of(item: Item) -> Subject:
+    """What a note on something marked is of: a neuron for whichever token, a head on whichever texts."""
+    if isinstance(item, SelectedNeuron):
+        return item.neuron, None, None, None
+    if isinstance(item, SelectedPrompt):
+        return item.neuron, None, item.prompt_id, None
+    if isinstance(item, SelectedHead):
+        return item.neuron, item.head, item.prompt_id, None
+    return item.neuron, item.head, None, item.method
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,7 @@ class Selection:
     def noted(self, notes: Iterable[Note]) -> Selection:
         """The same things with those of these notes that are of them, each thing with the last one."""
         last = {note.subject: note for note in notes if note.text}
-        subjects = dict.fromkeys(Note.on(item, "", "").subject for item in self.items)
+        subjects = dict.fromkeys(map(subject_of, self.items))
         return replace(self, notes=tuple(last[each] for each in subjects if each in last))
 
     def __len__(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui_lookups.results import Note
+from tui_lookups.results import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import Item, Selection
+    from tui_lookups.results import Item, Note, Selection, Subject
     from tui_lookups.tui.state.queries import Queries
 
 
@@ -21,7 +21,7 @@ class Notes:
     def __init__(self, explorer: Explorer, queries: Queries, failed: Callable[[BaseException], None]) -> None:
         """`failed` is told what keeps them from being read or kept."""
         self._explorer, self._queries, self._failed = explorer, queries, failed
-        self._known: dict[tuple[object, ...], Note] = {}
+        self._known: dict[Subject, Note] = {}
 
     def look_up(self) -> None:
         """Ask for what was written before."""
@@ -33,7 +33,7 @@ class Notes:
 
     def on(self, item: Item) -> Note | None:
         """The note on something, marked or not."""
-        found = self._known.get(Note.on(item, "", "").subject)
+        found = self._known.get(subject_of(item))
         return found if found is not None and found.text else None
 
     def come_with(self, before: Selection, after: Selection) -> Selection:
@@ -43,7 +43,7 @@ class Notes:
 
     def follow(self, before: Selection, after: Selection) -> None:
         """Keep what was written on the basket, and take away what was taken off something still marked."""
-        marked = {Note.on(item, "", "").subject for item in after.items}
+        marked = set(map(subject_of, after.items))
         left = {note.subject for note in after.notes}
         gone = (note for note in before.notes if note.subject in marked and note.subject not in left)
         for note in (*after.notes, *(replace(note, text="") for note in gone)):
