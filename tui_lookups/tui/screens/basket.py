@@ -84,7 +84,7 @@ class BasketScreen(LeavesOnce, ModalScreen[Item]):
             dialog.border_subtitle = Content(
                 "  ".join(
                     f"{key_of(self.app, f'basket.{what}')} {what}"
-                    for what in ("open", "note", "remove", "undo", "export", "close")
+                    for what in ("note", "remove", "undo", "export", "close")
                 )
             )
             yield BasketRows(app_of(self).selection, id="basket-rows")
