@@ -52,23 +52,23 @@ async def test_a_session_that_another_process_has_open_is_said_and_nothing_is_lo
 async def test_sessions_are_saved_opened_and_deleted_in_a_dialog(size: tuple[int, int]) -> None:
     explorer = CannedExplorer(hostile=False)
     async with running(explorer, size) as (app, pilot):
-        await press(pilot, "space", "B")
+        await press(pilot, "space", "L")
         assert "No session of this model is saved yet." in app.screen.query_one(SessionRows).empty
         await press(pilot, "s")
         await type_text(pilot, "one")
         await press(pilot, "enter")
         assert hints(app).startswith("Session “one” is kept")
-        await press(pilot, "B", "s", "backspace")
+        await press(pilot, "L", "s", "backspace")
         await type_text(pilot, "two")
         await press(pilot, "enter")
         assert list(explorer.named) == ["one", "ontwo"]
-        await press(pilot, "B", "s", *["backspace"] * 3, "e", "enter")
+        await press(pilot, "L", "s", *["backspace"] * 3, "e", "enter")
         assert hints(app) == "There is a session “one” already. Take another name, or delete it."
-        await press(pilot, "space", "B", "enter")
+        await press(pilot, "space", "L", "enter")
         assert app.walk_screen.session.name == "one"
         assert len(app.selection) == 1, "as it was when it was saved"
         assert len(explorer.named["ontwo"].basket) == 0, "what was open is kept first"
-        await press(pilot, "B", "down", "d")
+        await press(pilot, "L", "down", "d")
         assert "once more deletes “ontwo”" in " ".join(texts(app))
         await press(pilot, "up", "down", "d")
         assert list(explorer.named) == ["one", "ontwo"], "moving away asks anew"

@@ -45,15 +45,15 @@ async def test_a_note_is_changed_taken_away_and_taken_back() -> None:
         assert [note.text for note in explorer.written.values()] == ["ab"]
         await press(pilot, "n", "x", "escape")
         assert [note.text for note in app.selection.notes] == ["ab"]
-        await press(pilot, "D")
+        await press(pilot, "c")
         assert app.selection == Selection()
         await press(pilot, "escape", "u")
         assert [note.text for note in app.selection.notes] == ["ab"]
         assert hints(app).startswith("Undone: unmarked neuron L")
-        await press(pilot, "U")
+        await press(pilot, "asterisk")
         assert app.selection == Selection()
         assert hints(app).startswith("Done again: unmarked neuron L")
-        await press(pilot, "U")
+        await press(pilot, "asterisk")
         assert hints(app) == "Nothing to do again in the basket."
 
 

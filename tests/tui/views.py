@@ -128,7 +128,7 @@ VIEWS: dict[str, View] = {
     "basket": View("BasketScreen", ("comma", *"causes", "enter", "2", "space", "3", REST, "space", "b")),
     "note": View("OneLineScreen", ("comma", *"because")),
     "tasks": View("TasksScreen", ("J",), _at_work),
-    "sessions": View("SessionsScreen", ("B", "down"), _sessions),
+    "sessions": View("SessionsScreen", ("L", "down"), _sessions),
     "explained": View("ExplainedScreen", ("i",), _explained),
     "all-heads": View("HeadRunScreen", ("3", REST, "W", "s", "enter", "down", REST)),
     "ablation": View("AblationScreen", ("3", REST, "d", REST)),

@@ -72,9 +72,9 @@ class BasketScreen(LeavesOnce, ModalScreen[Item]):
         Binding("escape,b,q", "close", "close", id="basket.close", tooltip="Back to the walk"),
         Binding("n,comma", "note", "note", id="basket.note", tooltip="Write a note on the row"),
         Binding("d,delete,space", "remove", "remove", id="basket.remove", tooltip="Take the row out"),
-        hidden("D", "clear", "clear", "basket.clear", "Take everything out"),
+        hidden("c", "clear", "clear", "basket.clear", "Take everything out"),
         Binding("u", "app.undo", "undo", id="basket.undo", tooltip="Take the last step back"),
-        hidden("U", "app.redo", "redo", "basket.redo", "Do again what was taken back"),
+        hidden("asterisk", "app.redo", "redo", "basket.redo", "Do again what was taken back", "*"),
         Binding("x", "export", "export", id="basket.export", tooltip="Write the marked things as JSON"),
     ]
 

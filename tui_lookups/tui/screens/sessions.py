@@ -67,7 +67,7 @@ class SessionsScreen(QueryDialog[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save_as", "save as", id="sessions.save", tooltip="Keep this session under a name"),
         Binding("d,delete", "delete", "delete", id="sessions.delete", tooltip="Delete it: asks once"),
-        Binding("escape,B,q", "close", "close", id="sessions.close", tooltip="Back to the walk"),
+        Binding("escape,L,q", "close", "close", id="sessions.close", tooltip="Back to the walk"),
     ]
 
     def __init__(self, explorer: Explorer, session: Session) -> None:
