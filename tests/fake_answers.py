@@ -31,6 +31,7 @@ from tui_lookups.results import (
     NeuronScore,
     NeuronStats,
     NeuronTokens,
+    Note,
     OtherComponents,
     Part,
     Peak,
@@ -94,6 +95,9 @@ class FakeExplorer:
     """Answers at once; `calls` records what was asked, `raises` is raised by the next question."""
 
     problems: tuple[str, ...] = ()
+
+    def notes(self) -> tuple[Note, ...]:
+        return ()
 
     def __init__(self, settings: Settings, raises: BaseException | None = None) -> None:
         self.settings = settings

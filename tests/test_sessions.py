@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_lookups.answering.sessions import load_session, save_session, session_path
+from tui_lookups.answering.sessions import Sessions, load_session, save_session, session_path
 from tui_lookups.errors import CacheError, LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
@@ -55,10 +55,16 @@ def test_prompts_of_another_corpus_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b'{"token": 1}', b"null", b"x" * 100])
-def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path, data: bytes) -> None:
-    session_path(tmp_path, MODEL).write_bytes(data)
-    with pytest.raises(LookupsError, match="damaged"):
-        load_session(tmp_path, model=MODEL, corpus=CORPUS)
+def test_a_damaged_file_is_set_aside_and_said(tmp_path: Path, data: bytes) -> None:
+    path = session_path(tmp_path, MODEL)
+    for number in (1, 2):
+        path.write_bytes(data)
+        with pytest.raises(LookupsError, match="damaged") as caught:
+            load_session(tmp_path, model=MODEL, corpus=CORPUS)
+        aside = Path(f"{path}.damaged-{number}")
+        assert str(aside) in caught.value.hint
+        assert aside.read_bytes() == data
+    assert load_session(tmp_path, model=MODEL, corpus=CORPUS) is None
 
 
 def test_a_file_of_another_model_under_this_name_is_refused(tmp_path: Path) -> None:
@@ -110,3 +116,53 @@ def test_the_explorer_keeps_the_session_of_its_model(tmp_path: Path) -> None:
         assert found.model == again.model_info().fingerprint
     finally:
         again.close()
+
+
+def test_sessions_with_names_are_listed_opened_and_deleted(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path)
+    for name, state in (("", STATE), ("causes", replace(STATE, neuron=None)), ("große Reise.2", STATE)):
+        kept = sessions.save(state, model=MODEL, corpus=CORPUS, name=name)
+        assert (kept.name, kept.neuron, kept.marked, kept.notes) == (name, state.neuron, 4, 0)
+    sessions.save(STATE, model=OTHER, corpus=CORPUS, name="of another model")
+    listed = sessions.saved(model=MODEL, corpus=CORPUS)
+    assert {each.name for each in listed} == {"", "causes", "große Reise.2"}
+    assert [each.saved for each in listed] == sorted((each.saved for each in listed), reverse=True)
+    found = load_session(tmp_path, model=MODEL, corpus=CORPUS, name="causes")
+    assert found is not None
+    assert found.neuron is None
+    sessions.delete(model=MODEL, name="causes")
+    assert load_session(tmp_path, model=MODEL, corpus=CORPUS, name="causes") is None
+    assert load_session(tmp_path, model=MODEL, corpus=CORPUS) is not None
+    sessions.close()
+
+
+def test_what_another_process_has_open_is_not_overwritten(tmp_path: Path) -> None:
+    mine, theirs = Sessions(tmp_path), Sessions(tmp_path)
+    assert theirs.claim(MODEL, "causes")
+    assert theirs.claim(MODEL, "causes"), "it is its own already"
+    theirs.save(replace(STATE, head=None), model=MODEL, corpus=CORPUS, name="causes")
+    assert not mine.claim(MODEL, "causes")
+    for _ in range(2):
+        assert mine.save(STATE, model=MODEL, corpus=CORPUS, name="causes").name == "causes-2"
+    with pytest.raises(LookupsError, match="open in another process"):
+        mine.delete(model=MODEL, name="causes")
+    there = load_session(tmp_path, model=MODEL, corpus=CORPUS, name="causes")
+    assert there is not None
+    assert there.head is None
+    theirs.close()
+    assert mine.save(STATE, model=MODEL, corpus=CORPUS, name="causes").name == "causes"
+    mine.close()
+
+
+def test_a_session_that_is_damaged_is_listed_once_with_the_reason(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path)
+    session_path(tmp_path, MODEL, "causes").write_bytes(b"{")
+    (listed,) = sessions.saved(model=MODEL, corpus=CORPUS)
+    assert (listed.name, "damaged" in listed.problem) == ("causes", True)
+    assert sessions.saved(model=MODEL, corpus=CORPUS) == ()
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "\x1b", " a", "a.", "x" * 41, "a\n"])
+def test_a_name_that_is_no_file_name_everywhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LookupsError, match="cannot be the name of a session"):
+        session_path(tmp_path, MODEL, name)

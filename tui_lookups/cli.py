@@ -105,6 +105,7 @@ class LateGroup(click.Group):
 @with_common_flags
 @click.group(cls=LateGroup, invoke_without_command=True, context_settings=CONTEXT)
 @click.option("--token", help="Token to open the app with.")
+@click.option("--session", metavar="NAME", help="Session to open the app with, and to keep on leaving.")
 @click.option("--plain", is_flag=True, default=None, help="The app in plain text lines, for screen readers.")
 @click.option(
     "--low-bandwidth",
@@ -114,7 +115,13 @@ class LateGroup(click.Group):
 )
 @click.version_option(__version__, prog_name=NAME, message="%(prog)s %(version)s")
 @click.pass_context
-def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth: bool | None) -> int | None:
+def app(
+    ctx: click.Context,
+    token: str | None,
+    session: str | None,
+    plain: bool | None,
+    low_bandwidth: bool | None,
+) -> int | None:
     """Which neurons promote a token, what text fires them, which heads look that context up.
 
     Without a subcommand the app opens. Flags may stand before or after the subcommand.
@@ -122,9 +129,10 @@ def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth
     invocation = ctx.ensure_object(Invocation)
     if ctx.invoked_subcommand is None:
         invocation.flags |= {"plain": plain, "low_bandwidth": low_bandwidth}
-        return _open_app(invocation, token)
+        return _open_app(invocation, token, session)
     gc.enable()
-    for name, given in (("--token", token), ("--plain", plain), ("--low-bandwidth", low_bandwidth)):
+    of_the_app = {"--token": token, "--session": session, "--plain": plain, "--low-bandwidth": low_bandwidth}
+    for name, given in of_the_app.items():
         if given is not None:
             raise click.UsageError(
                 f"{name} only applies to the app and cannot be combined with a subcommand.", ctx
@@ -132,7 +140,7 @@ def app(ctx: click.Context, token: str | None, plain: bool | None, low_bandwidth
     return None
 
 
-def _open_app(invocation: Invocation, token: str | None) -> int:
+def _open_app(invocation: Invocation, token: str | None, session: str | None) -> int:
     if invocation.format != "table":
         raise click.UsageError(f"--{'json' if invocation.json else 'format'} needs a subcommand.")
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
@@ -144,6 +152,7 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
             )
     settings = invocation.settings()
     from tui_lookups.commands.invocation import open_explorer
+    from tui_lookups.results.session import checked_name
     from tui_lookups.tui import run_app
     from tui_lookups.tui.state.opening import Opening
     from tui_lookups.tui.state.options import options_of
@@ -153,4 +162,5 @@ def _open_app(invocation: Invocation, token: str | None) -> int:
         return open_explorer(invocation.settings())
 
     opening = Opening(settings.model, settings.corpus, another)
-    return run_app(open_explorer(settings), token=token, options=options_of(settings), opening=opening)
+    options = options_of(settings, "" if session is None else checked_name(session))
+    return run_app(open_explorer(settings), token=token, options=options, opening=opening)

@@ -83,9 +83,6 @@ class Cancelled(Exception):
 Poll = Callable[[], None]
 """Called between pieces of work; raises Cancelled when nobody waits for the answer any more."""
 
-Say = Callable[[str], None]
-"""Told each slow stage in a few words."""
-
 
 def no_poll() -> None:
     """For callers that never interrupt."""

@@ -6,7 +6,8 @@
 3. A job gets a `poll` to call between pieces of work; it raises Cancelled once the job's token is
    cancelled or the thread closes. Cancelling answers whoever waits at once; what the job still returns is
    dropped.
-4. Closing never waits for more than its timeout: the thread is a daemon, and a job that is inside native
+4. A job runs in the context of who submitted it: what it tells of its progress reaches them.
+5. Closing never waits for more than its timeout: the thread is a daemon, and a job that is inside native
    code is left behind.
 
 No torch here: the thread is started, and the model imported on it, by what is submitted.
@@ -22,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, TypeVar
@@ -97,6 +98,7 @@ def _log_failure(failure: BaseException) -> None:
 class _Job(Generic[T]):
     order: tuple[int, int]
     work: Callable[[Poll], T] = field(compare=False)
+    asked_in: Context = field(compare=False)
     token: CancelToken = field(compare=False)
     future: Future[T] = field(compare=False)
 
@@ -138,7 +140,7 @@ class ModelThread:
     ) -> Future[T]:
         """Queue a job. The future gives its result or what it raised; Cancelled after a cancel or close."""
         token = token or CancelToken()
-        job = _Job((int(priority), next(self._arrivals)), work, token, Future[T]())
+        job = _Job((int(priority), next(self._arrivals)), work, copy_context(), token, Future[T]())
         with self._changed:
             if self._closing:
                 job.cancel()
@@ -260,7 +262,7 @@ class ModelThread:
     def _run_job(self, job: _Job[Any]) -> None:
         try:
             if not job.future.done():
-                _resolve(job.future, value=job.work(self._poll_for(job.token)))
+                _resolve(job.future, value=job.asked_in.run(job.work, self._poll_for(job.token)))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job
             _resolve(job.future, error=error)
         finally:

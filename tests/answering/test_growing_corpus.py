@@ -10,6 +10,7 @@ import pytest
 
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
+from tui_lookups.progress import Progress
 from tui_lookups.results import Status
 from tui_lookups.settings import load_settings
 
@@ -52,7 +53,7 @@ def test_only_what_is_new_is_scanned(tmp_path: Path, passages: list[str], closin
     heard: list[Status] = []
     say = grown._engine.say
 
-    def listen(message: str) -> None:
+    def listen(message: Progress | str) -> None:
         say(message)
         heard.append(grown.status())
 
@@ -60,10 +61,7 @@ def test_only_what_is_new_is_scanned(tmp_path: Path, passages: list[str], closin
     found = grown.scan()
     assert (found.resumed_from, found.extended_from) == (0, first.prompts)
     assert found.prompts > first.prompts
-    assert any(
-        "tokenising growing.jsonl: 45 documents" in status.message and "(100%)" in status.message
-        for status in heard
-    )
+    assert any("2 of 6: tokenising growing.jsonl, 100%, 45 documents" in status.message for status in heard)
     assert grown.status().message == ""
 
     scratch = explorer(corpus, "elsewhere")

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from tui_lookups.corpus import corpus as module
 from tui_lookups.corpus.corpus import (
-    BuildProgress,
     Corpus,
     build_corpus,
     corpus_fingerprint,
@@ -27,6 +26,7 @@ from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.readers import FileSource, open_source
 from tui_lookups.corpus.source import Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError
+from tui_lookups.progress import Progress
 from tui_lookups.storage.arrays import ArrayFolder
 
 BOS = 300
@@ -182,7 +182,7 @@ def test_stopping_leaves_nothing_and_the_next_build_is_whole(
 ) -> None:
     monkeypatch.setattr(module, "_BATCH_DOCUMENTS", 5)
     asked: list[int] = []
-    reported: list[BuildProgress] = []
+    reported: list[Progress] = []
 
     def stop() -> bool:
         asked.append(1)
@@ -191,8 +191,12 @@ def test_stopping_leaves_nothing_and_the_next_build_is_whole(
     with pytest.raises(Cancelled):
         build_corpus(source, encode, BOS, 16, "bytes", root, reported.append, should_stop=stop)
     assert len(reported) == 3
-    assert reported[-1].bytes_read <= reported[-1].bytes_total == source.bytes_total
-    assert [each.documents for each in reported] == [5, 10, 15]
+    assert reported[-1].done <= reported[-1].total == source.bytes_total
+    assert [each.note.partition(",")[0] for each in reported] == [
+        "5 documents",
+        "10 documents",
+        "15 documents",
+    ]
     fingerprint = corpus_fingerprint(source.fingerprint(), "bytes", 16, BOS)
     assert open_corpus(source, fingerprint, root) is None
     assert list((root / fingerprint).glob("*.npy")) == []
@@ -231,6 +235,7 @@ import sys
 from pathlib import Path
 from tui_lookups.corpus.corpus import build_corpus
 from tui_lookups.corpus.readers import open_source
+from tui_lookups.progress import Progress
 calls = []
 def encode(texts):
     calls.append(1)
@@ -427,11 +432,12 @@ def test_a_source_without_end_is_cut_by_its_own_limit(source: Source, root: Path
     assert "first 600" in corpus.info.name
 
 
-def test_progress_is_told_in_words(source: Source, root: Path) -> None:
-    told: list[BuildProgress] = []
+def test_progress_is_told_in_words(source: Source, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Progress] = []
     corpus = build_corpus(source, encode, BOS, 16, "bytes", root, told.append)
-    assert told[-1] == BuildProgress(40, corpus.info.tokens, source.bytes_total, source.bytes_total)
-    assert (
-        told[-1].sentence("a.txt") == f"tokenising a.txt: 40 documents, {corpus.info.tokens:,} tokens (100%)"
+    assert told[-1].sentence == (
+        f"tokenising {source.name}, 100%, 40 documents, {corpus.info.tokens:,} tokens, 0:00 left"
     )
-    assert BuildProgress(1000, 23456, 9, None).sentence("x") == "tokenising x: 1,000 documents, 23,456 tokens"
+    monkeypatch.setattr(type(source), "bytes_total", None)
+    build_corpus(source, encode, BOS, 16, "bytes", root / "other", told.append)
+    assert told[-1].sentence == f"tokenising {source.name}, 40 documents, {corpus.info.tokens:,} tokens"

@@ -24,7 +24,8 @@ from tui_lookups.explanation.budget import BudgetError
 from tui_lookups.explanation.endpoint import ExplainerError
 from tui_lookups.explanation.request_runner import MOST_FAILURES
 from tui_lookups.explanation.requests import GENERIC_EXPLANATION
-from tui_lookups.results import Figures, RequestProgress
+from tui_lookups.progress import Progress
+from tui_lookups.results import Figures
 
 MakeBench = Callable[..., Bench]
 
@@ -185,7 +186,7 @@ def test_no_more_requests_at_once_than_allowed(make_bench: MakeBench, server: Ch
 
 
 def test_progress_counts_every_answer(bench: Bench, server: ChatServer) -> None:
-    heard: list[RequestProgress] = []
+    heard: list[Progress] = []
     bench.scores.score(NEURON, HEAD, control=False, progress=heard.append)
     assert [each.done for each in heard] == list(range(PROMPTS + 1))
     assert {each.total for each in heard} == {PROMPTS}
@@ -193,7 +194,7 @@ def test_progress_counts_every_answer(bench: Bench, server: ChatServer) -> None:
     assert heard[-1].seconds_left == 0
     heard.clear()
     bench.scores.score(NEURON, HEAD, control=False, progress=heard.append)
-    assert [(each.done, each.cached) for each in heard] == [(PROMPTS, PROMPTS)]
+    assert [each.done for each in heard] == [PROMPTS], "all of them were cached"
 
 
 def test_failures_in_a_row_end_the_batch(make_bench: MakeBench, server: ChatServer) -> None:
@@ -339,7 +340,7 @@ def test_what_is_known_so_far_asks_nobody(bench: Bench, server: ChatServer) -> N
 
 
 def test_a_run_over_all_heads_tells_of_both_its_stages(bench: Bench) -> None:
-    heard: list[RequestProgress] = []
+    heard: list[Progress] = []
     bench.scores.score_all(NEURON, progress=heard.append)
     totals = list(dict.fromkeys(each.total for each in heard))
     # three explanations; then words and control, the same of both heads here, on the same prompts

@@ -37,6 +37,7 @@ from tui_lookups.results import (
     ModelInfo,
     NeuronScore,
     NeuronStats,
+    Note,
     OtherComponents,
     Peak,
     Prompt,
@@ -174,6 +175,7 @@ def export_document() -> ExportDocument:
             ),
         ),
         (ablation(),),
+        (Note(NEURON, "fires on \x1b[31m causes", "2026-11-22T09:00:00+00:00"),),
     )
 
 

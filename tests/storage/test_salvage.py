@@ -23,7 +23,7 @@ from tui_lookups.storage.cache import ResultCache
 from tui_lookups.storage.codec import to_json_bytes
 
 PAGE = 4096
-KEPT = {"explained": 40, "chat_answers": 25, "hub_revision": 2}
+KEPT = {"explained": 40, "chat_answers": 25, "hub_revision": 2, "notes": 3}
 """Entries of each kind that no model can compute again, among others that one can."""
 
 
@@ -262,7 +262,9 @@ def test_another_cache_that_has_the_damaged_database_open_writes_to_the_new_one(
 
 
 def test_the_kinds_that_are_saved_are_those_that_are_written() -> None:
-    assert {store.ANSWERS, store.EXPLAINED, hub._KIND} == set(salvage.IRREPLACEABLE) == set(KEPT)
+    assert (
+        {store.ANSWERS, store.EXPLAINED, hub._KIND, salvage.NOTES} == set(salvage.IRREPLACEABLE) == set(KEPT)
+    )
 
 
 def test_a_database_on_which_nothing_can_be_set_aside_is_one_clear_error(

@@ -39,6 +39,7 @@ from tui_lookups.results import (
     NeuronScore,
     NeuronStats,
     NeuronTokens,
+    Note,
     OtherComponents,
     Peak,
     PeakFigures,
@@ -50,6 +51,7 @@ from tui_lookups.results import (
     PromptPredictions,
     Provenance,
     Removed,
+    SavedSession,
     ScanProgress,
     SessionState,
     SourceToken,
@@ -172,7 +174,9 @@ class CannedExplorer(Explorer):
         self.started = 0
         self.failure: tuple[str, str] | None = None
         self.fail: dict[str, BaseException] = {}
-        self.session: SessionState | None = None
+        self.named: dict[str, SessionState] = {}
+        self.elsewhere: tuple[str, ...] = ()  # sessions that another process has open
+        self.written: dict[tuple[object, ...], Note] = {}
         self._words = CannedExplanations(self)
         self._scores = CannedScores(self._words)
 
@@ -620,14 +624,45 @@ class CannedExplorer(Explorer):
 
     # --- session ---
 
-    def save_session(self, session: SessionState) -> bool:
+    def save_session(self, session: SessionState, name: str = "") -> SavedSession:
         self._called("save_session", session)
-        self.session = session
-        return True
+        kept = name if name not in self.elsewhere else f"{name or 'last'}-2"
+        self.named[kept] = session
+        return SavedSession(kept, "2026-11-30T07:00:00+00:00", session.neuron, len(session.basket))
 
-    def load_session(self) -> SessionState | None:
+    def load_session(self, name: str = "") -> SessionState | None:
         self._called("load_session", None)
-        return self.session
+        return self.named.get(name)
+
+    def claim_session(self, name: str = "") -> bool:
+        return name not in self.elsewhere
+
+    def sessions(self) -> tuple[SavedSession, ...]:
+        when = "2026-11-30T07:00:00+00:00"
+        return tuple(
+            SavedSession(name, when, state.neuron, len(state.basket), len(state.basket.notes))
+            for name, state in self.named.items()
+        )
+
+    def delete_session(self, name: str) -> None:
+        self._called("delete_session", name)
+        del self.named[name]
+
+    @property
+    def session(self) -> SessionState | None:
+        """The last session."""
+        return self.named.get("")
+
+    @session.setter
+    def session(self, session: SessionState) -> None:
+        self.named[""] = session
+
+    def keep_note(self, note: Note) -> None:
+        self._called("keep_note", note)
+        self.written[note.subject] = note
+
+    def notes(self) -> tuple[Note, ...]:
+        return tuple(self.written.values())
 
     # --- what an export is made of ---
 

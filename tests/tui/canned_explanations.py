@@ -10,6 +10,7 @@ from tui_lookups.answering.explaining import Explaining
 from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.progress import Progress
 from tui_lookups.results import (
     Control,
     Explained,
@@ -22,7 +23,6 @@ from tui_lookups.results import (
     LeftOut,
     NeuronExplanations,
     Plan,
-    RequestProgress,
     ScoreReport,
     Shuffled,
     Summary,
@@ -105,11 +105,11 @@ class CannedExplanations(Explaining):
         return self.planned(len(WORTH) * self.calls)
 
     def explain_all(
-        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None, **_: Any
+        self, neuron: NeuronId, *, progress: Callable[[Progress], None] | None = None, **_: Any
     ) -> NeuronExplanations:
         self._explorer._called("explain_all", neuron)
         if progress is not None:
-            progress(RequestProgress(1, 3, 0, 0, 1.0, 2.0))
+            progress(Progress("asking", 1, 3, "answered", 1.0, 2.0))
         found = tuple(self._explained_anew(neuron, head) for head in WORTH[:-1])
         left_out = (
             LeftOut(neuron, WORTH[-1], "[It] is active on none of the 20 prompts used to explain L5.N371."),
@@ -131,12 +131,12 @@ class CannedExplanations(Explaining):
         neuron: NeuronId,
         head: HeadId,
         explanation: str | None,
-        progress: Callable[[RequestProgress], None] | None,
+        progress: Callable[[Progress], None] | None,
     ) -> ExplanationScore:
         if explanation is None:
             explanation = self._explained_anew(neuron, head).explanation
         if progress is not None:
-            progress(RequestProgress(10, 20, 0, 1, 1.0, 1.0))
+            progress(Progress("asking", 10, 20, "answered", 1.0, 1.0, "1 failed"))
         about = next(
             e.explanation for e in self.explained(neuron, head) if e.explanation.explanation == explanation
         )
@@ -188,7 +188,7 @@ class CannedScores(HeadScores):
         head: HeadId,
         *,
         explanation: str | None = None,
-        progress: Callable[[RequestProgress], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
         **_: Any,
     ) -> ExplanationScore:
         self._words._explorer._called("score_explanation", (neuron, head, explanation))
@@ -199,7 +199,7 @@ class CannedScores(HeadScores):
         return self._words.planned(41 * len(WORTH) * self._words.calls)
 
     def score_all(
-        self, neuron: NeuronId, *, progress: Callable[[RequestProgress], None] | None = None, **_: Any
+        self, neuron: NeuronId, *, progress: Callable[[Progress], None] | None = None, **_: Any
     ) -> ScoreReport:
         explained = self._words.explain_all(neuron, progress=progress)
         self._words._explorer._called("score_all", neuron)

@@ -18,9 +18,9 @@ import os, sys
 from tests.tui.canned import CannedExplorer
 from tui_lookups.tui import run_app
 class Explorer(CannedExplorer):
-    def save_session(self, session):
+    def save_session(self, session, name=""):
         os.write(int(sys.argv[1]), f"saved {session.neuron}\\n".encode())
-        return True
+        return super().save_session(session, name)
     def close(self):
         super().close()
         os.write(int(sys.argv[1]), b"closed\\n")

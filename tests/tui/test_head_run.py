@@ -95,8 +95,11 @@ async def test_a_run_tells_how_far_it_is_and_ends_on_the_walk() -> None:
 
         run.listener = watch
         await press(pilot, "s", "enter")
-        assert any("explaining and scoring ###------- 1 of 3, 2 s left; c stops it" in text for text in seen)
-        assert any("#####----- 10 of 20, 1 failed, 1 s left" in text for text in seen)
+        assert any(
+            "explaining and scoring ###------- 1 of 3 answered (33%), 0:02 left; c stops it" in text
+            for text in seen
+        )
+        assert any("#####----- 10 of 20 answered (50%), 1 failed, 0:01 left" in text for text in seen)
 
 
 async def test_a_run_that_fails_says_why_and_keeps_its_table() -> None:

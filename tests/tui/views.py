@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -18,6 +18,8 @@ from textual.strip import Strip
 from tests.tui.canned import CannedExplorer
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.progress import Progress
+from tui_lookups.results import Note, SelectedNeuron, Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.state.opening import Opening
 from tui_lookups.tui.state.options import Options
@@ -64,6 +66,26 @@ def _explained() -> CannedExplorer:
     return explorer
 
 
+def _sessions() -> CannedExplorer:
+    explorer = _plain_text()
+    neuron = NeuronId(5, 371)
+    marked = Selection((SelectedNeuron(neuron),), notes=(Note(neuron, "fires on causes", ""),))
+    for name, basket in (("", Selection()), ("causes of rain", marked)):
+        explorer.named[name] = SessionState(None, neuron, None, None, basket)
+    return explorer
+
+
+def _at_work() -> CannedExplorer:
+    """Loading, as far as it is told; the scan; and what the walk waits for."""
+    explorer = _scanning()
+    status = explorer.status()
+    reading = Progress(
+        "reading the weights of demo", 41, 100, seconds=5.0, seconds_left=7.0, stage=5, stages=6
+    )
+    explorer.status = lambda: replace(status, loading=reading)  # type: ignore[method-assign]
+    return explorer
+
+
 _DARK = Options(theme="lookups-dark")
 
 
@@ -103,7 +125,10 @@ VIEWS: dict[str, View] = {
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
-    "basket": View("BasketScreen", ("space", "2", "space", "3", REST, "space", "b")),
+    "basket": View("BasketScreen", ("comma", *"causes", "enter", "2", "space", "3", REST, "space", "b")),
+    "note": View("OneLineScreen", ("comma", *"because")),
+    "tasks": View("TasksScreen", ("J",), _at_work),
+    "sessions": View("SessionsScreen", ("L", "down"), _sessions),
     "explained": View("ExplainedScreen", ("i",), _explained),
     "all-heads": View("HeadRunScreen", ("3", REST, "W", "s", "enter", "down", REST)),
     "ablation": View("AblationScreen", ("3", REST, "d", REST)),

@@ -38,6 +38,7 @@ from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Hook, Point
+from tui_lookups.progress import batches, staged
 from tui_lookups.results import (
     AblatedPrompt,
     AblationMean,
@@ -90,7 +91,8 @@ def ablate_head(
     """
     check_reaches(model, neuron, head, preset)
     rows, peaks = [case.ids for case in cases], [case.position for case in cases]
-    direct = decompose(model, neuron, rows, peaks, preset=preset, poll=poll)
+    with staged(1, 3):
+        direct = decompose(model, neuron, rows, peaks, preset=preset, poll=poll)
     donors = draw_donors([case.prompt_id for case in cases], seed) if method == "resample" else None
     hooks: Hooks
     if donors is not None:
@@ -102,8 +104,11 @@ def ablate_head(
         hooks = _constant(model, head, cases, value, positions)
     by_sign = {sign: promoted_token(model, neuron, sign) for sign in {case.sign for case in cases}}
     wanted = [(by_sign[case.sign].id,) for case in cases]
-    before = run_at_peaks(model, neuron, rows, peaks, wanted, poll=poll)
-    after = run_at_peaks(model, neuron, rows, peaks, wanted, hooks, poll=poll)
+    with staged(2, 3):
+        before = run_at_peaks(model, neuron, rows, peaks, wanted, poll=poll)
+    with staged(3, 3):
+        what = f"running them without {head}"
+        after = run_at_peaks(model, neuron, rows, peaks, wanted, hooks, poll=poll, what=what)
     found = []
     for place, case in enumerate(cases):
         heads = direct[place].heads
@@ -237,7 +242,8 @@ def mean_over(
     info = model.info
     width = (info.n_heads, info.d_head) if role == "z" else (info.d_mlp,)
     total = np.zeros((last_layer + 1, *width))
-    for batch in consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS):
+    found = consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS)
+    for batch in batches(found, "taking a mean over the corpus"):
         poll()
         tokens = model.batch(rows[place] for place in batch)
         lengths = torch.tensor([len(rows[place]) for place in batch], device=tokens.device)

@@ -37,6 +37,7 @@ from tui_lookups.model.components import (
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
+from tui_lookups.progress import batches
 from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
 from tui_lookups.results.conventions import DEFAULTS
 
@@ -139,7 +140,9 @@ def decompose(
         check_reaches(model, neuron, source_head, preset)
     results: list[Decomposition] = []
     most = _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
-    for batch in consecutive([position + 1 for position in positions], most):
+    for batch in batches(
+        consecutive([position + 1 for position in positions], most), "attributing to the heads"
+    ):
         poll()
         results += _decompose_batch(
             model,

@@ -27,6 +27,7 @@ from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Hook, Point
+from tui_lookups.progress import batches
 from tui_lookups.results import Prompt, PromptFigures, Token
 
 BATCH_ROWS = 64
@@ -60,13 +61,15 @@ def run_at_peaks(
     hooks: Hooks | None = None,
     *,
     poll: Poll = no_poll,
+    what: str = "running the prompts",
 ) -> AtPeaks:
     """Activation, scale and the probabilities of `token_ids` (n for each row) at one position of each row.
 
     Raises NumericalError for NaN or infinite values, Cancelled from `poll`.
     """
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-    for batch in consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS):
+    rows_of = consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS)
+    for batch in batches(rows_of, what):
         poll()
         tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
         at = torch.tensor([positions[place] for place in batch], device=tokens.device)

@@ -23,6 +23,7 @@ from tui_lookups.analysis.batches import consecutive
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.progress import Count, tell
 from tui_lookups.results import Preset, Trim
 from tui_lookups.results.conventions import DEFAULTS
 
@@ -156,7 +157,9 @@ def _shortest(
         max(_body(prompt, bos_id), prompt.peak + 1 + len(prefix) - evaluate.longest) for prompt in prompts
     ]
     open_places, width = list(range(len(prompts))), _FIRST_ROUND
+    count = Count("trimming", len(prompts), "prompts")
     while open_places:
+        tell(count.at(len(prompts) - len(open_places)))
         tried = [
             (place, start)
             for place in open_places
@@ -181,7 +184,9 @@ def _bisect(
     low = [_body(prompt, bos_id) for prompt in prompts]
     high = [prompt.peak for prompt in prompts]
     found: list[_Found] = [(None, None)] * len(prompts)
+    count = Count("trimming", len(prompts), "prompts")
     while open_places := [place for place in range(len(prompts)) if high[place] - low[place] > 1]:
+        tell(count.at(len(prompts) - len(open_places)))
         middles = [low[place] + (high[place] - low[place]) // 2 for place in open_places]
         values = evaluate(
             [

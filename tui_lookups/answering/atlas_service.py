@@ -18,6 +18,7 @@ from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
+from tui_lookups.progress import Count, tell
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class AtlasService:
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
         found: list[Extremes] = []
         ran_on = engine.device
+        count = Count("reading the layers", len(layers), "layers")
         for layer in layers:
+            tell(count.at(len(found)))
             read(len(found), len(layers))
             extremes, ran_on = self._extremes(layer)
             found.append(extremes)

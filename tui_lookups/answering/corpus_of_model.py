@@ -8,10 +8,10 @@ from pathlib import Path
 from tui_lookups.corpus.corpus import Corpus, build_corpus
 from tui_lookups.corpus.readers import open_source
 from tui_lookups.corpus.records import TextField
-from tui_lookups.errors import Say
 from tui_lookups.model.chat import chat_renderer, template_digest
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.progress import Say
 from tui_lookups.results import ModelInfo
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
@@ -46,7 +46,7 @@ def corpus_of_model(
         min(settings.window, info.n_ctx),
         vocabulary.fingerprint,
         cache.folder("corpora"),
-        progress=lambda done: say(done.sentence(source.name)),
+        progress=say,
         should_stop=should_stop,
         digest=digest,
         d_vocab=len(vocabulary),

@@ -20,11 +20,12 @@ from tui_lookups.explanation.client import OnText
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.explanation.reading import read_explanation
-from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
+from tui_lookups.explanation.request_runner import RequestOutcome
 from tui_lookups.explanation.requests import REQUEST_VERSION, ChatAnswer, ChatRequest, explain_request
 from tui_lookups.explanation.store import ExplainedStore, fits
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN
+from tui_lookups.progress import Hear
 from tui_lookups.results import (
     Explained,
     ExplainedList,
@@ -201,7 +202,7 @@ class Explaining:
         neuron: NeuronId,
         *,
         fresh: bool = False,
-        progress: OnProgress | None = None,
+        progress: Hear | None = None,
         api_key: str | None = None,
     ) -> NeuronExplanations:
         """Explain every head that is worth explaining for a neuron.

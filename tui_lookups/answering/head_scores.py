@@ -20,12 +20,13 @@ from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.reading import read_explanation
-from tui_lookups.explanation.request_runner import OnProgress, RequestOutcome
+from tui_lookups.explanation.request_runner import RequestOutcome
 from tui_lookups.explanation.requests import EXPLANATION_TOKENS, REQUEST_VERSION, ChatRequest, score_request
 from tui_lookups.explanation.scoring import figures, shuffled, summary
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN
+from tui_lookups.progress import Hear
 from tui_lookups.results import (
     Control,
     DeviationOf,
@@ -106,7 +107,7 @@ class HeadScores:
         explanation: str | None = None,
         control: bool = True,
         fresh: bool = False,
-        progress: OnProgress | None = None,
+        progress: Hear | None = None,
         api_key: str | None = None,
     ) -> ExplanationScore:
         """Score an explanation on held-out prompts.
@@ -161,7 +162,7 @@ class HeadScores:
         return Controls(tuple(self._ours()), self._desk.endpoint.model, self._seed)
 
     def _score_all(
-        self, trials: Sequence[Trial], fresh: bool, progress: OnProgress | None, api_key: str | None
+        self, trials: Sequence[Trial], fresh: bool, progress: Hear | None, api_key: str | None
     ) -> tuple[list[ExplanationScore], Usage]:
         asking = [request for trial in trials for request in trial.all_requests]
         asked = self._desk.ask_all(
@@ -229,7 +230,7 @@ class HeadScores:
         *,
         control: bool = True,
         fresh: bool = False,
-        progress: OnProgress | None = None,
+        progress: Hear | None = None,
         api_key: str | None = None,
     ) -> ScoreReport:
         """Explain and score every head worth explaining; `fresh` asks the scorer anew."""

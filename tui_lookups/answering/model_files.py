@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering import model_loader
 from tui_lookups.answering.cached_vocabulary import cached_vocabulary
-from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.model.configuration import read_config
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.progress import Say
 from tui_lookups.results import Basis
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_lookups.errors import Poll, Say
+from tui_lookups.errors import Poll
 from tui_lookups.model.collecting import uncollected
 from tui_lookups.model.sources import LocalModel, find_model
+from tui_lookups.progress import Say
 from tui_lookups.results import BosRule
 from tui_lookups.settings import Settings
 

@@ -17,6 +17,7 @@ from dataclasses import fields, replace
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
+from tui_lookups import progress
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
@@ -311,13 +312,17 @@ class PromptService:
         preset, corpus = engine.conventions().preset, engine.corpus(arrays=True)
         found = self._known(neuron, entries, trim)
         missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
+        what = "trimming" if trim else "working out the prompts"
+        count = progress.Count(what, len(entries), "prompts", known=len(found))
         for start in range(0, len(missing), _AT_ONCE):
             few = missing[start : start + _AT_ONCE]
 
             def build(model: LookupModel, poll: Poll, few: Sequence[Entry] = few) -> list[Prompt]:
                 return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
 
-            built = engine.on_model(build)
+            progress.tell(count.at(len(found)))
+            with progress.heard_by(None):  # what is told of these few
+                built = engine.on_model(build)
             self._keep(neuron, built)
             found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
             tell(found)

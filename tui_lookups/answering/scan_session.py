@@ -20,6 +20,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN, Priority
+from tui_lookups.progress import tell
 from tui_lookups.results import ScanProgress, ScanSummary
 from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
 from tui_lookups.storage.index import ScanIndex, ScanManifest
@@ -139,10 +140,7 @@ class ScanSession:
             if self._copies is None and not self.engine.conventions().keep_copies:
                 from tui_lookups.scan.copies import find_copies
 
-                def progress(share: float) -> None:
-                    self.engine.say(f"looking for repeated texts ({share:.0%})")
-
-                self._copies = find_copies(corpus, self._poll, progress)
+                self._copies = find_copies(corpus, self._poll, self.engine.stage(3))
 
     def _poll(self) -> None:
         """Raises Cancelled once the tool is closing, or whoever waits is not waiting any more."""
@@ -328,8 +326,7 @@ class ScanSession:
         self.start()
         while not self._ended.wait(0.1):
             self._poll()
-            if hear is not None and self.progress is not None:
-                hear(self.progress)
+            self._tell(hear)
         if self._error is not None:
             raise self._error
         self._workers.close(_ENDING_SECONDS)
@@ -340,9 +337,16 @@ class ScanSession:
             raise CacheError(
                 "The finished index cannot be opened.", "Run `lookups-tui cache clear` and scan again."
             )
-        if hear is not None and self.progress is not None:
-            hear(self.progress)
+        self._tell(hear)
         return index
+
+    def _tell(self, hear: Callable[[ScanProgress], None] | None) -> None:
+        if self.progress is None:
+            return
+        if (under_way := self.progress.under_way) is not None:
+            tell(under_way)
+        if hear is not None:
+            hear(self.progress)
 
     def summary(self, hear: Callable[[ScanProgress], None] | None = None) -> ScanSummary:
         """Scan to the end, resuming where an earlier scan stopped, and say what that was."""

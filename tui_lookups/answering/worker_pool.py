@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering import model_loader
-from tui_lookups.errors import Poll, Say
+from tui_lookups.errors import Poll
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model_thread import CURRENT_TOKEN
+from tui_lookups.progress import Say
 from tui_lookups.settings import Settings
 from tui_lookups.storage.files import file_digest
 

@@ -157,7 +157,7 @@ def explain(
 
     def ask(explorer: Explorer, narrator: Narrator) -> object:
         if chosen is None:
-            return explorer.explaining.explain_all(name, fresh=fresh, progress=narrator.hear_asking)
+            return explorer.explaining.explain_all(name, fresh=fresh, progress=narrator.hear)
         return explorer.explain(name, chosen, fresh=fresh)
 
     _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
@@ -193,7 +193,7 @@ def score(
         return explorer.head_scores.plan(name, chosen, explanation=explanation, control=control, fresh=fresh)
 
     def ask(explorer: Explorer, narrator: Narrator) -> object:
-        hear = narrator.hear_asking
+        hear = narrator.hear
         if chosen is None:
             return explorer.head_scores.score_all(name, control=control, fresh=fresh, progress=hear)
         return explorer.score_explanation(

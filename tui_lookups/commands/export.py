@@ -89,7 +89,7 @@ def export(invocation: Invocation, names: tuple[str, ...], output: Path, force: 
         raise ExportError(f"The folder of {output} does not exist.", "Make it first, or choose another file.")
 
     def ask(explorer: Explorer, narrator: Narrator) -> Exported:
-        selection = gather_selection(explorer, names, top)
+        selection = gather_selection(explorer, names, top).noted(explorer.notes())
         path = writing.export(explorer, selection, output, overwrite=force)
         return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))
 

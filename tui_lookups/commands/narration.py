@@ -12,68 +12,33 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from tui_lookups.results import RequestProgress, ScanProgress, Status, SurveyProgress
-from tui_lookups.visible import visible
+from tui_lookups.progress import Progress, heard_by
+from tui_lookups.results import ScanProgress, Status
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 5.0
 FIRST_LINE_SECONDS = 1.0
 
 
-def clock_text(seconds: float) -> str:
-    """Seconds as "0:07" or "1:02:03"."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def scan_sentence(scan: ScanProgress | None) -> str:
-    """How far a scan is, this process's or the one it waits for; "" where there is none under way."""
-    if scan is None or not (scan.state == "running" or (scan.state == "waiting" and scan.message)):
-        return ""
-    share = f" ({scan.prompts / scan.total_prompts:.0%})" if scan.total_prompts else ""
-    left = "" if scan.seconds_left is None else f", {clock_text(scan.seconds_left)} left"
-    far = f"{scan.prompts:,} of {scan.total_prompts:,} prompts{share}"
-    if scan.state == "waiting":
-        return f"{visible(scan.message)}: {far}{left}"
-    trouble = f"; {visible(scan.message)}" if scan.message else ""
-    return f"scanning: {far}, {scan.tokens_per_second:,.0f} tokens/s{left}{trouble}"
-
-
-def stage_sentence(status: Status) -> str:
-    """What is being done to the model; "" when the answer is being put together and nothing takes long."""
-    if status.stage in ("starting", "loading"):
-        return visible(status.message) or "loading the model"
-    return visible(status.message) if status.stage == "ready" else ""
-
-
-def asking_sentence(asked: RequestProgress) -> str:
-    """How far a batch of requests to the explainer is."""
-    failed = f", {asked.failed} failed" if asked.failed else ""
-    left = "" if asked.seconds_left is None else f", {clock_text(asked.seconds_left)} left"
-    return f"asking: {asked.done} of {asked.total} answered ({asked.done / asked.total:.0%}){failed}{left}"
-
-
-def survey_sentence(survey: SurveyProgress) -> str:
-    """How far a survey is."""
-    left = "" if survey.seconds_left is None else f", {clock_text(survey.seconds_left)} left"
-    return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
-
-
-Bar = tuple[int, int]
-"""How much is done, and of how much."""
+def stage_of(status: Status) -> Progress | None:
+    """What is being done to the model; None when the answer is put together and nothing takes long."""
+    if status.loading is not None:
+        return status.loading
+    busy = status.stage in ("starting", "loading")
+    return Progress(status.message or "loading the model") if busy else None
 
 
 class _Teller(Protocol):
-    def tell(self, text: str, bar: Bar | None) -> None: ...
+    def tell(self, progress: Progress) -> None: ...
 
-    def tell_stage(self, text: str) -> None: ...
+    def tell_stage(self, progress: Progress | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -87,14 +52,14 @@ class LineTeller:
         self._not_before = clock() + FIRST_LINE_SECONDS
         self._last = ""
 
-    def tell(self, text: str, bar: Bar | None) -> None:
-        now = self._clock()
-        if not text or text == self._last or now < self._not_before:
+    def tell(self, progress: Progress) -> None:
+        now, text = self._clock(), progress.sentence
+        if text == self._last or now < self._not_before:
             return
         self._last, self._not_before = text, now + LINE_SECONDS
         print(text, file=self._stream, flush=True)
 
-    def tell_stage(self, text: str) -> None:
+    def tell_stage(self, progress: Progress | None) -> None:
         """Nothing: who reads the lines later learns nothing from them."""
 
     def close(self) -> None:
@@ -106,24 +71,24 @@ class BarTeller:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._progress: Progress | None = None
+        self._bars: Bars | None = None
 
-    def tell(self, text: str, bar: Bar | None) -> None:
-        if not text and self._progress is None:
+    def tell(self, progress: Progress) -> None:
+        self.tell_stage(progress)
+
+    def tell_stage(self, progress: Progress | None) -> None:
+        if progress is None and self._bars is None:
             return
-        progress = self._progress or self._start()
-        done, total = bar or (0, None)
-        progress.update(progress.task_ids[0], description=text, completed=done, total=total)
-        progress.refresh()
+        bars, now = self._bars or self._start(), progress or Progress("")
+        bars.update(bars.task_ids[0], description=now.sentence, completed=now.done, total=now.total or None)
+        bars.refresh()
 
-    def tell_stage(self, text: str) -> None:
-        self.tell(text, None)
-
-    def _start(self) -> Progress:
+    def _start(self) -> Bars:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
 
-        self._progress = Progress(
+        self._bars = Bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             console=Console(file=self._stream, force_terminal=True),
@@ -132,53 +97,48 @@ class BarTeller:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._progress.add_task("", total=None)
-        self._progress.start()
-        return self._progress
+        self._bars.add_task("", total=None)
+        self._bars.start()
+        return self._bars
 
     def close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
 
 class Narrator:
-    """Narrates on `stream` between `with` and its end. `hear` takes a scan's own reports."""
+    """Narrates on `stream` between `with` and its end. `hear` takes reports of long work."""
 
     def __init__(self, status: Callable[[], Status], stream: TextIO, teller: _Teller | None = None) -> None:
         self._status = status
         self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
-        self._heard: ScanProgress | None = None
-        self._asked: RequestProgress | None = None
-        self._surveyed: SurveyProgress | None = None
+        self._scan: ScanProgress | None = None
+        self._heard: Progress | None = None
+        self._passes: Progress | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
+        self._listening = ExitStack()
 
-    def hear(self, progress: ScanProgress) -> None:
-        """The newest report of a running scan; callable on any thread."""
-        self._heard = progress
+    def hear(self, progress: Progress | ScanProgress) -> None:
+        """The newest report of a scan, a batch of requests or a survey; callable on any thread."""
+        if isinstance(progress, ScanProgress):
+            self._scan = progress
+        else:
+            self._heard = progress
 
-    def hear_asking(self, progress: RequestProgress) -> None:
-        """The newest report of a batch of requests; callable on any thread."""
-        self._asked = progress
-
-    def hear_survey(self, progress: SurveyProgress) -> None:
-        """The newest report of a survey; callable on any thread."""
-        self._surveyed = progress
+    def _hear_passes(self, progress: Progress) -> None:
+        """The newest report of passes over prompts: for who watches."""
+        self._passes = progress
 
     def look(self) -> None:
         """Say what there is to say now."""
-        asked = self._asked
-        if asked is not None and asked.done < asked.total:
-            self._teller.tell(asking_sentence(asked), (asked.done, asked.total))
-            return
         status = self._status()
-        scan = self._heard or status.scan
-        if scan is not None and (text := scan_sentence(scan)):
-            self._teller.tell(text, (scan.prompts, scan.total_prompts) if scan.state == "running" else None)
-        elif (survey := self._surveyed) is not None and survey.done < survey.total:
-            self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
-        else:
-            self._teller.tell_stage(stage_sentence(status))
+        scan = self._scan or status.scan
+        for long in (None if scan is None else scan.under_way, self._heard):
+            if long is not None and long.share != 1:
+                self._teller.tell(long)
+                return
+        self._teller.tell_stage(stage_of(status) or self._passes)
 
     def _watch(self) -> None:
         try:
@@ -188,12 +148,14 @@ class Narrator:
             logging.getLogger(__name__).warning("narration stopped: %s", error)
 
     def __enter__(self) -> Narrator:
+        self._listening.enter_context(heard_by(self._hear_passes))
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._listening.close()
         self._over.set()
         self._thread.join(timeout=1.0)
         self._teller.close()

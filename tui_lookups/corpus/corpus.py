@@ -20,7 +20,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -34,6 +33,7 @@ from tui_lookups.corpus.documents import Document
 from tui_lookups.corpus.records import TextField
 from tui_lookups.corpus.source import Source
 from tui_lookups.errors import CacheError, Cancelled, CorpusError, UnknownTokenError
+from tui_lookups.progress import Count, Hear
 from tui_lookups.results import CorpusInfo, ModelInfo, Token
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import file_digest
@@ -54,21 +54,6 @@ _TOKENS_AT_ONCE = 1 << 24
 """Tokens looked through at a time."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildProgress:
-    """How far tokenising is; `bytes_total` is None where nobody knows how long the source is."""
-
-    documents: int
-    tokens: int
-    bytes_read: int
-    bytes_total: int | None
-
-    def sentence(self, name: str) -> str:
-        """For people: "tokenising pile.jsonl: 1,000 documents, 412,345 tokens (12%)"."""
-        share = f" ({min(self.bytes_read / self.bytes_total, 1):.0%})" if self.bytes_total else ""
-        return f"tokenising {name}: {self.documents:,} documents, {self.tokens:,} tokens{share}"
 
 
 class Corpus:
@@ -259,7 +244,7 @@ def build_corpus(
     window: int,
     tokenizer_fingerprint: str,
     folder_root: Path,
-    progress: Callable[[BuildProgress], None] | None = None,
+    progress: Hear | None = None,
     should_stop: Callable[[], bool] | None = None,
     *,
     digest: Callable[[Path], str] = file_digest,
@@ -324,7 +309,7 @@ def _write(
     window: int,
     d_vocab: int | None,
     special_ids: Collection[int],
-    progress: Callable[[BuildProgress], None] | None,
+    progress: Hear | None,
     should_stop: Callable[[], bool] | None,
 ) -> None:
     """Tokenise, cut and append batch by batch, then commit."""
@@ -335,7 +320,7 @@ def _write(
     split = writer.appender(_BLOCK, "split", np.uint8)
     offsets.append(np.zeros(1, dtype=np.int64))
     digest, special = WindowDigest(), 0
-    total_bytes = source.bytes_total
+    count = Count(f"tokenising {source.name}", source.bytes_total or 0)
     texts = source.documents()
     for batch in _batches(islice(texts, limit)):
         _stop_if_asked(should_stop)
@@ -359,7 +344,7 @@ def _write(
         special += int(np.isin(joined, list(special_ids)).sum()) - put_in_front
         digest.update(joined, lengths, np.array([parts[number] for number, _ in windows], dtype=np.uint8))
         if progress is not None:
-            progress(BuildProgress(split.length, tokens.length, source.bytes_read, total_bytes))
+            progress(count.at(source.bytes_read, f"{split.length:,} documents, {tokens.length:,} tokens"))
     taken = source.records.left_out  # of the records up to the last document that is taken
     cut = limit is not None and split.length == limit and next(texts, None) is not None
     left_out = taken if cut else source.records.left_out

@@ -12,11 +12,12 @@ from tui_lookups.explanation.budget import Prices, TokenBudget, token_counter
 from tui_lookups.explanation.client import ChatClient, OnText
 from tui_lookups.explanation.dialect import Dialect
 from tui_lookups.explanation.endpoint import Endpoint, ExplainerError, find_endpoint, find_key
-from tui_lookups.explanation.request_runner import Check, OnProgress, RequestOutcome, RequestRunner, usage_of
+from tui_lookups.explanation.request_runner import Check, RequestOutcome, RequestRunner, usage_of
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.running import run_requests
 from tui_lookups.explanation.store import AnswerStore, DialectStore
 from tui_lookups.model_thread import CancelToken
+from tui_lookups.progress import Hear
 from tui_lookups.results import Plan, Usage
 from tui_lookups.settings import Settings
 from tui_lookups.storage.cache import ResultCache
@@ -100,7 +101,7 @@ class RequestDesk:
         requests: Sequence[ChatRequest],
         *,
         fresh: bool,
-        progress: OnProgress | None,
+        progress: Hear | None,
         api_key: str | None,
         token: CancelToken | None,
         check: Check | None = None,

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,11 +27,11 @@ from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.explanation.reading import read_explanation, read_yes_no
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
 from tui_lookups.explanation.store import AnswerStore
-from tui_lookups.results import RequestProgress, Usage
+from tui_lookups.progress import Count, Hear, tell
+from tui_lookups.results import Usage
 
 MOST_FAILURES = 5
 
-OnProgress = Callable[[RequestProgress], None]
 
 Check = Callable[[ChatAnswer], None]
 """Looks at a new answer before it is kept; raises AnswerError for one that is of no use."""
@@ -171,7 +170,7 @@ class RequestRunner:
         requests: Sequence[ChatRequest],
         *,
         fresh: bool = False,
-        progress: OnProgress | None = None,
+        progress: Hear | None = None,
         check: Check | None = None,
     ) -> list[RequestOutcome]:
         """All requests, answered in their order. Raises ExplainerError and BudgetError."""
@@ -224,7 +223,7 @@ class RequestRunner:
                 except BaseException:
                     over = True
                     raise
-                teller.tell(failed=found[request].answer is None)
+                teller.answered(failed=found[request].answer is None)
 
         tasks = [asyncio.create_task(one(request)) for request in waiting]
         try:
@@ -249,25 +248,21 @@ def _is_cut(request: ChatRequest, answer: ChatAnswer) -> bool:
 class _Teller:
     """Counts answers and tells how far a batch is."""
 
-    def __init__(self, cached: int, total: int, hear: OnProgress | None) -> None:
-        self._cached, self._total, self._hear = cached, total, hear
-        self._sent = self._failed = 0
-        self._began = time.monotonic()
-        if hear is not None:
-            hear(self._now())
+    def __init__(self, cached: int, total: int, hear: Hear | None) -> None:
+        self._count, self._hear = Count("asking", total, "answered", known=cached), hear
+        self._done, self._failed = cached, 0
+        self._tell()
 
-    def _now(self) -> RequestProgress:
-        seconds = time.monotonic() - self._began
-        left = self._total - self._cached - self._sent
-        pace = None if not self._sent else seconds / self._sent * left
-        done = self._cached + self._sent
-        return RequestProgress(done, self._total, self._cached, self._failed, seconds, pace)
-
-    def tell(self, *, failed: bool) -> None:
-        self._sent += 1
+    def answered(self, *, failed: bool) -> None:
+        self._done += 1
         self._failed += failed
+        self._tell()
+
+    def _tell(self) -> None:
+        now = self._count.at(self._done, f"{self._failed} failed" if self._failed else "")
+        tell(now)
         if self._hear is not None:
-            self._hear(self._now())
+            self._hear(now)
 
 
 def usage_of(

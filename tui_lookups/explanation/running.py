@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from tui_lookups.errors import Cancelled
@@ -53,7 +54,8 @@ def run_requests(work: Callable[[], Coroutine[Any, Any, T]], token: CancelToken 
             loop.call_soon_threadsafe(lambda: task and task.cancel())
 
     try:  # from the start of the thread on: Ctrl-C may come at any moment
-        threading.Thread(target=run, name="lookups-requests", daemon=True).start()
+        asked_in = copy_context()  # whoever listens there is told how far the requests are
+        threading.Thread(target=lambda: asked_in.run(run), name="lookups-requests", daemon=True).start()
         if token is not None:
             token.on_cancel(stop)
         return outcome.result()

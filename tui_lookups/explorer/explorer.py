@@ -13,6 +13,7 @@ from tui_lookups.explorer.services import Question, Services
 from tui_lookups.explorer.surveys import Surveys
 from tui_lookups.explorer.upkeep import Upkeep
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
+from tui_lookups.progress import heard_by
 
 if TYPE_CHECKING:
     from tui_lookups import results as answer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.scan_session import ScanSession
     from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.progress import Hear
     from tui_lookups.settings import Settings
 
 T = TypeVar("T")
@@ -80,12 +82,14 @@ class Explorer(ExactSums, Surveys, Upkeep):
         for it is interrupted between blocks.
         """
         token = CancelToken()
+        asked = Question(token)
 
         def work() -> None:
             CURRENT_TOKEN.set(token)
             try:
                 try:
-                    found = question()
+                    with heard_by(asked.hear):
+                        found = question()
                 finally:
                     self._met = self.problems
             except Cancelled:
@@ -98,7 +102,7 @@ class Explorer(ExactSums, Surveys, Upkeep):
                 done(found)
 
         threading.Thread(target=work, name="lookups-question", daemon=True).start()
-        return Question(token)
+        return asked
 
     def request_checkpoint(self) -> None:
         """Have the scan, where one runs, write a checkpoint after the batch under way; never waits."""
@@ -363,7 +367,7 @@ class Explorer(ExactSums, Surveys, Upkeep):
         explanation: str | None = None,
         control: bool = True,
         fresh: bool = False,
-        progress: Callable[[answer.RequestProgress], None] | None = None,
+        progress: Hear | None = None,
         api_key: str | None = None,
     ) -> answer.ExplanationScore:
         """How well words predict a head's activity on held-out prompts; see `HeadScores.score`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tui_lookups.errors import Cancelled, as_lookups_error
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.sessions import Sessions
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
     from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
     from tui_lookups.model_thread import CancelToken
+    from tui_lookups.progress import Progress
     from tui_lookups.results.status import Status
     from tui_lookups.settings import Settings
 
@@ -59,10 +61,17 @@ class made_once(Generic[T]):
             return made
 
 
-class Question(NamedTuple):
+class Question:
     """A question that was put with `Explorer.ask`."""
 
-    token: CancelToken
+    def __init__(self, token: CancelToken) -> None:
+        self.token = token
+        self.progress: Progress | None = None
+        """How far the answer is, as it was told last; set on whichever thread works at it."""
+
+    def hear(self, progress: Progress) -> None:
+        """Take over how far the answer is."""
+        self.progress = progress
 
     def cancel(self) -> None:
         """Nobody waits any more: no callback is called afterwards, and work for it stops soon."""
@@ -164,6 +173,12 @@ class Services:
         return TraceService(self.engine, self.prompts)
 
     @made_once
+    def sessions(self) -> Sessions:
+        from tui_lookups.answering.sessions import Sessions
+
+        return Sessions(self.settings.cache_dir)
+
+    @made_once
     def predictions(self) -> PredictionService:
         from tui_lookups.answering.prediction_service import PredictionService
 
@@ -233,11 +248,12 @@ class Services:
         if stage == "loading" and (loaded or (done and not engine.awaited)):
             stage = "ready"
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
-        message = str(engine.error) if engine.error else engine.message if busy else ""
+        loading = engine.doing if busy and not engine.error else None
+        message = str(engine.error) if engine.error else "" if loading is None else loading.sentence
         known = None if corpus is None else corpus.info
         return Status(
             stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, problems,
-            settings.model,
+            settings.model, loading,
         )  # fmt: skip
 
     @property
@@ -277,6 +293,8 @@ class Services:
         """See `Explorer.close`."""
         self._closed = True
         engine, scan = self._opened, self._scan_made
+        if "sessions" in vars(self):
+            self.sessions.close()
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)

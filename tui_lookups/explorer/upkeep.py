@@ -103,27 +103,54 @@ class Upkeep:
 
         return self.settings.model == "demo" and sessions.claim_tour(self.settings.cache_dir)
 
-    def save_session(self, session: answer.SessionState) -> bool:
-        """Keep where a person is, for `load_session`; False where the model is not known yet.
+    def keep_note(self, note: answer.Note) -> None:
+        """Keep a note on something of the open model, in place of an earlier one; one without text takes it
+        away. It may wait for the corpus where it is about a prompt."""
+        from tui_lookups.answering import notes
 
-        Never waits for the model or the corpus. Raises CacheError when it cannot be written.
+        notes.keep(self._services.engine, note)
+
+    def notes(self) -> tuple[answer.Note, ...]:
+        """The notes on what the open model and corpus have, oldest first."""
+        from tui_lookups.answering import notes
+
+        return notes.kept(self._services.engine)
+
+    def save_session(self, session: answer.SessionState, name: str = "") -> answer.SavedSession | None:
+        """Keep where a person is, for `load_session`; None where the model is not known yet.
+
+        Under `name`, or as the last session; where another process has that open, under a name of its own,
+        which the answer says. Never waits for the model or the corpus. Raises CacheError when it cannot be
+        written, LookupsError for a name that cannot be one.
         """
-        from tui_lookups.answering import sessions
-
         info, corpus, _ = self._services.engine.known()
         if info is None:
-            return False
+            return None
         known = None if corpus is None else corpus.info.fingerprint
-        sessions.save_session(self.settings.cache_dir, session, model=info.fingerprint, corpus=known)
-        return True
+        return self._services.sessions.save(session, model=info.fingerprint, corpus=known, name=name)
 
-    def load_session(self) -> answer.SessionState | None:
-        """What was saved last for this model, None where nothing was; without its prompts where the corpus
-        is another. Raises LookupsError for a file that cannot be used."""
+    def load_session(self, name: str = "") -> answer.SessionState | None:
+        """What was saved under `name`, or last, for this model, None where nothing was; without its prompts
+        where the corpus is another. Raises LookupsError for a file that cannot be used."""
         from tui_lookups.answering import sessions
 
-        model, corpus = (
-            self._services.engine.model_info().fingerprint,
-            self._services.engine.corpus().info.fingerprint,
-        )
-        return sessions.load_session(self.settings.cache_dir, model=model, corpus=corpus)
+        model, corpus = self._of_sessions()
+        return sessions.load_session(self.settings.cache_dir, model=model, corpus=corpus, name=name)
+
+    def claim_session(self, name: str = "") -> bool:
+        """Make a session this process's own until it is closed; False where another one has it open."""
+        return self._services.sessions.claim(self._of_sessions()[0], name)
+
+    def sessions(self) -> tuple[answer.SavedSession, ...]:
+        """Every saved session of this model, newest first."""
+        model, corpus = self._of_sessions()
+        return self._services.sessions.saved(model=model, corpus=corpus)
+
+    def delete_session(self, name: str) -> None:
+        """Delete a session. Raises LookupsError where another process has it open."""
+        self._services.sessions.delete(model=self._of_sessions()[0], name=name)
+
+    def _of_sessions(self) -> tuple[str, str]:
+        """The fingerprints of model and corpus."""
+        engine = self._services.engine
+        return engine.model_info().fingerprint, engine.corpus().info.fingerprint

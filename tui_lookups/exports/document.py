@@ -14,15 +14,16 @@ from tui_lookups.results.explanation import Explanation, ExplanationScore
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.results.prompts import NeuronStats, Prompt
 from tui_lookups.results.selection import (
+    Note,
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
     Selection,
 )
 
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 """Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of; 2 knew
-no copies, special tokens or ablations."""
+no copies, special tokens or ablations; 3 knew no notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class ExportDocument:
     prompts: tuple[ExportedPrompt, ...]
     heads: tuple[ExportedHead, ...]
     ablations: tuple[HeadAblation, ...] = ()
-    """Not in a file that has none: earlier versions know no such key."""
+    notes: tuple[Note, ...] = ()
+    """What a person wrote of these things. Neither key is in a file that has nothing under it."""
 
     def selection(self) -> Selection:
         """The basket this document was made from."""
@@ -88,4 +90,4 @@ class ExportDocument:
             tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
             tuple(SelectedHead(h.neuron, h.head, h.prompt_id, h.context) for h in self.heads),
             tuple(each.marked for each in self.ablations),
-        )
+        ).noted(self.notes)

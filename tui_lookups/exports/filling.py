@@ -52,6 +52,7 @@ def filled(explorer: Explorer, selection: Selection) -> ExportDocument:
         prompts=tuple(exported_prompt(lists, marked) for marked in selection.prompts),
         heads=tuple(exported_head(explorer, lists, marked) for marked in selection.heads),
         ablations=tuple(ablation(explorer, marked) for marked in selection.ablations),
+        notes=selection.notes,
     )
 
 

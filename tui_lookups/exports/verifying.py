@@ -173,6 +173,7 @@ def recompute(
     if provenance.device != document.provenance.device:
         notes = (*notes, f"Exported on {document.provenance.device}, recomputed on {provenance.device}.")
     differing = tuple(comparison.differing)
+    given = (*_GIVEN, ("/notes", "They are what a person wrote.")) if document.notes else _GIVEN
     return Verification(
         path=str(path),
         agrees=not differing,
@@ -181,7 +182,7 @@ def recompute(
         differing=differing,
         tolerance=tolerance,
         largest_relative=comparison.largest,
-        not_recomputed=(*(NotRecomputed(*each) for each in _GIVEN), *words.not_recomputed),
+        not_recomputed=(*(NotRecomputed(*each) for each in given), *words.not_recomputed),
         fingerprints=fingerprints,
         exported_by=document.generator,
         exported=document.created,

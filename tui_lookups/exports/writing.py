@@ -53,8 +53,9 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
     """
     check_name(expanded(path))
     plain = codec.to_plain(document)
-    if not document.ablations:
-        del plain["ablations"]
+    for key in ("ablations", "notes"):
+        if not plain[key]:
+            del plain[key]
     problem = first_problem(plain)
     if problem is not None:
         raise ExportError(

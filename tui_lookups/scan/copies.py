@@ -14,7 +14,7 @@ Fingerprints are computed many windows at once, and only those that occur twice 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.errors import Poll
+from tui_lookups.progress import Count, Say
 
 Ints = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -66,19 +67,19 @@ class Copies:
         return counted
 
 
-def find_copies(corpus: Texts, poll: Poll, progress: Callable[[float], None] = lambda _: None) -> Copies:
+def find_copies(corpus: Texts, poll: Poll, say: Say = lambda _: None) -> Copies:
     """The copies among a corpus's windows.
 
     Args:
         poll: called between some thousands of windows; what it raises is raised.
-        progress: told then which share of the three passes over the windows is done.
+        say: told then which share of the three passes over the windows is done.
     """
     lengths = corpus.lengths()
-    steps = 3 * len(lengths)
+    count = Count("looking for repeated texts", 3 * len(lengths))
 
     def at(done: int) -> None:
         poll()
-        progress(done / steps)
+        say(count.at(done))
 
     prints = np.empty((len(lengths), FINGERPRINTS), np.uint64)
     for first, end in _blocks(lengths):

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from tui_lookups.storage import connections, envelope
 
-EXPLAINED, CHAT_ANSWERS, HUB_REVISION = "explained", "chat_answers", "hub_revision"
-"""Explanations by models and people with their scores; what models answered; which data a corpus was."""
-IRREPLACEABLE = (EXPLAINED, CHAT_ANSWERS, HUB_REVISION)
+EXPLAINED, CHAT_ANSWERS, HUB_REVISION, NOTES = "explained", "chat_answers", "hub_revision", "notes"
+"""Explanations by models and people with their scores; what models answered; which data a corpus was; what
+people wrote of neurons, prompts and heads."""
+IRREPLACEABLE = (EXPLAINED, CHAT_ANSWERS, HUB_REVISION, NOTES)
 """The kinds of entries that no model can compute again; whoever keeps such a kind adds it here."""
 
 _MOST_ROWS = 1_000_000
@@ -72,6 +73,7 @@ def in_words(entries: Entries) -> str:
         "explanation": len(explained),
         "score": sum(_is_scored(key, entries[key]) for key in explained),
         "answer to a request": sum(key.startswith(f"{CHAT_ANSWERS}:") for key in entries),
+        "note": sum(key.startswith(f"{NOTES}:") for key in entries),
     }
     parts = [f"{count} {_plural(name, count)}" for name, count in counts.items() if count]
     if not parts:

@@ -15,8 +15,11 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.results import Selection
 from tui_lookups.tui.base_app import BaseApp
 from tui_lookups.tui.screens.walk import WalkScreen
+from tui_lookups.tui.state import basket
 from tui_lookups.tui.state.options import Options
+from tui_lookups.tui.state.undo import BasketSteps
 from tui_lookups.tui.terminal import textual_private
+from tui_lookups.tui.text.marked import what_was_done
 from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.paragraphs import WORD_KEYS
 from tui_lookups.visible import visible_token
@@ -25,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.tui.screens.basket import BasketScreen
+    from tui_lookups.results import Item
     from tui_lookups.tui.screens.load_problem import Choice
-    from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.opening import Opening
     from tui_lookups.tui.state.reopened import Reopened
+    from tui_lookups.tui.state.undo import Step
 
 _PATIENCE_SECONDS = 5.0
 _PAINTED_SECONDS = 0.2
@@ -48,8 +51,12 @@ class LookupsApp(BaseApp):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "export", "export", id="app.export", tooltip="Write the marked things as JSON"),
         Binding("b", "basket", "basket", id="app.basket", tooltip="List and remove what is marked"),
+        hidden("u", "undo", "undo", "app.undo", "Take the last step of the basket back"),
+        hidden("asterisk", "redo", "redo", "app.redo", "Do again what was taken back", "*"),
         hidden("O", "open_export", "open export", "app.open", "Mark what an export holds"),
         hidden("C", "next_theme", "colours", "app.theme", "Dark, light, the terminal's"),
+        hidden("L", "sessions", "sessions", "app.sessions", "Sessions by name: open, save, delete"),
+        hidden("J", "tasks", "under way", "app.tasks", "What is under way, how far, and how to stop it"),
         *WORD_KEYS,
         Binding("ctrl+l", "redraw", "redraw", id="app.redraw", tooltip="Paint the screen anew", show=False),
         hidden(
@@ -85,6 +92,7 @@ class LookupsApp(BaseApp):
         self._loading: Explorer | None = None
         self._token = token
         self._last_export: Path | None = None
+        self._steps, self._stepping = BasketSteps(), False
         if self.options.keys:
             from tui_lookups.tui.keymap import checked_keymap
 
@@ -92,7 +100,7 @@ class LookupsApp(BaseApp):
 
     def get_default_screen(self) -> Screen[None]:
         """The walk is the only screen that is always there: one layout, one paint."""
-        return WalkScreen(self.explorer, self._token, self.size)
+        return WalkScreen(self.explorer, self._token, self.size, self.options.session)
 
     def on_mount(self) -> None:
         if self.plain:
@@ -159,6 +167,7 @@ class LookupsApp(BaseApp):
         textual_private.allow_change(walk, self)
         await self.switch_screen(WalkScreen(explorer, self._token, self.size))
         self.selection = Selection()  # what was marked is of the other model
+        self._steps.forget()
         # a scan's last checkpoint may take most of a second
         threading.Thread(target=old.close, name="lookups-close", daemon=True).start()
         self.set_timer(_PATIENCE_SECONDS, self.begin_loading)
@@ -174,24 +183,67 @@ class LookupsApp(BaseApp):
         assert isinstance(screen, WalkScreen)
         return screen
 
+    def action_tasks(self) -> None:
+        """List what is under way."""
+        from tui_lookups.tui.screens.tasks import TasksScreen
+
+        self.push_screen(TasksScreen(self.explorer))
+
+    def action_sessions(self) -> None:
+        """List the sessions of the open model."""
+        from tui_lookups.tui.screens.sessions import SessionsScreen
+
+        session = self.walk_screen.session
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                session.open(name)
+
+        self.push_screen(SessionsScreen(self.explorer, session), chosen)
+
     # --- the basket ---
 
-    def watch_selection(self) -> None:
+    def validate_selection(self, selection: Selection) -> Selection:
+        """What is marked again comes with the note that was written on it once."""
+        notes = self.walk_screen.marking.notes
+        return selection if self._stepping else notes.come_with(self.selection, selection)
+
+    def watch_selection(self, before: Selection, after: Selection) -> None:
         self.walk_screen.panes.show_marks()
+        self.walk_screen.marking.notes.follow(before, after)
+        if not self._stepping:
+            self._steps.take(before, after)
+
+    def action_undo(self) -> None:
+        """Take the last step of the basket back."""
+        self._take_step(self._steps.undo(), back=True)
+
+    def action_redo(self) -> None:
+        """Do the step again that was taken back last."""
+        self._take_step(self._steps.redo(), back=False)
+
+    def _take_step(self, step: Step | None, *, back: bool) -> None:
+        if step is None:
+            self.say(f"Nothing to {'undo' if back else 'do again'} in the basket.")
+            return
+        self._stepping = True
+        self.selection = step.before if back else step.after
+        self._stepping = False
+        how, other = ("Undone", "app.redo") if back else ("Done again", "app.undo")
+        self.say(f"{how}: {what_was_done(*step)}; {self.key_of(other)} goes the other way.")
+
+    def note_on(self, item: Item) -> None:
+        self.walk_screen.marking.note_on(item)
 
     def action_basket(self) -> None:
         """List what is marked."""
         from tui_lookups.tui.screens.basket import BasketScreen
 
-        screen: BasketScreen = BasketScreen(self.selection)
+        def closed(opened: Item | None) -> None:
+            if opened is not None:
+                self.call_later(self._open_marked, opened)
 
-        def closed(selection: Selection | None) -> None:
-            if selection is not None:
-                self.selection = selection
-            if screen.opened is not None:
-                self.call_later(self._open_marked, screen.opened)
-
-        self.push_screen(screen, closed)
+        self.push_screen(BasketScreen(), closed)
 
     def _open_marked(self, item: Item) -> None:
         """Go to a marked thing, whatever screens lie over the walk."""
@@ -220,13 +272,14 @@ class LookupsApp(BaseApp):
     def action_open_export(self) -> None:
         """Ask for an export and mark what it holds."""
         from tui_lookups.tui.screens.open_export import OpenExportScreen, newest_export
-        from tui_lookups.tui.state.basket import merge
 
         def opened(found: Reopened | None) -> None:
             if found is not None:
-                self.selection = merge(self.selection, found.selection)
+                self.selection = basket.merge(self.selection, found.selection)
                 count = len(found.selection)
                 marked = f"{count} thing{'s' * (count != 1)} marked from the export"
+                if notes := len(found.selection.notes):
+                    marked += f", with {notes} note{'s' * (notes != 1)}"
                 listed = f"{self.key_of('app.basket')} lists {'it' if count == 1 else 'them'}"
                 self.say(f"{found.note} {marked}; {listed}.".lstrip())
 

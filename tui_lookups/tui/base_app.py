@@ -19,6 +19,7 @@ from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui.paint import themes
 from tui_lookups.tui.paint.shading import ansi_palette
+from tui_lookups.tui.state.tasks import Tasks
 from tui_lookups.tui.terminal import textual_private
 from tui_lookups.tui.terminal.diff_output import DiffUpdate, TerminalContents
 from tui_lookups.tui.terminal.key_queue import KeyQueue
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.dom import DOMNode
 
+    from tui_lookups.results import Item
     from tui_lookups.tui.paint.shading import Palette
     from tui_lookups.tui.state.opening import Opening
     from tui_lookups.tui.state.options import Options
@@ -56,6 +58,7 @@ class BaseApp(App[None]):
         self.options = options
         self.opening = opening
         self.palette: Palette = ansi_palette()
+        self.tasks = Tasks()
         self.key_queue = KeyQueue(self, super().on_event)
         self._sent = TerminalContents()
         self._shown_keys: dict[str, str] = {}
@@ -198,6 +201,10 @@ class BaseApp(App[None]):
         if not textual_private.write(self, sequence):
             super().copy_to_clipboard(text)
         self.say(f"Sent {count} to the terminal's clipboard (OSC 52).")
+
+    def note_on(self, item: Item) -> None:
+        """Ask for a note on something, which is marked with it."""
+        raise NotImplementedError
 
     def say(self, text: str) -> None:
         """A short message on the bottom line of the screen that has one; never parsed as markup."""

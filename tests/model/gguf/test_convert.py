@@ -20,6 +20,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.model.gguf import convert
 from tui_lookups.model.loading import load_model
 from tui_lookups.model.sources import LocalModel, find_model
+from tui_lookups.progress import Progress
 from tui_lookups.storage.files import file_digest
 
 
@@ -94,7 +95,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(
 def test_progress_is_told_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "_TOLD_FROM", 0)
     path = tiny("llama").write(tmp_path / "tiny.gguf")
-    said: list[str] = []
+    said: list[Progress | str] = []
 
     def stop() -> None:
         if len(said) > 3:
@@ -104,9 +105,14 @@ def test_progress_is_told_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest
         find(path, tmp_path / "cache", say=said.append, poll=stop)
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
     find(path, tmp_path / "cache", say=said.append)
-    shares = [int(line.split()[-2]) for line in said if line.endswith("%")]
-    assert shares[-1] == 100
-    assert shares[3:] == sorted(set(shares[3:]))
+    second = [each for each in said[4:] if isinstance(each, Progress)]
+    assert second[-1].share == 1
+    assert [each.done for each in second] == sorted({each.done for each in second})
+    last = int(second[-1].note.split()[-1])
+    assert [each.note for each in second][:: len(second) - 1] == [
+        f"tensor 1 of {last}",
+        f"tensor {last} of {last}",
+    ]
 
 
 def test_memory_is_for_a_few_portions_not_for_the_model(tmp_path: Path) -> None:
@@ -122,7 +128,7 @@ def test_memory_is_for_a_few_portions_not_for_the_model(tmp_path: Path) -> None:
     plan = convert.make_plan(path)
     tracemalloc.start()
     try:
-        convert._write_weights(tmp_path / "weights", plan.weights, lambda _: None)
+        convert._write_weights(tmp_path / "weights", plan.weights, lambda *_: None)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -21,12 +21,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tui_lookups.errors import ModelLoadError, Poll, Say
+from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.model.fits import size
 from tui_lookups.model.gguf.examine import Plan, make_plan
 from tui_lookups.model.gguf.header import shard_paths
 from tui_lookups.model.gguf.values import dequantised, dequantised_blocks
 from tui_lookups.model.gguf.weights import Placed
+from tui_lookups.progress import Count, Say
 from tui_lookups.storage.files import Digest, create_private, make_private_directory, reason, write_atomically
 from tui_lookups.storage.leftovers import working_folder
 
@@ -124,7 +125,13 @@ def _write(
             for name, text in texts.items():
                 write_atomically(temporary / name, text.encode(), private=True)
                 digests[name] = hashlib.sha256(text.encode()).hexdigest()
-            told = _Progress(path.name, n_bytes, say, poll)
+            count = Count(f"de-quantising {path.name}", n_bytes)
+
+            def told(done: int, tensor: int) -> None:
+                poll()
+                if n_bytes >= _TOLD_FROM:
+                    say(count.at(done, f"tensor {tensor} of {len(plan.weights)}"))
+
             digests[_WEIGHTS] = _write_weights(temporary / _WEIGHTS, plan.weights, told)
             note = {"fingerprint": fingerprint, "sha256": digests}
             write_atomically(temporary / _NOTE, json.dumps(note).encode("ascii"), private=True)
@@ -149,24 +156,11 @@ def _require_room(path: Path, folder: Path, n_bytes: int) -> None:
         )
 
 
-class _Progress:
-    """Says how far the weights are, at each new per cent."""
+def _write_weights(path: Path, weights: tuple[Placed, ...], told: Callable[[int, int], None]) -> str:
+    """Write a safetensors file of float32; returns its sha256.
 
-    def __init__(self, name: str, total: int, say: Say, poll: Poll) -> None:
-        self._name, self._total, self._say, self._poll = name, total, say, poll
-        self._done = self._said = 0
-
-    def __call__(self, n_bytes: int) -> None:
-        self._poll()
-        self._done += n_bytes
-        share = 100 * self._done // self._total
-        if share > self._said and self._total >= _TOLD_FROM:
-            self._said = share
-            self._say(f"de-quantising {self._name}: {share} %")
-
-
-def _write_weights(path: Path, weights: tuple[Placed, ...], told: Callable[[int], None]) -> str:
-    """Write a safetensors file of float32; returns its sha256."""
+    `told`: how many bytes of values are written, and of which tensor (from 1) the last ones are.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for placed in weights:
@@ -179,12 +173,14 @@ def _write_weights(path: Path, weights: tuple[Placed, ...], told: Callable[[int]
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     sha256 = hashlib.sha256()
+    done = 0
     with create_private(path) as file:
         _append(file, sha256, len(text).to_bytes(8, "little") + text)
-        for placed in weights:
+        for tensor, placed in enumerate(weights, 1):
             for block in _blocks(placed):
                 _append(file, sha256, block)
-                told(block.nbytes)
+                done += block.nbytes
+                told(done, tensor)
         file.flush()
     return sha256.hexdigest()
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from textual.message import Message
     from textual.strip import Strip
 
-    from tui_lookups.results import Selection
-    from tui_lookups.tui.state.basket import Item
+    from tui_lookups.results import Item, Selection
     from tui_lookups.tui.state.walk import Part, Walk
     from tui_lookups.tui.widgets.painting import Canvas
 

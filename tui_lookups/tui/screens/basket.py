@@ -1,9 +1,10 @@
-"""The basket: what is marked, to look through and to take out."""
+"""The basket: what is marked and noted, to look through, to write on and to take out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
@@ -12,16 +13,19 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, Selection
+from tui_lookups.results import Item, Selection
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.state import basket
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.marked import describe
+from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.row_list import RowList
-from tui_lookups.visible import visible_token
+from tui_lookups.tui.widgets.text import WrappedText
+from tui_lookups.visible import visible
 
-if TYPE_CHECKING:
-    from tui_lookups.tui.state.basket import Item
+_KIND = 10
 
 
 class BasketRows(RowList):
@@ -33,7 +37,8 @@ class BasketRows(RowList):
 
     def __init__(self, selection: Selection, *, id: str) -> None:
         super().__init__(id=id)
-        self.items = basket.items(selection)
+        self._selection = selection
+        self.items = selection.items
 
     def on_mount(self) -> None:
         self.say_empty(f"Nothing is marked.\n{key_of(self.app, 'walk.mark')} marks what is under the cursor.")
@@ -41,72 +46,91 @@ class BasketRows(RowList):
 
     def take(self, selection: Selection) -> None:
         """Show another basket."""
-        self.items = basket.items(selection)
+        self._selection, self.items = selection, selection.items
         self.rows_changed()
 
     def row_count(self) -> int:
         return len(self.items)
 
     def row(self, index: int, width: int) -> list[Segment]:
-        kind, text = describe(self.items[index])
-        return [Segment(f" {kind:<9}", self.palette.dim), Segment(fit(text, width - 10), self.palette.plain)]
+        item = self.items[index]
+        kind, text = describe(item)
+        note = self._selection.note_on(item)
+        said = "" if note is None else f"  “{visible(note.text)}”"
+        room = max(0, width - _KIND - cell_len(text))
+        return [
+            Segment(f" {kind:<{_KIND - 1}}", self.palette.dim),
+            Segment(fit(text, min(width - _KIND, cell_len(text))), self.palette.plain),
+            Segment(fit(said, room), self.palette.strong),
+        ]
 
 
-def describe(item: Item) -> tuple[str, str]:
-    """The kind of a marked thing and what it is, as visible text."""
-    if isinstance(item, SelectedNeuron):
-        token = f" for {visible_token(item.token.text)}" if item.token is not None else ""
-        return "neuron", f"{item.neuron}{token}"
-    if isinstance(item, SelectedHead):
-        where = "over all prompts" if item.prompt_id is None else f"on corpus prompt {item.prompt_id}"
-        where += ", trimmed" if item.context == "trimmed" else ""
-        return "head", f"{item.head} of {item.neuron} {where}"
-    if isinstance(item, SelectedAblation):
-        where = "at the peak" if item.positions == "peak" else "at all positions"
-        where += ", trimmed" if item.context == "trimmed" else ""
-        return "ablation", f"{item.neuron} without {item.head}, {item.method} {where}"
-    return "prompt", f"corpus prompt {item.prompt_id} of {item.neuron}"
-
-
-class BasketScreen(LeavesOnce, ModalScreen[Selection]):
-    """Returns the basket as it is left; `opened` is what is to be opened then."""
+class BasketScreen(LeavesOnce, ModalScreen[Item]):
+    """Shows the basket of the app and changes it; returns what is to be opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,b,q", "close", "close", id="basket.close", tooltip="Back to the walk"),
+        Binding("n,comma", "note", "note", id="basket.note", tooltip="Write a note on the row"),
         Binding("d,delete,space", "remove", "remove", id="basket.remove", tooltip="Take the row out"),
+        hidden("c", "clear", "clear", "basket.clear", "Take everything out"),
+        Binding("u", "app.undo", "undo", id="basket.undo", tooltip="Take the last step back"),
+        hidden("asterisk", "app.redo", "redo", "basket.redo", "Do again what was taken back", "*"),
         Binding("x", "export", "export", id="basket.export", tooltip="Write the marked things as JSON"),
     ]
-
-    def __init__(self, selection: Selection) -> None:
-        super().__init__()
-        self._selection = selection
-        self.opened: Item | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Marked"
             dialog.border_subtitle = Content(
-                "   ".join(
+                "  ".join(
                     f"{key_of(self.app, f'basket.{what}')} {what}"
-                    for what in ("open", "remove", "export", "close")
+                    for what in ("note", "remove", "undo", "export", "close")
                 )
             )
-            yield BasketRows(self._selection, id="basket-rows")
+            yield BasketRows(app_of(self).selection, id="basket-rows")
+            yield WrappedText(id="basket-note", classes="note")
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "selection", self._show, init=False)
+        self._show_note(0)
+
+    def _show(self, selection: Selection) -> None:
+        rows = self.query_one(BasketRows)
+        rows.take(selection)
+        self._show_note(rows.cursor)
+
+    def _item(self) -> Item | None:
+        rows = self.query_one(BasketRows)
+        return rows.items[rows.cursor] if rows.items else None
+
+    @on(RowList.Moved, "#basket-rows")
+    def _moved(self, event: RowList.Moved) -> None:
+        self._show_note(event.index)
+
+    def _show_note(self, index: int) -> None:
+        """The whole note on the row under the cursor."""
+        items = self.query_one(BasketRows).items
+        note = app_of(self).selection.note_on(items[index]) if index < len(items) else None
+        self.query_one("#basket-note", WrappedText).show_text("" if note is None else visible(note.text))
 
     @on(RowList.Opened, "#basket-rows")
     def _opened(self, event: RowList.Opened) -> None:
-        self.opened = self.query_one(BasketRows).items[event.index]
-        self.dismiss(self._selection)
+        self.dismiss(self.query_one(BasketRows).items[event.index])
 
     def action_close(self) -> None:
-        self.dismiss(self._selection)
+        self.dismiss(None)
+
+    def action_note(self) -> None:
+        if (item := self._item()) is not None:
+            app_of(self).note_on(item)
 
     def action_remove(self) -> None:
-        rows = self.query_one(BasketRows)
-        if rows.row_count():
-            self._selection = basket.remove(self._selection, rows.items[rows.cursor])
-            rows.take(self._selection)
+        if (item := self._item()) is not None:
+            app_of(self).selection = basket.remove(app_of(self).selection, item)
+
+    def action_clear(self) -> None:
+        app_of(self).selection = Selection()
 
     def action_export(self) -> None:
-        self.dismiss(self._selection)
+        self.dismiss(None)
         self.app.call_later(self.app.run_action, "app.export")

@@ -32,6 +32,7 @@ class PathDialog(QueryDialog[R]):
         Binding("escape", "give_up", "close", id="path.close", tooltip="Back to the walk"),
     ]
     AUTO_FOCUS = "#path"
+    _doing = ""
 
     def __init__(self, explorer: Explorer, title: str, note: str, path: str) -> None:
         super().__init__(explorer)
@@ -48,6 +49,7 @@ class PathDialog(QueryDialog[R]):
     def on_mount(self) -> None:
         self.query_one("#note", WrappedText).show_text(self._note)
         self.query_one("#path", Input).cursor_blink = False
+        self.tell_waits(self._show_wait)
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
@@ -76,8 +78,15 @@ class PathDialog(QueryDialog[R]):
 
     def working(self, text: str) -> None:
         """Say what is being done with the path, which cannot be changed until it is done or `failed`."""
+        self._doing = text
         self.say(text)
         self.query_one(TypedLine).hold()
+
+    def _show_wait(self) -> None:
+        """Say how far what is being done is."""
+        far = next((far for kind in self.queries.open_kinds if (far := self.queries.how_far(kind))), "")
+        if far:
+            self.say(f"{self._doing} {far}")
 
     def failed(self, error: BaseException) -> None:
         """Show an error; the dialog stays open."""

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import Token
+    from tui_lookups.results import Item, Token
     from tui_lookups.tui.panes.pane_set import PaneSet
-    from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import Door, InputsPlace, WhyPlace
     from tui_lookups.tui.state.steps import Steps

@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.screen import ModalScreen, Screen
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.state.queries import Queries
 from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.status_line import LOW_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui_lookups.explorer import Explorer
     from tui_lookups.tui.state.queries import Answered
 
 R = TypeVar("R")
+
+_WAIT_SECONDS = 0.5
 
 
 class _Querying(LeavesOnce):
@@ -26,11 +32,18 @@ class _Querying(LeavesOnce):
     def __init__(self, explorer: Explorer) -> None:
         super().__init__()
         self.explorer = explorer
-        self.queries = Queries(explorer, cast("Screen[object]", self).post_message)
+        screen = cast("Screen[object]", self)
+        self.queries = Queries(explorer, screen.post_message, tasks=lambda: app_of(screen).tasks)
 
     def on_answered(self, answer: Answered) -> None:
         answer.stop()
         self.queries.deliver(answer)
+
+    def tell_waits(self, show: Callable[[], None]) -> None:
+        """Have `show` say again and again how far it is, while anything is under way."""
+        screen = cast("Screen[object]", self)
+        seconds = LOW_SECONDS if app_of(screen).few_updates else _WAIT_SECONDS
+        screen.set_interval(seconds, lambda: show() if self.queries.busy else None)
 
     def on_unmount(self) -> None:
         self.queries.cancel_all()

@@ -20,6 +20,7 @@ from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.pane_set import PaneSet
 from tui_lookups.tui.panes.token import TokenPane
 from tui_lookups.tui.screens.head_dialogs import HeadDialogs
+from tui_lookups.tui.screens.marking import Marking
 from tui_lookups.tui.screens.other_screens import OtherScreens
 from tui_lookups.tui.screens.places import Places
 from tui_lookups.tui.screens.session import Session
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId
+    from tui_lookups.results import Item
     from tui_lookups.tui.panes import messages
-    from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import Layout, PaneName
     from tui_lookups.tui.state.walk import Part
     from tui_lookups.tui.widgets.head_grid import HeadGrid
@@ -83,13 +84,14 @@ class WalkScreen(Screen[None]):
     _failed = False
     _rest: Timer | None = None
 
-    def __init__(self, explorer: Explorer, token: str | None, size: Size) -> None:
+    def __init__(self, explorer: Explorer, token: str | None, size: Size, session: str = "") -> None:
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
         self.set_reactive(WalkScreen.size_class, layout)
         self.explorer = explorer
-        self.queries = Queries(explorer, self.post_message, cast("Callable[[str], None]", self._changed))
+        changed = cast("Callable[[str], None]", self._changed)
+        self.queries = Queries(explorer, self.post_message, changed, lambda: app_of(self).tasks)
         self.walk = walk = Walk(explorer, self.queries)
         self.steps = steps = Steps(explorer, self.queries, walk, self._changed, self.call_after_refresh)
         self.explanations = HeadExplanations(explorer, self.queries, lambda: self.panes.show_head(), self.say)
@@ -100,7 +102,8 @@ class WalkScreen(Screen[None]):
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
-        self.session = Session(self, explorer, self.queries, places, self.panes)
+        self.marking = Marking(self, explorer, self.queries, walk, self.panes)
+        self.session = Session(self, explorer, self.queries, places, self.panes, self.marking.notes, session)
         self.other_screens = OtherScreens(self, explorer, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
@@ -237,15 +240,10 @@ class WalkScreen(Screen[None]):
             self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
 
     def action_mark(self) -> None:
-        self.panes.take_head()
-        from tui_lookups.tui.state import basket
+        self.marking.mark()
 
-        item = self.panes.by_name[self.focused_pane].marked_item()
-        if item is None:
-            given = self.walk.on_given_text and self.focused_pane != "neurons"
-            self.say("A text given by hand cannot be marked." if given else "Nothing to mark here yet.")
-            return
-        app_of(self).selection = basket.toggle(app_of(self).selection, item)
+    def action_note(self) -> None:
+        self.marking.note()
 
     def action_copy_as(self, what: str) -> None:
         self.other_screens.copy_as(what, self.focused_pane)

@@ -12,6 +12,7 @@ WALK_KEYS: tuple[Binding, ...] = (
     Binding("t", "type_token", "token", id="walk.token", tooltip="Type a token or a neuron"),
     Binding("slash", "filter", "filter", id="walk.filter", tooltip="Filter the neurons by text"),
     Binding("space", "mark", "mark", id="walk.mark", tooltip="Mark what is under the cursor"),
+    hidden("comma", "note", "note", "walk.note", "Mark what is under the cursor, with a note", ","),
     hidden("escape", "back", "back", "walk.back", "Back along the walk"),
     hidden("tab", "pane_step(1)", "next pane", "walk.next-pane", "Next pane"),
     hidden("shift+tab", "pane_step(-1)", "pane back", "walk.pane-back", "Pane before"),

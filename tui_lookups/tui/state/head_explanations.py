@@ -16,7 +16,8 @@ from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation, RequestProgress
+    from tui_lookups.progress import Progress
+    from tui_lookups.results import Explained, Explanation, ExplanationScore, HeadAblation
     from tui_lookups.tui.state.queries import Queries
 
 Pair = tuple[NeuronId, HeadId]
@@ -31,7 +32,7 @@ class Job(NamedTuple):
     head: HeadId
     task: Task
     text: str = ""
-    progress: RequestProgress | None = None
+    progress: Progress | None = None
 
     @property
     def pair(self) -> Pair:
@@ -159,17 +160,17 @@ class HeadExplanations:
             self._say(f"{head} of {neuron} is explained.")
 
         self._begin(Job(neuron, head, "explain"))
-        self._queries.ask_telling("request", question, heard, done, self._failed)
+        self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
 
     def score(self, neuron: NeuronId, head: HeadId) -> None:
         """Score the newest explanation, or, where there is none, ask for one and score that."""
         known = self.newest(neuron, head)
         words = None if known is None else known.explanation.explanation
 
-        def question(tell: Callable[[RequestProgress], None]) -> ExplanationScore:
+        def question(tell: Callable[[Progress], None]) -> ExplanationScore:
             return self._explorer.score_explanation(neuron, head, explanation=words, progress=tell)
 
-        def heard(progress: RequestProgress) -> None:
+        def heard(progress: Progress) -> None:
             if self.job is not None:
                 self.job = self.job._replace(progress=progress)
                 self._changed()
@@ -184,7 +185,7 @@ class HeadExplanations:
             self._say(f"{head} of {neuron} {how}.")
 
         self._begin(Job(neuron, head, "score"))
-        self._queries.ask_telling("request", question, heard, done, self._failed)
+        self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
 
     def cancel(self) -> bool:
         """Stop the request that is under way; False where there is none."""

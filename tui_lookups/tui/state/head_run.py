@@ -15,6 +15,7 @@ from tui_lookups.tui.state.queries import explain_error
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.progress import Progress
     from tui_lookups.results import (
         ExplainedHeads,
         HeadMean,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         LeftOut,
         NeuronExplanations,
         Plan,
-        RequestProgress,
         ScoreReport,
         Usage,
     )
@@ -53,7 +53,7 @@ class HeadRun:
         self.neuron: NeuronId | None = None
         self.table: ExplainedHeads | None = None
         self.task: RunTask | None = None
-        self.progress: RequestProgress | None = None
+        self.progress: Progress | None = None
         self.error: tuple[str, str] | None = None
         self.used: Usage | None = None
         self.left_out: tuple[LeftOut, ...] = ()
@@ -87,12 +87,12 @@ class HeadRun:
         assert neuron is not None
         self.task, self.progress, self.error, self.used, self.left_out = task, None, None, None, ()
 
-        def question(tell: Callable[[RequestProgress], None]) -> NeuronExplanations | ScoreReport:
+        def question(tell: Callable[[Progress], None]) -> NeuronExplanations | ScoreReport:
             if task == "explain":
                 return self._explorer.explaining.explain_all(neuron, progress=tell)
             return self._explorer.head_scores.score_all(neuron, progress=tell)
 
-        self._queries.ask_telling("head-run", question, self._heard, self._done, self._failed)
+        self._queries.ask_telling("head-run", question, self._heard, self._done, self._failed, str(neuron))
         self.listener()
 
     def stop(self) -> bool:
@@ -108,7 +108,7 @@ class HeadRun:
         self._tell_ended()
         self._look_up()
 
-    def _heard(self, progress: RequestProgress) -> None:
+    def _heard(self, progress: Progress) -> None:
         self.progress = progress
         self.listener()
 

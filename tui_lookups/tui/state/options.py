@@ -20,6 +20,7 @@ class Options:
         keys: keys of the person's own by action id (`keymap.checked_keymap`).
         plain: the panes as lines of plain text from the start, for a screen reader.
         low_bandwidth: as few bytes as possible: ASCII frames, no bars, few shades, rare updates.
+        session: the name of the session to open, empty for none.
         sign: which sign of activation counts as firing, where the app itself looks for a text's peak.
     """
 
@@ -28,9 +29,11 @@ class Options:
     plain: bool = False
     low_bandwidth: bool = False
     sign: SignSetting = "auto"
+    session: str = ""
 
 
-def options_of(settings: Settings) -> Options:
-    """The app's part of the settings."""
+def options_of(settings: Settings, session: str = "") -> Options:
+    """The app's part of the settings; `session` is the name of the one to open."""
     theme = None if settings.theme == "auto" else settings.theme
-    return Options(theme, dict(settings.keys), settings.plain, settings.low_bandwidth, settings.sign)
+    low = settings.low_bandwidth
+    return Options(theme, dict(settings.keys), settings.plain, low, settings.sign, session)

@@ -44,7 +44,7 @@ def reopened(document: ExportDocument, model: ModelInfo, corpus: CorpusInfo) -> 
     heads = dict.fromkeys(
         SelectedHead(each.neuron, each.head, None, each.context) for each in selection.heads
     )
-    kept = Selection(selection.neurons, (), tuple(heads))
+    kept = Selection(selection.neurons, (), tuple(heads)).noted(selection.notes)
     if kept == selection:
         return Reopened(kept, "")
     name = "" if source is None else f" ({source.name})"

@@ -66,6 +66,7 @@ class Walk:
     def __init__(self, explorer: Explorer, queries: Queries) -> None:
         self._explorer = explorer
         self._queries = queries
+        queries.subject = lambda: "" if self.neuron is None else str(self.neuron)
         self.status: Status | None = None  # the last snapshot that was taken
         self.errors = queries.errors
         """What went wrong with a part, as a sentence and a hint."""
@@ -117,6 +118,10 @@ class Walk:
     def waited(self, part: Part) -> int:
         """Whole seconds that an answer for this part has been under way; 0 where none is."""
         return self._queries.seconds(part)
+
+    def how_far(self, part: Part, *, counts: bool) -> str:
+        """How far an answer for this part is, in words; `counts`: with the seconds so far."""
+        return self._queries.how_far(part, counts=counts)
 
     @property
     def model(self) -> ModelInfo | None:

@@ -54,11 +54,16 @@ def _waits_for(walk: Walk, part: Part) -> str:
 
 def _how_far(walk: Walk, part: Part, key: KeyOf, *, counts: bool) -> str:
     """The stage of loading, the seconds so far, the key that stops it; as far as there are any."""
-    stage = visible(walk.status.message) if walk.status is not None and _loading(walk) else ""
-    seconds = max(map(walk.waited, (part, "story") if part == "neurons" else (part,)))
-    since = f"{seconds} s" if counts and seconds else ""
+    if walk.status is not None and _loading(walk):
+        seconds = max(map(walk.waited, (part, "story") if part == "neurons" else (part,)))
+        since = f"{seconds} s" if counts and seconds else ""
+        far = ", ".join(filter(None, (visible(walk.status.message), since)))
+    else:
+        far = walk.how_far(part, counts=counts)
     stop = f"{key('walk.back')} stops it" if part == "overview" else ""
-    return ", ".join(filter(None, (stage, since, stop)))
+    if not stop and counts and walk.waited(part):
+        stop = f"{key('app.tasks')} can stop it"
+    return ", ".join(filter(None, (far, stop)))
 
 
 def missing(model: ModelInfo | None, named: NeuronId | HeadId) -> str:

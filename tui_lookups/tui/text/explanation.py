@@ -14,6 +14,7 @@ from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.progress import Progress
     from tui_lookups.results import (
         AblationMean,
         Explained,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         HeadAblation,
         KolmogorovSmirnov,
         Plan,
-        RequestProgress,
         Summary,
         Usage,
     )
@@ -77,14 +77,8 @@ def job_text(job: Job, stop: str) -> str:
     return f"scoring {job.head} of {job.neuron}{_progress(job.progress)}; {stop} stops it"
 
 
-def _progress(progress: RequestProgress | None) -> str:
-    if progress is None:
-        return ""
-    full = 10 * progress.done // progress.total if progress.total else 10
-    left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    bar = "#" * full + "-" * (10 - full)
-    return f" {bar} {progress.done} of {progress.total}{failed}{left}"
+def _progress(progress: Progress | None) -> str:
+    return "" if progress is None else f" {progress.bar()} {progress.how_far}"
 
 
 def explained_paragraphs(explained: Explained) -> tuple[Paragraph, ...]:

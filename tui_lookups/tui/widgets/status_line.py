@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_lookups.progress import Progress, clock_text
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.visible import visible
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 LOW_SECONDS = 5.0
 """Least time between two live updates where every byte counts."""
-_BAR = 10
 _MESSAGE = 48
 """Cells of a message in place of the bar: beside it there is room for the model's name at 80 columns."""
 
@@ -98,19 +98,13 @@ def _scan(scan: ScanProgress, words: bool) -> str:
         return "scan done"
     if scan.state == "failed":
         return f"scan failed {visible(scan.message)}".strip()
-    share = scan.prompts / scan.total_prompts if scan.total_prompts else 0.0
+    done, total = (scan.prompts, scan.total_prompts) if scan.total_prompts else (0, 1)
+    far = Progress("scan", done, total)
     message = visible(scan.message)
     if words:
         after = "" if scan.seconds_left is None else f", {scan.seconds_left:.0f} seconds left"
-        return f"scan {share:.0%}{after}" + (f": {message}" if message else "")
-    left = "" if scan.seconds_left is None else f"  {_clock(scan.seconds_left)}"
+        return f"scan {far.share:.0%}{after}" + (f": {message}" if message else "")
+    left = "" if scan.seconds_left is None else f"  {clock_text(scan.seconds_left)}"
     if message:
-        return f"scan {share:.0%}{left}  {fit(message, _MESSAGE).rstrip()}"
-    full = int(share * _BAR)
-    return f"scan {'#' * full}{'-' * (_BAR - full)} {share:.0%}{left}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        return f"scan {far.share:.0%}{left}  {fit(message, _MESSAGE).rstrip()}"
+    return f"scan {far.bar()} {far.share:.0%}{left}"

@@ -1,0 +1,156 @@
+"""The list of what is under way: how far, how to stop it, and how the last things ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.tui.canned import CannedExplorer
+from tests.tui.driving import LARGE, SMALL, press, running, settle, until
+from tests.tui.views import texts
+from tui_lookups.errors import LookupsError
+from tui_lookups.explorer import Question
+from tui_lookups.model_thread import CancelToken
+from tui_lookups.progress import Progress
+from tui_lookups.tui.screens.tasks import TaskRows, TasksScreen, row_text
+from tui_lookups.tui.state import queries as queries_module
+from tui_lookups.tui.state.queries import Answered, Queries
+from tui_lookups.tui.state.tasks import Tasks
+
+STATUS = CannedExplorer(scanned=506).status()
+
+
+class Bench:
+    """Questions that are answered by hand, and their list by a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.tasks = Tasks(lambda: self.now)
+        self.explorer = CannedExplorer(hold=True)
+        self.posted: list[Answered] = []
+        self.queries = Queries(self.explorer, self.posted.append, tasks=lambda: self.tasks)  # type: ignore[arg-type]
+        self.got: list[object] = []
+
+    def ask(self, kind: str, question: Callable[[], object] = lambda: None) -> None:
+        self.queries.ask(kind, question, self.got.append, self.got.append, "L5.N371")
+
+    def deliver(self) -> None:
+        for message in self.posted:
+            self.queries.deliver(message)
+        self.posted.clear()
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        return [(row_text(row), row.how or "") for row in self.tasks.rows(STATUS)]
+
+
+def test_what_is_waited_for_is_listed_with_how_far_it_is() -> None:
+    bench = Bench()
+    bench.ask("overview")
+    assert bench.rows == [], "half a second is no wait"
+    bench.now += 2
+    assert bench.rows == [("heads over all prompts, L5.N371", "")]
+    bench.tasks.running[0].question.hear(Progress("trimming", 6, 20, "prompts", 2.0, 4.0))
+    assert bench.rows == [("heads over all prompts, L5.N371: trimming: 6 of 20 prompts (30%)", "")]
+    bench.explorer.release()
+    bench.deliver()
+    assert bench.rows == [("heads over all prompts, L5.N371", "done")]
+
+
+def test_what_took_no_time_leaves_without_a_word_unless_it_failed() -> None:
+    bench = Bench()
+
+    def fails() -> None:
+        raise LookupsError("The disk\x1b is full.", "Make room.")
+
+    bench.ask("heads")
+    bench.ask("export", fails)
+    bench.explorer.release()
+    bench.deliver()
+    assert bench.rows == [("writing the export, L5.N371: The disk␛ is full. Make room.", "failed")]
+
+
+def test_a_question_that_gave_way_to_a_newer_one_is_not_listed() -> None:
+    bench = Bench()
+    bench.ask("heads")
+    bench.now += 2
+    bench.ask("heads")
+    assert bench.rows == []
+    assert len(bench.tasks.running) == 1
+    bench.queries.cancel_all()
+    assert not bench.tasks.running
+
+
+def test_stopping_tells_who_waits_and_drops_the_answer() -> None:
+    bench = Bench()
+    bench.ask("ablate")
+    bench.now += 3
+    (row,) = bench.tasks.rows(STATUS)
+    assert row.stop is not None
+    row.stop()
+    bench.explorer.release()  # it comes all the same
+    bench.deliver()
+    assert [str(each) for each in bench.got] == ["This was stopped. Ask for it again to start anew."]
+    assert bench.rows == [("ablation, L5.N371", "stopped")]
+    assert not bench.queries.waiting("ablate")
+
+
+def test_loading_and_the_scan_are_listed_and_say_why_no_key_stops_them() -> None:
+    reading = Progress("reading the weights", 41, 100, stage=5, stages=6)
+    scanning = CannedExplorer(scanned=253).status().scan
+    rows = Tasks().rows(replace(STATUS, loading=reading, scan=scanning))
+    assert [row_text(row) for row in rows] == [
+        "5 of 6: reading the weights, 41%",
+        "scanning: 253 of 506 prompts (50%), 5,000 tokens/s",
+    ]
+    assert all(row.stop is None and row.why for row in rows)
+
+
+@pytest.mark.parametrize("size", [(60, 16), SMALL])
+async def test_the_list_stops_what_is_under_the_cursor(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = CannedExplorer(hostile=False)
+    async with running(explorer, size) as (app, pilot):
+        clock = [1000.0]
+        app.tasks._clock = lambda: clock[0]
+        monkeypatch.setattr(queries_module, "monotonic", lambda: clock[0])
+        await press(pilot, "J")
+        assert "Nothing is under way" in app.screen.query_one(TaskRows).empty
+        await press(pilot, "escape", "3")
+        asked = Question(CancelToken())
+
+        def hold(*_: Any) -> Question:
+            return asked
+
+        monkeypatch.setattr(explorer, "ask", hold)
+        await press(pilot, "a")
+        asked.hear(Progress("attributing to the heads", 8, 20, "prompts", 2.0, 3.0))
+        clock[0] += 2
+        await until(lambda: "8 of 20 prompts (40%), 0:03 left" in " ".join(texts(app)), pilot)
+        await press(pilot, "J")
+        assert isinstance(app.screen, TasksScreen)
+        (row,) = app.screen.query_one(TaskRows).rows
+        assert row_text(row).startswith("heads over all prompts, L5.N371: attributing to the heads: 8 of 20")
+        await press(pilot, "s")
+        await settle(pilot)
+        assert asked.token.cancelled
+        await until(lambda: app.screen.query_one(TaskRows).rows[0].how == "stopped", pilot)
+        await press(pilot, "J")
+        assert app.screen is app.walk_screen
+        assert "This was stopped." in " ".join(texts(app))
+
+
+async def test_the_wait_of_an_ablation_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = CannedExplorer(hostile=False)
+    async with running(explorer, LARGE) as (app, pilot):
+        await press(pilot, "3")
+        asked = Question(CancelToken())
+        asked.hear(Progress("running them without L3.H2", 8, 20, "prompts", 2.0, 3.0, stage=3, stages=3))
+        monkeypatch.setattr(explorer, "ask", lambda *_: asked)
+        await press(pilot, "d")
+        shown = " ".join(str(each) for each in texts(app))
+        assert "3 of 3: running them without L3.H2: 8 of 20 prompts (40%), 0:03 left… esc stops" in shown

@@ -1,0 +1,134 @@
+"""What is under way in the app, and how the last things ended.
+
+Questions of every screen are listed from when they are put; how one ended stays where it took long enough to
+be waited for, failed, or was stopped. One that gave way to a newer question leaves without a word.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from tui_lookups.explorer import Question
+    from tui_lookups.progress import Progress
+    from tui_lookups.results import Status
+
+How = Literal["done", "stopped", "failed"]
+
+WAIT_SECONDS = 0.5
+"""What takes less is nothing to wait for."""
+_KEPT = 50
+
+_WORDS = {
+    "neurons": "ranking the neurons",
+    "prompts": "prompts",
+    "heads": "heads",
+    "overview": "heads over all prompts",
+    "sources": "what the head reads",
+    "inputs": "what fires the neuron",
+    "why": "why this token",
+    "removed": "without the component",
+    "ablate": "ablation",
+    "export": "writing the export",
+    "open": "reading the export",
+    "plan": "what the request would cost",
+    "request": "request to the explainer",
+    "head-run": "all heads in words",
+    "figures": "figures at the peaks",
+    "promoted": "tokens the neuron promotes",
+    "predictions": "what follows",
+    "activity": "how often neurons fire",
+    "atlas": "atlas",
+    "candidates": "tokens that match",
+    "session": "the session",
+    "notes": "notes",
+}
+"""Questions by their kind."""
+
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "figures"))
+"""Kinds that are about the open neuron."""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A question under way; `stop` gives it up."""
+
+    what: str
+    question: Question
+    stop: Callable[[], None]
+    begun: float
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is, as it was told last."""
+        return self.question.progress
+
+
+class Ended(NamedTuple):
+    """Something that has ended, and how; `said` is why it failed."""
+
+    what: str
+    seconds: float
+    how: How
+    said: str
+
+
+class Row(NamedTuple):
+    """A line of the list; `stop` is None for what no key stops, and `why` says why."""
+
+    what: str
+    seconds: float
+    how: How | None
+    progress: Progress | None = None
+    said: str = ""
+    stop: Callable[[], None] | None = None
+    why: str = ""
+
+
+class Tasks:
+    """What is under way, oldest first, and what has ended, newest first. Used on the event loop only."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self.running: list[Task] = []
+        self.ended: deque[Ended] = deque(maxlen=_KEPT)
+
+    def begin(self, kind: str, about: str, question: Question, stop: Callable[[], None]) -> Task:
+        """List a question."""
+        what = ", ".join(filter(None, (_WORDS.get(kind, kind), about)))
+        task = Task(what, question, stop, self._clock())
+        self.running.append(task)
+        return task
+
+    def end(self, task: Task, how: How, said: str = "") -> None:
+        """It was answered, failed, or was stopped."""
+        self.drop(task)
+        seconds = self._clock() - task.begun
+        if how != "done" or seconds >= WAIT_SECONDS:
+            self.ended.appendleft(Ended(task.what, seconds, how, said))
+
+    def drop(self, task: Task) -> None:
+        """Nobody waits for it any more."""
+        self.running.remove(task)
+
+    def rows(self, status: Status) -> tuple[Row, ...]:
+        """What makes ready, the scan, the questions that are waited for, and what has ended."""
+        rows: list[Row] = []
+        if status.loading is not None:
+            why = "Loading cannot be stopped; what is cached is shown meanwhile."
+            rows.append(Row("", status.loading.seconds, None, status.loading, why=why))
+        scanning = None if status.scan is None else status.scan.under_way
+        if scanning is not None:
+            why = "The scan gives way to every question; leaving the app keeps what it has."
+            rows.append(Row("", scanning.seconds, None, scanning, why=why))
+        now = self._clock()
+        rows += [
+            Row(task.what, now - task.begun, None, task.progress, stop=task.stop)
+            for task in self.running
+            if now - task.begun >= WAIT_SECONDS
+        ]
+        return (*rows, *(Row(each.what, each.seconds, each.how, said=each.said) for each in self.ended))
