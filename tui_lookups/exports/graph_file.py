@@ -59,6 +59,12 @@ def read_graph(path: Path) -> TraceGraph:
     raise ExportError(f"{path} is no graph of a trace: {problem}.", "Name a file that --graph wrote.")
 
 
+def told_of(graph: TraceGraph) -> str:
+    """How many components a pruned graph has, and what the pruning lost."""
+    share = "" if graph.lost_share is None else f", {graph.lost_share:.1%} of it"
+    return f"{len(graph.nodes) - 1} components; {graph.lost:+.4f} of {graph.root.value:.4f} lost{share}"
+
+
 def _problem(plain: Any) -> str | None:
     """What is missing of what the front ends ask for; None where nothing is."""
     if not isinstance(plain, dict):

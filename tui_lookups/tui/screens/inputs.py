@@ -19,7 +19,7 @@ from tui_lookups.ids import HeadId
 from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.contribution_rows import rows_of_inputs, rows_of_overview
 from tui_lookups.tui.state.given_text import given_up_to
-from tui_lookups.tui.state.left_screens import Door, InputsPlace
+from tui_lookups.tui.state.left_screens import Door, InputsPlace, TracePlace
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.text.why import inputs_sum, inputs_title, overview_sum, overview_title
@@ -39,12 +39,19 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.given_text import GivenText
 
 
-class InputsScreen(QueryScreen[Door]):
-    """Returns the neuron or head that was opened, None on escape; `place` is where it was left."""
+class InputsScreen(QueryScreen[Door | TracePlace]):
+    """Returns what was opened, or the trace to go over to; None on escape. `place` is where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "over_all", "all prompts", id="inputs.all", tooltip="One text, or the mean over all prompts"
+        ),
+        Binding(
+            "r",
+            "trace",
+            "trace",
+            id="inputs.trace",
+            tooltip="Open it node by node, with what is under the cursor",
         ),
         Binding("v", "view", "view", id="components.view", tooltip="By size, by layer, in groups"),
         Binding("escape,q", "close", "back", id="inputs.close", tooltip="Back to the walk as it was"),
@@ -147,6 +154,11 @@ class InputsScreen(QueryScreen[Door]):
     def action_view(self) -> None:
         self._views.cycle()
 
+    def action_trace(self) -> None:
+        """Go over to the trace of the neuron on this text."""
+        row = None if self._over_all else self._views.row
+        self.dismiss(self.place.trace(None if row is None else row.component))
+
     def action_swap(self) -> None:
         shown = self._views.shown
         shown[(shown.index(self._views.body) + (shown[0].has_focus)) % len(shown)].focus()
@@ -178,7 +190,7 @@ class InputsScreen(QueryScreen[Door]):
         if row is not None:
             self._views.go_to(row.first)
 
-    def dismiss(self, result: Door | None = None) -> AwaitComplete:
+    def dismiss(self, result: Door | TracePlace | None = None) -> AwaitComplete:
         """Close it, keeping where it is left."""
         if self.is_current:
             self.place = self._here()
