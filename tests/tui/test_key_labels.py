@@ -28,7 +28,7 @@ OWN = {
     "send.close": "f6", "all-heads.explain": "f9", "all-heads.score": "r", "all-heads.stop": "$",
     "all-heads.close": "f6", "all-heads.open": "f8",
     "walk.why": "f12", "why.close": "f6", "why.ask": "f8", "why.remove": "&", "inputs.close": "f6",
-    "walk.trace": "f3", "trace.close": "f6", "trace.open": "f8", "trace.more": "U",
+    "walk.trace": "f3", "trace.close": "f6", "trace.open": "f8", "trace.more": "U", "trace.export": "X",
     "inputs.all": "$", "components.open": "f8",
     "playground.close": "f6", "playground.heads": "f8", "atlas.close": "f6", "token.enter": "f8",
     "token.leave": "f6", "line.enter": "f8", "line.leave": "f6", "app.plain": "f4",

@@ -86,3 +86,27 @@ class PathDialog(QueryDialog[R]):
 
     def action_give_up(self) -> None:
         self.dismiss(None)
+
+
+class FileDialog(PathDialog[R]):
+    """A path to write to: asks again before it replaces a file. Subclasses write in `write`."""
+
+    def __init__(self, explorer: Explorer, title: str, note: str, path: str) -> None:
+        super().__init__(explorer, title, note, path)
+        self._replace: Path | None = None
+
+    @on(Input.Changed, "#path")
+    def _typed(self) -> None:
+        self._replace = None
+
+    def submit(self, path: Path) -> None:
+        if path.exists() and path != self._replace:
+            self._replace = path
+            self.say("That file exists. Press enter again to replace it, or type another name.")
+            return
+        self.working("Writing…")
+        self.write(path, path == self._replace)
+
+    def write(self, path: Path, overwrite: bool) -> None:
+        """Ask for the file to be written."""
+        raise NotImplementedError

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from textual import on
-from textual.widgets import Input
-
 from tui_lookups.tui.paint.text_layout import fit_middle
-from tui_lookups.tui.screens.path_dialog import PathDialog
+from tui_lookups.tui.screens.path_dialog import FileDialog
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 _GRAPH, _JSON, _PAGE = ".graph.json", ".json", ".html"
 
 
-class TraceExportScreen(PathDialog[str]):
+class TraceExportScreen(FileDialog[str]):
     """Returns a sentence saying what was written where."""
 
     def __init__(
@@ -40,27 +37,15 @@ class TraceExportScreen(PathDialog[str]):
         )
         super().__init__(explorer, "Export the trace", note, f"lookups-trace{_PAGE}")
         self._trace, self._graph = trace, graph
-        self._replace: Path | None = None
-
-    @on(Input.Changed, "#path")
-    def _typed(self) -> None:
-        self._replace = None
 
     def submit(self, path: Path) -> None:
         if not path.name.endswith((_PAGE, _JSON)):
             self.say(f"Name a file that ends in {_PAGE}, {_JSON} or {_GRAPH}.")
             return
-        if path.exists() and path != self._replace:
-            self._replace = path
-            self.say("That file exists. Press enter again to replace it, or type another name.")
-            return
-        self.working("Writing…")
-        overwrite = path == self._replace
+        super().submit(path)
 
-        def question() -> str:
-            return self._write(path, overwrite)
-
-        self.queries.ask("export", question, self._written, self.failed)
+    def write(self, path: Path, overwrite: bool) -> None:
+        self.queries.ask("export", lambda: self._write(path, overwrite), self._written, self.failed)
 
     def _write(self, path: Path, overwrite: bool) -> str:
         """Write the file; returns what is to be said of it beside its name."""

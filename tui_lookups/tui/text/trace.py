@@ -57,7 +57,7 @@ def trace_sum(tree: TraceTree) -> tuple[str, ...]:
 def row_name(row: TraceRow) -> str:
     """A node in a word or two, or how many parts a rest has."""
     if row.rest is not None:
-        return f"{row.rest.parts:,} others"
+        return f"{row.rest.parts:,} other{'s' * (row.rest.parts > 1)}"
     if row.node.parent is None:
         return "root"
     return f"{row.node.component} reads" if row.node.kind == "source" else node_name(row.node)
