@@ -28,6 +28,7 @@ from enum import IntEnum
 from typing import Any, Generic, TypeVar
 
 from tui_lookups.errors import Cancelled, Poll
+from tui_lookups.progress import Progress, heard_by
 
 T = TypeVar("T")
 
@@ -47,9 +48,14 @@ class Priority(IntEnum):
 
 
 class CancelToken:
-    """Says that nobody waits for an answer any more. Any thread may cancel, once and for all."""
+    """Between who waits for an answer and the work for it: that nobody waits any more, and how far it is.
+
+    Any thread may cancel, once and for all.
+    """
 
     def __init__(self) -> None:
+        self.progress: Progress | None = None
+        """The last that was heard of the work for it."""
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -70,6 +76,10 @@ class CancelToken:
         """A poll: raises Cancelled."""
         if self._event.is_set():
             raise Cancelled
+
+    def hear(self, progress: Progress) -> None:
+        """Note how far the work for it is."""
+        self.progress = progress
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Call `listener` when cancelled; at once when that has happened already."""
@@ -260,7 +270,8 @@ class ModelThread:
     def _run_job(self, job: _Job[Any]) -> None:
         try:
             if not job.future.done():
-                _resolve(job.future, value=job.work(self._poll_for(job.token)))
+                with heard_by(job.token.hear):
+                    _resolve(job.future, value=job.work(self._poll_for(job.token)))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job
             _resolve(job.future, error=error)
         finally:

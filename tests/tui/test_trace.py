@@ -208,7 +208,7 @@ async def test_opening_is_stopped_by_escape_and_failures_are_said() -> None:
         explorer.held = []
         await press(pilot, "down", "enter", "down", "enter", "enter")
         assert len(explorer.held) == 2, "neither waits for the other, and none is asked for twice"
-        assert "opening L5.N7, L5.H0" in " ".join(texts(app))
+        assert "Opening L5.N7, L5.H0…" in " ".join(texts(app))
         await press(pilot, "escape")
         explorer.release()
         await settle(pilot)

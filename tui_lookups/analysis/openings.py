@@ -31,6 +31,7 @@ from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
+from tui_lookups.progress import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,11 @@ def open_readings(
     embedding = (stream.T * read).sum(0)
     attention, mlp = read.new_zeros(n), read.new_zeros(n)
     rows = [_Row() for _ in readings]
-    for layer in range(max(max(r.head_layers, r.mlp_layers) for r in readings)):
+    layers = range(max(max(r.head_layers, r.mlp_layers) for r in readings))
+    steps = Steps("layer", len(layers))
+    for layer in layers:
         poll()
+        steps.begin()
         columns = [i for i, r in enumerate(readings) if layer < r.head_layers]
         if columns:
             attention[columns] += _heads(

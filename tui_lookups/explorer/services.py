@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
     from tui_lookups.model_thread import CancelToken
+    from tui_lookups.progress import Progress
     from tui_lookups.results.status import Status
     from tui_lookups.settings import Settings
 
@@ -63,6 +64,11 @@ class Question(NamedTuple):
     """A question that was put with `Explorer.ask`."""
 
     token: CancelToken
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the work for it is; None where it does not tell, or has not begun."""
+        return self.token.progress
 
     def cancel(self) -> None:
         """Nobody waits any more: no callback is called afterwards, and work for it stops soon."""

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.wiring import NormName, Wiring
+from tui_lookups.progress import Steps
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
@@ -70,10 +71,16 @@ class ModuleHooks:
         if any(point.role == "z" for point in hooks):
             _ = self.value_biases  # measured by a pass of its own, before this one is hooked
         stack = ExitStack()
+        blocks = Steps("block", n_blocks)
+
+        def begin(*_: object) -> None:
+            poll()
+            blocks.begin()
+
         with ExitStack() as on_error:
             on_error.push(stack)
             for block in self._wiring.blocks[:n_blocks]:
-                handle = block.module.register_forward_pre_hook(lambda *_: poll())
+                handle = block.module.register_forward_pre_hook(begin)
                 stack.callback(handle.remove)
             for point, hook in hooks.items():
                 stack.callback(self._register(point, hook, tokens).remove)

@@ -21,6 +21,7 @@ from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.model.points import EndOfPass, first_of, with_first
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import Block, read_wiring
+from tui_lookups.progress import Steps
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """What a module is called with."""
@@ -50,9 +51,11 @@ class ReplayedAttention:
     def _calls(self, tokens: Tensor, poll: Poll) -> list[Call]:
         """What each layer's attention is called with on a text."""
         calls: list[Call] = []
+        steps = Steps("block", len(self._wiring.blocks))
 
         def keep(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             poll()
+            steps.begin()
             # What it reads is another's to give: only its place is kept.
             place = first_of(arguments, named).new_empty(0)
             calls.append(with_first(arguments, named, place))

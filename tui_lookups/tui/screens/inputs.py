@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.segment import Segment
 from textual import on
@@ -22,6 +22,7 @@ from tui_lookups.tui.state.given_text import given_up_to
 from tui_lookups.tui.state.left_screens import Door, InputsPlace, TracePlace
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.text.why import inputs_sum, inputs_title, overview_sum, overview_title
 from tui_lookups.tui.widgets.contribution_lists import ContributionRows, LayerRows
 from tui_lookups.tui.widgets.contribution_views import ContributionViews
@@ -31,12 +32,16 @@ from tui_lookups.tui.widgets.text import PackedText, TextLines
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.await_complete import AwaitComplete
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.results import InputsOverview, NeuronInputs
     from tui_lookups.tui.state.contribution_rows import SumRows
     from tui_lookups.tui.state.given_text import GivenText
+
+T = TypeVar("T")
 
 
 class InputsScreen(QueryScreen[Door | TracePlace]):
@@ -110,10 +115,13 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
             self.inputs = found
             self._show()
 
-        self._wait(
-            f"What fires {self._neuron}", "Running the text, and summing\nwhat every component writes to it…"
+        self._ask(
+            "inputs",
+            f"What fires {self._neuron}",
+            "Running the text, and summing\nwhat every component writes to it…",
+            question,
+            done,
         )
-        self.queries.ask("inputs", question, done, self._failed)
 
     def _show_overview(self) -> None:
         if self.overview is not None:
@@ -126,13 +134,22 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
             self.overview = found
             self._show()
 
-        self._wait(f"What fires {self._neuron} over its prompts", "Running each of the neuron's prompts…")
+        title, doing = f"What fires {self._neuron} over its prompts", "Running each of the neuron's prompts…"
         question = partial(self.explorer.inputs_overview, self._neuron, trimmed=self.place.trimmed)
-        self.queries.ask("overview", question, done, self._failed)
+        self._ask("overview", title, doing, question, done)
 
-    def _wait(self, title: str, doing: str) -> None:
+    def _ask(
+        self, kind: str, title: str, doing: str, question: Callable[[], T], done: Callable[[T], None]
+    ) -> None:
+        """Put a question, and say what is done for it meanwhile."""
+
+        def wait(far: str) -> None:
+            self._views.say_empty(wait_words(doing, far, key_of(self.app, "inputs.close")))
+
         self._show_sum(title, (), None)
-        self._views.say_empty(f"{doing}\n{key_of(self.app, 'inputs.close')} stops it")
+        self._views.say_empty("")
+        self.queries.ask(kind, question, done, self._failed)
+        self.wait_for(kind, wait)
 
     def _show_sum(self, title: str, parts: tuple[str, ...], sums: SumRows | None) -> None:
         self.query_one("#inputs-title", TextLines).show_lines((Segment(f" {title}"),))

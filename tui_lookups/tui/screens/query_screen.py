@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.screen import ModalScreen, Screen
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.state.queries import Queries
+from tui_lookups.tui.text.waiting import how_far
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui_lookups.explorer import Explorer
     from tui_lookups.tui.state.queries import Answered
 
 R = TypeVar("R")
+
+_OFTEN, _SELDOM = 0.5, 3.0
+"""Seconds between two words of how far a wait is; seldom where every byte counts, or is read out."""
 
 
 class _Querying(LeavesOnce):
@@ -27,10 +34,30 @@ class _Querying(LeavesOnce):
         super().__init__()
         self.explorer = explorer
         self.queries = Queries(explorer, cast("Screen[object]", self).post_message)
+        self._waits: dict[str, Callable[[str], None]] = {}
 
     def on_answered(self, answer: Answered) -> None:
         answer.stop()
         self.queries.deliver(answer)
+
+    def wait_for(self, kind: str, say: Callable[[str], None]) -> None:
+        """While a question of this kind is under way, `say` is told how far it is: at first nothing."""
+        if not self.queries.waiting(kind):
+            return  # it was answered at once
+        say("")
+        if not self._waits:
+            screen = cast("Screen[object]", self)
+            seconds = _SELDOM if app_of(screen).few_updates else _OFTEN
+            self._ticking = screen.set_interval(seconds, self._tell_waits)
+        self._waits[kind] = say
+
+    def _tell_waits(self) -> None:
+        self._waits = {kind: say for kind, say in self._waits.items() if self.queries.waiting(kind)}
+        for kind, say in self._waits.items():
+            if far := how_far(self.queries.progress(kind), self.explorer.status()):
+                say(far)
+        if not self._waits:
+            self._ticking.stop()
 
     def on_unmount(self) -> None:
         self.queries.cancel_all()

@@ -25,6 +25,7 @@ from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.state.trace_tree import TraceTree
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.text.trace import node_name, row_words, trace_sum, trace_title
+from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.widgets.bindings import hidden
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import PackedText, TextLines
@@ -69,6 +70,7 @@ class TraceScreen(QueryScreen[Door]):
         self.found: TraceTree | None = place.tree
         self._opening: dict[str, str] = {}
         """The names of nodes that are being opened, by the kind of the question."""
+        self._far = ""
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="trace-title", classes="title")
@@ -80,12 +82,15 @@ class TraceScreen(QueryScreen[Door]):
     def on_mount(self) -> None:
         self._title("Trace")
         if self.found is None:
-            stop = key_of(self.app, "trace.close")
-            self._rows.say_empty(f"Running the text, and opening\nwhat it comes from…\n{stop} stops it")
             self.queries.ask("root", self._question(ROOT, 1), self._began, self._failed)
+            self.wait_for("root", self._wait)
         else:
             self._show(self._rows_of(self.place.cursor))
             self._open_wanted()
+
+    def _wait(self, far: str) -> None:
+        doing = "Running the text, and opening\nwhat it comes from…"
+        self._rows.say_empty(wait_words(doing, far, key_of(self.app, "trace.close")))
 
     # --- questions ---
 
@@ -133,7 +138,7 @@ class TraceScreen(QueryScreen[Door]):
 
         self._opening[kind] = name
         self.queries.ask(kind, self._question(name, depth, told), done, failed)
-        self._show_node()
+        self.wait_for(kind, self._show_opening)
 
     # --- showing ---
 
@@ -168,9 +173,14 @@ class TraceScreen(QueryScreen[Door]):
             return
         words = row_words(row, tree, key_of(self.app, "trace.open"))
         if self._opening:
-            names = [node_name(tree.known[name]) for name in self._opening.values() if name in tree.known]
-            words = (f"opening {', '.join(names)}…  {key_of(self.app, 'trace.close')} stops it", *words[:2])
+            opening = ", ".join(name.rpartition("/")[2] for name in self._opening.values())
+            stop = key_of(self.app, "trace.close")
+            words = (wait_words(f"Opening {opening}…", self._far, stop, "  "), *words)
         self.query_one("#trace-node", PackedText).show_parts(words)
+
+    def _show_opening(self, far: str) -> None:
+        self._far = far
+        self._show_node()
 
     def on_resize(self) -> None:
         if self.found is not None:

@@ -28,6 +28,7 @@ from tui_lookups.tui.state.left_screens import Door, TracePlace, WhyPlace
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.explanation import Paragraph
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.text.why import neuron_of_head, removed_paragraphs, why_sum, why_title
 from tui_lookups.tui.widgets.contribution_lists import ContributionRows, LayerRows
 from tui_lookups.tui.widgets.contribution_views import ContributionViews
@@ -67,7 +68,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         Binding("m", "remove('mean')", "mean", id="why.mean", tooltip="The same, with its mean in its place"),
         Binding("t", "name('token')", "token", id="why.token", tooltip="Ask about any token: type it"),
         Binding("F", "name('foil')", "any foil", id="why.any-foil", tooltip="Against any token: type it"),
-        Binding("e", "text", "new text", id="why.text", tooltip="Type another text"),
+        Binding("e", "app.focus('why-text')", "new text", id="why.text", tooltip="Type another text"),
         Binding("n", "move(1)", "on", id="why.on", tooltip="After the next token of the text"),
         Binding("p", "move(-1)", "before", id="why.before", tooltip="After the token before", show=False),
         Binding("escape,q", "close", "back", id="why.close", tooltip="Back to the walk as it was"),
@@ -152,13 +153,16 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             token=None if token is None else token.id,
             foil=None if foil is None else foil.id,
         )
-        stop = key_of(self.app, "why.close")
-        if self.why is None:
-            self._views.say_empty(f"Running the text, and summing\nevery component of it…\n{stop} stops it")
-        else:
-            self._title(f"Running the text…  {stop} stops it")
         self.queries.cancel("removed")
         self.queries.ask("why", question, self._came, self._failed)
+        self.wait_for("why", self._wait)
+
+    def _wait(self, far: str) -> None:
+        stop = key_of(self.app, "why.close")
+        if self.why is not None:
+            self._title(wait_words("Running the text…", far, stop, "  "))
+        else:
+            self._views.say_empty(wait_words("Running the text, and\nsumming what is in it…", far, stop))
 
     def _came(self, why: Why) -> None:
         self.why, self._position = why, why.position
@@ -175,9 +179,6 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             return
         self._views.say_empty(visible(message) + "\n" + visible(hint))
         self._title("Why this token")
-        self.query_one(WhyText).focus()
-
-    def action_text(self) -> None:
         self.query_one(WhyText).focus()
 
     def on_paste(self, event: events.Paste) -> None:

@@ -20,6 +20,7 @@ from tui_lookups.errors import as_lookups_error
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer, Question
+    from tui_lookups.progress import Progress
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -118,6 +119,11 @@ class Queries:
     def seconds(self, kind: str) -> int:
         """Whole seconds that a question of this kind has been under way; 0 where none is."""
         return int(monotonic() - self._begun[kind]) if kind in self._open else 0
+
+    def progress(self, kind: str) -> Progress | None:
+        """How far a question of this kind is; None where none is under way, or it does not tell."""
+        question = self._open.get(kind)
+        return None if question is None else question.progress
 
     @property
     def busy(self) -> bool:
