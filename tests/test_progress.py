@@ -15,7 +15,7 @@ from tui_lookups.tui.text.waiting import how_far, wait_words
 
 
 def test_steps_are_counted_and_timed_as_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter((10.0, 12.0, 18.0))
+    moments = iter((10.0, 12.0, 15.0, 18.0))
     monkeypatch.setattr(progress, "monotonic", lambda: next(moments))
     heard: list[Progress] = []
     steps = Steps("prompt", 20)

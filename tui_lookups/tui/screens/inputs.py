@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -152,7 +151,7 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
         self.wait_for(kind, wait)
 
     def _show_sum(self, title: str, parts: tuple[str, ...], sums: SumRows | None) -> None:
-        self.query_one("#inputs-title", TextLines).show_lines((Segment(f" {title}"),))
+        self.query_one("#inputs-title", TextLines).show_words(title)
         self.query_one("#inputs-sum", PackedText).show_parts(parts)
         if sums is not None:
             self._views.show(sums)

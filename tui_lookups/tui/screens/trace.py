@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -152,7 +151,7 @@ class TraceScreen(QueryScreen[Door]):
         return next((n for n, row in enumerate(rows) if row.node.id == name), 0)
 
     def _title(self, text: str) -> None:
-        self.query_one("#trace-title", TextLines).show_lines((Segment(f" {text}"),))
+        self.query_one("#trace-title", TextLines).show_words(text)
 
     def _show(self, cursor: int | None) -> None:
         """Show the tree as it is; without a place the cursor stays on its node."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from rich.segment import Segment
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -68,7 +67,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         Binding("m", "remove('mean')", "mean", id="why.mean", tooltip="The same, with its mean in its place"),
         Binding("t", "name('token')", "token", id="why.token", tooltip="Ask about any token: type it"),
         Binding("F", "name('foil')", "any foil", id="why.any-foil", tooltip="Against any token: type it"),
-        Binding("e", "app.focus('why-text')", "new text", id="why.text", tooltip="Type another text"),
+        Binding("e", "text", "new text", id="why.text", tooltip="Type another text"),
         Binding("n", "move(1)", "on", id="why.on", tooltip="After the next token of the text"),
         Binding("p", "move(-1)", "before", id="why.before", tooltip="After the token before", show=False),
         Binding("escape,q", "close", "back", id="why.close", tooltip="Back to the walk as it was"),
@@ -222,6 +221,9 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         self._token, self._foil = token, foil
         self._ask()
 
+    def action_text(self) -> None:
+        self.query_one(WhyText).focus()
+
     def action_name(self, what: Named) -> None:
         """Type a token that is not in the list."""
         if self.why is None:
@@ -272,10 +274,10 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         return self.query_one(ContributionViews)
 
     def _title(self, text: str) -> None:
-        self.query_one("#why-title", TextLines).show_lines((Segment(f" {text}"),))
+        self.query_one("#why-title", TextLines).show_words(text)
 
     def _label(self, text: str) -> None:
-        self.query_one("#why-label", TextLines).show_lines((Segment(f" {text}"),))
+        self.query_one("#why-label", TextLines).show_words(text)
 
     def _show(self, why: Why) -> None:
         self._title(why_title(why, self.app.size.width))
