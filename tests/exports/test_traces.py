@@ -81,6 +81,8 @@ class TestGraphFile:
         assert logit["is_target_logit"]
         assert logit["token_prob"] == graph.root.probability
         assert logit["feature"] == graph.root.token.id
+        assert logit["clerp"].startswith('Output " you" (p=0.')
+        assert plain["qParams"]["clickedId"] == logit["node_id"], "what it is made of is shown at first"
         d_mlp = graph.provenance.model.d_mlp
         for node, ours in zip(rest, graph.nodes[1:], strict=True):
             layer, index, position = node["node_id"].split("_")
@@ -100,6 +102,8 @@ class TestGraphFile:
         assert read_graph(write_graph(graph, tmp_path / "graph.json")) == graph
         of_neuron = explorer.trace_graph(TEXT, neuron=NEURON, nodes=5)
         assert read_graph(write_graph(of_neuron, tmp_path / "neuron.json")) == of_neuron
+        root = as_graph_file(of_neuron)["nodes"][0]
+        assert root["clerp"] == f'Output "{NEURON}" (p=)', "without (p= front ends stop"
 
     def test_another_file_is_refused(self, graph: TraceGraph, tmp_path: Path) -> None:
         path = tmp_path / "graph.json"
