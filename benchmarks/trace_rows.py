@@ -43,10 +43,12 @@ def trace(bench: Bench) -> list[Figure]:
     return [
         Figure(
             f"a trace of depth {_DEPTH} and width {_WIDTH}", "one forward pass", statistics.median(ratios),
-            "x", Bar("at most", 10.0), 1e3 * statistics.median(pairs.ours), forward, "ms", (min(ratios), max(ratios)), f"a text of {len(ids)} tokens, its pass in it",
+            "x", Bar("at most", 10.0), 1e3 * statistics.median(pairs.ours), forward, "ms",
+            (min(ratios), max(ratios)), f"a text of {len(ids)} tokens, its pass in it",
         ),
         Figure(
             "opening a node of a trace, after the forward", "", node, "ms", Bar("at most", 100.0), node, None,
-            "ms", (1e3 * min(seconds), 1e3 * max(seconds)), f"at positions where nothing was read before; one forward pass took {forward:.0f} ms",
+            "ms", (1e3 * min(seconds), 1e3 * max(seconds)),
+            f"at positions where nothing was read before; one forward pass took {forward:.0f} ms",
         ),
     ]  # fmt: skip
