@@ -78,12 +78,12 @@ def carried(neuron: NeuronId | None, head: HeadId) -> Carried:
 def attends(head: HeadId) -> Attends:
     keys = tuple(Key(k, TOKENS[k], weight, score) for k, weight, score in ((1, 0.25, -1.0), (2, 0.75, 0.5)))
     pairs = (
-        PairContribution("embedding", "embedding", 0.25),
+        PairContribution("L0.H0", "L0.H0", 2.625),
         PairContribution("embedding", "L0.H0", -2.0),
         PairContribution("L0.H0", "embedding", 1.5),
-        PairContribution("L0.H0", "L0.H0", 2.625),
+        PairContribution("embedding", "embedding", 0.25),
     )
     return Attends(
         head, TOKENS, 3, 2, keys, 0.75, 0.5, 2.375, CONTRIBUTIONS, CONTRIBUTIONS, ("embedding", "L0.H0"),
-        pairs, 20.0, PROVENANCE,
+        pairs, 0.0, 20.0, PROVENANCE,
     )  # fmt: skip

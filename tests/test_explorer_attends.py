@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.test_explorer_analysis import TEXTS, explorer, home, no_model
+from tui_lookups.answering.attends_service import largest_pairs
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnknownTokenError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
+from tui_lookups.results.attends import PAIRS_KEPT
 from tui_lookups.storage import codec
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -64,14 +67,24 @@ def test_attends_chooses_query_and_key(explorer, no_model) -> None:
     assert found.score == found.keys[found.key].score
     mean = sum(key.weight * key.score for key in found.keys)
     assert found.advantage == pytest.approx(found.score - mean, abs=1e-4)
-    assert sum(pair.contribution for pair in found.pairs) == pytest.approx(found.advantage, abs=1e-4)
-    assert len(found.pairs) == len(found.groups) ** 2
+    whole = sum(pair.contribution for pair in found.pairs) + found.pairs_rest
+    assert whole == pytest.approx(found.advantage, abs=1e-4)
+    assert len(found.pairs) == min(len(found.groups) ** 2, 2 * PAIRS_KEPT)
+    sizes = [abs(pair.contribution) for pair in found.pairs]
+    assert sizes == sorted(sizes, reverse=True)
     named = asked.attends(HEAD, text=TEXT, query=2, key=1, top=2)
     assert (named.query, named.key, named.tokens) == (2, 1, found.tokens)
     at_peak = asked.attends(HEAD, neuron=NEURON, prompt=1)
     assert at_peak.query == asked.prompts(NEURON, top=1).prompts[0].peak.position
     no_model()
     assert explorer().attends(HEAD, text=TEXT, top=2) == found
+
+
+def test_of_the_grid_the_largest_of_either_sign_and_the_sum_of_the_others() -> None:
+    cells = np.array([0.5, -3.0, 0.25, 2.0, -0.125, 1.0, -4.0, 0.0])
+    assert largest_pairs(cells, 2) == ([6, 1, 3, 5], 0.5 + 0.25 - 0.125)
+    assert largest_pairs(cells, 4) == ([6, 1, 3, 5, 0, 2, 4, 7], 0.0)
+    assert largest_pairs(cells[:1], 2) == ([0], 0.0)
 
 
 def test_what_follows_changes_nothing_but_the_tokens_shown(explorer, no_model) -> None:

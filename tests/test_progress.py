@@ -8,8 +8,12 @@ import pytest
 
 from tests.fake_answers import progress as scan
 from tui_lookups import progress as module
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.model.text_pass import TextPass
 from tui_lookups.model_thread import ModelThread
 from tui_lookups.progress import Count, Progress, batches, clock_text, heard_by, staged, tell
+from tui_lookups.results import Status
+from tui_lookups.tui.text.waiting import loading_words, wait_words
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.2, "0:07"), (3723, "1:02:03"), (-1, "0:00")])
@@ -118,3 +122,23 @@ def test_what_a_job_tells_on_the_model_thread_is_heard_by_who_asked() -> None:
     finally:
         thread.close()
     assert told == [Progress("mine")]
+
+
+def test_a_pass_tells_its_blocks_and_stops_between_two(demo_model: LookupModel) -> None:
+    told: list[Progress] = []
+
+    def poll() -> None:
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with heard_by(told.append), pytest.raises(KeyboardInterrupt):
+        TextPass(demo_model, [0, 5, 7], None, poll)
+    assert [(each.done, each.total, each.unit) for each in told] == [(n, 6, "blocks") for n in range(3)]
+
+
+def test_what_is_waited_for_in_words() -> None:
+    loading = Status("loading", "weights", "cpu", "float32", None, None, None)
+    assert loading_words(loading) == "loading the model: weights"
+    assert loading_words(replace(loading, stage="ready")) == ""
+    assert wait_words("Running…", "1 of 30", "esc") == "Running…\n1 of 30; esc stops it"
+    assert wait_words("Running…", "", "esc", "  ") == "Running…  esc stops it"

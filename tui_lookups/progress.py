@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from tui_lookups.errors import Poll
 from tui_lookups.visible import visible
 
 
@@ -138,6 +140,17 @@ class Count:
         seconds, worked = time.monotonic() - self._began, done - self._known
         left = seconds / worked * (self.total - done) if worked > 0 and self.total else None
         return Progress(self._what, done, self.total, self._unit, seconds, left, note)
+
+
+def counting(poll: Poll, what: str, total: int, unit: str) -> Poll:
+    """`poll`, called before each of `total` pieces of work, telling how many are done."""
+    count, done = Count(what, total, unit), itertools.count()
+
+    def polled() -> None:
+        poll()
+        tell(count.at(next(done)))
+
+    return polled
 
 
 def batches(found: Sequence[range], what: str, unit: str = "prompts") -> Iterator[range]:

@@ -24,6 +24,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import Token, Trace, TraceGraph
 from tui_lookups.settings import load_settings
 from tui_lookups.storage.codec import document
+from tui_lookups.tui.state.trace_tree import TraceTree
 
 TEXT = '"How long have'
 NEURON = NeuronId(5, 531)
@@ -80,6 +81,8 @@ class TestGraphFile:
         assert logit["is_target_logit"]
         assert logit["token_prob"] == graph.root.probability
         assert logit["feature"] == graph.root.token.id
+        assert logit["clerp"].startswith('Output " you" (p=0.')
+        assert plain["qParams"]["clickedId"] == logit["node_id"], "what it is made of is shown at first"
         d_mlp = graph.provenance.model.d_mlp
         for node, ours in zip(rest, graph.nodes[1:], strict=True):
             layer, index, position = node["node_id"].split("_")
@@ -99,6 +102,8 @@ class TestGraphFile:
         assert read_graph(write_graph(graph, tmp_path / "graph.json")) == graph
         of_neuron = explorer.trace_graph(TEXT, neuron=NEURON, nodes=5)
         assert read_graph(write_graph(of_neuron, tmp_path / "neuron.json")) == of_neuron
+        root = as_graph_file(of_neuron)["nodes"][0]
+        assert root["clerp"] == f'Output "{NEURON}" (p=)', "without (p= front ends stop"
 
     def test_another_file_is_refused(self, graph: TraceGraph, tmp_path: Path) -> None:
         path = tmp_path / "graph.json"
@@ -160,6 +165,29 @@ class TestPage:
         assert sorted(map(str, ids)) == sorted(plain)
         data = next(text for text in shown.texts if text.startswith("{"))
         assert json.loads(data) == written
+
+    def test_opened_node_by_node_in_the_app_it_has_the_same_figures(self, explorer: Explorer) -> None:
+        tree = TraceTree.of(explorer.trace(TEXT, depth=1, width=3))
+        for part in tree.parts("root"):
+            if part.openable:
+                tree = tree.grown(explorer.trace(TEXT, node=part.id, depth=1, width=3))
+        whole = explorer.trace(TEXT, depth=2, width=3)
+        plain = json.loads(json.dumps(document(whole)))
+        of_json = {node["id"]: node for node in plain["nodes"]}
+        of_page = dict(re.findall(r'id="(root[^"]*)".*?value="([^"]*)"', page(whole)))
+        assert {row.node.id for row in tree.rows} == set(of_json) == set(of_page)
+        for row in tree.rows:
+            node = of_json[row.node.id]
+            if row.rest is not None:
+                assert (row.rest.contribution, row.rest.parts) == pytest.approx(
+                    (node["rest"]["contribution"], node["rest"]["parts"]), abs=1e-5
+                )
+            else:
+                figures = [row.contribution, row.node.share]
+                assert figures == pytest.approx([node["contribution"], node["share"]], abs=1e-5)
+                assert row.contribution == pytest.approx(float(of_page[row.node.id]), abs=1e-5)
+        found = [getattr(tree.shown, name) for name in plain["conserved"]]
+        assert found == pytest.approx(list(plain["conserved"].values()), abs=1e-4)
 
     def test_it_needs_nothing_else(self, trace: Trace) -> None:
         text = page(trace)

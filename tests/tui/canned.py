@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from tests.tui import canned_heads, canned_why
+from tests.tui import canned_heads, canned_trace, canned_why
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
@@ -61,6 +61,8 @@ from tui_lookups.results import (
     TokenCongruence,
     TokenMatch,
     TokenNeurons,
+    Trace,
+    TraceRoot,
     Trim,
     Why,
 )
@@ -612,6 +614,36 @@ class CannedExplorer(Explorer):
     def inputs_overview(self, neuron: NeuronId, *, top: int = 50, **_: Any) -> InputsOverview:
         self._called("inputs_overview", neuron)
         return canned_why.inputs_overview(neuron, top, self.provenance())
+
+    def trace(
+        self,
+        text: str | None = None,
+        *,
+        neuron: NeuronId | None = None,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        token: str | int | None = None,
+        foil: str | int | None = None,
+        node: str = "root",
+        depth: int = 3,
+        width: int = 8,
+        **_: Any,
+    ) -> Trace:
+        self._called("trace", (text, neuron, prompt_id, position, token, foil, node, depth, width))
+        if neuron is None:
+            why = self.why(text, prompt_id=prompt_id, position=position, token=token, foil=foil)
+            value, odds = why.contributions.target, why.probability
+            root = TraceRoot(why.token, why.foil, None, "logit", value, odds, None, None)
+            tokens, at = why.tokens, why.position
+        else:
+            inputs = self.inputs(neuron, prompt_id=prompt_id, text=text, position=position)
+            target = inputs.contributions.target
+            root = TraceRoot(None, None, neuron, "pre_activation", target, None, inputs.activation, None)
+            tokens, at = inputs.tokens, inputs.position
+        context: Literal["full", "text"] = "text" if prompt_id is None else "full"
+        return canned_trace.trace(
+            root, tokens[: at + 1], prompt_id, context, node, depth, width, self.provenance()
+        )
 
     # --- tour ---
 

@@ -331,7 +331,7 @@ async def test_a_wait_says_what_is_done_and_how_to_stop() -> None:
     async with running(explorer, SMALL) as (app, pilot):
         explorer.held = []
         for keys, said in (
-            (("w",), ("Running the text", "every component of it…")),
+            (("w",), ("Running the text", "summing what is in it…")),
             (("escape", "3", "I"), ("Running the text", "what every component writes to it…")),
             (("a",), ("Running each of the neuron's prompts…",)),
         ):

@@ -123,6 +123,7 @@ VIEWS: dict[str, View] = {
     "why": View("WhyScreen", ("w", REST, "d", REST)),
     "why-layers": View("WhyScreen", ("w", REST, "left", "down", "f", REST, "right", "v", "down", REST)),
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
+    "trace": View("TraceScreen", ("w", REST, "r", REST, "down", "enter", REST, "down", "down", "o", REST)),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
     "basket": View("BasketScreen", ("comma", *"causes", "enter", "2", "space", "3", REST, "space", "b")),

@@ -33,6 +33,7 @@ from tui_lookups.model.components import (
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
+from tui_lookups.progress import counting
 from tui_lookups.results import Contributions, HeadContribution, NeuronContribution, OtherContributions, Token
 
 Array = npt.NDArray[np.float64]
@@ -95,6 +96,7 @@ def exact_sums(
     found = contributions(model, reader, seen)
     by_layer, of_mlps, whole = [], [], []
     weighting = weights.to(found.heads.device, found.heads.dtype).unsqueeze(2)  # [batch, n, 1]
+    poll = counting(poll, "summing what is in it", len(reader.mlp_layers), "layers")
     for layer in reader.mlp_layers:
         poll()
         each = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]

@@ -30,6 +30,7 @@ from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.components import Reader, neuron_reader, points_read, written
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point, Role
+from tui_lookups.progress import counting
 
 _BATCH_ROWS = 8
 """Rows whose neurons are told apart at once: a million neurons have as many figures in each."""
@@ -109,7 +110,8 @@ def _batch(
     roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if gated else ("pre", "post")
     own = [Point(role, layer) for role in roles]
     points = {*points_read(model, reader, neurons=True), *own, *also}
-    seen = model.capture(tokens, at, points, stop_after=layer, poll=poll)
+    counted = counting(poll, "running the text", layer + 1, "blocks")
+    seen = model.capture(tokens, at, points, stop_after=layer, poll=counted)
     g, a, *u = (seen[point][:, neuron.index].cpu().double() for point in own)
     if gated:
         rho = held_ratio(model.wiring.blocks[layer].activation, g)

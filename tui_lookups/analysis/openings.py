@@ -31,6 +31,7 @@ from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
+from tui_lookups.progress import counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def open_readings(
     embedding = (stream.T * read).sum(0)
     attention, mlp = read.new_zeros(n), read.new_zeros(n)
     rows = [_Row() for _ in readings]
-    for layer in range(max(max(r.head_layers, r.mlp_layers) for r in readings)):
+    layers = range(max(max(r.head_layers, r.mlp_layers) for r in readings))
+    poll = counting(poll, "opening", len(layers), "layers")
+    for layer in layers:
         poll()
         columns = [i for i, r in enumerate(readings) if layer < r.head_layers]
         if columns:

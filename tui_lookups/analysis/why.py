@@ -31,6 +31,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import Reader, points_read, token_reader
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
+from tui_lookups.progress import counting
 from tui_lookups.results import LayerOfWhy, Prediction, Token
 
 PREDICTIONS = 10
@@ -88,7 +89,8 @@ def why_token(
     streams = [Point("resid_pre", layer) for layer in range(model.info.n_layers)]
     seen: dict[Point, Tensor] = {}
     hooks = model.keeping(seen, at, {*points, *streams})
-    given, uncapped = (values[0, 0] for values in model.logits(tokens, at.unsqueeze(1), hooks, poll=poll))
+    counted = counting(poll, "running the text", model.info.n_layers, "blocks")
+    given, uncapped = (values[0, 0] for values in model.logits(tokens, at.unsqueeze(1), hooks, poll=counted))
     if not bool(torch.isfinite(given).all()):
         raise NumericalError(
             "The model's next-token probabilities are not finite.", "Load it with --dtype float32."

@@ -6,6 +6,7 @@ the tokens up to the position that the head writes at: what follows changes noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from tui_lookups.answering.text_places import encoded, named_token
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, check_position
 from tui_lookups.results import Attends, Carried, Key, PairContribution, Provenance, Token
+from tui_lookups.results.attends import PAIRS_KEPT
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.attends import Advantage
+    from tui_lookups.analysis.attends import Advantage, Floats
     from tui_lookups.model.lookup_model import LookupModel
 
 Place = int | str
@@ -128,7 +130,8 @@ class AttendsService:
             provenance = engine.provenance(corpus=asked.of_corpus, **question)
             return _attends(head, asked, found, provenance)
 
-        where = engine.key("attends", corpus=asked.of_corpus, ids=asked.ids, **question)
+        # An earlier version kept every pair: its answers are missed.
+        where = engine.key("attends", corpus=asked.of_corpus, ids=asked.ids, pairs=PAIRS_KEPT, **question)
         found = engine.cached(where, Attends) or engine.keep(where, engine.on_model(work))
         return replace(found, tokens=asked.tokens)
 
@@ -193,11 +196,11 @@ def _attends(head: HeadId, asked: _Asked, found: Advantage, provenance: Provenan
         for position, weight, score in zip(found.allowed, found.weights, found.scores, strict=True)
     )
     chosen = next(each for each in keys if each.position == found.key)
-    cells = found.pairs.tolist()
+    cells, groups = found.pairs.ravel(), found.groups
+    kept, rest = largest_pairs(cells)
     pairs = tuple(
-        PairContribution(query, key, cells[row][column])
-        for row, query in enumerate(found.groups)
-        for column, key in enumerate(found.groups)
+        PairContribution(groups[place // len(groups)], groups[place % len(groups)], float(cells[place]))
+        for place in kept
     )
     return Attends(
         head=head,
@@ -212,6 +215,17 @@ def _attends(head: HeadId, asked: _Asked, found: Advantage, provenance: Provenan
         query_side=found.query_side,
         groups=found.groups,
         pairs=pairs,
+        pairs_rest=rest,
         soft_cap=found.soft_cap,
         provenance=provenance,
     )
+
+
+def largest_pairs(cells: Floats, each: int = PAIRS_KEPT) -> tuple[list[int], float]:
+    """Where the `each` highest and `each` lowest cells stand, largest first; and the sum of the others."""
+    import numpy as np
+
+    order = np.argsort(cells, kind="stable")
+    chosen = order if len(order) <= 2 * each else np.concatenate([order[:each], order[-each:]])
+    kept = sorted(chosen.tolist(), key=lambda place: -abs(cells[place]))
+    return kept, math.fsum(np.delete(cells, chosen))

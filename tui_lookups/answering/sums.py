@@ -22,6 +22,7 @@ from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt
 from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.progress import Count, heard_by, tell
 from tui_lookups.results import (
     EdgeCut,
     InputsOverview,
@@ -139,9 +140,12 @@ def inputs_overview(
     places = [input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed) for prompt in counted]
     shape = (neuron.layer, model.info.d_mlp)
     total, active = np.zeros(shape), np.zeros(shape)
+    count = Count("summing what fires it", len(places), "prompts")
     for start in range(0, len(places), _AT_ONCE):
         few = places[start : start + _AT_ONCE]
-        sums = neuron_sums(model, neuron, [p.ids for p in few], [p.position for p in few], poll=poll)
+        tell(count.at(start))
+        with heard_by(None):  # what is told of these few
+            sums = neuron_sums(model, neuron, [p.ids for p in few], [p.position for p in few], poll=poll)
         for place, found in zip(few, sums, strict=True):
             signed = place.sign * found.found.neurons
             total += signed

@@ -32,8 +32,7 @@ from tui_lookups.results import (
     TraceRest,
     TraceRoot,
 )
-
-ROOT = "root"
+from tui_lookups.results.trace import ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,8 +217,11 @@ def _(result: SideOf) -> RenderableType:
     above: list[RenderableType] = [title, around(found.tokens, found.key), Text(facts), keys, Text("")]
     if result.side == "pairs":
         pairs = table_of("query", "key", "contribution", numbers=("contribution",))
-        for pair in sorted(found.pairs, key=lambda pair: -abs(pair.contribution))[:ROWS_SHOWN]:
+        for pair in found.pairs[:ROWS_SHOWN]:
             pairs.add_row(*cells_of(pair.query, pair.key, f"{pair.contribution:+.4f}"))
+        rest = sum(pair.contribution for pair in found.pairs[ROWS_SHOWN:]) + found.pairs_rest
+        if (others := len(found.groups) ** 2 - ROWS_SHOWN) > 0:
+            pairs.add_row(*cells_of(f"{others:,} others", "", f"{rest:+.4f}"))
         return Group(*above, Text("What is at the query, with what is at the key"), pairs)
     if result.side == "query":
         return Group(*above, Text("At the query"), *_parts(found.query_side, "advantage"))

@@ -62,6 +62,6 @@ def _add(table: Table, trace: Trace, node: TraceNode, level: int) -> None:
     if node.rest is not None and node.rest.parts:
         indent = "  " * (level + 1)
         table.add_row(
-            Text(f"{indent}{node.rest.parts:,} others"),
+            Text(f"{indent}{node.rest.parts:,} other{'s' * (node.rest.parts > 1)}"),
             *cells_of("", f"{node.rest.contribution:+.3f}", "", ""),
         )

@@ -75,7 +75,7 @@ def trace(
     written: list[str] = []
 
     def ask(explorer: Explorer, narrator: Narrator) -> Trace:
-        from tui_lookups.exports.graph_file import write_graph
+        from tui_lookups.exports.graph_file import told_of, write_graph
         from tui_lookups.exports.trace_page import write_page
         from tui_lookups.exports.writing import check_free
 
@@ -84,9 +84,7 @@ def trace(
         found = explorer.trace(text, node=node, depth=depth, width=width, **asked)
         if graph is not None:
             pruned = explorer.trace_graph(text, nodes=nodes, **asked)
-            share = "" if pruned.lost_share is None else f", {pruned.lost_share:.1%} of it"
-            told = f"{len(pruned.nodes) - 1} components; {pruned.lost:+.4f} of {pruned.root.value:.4f} lost"
-            written.append(f"{write_graph(pruned, graph, force)}: {told}{share}")
+            written.append(f"{write_graph(pruned, graph, force)}: {told_of(pruned)}")
         if html is not None:
             written.append(str(write_page(found, html, force)))
         return found

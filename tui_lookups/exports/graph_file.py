@@ -23,6 +23,7 @@ from tui_lookups.exports.reading import read_json
 from tui_lookups.exports.writing import write_bytes
 from tui_lookups.ids import parse_component
 from tui_lookups.results import GraphNode, ModelInfo, TraceGraph
+from tui_lookups.results.trace import ROOT
 from tui_lookups.storage import codec
 
 _THEIR_SCHEMA = 1
@@ -57,6 +58,12 @@ def read_graph(path: Path) -> TraceGraph:
     except (KeyError, codec.DecodeError) as error:
         problem = "it was written by another program" if isinstance(error, KeyError) else str(error)
     raise ExportError(f"{path} is no graph of a trace: {problem}.", "Name a file that --graph wrote.")
+
+
+def told_of(graph: TraceGraph) -> str:
+    """How many components a pruned graph has, and what the pruning lost."""
+    share = "" if graph.lost_share is None else f", {graph.lost_share:.1%} of it"
+    return f"{len(graph.nodes) - 1} components; {graph.lost:+.4f} of {graph.root.value:.4f} lost{share}"
 
 
 def _problem(plain: Any) -> str | None:
@@ -95,7 +102,13 @@ def as_graph_file(graph: TraceGraph) -> dict[str, Any]:
             },
             "lookups_tui": codec.to_plain(graph),
         },
-        "qParams": {"pinnedIds": [], "supernodes": [], "linkType": "both", "clickedId": "", "sg_pos": ""},
+        "qParams": {
+            "pinnedIds": [],
+            "supernodes": [],
+            "linkType": "both",
+            "clickedId": names[ROOT],
+            "sg_pos": "",
+        },
         "nodes": [
             {**_node(node, graph, names[node.id]), "influence": share}
             for node, share in zip(graph.nodes, shares, strict=True)
@@ -140,9 +153,13 @@ def _node(node: GraphNode, graph: TraceGraph, name: str) -> dict[str, Any]:
 def _told(node: GraphNode, graph: TraceGraph) -> str:
     if node.kind == "embedding":
         return f"embedding of {graph.tokens[node.position].text!r}"
-    if node.kind == "root" and graph.root.probability is not None:
-        return f"{node.component} (p={graph.root.probability:.3f})"
-    return node.component
+    if node.kind != "root":
+        return node.component
+    root = graph.root
+    name = node.component if root.token is None else root.token.text
+    foil = "" if root.foil is None else f' less "{root.foil.text}"'
+    probability = "" if root.probability is None else f"{root.probability:.3f}"
+    return f'Output "{name}"{foil} (p={probability})'  # they take it apart at the quotes and at "(p="
 
 
 def _node_id(node: GraphNode, graph: TraceGraph) -> str:

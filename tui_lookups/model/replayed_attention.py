@@ -21,6 +21,7 @@ from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.model.points import EndOfPass, first_of, with_first
 from tui_lookups.model.second_tree import second_tree
 from tui_lookups.model.wiring import Block, read_wiring
+from tui_lookups.progress import counting
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """What a module is called with."""
@@ -50,6 +51,7 @@ class ReplayedAttention:
     def _calls(self, tokens: Tensor, poll: Poll) -> list[Call]:
         """What each layer's attention is called with on a text."""
         calls: list[Call] = []
+        poll = counting(poll, "replaying attention", len(self._wiring.blocks), "blocks")
 
         def keep(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             poll()

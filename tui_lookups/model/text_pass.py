@@ -23,6 +23,7 @@ from tui_lookups.errors import Poll
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
 from tui_lookups.model.replayed_attention import AttentionOfText
+from tui_lookups.progress import counting
 
 _MOST_BYTES = 128 * 2**20
 """Of neurons that are kept, and as many of patterns."""
@@ -58,6 +59,7 @@ class TextPass:
         self._neurons: OrderedDict[tuple[int, int], Neurons] = OrderedDict()
         self._patterns: OrderedDict[int, Tensor] = OrderedDict()
         hooks = {point: self._keeper(point) for point in self._points(last)}
+        poll = counting(poll, "running the text", len(self.layers), "blocks")
         if last is None:
             at = torch.tensor([[len(ids) - 1]], device=model.device)
             found = model.logits(self.tokens, at, hooks, poll=poll)

@@ -8,6 +8,9 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import Provenance, Token
 from tui_lookups.results.components import Contributions
 
+PAIRS_KEPT = 200
+"""Pairs that are told apart on either side of zero: the grid of a large model has a million cells."""
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -62,7 +65,9 @@ class Attends:
         key_side: components at the key against the same at the other positions; target: the advantage.
         query_side: components at the query, against the key less the mean key; target: the advantage.
         groups: rows and columns of the grid: heads and embedding, layers of neurons summed, biases.
-        pairs: the grid, row by row: query group, then key group; they sum to the advantage.
+        pairs: cells of the grid, largest first: the `PAIRS_KEPT` that raise the advantage most and as many
+            that lower it most; every cell where there are no more.
+        pairs_rest: the sum of all other cells; with the pairs they sum to the advantage.
         soft_cap: of the scores (Gemma 2), which comes after; None where there is none.
     """
 
@@ -78,5 +83,6 @@ class Attends:
     query_side: Contributions
     groups: tuple[str, ...]
     pairs: tuple[PairContribution, ...]
+    pairs_rest: float
     soft_cap: float | None
     provenance: Provenance

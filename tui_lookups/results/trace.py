@@ -12,6 +12,9 @@ from typing import Literal
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.base import Provenance, Token
 
+ROOT = "root"
+"""The name of the node that a trace begins from."""
+
 TraceKind = Literal[
     "root", "head", "source", "neuron", "embedding", "attention_biases", "mlp_biases", "bias", "rounding"
 ]

@@ -27,10 +27,15 @@ class Cell(NamedTuple):
     note: str = ""
 
 
-def signed(value: float) -> str:
-    """Two decimals and a sign; what rounds to zero is +0.00."""
-    text = f"{value:+.2f}"
-    return "+0.00" if text == "-0.00" else text
+def signed(value: float, decimals: int = 2) -> str:
+    """Decimals and a sign; what rounds to zero has a plus."""
+    text = f"{value:+.{decimals}f}"
+    return text if float(text) else text.replace("-", "+")
+
+
+def percent(share: float) -> str:
+    """A share without decimals; one that rounds to nothing has no sign."""
+    return plain(100 * share, 0) + "%"
 
 
 def plain(value: float, decimals: int = 2) -> str:

@@ -125,7 +125,6 @@ class AblationScreen(QueryDialog[HeadAblation]):
 
     def on_mount(self) -> None:
         self._ask()
-        self.tell_waits(self._show_wait)
 
     def _ask(self) -> None:
         method, positions, self._shown = self._method, self._positions, None
@@ -140,18 +139,18 @@ class AblationScreen(QueryDialog[HeadAblation]):
             self._failed,
             f"{self._neuron} without {self._head}",
         )
-        self._show_wait()
+        self.wait_for("ablate", self._show_wait)
 
-    def _show_wait(self) -> None:
+    def _show_wait(self, far: str) -> None:
         """What is being worked out, how far it is, and the key that stops it."""
-        if not self.queries.waiting("ablate"):
-            return
         method, positions = self._method, self._positions
         place = "" if positions is None else f", {_WHERE[positions]}"
-        far = self.queries.how_far("ablate") or "running the prompts without it"
         self._show(
             Paragraph(f"{method}: {_WHAT[method]}{place}", "strong"),
-            Paragraph(f"{far}… {key_of(self.app, 'ablation.close')} stops", "dim"),
+            Paragraph(
+                f"{far or 'running the prompts without it'}… {key_of(self.app, 'ablation.close')} stops",
+                "dim",
+            ),
         )
 
     def _show(self, *paragraphs: Paragraph) -> None:

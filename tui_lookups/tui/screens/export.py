@@ -6,12 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from textual import on
-from textual.widgets import Input
 
 from tui_lookups.errors import ExportError
 from tui_lookups.tui.paint.text_layout import fit_middle
-from tui_lookups.tui.screens.path_dialog import PathDialog
+from tui_lookups.tui.screens.path_dialog import FileDialog
 from tui_lookups.visible import SPACE, visible
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def default_name(subject: str) -> str:
     return f"lookups-export-{bare[:40] or 'selection'}.json"
 
 
-class ExportScreen(PathDialog[str]):
+class ExportScreen(FileDialog[str]):
     """Returns a sentence saying where the export went."""
 
     def __init__(self, explorer: Explorer, selection: Selection, name: str) -> None:
@@ -36,13 +34,8 @@ class ExportScreen(PathDialog[str]):
             explorer, "Export", f"Write {count} marked thing{'s' * (count > 1)} as JSON to", name
         )
         self._selection = selection
-        self._replace: Path | None = None
         self.written: Path | None = None
         """Where it went."""
-
-    @on(Input.Changed, "#path")
-    def _typed(self) -> None:
-        self._replace = None
 
     def submit(self, path: Path) -> None:
         from tui_lookups.exports import writing
@@ -52,12 +45,12 @@ class ExportScreen(PathDialog[str]):
         except ExportError as error:
             self.say(str(error))
             return
-        if path.exists() and path != self._replace:
-            self._replace = path
-            self.say("That file exists. Press enter again to replace it, or type another name.")
-            return
-        self.working("Writing…")
-        selection, overwrite = self._selection, path == self._replace
+        super().submit(path)
+
+    def write(self, path: Path, overwrite: bool) -> None:
+        from tui_lookups.exports import writing
+
+        selection = self._selection
 
         def done(written: Path) -> None:
             self.written = written

@@ -8,9 +8,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from rich.segment import Segment
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,9 +18,10 @@ from tui_lookups.ids import HeadId
 from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.contribution_rows import rows_of_inputs, rows_of_overview
 from tui_lookups.tui.state.given_text import given_up_to
-from tui_lookups.tui.state.left_screens import Door, InputsPlace
+from tui_lookups.tui.state.left_screens import Door, InputsPlace, TracePlace
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.text.why import inputs_sum, inputs_title, overview_sum, overview_title
 from tui_lookups.tui.widgets.contribution_lists import ContributionRows, LayerRows
 from tui_lookups.tui.widgets.contribution_views import ContributionViews
@@ -31,6 +31,8 @@ from tui_lookups.tui.widgets.text import PackedText, TextLines
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.await_complete import AwaitComplete
 
     from tui_lookups.explorer import Explorer
@@ -38,13 +40,22 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.contribution_rows import SumRows
     from tui_lookups.tui.state.given_text import GivenText
 
+T = TypeVar("T")
 
-class InputsScreen(QueryScreen[Door]):
-    """Returns the neuron or head that was opened, None on escape; `place` is where it was left."""
+
+class InputsScreen(QueryScreen[Door | TracePlace]):
+    """Returns what was opened, or the trace to go over to; None on escape. `place` is where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "a", "over_all", "all prompts", id="inputs.all", tooltip="One text, or the mean over all prompts"
+        ),
+        Binding(
+            "r",
+            "trace",
+            "trace",
+            id="inputs.trace",
+            tooltip="Open it node by node, with what is under the cursor",
         ),
         Binding("v", "view", "view", id="components.view", tooltip="By size, by layer, in groups"),
         Binding("escape,q", "close", "back", id="inputs.close", tooltip="Back to the walk as it was"),
@@ -103,10 +114,13 @@ class InputsScreen(QueryScreen[Door]):
             self.inputs = found
             self._show()
 
-        self._wait(
-            f"What fires {self._neuron}", "Running the text, and summing\nwhat every component writes to it…"
+        self._ask(
+            "inputs",
+            f"What fires {self._neuron}",
+            "Running the text, and summing\nwhat every component writes to it…",
+            question,
+            done,
         )
-        self.queries.ask("inputs", question, done, self._failed)
 
     def _show_overview(self) -> None:
         if self.overview is not None:
@@ -119,16 +133,25 @@ class InputsScreen(QueryScreen[Door]):
             self.overview = found
             self._show()
 
-        self._wait(f"What fires {self._neuron} over its prompts", "Running each of the neuron's prompts…")
+        title, doing = f"What fires {self._neuron} over its prompts", "Running each of the neuron's prompts…"
         question = partial(self.explorer.inputs_overview, self._neuron, trimmed=self.place.trimmed)
-        self.queries.ask("overview", question, done, self._failed)
+        self._ask("overview", title, doing, question, done)
 
-    def _wait(self, title: str, doing: str) -> None:
+    def _ask(
+        self, kind: str, title: str, doing: str, question: Callable[[], T], done: Callable[[T], None]
+    ) -> None:
+        """Put a question, and say what is done for it meanwhile."""
+
+        def wait(far: str) -> None:
+            self._views.say_empty(wait_words(doing, far, key_of(self.app, "inputs.close")))
+
         self._show_sum(title, (), None)
-        self._views.say_empty(f"{doing}\n{key_of(self.app, 'inputs.close')} stops it")
+        self._views.say_empty("")
+        self.queries.ask(kind, question, done, self._failed)
+        self.wait_for(kind, wait)
 
     def _show_sum(self, title: str, parts: tuple[str, ...], sums: SumRows | None) -> None:
-        self.query_one("#inputs-title", TextLines).show_lines((Segment(f" {title}"),))
+        self.query_one("#inputs-title", TextLines).show_words(title)
         self.query_one("#inputs-sum", PackedText).show_parts(parts)
         if sums is not None:
             self._views.show(sums)
@@ -146,6 +169,11 @@ class InputsScreen(QueryScreen[Door]):
 
     def action_view(self) -> None:
         self._views.cycle()
+
+    def action_trace(self) -> None:
+        """Go over to the trace of the neuron on this text."""
+        row = None if self._over_all else self._views.row
+        self.dismiss(self.place.trace(None if row is None else row.component))
 
     def action_swap(self) -> None:
         shown = self._views.shown
@@ -178,7 +206,7 @@ class InputsScreen(QueryScreen[Door]):
         if row is not None:
             self._views.go_to(row.first)
 
-    def dismiss(self, result: Door | None = None) -> AwaitComplete:
+    def dismiss(self, result: Door | TracePlace | None = None) -> AwaitComplete:
         """Close it, keeping where it is left."""
         if self.is_current:
             self.place = self._here()

@@ -31,8 +31,6 @@ class OpenExportScreen(PathDialog[Reopened]):
         super().__init__(explorer, "Open an export", "Mark what this export holds", path)
 
     def submit(self, path: Path) -> None:
-        self.working("Reading…")
-
         def done(found: Reopened) -> None:
             self.dismiss(found)
 
@@ -42,3 +40,4 @@ class OpenExportScreen(PathDialog[Reopened]):
             return reopened(read_export(path), self.explorer.model_info(), self.explorer.corpus_info())
 
         self.queries.ask("open", question, done, self.failed)
+        self.working("Reading…")

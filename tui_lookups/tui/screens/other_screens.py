@@ -1,5 +1,5 @@
-"""What lies over the walk and leads back to it: why a token, inputs, atlas, playground, explanations; and
-what leads out."""
+"""What lies over the walk and leads back to it: why a token, inputs, traces, atlas, playground, explanations;
+and what leads out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.left_screens import InputsPlace, WhyPlace
+from tui_lookups.tui.state.left_screens import InputsPlace, TracePlace, WhyPlace
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from tui_lookups.tui.screens.inputs import InputsScreen
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.screens.playground import PlaygroundScreen
+    from tui_lookups.tui.screens.trace import TraceScreen
     from tui_lookups.tui.screens.why import WhyScreen
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door
+    from tui_lookups.tui.state.left_screens import Door, LeftPlace
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -45,14 +46,16 @@ class OtherScreens:
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
         self._inputs_place: InputsPlace | None = None
+        self._trace_place: TracePlace | None = None
         self._atlas_place: AtlasPlace | None = None
         self._playground: PlaygroundScreen | None = None
 
     def open(self, what: str) -> None:
-        """Open one of them by name: "why", "inputs", "atlas", "playground" or "explained"."""
+        """Open one of them by name: "why", "inputs", "trace", "atlas", "playground" or "explained"."""
         {
             "why": self.why,
             "inputs": self.inputs,
+            "trace": self.trace,
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
@@ -84,41 +87,71 @@ class OtherScreens:
 
     def inputs(self) -> None:
         """What fires the neuron on the open prompt, or over all of them."""
+        place = self._inputs_here()
+        if place is None:
+            return
+        last = self._inputs_place
+        self._reopen(last if last is not None and last.asks_as(place) else place)
+
+    def _inputs_here(self) -> InputsPlace | None:
+        """The neuron on the open prompt; None, and it is said, where there is none."""
         walk, app, prompt, model = self._walk, app_of(self._screen), self._walk.prompt, self._model
         if walk.neuron is None or prompt is None or model is None:
-            app.say(f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): inputs are of these.")
-            return
+            app.say(f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): this is about them.")
+            return None
         text = given_up_to(prompt.tokens, prompt.peak.position, model)
         place = InputsPlace(walk.neuron, prompt.prompt_id, text, None, walk.trimmed, walk.over_all)
         if prompt.prompt_id == GIVEN:
             place = replace(place, prompt_id=None, position=prompt.peak.position)
-        last = self._inputs_place
-        self._reopen(last if last is not None and last.asks_as(place) else place)
+        return place
 
-    def _reopen(self, place: WhyPlace | InputsPlace) -> None:
-        """Open why or inputs as it was left; what is opened there continues the walk."""
+    def trace(self) -> None:
+        """What fires the neuron on the open prompt, node by node."""
+        place = self._inputs_here()
+        if place is not None:
+            self._reopen(place.trace(None))
+
+    def _reopen(self, place: LeftPlace) -> None:
+        """Open why, inputs or a trace as it was left; what is opened there continues the walk."""
         from tui_lookups.tui.screens.inputs import InputsScreen
+        from tui_lookups.tui.screens.trace import TraceScreen
         from tui_lookups.tui.screens.why import WhyScreen
 
         app = app_of(self._screen)
-        screen: WhyScreen | InputsScreen
+        screen: WhyScreen | InputsScreen | TraceScreen
         if isinstance(place, WhyPlace):
             screen = WhyScreen(self._explorer, place)
-        else:
+        elif isinstance(place, InputsPlace):
             screen = InputsScreen(self._explorer, place)
+        else:
+            screen = TraceScreen(self._explorer, self._as_left(place))
 
-        def closed(door: Door | None) -> None:
+        def closed(found: Door | TracePlace | None) -> None:
             left = screen.place
             if isinstance(left, WhyPlace):
                 self._why_place = left
-            else:
+            elif isinstance(left, InputsPlace):
                 self._inputs_place = left
-            if door is not None:
-                self._places.open_door(door, left)
-                app.say(f"{door.head or door.neuron} on this text; {app.key_of('walk.back')} goes back.")
+            else:
+                self._trace_place = left
+            if isinstance(found, TracePlace):
+                assert not isinstance(left, TracePlace)
+                self._reopen(replace(found, below=left))
+            elif found is not None:
+                self._places.open_door(found, left)
+                app.say(f"{found.head or found.neuron} on this text; {app.key_of('walk.back')} goes back.")
+            elif isinstance(left, TracePlace) and left.below is not None:
+                self._reopen(left.below)
 
         self._screen.query_one(Hints).hush()  # what it says is of where the person goes away from
         app.push_screen(screen, closed)
+
+    def _as_left(self, place: TracePlace) -> TracePlace:
+        """A trace that is opened, as far open as it was when it was left."""
+        last = self._trace_place
+        if place.tree is not None or last is None or not last.asks_as(place):
+            return place
+        return replace(last, wanted=place.wanted, below=place.below)
 
     def atlas(self) -> None:
         """The model's next-token neurons by layer."""

@@ -32,7 +32,6 @@ class PathDialog(QueryDialog[R]):
         Binding("escape", "give_up", "close", id="path.close", tooltip="Back to the walk"),
     ]
     AUTO_FOCUS = "#path"
-    _doing = ""
 
     def __init__(self, explorer: Explorer, title: str, note: str, path: str) -> None:
         super().__init__(explorer)
@@ -49,7 +48,6 @@ class PathDialog(QueryDialog[R]):
     def on_mount(self) -> None:
         self.query_one("#note", WrappedText).show_text(self._note)
         self.query_one("#path", Input).cursor_blink = False
-        self.tell_waits(self._show_wait)
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
@@ -77,16 +75,10 @@ class PathDialog(QueryDialog[R]):
         self.query_one("#problem", WrappedText).show_text(visible(text))
 
     def working(self, text: str) -> None:
-        """Say what is being done with the path, which cannot be changed until it is done or `failed`."""
-        self._doing = text
-        self.say(text)
+        """Say what was asked for with the path, which cannot be changed until it is done or `failed`."""
         self.query_one(TypedLine).hold()
-
-    def _show_wait(self) -> None:
-        """Say how far what is being done is."""
-        far = next((far for kind in self.queries.open_kinds if (far := self.queries.how_far(kind))), "")
-        if far:
-            self.say(f"{self._doing} {far}")
+        for kind in self.queries.open_kinds:
+            self.wait_for(kind, lambda far: self.say(f"{text} {far}".strip()))
 
     def failed(self, error: BaseException) -> None:
         """Show an error; the dialog stays open."""
@@ -95,3 +87,27 @@ class PathDialog(QueryDialog[R]):
 
     def action_give_up(self) -> None:
         self.dismiss(None)
+
+
+class FileDialog(PathDialog[R]):
+    """A path to write to: asks again before it replaces a file. Subclasses write in `write`."""
+
+    def __init__(self, explorer: Explorer, title: str, note: str, path: str) -> None:
+        super().__init__(explorer, title, note, path)
+        self._replace: Path | None = None
+
+    @on(Input.Changed, "#path")
+    def _typed(self) -> None:
+        self._replace = None
+
+    def submit(self, path: Path) -> None:
+        if path.exists() and path != self._replace:
+            self._replace = path
+            self.say("That file exists. Press enter again to replace it, or type another name.")
+            return
+        self.write(path, path == self._replace)
+        self.working("Writing…")
+
+    def write(self, path: Path, overwrite: bool) -> None:
+        """Ask for the file to be written."""
+        raise NotImplementedError

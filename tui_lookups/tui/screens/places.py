@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import Item, Token
     from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, InputsPlace, WhyPlace
+    from tui_lookups.tui.state.left_screens import Door, LeftPlace
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -26,7 +26,7 @@ class Places:
     `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
 
-    reopen: Callable[[WhyPlace | InputsPlace], None]
+    reopen: Callable[[LeftPlace], None]
     """Opens a screen over the walk as it was left."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Places:
             self._step_away()
         self._arrive(place)
 
-    def open_door(self, door: Door, over: WhyPlace | InputsPlace) -> None:
+    def open_door(self, door: Door, over: LeftPlace) -> None:
         """Go on with a neuron or a head that was met on `over`, on the text it was met on.
 
         Without a text it is a head of the open neuron, on what is open.

@@ -9,6 +9,7 @@ from textual.screen import ModalScreen, Screen
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
 from tui_lookups.tui.state.queries import Queries
+from tui_lookups.tui.text.waiting import loading_words
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.status_line import LOW_SECONDS
 
@@ -34,16 +35,31 @@ class _Querying(LeavesOnce):
         self.explorer = explorer
         screen = cast("Screen[object]", self)
         self.queries = Queries(explorer, screen.post_message, tasks=lambda: app_of(screen).tasks)
+        self._waits: dict[str, Callable[[str], None]] = {}
 
     def on_answered(self, answer: Answered) -> None:
         answer.stop()
         self.queries.deliver(answer)
 
-    def tell_waits(self, show: Callable[[], None]) -> None:
-        """Have `show` say again and again how far it is, while anything is under way."""
-        screen = cast("Screen[object]", self)
-        seconds = LOW_SECONDS if app_of(screen).few_updates else _WAIT_SECONDS
-        screen.set_interval(seconds, lambda: show() if self.queries.busy else None)
+    def wait_for(self, kind: str, show: Callable[[str], None]) -> None:
+        """While a question of this kind is under way, have `show` say how far it is: at first nothing."""
+        if not self.queries.waiting(kind):
+            return  # it was answered at once
+        show("")
+        if not self._waits:
+            screen = cast("Screen[object]", self)
+            seconds = LOW_SECONDS if app_of(screen).few_updates else _WAIT_SECONDS
+            self._ticking = screen.set_interval(seconds, self._show_waits)
+        self._waits[kind] = show
+
+    def _show_waits(self) -> None:
+        self._waits = {kind: show for kind, show in self._waits.items() if self.queries.waiting(kind)}
+        loading = loading_words(self.explorer.status()) if self._waits else ""
+        for kind, show in self._waits.items():
+            told = self.queries.progress(kind) is not None
+            show(self.queries.how_far(kind) if told or not loading else loading)
+        if not self._waits:
+            self._ticking.stop()
 
     def on_unmount(self) -> None:
         self.queries.cancel_all()

@@ -53,6 +53,9 @@ WALK_KEYS: tuple[Binding, ...] = (
         "I", "over('inputs')", "inputs", id="walk.inputs", tooltip="What fires the neuron, by earlier neurons"
     ),
     Binding(
+        "r", "over('trace')", "trace", id="walk.trace", tooltip="What fires the neuron, opened node by node"
+    ),
+    Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"
     ),
     Binding(

@@ -12,7 +12,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from rich.segment import Segment
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -24,10 +23,11 @@ from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.candidates import find_token
 from tui_lookups.tui.state.contribution_rows import rows_of_why
 from tui_lookups.tui.state.given_text import given_up_to
-from tui_lookups.tui.state.left_screens import Door, WhyPlace
+from tui_lookups.tui.state.left_screens import Door, TracePlace, WhyPlace
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.explanation import Paragraph
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.text.why import neuron_of_head, removed_paragraphs, why_sum, why_title
 from tui_lookups.tui.widgets.contribution_lists import ContributionRows, LayerRows
 from tui_lookups.tui.widgets.contribution_views import ContributionViews
@@ -36,7 +36,8 @@ from tui_lookups.tui.widgets.next_tokens import NextTokens
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import PackedText, TextLines
-from tui_lookups.tui.widgets.typed_line import PassageLine, TypedLine
+from tui_lookups.tui.widgets.typed_line import TypedLine
+from tui_lookups.tui.widgets.why_lines import NamedToken, WhyText
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -48,30 +49,18 @@ if TYPE_CHECKING:
 Named = Literal["token", "foil"]
 
 
-class WhyText(PassageLine):
-    """The line the text is typed on."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "why", id="why.ask", tooltip="The next tokens, and why the first of them"),
-        Binding("down", "screen.step(1)", "next tokens", id="why.look", tooltip="To the next tokens"),
-        Binding("escape", "screen.close", "back", id="why.close", tooltip="Back to the walk"),
-    ]
-
-
-class NamedToken(TypedLine):
-    """A token, or a foil, that is not among the next tokens."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "ask", id="why.name", tooltip="Ask about the token of this text"),
-        Binding("escape", "screen.unname", "back", id="why.unname", tooltip="Back without it"),
-    ]
-
-
-class WhyScreen(QueryScreen[Door]):
-    """Returns the neuron or head that was opened, None on escape; `place` is where it was left."""
+class WhyScreen(QueryScreen[Door | TracePlace]):
+    """Returns what was opened, or the trace to go over to; None on escape. `place` is where it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "view", "view", id="components.view", tooltip="By size, by layer, in groups"),
+        Binding(
+            "r",
+            "trace",
+            "trace",
+            id="why.trace",
+            tooltip="Open it node by node, with what is under the cursor",
+        ),
         Binding(
             "d", "remove('zero')", "remove", id="why.remove", tooltip="The probability without it (zero)"
         ),
@@ -163,13 +152,16 @@ class WhyScreen(QueryScreen[Door]):
             token=None if token is None else token.id,
             foil=None if foil is None else foil.id,
         )
-        stop = key_of(self.app, "why.close")
-        if self.why is None:
-            self._views.say_empty(f"Running the text, and summing\nevery component of it…\n{stop} stops it")
-        else:
-            self._title(f"Running the text…  {stop} stops it")
         self.queries.cancel("removed")
         self.queries.ask("why", question, self._came, self._failed)
+        self.wait_for("why", self._wait)
+
+    def _wait(self, far: str) -> None:
+        stop = key_of(self.app, "why.close")
+        if self.why is not None:
+            self._title(wait_words("Running the text…", far, stop, "  "))
+        else:
+            self._views.say_empty(wait_words("Running the text, and\nsumming what is in it…", far, stop))
 
     def _came(self, why: Why) -> None:
         self.why, self._position = why, why.position
@@ -186,9 +178,6 @@ class WhyScreen(QueryScreen[Door]):
             return
         self._views.say_empty(visible(message) + "\n" + visible(hint))
         self._title("Why this token")
-        self.query_one(WhyText).focus()
-
-    def action_text(self) -> None:
         self.query_one(WhyText).focus()
 
     def on_paste(self, event: events.Paste) -> None:
@@ -231,6 +220,9 @@ class WhyScreen(QueryScreen[Door]):
     def _about(self, token: Token, foil: Token | None) -> None:
         self._token, self._foil = token, foil
         self._ask()
+
+    def action_text(self) -> None:
+        self.query_one(WhyText).focus()
 
     def action_name(self, what: Named) -> None:
         """Type a token that is not in the list."""
@@ -282,10 +274,10 @@ class WhyScreen(QueryScreen[Door]):
         return self.query_one(ContributionViews)
 
     def _title(self, text: str) -> None:
-        self.query_one("#why-title", TextLines).show_lines((Segment(f" {text}"),))
+        self.query_one("#why-title", TextLines).show_words(text)
 
     def _label(self, text: str) -> None:
-        self.query_one("#why-label", TextLines).show_lines((Segment(f" {text}"),))
+        self.query_one("#why-label", TextLines).show_words(text)
 
     def _show(self, why: Why) -> None:
         self._title(why_title(why, self.app.size.width))
@@ -348,6 +340,14 @@ class WhyScreen(QueryScreen[Door]):
 
     # --- opening ---
 
+    def action_trace(self) -> None:
+        """Go over to the trace of the token, where the component under the cursor is opened."""
+        row = None if self.query_one(NextTokens).has_focus else self._views.row
+        if self.why is None:
+            self.say("Ask about a text first.")
+        else:
+            self.dismiss(self._here().trace(None if row is None else row.component))
+
     @on(RowList.Opened, "#components")
     def _component_opened(self) -> None:
         row, why = self.query_one(ContributionRows).current, self.why
@@ -378,7 +378,7 @@ class WhyScreen(QueryScreen[Door]):
 
     # --- leaving, and the focus ---
 
-    def dismiss(self, result: Door | None = None) -> AwaitComplete:
+    def dismiss(self, result: Door | TracePlace | None = None) -> AwaitComplete:
         """Close it, keeping where it is left."""
         if self.is_current:
             self.place = self._here()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from tui_lookups.results.trace import ROOT
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import InputsOverview, NeuronInputs, Removed, Token, Why
     from tui_lookups.tui.state.given_text import GivenText
+    from tui_lookups.tui.state.trace_tree import TraceTree
 
 View = Literal["list", "layers", "groups"]
 
@@ -49,6 +52,13 @@ class WhyPlace:
         mine, theirs = ((p.text, p.prompt_id, p.position) for p in (self, other))
         return mine == theirs or (self.prompt_id is other.prompt_id is None and self.text == other.text)
 
+    def trace(self, component: HeadId | NeuronId | None) -> TracePlace:
+        """The trace of the token, where a component is opened and gone to."""
+        text = self.text if self.prompt_id is None else None
+        return TracePlace(
+            None, text, self.prompt_id, self.position, self.token, self.foil, wanted=_part_of_root(component)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class InputsPlace:
@@ -74,6 +84,62 @@ class InputsPlace:
         """Whether both are about the same neuron on the same text."""
         mine, theirs = ((p.neuron, p.prompt_id, p.text, p.trimmed) for p in (self, other))
         return mine == theirs
+
+    def trace(self, component: HeadId | NeuronId | None) -> TracePlace:
+        """The trace of the neuron there, where a component is opened and gone to."""
+        text = self.text.text if self.prompt_id is None else None
+        return TracePlace(
+            self.neuron, text, self.prompt_id, self.position, trimmed=self.trimmed,
+            wanted=_part_of_root(component),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TracePlace:
+    """What a trace begins from: a neuron at a position of a text or of a prompt; or a token after one.
+
+    Attributes:
+        position: None is the peak of the neuron, or the last token.
+        token, foil: as those of `WhyPlace`; None where it begins from a neuron.
+        wanted: the name of a node to open and to go to.
+        tree: as far as it was opened; cursor: the name of the node that it was on.
+        below: the screen that it was opened from, as that was left; None is the walk.
+    """
+
+    neuron: NeuronId | None
+    text: str | None
+    prompt_id: int | None
+    position: int | None
+    token: Token | None = None
+    foil: Token | None = None
+    trimmed: bool | None = None
+    wanted: str | None = None
+    tree: TraceTree | None = None
+    cursor: str | None = None
+    below: WhyPlace | InputsPlace | None = None
+
+    def asks_as(self, other: TracePlace) -> bool:
+        """Whether both begin from the same."""
+        return (self.text, self.asked) == (other.text, other.asked)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What `Explorer.trace` and `trace_graph` are asked with, beside the text."""
+        return {
+            "neuron": self.neuron,
+            "prompt_id": self.prompt_id,
+            "position": self.position,
+            "token": None if self.token is None else self.token.id,
+            "foil": None if self.foil is None else self.foil.id,
+            "trimmed": self.trimmed,
+        }
+
+
+def _part_of_root(component: HeadId | NeuronId | None) -> str | None:
+    return None if component is None else f"{ROOT}/{component}"
+
+
+LeftPlace: TypeAlias = WhyPlace | InputsPlace | TracePlace
 
 
 class Door(NamedTuple):

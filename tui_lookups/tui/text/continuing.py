@@ -18,6 +18,7 @@ from tui_lookups.settings import Settings
 
 if TYPE_CHECKING:
     from tui_lookups.tui.state.layouts import PaneName
+    from tui_lookups.tui.state.left_screens import TracePlace
     from tui_lookups.tui.state.walk import Walk
 
 _FLAGS = (
@@ -87,6 +88,28 @@ def _ranking(walk: Walk) -> _Question | None:
         words.append("--next-token-only")
         more += ", next_token_only=True"
     return _Question(tuple(words), f"explorer.neurons({walk.token.id}, {more})  # {walk.token.text!a}")
+
+
+def continued_trace(what: str, place: TracePlace, settings: Settings) -> str:
+    """A trace, as far as it is open, as a "command" or for a "notebook"; empty where there is none."""
+    tree = place.tree
+    if tree is None:
+        return ""
+    asked = {name: value for name, value in place.asked.items() if value is not None}
+    asked |= {"position": tree.first.position, "depth": tree.depth, "width": tree.width}
+    neuron = asked.pop("neuron", None)
+    texts = [] if place.text is None else [repr(place.text)]
+    if neuron is not None:
+        texts.append(f"neuron=NeuronId({neuron.layer}, {neuron.index})")
+    python = f"explorer.trace({', '.join([*texts, *(f'{name}={value!r}' for name, value in asked.items())])})"
+    words = ["trace", *([] if place.text is None else [place.text])]
+    words += [] if neuron is None else ["--neuron", str(neuron)]
+    if (trimmed := asked.pop("trimmed", None)) is not None:
+        words.append("--trimmed" if trimmed else "--full")
+    for name, value in asked.items():
+        words += [f"--{name.replace('_', '-')}", f"#{value}" if name in ("token", "foil") else str(value)]
+    question = _Question(() if (place.text or "").startswith("-") else tuple(words), python)
+    return _command(question, settings) if what == "command" else _notebook(question, settings)
 
 
 def _other(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:

@@ -36,10 +36,10 @@ def why_title(why: Why, width: int) -> str:
     if why.foil is not None and why.foil_probability is not None:
         words += f", not {visible_token(why.foil.text)} ({why.foil_probability:.2%})"
     words += f" at {why.position}:  "
-    return words + _end_of(why.tokens, why.position, width - cell_len(words) - 2)
+    return words + end_of(why.tokens, why.position, width - cell_len(words) - 2)
 
 
-def _end_of(tokens: Sequence[Token], position: int, width: int) -> str:
+def end_of(tokens: Sequence[Token], position: int, width: int) -> str:
     """The text up to a position, and what follows behind a bar."""
     before = visible("".join(token.text for token in tokens[: position + 1]))
     after = f"│{visible(tokens[position + 1].text)}" if position + 1 < len(tokens) else "│"

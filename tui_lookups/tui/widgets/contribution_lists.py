@@ -30,7 +30,7 @@ class ContributionRows(RowList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "enter",
+            "enter,g",
             "open",
             "open",
             id="components.open",

@@ -28,6 +28,10 @@ class TextLines(Widget):
             self._lines = lines
             self.refresh(layout=other_height)
 
+    def show_words(self, words: str) -> None:
+        """Show one line, a cell from the edge."""
+        self.show_lines((Segment(f" {words}"),))
+
     @property
     def text(self) -> str:
         """What is shown, as plain text."""
