@@ -14,7 +14,7 @@ from tui_lookups.commands.narration import (
     stage_of,
 )
 from tui_lookups.progress import Progress, tell
-from tui_lookups.results import Status
+from tui_lookups.results import Status, SurveyProgress
 from tui_lookups.settings import Settings
 
 READY = FakeExplorer(Settings()).status()
@@ -84,13 +84,13 @@ def test_a_batch_is_told_until_it_is_done_where_no_scan_is_under_way() -> None:
     recorder = Recorder()
     status = [replace(READY, scan=progress(1))]
     with Narrator(lambda: status[0], io.StringIO(), recorder) as narrator:
-        narrator.hear(Progress("surveying", 3, 9, "neurons", 6.0, 12.0))
+        narrator.hear_survey(SurveyProgress(3, 9, 6.0, 12.0))
         narrator.look()
         assert recorder.told[-1].startswith("scanning")
         status[0] = READY
         narrator.look()
         assert recorder.told[-1] == "surveying: 3 of 9 neurons (33%), 0:12 left"
-        narrator.hear(Progress("surveying", 9, 9, "neurons", 18.0, 0.0))
+        narrator.hear_survey(SurveyProgress(9, 9, 18.0, 0.0))
         narrator.look()
         assert recorder.told[-1] == ""
 

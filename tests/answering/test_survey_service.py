@@ -14,8 +14,7 @@ from tui_lookups.answering import answers
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId
-from tui_lookups.progress import Progress
-from tui_lookups.results import HeadOverview
+from tui_lookups.results import HeadOverview, SurveyProgress
 from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -113,7 +112,7 @@ def test_ended_on_its_way_it_goes_on_and_ends_in_the_same_tables(
 
     monkeypatch.setattr(answers, "head_overview", counted)
 
-    def ends(progress: Progress) -> None:
+    def ends(progress: SurveyProgress) -> None:
         if progress.done == 4:
             raise Stopped
 
@@ -123,7 +122,7 @@ def test_ended_on_its_way_it_goes_on_and_ends_in_the_same_tables(
     assert len(worked) == 4
     plan = make(cache=cache).survey_plan(per_layer=PER_LAYER)
     assert plan.done == 4
-    told: list[Progress] = []
+    told: list[SurveyProgress] = []
     again = make(cache=cache).survey(per_layer=PER_LAYER, progress=told.append)
     assert len(worked) == len(set(worked)) == plan.neurons == len(again.neurons), "each neuron once"
     assert [progress.done for progress in told] == list(range(plan.neurons + 1))

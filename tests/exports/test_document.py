@@ -29,7 +29,7 @@ def test_a_document_comes_back_the_same(tmp_path: Path) -> None:
     assert path.read_bytes().isascii()
 
 
-def test_keys_under_which_there_is_nothing_are_left_out(tmp_path: Path) -> None:
+def test_a_document_without_ablations_and_notes_is_one_that_earlier_versions_read(tmp_path: Path) -> None:
     document = replace(export_document(), ablations=(), notes=())
     path = writing.write_export(document, tmp_path / "lookups.json")
     assert not {"ablations", "notes"} & set(json.loads(path.read_bytes()))
@@ -153,7 +153,6 @@ MUST_FAIL = {
     "version true": edited(setter("schema_version", value=True)),
     "version 1 with keys of version 3": edited(setter("schema_version", value=1)),
     "version 2 with keys of version 3": edited(setter("schema_version", value=2)),
-    "version 3 with keys of version 4": edited(setter("schema_version", value=3)),
     "note without text": edited(setter("notes", 0, "text", value="")),
     "note of no neuron": edited(setter("notes", 0, "neuron", value="L5")),
     "version 0": edited(setter("schema_version", value=0)),
@@ -183,18 +182,11 @@ def test_documents_that_are_none_are_refused_clearly(tmp_path: Path, name: str) 
     assert len(caught.value.message) < 1000
 
 
-def of_version_3() -> Any:
-    """The document as the third version wrote it: it knew no notes."""
-    plain: Any = codec.to_plain(replace(export_document(), notes=()))
-    plain["schema_version"] = 3
-    del plain["notes"]
-    return plain
-
-
 def of_version_2() -> Any:
     """The document as the second version wrote it: it did not look for copies."""
-    plain = of_version_3()
+    plain: Any = codec.to_plain(replace(export_document(), notes=()))
     plain["schema_version"] = 2
+    del plain["notes"]
     for prompt in plain["prompts"]:
         del prompt["prompt"]["copies"]
     return plain
@@ -212,10 +204,9 @@ def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
     return json.dumps(plain).encode()
 
 
-@pytest.mark.parametrize("earlier", [of_version_3, of_version_2])
-def test_a_document_of_an_earlier_version_opens(tmp_path: Path, earlier: Callable[[], Any]) -> None:
+def test_a_document_of_the_second_version_opens(tmp_path: Path) -> None:
     path = tmp_path / "lookups.json"
-    path.write_text(json.dumps(earlier()))
+    path.write_text(json.dumps(of_version_2()))
     assert reading.read_export(path) == replace(export_document(), notes=())
 
 

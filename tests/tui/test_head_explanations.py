@@ -255,7 +255,7 @@ async def test_news_on_the_way_is_shown() -> None:
         words._changed = watch
         await press(pilot, "e", "enter", "s", "enter")
         assert any(text.startswith(TEXT[:10] + "…") for text in seen)
-        assert any("#####----- 10 of 20, 1 failed, 1 s left" in text for text in seen)
+        assert any("#####----- 10 of 20 answered (50%), 1 failed, 0:01 left" in text for text in seen)
 
 
 async def test_without_a_key_a_sentence_says_what_to_set() -> None:

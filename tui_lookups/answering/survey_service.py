@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from tui_lookups.answering.atlas_service import AtlasService
@@ -18,7 +18,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.head_service import HeadService
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
-from tui_lookups.progress import Hear, Progress, heard_by, tell
+from tui_lookups.progress import heard_by, tell
 from tui_lookups.results import (
     Atlas,
     AtlasNeuron,
@@ -29,6 +29,7 @@ from tui_lookups.results import (
     SurveyedNeuron,
     SurveyedPair,
     SurveyPlan,
+    SurveyProgress,
 )
 
 Row = tuple[AtlasNeuron, HeadOverview]
@@ -55,7 +56,9 @@ class SurveyService:
             pairs=sum((info.last_head_layer(neuron.layer) + 1) * info.n_heads for neuron in listed),
         )
 
-    def survey(self, per_layer: int, *, trimmed: bool | None, progress: Hear) -> Survey:
+    def survey(
+        self, per_layer: int, *, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
+    ) -> Survey:
         """See `Explorer.survey`."""
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
@@ -87,7 +90,7 @@ class SurveyService:
         per_layer: int,
         *,
         trimmed: bool | None,
-        progress: Hear,
+        progress: Callable[[SurveyProgress], None],
     ) -> ServedNeurons:
         """See `Explorer.served_by`."""
         self._engine.check_head(head)
@@ -105,30 +108,27 @@ class SurveyService:
     def _neurons(self, per_layer: int) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None)
 
-    def _rows(self, atlas: Atlas, trimmed: bool | None, progress: Hear) -> Iterator[Row]:
+    def _rows(
+        self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
+    ) -> Iterator[Row]:
         """Each neuron's heads, asked one neuron after the other."""
         listed = list(_neurons_of(atlas))
         began, worked = time.monotonic(), list[float]()
-
-        def at(done: int, left: float | None) -> None:
-            seconds = time.monotonic() - began
-            now = Progress("surveying", done, len(listed), "neurons", seconds, left)
-            progress(now)
-            tell(now)
-
         for done, neuron in enumerate(listed):
             # The first one's time has the scan and the loading of the model in it.
             each = sum(worked[1:]) / (len(worked) - 1) if len(worked) > 1 else None
             left = None if each is None else each * (len(listed) - done)
             before = time.monotonic()
-            at(done, left)
+            now = SurveyProgress(done, len(listed), before - began, left)
+            progress(now)
+            tell(now.under_way)
             found = self._heads.known_overview(neuron.neuron, trimmed=trimmed)
             if found is None:
-                with heard_by(None):  # its own passes are parts of this
+                with heard_by(None):  # its passes are parts of this
                     found = self._heads.overview(neuron.neuron, trimmed=trimmed)
                 worked.append(time.monotonic() - before)
             yield neuron, found
-        at(len(listed), 0.0)
+        progress(SurveyProgress(len(listed), len(listed), time.monotonic() - began, 0.0))
 
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:

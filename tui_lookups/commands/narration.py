@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from tui_lookups.progress import Progress, heard_by
-from tui_lookups.results import ScanProgress, Status
+from tui_lookups.results import ScanProgress, Status, SurveyProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -119,8 +119,12 @@ class Narrator:
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
         self._listening = ExitStack()
 
+    def hear_survey(self, progress: SurveyProgress) -> None:
+        """The newest report of a survey; callable on any thread."""
+        self.hear(progress.under_way)
+
     def hear(self, progress: Progress | ScanProgress) -> None:
-        """The newest report of a scan, a batch of requests or a survey; callable on any thread."""
+        """The newest report of a scan or a batch of requests; callable on any thread."""
         if isinstance(progress, ScanProgress):
             self._scan = progress
         else:

@@ -59,7 +59,7 @@ def survey(
 
         if plan:
             return explorer.survey_plan(per_layer=per_layer, trimmed=trimmed)
-        found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=narrator.hear)
+        found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
         if output is not None:
             _write_tables(found, output, invocation.record_format or "parquet")
         return found
@@ -79,7 +79,7 @@ def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool |
     def ask(explorer: Explorer, narrator: Narrator) -> ServedNeurons:
         from tui_lookups.commands import tables_survey  # noqa: F401 - registers its renderers
 
-        return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=narrator.hear)
+        return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
 
     invocation.answer(ask)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_lookups import results as answer
     from tui_lookups.explorer.services import Services
     from tui_lookups.ids import HeadId
-    from tui_lookups.progress import Hear
 
 
 class Surveys:
@@ -25,7 +25,7 @@ class Surveys:
         *,
         per_layer: int = 20,
         trimmed: bool | None = None,
-        progress: Hear = lambda _: None,
+        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
     ) -> answer.Survey:
         """The next-token neurons of the layers of the settings, and every head over the prompts of each.
 
@@ -45,7 +45,7 @@ class Surveys:
         *,
         per_layer: int = 20,
         trimmed: bool | None = None,
-        progress: Hear = lambda _: None,
+        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
     ) -> answer.ServedNeurons:
         """The neurons for which a head is worth explaining, of those of `survey`.
 

@@ -21,9 +21,9 @@ from tui_lookups.results.selection import (
     Selection,
 )
 
-EXPORT_VERSION = 4
+EXPORT_VERSION = 3
 """Version of export documents. 1 did not say of which list a prompt is, nor which texts a head is of; 2 knew
-no copies, special tokens or ablations; 3 knew no notes."""
+no copies, special tokens or ablations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ class ExportDocument:
     prompts: tuple[ExportedPrompt, ...]
     heads: tuple[ExportedHead, ...]
     ablations: tuple[HeadAblation, ...] = ()
+    """Not in a file that has none: earlier versions know no such key."""
     notes: tuple[Note, ...] = ()
-    """What a person wrote of these things. Neither key is in a file that has nothing under it."""
+    """What a person wrote of these things; as ablations, not in a file that has none."""
 
     def selection(self) -> Selection:
         """The basket this document was made from."""

@@ -53,19 +53,14 @@ def parse_export(path: Path, plain: Any, data: bytes) -> ExportDocument:
 def _bring_up(plain: dict[str, Any]) -> None:
     """Give a document of an earlier version what it did not say; what has another shape is left as it is.
 
-    Version 3 is this one without notes. Version 2 did not look for copies. Version 1 knew top prompts only,
-    and a head's texts by its attributions or, over all prompts, by the setting.
+    Version 2 did not look for copies. Version 1 knew top prompts only, and a head's texts by its attributions
+    or, over all prompts, by the setting.
     """
     prompts, heads = _objects(plain.get("prompts")), _objects(plain.get("heads"))
     bodies = _objects([each.get("prompt") for each in prompts])
     first = plain["schema_version"] == 1
-    if plain["schema_version"] == EXPORT_VERSION - 1 and "notes" not in plain:
-        plain["schema_version"] = EXPORT_VERSION
-        return
-    if (
-        "notes" in plain
-        or any("copies" in body for body in bodies)
-        or (first and any("kind" in each or "context" in each for each in (*prompts, *heads)))
+    if any("copies" in body for body in bodies) or (
+        first and any("kind" in each or "context" in each for each in (*prompts, *heads))
     ):
         return  # of a later version, whatever it says: the schema refuses it
     plain["schema_version"] = EXPORT_VERSION

@@ -46,7 +46,7 @@ _NAMES = {
     ),
     "session": "SavedSession SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "survey": ("ServedNeurons Survey SurveyPlan SurveyedHead SurveyedNeuron SurveyedPair"),
+    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.progress import Progress
 from tui_lookups.results.base import ActivityRule, Provenance, Sign, Token
 
 
@@ -24,6 +25,21 @@ class SurveyPlan:
     done: int
     prompts: int
     pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyProgress:
+    """How far a survey is; `seconds_left` is None until two neurons were worked out."""
+
+    done: int
+    total: int
+    seconds: float
+    seconds_left: float | None
+
+    @property
+    def under_way(self) -> Progress:
+        """How far it is, as everything else says it."""
+        return Progress("surveying", self.done, self.total, "neurons", self.seconds, self.seconds_left)
 
 
 @dataclass(frozen=True, slots=True)
