@@ -177,7 +177,7 @@ class FakeExplorer:
             SurveyedNeuron(NEURON, BECAUSE, 6.125, 20, 4.0, 12, 1, ""),
             SurveyedNeuron(NeuronId(5, 88), HOSTILE, 5.5, 0, None, 0, 0, "It never fires."),
         )
-        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35),)
+        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35, 0.375),)
         heads = (
             SurveyedHead(HeadId(3, 0), 1, 0, None, 0.05),
             SurveyedHead(HeadId(3, 1), 1, 1, 1.5, 0.375),

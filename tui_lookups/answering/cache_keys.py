@@ -38,6 +38,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "figures": (),
     "first_view": (),
     "head_means": ("seed", "mean_sample"),
+    "head_reads": ("trimmed", *_TRIMMED, "paper_limit", *_LISTED),
     "heads": ("preset", *_ACTIVE),
     "index": ("seed", "keep_copies"),
     "inputs": (),

@@ -20,7 +20,8 @@ _NAMES = {
     ),
     "atlas": "Atlas AtlasLayer AtlasNeuron",
     "attribution": (
-        "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
+        "HeadAttribution HeadAttributions HeadMean HeadOverview HeadReads OtherComponents ReadToken "
+        "SourceToken Target"
     ),
     "attends": "Attends Carried Key PairContribution",
     "base": (
