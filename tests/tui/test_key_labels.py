@@ -17,11 +17,11 @@ from tui_lookups.tui.state.options import Options
 OWN = {
     "walk.token": "f5", "walk.back": "f6", "walk.tour": "f7", "walk.filter": "u", "walk.before": "G",
     "walk.heads": "J", "walk.mark": "_", "neurons.open": "f8", "neurons.layer": "$", "neurons.own": "Q",
-    "prompts.open": "f8", "prompts.find": "=", "prompts.match": "D", "prompts.match-back": "U",
+    "prompts.open": "f8", "prompts.find": "=", "prompts.match": "D", "prompts.match-back": "^",
     "heads.open": "f8", "heads.all": "$", "detail.open": "f8", "explained.open": "f8",
     "explained.search": "=", "head.ablate": "&", "head.explain": "f9",
     "head.write": "M", "head.score": "r", "head.all_heads": "H", "app.export": "X", "app.help": "@",
-    "app.basket": "B", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
+    "app.basket": ";", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
     "basket.open": "f8", "basket.remove": "D", "basket.export": "X", "basket.close": "f6",
     "explained.close": "f6",
     "explained.scope": "Q", "help.close": "f6", "path.close": "f6", "write.close": "f6", "send.send": "f8",

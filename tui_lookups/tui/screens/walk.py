@@ -101,7 +101,7 @@ class WalkScreen(Screen[None]):
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.session = Session(self, explorer, self.queries, places, self.panes)
-        self.other_screens = OtherScreens(self, explorer, walk, places)
+        self.other_screens = OtherScreens(self, explorer, self.queries, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
 
@@ -388,6 +388,8 @@ class WalkScreen(Screen[None]):
         self.tour.step()
 
     def action_over(self, what: str) -> None:
+        if what == "served_by":
+            self.panes.take_head()
         self.other_screens.open(what)
 
     def action_restore(self) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import InputsOverview, NeuronInputs, Removed, Token, Why
+    from tui_lookups.results import (
+        HeadReads,
+        InputsOverview,
+        NeuronInputs,
+        Removed,
+        ServedNeurons,
+        SurveyedPair,
+        Token,
+        Why,
+    )
     from tui_lookups.tui.state.given_text import GivenText
+    from tui_lookups.tui.state.orders import PairOrder
 
 View = Literal["list", "layers", "groups"]
 
@@ -74,6 +84,49 @@ class InputsPlace:
         """Whether both are about the same neuron on the same text."""
         mine, theirs = ((p.neuron, p.prompt_id, p.text, p.trimmed) for p in (self, other))
         return mine == theirs
+
+
+@dataclass(frozen=True, slots=True)
+class ServedByPlace:
+    """A head, and which neurons are asked for what it is to them.
+
+    Attributes:
+        served: those that it serves, once all are worked out. reads: what it reads, where that was asked.
+        from_survey: escape leads back to the survey.
+    """
+
+    head: HeadId
+    per_layer: int
+    layers: tuple[int, ...] | None
+    served: ServedNeurons | None = None
+    reads: tuple[HeadReads, ...] = ()
+    order: PairOrder = "attribution"
+    pair: SurveyedPair | None = None
+    from_survey: bool = False
+
+    def asks_as(self, other: ServedByPlace) -> bool:
+        """Whether both are about the same head and the same neurons."""
+        mine, theirs = ((p.head, p.per_layer, p.layers) for p in (self, other))
+        return mine == theirs
+
+
+SurveyView = Literal["pairs", "heads"]
+Measure = Literal["serves", "carries"]
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyPlace:
+    """How the survey was looked at: which of its tables, in which order, and where the cursors stood."""
+
+    view: SurveyView = "pairs"
+    measure: Measure = "serves"
+    order: PairOrder = "neuron"
+    row: int = 0
+    head: HeadId | None = None
+
+
+LeftScreen: TypeAlias = "WhyPlace | InputsPlace | ServedByPlace | SurveyPlace"
+"""What a walk can have gone on from."""
 
 
 class Door(NamedTuple):
