@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tui_lookups.answering.survey_service import tables
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     Atlas,
@@ -41,8 +40,15 @@ def survey(
     provenance: Provenance,
 ) -> Survey:
     """A survey of these."""
-    known = [(found, replace(overview, mean_target=TARGET)) for found, overview in rows]
-    return Survey(tuple(layers), per_layer, "+", "full", "2sd", **tables(known), provenance=provenance)
+    from tui_lookups.answering.survey_service import _Tables  # with NumPy: not before a first paint
+
+    tables = _Tables()
+    for found, overview in rows:
+        tables.add(found, replace(overview, mean_target=TARGET))
+    return Survey(
+        tuple(layers), per_layer, "+", "full", "2sd", tuple(tables.neurons), tuple(tables.pairs),
+        tables.heads(), provenance,
+    )  # fmt: skip
 
 
 def served(found: Survey, head: HeadId) -> ServedNeurons | None:

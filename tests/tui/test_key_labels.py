@@ -71,7 +71,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
         await press(pilot, "f6", "2", "equals_sign")
         await type_text(pilot, "road")
         await press(pilot, "f8")
-        await check(app, "D next, U before, f6 ends it")
+        await check(app, "D next, ^ before, f6 ends it")
         await press(pilot, "f6", "3", "dollar_sign", "4")
         await check(app)
         await press(pilot, "3", "dollar_sign", "ampersand")
@@ -90,7 +90,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "f8 open   D remove   X export   f6 close"),
+        (("underscore", "semicolon"), "f8 open   D remove   X export   f6 close"),
         (("underscore", "X"), "enter go on   f6 close"),
         (("at",), "f6 closes"),
         (("i",), "f9 on a head asks for words, M writes your own"),

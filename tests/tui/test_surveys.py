@@ -366,7 +366,7 @@ def test_pairs_go_by_each_column() -> None:
 
 
 def test_shares_and_times_in_words() -> None:
-    assert [percent(value) for value in (None, 0.0, 0.0213, -0.04, 0.0999, 0.5)] == [
+    assert [percent(value) for value in (None, -0.0001, 0.0213, -0.04, 0.0999, 0.5)] == [
         "–", "0.0%", "2.1%", "-4.0%", "10%", "50%",
     ]  # fmt: skip
     assert [time_left(seconds) for seconds in (None, 12.2, 100.0, 3700.0)] == [

@@ -37,12 +37,10 @@ from tui_lookups.results import (
     HeadAttributions,
     HeadMean,
     HeadOverview,
-    HeadReads,
     Peak,
     Preset,
     Prompt,
     Provenance,
-    ReadToken,
     SourceToken,
     Target,
     Token,
@@ -186,46 +184,6 @@ def head_overview(
     used = effective_rule(rule, signed.shape[1])
     target = float(np.mean([d.target * p.sign for d, p in zip(found, places, strict=True)]))
     return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance, mean_target=target)
-
-
-def head_reads(
-    model: LookupModel,
-    neuron: NeuronId,
-    head: HeadId,
-    prompts: Iterable[Prompt],
-    *,
-    top: int,
-    conventions: Conventions,
-    provenance: Provenance,
-    poll: Poll,
-) -> HeadReads:
-    """What a head reads over all of a neuron's prompts, token by token (method.md, section 12).
-
-    Counted in the direction in which the prompt fires the neuron, as in `head_overview`.
-    """
-    preset, bos_id = conventions.preset, model.vocabulary.bos_id
-    places = [
-        input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed)
-        for prompt in counted_prompts(prompts, preset, bos_id)
-    ]
-    found = decompose(
-        model, neuron, [p.ids for p in places], [p.position for p in places],
-        source_head=head, preset=preset, poll=poll,
-    )  # fmt: skip
-    total: dict[int, float] = {}
-    on: dict[int, int] = {}
-    for place, decomposition in zip(places, found, strict=True):
-        assert decomposition.sources is not None
-        ids = place.ids[: place.position + 1]
-        for token, value in zip(ids, decomposition.sources.tolist(), strict=True):
-            total[token] = total.get(token, 0.0) + place.sign * value / len(places)
-        for token in set(ids):
-            on[token] = on.get(token, 0) + 1
-    first = sorted(total, key=lambda token: (-total[token], token))[:top]
-    tokens = model.vocabulary.tokens(first)
-    rows = tuple(ReadToken(token, total[token.id], on[token.id]) for token in tokens)
-    rest = sum(total.values()) - sum(row.mean_attribution for row in rows)
-    return HeadReads(neuron, head, len(places), conventions.context, rows, rest, provenance)
 
 
 def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:

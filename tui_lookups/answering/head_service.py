@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.checks import check_ablation, check_count
+from tui_lookups.answering.checks import check_ablation
 from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches, place_of
@@ -24,8 +24,6 @@ from tui_lookups.results import (
     HeadAblation,
     HeadAttributions,
     HeadOverview,
-    HeadReads,
-    NeuronPrompts,
     Part,
     Prompt,
 )
@@ -127,7 +125,9 @@ class HeadService:
         conventions = engine.conventions(trimmed=trimmed)
         self._check(neuron, None)
         listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=wait, part=part)
-        prompts = self._as_counted(neuron, listed, conventions)
+        # Preset paper leaves prompts out by the length of their trimmed context.
+        by_trim = conventions.trimmed or conventions.preset == "paper"
+        prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
         question: dict[str, str] = {} if part is None else {"part": part}
 
         def work(model: LookupModel, poll: Poll) -> HeadOverview:
@@ -145,47 +145,6 @@ class HeadService:
             return engine.on_model(work)
         key = self._overview_key(neuron, conventions, **question)
         return self._cached_overview(key) or engine.keep(key, engine.on_model(work))
-
-    def _as_counted(
-        self, neuron: NeuronId, listed: NeuronPrompts, conventions: Conventions
-    ) -> tuple[Prompt, ...]:
-        """With their trimmed contexts where these are run, or (preset paper) decide which are left out."""
-        by_trim = conventions.trimmed or conventions.preset == "paper"
-        return self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
-
-    def reads(self, neuron: NeuronId, head: HeadId, *, top: int, trimmed: bool | None) -> HeadReads:
-        """What a head reads over all of the neuron's prompts. See `Explorer.head_reads`."""
-        check_count("top", top)
-        engine = self._engine
-        conventions = engine.conventions(trimmed=trimmed)
-        self._check(neuron, head)
-        key = engine.key(
-            "head_reads",
-            conventions,
-            corpus=True,
-            neuron=str(neuron),
-            head=str(head),
-            index=self._scan.key(),
-            top=top,
-        )
-        known = engine.cached(key, HeadReads)
-        if known is not None:
-            return known
-        listed = self._prompts.prompts(neuron, sign=conventions.sign)
-        prompts = self._as_counted(neuron, listed, conventions)
-
-        def work(model: LookupModel, poll: Poll) -> HeadReads:
-            from tui_lookups.answering import answers
-
-            provenance = engine.provenance(
-                corpus=True, prompts=len(prompts), **choices("head_reads", conventions)
-            )
-            return answers.head_reads(
-                model, neuron, head, prompts,
-                top=top, conventions=conventions, provenance=provenance, poll=poll,
-            )  # fmt: skip
-
-        return engine.keep(key, engine.on_model(work))
 
     def known_overview(self, neuron: NeuronId, *, trimmed: bool | None) -> HeadOverview | None:
         """The overview of a neuron where it is in the cache; never computes."""

@@ -9,9 +9,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypedDict
 
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
@@ -32,8 +31,6 @@ from tui_lookups.results import (
     SurveyProgress,
 )
 from tui_lookups.settings_values import format_layers
-
-Row = tuple[AtlasNeuron, HeadOverview]
 
 _TELL_SECONDS = 0.5
 """Least time between two tellings of what a survey has so far."""
@@ -124,16 +121,16 @@ class SurveyService:
         so_far: Callable[[Survey], None] | None,
     ) -> Survey:
         """The survey of these neurons; `so_far` is told it as it grows, now and then."""
-        rows: list[Row] = []
+        tables = _Tables()
         due = 0.0
-        for row in self._rows(atlas, trimmed, progress):
-            rows.append(row)
+        for neuron, overview in self._rows(atlas, trimmed, progress):
+            tables.add(neuron, overview)
             if so_far is not None and time.monotonic() >= due:
-                so_far(self._survey(atlas, trimmed, rows))
+                so_far(self._survey(atlas, trimmed, tables))
                 due = time.monotonic() + _TELL_SECONDS
-        return self._survey(atlas, trimmed, rows)
+        return self._survey(atlas, trimmed, tables)
 
-    def _survey(self, atlas: Atlas, trimmed: bool | None, rows: Sequence[Row]) -> Survey:
+    def _survey(self, atlas: Atlas, trimmed: bool | None, tables: _Tables) -> Survey:
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
         return Survey(
@@ -142,7 +139,9 @@ class SurveyService:
             sign=atlas.sign,
             context=conventions.context,
             activity_rule=conventions.activity_rule,
-            **tables(rows),
+            neurons=tuple(tables.neurons),
+            pairs=tuple(tables.pairs),
+            heads=tables.heads(),
             provenance=replace(
                 engine.provenance(
                     corpus=True,
@@ -150,13 +149,13 @@ class SurveyService:
                     layers=",".join(str(layer.layer) for layer in atlas.layers),
                     **choices("overview", conventions),
                 ),
-                device=atlas.provenance.device if not rows else rows[0][1].provenance.device,
+                device=tables.device or atlas.provenance.device,
             ),
         )
 
     def _rows(
         self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
-    ) -> Iterator[Row]:
+    ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
         """Each neuron's heads, asked one neuron after the other."""
         listed = list(_neurons_of(atlas))
         began, worked = time.monotonic(), list[float]()
@@ -172,23 +171,6 @@ class SurveyService:
                 worked.append(time.monotonic() - before)
             yield neuron, found
         progress(SurveyProgress(len(listed), len(listed), time.monotonic() - began, 0.0))
-
-
-class Tables(TypedDict):
-    """What a survey lists (`Survey`)."""
-
-    neurons: tuple[SurveyedNeuron, ...]
-    pairs: tuple[SurveyedPair, ...]
-    heads: tuple[SurveyedHead, ...]
-
-
-def tables(rows: Sequence[Row]) -> Tables:
-    """The tables of a survey, out of what is known of each neuron."""
-    return {
-        "neurons": tuple(_surveyed(*row) for row in rows),
-        "pairs": tuple(pair for row in rows for pair in _pairs(*row)),
-        "heads": _heads(rows),
-    }
 
 
 def _served(survey: Survey, head: HeadId) -> ServedNeurons | None:
@@ -240,29 +222,41 @@ def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
     ]
 
 
-def _heads(rows: Iterable[Row]) -> tuple[SurveyedHead, ...]:
-    """Every head that reaches one of the neurons that have prompts."""
-    attributed: dict[HeadId, list[float]] = {}
-    served: dict[HeadId, list[float]] = {}
-    targets: dict[HeadId, float] = {}
-    for _, overview in rows:
-        if overview.mean_target is None:
-            continue
-        for head in overview.heads:
-            attributed.setdefault(head.head, []).append(head.mean_attribution)
-            targets[head.head] = targets.get(head.head, 0.0) + overview.mean_target
-            if head.worth_explaining:
-                served.setdefault(head.head, []).append(head.mean_attribution)
-    found = []
-    for name in sorted(attributed, key=lambda name: (name.layer, name.index)):
-        whole, mine = targets[name], served.get(name, [])
-        found.append(
-            SurveyedHead(
-                head=name,
-                reaches=len(attributed[name]),
-                serves=len(mine),
-                mean_attribution=sum(mine) / len(mine) if mine else None,
-                carries=sum(attributed[name]) / whole if whole else None,
+class _Tables:
+    """The tables of a survey, as its neurons come."""
+
+    def __init__(self) -> None:
+        self.neurons: list[SurveyedNeuron] = []
+        self.pairs: list[SurveyedPair] = []
+        self.device = ""
+        self._attributed: dict[HeadId, list[float]] = {}
+        self._targets: dict[HeadId, float] = {}
+
+    def add(self, neuron: AtlasNeuron, overview: HeadOverview) -> None:
+        """The next neuron."""
+        self.neurons.append(_surveyed(neuron, overview))
+        self.pairs += _pairs(neuron, overview)
+        self.device = self.device or overview.provenance.device
+        if overview.mean_target is not None:
+            for head in overview.heads:
+                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
+                self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
+
+    def heads(self) -> tuple[SurveyedHead, ...]:
+        """Every head that reaches one of the neurons that have prompts."""
+        served: dict[HeadId, list[float]] = {}
+        for pair in self.pairs:
+            served.setdefault(pair.head, []).append(pair.mean_attribution)
+        found = []
+        for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
+            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
+            found.append(
+                SurveyedHead(
+                    head=name,
+                    reaches=len(attributed),
+                    serves=len(mine),
+                    mean_attribution=sum(mine) / len(mine) if mine else None,
+                    carries=sum(attributed) / whole if whole else None,
+                )
             )
-        )
-    return tuple(found)
+        return tuple(found)

@@ -78,4 +78,4 @@ class Surveys:
         Raises:
             LookupsError: the head does not reach the neuron.
         """
-        return self._services.heads.reads(neuron, head, top=top, trimmed=trimmed)
+        return self._services.reads.reads(neuron, head, top=top, trimmed=trimmed)

@@ -23,7 +23,6 @@ from tui_lookups.tui.text.continuing import continued_survey
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.text.survey import layers_wanted, survey_parts, survey_title
 from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
-from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.pair_rows import SurveyRows
 from tui_lookups.tui.widgets.row_list import RowList
@@ -62,10 +61,10 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "start", "run", id="survey.start", tooltip="Begin the survey, or go on with it"),
         Binding("c", "stop", "stop", id="survey.stop", tooltip="Stop it; what is worked out is kept"),
-        Binding("v", "view", "picture", id="survey.view", tooltip="The pairs, or layers x heads"),
+        Binding("v", "view", "pairs/heads", id="survey.view", tooltip="The pairs, or layers x heads"),
+        Binding("escape,q", "close", "back", id="survey.close", tooltip="Back to the walk; it goes on"),
         Binding("B", "head", "head's side", id="survey.head", tooltip="All neurons that this head serves"),
         Binding("e", "choose", "choose", id="survey.choose", tooltip="Other layers, more neurons a layer"),
-        Binding("escape,q", "close", "back", id="survey.close", tooltip="Back to the walk; it goes on"),
         Binding("tab", "step(1)", "next", id="survey.next", tooltip="Lines and tables", show=False),
         Binding("shift+tab", "step(-1)", "back", id="survey.back", tooltip="The other way", show=False),
         *COPY_AS_KEYS,
@@ -236,8 +235,8 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         else:
             self.dismiss(head)
 
-    @on(HeadGrid.Opened)
-    def _head_opened(self, event: HeadGrid.Opened) -> None:
+    @on(ServesGrid.Opened)
+    def _head_opened(self, event: ServesGrid.Opened) -> None:
         self._open_head(event.head)
 
     @on(RowList.Opened, "#survey-pairs")

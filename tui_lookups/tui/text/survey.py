@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.settings_values import format_layers, parse_layers
-from tui_lookups.tui.paint.head_rows import Cell, signed
+from tui_lookups.tui.paint.head_rows import Cell, plain, signed
 from tui_lookups.tui.paint.text_layout import quoted
 from tui_lookups.tui.text.explanation import Paragraph
 from tui_lookups.visible import visible
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def percent(value: float | None) -> str:
-    """A share with one decimal below ten per cent; a dash where there is none."""
+    """A share with one decimal below ten per cent, none of them -0.0 %; a dash where there is none."""
     if value is None:
         return "–"
-    return f"{value:.0%}" if abs(value) >= 0.0995 else f"{value:.1%}"
+    return f"{plain(100 * value, 0 if abs(value) >= 0.0995 else 1)}%"
 
 
 def time_left(seconds: float | None) -> str:
@@ -111,7 +111,7 @@ def cells_of(heads: Iterable[SurveyedHead], measure: Measure) -> dict[HeadId, Ce
             head_words(head),
             (str(head.serves) if head.serves else ".",)
             if measure == "serves"
-            else (percent(head.carries), f"{head.carries or 0.0:.0%}"),
+            else (percent(head.carries), f"{plain(100 * (head.carries or 0.0), 0)}%"),
         )
         for head in heads
     }
@@ -137,7 +137,7 @@ def legend_words(measure: Measure) -> str:
     """What the figures of the picture are."""
     if measure == "serves":
         return "neurons for which the head is worth explaining"
-    return "of what fires the neurons that the head reaches, the share it carries"
+    return "share of what fires the neurons that the head reaches"
 
 
 # --- a head's side ---
