@@ -18,13 +18,13 @@ from tests.tui.head_words import asked
 from tests.tui.test_hostile import check_widgets
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import Survey, SurveyedPair
+from tui_lookups.results import Survey, SurveyedPair, SurveyProgress
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.paint.shading import plain_palette
 from tui_lookups.tui.screens.served_by import ServedByScreen
 from tui_lookups.tui.screens.survey import SurveyScreen
 from tui_lookups.tui.state.orders import pairs_in
-from tui_lookups.tui.text.survey import layers_wanted, percent, time_left
+from tui_lookups.tui.text.survey import layers_wanted, percent, progress_words, time_left
 from tui_lookups.tui.widgets.pair_rows import ServedRows, SurveyRows
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.serves_grid import ServesGrid
@@ -363,6 +363,13 @@ def test_pairs_go_by_each_column() -> None:
     assert pairs_in("active", given) == (second, third, first)
     assert pairs_in("head", given) == (third, first, second)
     assert pairs_in("token", given) == given
+
+
+def test_a_survey_says_that_it_waits_for_the_scan() -> None:
+    progress, scan = SurveyProgress(0, 36, 0.0, None), CannedExplorer(scanned=253).status().scan
+    assert progress_words(progress, scan) == "first the scan: 253 of 506 prompts, 7 s left"
+    assert progress_words(progress, CannedExplorer().status().scan) == "0 of 36 neurons"
+    assert progress_words(None, None) == "Looking at the neurons…"
 
 
 def test_shares_and_times_in_words() -> None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.text.explanation import Paragraph
 
 _REST_SECONDS = 0.2
+_SCAN_SECONDS = 1.0
+"""How often is looked how far the scan is that the work waits for."""
 
 
 class ServedByScreen(QueryScreen[SurveyedPair]):
@@ -80,6 +82,7 @@ class ServedByScreen(QueryScreen[SurveyedPair]):
     def on_mount(self) -> None:
         if not self._whole:
             self._ask()
+            self.set_interval(_SCAN_SECONDS, self._show_progress)
         self._show()
         self._rows.go_to(self.place.pair)
 
@@ -135,7 +138,10 @@ class ServedByScreen(QueryScreen[SurveyedPair]):
     def _show_progress(self) -> None:
         parts: tuple[str, ...] = ()
         if self.queries.waiting("served-by"):
-            parts = (progress_words(self._progress), f"{self._key('stop')} stops it")
+            parts = (
+                progress_words(self._progress, self.explorer.status().scan),
+                f"{self._key('stop')} stops it",
+            )
         elif self.queries.waiting("all-reads"):
             parts = (
                 f"reading: {self._read_of:,} of {len(self._rows.pairs):,}",

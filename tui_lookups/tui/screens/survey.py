@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.left_screens import SurveyView
     from tui_lookups.tui.state.survey_run import SurveyRun
 
+_SCAN_SECONDS = 1.0
+"""How often is looked how far the scan is that a run waits for."""
 WIDE = 130
 """Cells that hold the pairs and the picture beside them."""
 
@@ -99,6 +101,7 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         self.query_one("#survey-layers-label", TextLines).show_lines((Segment(" Layers "),))
         self.query_one("#survey-count-label", TextLines).show_lines((Segment(" neurons a layer "),))
         self._run.listener = self._show
+        self.set_interval(_SCAN_SECONDS, self._show_plan)
         self._arrange()
         self._body.focus()
         self._run.open()
@@ -110,9 +113,9 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
     # --- showing ---
 
     def _show(self) -> None:
-        run, survey = self._run, self._run.survey
+        survey = self._run.survey
         self.query_one("#survey-title", TextLines).show_lines((Segment(f" {survey_title(survey)}"),))
-        self.query_one("#survey-plan", PackedText).show_parts(survey_parts(run, partial(key_of, self.app)))
+        self._show_plan()
         self._pairs.say_empty(self._empty())
         self._grid.say_empty(self._empty())
         if survey is None:
@@ -125,6 +128,10 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
             if first and self.place.head is not None:
                 self._grid.go_to(self.place.head)
         self.refresh_bindings()
+
+    def _show_plan(self) -> None:
+        parts = survey_parts(self._run, self._explorer.status().scan, partial(key_of, self.app))
+        self.query_one("#survey-plan", PackedText).show_parts(parts)
 
     def _empty(self) -> str:
         run = self._run

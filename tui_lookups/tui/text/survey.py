@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import (
         HeadReads,
+        ScanProgress,
         ServedNeurons,
         Survey,
         SurveyedHead,
@@ -46,8 +47,11 @@ def time_left(seconds: float | None) -> str:
     return f", {hours} h {rest} min left" if hours else f", {minutes} min left"
 
 
-def progress_words(progress: SurveyProgress | None) -> str:
-    """How far a survey is."""
+def progress_words(progress: SurveyProgress | None, scan: ScanProgress | None) -> str:
+    """How far a survey is; the scan that it waits for comes first."""
+    if scan is not None and scan.state == "running":
+        left = time_left(scan.seconds_left)
+        return f"first the scan: {scan.prompts:,} of {scan.total_prompts:,} prompts{left}"
     if progress is None:
         return "Looking at the neurons…"
     return f"{progress.done:,} of {progress.total:,} neurons{time_left(progress.seconds_left)}"
@@ -68,7 +72,7 @@ def survey_title(survey: Survey | None) -> str:
     )
 
 
-def survey_parts(run: SurveyRun, key: KeyOf) -> tuple[str, ...]:
+def survey_parts(run: SurveyRun, scan: ScanProgress | None, key: KeyOf) -> tuple[str, ...]:
     """The plan, how far it is, and the key that starts or stops it."""
     if run.planning:
         return ("Working out the plan…",)
@@ -79,7 +83,7 @@ def survey_parts(run: SurveyRun, key: KeyOf) -> tuple[str, ...]:
     if run.plan is not None:
         said += plan_parts(run.plan)
     if run.running:
-        said += [progress_words(run.progress), f"{key('survey.stop')} stops it; leaving does not"]
+        said += [progress_words(run.progress, scan), f"{key('survey.stop')} stops it; leaving does not"]
     elif run.plan is not None:
         begun = "goes on where it was" if run.plan.done else "starts it"
         said.append(f"{key('survey.start')} {begun}")
