@@ -122,7 +122,7 @@ class SurveyService:
     ) -> Survey:
         """The survey of these neurons; `so_far` is told it as it grows, now and then."""
         tables = _Tables()
-        due = 0.0
+        due = time.monotonic() + _TELL_SECONDS
         for neuron, overview in self._rows(atlas, trimmed, progress):
             tables.add(neuron, overview)
             if so_far is not None and time.monotonic() >= due:
