@@ -27,6 +27,9 @@ from tui_lookups.results import (
     Histogram,
     KolmogorovSmirnov,
     ModelInfo,
+    NearBy,
+    NearestNeurons,
+    NearNeuron,
     NeuronPrompts,
     NeuronScore,
     NeuronStats,
@@ -127,6 +130,11 @@ class FakeExplorer:
         if text not in both:
             return TokenMatch(text, BECAUSE, (), ())
         return TokenMatch(text, both[text], (), tuple(other for key, other in both.items() if key != text))
+
+    def nearest(self, neuron: NeuronId, *, by: NearBy = "writes", top: int = 20) -> NearestNeurons:
+        self._asked("nearest", neuron=str(neuron), by=by, top=top)
+        rows = (NearNeuron(NeuronId(4, 2), 0.625, BECAUSE), NearNeuron(NeuronId(3, 1), -0.25, HOSTILE))
+        return NearestNeurons(neuron, by, "folded", rows, PROVENANCE)
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         self._asked("tokens", neuron=neuron, top=top)

@@ -147,8 +147,8 @@ class SurveyRows(_Pairs):
     def plain_row(self, index: int) -> str:
         pair = self.pairs[index]
         return (
-            f"{pair.neuron}, its token {quoted(pair.token.text)}, congruence {pair.congruence:.2f},"
-            f" head {pair.head}, {_said(pair)}"
+            f"{pair.neuron} {quoted(pair.token.text)}, {pair.head}, {_said(pair)},"
+            f" congruence {pair.congruence:.2f}"
         )
 
 
@@ -210,12 +210,12 @@ class ServedRows(_Pairs):
     def plain_row(self, index: int) -> str:
         pair = self.pairs[index]
         reads = reads_words(self._reads.get(pair.neuron))
-        said = f"{pair.neuron}, its token {quoted(pair.token.text)}, {_said(pair)}"
+        said = f"{pair.neuron} {quoted(pair.token.text)}, {_said(pair)}"
         return f"{said}, reads most {reads}" if reads else said
 
 
 def _said(pair: SurveyedPair) -> str:
     return (
-        f"mean attribution {signed(pair.mean_attribution)}, {percent(pair.share)} of what fires the neuron,"
-        f" active on {pair.active_fraction:.0%} of its prompts"
+        f"mean attribution {signed(pair.mean_attribution)}, share {percent(pair.share)},"
+        f" active on {pair.active_fraction:.0%}"
     )
