@@ -189,7 +189,7 @@ def _(result: NearestNeurons) -> RenderableType:
         table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
     what = "write" if result.by == "writes" else "read"
     title = f"Neurons of other layers that {what} most like {result.neuron}"
-    return Group(title_of(title, f"({result.basis})", source_of(result.provenance)), table)
+    return Group(title_of(title, source_of(result.provenance)), table)
 
 
 @render.register
