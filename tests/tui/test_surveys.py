@@ -57,7 +57,7 @@ async def test_a_heads_side_is_sorted_copied_gone_on_from_and_left_as_it_was() -
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "3")
         await rest(pilot)
-        await press(pilot, "left", "B")
+        await press(pilot, "left", "D")
         screen = app.screen
         assert isinstance(screen, ServedByScreen)
         assert asked(explorer, "served_by")[-1] == (HEAD, 20, None)
@@ -114,7 +114,7 @@ async def test_what_it_reads_is_asked_for_every_neuron_by_a_key() -> None:
     async with running(explorer, SMALL) as (app, pilot):
         await press(pilot, "3")
         await rest(pilot)
-        await press(pilot, "left", "B")
+        await press(pilot, "left", "D")
         rows = app.screen.query_one(ServedRows)
         await until(lambda: asked(explorer, "head_reads"), pilot)
         assert "r read all" in hints(app)
@@ -155,7 +155,7 @@ async def test_why_there_is_nothing_is_said(name: str) -> None:
     explorer = CannedExplorer()
     explorer.fail[name] = LookupsError("No sum closes.", "Leave it [out].")
     async with running(explorer, SMALL) as (app, pilot):
-        await press(pilot, "B")
+        await press(pilot, "D")
         assert app.screen is app.walk_screen
         assert hints(app).startswith("Choose a head first: 3 shows")
         rows = await open_side(app, pilot)
@@ -172,7 +172,7 @@ async def test_why_there_is_nothing_is_said(name: str) -> None:
 async def test_the_survey_is_planned_run_looked_at_and_left_as_it_was() -> None:
     explorer = CannedExplorer()
     async with running(explorer, SMALL) as (app, pilot):
-        await press(pilot, "U")
+        await press(pilot, "M")
         screen = app.screen
         assert isinstance(screen, SurveyScreen)
         assert asked(explorer, "survey_plan") == [(20, None)]
@@ -210,7 +210,7 @@ async def test_the_survey_is_planned_run_looked_at_and_left_as_it_was() -> None:
         await press(pilot, "v")
         rows = app.screen.query_one(SurveyRows)
         assert rows.current == chosen
-        await press(pilot, "B")
+        await press(pilot, "D")
         assert cast("ServedByScreen", app.screen).place.head == chosen.head
         await press(pilot, "escape", "enter")
         walk = app.walk_screen.walk
@@ -226,7 +226,7 @@ async def test_it_grows_while_nobody_looks_stops_and_goes_on() -> None:
     explorer = CannedExplorer(threads=True)
     with held(explorer, 2) as gate:
         async with running(explorer, LARGE) as (app, pilot):
-            await press(pilot, "U")
+            await press(pilot, "M")
             await until(lambda: "starts it" in said(app, "#survey-plan"), pilot)
             await press(pilot, "r")
             await until(lambda: "2 of 36 neurons, 1 min left" in said(app, "#survey-plan"), pilot)
@@ -238,7 +238,7 @@ async def test_it_grows_while_nobody_looks_stops_and_goes_on() -> None:
             gate.release()
             run = app.walk_screen.other_screens._surveys.run
             await until(lambda: run.progress is not None and run.progress.done == 3, pilot)
-            await press(pilot, "U")
+            await press(pilot, "M")
             assert "3 of 36" in said(app, "#survey-plan")
             await press(pilot, "c")
             assert "Stopped; r goes on" in hints(app)
@@ -254,7 +254,7 @@ async def test_what_is_in_the_cache_is_there_at_once() -> None:
     explorer = CannedExplorer()
     explorer.surveyed = 1000
     async with running(explorer, SMALL) as (app, pilot):
-        await press(pilot, "U")
+        await press(pilot, "M")
         assert app.screen.query_one(SurveyRows).row_count()
         assert "all 36 neurons are worked out" in said(app, "#survey-plan")
 
@@ -262,7 +262,7 @@ async def test_what_is_in_the_cache_is_there_at_once() -> None:
 async def test_layers_and_neurons_are_chosen() -> None:
     explorer = CannedExplorer()
     async with running(explorer, SMALL) as (app, pilot):
-        await press(pilot, "U", "e", "ctrl+u", *"4-x", "enter")
+        await press(pilot, "M", "e", "ctrl+u", *"4-x", "enter")
         assert hints(app).startswith("'4-x' is neither a layer nor a range of layers: give all, or layers")
         layers, count = (app.screen.query_one(name, Input) for name in ("#survey-layers", "#survey-count"))
         layers.value, count.value = "4-5", "0"
@@ -286,7 +286,7 @@ async def test_why_there_is_no_survey_is_said(name: str) -> None:
     explorer = CannedExplorer()
     explorer.fail[name] = LookupsError("No sum closes.", "Leave it [out].")
     async with running(explorer, SMALL) as (app, pilot):
-        await press(pilot, "U", "r", "enter", "B", "c", "v", "enter")
+        await press(pilot, "M", "r", "enter", "D", "c", "v", "enter")
         assert app.screen.query_one(SurveyRows).empty == "No sum closes.\nLeave it [out]."
         assert "No sum closes. Leave it [out]." in said(app, "#survey-plan")
         del explorer.fail[name]

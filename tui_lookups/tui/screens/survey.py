@@ -65,7 +65,7 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         Binding("c", "stop", "stop", id="survey.stop", tooltip="Stop it; what is worked out is kept"),
         Binding("v", "view", "pairs/heads", id="survey.view", tooltip="The pairs, or layers x heads"),
         Binding("escape,q", "close", "back", id="survey.close", tooltip="Back to the walk; it goes on"),
-        Binding("B", "head", "head's side", id="survey.head", tooltip="All neurons that this head serves"),
+        Binding("D", "head", "head's side", id="survey.head", tooltip="All neurons that this head serves"),
         Binding("e", "choose", "choose", id="survey.choose", tooltip="Other layers, more neurons a layer"),
         Binding("tab", "step(1)", "next", id="survey.next", tooltip="Lines and tables", show=False),
         Binding("shift+tab", "step(-1)", "back", id="survey.back", tooltip="The other way", show=False),

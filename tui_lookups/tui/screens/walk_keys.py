@@ -39,10 +39,10 @@ WALK_KEYS: tuple[Binding, ...] = (
         "I", "over('inputs')", "inputs", id="walk.inputs", tooltip="What fires the neuron, by earlier neurons"
     ),
     Binding(
-        "B", "over('served_by')", "serves", id="walk.served-by", tooltip="The neurons that the head serves"
+        "D", "over('served_by')", "serves", id="walk.served-by", tooltip="The neurons that the head serves"
     ),
     Binding(
-        "U", "over('survey')", "survey", id="walk.survey", tooltip="Every head of every next-token neuron"
+        "M", "over('survey')", "survey", id="walk.survey", tooltip="Every head of every next-token neuron"
     ),
     Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"
