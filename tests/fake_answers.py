@@ -27,6 +27,9 @@ from tui_lookups.results import (
     Histogram,
     KolmogorovSmirnov,
     ModelInfo,
+    NearBy,
+    NearestNeurons,
+    NearNeuron,
     NeuronPrompts,
     NeuronScore,
     NeuronStats,
@@ -132,6 +135,11 @@ class FakeExplorer:
             return TokenMatch(text, BECAUSE, (), ())
         return TokenMatch(text, both[text], (), tuple(other for key, other in both.items() if key != text))
 
+    def nearest(self, neuron: NeuronId, *, by: NearBy = "writes", top: int = 20) -> NearestNeurons:
+        self._asked("nearest", neuron=str(neuron), by=by, top=top)
+        rows = (NearNeuron(NeuronId(4, 2), 0.625, BECAUSE), NearNeuron(NeuronId(3, 1), -0.25, HOSTILE))
+        return NearestNeurons(neuron, by, "folded", rows, PROVENANCE)
+
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         self._asked("tokens", neuron=neuron, top=top)
         if neuron.layer >= MODEL.n_layers:
@@ -181,7 +189,7 @@ class FakeExplorer:
             SurveyedNeuron(NEURON, BECAUSE, 6.125, 20, 4.0, 12, 1, ""),
             SurveyedNeuron(NeuronId(5, 88), HOSTILE, 5.5, 0, None, 0, 0, "It never fires."),
         )
-        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35),)
+        pairs = (SurveyedPair(NEURON, BECAUSE, 6.125, HeadId(3, 1), 1.5, 0.35, 0.375),)
         heads = (
             SurveyedHead(HeadId(3, 0), 1, 0, None, 0.05),
             SurveyedHead(HeadId(3, 1), 1, 1, 1.5, 0.375),

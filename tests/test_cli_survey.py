@@ -56,7 +56,7 @@ def test_tables_are_written_beside_what_is_there(
         (pair,) = pyarrow.parquet.read_table(tmp_path / "pairs.parquet").to_pylist()
         assert pair == {
             "neuron": "L5.N371", "token.id": 1093, "token.text": " because", "congruence": 6.125,
-            "head": "L3.H1", "mean_attribution": 1.5, "active_fraction": 0.35,
+            "head": "L3.H1", "mean_attribution": 1.5, "active_fraction": 0.35, "share": 0.375,
         }  # fmt: skip
 
 

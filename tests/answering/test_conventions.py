@@ -26,6 +26,7 @@ WITHOUT_NUMBERS: dict[str, dict[str, object]] = {
     "ablation": {"activity_rule": "2sd", "preset": "default", "seed": 0, "sign": "+", "trimmed": False},
     "examples": {"rule": "2sd", "preset": "default", "sign": "+"},
     "head_means": {"seed": 0},
+    "head_reads": {"preset": "default", "sign": "+", "trimmed": False},
     "heads": {"activity_rule": "2sd", "preset": "default"},
     "index": {"keep_copies": False, "seed": 0},
     "inputs_overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},

@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from tests.tui import canned_heads, canned_trace, canned_why
+from tests.tui import canned_heads, canned_survey, canned_trace, canned_why
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
-from tui_lookups.errors import BadIdError, Cancelled, UnknownTokenError
+from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CancelToken
@@ -24,6 +24,7 @@ from tui_lookups.results import (
     AblationPositions,
     Activations,
     Atlas,
+    AtlasNeuron,
     CorpusInfo,
     FirstView,
     HeadAblation,
@@ -31,6 +32,7 @@ from tui_lookups.results import (
     HeadAttributions,
     HeadMean,
     HeadOverview,
+    HeadReads,
     Histogram,
     InputsOverview,
     ModelInfo,
@@ -53,9 +55,13 @@ from tui_lookups.results import (
     Removed,
     SavedSession,
     ScanProgress,
+    ServedNeurons,
     SessionState,
     SourceToken,
     Status,
+    Survey,
+    SurveyPlan,
+    SurveyProgress,
     Target,
     Token,
     TokenCongruence,
@@ -500,6 +506,72 @@ class CannedExplorer(Explorer):
         self._called("atlas", per_layer)
         read(1, LAYERS)
         return canned_heads.atlas(VOCABULARY, LAYERS, per_layer, self.provenance())
+
+    # --- surveys ---
+
+    surveyed = 0
+    """How many of the neurons are said to be in the cache."""
+
+    def before_neuron(self, done: int) -> None:
+        """Called before each neuron of a survey: tests wait here."""
+
+    def survey_plan(
+        self, *, per_layer: int = 20, layers: Sequence[int] | None = None, **_: Any
+    ) -> SurveyPlan:
+        self._called("survey_plan", (per_layer, layers))
+        listed = canned_survey.neurons(self.atlas(per_layer=per_layer), layers)
+        there = tuple(range(LAYERS)) if layers is None else tuple(layers)
+        pairs = sum(HEADS * (found.neuron.layer + 1) for found in listed)
+        return SurveyPlan(there, len(listed), min(self.surveyed, len(listed)), self.n_prompts, pairs)
+
+    def survey(
+        self,
+        *,
+        per_layer: int = 20,
+        layers: Sequence[int] | None = None,
+        progress: Callable[[SurveyProgress], None] = lambda _: None,
+        so_far: Callable[[Survey], None] | None = None,
+        **_: Any,
+    ) -> Survey:
+        self._called("survey", (per_layer, layers))
+        listed = canned_survey.neurons(self.atlas(per_layer=per_layer), layers)
+        rows: list[tuple[AtlasNeuron, HeadOverview]] = []
+        for done, found in enumerate(listed):
+            progress(SurveyProgress(done, len(listed), float(done), 2.0 * (len(listed) - done)))
+            self.before_neuron(done)
+            rows.append((found, self.heads_overview(found.neuron)))
+            self.surveyed = max(self.surveyed, len(rows))
+            if so_far is not None:
+                so_far(canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance()))
+        return canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance())
+
+    def served_by(
+        self,
+        head: HeadId,
+        *,
+        per_layer: int = 20,
+        layers: Sequence[int] | None = None,
+        progress: Callable[[SurveyProgress], None] = lambda _: None,
+        so_far: Callable[[ServedNeurons], None] | None = None,
+        **_: Any,
+    ) -> ServedNeurons:
+        self._called("served_by", (head, per_layer, layers))
+
+        def part(found: Survey) -> None:
+            served = canned_survey.served(found, head)
+            if so_far is not None and served is not None:
+                so_far(served)
+
+        whole = self.survey(per_layer=per_layer, layers=layers, progress=progress, so_far=part)
+        found = canned_survey.served(whole, head)
+        if found is None:
+            raise LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers.")
+        return found
+
+    def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
+        self._called("head_reads", (neuron, head))
+        tokens = [*VOCABULARY[3:8], *VOCABULARY[-3:]] if self.hostile else VOCABULARY[3:11]
+        return canned_survey.reads(neuron, head, tokens[:top], self.n_prompts, self.provenance())
 
     def ablate(
         self,

@@ -183,6 +183,8 @@ def check_signs(app: LookupsApp, where: str) -> None:
                 text = row[grid.cell * head.index : grid.cell * (head.index + 1)]
                 size = level(cell.value, grid._maximum)
                 sign = "+" if size > 0 else "-" if size < 0 else "."
+                if cell.figures:  # counts and shares, in which a plus goes without saying
+                    sign = "-" if size < 0 else ""
                 assert sign in text, f"{where}: {head} reads {text!r}"
     for detail in app.screen.query(HeadDetail):
         if detail.source is not None and detail.region and not detail.plain:

@@ -17,12 +17,12 @@ from tui_lookups.tui.state.options import Options
 OWN = {
     "walk.token": "f5", "walk.back": "f6", "walk.tour": "f7", "walk.filter": "u", "walk.before": "G",
     "walk.heads": "J", "walk.mark": "_", "neurons.open": "f8", "neurons.layer": "$", "neurons.own": "Q",
-    "prompts.open": "f8", "prompts.find": "=", "prompts.match": "D", "prompts.match-back": "U",
+    "prompts.open": "f8", "prompts.find": "=", "prompts.match": ";", "prompts.match-back": "U",
     "heads.open": "f8", "heads.all": "$", "detail.open": "f8", "explained.open": "f8",
     "explained.search": "=", "head.ablate": "&", "head.explain": "f9",
-    "head.write": "M", "head.score": "r", "head.all_heads": "H", "app.export": "X", "app.help": "@",
+    "head.write": "(", "head.score": "r", "head.all_heads": "H", "app.export": "X", "app.help": "@",
     "app.basket": "B", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
-    "basket.open": "f8", "basket.remove": "D", "basket.export": "X", "basket.close": "f6",
+    "basket.open": "f8", "basket.remove": ";", "basket.export": "X", "basket.close": "f6",
     "explained.close": "f6",
     "explained.scope": "Q", "help.close": "f6", "path.close": "f6", "write.close": "f6", "send.send": "f8",
     "send.close": "f6", "all-heads.explain": "f9", "all-heads.score": "r", "all-heads.stop": "$",
@@ -73,12 +73,12 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
         await press(pilot, "f6", "2", "equals_sign")
         await type_text(pilot, "road")
         await press(pilot, "f8")
-        await check(app, "D next, U before, f6 ends it")
+        await check(app, "; next, U before, f6 ends it")
         await press(pilot, "f6", "3", "dollar_sign", "4")
         await check(app)
         await press(pilot, "3", "dollar_sign", "ampersand")
         await check(app, "$ method   Q positions   space mark   f6 close")
-        await press(pilot, "f6", "M")
+        await press(pilot, "f6", "left_parenthesis")
         await check(app, "enter keep   f6 close")
         await press(pilot, "f6", "f9")
         await check(app, "f8 send   f6 close")
@@ -92,10 +92,10 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "f8 open   D remove   X export   f6 close"),
+        (("underscore", "B"), "f8 open   ; remove   X export   f6 close"),
         (("underscore", "X"), "enter go on   f6 close"),
         (("at",), "f6 closes"),
-        (("i",), "f9 on a head asks for words, M writes your own"),
+        (("i",), "f9 on a head asks for words, ( writes your own"),
         (("i", "Q"), "Q shows everything explained so far"),
         (("P", "f8"), "f8 shows the heads"),
         (("A",), "f6 back"),

@@ -58,14 +58,14 @@ def test_two_actions_may_change_places_and_shadow_as_before() -> None:
 
 
 async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
-    app = LookupsApp(CannedExplorer(), options=Options(keys={"walk.heads": "f5", "walk.mark": "M"}))
+    app = LookupsApp(CannedExplorer(), options=Options(keys={"walk.heads": "f5", "walk.mark": "Q"}))
     async with app.run_test(size=(160, 45)) as pilot:
         await settle(pilot)
         assert "f5 heads" in hints(app)
-        assert "M mark" in hints(app)
+        assert "Q mark" in hints(app)
         await press(pilot, "H")
         assert app.walk_screen.focused_pane == "neurons", "its old key is free"
-        await press(pilot, "M")
+        await press(pilot, "Q")
         assert len(app.selection.neurons) == 1
         await press(pilot, "f5")
         assert app.walk_screen.focused_pane == "heads"
@@ -76,13 +76,13 @@ async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
 
 
 async def test_a_letter_that_is_typed_is_no_action() -> None:
-    app = LookupsApp(CannedExplorer(), options=Options(keys={"walk.mark": "M"}))
+    app = LookupsApp(CannedExplorer(), options=Options(keys={"walk.mark": "Q"}))
     async with app.run_test(size=(160, 45)) as pilot:
         await settle(pilot)
         await press(pilot, "t")
-        await type_text(pilot, "M")
+        await type_text(pilot, "Q")
         assert len(app.selection.neurons) == 0
-        assert app.screen.query_one("#token-input").value == "M"  # type: ignore[attr-defined]
+        assert app.screen.query_one("#token-input").value == "Q"  # type: ignore[attr-defined]
         await press(pilot, "escape")
         assert app.focused is app.screen.query_one(NeuronsTable)
 

@@ -39,8 +39,9 @@ class AtlasService:
         reject: Sequence[str] | None,
         sign: Sign | None,
         read: Callable[[int, int], None],
+        layers: Sequence[int] | None = None,
     ) -> Atlas:
-        """The next-token neurons of the layers of the settings. See `Explorer.atlas`."""
+        """The next-token neurons of `layers`, by default those of the settings. See `Explorer.atlas`."""
         from tui_lookups.analysis.atlas import home_layers, next_token_neurons, token_filter
 
         check_count("per_layer", per_layer)
@@ -48,7 +49,7 @@ class AtlasService:
         if reject is None:
             listed = engine.settings.atlas_reject
             reject = () if listed is None else read_tokens(listed)
-        vocabulary, layers = engine.vocabulary(), engine.layers()
+        vocabulary, layers = engine.vocabulary(), engine.layers() if layers is None else layers
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
         found: list[Extremes] = []
         ran_on = engine.device

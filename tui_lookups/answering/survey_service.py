@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from tui_lookups.answering.atlas_service import AtlasService
@@ -31,8 +31,10 @@ from tui_lookups.results import (
     SurveyPlan,
     SurveyProgress,
 )
+from tui_lookups.settings_values import format_layers
 
-Row = tuple[AtlasNeuron, HeadOverview]
+_TELL_SECONDS = 0.5
+"""Least time between two tellings of what a survey has so far."""
 
 
 class SurveyService:
@@ -43,9 +45,9 @@ class SurveyService:
         self._atlas = atlas
         self._heads = heads
 
-    def plan(self, per_layer: int, *, trimmed: bool | None) -> SurveyPlan:
+    def plan(self, per_layer: int, *, layers: Sequence[int] | None, trimmed: bool | None) -> SurveyPlan:
         """See `Explorer.survey_plan`."""
-        atlas = self._neurons(per_layer)
+        atlas = self._neurons(per_layer, self._checked(layers))
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
         info = self._engine.model_info()
         return SurveyPlan(
@@ -57,60 +59,104 @@ class SurveyService:
         )
 
     def survey(
-        self, per_layer: int, *, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
+        self,
+        per_layer: int,
+        *,
+        layers: Sequence[int] | None,
+        trimmed: bool | None,
+        progress: Callable[[SurveyProgress], None],
+        so_far: Callable[[Survey], None] | None,
     ) -> Survey:
         """See `Explorer.survey`."""
-        engine = self._engine
-        conventions = engine.conventions(trimmed=trimmed)
-        atlas = self._neurons(per_layer)
-        rows = list(self._rows(atlas, trimmed, progress))
-        return Survey(
-            layers=tuple(layer.layer for layer in atlas.layers),
-            per_layer=per_layer,
-            sign=atlas.sign,
-            context=conventions.context,
-            activity_rule=conventions.activity_rule,
-            neurons=tuple(_surveyed(*row) for row in rows),
-            pairs=tuple(pair for row in rows for pair in _pairs(*row)),
-            heads=_heads(rows),
-            provenance=replace(
-                engine.provenance(
-                    corpus=True,
-                    per_layer=per_layer,
-                    layers=",".join(str(layer.layer) for layer in atlas.layers),
-                    **choices("overview", conventions),
-                ),
-                device=atlas.provenance.device if not rows else rows[0][1].provenance.device,
-            ),
-        )
+        atlas = self._neurons(per_layer, self._checked(layers))
+        return self._grown(atlas, trimmed, progress, so_far)
 
     def served_by(
         self,
         head: HeadId,
         per_layer: int,
         *,
+        layers: Sequence[int] | None,
         trimmed: bool | None,
         progress: Callable[[SurveyProgress], None],
+        so_far: Callable[[ServedNeurons], None] | None,
     ) -> ServedNeurons:
         """See `Explorer.served_by`."""
         self._engine.check_head(head)
-        survey = self.survey(per_layer, trimmed=trimmed, progress=progress)
-        own = next((row for row in survey.heads if row.head == head), None)
-        if own is None:
-            raise LookupsError(
-                f"{head} reaches none of the surveyed neurons.", "Survey later layers: --layers."
-            )
-        pairs = sorted(
-            (pair for pair in survey.pairs if pair.head == head), key=lambda pair: -pair.mean_attribution
-        )
-        return ServedNeurons(own, tuple(pairs), survey.provenance)
+        info = self._engine.model_info()
+        # The others' neurons count in none of the head's figures.
+        reached = [layer for layer in self._checked(layers) if info.last_head_layer(layer) >= head.layer]
+        if not reached:
+            raise _reaches_none(head)
 
-    def _neurons(self, per_layer: int) -> Atlas:
-        return self._atlas.atlas(per_layer, None, None, lambda done, layers: None)
+        def part(survey: Survey) -> None:
+            served = _served(survey, head)
+            if served is not None and so_far is not None:
+                so_far(served)
+
+        atlas = self._neurons(per_layer, reached)
+        found = _served(self._grown(atlas, trimmed, progress, None if so_far is None else part), head)
+        if found is None:
+            raise _reaches_none(head)
+        return found
+
+    def _neurons(self, per_layer: int, layers: Sequence[int]) -> Atlas:
+        return self._atlas.atlas(per_layer, None, None, lambda done, layers: None, layers)
+
+    def _checked(self, layers: Sequence[int] | None) -> tuple[int, ...]:
+        """The layers asked for, those of the settings where None. Raises LookupsError for any other."""
+        there = self._engine.layers()
+        if layers is None:
+            return there
+        missing = [layer for layer in layers if layer not in there]
+        if missing or not layers:
+            about = f"Layer {missing[0]} is not surveyed." if missing else "A survey needs a layer."
+            raise LookupsError(about, f"The layers are {format_layers(there)} (--layers).")
+        return tuple(sorted(set(layers)))
+
+    def _grown(
+        self,
+        atlas: Atlas,
+        trimmed: bool | None,
+        progress: Callable[[SurveyProgress], None],
+        so_far: Callable[[Survey], None] | None,
+    ) -> Survey:
+        """The survey of these neurons; `so_far` is told it as it grows, now and then."""
+        tables = _Tables()
+        due = time.monotonic() + _TELL_SECONDS
+        for neuron, overview in self._rows(atlas, trimmed, progress):
+            tables.add(neuron, overview)
+            if so_far is not None and time.monotonic() >= due:
+                so_far(self._survey(atlas, trimmed, tables))
+                due = time.monotonic() + _TELL_SECONDS
+        return self._survey(atlas, trimmed, tables)
+
+    def _survey(self, atlas: Atlas, trimmed: bool | None, tables: _Tables) -> Survey:
+        engine = self._engine
+        conventions = engine.conventions(trimmed=trimmed)
+        return Survey(
+            layers=tuple(layer.layer for layer in atlas.layers),
+            per_layer=atlas.per_layer,
+            sign=atlas.sign,
+            context=conventions.context,
+            activity_rule=conventions.activity_rule,
+            neurons=tuple(tables.neurons),
+            pairs=tuple(tables.pairs),
+            heads=tables.heads(),
+            provenance=replace(
+                engine.provenance(
+                    corpus=True,
+                    per_layer=atlas.per_layer,
+                    layers=",".join(str(layer.layer) for layer in atlas.layers),
+                    **choices("overview", conventions),
+                ),
+                device=tables.device or atlas.provenance.device,
+            ),
+        )
 
     def _rows(
         self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
-    ) -> Iterator[Row]:
+    ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
         """Each neuron's heads, asked one neuron after the other."""
         listed = list(_neurons_of(atlas))
         began, worked = time.monotonic(), list[float]()
@@ -131,6 +177,19 @@ class SurveyService:
         progress(SurveyProgress(len(listed), len(listed), time.monotonic() - began, 0.0))
 
 
+def _served(survey: Survey, head: HeadId) -> ServedNeurons | None:
+    """A head's part of a survey; None where it reaches none of the neurons that have prompts."""
+    own = next((row for row in survey.heads if row.head == head), None)
+    if own is None:
+        return None
+    pairs = sorted((p for p in survey.pairs if p.head == head), key=lambda pair: -pair.mean_attribution)
+    return ServedNeurons(own, tuple(pairs), survey.provenance)
+
+
+def _reaches_none(head: HeadId) -> LookupsError:
+    return LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers: --layers.")
+
+
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:
     return (neuron for layer in atlas.layers for neuron in layer.neurons)
 
@@ -149,6 +208,7 @@ def _surveyed(neuron: AtlasNeuron, overview: HeadOverview) -> SurveyedNeuron:
 
 
 def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
+    target = overview.mean_target
     worth = sorted(
         (head for head in overview.heads if head.worth_explaining), key=lambda head: -head.mean_attribution
     )
@@ -160,34 +220,47 @@ def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
             head.head,
             head.mean_attribution,
             head.active_fraction,
+            head.mean_attribution / target if target else None,
         )
         for head in worth
     ]
 
 
-def _heads(rows: Iterable[Row]) -> tuple[SurveyedHead, ...]:
-    """Every head that reaches one of the neurons that have prompts."""
-    attributed: dict[HeadId, list[float]] = {}
-    served: dict[HeadId, list[float]] = {}
-    targets: dict[HeadId, float] = {}
-    for _, overview in rows:
-        if overview.mean_target is None:
-            continue
-        for head in overview.heads:
-            attributed.setdefault(head.head, []).append(head.mean_attribution)
-            targets[head.head] = targets.get(head.head, 0.0) + overview.mean_target
-            if head.worth_explaining:
-                served.setdefault(head.head, []).append(head.mean_attribution)
-    found = []
-    for name in sorted(attributed, key=lambda name: (name.layer, name.index)):
-        whole, mine = targets[name], served.get(name, [])
-        found.append(
-            SurveyedHead(
-                head=name,
-                reaches=len(attributed[name]),
-                serves=len(mine),
-                mean_attribution=sum(mine) / len(mine) if mine else None,
-                carries=sum(attributed[name]) / whole if whole else None,
+class _Tables:
+    """The tables of a survey, as its neurons come."""
+
+    def __init__(self) -> None:
+        self.neurons: list[SurveyedNeuron] = []
+        self.pairs: list[SurveyedPair] = []
+        self.device = ""
+        self._attributed: dict[HeadId, list[float]] = {}
+        self._targets: dict[HeadId, float] = {}
+
+    def add(self, neuron: AtlasNeuron, overview: HeadOverview) -> None:
+        """The next neuron."""
+        self.neurons.append(_surveyed(neuron, overview))
+        self.pairs += _pairs(neuron, overview)
+        self.device = self.device or overview.provenance.device
+        if overview.mean_target is not None:
+            for head in overview.heads:
+                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
+                self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
+
+    def heads(self) -> tuple[SurveyedHead, ...]:
+        """Every head that reaches one of the neurons that have prompts."""
+        served: dict[HeadId, list[float]] = {}
+        for pair in self.pairs:
+            served.setdefault(pair.head, []).append(pair.mean_attribution)
+        found = []
+        for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
+            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
+            found.append(
+                SurveyedHead(
+                    head=name,
+                    reaches=len(attributed),
+                    serves=len(mine),
+                    mean_attribution=sum(mine) / len(mine) if mine else None,
+                    carries=sum(attributed) / whole if whole else None,
+                )
             )
-        )
-    return tuple(found)
+        return tuple(found)

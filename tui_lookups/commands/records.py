@@ -37,6 +37,7 @@ _LISTS = {
     "NeuronExamples": ("examples",),
     "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),
+    "NearestNeurons": ("neurons",),
     "NeuronTokens": ("tokens",),
     "NeuronsOfTokens": ("tokens",),
     "PairComparison": ("pairs",),

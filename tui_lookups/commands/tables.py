@@ -24,6 +24,7 @@ from tui_lookups.results import (
     CacheInfo,
     HeadAttributions,
     HeadOverview,
+    NearestNeurons,
     NeuronPrompts,
     NeuronsOfTokens,
     NeuronTokens,
@@ -179,6 +180,16 @@ def _(result: NeuronTokens) -> RenderableType:
             )
         parts += [table, Text("")]
     return Group(*parts[:-1])
+
+
+@render.register
+def _(result: NearestNeurons) -> RenderableType:
+    table = table_of("neuron", "cosine", "top token", numbers=("cosine",))
+    for row in result.neurons:
+        table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
+    what = "write" if result.by == "writes" else "read"
+    title = f"Neurons of other layers that {what} most like {result.neuron}"
+    return Group(title_of(title, source_of(result.provenance)), table)
 
 
 @render.register

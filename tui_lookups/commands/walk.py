@@ -12,6 +12,7 @@ import click
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import NeuronsOfTokens
+from tui_lookups.results.congruence import NearBy
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.visible import visible_token
 
@@ -84,6 +85,22 @@ def tokens(invocation: Invocation, neuron: str, top: int) -> None:
     NEURON is written L9.N1985 or 9.1985. Also the tokens it suppresses most."""
     name = NeuronId.parse(neuron)
     invocation.answer(lambda explorer, _: explorer.tokens(name, top=top))
+
+
+@command()
+@click.argument("neuron")
+@top_option(20, "How many neurons.")
+@click.option(
+    "--by",
+    type=click.Choice(get_args(NearBy)),
+    default="writes",
+    show_default=True,
+    help="Compare what neurons write, or what they read.",
+)
+def nearest(invocation: Invocation, neuron: str, top: int, by: NearBy) -> None:
+    """The neurons of other layers most like NEURON."""
+    name = NeuronId.parse(neuron)
+    invocation.answer(lambda explorer, _: explorer.nearest(name, by=by, top=top))
 
 
 @command()

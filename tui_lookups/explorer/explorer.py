@@ -149,6 +149,12 @@ class Explorer(ExactSums, Surveys, Upkeep):
         """The tokens a neuron promotes and suppresses most."""
         return self._services.congruence.tokens(neuron, top)
 
+    def nearest(
+        self, neuron: NeuronId, *, by: answer.NearBy = "writes", top: int = 20
+    ) -> answer.NearestNeurons:
+        """The neurons of other layers that write, or read, most like this one (section 2, Nearest)."""
+        return self._services.congruence.nearest(neuron, by, top)
+
     def score(self, neuron: NeuronId, token: answer.Token) -> answer.NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
         return self._services.congruence.score(neuron, token)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.input_service import InputService
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
+    from tui_lookups.answering.reads_service import ReadsService
     from tui_lookups.answering.scan_session import ScanSession
     from tui_lookups.answering.sessions import Sessions
     from tui_lookups.answering.survey_service import SurveyService
@@ -141,6 +142,12 @@ class Services:
         from tui_lookups.answering.head_service import HeadService
 
         return HeadService(self.engine, self.scan, self.prompts)
+
+    @made_once
+    def reads(self) -> ReadsService:
+        from tui_lookups.answering.reads_service import ReadsService
+
+        return ReadsService(self.engine, self.scan, self.prompts)
 
     @made_once
     def attends(self) -> AttendsService:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_lookups import results as answer
     from tui_lookups.explorer.services import Services
-    from tui_lookups.ids import HeadId
+    from tui_lookups.ids import HeadId, NeuronId
 
 
 class Surveys:
@@ -16,40 +16,66 @@ class Surveys:
 
     _services: Services
 
-    def survey_plan(self, *, per_layer: int = 20, trimmed: bool | None = None) -> answer.SurveyPlan:
+    def survey_plan(
+        self, *, per_layer: int = 20, layers: Sequence[int] | None = None, trimmed: bool | None = None
+    ) -> answer.SurveyPlan:
         """What a survey of these neurons would cost, and how much of it is in the cache. Scans nothing."""
-        return self._services.surveys.plan(per_layer, trimmed=trimmed)
+        return self._services.surveys.plan(per_layer, layers=layers, trimmed=trimmed)
 
     def survey(
         self,
         *,
         per_layer: int = 20,
+        layers: Sequence[int] | None = None,
         trimmed: bool | None = None,
         progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
+        so_far: Callable[[answer.Survey], None] | None = None,
     ) -> answer.Survey:
-        """The next-token neurons of the layers of the settings, and every head over the prompts of each.
+        """The next-token neurons of chosen layers, and every head over the prompts of each.
 
         Each neuron's part is kept in the cache as soon as it is there, so a survey that was ended on its way
         goes on where it was.
 
         Args:
             per_layer: neurons a layer, as in `atlas`.
+            layers: of these, which are among those of the settings; all of them by default.
             trimmed: run the trimmed contexts instead of the full windows; the setting `trimmed` by default.
             progress: told, on this thread, how far it is.
+            so_far: told, on this thread, the survey of the neurons that are done, now and then.
+        Raises:
+            LookupsError: a layer that is not one of those of the settings.
         """
-        return self._services.surveys.survey(per_layer, trimmed=trimmed, progress=progress)
+        return self._services.surveys.survey(
+            per_layer, layers=layers, trimmed=trimmed, progress=progress, so_far=so_far
+        )
 
     def served_by(
         self,
         head: HeadId,
         *,
         per_layer: int = 20,
+        layers: Sequence[int] | None = None,
         trimmed: bool | None = None,
         progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
+        so_far: Callable[[answer.ServedNeurons], None] | None = None,
     ) -> answer.ServedNeurons:
         """The neurons for which a head is worth explaining, of those of `survey`.
+
+        What was not surveyed yet is, of the layers that the head reaches.
 
         Raises:
             LookupsError: the head reaches none of them.
         """
-        return self._services.surveys.served_by(head, per_layer, trimmed=trimmed, progress=progress)
+        return self._services.surveys.served_by(
+            head, per_layer, layers=layers, trimmed=trimmed, progress=progress, so_far=so_far
+        )
+
+    def head_reads(
+        self, neuron: NeuronId, head: HeadId, *, top: int = 10, trimmed: bool | None = None
+    ) -> answer.HeadReads:
+        """The tokens from which a head raises a neuron most, over all of the neuron's prompts.
+
+        Raises:
+            LookupsError: the head does not reach the neuron.
+        """
+        return self._services.reads.reads(neuron, head, top=top, trimmed=trimmed)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,6 +81,19 @@ def neuron_reader(model: LookupModel, neuron: NeuronId) -> Reader:
     return Reader(
         read, constants, point, range(model.info.last_head_layer(neuron.layer) + 1), range(neuron.layer)
     )
+
+
+def read_vectors(model: LookupModel, layer: int, neurons: slice) -> np.ndarray:
+    """What neurons of a layer read with, W_in and of a gated MLP W_gate, the norm before the MLP folded in.
+
+    Shape [1 or 2, d_model, n], float64 on the processor.
+    """
+    block = model.wiring.blocks[layer]
+    parts = [block.up] + ([] if block.gate is None else [block.gate])
+    norm = block.norms.get("ln2")
+    reads = [model.at_home(part.matrix[:, neurons]) for part in parts]
+    folded = [read if norm is None else norm.fold(read) for read in reads]
+    return np.stack([read.detach().cpu().double().numpy() for read in folded])
 
 
 def token_reader(model: LookupModel, token_id: int, foil_id: int | None = None) -> Reader:

@@ -20,7 +20,8 @@ _NAMES = {
     ),
     "atlas": "Atlas AtlasLayer AtlasNeuron",
     "attribution": (
-        "HeadAttribution HeadAttributions HeadMean HeadOverview OtherComponents SourceToken Target"
+        "HeadAttribution HeadAttributions HeadMean HeadOverview HeadReads OtherComponents ReadToken "
+        "SourceToken Target"
     ),
     "attends": "Attends Carried Key PairContribution",
     "base": (
@@ -29,7 +30,10 @@ _NAMES = {
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",
-    "congruence": "NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence TokenMatch TokenNeurons",
+    "congruence": (
+        "NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence "
+        "TokenMatch TokenNeurons"
+    ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "

@@ -110,3 +110,31 @@ class HeadOverview:
     provenance: Provenance
     note: str = ""
     mean_target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadToken:
+    """A token that a head reads: what it adds to the neuron from there, its mean over all prompts.
+
+    `prompts`: on so many of them the token is among those up to the peak.
+    """
+
+    token: Token
+    mean_attribution: float
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadReads:
+    """What a head reads for a neuron, over the neuron's prompts, largest first.
+
+    `tokens` and `rest`, what is from all other tokens, sum to the head's mean attribution.
+    """
+
+    neuron: NeuronId
+    head: HeadId
+    prompts: int
+    context: Literal["full", "trimmed"]
+    tokens: tuple[ReadToken, ...]
+    rest: float
+    provenance: Provenance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.base import Basis, Provenance, Sign, Token
@@ -65,4 +66,27 @@ class NeuronTokens:
     basis: Basis
     tokens: tuple[TokenCongruence, ...]
     suppressed: tuple[TokenCongruence, ...]
+    provenance: Provenance
+
+
+NearBy = Literal["writes", "reads"]
+
+
+@dataclass(frozen=True, slots=True)
+class NearNeuron:
+    """A neuron of another layer, the cosine, and the token that it promotes most."""
+
+    neuron: NeuronId
+    cosine: float
+    top_token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class NearestNeurons:
+    """The neurons of other layers that write, or read, most like `neuron`, largest cosine first."""
+
+    neuron: NeuronId
+    by: NearBy
+    basis: Basis
+    neurons: tuple[NearNeuron, ...]
     provenance: Provenance

@@ -65,7 +65,10 @@ class SurveyedNeuron:
 
 @dataclass(frozen=True, slots=True)
 class SurveyedPair:
-    """A head that is worth explaining for a neuron."""
+    """A head that is worth explaining for a neuron.
+
+    `share`: its mean attribution as a share of the neuron's mean target; None where that is zero.
+    """
 
     neuron: NeuronId
     token: Token
@@ -73,6 +76,7 @@ class SurveyedPair:
     head: HeadId
     mean_attribution: float
     active_fraction: float
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)

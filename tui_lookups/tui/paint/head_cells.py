@@ -94,6 +94,9 @@ def cell_text(cell: Cell, maximum: float, width: int, *, marked: bool = False) -
 
     `marked`: the mark stands inside, before the figure; where there is no room there, in the star's place.
     """
+    if cell.figures:
+        room = width - 2
+        return next((text for text in cell.figures if len(text) <= room), cell.figures[-1]).center(room)
     star = "*" if cell.starred else " "
     if width == CELL:
         return f"{glyphs(cell.value, maximum):^3}{'●' if marked else star}"

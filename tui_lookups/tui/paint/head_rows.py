@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 class Cell(NamedTuple):
-    """What is known of a head: a figure, whether it has a star, and `note` in words."""
+    """What is known of a head: a figure, whether it has a star, and `note` in words.
+
+    `figures`: the figure as it stands in a cell of the grid, longest first, where it is no attribution.
+    """
 
     value: float
     starred: bool
     note: str = ""
+    figures: tuple[str, ...] = ()
 
 
 def signed(value: float, decimals: int = 2) -> str:

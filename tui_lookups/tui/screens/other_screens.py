@@ -1,5 +1,5 @@
-"""What lies over the walk and leads back to it: why a token, inputs, traces, atlas, playground, explanations;
-and what leads out."""
+"""What lies over the walk and leads back to it: why a token, inputs, traces, a head's side, survey, atlas,
+playground, explanations; and what leads out."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.screens.surveys import SurveyScreens
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.left_screens import InputsPlace, TracePlace, WhyPlace
+from tui_lookups.tui.state.left_screens import InputsPlace, ServedByPlace, SurveyPlace, TracePlace, WhyPlace
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import HeadId
     from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.inputs import InputsScreen
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.screens.trace import TraceScreen
     from tui_lookups.tui.screens.why import WhyScreen
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, LeftPlace
+    from tui_lookups.tui.state.left_screens import Door, LeftScreen
+    from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -35,6 +38,7 @@ class OtherScreens:
         self,
         screen: Screen[None],
         explorer: Explorer,
+        queries: Queries,
         walk: Walk,
         places: Places,
     ) -> None:
@@ -42,6 +46,7 @@ class OtherScreens:
         self._explorer = explorer
         self._walk = walk
         self._places = places
+        self._surveys = SurveyScreens(screen, explorer, queries, places)
         self._open_place = places.open_place
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
@@ -51,11 +56,13 @@ class OtherScreens:
         self._playground: PlaygroundScreen | None = None
 
     def open(self, what: str) -> None:
-        """Open one of them by name: "why", "inputs", "trace", "atlas", "playground" or "explained"."""
+        """Open one of them by name: that of a method here, or "survey"."""
         {
             "why": self.why,
             "inputs": self.inputs,
             "trace": self.trace,
+            "served_by": self.served_by_open_head,
+            "survey": self._surveys.survey,
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
@@ -111,8 +118,26 @@ class OtherScreens:
         if place is not None:
             self._reopen(place.trace(None))
 
-    def _reopen(self, place: LeftPlace) -> None:
-        """Open why, inputs or a trace as it was left; what is opened there continues the walk."""
+    def served_by(self, head: HeadId) -> None:
+        """The neurons that a head serves."""
+        self._surveys.served_by(head)
+
+    def served_by_open_head(self) -> None:
+        """Those of the head of the walk."""
+        head, app = self._walk.head, app_of(self._screen)
+        if head is None:
+            app.say(f"Choose a head first: {app.key_of('walk.heads-pane')} shows those behind the neuron.")
+        else:
+            self.served_by(head)
+
+    def _reopen(self, place: LeftScreen) -> None:
+        """Open one of them as it was left; what is opened there continues the walk."""
+        if isinstance(place, ServedByPlace | SurveyPlace):
+            self._surveys.reopen(place)
+        else:
+            self._reopen_sum(place)
+
+    def _reopen_sum(self, place: WhyPlace | InputsPlace | TracePlace) -> None:
         from tui_lookups.tui.screens.inputs import InputsScreen
         from tui_lookups.tui.screens.trace import TraceScreen
         from tui_lookups.tui.screens.why import WhyScreen

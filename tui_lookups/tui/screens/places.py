@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import Item, Token
     from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, LeftPlace
+    from tui_lookups.tui.state.left_screens import Door, LeftScreen
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -26,7 +26,7 @@ class Places:
     `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
 
-    reopen: Callable[[LeftPlace], None]
+    reopen: Callable[[LeftScreen], None]
     """Opens a screen over the walk as it was left."""
 
     def __init__(
@@ -79,15 +79,23 @@ class Places:
             self._step_away()
         self._arrive(place)
 
-    def open_door(self, door: Door, over: LeftPlace) -> None:
+    def open_beyond(self, place: Place, over: LeftScreen) -> None:
+        """Go on with what was met on `over`; escape leads back there."""
+        self._leave_through(over, place.pane)
+        self._arrive(place)
+
+    def _leave_through(self, over: LeftScreen, pane: PaneName) -> None:
+        self.history.leave(self.here()._replace(over=over, led_to=pane))
+        self._steps.tokens.forget_story()
+
+    def open_door(self, door: Door, over: LeftScreen) -> None:
         """Go on with a neuron or a head that was met on `over`, on the text it was met on.
 
         Without a text it is a head of the open neuron, on what is open.
         """
-        walk, here = self._walk, self.here()
+        walk = self._walk
         pane: PaneName = "prompts" if door.head is None else "detail"
-        self.history.leave(here._replace(over=over, led_to=pane))
-        self._steps.tokens.forget_story()
+        self._leave_through(over, pane)
         if walk.over_all and door.head is not None:
             self._steps.heads.toggle_over_all()
         given, prompt_id = (walk.given, walk.prompt_id) if door.text is None else (door.text, GIVEN)

@@ -104,7 +104,7 @@ class WalkScreen(Screen[None]):
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.marking = Marking(self, explorer, self.queries, walk, self.panes)
         self.session = Session(self, explorer, self.queries, places, self.panes, self.marking.notes, session)
-        self.other_screens = OtherScreens(self, explorer, walk, places)
+        self.other_screens = OtherScreens(self, explorer, self.queries, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
 
@@ -386,6 +386,8 @@ class WalkScreen(Screen[None]):
         self.tour.step()
 
     def action_over(self, what: str) -> None:
+        if what == "served_by":
+            self.panes.take_head()
         self.other_screens.open(what)
 
     def action_restore(self) -> None:

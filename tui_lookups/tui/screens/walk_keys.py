@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS, hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 WALK_KEYS: tuple[Binding, ...] = (
@@ -29,20 +29,7 @@ WALK_KEYS: tuple[Binding, ...] = (
         "[",
     ),
     hidden("right_square_bracket", "history(1)", "after", "walk.after", "Forward again", "]"),
-    hidden(
-        "exclamation_mark",
-        "copy_as('command')",
-        "copy command",
-        "walk.copy-command",
-        "Copy the pane as a command line",
-    ),
-    hidden(
-        "percent_sign",
-        "copy_as('notebook')",
-        "copy notebook",
-        "walk.copy-notebook",
-        "Continue in a notebook: copy the pane as Python",
-    ),
+    *COPY_AS_KEYS,
     hidden("Z", "zoom", "zoom", "walk.zoom", "This pane alone on the screen, and back"),
     hidden("plus", "room(1)", "larger", "walk.larger", "More room for this pane", "+"),
     hidden("minus", "room(-1)", "smaller", "walk.smaller", "Less room for this pane", "-"),
@@ -54,6 +41,12 @@ WALK_KEYS: tuple[Binding, ...] = (
     ),
     Binding(
         "r", "over('trace')", "trace", id="walk.trace", tooltip="What fires the neuron, opened node by node"
+    ),
+    Binding(
+        "D", "over('served_by')", "serves", id="walk.served-by", tooltip="The neurons that the head serves"
+    ),
+    Binding(
+        "M", "over('survey')", "survey", id="walk.survey", tooltip="Every head of every next-token neuron"
     ),
     Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"

@@ -9,8 +9,18 @@ from tui_lookups.results.trace import ROOT
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import InputsOverview, NeuronInputs, Removed, Token, Why
+    from tui_lookups.results import (
+        HeadReads,
+        InputsOverview,
+        NeuronInputs,
+        Removed,
+        ServedNeurons,
+        SurveyedPair,
+        Token,
+        Why,
+    )
     from tui_lookups.tui.state.given_text import GivenText
+    from tui_lookups.tui.state.orders import PairOrder
     from tui_lookups.tui.state.trace_tree import TraceTree
 
 View = Literal["list", "layers", "groups"]
@@ -139,7 +149,47 @@ def _part_of_root(component: HeadId | NeuronId | None) -> str | None:
     return None if component is None else f"{ROOT}/{component}"
 
 
-LeftPlace: TypeAlias = WhyPlace | InputsPlace | TracePlace
+@dataclass(frozen=True, slots=True)
+class ServedByPlace:
+    """A head, and which neurons are asked for what it is to them.
+
+    Attributes:
+        served: those that it serves, once all are worked out. reads: what it reads, where that was asked.
+        from_survey: escape leads back to the survey.
+    """
+
+    head: HeadId
+    per_layer: int
+    layers: tuple[int, ...] | None
+    served: ServedNeurons | None = None
+    reads: tuple[HeadReads, ...] = ()
+    order: PairOrder = "attribution"
+    pair: SurveyedPair | None = None
+    from_survey: bool = False
+
+    def asks_as(self, other: ServedByPlace) -> bool:
+        """Whether both are about the same head and the same neurons."""
+        mine, theirs = ((p.head, p.per_layer, p.layers) for p in (self, other))
+        return mine == theirs
+
+
+SurveyView = Literal["pairs", "heads"]
+Measure = Literal["serves", "carries"]
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyPlace:
+    """How the survey was looked at: which of its tables, in which order, and where the cursors stood."""
+
+    view: SurveyView = "pairs"
+    measure: Measure = "serves"
+    order: PairOrder = "neuron"
+    row: int = 0
+    head: HeadId | None = None
+
+
+LeftScreen: TypeAlias = "WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace"
+"""What a walk can have gone on from."""
 
 
 class Door(NamedTuple):

@@ -8,13 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tui_lookups.ids import NeuronId
-    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt
+    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt, SurveyedPair
 
 NeuronOrder = Literal["congruence", "cosine", "rank", "layer", "activity"]
 PromptOrder = Literal["peak", "length", "corpus"]
 HeadOrder = Literal["size", "layer"]
 AtlasLayerOrder = Literal["layer", "tokens"]
 AtlasNeuronOrder = Literal["congruence", "neuron", "token"]
+PairOrder = Literal["neuron", "attribution", "share", "active", "head", "token"]
 
 NEURONS: tuple[NeuronOrder, ...] = ("congruence", "cosine", "rank", "layer", "activity")
 PROMPTS: tuple[PromptOrder, ...] = ("peak", "length", "corpus")
@@ -69,6 +70,21 @@ def atlas_neurons_in(order: AtlasNeuronOrder, neurons: tuple[AtlasNeuron, ...]) 
     if order == "token":
         return tuple(sorted(neurons, key=lambda found: found.top_token.text.strip().casefold()))
     return neurons
+
+
+def pairs_in(order: PairOrder, pairs: Sequence[SurveyedPair]) -> tuple[SurveyedPair, ...]:
+    """Pairs of a survey by neuron, as given within one; by another column, largest or first in front."""
+    if order == "attribution":
+        return tuple(sorted(pairs, key=lambda pair: -pair.mean_attribution))
+    if order == "share":
+        return tuple(sorted(pairs, key=lambda pair: -(pair.share or 0.0)))
+    if order == "active":
+        return tuple(sorted(pairs, key=lambda pair: -pair.active_fraction))
+    if order == "head":
+        return tuple(sorted(pairs, key=lambda pair: pair.head))
+    if order == "token":
+        return tuple(sorted(pairs, key=lambda pair: pair.token.text.strip().casefold()))
+    return tuple(sorted(pairs, key=lambda pair: pair.neuron.layer))
 
 
 def low_rank_of_first(rows: Sequence[NeuronScore]) -> tuple[int, bool] | None:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui_lookups.config_file import PREFIX
 from tui_lookups.settings import Settings
+from tui_lookups.settings_values import format_layers
 
 if TYPE_CHECKING:
+    from tui_lookups.ids import HeadId
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import TracePlace
     from tui_lookups.tui.state.walk import Walk
@@ -38,8 +40,25 @@ class _Question(NamedTuple):
 def continued(what: str, walk: Walk, pane: PaneName, settings: Settings) -> str:
     """What `pane` shows as a "command" or for a "notebook"; empty where there is none."""
     question = _question(walk, pane)
-    if question is None:
-        return ""
+    return "" if question is None else _written_out(what, question, settings)
+
+
+def continued_survey(
+    what: str, head: HeadId | None, per_layer: int, layers: tuple[int, ...] | None, settings: Settings
+) -> str:
+    """A survey, or the neurons that a head serves, likewise."""
+    words, python = ["survey"], f"per_layer={per_layer}"
+    if head is not None:
+        words, python = ["served-by", str(head)], f"HeadId({head.layer}, {head.index}), {python}"
+    words += ["--per-layer", str(per_layer)]
+    if layers is not None:
+        words += ["--layers", format_layers(layers)]
+        python += f", layers={layers!r}"
+    asked = "survey" if head is None else "served_by"
+    return _written_out(what, _Question(tuple(words), f"explorer.{asked}({python})"), settings)
+
+
+def _written_out(what: str, question: _Question, settings: Settings) -> str:
     return _command(question, settings) if what == "command" else _notebook(question, settings)
 
 

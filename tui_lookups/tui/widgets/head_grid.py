@@ -237,13 +237,13 @@ class HeadGrid(Canvas):
                 label = Segment(" " * LABEL)
                 cells = head_cells.labels(self._n_heads, self._head.index, self.cell, self.palette)
             elif len(layers) > 1:
-                return self.strip(head_cells.folded_row(layers, self._cells, width, self.palette), width)
+                return self.strip(self._folded_row(layers, width), width)
             elif layers:
                 style = self.palette.strong if at_cursor else self.palette.heading
                 label = Segment(f"L{layers[0]}".ljust(LABEL), style)
                 cells = self._row(layers[0])
             elif number == len(self._rows) + 1:  # there is room left: say what the colours mean
-                return self.strip(head_rows.legend(self._maximum, self.palette, width), width)
+                return self.strip(self._legend(width), width)
             else:
                 return self.strip([], width)
             body = Strip(cells).crop(left, left + max(0, width - LABEL))
@@ -256,7 +256,17 @@ class HeadGrid(Canvas):
             self._marked, self._head, self.cursor_style,
         )  # fmt: skip
 
+    def _folded_row(self, layers: range, width: int) -> list[Segment]:
+        return head_cells.folded_row(layers, self._cells, width, self.palette)
+
+    def _legend(self, width: int) -> list[Segment]:
+        return head_rows.legend(self._maximum, self.palette, width)
+
     # --- as text ---
+
+    def _head_words(self, head: HeadId) -> str:
+        """What a pointer resting on a head is told."""
+        return head_rows.head_words(head, self._cells.get(head), self._maximum, self._star)
 
     def plain_lines(self) -> tuple[str, ...]:
         """Every head in words, as the list has them."""
@@ -373,8 +383,7 @@ class HeadGrid(Canvas):
         if head is None or (not self.listed and self._shared_row(head.layer) is not None):
             self.tooltip = None
             return
-        cell = self._cells.get(head)
-        self.tooltip = Content(head_rows.head_words(head, cell, self._maximum, self._star))
+        self.tooltip = Content(self._head_words(head))
 
     def _head_at(self, event: events.MouseEvent) -> HeadId | None:
         """The head a pointer is on."""

@@ -1,0 +1,107 @@
+"""What a head reads over all of a neuron's prompts, as the Explorer answers it (method.md, section 12).
+
+1. Its attribution is split over the source tokens at the peak of each prompt (section 4), counted in the
+   direction in which the prompt fires the neuron.
+2. Token by token these parts are summed, and averaged over the prompts: together they are the head's mean
+   attribution.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_lookups.answering.cache_keys import choices
+from tui_lookups.answering.checks import check_count
+from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.neuron_places import check_reaches
+from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt
+from tui_lookups.answering.prompt_service import PromptService
+from tui_lookups.answering.scan_session import ScanSession
+from tui_lookups.errors import Poll
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import HeadReads, ReadToken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui_lookups.model.lookup_model import LookupModel
+    from tui_lookups.results.conventions import Conventions
+
+
+class ReadsService:
+    """What the heads of one Explorer's model read. Thread-safe."""
+
+    def __init__(self, engine: Engine, scan: ScanSession, prompts: PromptService) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._prompts = prompts
+
+    def reads(self, neuron: NeuronId, head: HeadId, *, top: int, trimmed: bool | None) -> HeadReads:
+        """The tokens that a head reads most for a neuron. See `Explorer.head_reads`."""
+        check_count("top", top)
+        engine = self._engine
+        engine.check_neuron(neuron)
+        check_reaches(engine, head, neuron)
+        conventions = engine.conventions(trimmed=trimmed)
+        key = engine.key(
+            "head_reads", conventions, corpus=True, neuron=str(neuron), head=str(head),
+            index=self._scan.key(), top=top,
+        )  # fmt: skip
+        return engine.cached(key, HeadReads) or engine.keep(
+            key, self._work_out(neuron, head, top, conventions)
+        )
+
+    def _work_out(self, neuron: NeuronId, head: HeadId, top: int, conventions: Conventions) -> HeadReads:
+        engine, preset = self._engine, conventions.preset
+        listed = self._prompts.prompts(neuron, sign=conventions.sign).prompts
+        if conventions.trimmed or preset == "paper":
+            listed = self._prompts.with_trims(neuron, listed)
+
+        def work(model: LookupModel, poll: Poll) -> HeadReads:
+            from tui_lookups.analysis.attribution import decompose
+            from tui_lookups.answering.answers import counted_prompts
+
+            bos_id = model.vocabulary.bos_id
+            places = [
+                input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed)
+                for prompt in counted_prompts(listed, preset, bos_id)
+            ]
+            found = decompose(
+                model, neuron, [p.ids for p in places], [p.position for p in places],
+                source_head=head, preset=preset, poll=poll,
+            )  # fmt: skip
+            sources = [[] if each.sources is None else each.sources.tolist() for each in found]
+            means, on = means_by_token(places, sources)
+            first = sorted(means, key=lambda token: (-means[token], token))[:top]
+            return HeadReads(
+                neuron,
+                head,
+                len(places),
+                conventions.context,
+                tuple(
+                    ReadToken(token, means[token.id], on[token.id])
+                    for token in model.vocabulary.tokens(first)
+                ),
+                sum(value for token, value in means.items() if token not in first),
+                engine.provenance(corpus=True, prompts=len(places), **choices("head_reads", conventions)),
+            )
+
+        return engine.on_model(work)
+
+
+def means_by_token(
+    places: Sequence[PeakInput], sources: Sequence[Sequence[float]]
+) -> tuple[dict[int, float], dict[int, int]]:
+    """By token id: what is read from it, its mean over the places, and on how many of these it stands.
+
+    `sources` are a head's attributions from each position up to the peak of each place.
+    """
+    means: dict[int, float] = {}
+    on: dict[int, int] = {}
+    for place, values in zip(places, sources, strict=True):
+        ids = place.ids[: place.position + 1]
+        for token, value in zip(ids, values, strict=True):
+            means[token] = means.get(token, 0.0) + place.sign * value / len(places)
+        for token in set(ids):
+            on[token] = on.get(token, 0) + 1
+    return means, on
