@@ -29,6 +29,7 @@ from tui_lookups.exports.reading import read_export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.basket import BasketScreen
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen, KeyRows
@@ -375,14 +376,14 @@ async def test_help_lists_the_keys_of_the_focused_pane() -> None:
 
 async def test_the_palette_has_every_action() -> None:
     async with running(CannedExplorer()) as (app, pilot):
-        titles = {command.title for command in app.get_system_commands(app.screen)}
+        titles = {entry.title for entry in entries(app, app.screen)}
         for what in (
-            "export (x)",
-            "quit (q)",
-            "token (t)",
-            "explain (e)",
-            "own token (o)",
-            "Theme lookups-light",
+            "Export what is marked as JSON (x)",
+            "Quit the program (q)",
+            "Open a token, a neuron or a head by its name (t)",
+            "Ask a language model when this head is active (e)",
+            "Show only next-token neurons of this token (o)",
+            "Use the theme lookups-light",
         ):
             assert what in titles
         await press(pilot, "ctrl+p")

@@ -16,6 +16,7 @@ from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Atlas, SelectedNeuron, Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.widgets.head_detail import HeadDetail
@@ -81,7 +82,9 @@ async def test_an_atlas_that_fails_says_why() -> None:
 
 async def test_help_and_the_palette_know_the_atlas() -> None:
     async with running(CannedExplorer()) as (app, pilot):
-        assert "atlas (A)" in {command.title for command in app.get_system_commands(app.screen)}
+        assert "Open the atlas of next-token neurons (A)" in {
+            entry.title for entry in entries(app, app.screen)
+        }
         await press(pilot, "A", "question_mark")
         assert isinstance(app.screen, HelpScreen)
         rows = app.screen.rows()
