@@ -18,6 +18,7 @@ from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.spelling import by_length, similar
 from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import (
     AblationMethod,
@@ -262,7 +263,11 @@ class CannedExplorer(Explorer):
         if token is not None:
             return TokenMatch(text, token, (token,), ())
         pieces = _pieces(text)
-        close = tuple(t for t in VOCABULARY if t.text.strip()[:2] == text.strip()[:2] != "")[:5]
+        words: dict[str, list[int]] = {}
+        for known in VOCABULARY:
+            words.setdefault(known.text.strip().casefold(), []).append(known.id)
+        alike = similar(text.strip().casefold(), by_length(words), 5)
+        close = tuple(VOCABULARY[number] for word in alike for number in words[word])
         return TokenMatch(text, None, pieces, close)
 
     def complete_token(self, text: str, limit: int = 20) -> tuple[Token, ...]:

@@ -77,10 +77,19 @@ def test_pieces_of_a_longer_text() -> None:
     assert "2 pieces" in found.note
 
 
-def test_close_names_where_nothing_fits() -> None:
-    found = find("tixyz")
+def test_similar_tokens_come_first_where_nothing_fits() -> None:
+    found = find("tiime")
     assert found.exact == 0
-    assert "time" in texts(found) or " time" in texts(found)
+    assert texts(found) == [" time", " Time", "time", "Time"]
+    assert {row.why for row in found.rows} == {"similar"}
+    assert found.note == "no such token; similar ones:"
+
+
+def test_pieces_follow_similar_tokens() -> None:
+    found = find('"timely"')
+    assert texts(found)[0] == " time"
+    assert (texts(found)[-1], found.rows[-1].why) == ("ly", "a piece of it")
+    assert found.note == "no such token; similar ones, then its 2 pieces:"
 
 
 @pytest.mark.parametrize("typed", [token.text for token in VOCABULARY if token.text])

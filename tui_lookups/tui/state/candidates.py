@@ -5,7 +5,7 @@
 2. "#123" is the token of that id; text in double quotes is taken exactly as it stands.
 3. Other text is looked up as typed and with a space before it, for those are different tokens; a
    space-led one comes first, for most words of a text are.
-4. Completions follow; where nothing matches, the pieces the text falls into, then close names.
+4. Completions follow; where nothing matches, similar tokens, then the pieces the text falls into.
 """
 
 from __future__ import annotations
@@ -106,16 +106,17 @@ def arrange(
             f"{enter} opens the marked row" if exact == 1 else f"both exist and differ: choose, then {enter}"
         )
         return Candidates(typed, tuple(rows), exact, note)
-    as_typed = next((m for m in reversed(matches) if m.pieces), None)
-    if as_typed is not None and len(as_typed.pieces) > 1:
-        for token in as_typed.pieces:
-            offer(token, "a piece of it")
-        note = f"not one token but {len(as_typed.pieces)} pieces: choose one"
-    else:
-        note = "no such token; similar ones:"
     for match in matches:
         for token in match.close:
-            offer(token, "close")
+            offer(token, "similar")
+    as_typed = next((m for m in reversed(matches) if m.pieces), None)
+    pieces = () if as_typed is None or len(as_typed.pieces) < 2 else as_typed.pieces
+    note = "no such token; similar ones:"
+    if pieces:
+        note = f"not one token but {len(pieces)} pieces: choose one"
+        note = f"no such token; similar ones, then its {len(pieces)} pieces:" if rows else note
+    for token in pieces:
+        offer(token, "a piece of it")
     if not rows:
         note = str(problem) if problem is not None else "no such token"
     return Candidates(typed, tuple(rows), 0, note)
