@@ -25,6 +25,8 @@ from tui_lookups.results import (
     AblationPositions,
     Activations,
     Atlas,
+    CorpusHit,
+    CorpusHits,
     CorpusInfo,
     FirstView,
     HeadAblation,
@@ -63,6 +65,7 @@ from tui_lookups.results import (
     Trim,
     Why,
 )
+from tui_lookups.results.matches import spans_of
 from tui_lookups.settings import Settings
 
 T = TypeVar("T")
@@ -277,6 +280,18 @@ class CannedExplorer(Explorer):
         self._called("first_view", None)
         story = "L5.N371 writes “ because” and fires after a reason was asked for."
         return FirstView(BECAUSE, NeuronId(5, 371), story)
+
+    def search_corpus(
+        self, text: str, *, most: int = 200, so_far: Callable[[CorpusHits], None] = lambda _: None
+    ) -> CorpusHits:
+        self._called("search_corpus", text)
+        hits = []
+        for number in range(40):
+            tokens = self.prompt(NeuronId(5, 371), number).tokens
+            if spans := spans_of(text, [token.text for token in tokens]):
+                hits.append(CorpusHit(number, tokens, spans))
+        so_far(CorpusHits(text, tuple(hits[:1]), 10, 40, most))
+        return CorpusHits(text, tuple(hits[:most]), 40, 40, most)
 
     # --- questions ---
 

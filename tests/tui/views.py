@@ -100,6 +100,7 @@ VIEWS: dict[str, View] = {
     "atlas": View("AtlasScreen", ("A", "home", "down", "down", "enter", "down")),
     "why": View("WhyScreen", ("w", REST, "d", REST)),
     "why-layers": View("WhyScreen", ("w", REST, "left", "down", "f", REST, "right", "v", "down", REST)),
+    "corpus-search": View("CorpusSearchScreen", ("2", "slash", *"because", "ctrl+g", REST)),
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.left_screens import InputsPlace, WhyPlace
+from tui_lookups.tui.state.left_screens import InputsPlace, SearchPlace, WhyPlace
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.screens.playground import PlaygroundScreen
     from tui_lookups.tui.screens.why import WhyScreen
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door
+    from tui_lookups.tui.state.left_screens import Door, Left
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -45,17 +45,19 @@ class OtherScreens:
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
         self._inputs_place: InputsPlace | None = None
+        self._search_place = SearchPlace()
         self._atlas_place: AtlasPlace | None = None
         self._playground: PlaygroundScreen | None = None
 
     def open(self, what: str) -> None:
-        """Open one of them by name: "why", "inputs", "atlas", "playground" or "explained"."""
+        """Open one of them by name: "why", "inputs", "atlas", "playground", "explained" or "search"."""
         {
             "why": self.why,
             "inputs": self.inputs,
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
+            "search": self.search,
         }[what]()
 
     def why(self) -> None:
@@ -95,15 +97,23 @@ class OtherScreens:
         last = self._inputs_place
         self._reopen(last if last is not None and last.asks_as(place) else place)
 
-    def _reopen(self, place: WhyPlace | InputsPlace) -> None:
-        """Open why or inputs as it was left; what is opened there continues the walk."""
+    def search(self) -> None:
+        """All texts of the corpus that hold what the prompts are searched for."""
+        text, last = self._places.take_search(), self._search_place
+        self._reopen(last if text in ("", last.text) else SearchPlace(text))
+
+    def _reopen(self, place: Left) -> None:
+        """Open why, inputs or a search as it was left; what is opened there continues the walk."""
+        from tui_lookups.tui.screens.corpus_search import CorpusSearchScreen
         from tui_lookups.tui.screens.inputs import InputsScreen
         from tui_lookups.tui.screens.why import WhyScreen
 
         app = app_of(self._screen)
-        screen: WhyScreen | InputsScreen
+        screen: WhyScreen | InputsScreen | CorpusSearchScreen
         if isinstance(place, WhyPlace):
             screen = WhyScreen(self._explorer, place)
+        elif isinstance(place, SearchPlace):
+            screen = CorpusSearchScreen(self._explorer, self._walk.neuron, place)
         else:
             screen = InputsScreen(self._explorer, place)
 
@@ -111,6 +121,8 @@ class OtherScreens:
             left = screen.place
             if isinstance(left, WhyPlace):
                 self._why_place = left
+            elif isinstance(left, SearchPlace):
+                self._search_place = left
             else:
                 self._inputs_place = left
             if door is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, InputsPlace, WhyPlace
+    from tui_lookups.tui.state.left_screens import Door, Left
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -27,7 +27,7 @@ class Places:
     `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
 
-    reopen: Callable[[WhyPlace | InputsPlace], None]
+    reopen: Callable[[Left], None]
     """Opens a screen over the walk as it was left."""
 
     def __init__(
@@ -49,6 +49,10 @@ class Places:
     def position(self) -> int:
         """The token under the cursor of the open prompt."""
         return self._panes.prompts.position
+
+    def take_search(self) -> str:
+        """What the prompts are searched for, which they are no longer."""
+        return self._panes.prompts.take_search()
 
     def here(self) -> Place:
         """Where the person is."""
@@ -80,7 +84,7 @@ class Places:
             self._step_away()
         self._arrive(place)
 
-    def open_door(self, door: Door, over: WhyPlace | InputsPlace) -> None:
+    def open_door(self, door: Door, over: Left) -> None:
         """Go on with a neuron or a head that was met on `over`, on the text it was met on.
 
         Without a text it is a head of the open neuron, on what is open.

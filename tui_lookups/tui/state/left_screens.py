@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import InputsOverview, NeuronInputs, Removed, Token, Why
+    from tui_lookups.results import CorpusHits, InputsOverview, NeuronInputs, Removed, Token, Why
     from tui_lookups.tui.state.given_text import GivenText
 
 View = Literal["list", "layers", "groups"]
@@ -76,6 +76,15 @@ class InputsPlace:
         return mine == theirs
 
 
+@dataclass(frozen=True, slots=True)
+class SearchPlace:
+    """A search through the corpus: its text, what it found, and the row under the cursor."""
+
+    text: str = ""
+    found: CorpusHits | None = None
+    row: int = 0
+
+
 class Door(NamedTuple):
     """What was opened on such a screen: a neuron, or a head of one, on the text they were met on.
 
@@ -87,3 +96,7 @@ class Door(NamedTuple):
     head: HeadId | None
     text: GivenText | None
     token: Token | None = None
+
+
+Left: TypeAlias = WhyPlace | InputsPlace | SearchPlace
+"""A screen over the walk as it was left."""
