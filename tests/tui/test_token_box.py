@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tui.canned import NEURONS, CannedExplorer
-from tests.tui.driving import SMALL, press, running, type_text
+from tests.tui.canned import BECAUSE, NEURONS, CannedExplorer
+from tests.tui.driving import LARGE, SMALL, hints, press, running, type_text
 from tests.tui.views import texts
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import ServedNeurons, SurveyedHead, SurveyedPair, SurveyPlan
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.token_box import CandidateList
 
@@ -94,3 +96,34 @@ async def test_a_neuron_or_head_that_does_not_exist_is_refused() -> None:
         await type_text(pilot, "5.767")
         await press(pilot, "enter")
         assert str(app.walk_screen.walk.neuron) == "L5.N767"
+
+
+class Surveyed(CannedExplorer):
+    """A survey of 12 neurons, of which so many are done."""
+
+    done = 12
+
+    def survey_plan(self, **_: object) -> SurveyPlan:
+        return SurveyPlan((5,), 12, self.done, 20, 432)
+
+    def served_by(self, head: HeadId, **_: object) -> ServedNeurons:
+        pairs = tuple(SurveyedPair(NeuronId(5, n), BECAUSE, 6.0, head, 1.0, 0.5) for n in range(7))
+        return ServedNeurons(SurveyedHead(head, 12, 7, 1.0, 0.1), pairs, self.provenance())
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (12, "L4.H4 serves L5.N0, L5.N1, L5.N2, L5.N3, L5.N4 and 2 more."),
+        (11, "What L4.H4 serves is known after a survey"),
+    ],
+)
+async def test_a_typed_head_says_what_it_serves(done: int, said: str) -> None:
+    explorer = Surveyed(hostile=False)
+    explorer.done = done
+    async with running(explorer, LARGE) as (app, pilot):
+        await press(pilot, "t")
+        await type_text(pilot, "L4.H4")
+        await press(pilot, "enter")
+        assert said in hints(app)
+        assert app.focused is app.screen.query_one("#neurons")

@@ -6,24 +6,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui_lookups.ids import HeadId
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.left_screens import InputsPlace, SearchPlace, WhyPlace
+from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.text.heads import served_words
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo
+    from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo, ServedNeurons
     from tui_lookups.tui.screens.atlas import AtlasPlace
     from tui_lookups.tui.screens.inputs import InputsScreen
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.screens.playground import PlaygroundScreen
     from tui_lookups.tui.screens.why import WhyScreen
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, Left
+    from tui_lookups.tui.state.left_screens import Door, LeftScreen
+    from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Walk
 
 
@@ -34,11 +38,13 @@ class OtherScreens:
         self,
         screen: Screen[None],
         explorer: Explorer,
+        queries: Queries,
         walk: Walk,
         places: Places,
     ) -> None:
         self._screen = screen
         self._explorer = explorer
+        self._queries = queries
         self._walk = walk
         self._places = places
         self._open_place = places.open_place
@@ -49,8 +55,19 @@ class OtherScreens:
         self._atlas_place: AtlasPlace | None = None
         self._playground: PlaygroundScreen | None = None
 
-    def open(self, what: str) -> None:
-        """Open one of them by name: "why", "inputs", "atlas", "playground", "explained" or "search"."""
+    def open(self, what: str, about: str | HeadId | None = None) -> None:
+        """Open one of them by name: "why", "inputs", "atlas", "playground", "explained" or "search".
+
+        `about`: a text, for "why" or "playground", or a head: what it serves.
+        """
+        if isinstance(about, HeadId):
+            self.served_by(about)
+        elif about is not None:
+            self.playground(about) if what == "playground" else self._reopen(WhyPlace(about))
+        else:
+            self._open_here(what)
+
+    def _open_here(self, what: str) -> None:
         {
             "why": self.why,
             "inputs": self.inputs,
@@ -102,7 +119,7 @@ class OtherScreens:
         text, last = self._places.take_search(), self._search_place
         self._reopen(last if text in ("", last.text) else SearchPlace(text))
 
-    def _reopen(self, place: Left) -> None:
+    def _reopen(self, place: LeftScreen) -> None:
         """Open why, inputs or a search as it was left; what is opened there continues the walk."""
         from tui_lookups.tui.screens.corpus_search import CorpusSearchScreen
         from tui_lookups.tui.screens.inputs import InputsScreen
@@ -152,8 +169,21 @@ class OtherScreens:
             return 0
         return neuron.layer if layers is None else layers.index(neuron.layer) if neuron.layer in layers else 0
 
-    def playground(self) -> None:
-        """The neuron on any text."""
+    def served_by(self, head: HeadId) -> None:
+        """The neurons that a head serves, where a survey has them."""
+        explorer, app = self._explorer, app_of(self._screen)
+
+        def question() -> ServedNeurons | None:
+            plan = explorer.survey_plan()
+            return explorer.served_by(head) if plan.done == plan.neurons else None
+
+        self._queries.ask("served-by", question, lambda found: app.say(served_words(head, found)), self._fail)
+
+    def _fail(self, error: BaseException) -> None:
+        app_of(self._screen).say(" ".join(explain_error(error)))
+
+    def playground(self, given: str | None = None) -> None:
+        """The neuron on any text: on what is `given`, else on the last one."""
         neuron, app = self._walk.neuron, app_of(self._screen)
         if neuron is None:
             app.say("Open a neuron first: the playground is about one.")
@@ -165,7 +195,7 @@ class OtherScreens:
         stats = None if self._walk.prompts is None else self._walk.prompts.stats
         # Before anything is scanned, maximum and minimum are infinite.
         known = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
-        text = "" if last is None else last.text
+        text = given if given is not None else "" if last is None else last.text
         self._playground = PlaygroundScreen(
             self._explorer, neuron, text, pinned, known_maximum=known, sign=app.options.sign
         )

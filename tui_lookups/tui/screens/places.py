@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.panes.pane_set import PaneSet
     from tui_lookups.tui.state.basket import Item
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Door, Left
+    from tui_lookups.tui.state.left_screens import Door, LeftScreen
     from tui_lookups.tui.state.steps import Steps
     from tui_lookups.tui.state.walk import Walk
 
@@ -27,7 +27,7 @@ class Places:
     `panes` know which of them has the focus, `go` gives it to another, `show_head` puts the cursor on a head.
     """
 
-    reopen: Callable[[Left], None]
+    reopen: Callable[[LeftScreen], None]
     """Opens a screen over the walk as it was left."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Places:
             self._step_away()
         self._arrive(place)
 
-    def open_door(self, door: Door, over: Left) -> None:
+    def open_door(self, door: Door, over: LeftScreen) -> None:
         """Go on with a neuron or a head that was met on `over`, on the text it was met on.
 
         Without a text it is a head of the open neuron, on what is open.

@@ -101,7 +101,7 @@ class WalkScreen(Screen[None]):
         self.tour = Tour(walk, steps, self.go, self.panes.heads.go_to, self.panes.show_notice)
         self.places = places = Places(walk, steps, self.panes, self.go, self._show_head)
         self.session = Session(self, explorer, self.queries, places, self.panes)
-        self.other_screens = OtherScreens(self, explorer, walk, places)
+        self.other_screens = OtherScreens(self, explorer, self.queries, walk, places)
         self.head_dialogs = HeadDialogs(self, explorer, walk, self.explanations, self.head_run, places)
         self._hints = Hints(id="hints")
 
@@ -260,6 +260,10 @@ class WalkScreen(Screen[None]):
 
     def on_line_left(self) -> None:
         self.go(self.focused_pane)
+
+    def on_screen_wanted(self, event: messages.ScreenWanted) -> None:
+        self.go(self.focused_pane)
+        self.other_screens.open(event.what, event.about)
 
     def action_filter(self) -> None:
         self.go("neurons")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import Token
     from tui_lookups.tui.state.given_text import GivenText
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import Left
+    from tui_lookups.tui.state.left_screens import LeftScreen
 
 _MOST = 200
 
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     pane: PaneName = "neurons"
     text: GivenText | None = None
     position: int | None = None
-    over: Left | None = None
+    over: LeftScreen | None = None
     led_to: PaneName = "prompts"
 
     @property

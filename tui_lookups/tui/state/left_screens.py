@@ -98,5 +98,5 @@ class Door(NamedTuple):
     token: Token | None = None
 
 
-Left: TypeAlias = WhyPlace | InputsPlace | SearchPlace
+LeftScreen: TypeAlias = WhyPlace | InputsPlace | SearchPlace
 """A screen over the walk as it was left."""

@@ -18,6 +18,7 @@ from tui_lookups.tui.text.empty import missing
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
+    from tui_lookups.results import ServedNeurons
     from tui_lookups.tui.state.walk import Walk
     from tui_lookups.tui.text.key_labels import KeyOf
 
@@ -116,6 +117,15 @@ def why_not_named(walk: Walk, head: HeadId, key: KeyOf) -> str:
     preset = "default" if walk.prompts is None else preset_of(walk.prompts.provenance)
     gone = missing(model, head)
     return gone if gone or model is None else why_no_head(model, walk.neuron, head, preset)
+
+
+def served_words(head: HeadId, found: ServedNeurons | None) -> str:
+    """The neurons that a head serves in a line, or how a survey that says so is made."""
+    if found is None:
+        return f"What {head} serves is known after a survey: lookups-tui survey -o FOLDER makes one."
+    listed = ", ".join(str(pair.neuron) for pair in found.pairs[:5])
+    more = f" and {len(found.pairs) - 5} more" if len(found.pairs) > 5 else ""
+    return f"{head} serves {listed}{more}." if listed else f"{head} serves none of the surveyed neurons."
 
 
 def why_one_direction(walk: Walk, key: KeyOf) -> str:
