@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.tiny_tokenizers import WORDS, byte_level_tokenizer, save_tokenizer, sentencepiece_tokenizer
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
-from tui_lookups.model.spelling import edits, similar
+from tui_lookups.model.spelling import by_length, edits, similar
 from tui_lookups.model.tokenizer_folder import read_vocabulary
-from tui_lookups.model.vocabulary import Vocabulary
+from tui_lookups.model.vocabulary import Entries, Vocabulary, VocabularyHead
 
 BYTES = Vocabulary.from_json(byte_level_tokenizer().to_str(), 0)
 PIECES = Vocabulary.from_json(sentencepiece_tokenizer().to_str(), 1)
@@ -129,6 +130,22 @@ class TestCompletion:
         assert '" because"' in caught.value.hint
 
 
+def test_a_word_in_other_case_or_spacing_is_closer_than_what_begins_with_it_or_is_like_it() -> None:
+    texts = [" because", "because", " becauses", "Because", "beclause", " BECAUSE", " cause"]
+    vocabulary = _of(texts)
+    assert [token.text for token in vocabulary.close(" becausE")] == [
+        " because", " BECAUSE", "because", "Because", " becauses", "beclause", " cause"
+    ]  # fmt: skip
+    assert [token.text for token in vocabulary.close("because")][:2] == [" because", "because"]
+    assert {token.text for token in vocabulary.close("bceause")[:4]} == {*texts[:2], "Because", " BECAUSE"}
+
+
+def _of(texts: list[str]) -> Vocabulary:
+    """A vocabulary of these texts, in which nothing is encoded."""
+    head = VocabularyHead("x", None, len(texts), len(texts))
+    return Vocabulary(head, lambda: Entries(tuple(texts), (), ()), byte_level_tokenizer)
+
+
 @pytest.mark.parametrize(
     ("typed", "word", "count"),
     [
@@ -144,11 +161,35 @@ class TestCompletion:
     ],
 )
 def test_a_swap_of_neighbours_is_one_edit(typed: str, word: str, count: int) -> None:
-    assert edits(typed, word) == edits(word, typed) == count
+    assert edits(typed, [word]).tolist() == edits(word, [typed]).tolist() == [count]
+
+
+_FEW = st.text(alphabet="abé\U0001f600", max_size=7)
+
+
+@given(_FEW, st.lists(_FEW, min_size=1, max_size=5))
+def test_edits_are_counted_for_all_words_as_for_one(typed: str, words: list[str]) -> None:
+    words = [word.ljust(7, "-") for word in words]
+    assert edits(typed, words).tolist() == [_alignment(typed, word) for word in words]
+
+
+def _alignment(typed: str, word: str) -> int:
+    """The optimal string alignment distance, as its recursion is written."""
+
+    @cache
+    def cost(i: int, j: int) -> int:
+        if not i or not j:
+            return i + j
+        ways = [cost(i - 1, j) + 1, cost(i, j - 1) + 1, cost(i - 1, j - 1) + (typed[i - 1] != word[j - 1])]
+        if i > 1 and j > 1 and typed[i - 2 : i] == word[j - 2 : j][::-1]:
+            ways.append(cost(i - 2, j - 2) + 1)
+        return min(ways)
+
+    return cost(len(typed), len(word))
 
 
 def test_of_words_as_close_as_each_other_the_commonest_comes_first() -> None:
-    words = {"the": [5, 9], "tehs": [8], "tech": [3], "eth": [4], "zzz": [1]}
+    words = by_length({"the": [5, 9], "tehs": [8], "tech": [3], "eth": [4], "zzz": [1]})
     assert similar("teh", words, 9) == ["tech", "eth", "the", "tehs"]
     assert similar("teh", words, 1) == ["tech"]
     assert similar("q", {}, 3) == []

@@ -18,6 +18,7 @@ from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.spelling import by_length, similar
 from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import (
     AblationMethod,
@@ -25,6 +26,8 @@ from tui_lookups.results import (
     Activations,
     Atlas,
     AtlasNeuron,
+    CorpusHit,
+    CorpusHits,
     CorpusInfo,
     FirstView,
     HeadAblation,
@@ -72,6 +75,7 @@ from tui_lookups.results import (
     Trim,
     Why,
 )
+from tui_lookups.results.matches import spans_of
 from tui_lookups.settings import Settings
 
 T = TypeVar("T")
@@ -274,7 +278,11 @@ class CannedExplorer(Explorer):
         if token is not None:
             return TokenMatch(text, token, (token,), ())
         pieces = _pieces(text)
-        close = tuple(t for t in VOCABULARY if t.text.strip()[:2] == text.strip()[:2] != "")[:5]
+        words: dict[str, list[int]] = {}
+        for known in VOCABULARY:
+            words.setdefault(known.text.strip().casefold(), []).append(known.id)
+        alike = similar(text.strip().casefold(), by_length(words), 5)
+        close = tuple(VOCABULARY[number] for word in alike for number in words[word])
         return TokenMatch(text, None, pieces, close)
 
     def complete_token(self, text: str, limit: int = 20) -> tuple[Token, ...]:
@@ -284,6 +292,18 @@ class CannedExplorer(Explorer):
         self._called("first_view", None)
         story = "L5.N371 writes “ because” and fires after a reason was asked for."
         return FirstView(BECAUSE, NeuronId(5, 371), story)
+
+    def search_corpus(
+        self, text: str, *, most: int = 200, so_far: Callable[[CorpusHits], None] = lambda _: None
+    ) -> CorpusHits:
+        self._called("search_corpus", text)
+        hits = []
+        for number in range(40):
+            tokens = self.prompt(NeuronId(5, 371), number).tokens
+            if spans := spans_of(text, [token.text for token in tokens]):
+                hits.append(CorpusHit(number, tokens, spans))
+        so_far(CorpusHits(text, tuple(hits[:1]), 10, 40, most))
+        return CorpusHits(text, tuple(hits[:most]), 40, 40, most)
 
     # --- questions ---
 

@@ -47,6 +47,7 @@ WALKS: dict[str, tuple[str, ...]] = {
     "why": ("w", "wait", "d", "wait", "down"),
     "why-layers": ("w", "wait", "v", "down"),
     "why-groups": ("w", "wait", "v", "v"),
+    "corpus-search": ("2", "slash", *"because", "ctrl+g", "wait"),
     "inputs": ("3", "I", "wait"),
     "inputs-all": ("3", "I", "wait", "a"),
     "given": ("w", "wait", "enter", "wait"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.filter import ANSIToTruecolor
 from textual.widgets import Input
 
@@ -29,6 +30,7 @@ from tui_lookups.exports.reading import read_export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import SelectedHead, SelectedNeuron, SelectedPrompt
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.basket import BasketScreen
 from tui_lookups.tui.screens.export import ExportScreen
 from tui_lookups.tui.screens.help import HelpScreen, KeyRows
@@ -375,14 +377,14 @@ async def test_help_lists_the_keys_of_the_focused_pane() -> None:
 
 async def test_the_palette_has_every_action() -> None:
     async with running(CannedExplorer()) as (app, pilot):
-        titles = {command.title for command in app.get_system_commands(app.screen)}
+        titles = {entry.title for entry in entries(app, app.screen)}
         for what in (
-            "export (x)",
-            "quit (q)",
-            "token (t)",
-            "explain (e)",
-            "own token (o)",
-            "Theme lookups-light",
+            "Export what is marked as JSON (x)",
+            "Quit the program (q)",
+            "Open a token, a neuron or a head by its name (t)",
+            "Ask a language model when this head is active (e)",
+            "Show only next-token neurons of this token (o)",
+            "Use the theme lookups-light",
         ):
             assert what in titles
         await press(pilot, "ctrl+p")
@@ -442,11 +444,29 @@ async def test_themes_go_round() -> None:
         assert seen == {"lookups-dark", "lookups-light", "ansi-dark"}
 
 
+@pytest.mark.parametrize("keys", [("q",), ("ctrl+q",), ("A", "q", "q"), ("t", "escape", "q")])
+async def test_a_terminal_too_small_can_be_left(keys: tuple[str, ...]) -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+        await press(pilot, *keys[:1] if len(keys) > 1 else ())
+        await pilot.resize_terminal(50, 12)
+        await settle(pilot)
+        await press(pilot, *keys[1:] or keys)
+    assert not app.is_running
+    assert app.return_code == 0
+
+
 @pytest.mark.parametrize("size", [(59, 20), (80, 15), (10, 4), (1, 1)])
 async def test_a_terminal_too_small_says_so(size: tuple[int, int]) -> None:
     async with running(CannedExplorer(), size) as (app, pilot):
         assert app.screen.query_one("#too-small").display
         assert not app.screen.query_one("#panes").display
+        before = app.walk_screen.places.here()
+        await press(pilot, "A", "t", "j", "space", "ctrl+p", "question_mark", "V")
+        app.post_message(events.Paste("t"))
+        await press(pilot)
+        assert app.screen is app.walk_screen, "no key but quit is taken"
+        assert (app.walk_screen.places.here(), len(app.selection), app.plain) == (before, 0, False)
+        assert "60 x 16 cells are needed; q quits" in hints(app)
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert app.screen.query_one("#panes").display

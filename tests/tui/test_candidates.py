@@ -77,10 +77,32 @@ def test_pieces_of_a_longer_text() -> None:
     assert "2 pieces" in found.note
 
 
-def test_close_names_where_nothing_fits() -> None:
-    found = find("tixyz")
+def test_similar_tokens_come_first_where_nothing_fits() -> None:
+    found = find("tiime")
     assert found.exact == 0
-    assert "time" in texts(found) or " time" in texts(found)
+    assert texts(found) == [" time", " Time", "time", "Time"]
+    assert {row.why for row in found.rows} == {"similar"}
+    assert found.note == "no such token; similar ones:"
+
+
+def test_pieces_follow_similar_tokens() -> None:
+    found = find('"timely"')
+    assert texts(found)[0] == " time"
+    assert (texts(found)[-1], found.rows[-1].why) == ("ly", "a piece of it")
+    assert found.note == "no such token; similar ones, then its 2 pieces:"
+
+
+@pytest.mark.parametrize(
+    ("typed", "note"),
+    [
+        ("becausetime so", "a text: x why, y playground; or its pieces:"),
+        ("€ ¥", "a text: x why, y playground"),
+        ("becausetime", "not one token but 2 pieces: choose one"),
+    ],
+)
+def test_several_words_are_a_text_for_other_screens(typed: str, note: str) -> None:
+    found = find_candidates(CannedExplorer(), typed, enter="enter", doors="x why, y playground")
+    assert found.note == note
 
 
 @pytest.mark.parametrize("typed", [token.text for token in VOCABULARY if token.text])
@@ -91,10 +113,13 @@ def test_every_token_can_be_named(typed: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["L4.H4", "4.h4", "(L4, H4)", "l4.h4 "])
-def test_a_heads_name_is_a_head(text: str) -> None:
+def test_a_heads_name_is_what_it_serves_then_the_head_behind_the_neuron(text: str) -> None:
     found = find(text)
     assert found.exact == 1
-    assert (found.rows[0].head, found.rows[0].neuron, found.rows[0].token) == (HeadId(4, 4), None, None)
+    assert [(row.head, row.serves, row.neuron, row.token) for row in found.rows] == [
+        (HeadId(4, 4), True, None, None),
+        (HeadId(4, 4), False, None, None),
+    ]
 
 
 def test_numbers_alone_are_a_neuron() -> None:

@@ -16,6 +16,7 @@ from tui_lookups.errors import CacheError, LookupsError, NumericalError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Atlas, SelectedNeuron, Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.atlas import AtlasRows, AtlasScreen, LayerRows
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.widgets.head_detail import HeadDetail
@@ -81,7 +82,9 @@ async def test_an_atlas_that_fails_says_why() -> None:
 
 async def test_help_and_the_palette_know_the_atlas() -> None:
     async with running(CannedExplorer()) as (app, pilot):
-        assert "atlas (A)" in {command.title for command in app.get_system_commands(app.screen)}
+        assert "Open the atlas of next-token neurons (A)" in {
+            entry.title for entry in entries(app, app.screen)
+        }
         await press(pilot, "A", "question_mark")
         assert isinstance(app.screen, HelpScreen)
         rows = app.screen.rows()
@@ -268,7 +271,7 @@ async def test_a_typed_head_is_shown_on_the_open_prompt(size: tuple[int, int]) -
         prompt = walk.prompt_id
         await press(pilot, "t")
         await type_text(pilot, "L4.H4")
-        await press(pilot, "enter")
+        await press(pilot, "down", "enter")  # the first row is what it serves
         await rest(pilot)
         assert (walk.neuron, walk.prompt_id, walk.head) == (NeuronId(5, 371), prompt, HeadId(4, 4))
         assert app.focused is app.walk_screen.query_one(HeadDetail)
@@ -289,7 +292,7 @@ async def test_a_typed_head_that_cannot_be_shown_says_why() -> None:
         ):
             await press(pilot, "t")
             await type_text(pilot, typed)
-            await press(pilot, "enter")
+            await press(pilot, *["down"] * ("H" in typed), "enter")
             assert hints(app).startswith(why) if why else app.walk_screen.walk.neuron is not None
         assert app.walk_screen.walk.neuron == NeuronId(1, 17)
         assert app.walk_screen.focused_pane == "prompts"
@@ -299,5 +302,5 @@ async def test_a_typed_head_beside_the_mlp_is_said_to_be_there() -> None:
     async with running(CannedExplorer(model=replace(MODEL, own_layer=False)), SMALL) as (app, pilot):
         await press(pilot, "t")
         await type_text(pilot, "L5.H1")
-        await press(pilot, "enter")
+        await press(pilot, "down", "enter")
         assert hints(app).startswith("L5.H1 does not reach L5.N371: in this model attention runs beside")

@@ -11,6 +11,7 @@ from tui_lookups.errors import SettingsError
 from tui_lookups.settings import describe_settings, load_settings
 from tui_lookups.tui import keymap
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.help import HelpScreen
 from tui_lookups.tui.state.options import Options, options_of
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
@@ -69,7 +70,7 @@ async def test_a_key_of_ones_own_works_and_is_shown_everywhere() -> None:
         assert len(app.selection.neurons) == 1
         await press(pilot, "f5")
         assert app.walk_screen.focused_pane == "heads"
-        assert "heads (f5)" in {command.title for command in app.get_system_commands(app.screen)}
+        assert "Open the heads of the neuron (f5)" in {entry.title for entry in entries(app, app.screen)}
         await press(pilot, "question_mark")
         assert isinstance(app.screen, HelpScreen)
         assert ("f5", "The heads, from the neurons") in app.screen.rows()

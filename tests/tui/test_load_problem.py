@@ -11,6 +11,7 @@ from tui_lookups.errors import SettingsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.results import SelectedNeuron, Selection
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.palette_commands import entries
 from tui_lookups.tui.screens.load_problem import LoadProblemScreen, Ways
 from tui_lookups.tui.state.opening import Opening
 from tui_lookups.tui.widgets.text import WrappedText
@@ -173,7 +174,7 @@ async def test_another_model_can_be_opened_any_time() -> None:
     app, openings = an_app(CannedExplorer())
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert "Open another model" in [command.title for command in app.get_system_commands(app.screen)]
+        assert "Open another model" in [entry.title for entry in entries(app, app.screen)]
         app.open_another()
         await settle(pilot)
         assert isinstance(app.screen, LoadProblemScreen)

@@ -27,9 +27,11 @@ def test_a_match_may_cross_tokens_and_ignores_case() -> None:
     assert found.matches == (Match(0, 3, 4), Match(2, 1, 1), Match(2, 2, 2))
     assert found.prompts == 2
     assert found.tokens(0) == {3, 4}
-    assert found.words(3) == "found 3 times in 2 of 3 prompts"
-    assert find_text(prompts, "xyz").words(3) == "not found"
+    assert found.words(3) == "3 times in 2 of these 3 prompts"
+    assert find_text(prompts, "xyz").words(3) == "not in these 3 prompts"
     assert find_text(prompts, "") == Found()
+    assert Found().words(3) == "searching these 3 prompts"
+    assert find_text(prompts[:1], "there").words(1) == "once in this prompt"
 
 
 def test_matches_go_round() -> None:
@@ -55,7 +57,7 @@ async def test_slash_finds_n_goes_on_and_escape_ends() -> None:
         await type_text(pilot, "road")
         prompts = app.screen.query_one(PromptList)
         count = prompts.found.words(20)
-        assert "of 20 prompts" in count
+        assert "of these 20 prompts" in count
         assert line(app, "#find-count") == count
         await press(pilot, "enter")
         assert app.focused is prompts

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.canned import NEURONS, CannedExplorer
-from tests.tui.driving import SMALL, press, running, type_text
+from tests.tui.driving import LARGE, SMALL, press, running, type_text
 from tests.tui.views import texts
+from tui_lookups.ids import HeadId
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.screens.served_by import ServedByScreen
 from tui_lookups.tui.widgets.token_box import CandidateList
 
 
@@ -94,3 +96,12 @@ async def test_a_neuron_or_head_that_does_not_exist_is_refused() -> None:
         await type_text(pilot, "5.767")
         await press(pilot, "enter")
         assert str(app.walk_screen.walk.neuron) == "L5.N767"
+
+
+async def test_a_typed_head_opens_what_it_serves() -> None:
+    async with running(CannedExplorer(), LARGE) as (app, pilot):
+        await press(pilot, "t")
+        await type_text(pilot, "L4.H4")
+        await press(pilot, "enter")
+        assert isinstance(app.screen, ServedByScreen)
+        assert app.screen.place.head == HeadId(4, 4)

@@ -122,6 +122,7 @@ VIEWS: dict[str, View] = {
     "atlas": View("AtlasScreen", ("A", "home", "down", "down", "enter", "down")),
     "why": View("WhyScreen", ("w", REST, "d", REST)),
     "why-layers": View("WhyScreen", ("w", REST, "left", "down", "f", REST, "right", "v", "down", REST)),
+    "corpus-search": View("CorpusSearchScreen", ("2", "slash", *"because", "ctrl+g", REST)),
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
     "trace": View("TraceScreen", ("w", REST, "r", REST, "down", "enter", REST, "down", "down", "o", REST)),
     "served-by": View("ServedByScreen", ("3", REST, "left", "D", REST, "down", REST)),

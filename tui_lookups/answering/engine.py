@@ -326,11 +326,11 @@ class Engine:
         weights = self.file_weights() if self._model is None else None
         if weights is None:
             return self.on_model(work)
-        answer = work(weights, self._poll_here)
+        answer = work(weights, self.poll_asker)
         weights.require_unchanged()
         return answer
 
-    def _poll_here(self) -> None:
+    def poll_asker(self) -> None:
         """Raises Cancelled when nobody waits for this thread's question any more."""
         self.poll()
         token = CURRENT_TOKEN.get()

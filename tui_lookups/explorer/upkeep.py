@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError, Poll
@@ -38,6 +39,25 @@ class Upkeep:
     def complete_token(self, text: str, limit: int = 20) -> tuple[answer.Token, ...]:
         """Tokens that begin with `text`."""
         return self._services.engine.vocabulary().complete(text, limit)
+
+    def search_corpus(
+        self,
+        text: str,
+        *,
+        most: int = 200,
+        so_far: Callable[[answer.CorpusHits], None] = lambda _: None,
+    ) -> answer.CorpusHits:
+        """The prompts of the corpus that hold a text, whichever its case, in the corpus' order.
+
+        Args:
+            most: it ends with so many; the answer says how many prompts it looked at.
+            so_far: told, on this thread, what there is so far.
+        Raises:
+            LookupsError: the text is empty.
+        """
+        from tui_lookups.answering.corpus_search import search_corpus
+
+        return search_corpus(self._services.engine, text, most, so_far)
 
     def self_check(self) -> answer.SelfCheck:
         """How the model is wired, and how far the decomposition of a few of its neurons is from closing."""

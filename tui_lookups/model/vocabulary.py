@@ -15,13 +15,13 @@ import hashlib
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import ModelLoadError, UnknownTokenError
-from tui_lookups.model.spelling import similar
+from tui_lookups.model.spelling import Words, by_length, similar
 from tui_lookups.model.tokenizer_listing import Listing, components, read_listing
 from tui_lookups.results import Token, TokenMatch
 
@@ -182,6 +182,14 @@ class Vocabulary:
         """(text without spaces around it, lower case; id), sorted, for completion."""
         return sorted((text.strip().casefold(), token_id) for token_id, text in enumerate(self.texts))
 
+    @cached_property
+    def _words(self) -> Words:
+        """The same texts, for what is like them."""
+        words: dict[str, list[int]] = {}
+        for token_id, text in enumerate(self.texts):
+            words.setdefault(text.strip().casefold(), []).append(token_id)
+        return by_length(words)
+
     def __len__(self) -> int:
         return self.head.size
 
@@ -279,19 +287,24 @@ class Vocabulary:
         return self.tokens(found[:limit])
 
     def close(self, text: str, limit: int = 8) -> tuple[Token, ...]:
-        """Tokens a person may have meant: the word with or without its space, completions, similar ones."""
-        found = dict.fromkeys(t.id for t in (*self._variants(text), *self.complete(text, limit)))
+        """Tokens a person may have meant by a text, best first.
+
+        The word with or without its space, in other case, what begins with it, and what is few edits away.
+        """
         stem = text.strip().casefold()
+        spaced = text.startswith(" ")
+        same = self._words.get(len(stem), {}).get(stem, ()) if stem else ()
+        found = dict.fromkeys(token.id for token in self._variants(text))
+        found.update(dict.fromkeys(self._alike_first(same, spaced)))
+        found.update(dict.fromkeys(token.id for token in self.complete(text, limit)))
         if len(found) < limit and stem:
-            words: dict[str, list[int]] = {}
-            for folded, token_id in self._folded:
-                if abs(len(folded) - len(stem)) <= 2:
-                    words.setdefault(folded, []).append(token_id)
-            spaced = text.startswith(" ")
-            for word in similar(stem, words, limit):
-                alike = sorted(words[word], key=lambda i: self.texts[i].startswith(" ") != spaced)
-                found.update(dict.fromkeys(alike))
+            for word in similar(stem, self._words, limit):
+                found.update(dict.fromkeys(self._alike_first(self._words[len(word)][word], spaced)))
         return self.tokens(list(found)[:limit])
+
+    def _alike_first(self, ids: Sequence[int], spaced: bool) -> list[int]:
+        """Tokens of one word, those first that begin with a space as the typed text does, or does not."""
+        return sorted(ids, key=lambda token_id: self.texts[token_id].startswith(" ") != spaced)
 
 
 def vocabulary_of(

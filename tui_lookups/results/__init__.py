@@ -41,6 +41,7 @@ _NAMES = {
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
+    "matches": "CorpusHit CorpusHits",
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",

@@ -10,6 +10,7 @@ from tui_lookups.results.congruence import *
 from tui_lookups.results.explanation import *
 from tui_lookups.results.inputs import *
 from tui_lookups.results.inventory import *
+from tui_lookups.results.matches import *
 from tui_lookups.results.peaks import *
 from tui_lookups.results.predictions import *
 from tui_lookups.results.prompts import *

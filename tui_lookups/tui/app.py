@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -290,10 +288,12 @@ class LookupsApp(BaseApp):
 
     def action_command_palette(self) -> None:
         """Every action by name."""
+        from tui_lookups.tui.palette_commands import Actions
         from tui_lookups.tui.screens.leaving import Palette
 
         if not isinstance(self.screen, Palette):
-            self.push_screen(Palette(id="--command-palette"))
+            what = "what to do: words, or a key"
+            self.push_screen(Palette([Actions], placeholder=what, id="--command-palette"))
 
     def binding_of(self, action: str) -> Binding:
         """The binding of an action that is not open. Raises KeyError for one that does not exist."""
@@ -306,9 +306,3 @@ class LookupsApp(BaseApp):
         from tui_lookups.tui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen(self.screen.active_bindings))
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Every action that has a key on `screen`, for the palette."""
-        from tui_lookups.tui.palette_commands import palette_commands
-
-        return palette_commands(self, screen, self.open_another)

@@ -14,11 +14,13 @@ from textual.app import App
 from textual.binding import Binding
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tui_lookups.errors import LookupsError, SettingsError
 from tui_lookups.results import Selection
 from tui_lookups.tui.paint import themes
 from tui_lookups.tui.paint.shading import ansi_palette
+from tui_lookups.tui.state.layouts import MIN_HEIGHT, MIN_WIDTH, layout_for
 from tui_lookups.tui.state.tasks import Tasks
 from tui_lookups.tui.terminal import textual_private
 from tui_lookups.tui.terminal.diff_output import DiffUpdate, TerminalContents
@@ -110,10 +112,24 @@ class BaseApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
             # an enter from before the terminal was the app's arrives as a line feed
+            if self._too_small_for(event):
+                return
             enter = isinstance(event, events.Key) and event.key == "ctrl+j"
             await self.key_queue.take(events.Key("enter", "\r") if enter else event)
         elif not (isinstance(event, events.Key) and self.key_queue.closing):
             await super().on_event(event)
+
+    def _too_small_for(self, event: events.Key | events.Paste) -> bool:
+        """Whether a key is not taken: below the least size nobody sees what it does, but for the way out."""
+        if layout_for(*self.size) != "small":
+            return False
+        typing = isinstance(self.focused, Input)
+        quits = (textual_private.own_key(self, "app.quit") or "q").split(",")
+        if isinstance(event, events.Key) and event.key in (["escape"] if typing else [*quits, "ctrl+q"]):
+            return False
+        way = "esc leaves the line" if typing else f"{self.key_of('app.quit')} quits"
+        self.say(f"Too small: {MIN_WIDTH} x {MIN_HEIGHT} cells are needed; {way}.")
+        return True
 
     def on_resize(self) -> None:
         self._sent.forget()

@@ -1,38 +1,127 @@
-"""The entries of the command palette: every action that has a key, other models, the themes."""
+"""The command palette: every action that has a key where one stands, other models, the themes.
+
+1. Nearest first, as on the bottom line; what only moves a cursor after that, and last what would do nothing
+   here, with the reason.
+2. What is typed is looked for in the sentences, the descriptions, the names and the keys (action_search).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
-from textual.app import SystemCommand
+from rich.style import Style
+from rich.text import Text
+from textual.command import Hit, Provider
+from textual.markup import escape
 
 from tui_lookups.tui.paint import themes
+from tui_lookups.tui.screens.walk import WalkScreen
+from tui_lookups.tui.text.action_search import match_action
+from tui_lookups.tui.text.sentences import MOVES, sentence_of, why_not
 from tui_lookups.tui.widgets.hints import unique
 
 if TYPE_CHECKING:
+    from textual.command import Hits
     from textual.screen import Screen
 
     from tui_lookups.tui.base_app import BaseApp
 
+_FOUND = Style(bold=True, underline=True)
 
-def palette_commands(
-    app: BaseApp, screen: Screen[object], open_another: Callable[[], None]
-) -> Iterator[SystemCommand]:
-    """What can be done on `screen`, by name, each with its key; `open_another`: another model."""
-    for active in unique(screen.active_bindings):
-        binding = active.binding
-        if not binding.id or not binding.tooltip or binding.id == "app.palette":
+
+class _Opens(Protocol):
+    def open_another(self) -> None: ...
+
+
+class Entry:
+    """One row: what is done, by which key, and why it would do nothing here (`not_now`)."""
+
+    def __init__(
+        self,
+        sentence: str,
+        about: str,
+        run: Callable[[], object],
+        *,
+        key: str = "",
+        more: str = "",
+        not_now: str = "",
+    ) -> None:
+        """`about`: a description; `more`: further names under which it is found."""
+        self.sentence = sentence
+        self.key = key
+        self.title = f"{sentence} ({key})" if key else sentence
+        self.about = f"Not now: {not_now}." if not_now else about
+        self.run = run
+        self.not_now = not_now
+        self.searched = f"{about} {more}"
+
+    def hit(self, score: float, found: tuple[int, ...] = ()) -> Hit:
+        """As the palette lists it, with what was found of the sentence underlined."""
+        text = Text(self.title)
+        for at in found:
+            text.stylize(_FOUND, at, at + 1)
+        about = "" if self.about == self.sentence else self.about
+        return Hit(score, text, self.run, text=self.title, help=escape(about) or None)
+
+
+def entries(app: BaseApp, screen: Screen[object]) -> list[Entry]:
+    """What can be done on `screen`, in the order in which it is listed."""
+    found = [*_actions(app, screen)]
+    if app.opening is not None:
+        open_another = cast("_Opens", app).open_another
+        found.append(Entry("Open another model", "Or another corpus; this one is closed", open_another))
+    for name in themes.CYCLE:
+        found.append(
+            Entry(f"Use the theme {name}", "Change the colours", partial(setattr, app, "theme", name))
+        )
+    return sorted(found, key=lambda entry: bool(entry.not_now))
+
+
+def _actions(app: BaseApp, screen: Screen[object]) -> Iterator[Entry]:
+    listed = [a for a in unique(screen.active_bindings) if a.binding.id and a.binding.tooltip]
+    for active in sorted(listed, key=lambda active: active.binding.id in MOVES):
+        binding, node = active.binding, active.node
+        action = binding.id or ""
+        if action == "app.palette":
             continue
-        title = f"{binding.description} ({app.get_key_display(binding)})"
-        action, node = binding.action, active.node
 
-        async def run(action: str = action, node: object = node) -> None:
+        async def run(action: str = binding.action, node: object = node) -> None:
             await app.run_action(action, node)  # type: ignore[arg-type]
 
-        yield SystemCommand(title, binding.tooltip, run)
-    if app.opening is not None:
-        yield SystemCommand("Open another model", "Or another corpus; this one is closed", open_another)
-    for name in themes.CYCLE:
-        yield SystemCommand(f"Theme {name}", "Change the colours", partial(setattr, app, "theme", name))
+        not_now = ""
+        if isinstance(screen, WalkScreen):
+            history = screen.places.history
+            not_now = why_not(
+                action,
+                screen.walk,
+                marked=len(app.selection),
+                before=history.before is not None,
+                after=history.after is not None,
+            )
+        yield Entry(
+            sentence_of(binding),
+            binding.tooltip,
+            run,
+            key=app.get_key_display(binding),
+            more=f"{binding.description} {action}",
+            not_now=not_now,
+        )
+
+
+class Actions(Provider):
+    """Lists and finds them for Textual's palette."""
+
+    def _entries(self) -> list[Entry]:
+        return entries(cast("BaseApp", self.app), self.screen)
+
+    async def discover(self) -> Hits:
+        for place, entry in enumerate(self._entries()):
+            yield entry.hit(-place)  # the palette sorts by score
+
+    async def search(self, query: str) -> Hits:
+        for place, entry in enumerate(self._entries()):
+            found = match_action(query, entry.sentence, entry.searched, (entry.key,))
+            if found.score:
+                yield entry.hit(found.score - place / 1000, found.at)

@@ -8,6 +8,8 @@ from tui_lookups.tui.paint import prompt_lines
 from tui_lookups.tui.paint.text_layout import Span, wrap_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui_lookups.results import Prompt
     from tui_lookups.tui.paint.text_layout import Line
 
@@ -54,3 +56,17 @@ def _with_divider(line: Line, prompt: Prompt) -> Line:
         return line
     divider = Span(-1, prompt_lines.DIVIDER, 1)
     return (*line[: last + 1], divider, *line[last + 1 :])
+
+
+def scrolled_to(top: int, height: int, prompt: range, token: Sequence[int]) -> int:
+    """The line at the top of `height` lines that shows a token, scrolled as little from `top` as does.
+
+    Args:
+        prompt: the lines of the open prompt, its heading the first: that is shown, too, where both fit.
+        token: the lines of the token.
+    """
+    if len(prompt) <= height:
+        return min(max(top, prompt.stop - height), prompt.start)
+    wanted = top if top <= prompt.start else min(top, token[0])
+    wanted = max(wanted, token[-1] - height + 1)
+    return prompt.start if token[-1] - prompt.start < height and wanted > prompt.start else wanted

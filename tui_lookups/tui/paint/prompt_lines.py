@@ -117,7 +117,8 @@ def _facts(prompt: Prompt, look: Look) -> Iterator[list[str]]:
     following = "end of window" if peak.next_token is None else visible_token(peak.next_token.text)
     peak_at, after, number = "peak at", f"next {following}", f"#{prompt.prompt_id}"
     if not prompt.rank:
-        peak_at, after, number = "met at", "the last token", "given by hand"
+        after = after if peak.next_token is not None else "the last token"
+        peak_at, number = "met at", "given by hand"
     copies = [copies_tag(prompt)] if copies_tag(prompt) else []
     in_corpus = [f"{copies[0]} in the corpus"] if copies else []
     yield [

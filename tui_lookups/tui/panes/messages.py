@@ -84,5 +84,14 @@ class SourceChosen(Message):
         self.position = position
 
 
+class ScreenWanted(Message):
+    """A screen over the walk is wanted, by its name, with a text or a head that was typed."""
+
+    def __init__(self, what: str, about: str | HeadId) -> None:
+        super().__init__()
+        self.what = what
+        self.about = about
+
+
 class LineLeft(Message):
     """A line over the panes was left with nothing chosen: the pane that had the keys has them again."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 
+from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.state.layouts import MIN_HEIGHT, MIN_WIDTH
 from tui_lookups.tui.widgets.text import TextLines, WrappedText
 from tui_lookups.visible import visible
@@ -41,7 +42,9 @@ class TooSmall(WrappedText):
     """In place of everything else."""
 
     def on_mount(self) -> None:
-        self.show_text(f"The terminal is too small. lookups needs {MIN_WIDTH} x {MIN_HEIGHT} cells or more.")
+        needs = f"lookups needs {MIN_WIDTH} x {MIN_HEIGHT} cells or more"
+        quits = app_of(self).key_of("app.quit")
+        self.show_text(f"The terminal is too small: {needs}. Make it larger; {quits} quits.")
 
 
 class Tabs(TextLines):

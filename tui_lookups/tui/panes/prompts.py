@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, SelectedPrompt, Selection
     from tui_lookups.tui.state.orders import PromptOrder
     from tui_lookups.tui.state.walk import Part, Walk
-    from tui_lookups.tui.widgets.typed_line import SearchLine
+    from tui_lookups.tui.widgets.find_line import FindLine
 
 _BOLD = Style(bold=True)
 _DIM = Style(dim=True)
@@ -53,10 +53,10 @@ _ORDERS: dict[PromptOrder, str] = {
 class PromptsPane(Pane):
     """The list of the open neuron, what is known of it above, of the token under the cursor below."""
 
-    LATER = ("tui_lookups.tui.widgets.typed_line",)
+    LATER = ("tui_lookups.tui.widgets.find_line",)
     """Modules of widgets that are mounted after the first frame."""
 
-    _line: SearchLine | None = None
+    _line: FindLine | None = None
 
     def __init__(self, walk: Walk, *, classes: str) -> None:
         super().__init__(2, "Prompts", id="prompts-pane", classes=classes)
@@ -73,9 +73,9 @@ class PromptsPane(Pane):
 
     def mount_line(self) -> None:
         if self._line is None:
-            from tui_lookups.tui.widgets.typed_line import SearchLine
+            from tui_lookups.tui.widgets.find_line import FindLine
 
-            self._line = SearchLine(placeholder="text in the prompts", id="find")
+            self._line = FindLine(id="find")
             self.mount(Horizontal(self._find_label, self._line, self._find_count, id="find-line"))
 
     # --- showing ---
@@ -296,6 +296,13 @@ class PromptsPane(Pane):
             self._line.value = ""
             self.query_one("#find-line").remove_class("-shown")
         self._list.focus()
+
+    def take_search(self) -> str:
+        """What is searched for, empty where nothing is; it is no longer."""
+        needle = self._list.found.needle
+        if self.query("#find-line.-shown"):
+            self._end_find()
+        return needle
 
     def go_back(self) -> bool:
         """The search goes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -11,7 +12,14 @@ from textual.containers import Horizontal
 from textual.widgets import Input
 
 from tui_lookups.tui.base_app import app_of
-from tui_lookups.tui.panes.messages import HeadNamed, LineLeft, NeuronNamed, NeuronsSifted, TokenChosen
+from tui_lookups.tui.panes.messages import (
+    HeadNamed,
+    LineLeft,
+    NeuronNamed,
+    NeuronsSifted,
+    ScreenWanted,
+    TokenChosen,
+)
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.breadcrumbs import breadcrumbs
 from tui_lookups.tui.text.empty import missing
@@ -117,6 +125,10 @@ class TokenPane(Horizontal):
     def on_token_input_stepped(self, event: TokenInput.Stepped) -> None:
         self._candidates.step(event.by)
 
+    def on_token_input_text_given(self, event: TokenInput.TextGiven) -> None:
+        self._leave()
+        self.screen.post_message(ScreenWanted(event.what, event.text))
+
     def on_token_input_left(self) -> None:
         self._leave()
         self.screen.post_message(LineLeft())
@@ -158,10 +170,10 @@ class TokenPane(Horizontal):
                 self.screen.post_message(NeuronsSifted())
                 app_of(self).say(f"{message} {hint}")
 
-        enter = app_of(self).key_of("token.enter")
-        self._queries.ask(
-            "candidates", lambda: find_candidates(self._explorer, text, enter=enter), done, failed
-        )
+        key = app_of(self).key_of
+        doors = f"{key('token.why')} why, {key('token.playground')} playground"
+        find = partial(find_candidates, self._explorer, text, enter=key("token.enter"), doors=doors)
+        self._queries.ask("candidates", find, done, failed)
         if self._queries.waiting("candidates") and self._typing and not self._candidates.found.rows:
             self._candidates.show(Candidates(text, (), 0, "looking it up…"))
 
@@ -183,7 +195,7 @@ class TokenPane(Horizontal):
         for row in found.rows[: found.exact]:
             named = row.neuron or row.head
             if named is not None and (why := missing(self._walk.model, named)):
-                rows = tuple(other for other in found.rows if other is not row)
+                rows = tuple(other for other in found.rows if named not in (other.neuron, other.head))
                 return found._replace(rows=rows, exact=found.exact - 1, note=why)
         return found
 
@@ -208,6 +220,6 @@ def _choice_of(candidate: Candidate) -> Message:
     if candidate.neuron is not None:
         return NeuronNamed(candidate.neuron)
     if candidate.head is not None:
-        return HeadNamed(candidate.head)
+        return ScreenWanted("served by", candidate.head) if candidate.serves else HeadNamed(candidate.head)
     assert candidate.token is not None, "a candidate is one of the three"
     return TokenChosen(candidate.token)

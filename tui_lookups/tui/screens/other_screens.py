@@ -1,25 +1,33 @@
-"""What lies over the walk and leads back to it: why a token, inputs, traces, a head's side, survey, atlas,
-playground, explanations; and what leads out."""
+"""What lies over the walk and leads back to it: why a token, inputs, traces, the corpus searched, a head's
+side, survey, atlas, playground, explanations; and what leads out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui_lookups.ids import HeadId
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.surveys import SurveyScreens
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.left_screens import InputsPlace, ServedByPlace, SurveyPlace, TracePlace, WhyPlace
+from tui_lookups.tui.state.left_screens import (
+    InputsPlace,
+    SearchPlace,
+    ServedByPlace,
+    SurveyPlace,
+    TracePlace,
+    WhyPlace,
+)
 from tui_lookups.tui.widgets.hints import Hints
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     from tui_lookups.explorer import Explorer
-    from tui_lookups.ids import HeadId
     from tui_lookups.results import AtlasNeuron, Explanation, ModelInfo
     from tui_lookups.tui.screens.atlas import AtlasPlace
+    from tui_lookups.tui.screens.corpus_search import CorpusSearchScreen
     from tui_lookups.tui.screens.inputs import InputsScreen
     from tui_lookups.tui.screens.places import Places
     from tui_lookups.tui.screens.playground import PlaygroundScreen
@@ -52,15 +60,28 @@ class OtherScreens:
         self._why_place: WhyPlace | None = None
         self._inputs_place: InputsPlace | None = None
         self._trace_place: TracePlace | None = None
+        self._search_place = SearchPlace()
         self._atlas_place: AtlasPlace | None = None
         self._playground: PlaygroundScreen | None = None
 
-    def open(self, what: str) -> None:
-        """Open one of them by name: that of a method here, or "survey"."""
+    def open(self, what: str, about: str | HeadId | None = None) -> None:
+        """Open one of them by name: that of a method here, or "survey".
+
+        `about`: a text, for "why" or "playground", or a head: what it serves.
+        """
+        if isinstance(about, HeadId):
+            self._surveys.served_by(about)
+        elif about is not None:
+            self.playground(about) if what == "playground" else self._reopen(WhyPlace(about))
+        else:
+            self._open_here(what)
+
+    def _open_here(self, what: str) -> None:
         {
             "why": self.why,
             "inputs": self.inputs,
             "trace": self.trace,
+            "search": self.search,
             "served_by": self.served_by_open_head,
             "survey": self._surveys.survey,
             "atlas": self.atlas,
@@ -118,9 +139,10 @@ class OtherScreens:
         if place is not None:
             self._reopen(place.trace(None))
 
-    def served_by(self, head: HeadId) -> None:
-        """The neurons that a head serves."""
-        self._surveys.served_by(head)
+    def search(self) -> None:
+        """All texts of the corpus that hold what the prompts are searched for."""
+        text, last = self._places.take_search(), self._search_place
+        self._reopen(last if text in ("", last.text) else SearchPlace(text))
 
     def served_by_open_head(self) -> None:
         """Those of the head of the walk."""
@@ -128,26 +150,29 @@ class OtherScreens:
         if head is None:
             app.say(f"Choose a head first: {app.key_of('walk.heads-pane')} shows those behind the neuron.")
         else:
-            self.served_by(head)
+            self._surveys.served_by(head)
 
     def _reopen(self, place: LeftScreen) -> None:
         """Open one of them as it was left; what is opened there continues the walk."""
         if isinstance(place, ServedByPlace | SurveyPlace):
             self._surveys.reopen(place)
         else:
-            self._reopen_sum(place)
+            self._reopen_text(place)
 
-    def _reopen_sum(self, place: WhyPlace | InputsPlace | TracePlace) -> None:
+    def _reopen_text(self, place: WhyPlace | InputsPlace | TracePlace | SearchPlace) -> None:
+        from tui_lookups.tui.screens.corpus_search import CorpusSearchScreen
         from tui_lookups.tui.screens.inputs import InputsScreen
         from tui_lookups.tui.screens.trace import TraceScreen
         from tui_lookups.tui.screens.why import WhyScreen
 
         app = app_of(self._screen)
-        screen: WhyScreen | InputsScreen | TraceScreen
+        screen: WhyScreen | InputsScreen | TraceScreen | CorpusSearchScreen
         if isinstance(place, WhyPlace):
             screen = WhyScreen(self._explorer, place)
         elif isinstance(place, InputsPlace):
             screen = InputsScreen(self._explorer, place)
+        elif isinstance(place, SearchPlace):
+            screen = CorpusSearchScreen(self._explorer, self._walk.neuron, place)
         else:
             screen = TraceScreen(self._explorer, self._as_left(place))
 
@@ -157,10 +182,12 @@ class OtherScreens:
                 self._why_place = left
             elif isinstance(left, InputsPlace):
                 self._inputs_place = left
+            elif isinstance(left, SearchPlace):
+                self._search_place = left
             else:
                 self._trace_place = left
             if isinstance(found, TracePlace):
-                assert not isinstance(left, TracePlace)
+                assert isinstance(left, WhyPlace | InputsPlace)
                 self._reopen(replace(found, below=left))
             elif found is not None:
                 self._places.open_door(found, left)
@@ -198,8 +225,8 @@ class OtherScreens:
             return 0
         return neuron.layer if layers is None else layers.index(neuron.layer) if neuron.layer in layers else 0
 
-    def playground(self) -> None:
-        """The neuron on any text."""
+    def playground(self, given: str | None = None) -> None:
+        """The neuron on any text: on what is `given`, else on the last one."""
         neuron, app = self._walk.neuron, app_of(self._screen)
         if neuron is None:
             app.say("Open a neuron first: the playground is about one.")
@@ -211,7 +238,7 @@ class OtherScreens:
         stats = None if self._walk.prompts is None else self._walk.prompts.stats
         # Before anything is scanned, maximum and minimum are infinite.
         known = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
-        text = "" if last is None else last.text
+        text = given if given is not None else "" if last is None else last.text
         self._playground = PlaygroundScreen(
             self._explorer, neuron, text, pinned, known_maximum=known, sign=app.options.sign
         )

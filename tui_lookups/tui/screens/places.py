@@ -49,6 +49,10 @@ class Places:
         """The token under the cursor of the open prompt."""
         return self._panes.prompts.position
 
+    def take_search(self) -> str:
+        """What the prompts are searched for, which they are no longer."""
+        return self._panes.prompts.take_search()
+
     def here(self) -> Place:
         """Where the person is."""
         walk = self._walk

@@ -259,6 +259,10 @@ class WalkScreen(Screen[None]):
     def on_line_left(self) -> None:
         self.go(self.focused_pane)
 
+    def on_screen_wanted(self, event: messages.ScreenWanted) -> None:
+        self.go(self.focused_pane)
+        self.other_screens.open(event.what, event.about)
+
     def action_filter(self) -> None:
         self.go("neurons")
         self.panes.neurons.type_filter()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.binding import Binding
 
-from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS, hidden
+from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS, CORPUS_KEY, hidden
 from tui_lookups.tui.widgets.head_keys import head_keys
 
 WALK_KEYS: tuple[Binding, ...] = (
@@ -61,6 +63,7 @@ WALK_KEYS: tuple[Binding, ...] = (
     Binding(
         "i", "over('explained')", "explained", id="walk.explained", tooltip="Everything explained so far"
     ),
+    replace(CORPUS_KEY, show=False),
     hidden("R", "restore", "restore", "walk.restore", "Back to where the last session was left"),
     hidden("T", "tour", "tour", "walk.tour", "A tour in five steps; again for the next"),
 )

@@ -18,9 +18,10 @@ GIVEN = -1
 
 
 class GivenText(NamedTuple):
-    """The tokens of a text, begin-of-text left out; the last is the one that was asked about."""
+    """The tokens of a text, begin-of-text left out; `at` is the one that was asked about, None the last."""
 
     tokens: tuple[Token, ...]
+    at: int | None = None
 
     @property
     def text(self) -> str:
@@ -33,12 +34,25 @@ def given_up_to(tokens: tuple[Token, ...], position: int, model: ModelInfo) -> G
     return GivenText(tokens[first : position + 1])
 
 
-def as_prompt(found: Activations, setting: SignSetting) -> Prompt:
-    """The text as a prompt without a rank: what stands for its peak is its last token."""
-    position, value = len(found.tokens) - 1, found.activations[-1]
+def given_around(tokens: tuple[Token, ...], position: int, model: ModelInfo) -> GivenText:
+    """The whole text, asked about at `position`."""
+    whole = given_up_to(tokens, len(tokens) - 1, model)
+    return GivenText(whole.tokens, position - len(tokens) + len(whole.tokens))
+
+
+def as_prompt(found: Activations, setting: SignSetting, given: GivenText | None = None) -> Prompt:
+    """The text as a prompt without a rank: what stands for its peak is the token that is asked about.
+
+    That is the last one, too, where the text by itself falls into other tokens than those `given`.
+    """
+    position = len(found.tokens) - 1
+    if given is not None and given.at is not None and found.tokens[-len(given.tokens) :] == given.tokens:
+        position += given.at + 1 - len(given.tokens)
+    value = found.activations[position]
+    following = found.tokens[position + 1] if position + 1 < len(found.tokens) else None
     sign = firing_sign(setting, gated=found.provenance.model.gated)
     flipped = value < 0 <= STRENGTH[sign](value)
-    peak = results.Peak(position, found.tokens[position], value, None, position in found.special)
+    peak = results.Peak(position, found.tokens[position], value, following, position in found.special)
     return results.Prompt(0, GIVEN, -1 if flipped else 1, found.tokens, found.activations, peak, None)
 
 

@@ -62,6 +62,11 @@ class History:
         """The place that the person came from."""
         return self._past[-1] if self._past else None
 
+    @property
+    def after(self) -> Place | None:
+        """The place that was gone back from."""
+        return self._future[-1] if self._future else None
+
     def back(self, here: Place) -> Place | None:
         """The place before, None at the beginning."""
         return self._step(here, self._past, self._future)

@@ -10,6 +10,7 @@ from tui_lookups.results.trace import ROOT
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
+        CorpusHits,
         HeadReads,
         InputsOverview,
         NeuronInputs,
@@ -188,7 +189,16 @@ class SurveyPlace:
     head: HeadId | None = None
 
 
-LeftScreen: TypeAlias = "WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace"
+@dataclass(frozen=True, slots=True)
+class SearchPlace:
+    """A search through the corpus: its text, what it found, and the row under the cursor."""
+
+    text: str = ""
+    found: CorpusHits | None = None
+    row: int = 0
+
+
+LeftScreen: TypeAlias = WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace | SearchPlace
 """What a walk can have gone on from."""
 
 

@@ -105,7 +105,7 @@ class NeuronSteps:
         walk.given = text
 
         def done(found: Activations) -> None:
-            walk.given_prompt = as_prompt(found, explorer.settings.sign)
+            walk.given_prompt = as_prompt(found, explorer.settings.sign, text)
             if walk.prompt is None:
                 walk.prompt_id = GIVEN
             self._changed("prompts")

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
+
+from tui_lookups.results.matches import spans_of
 
 if TYPE_CHECKING:
     from tui_lookups.results import Prompt
@@ -52,28 +52,22 @@ class Found(NamedTuple):
         return next(earlier, self.matches[-1])
 
     def words(self, total: int) -> str:
-        """How many there are, in a few words."""
+        """What of a list of `total` prompts is searched, or how often it has the text."""
+        these = "this prompt" if total == 1 else f"these {total:,} prompts"
         if not self.needle:
-            return ""
+            return f"searching {these}"
+        if not self.matches:
+            return f"not in {these}"
         times = "once" if len(self.matches) == 1 else f"{len(self.matches):,} times"
-        return f"found {times} in {self.prompts:,} of {total:,} prompts" if self.matches else "not found"
+        return f"{times} in {these}" if total == 1 else f"{times} in {self.prompts:,} of {these}"
 
 
 def find_text(prompts: Sequence[Prompt], needle: str) -> Found:
     """Every place of `needle`, whichever its case; none for an empty one."""
     wanted = needle.casefold()
-    if not wanted:
-        return Found()
-    matches: list[Match] = []
-    for index, prompt in enumerate(prompts):
-        pieces = [token.text.casefold() for token in prompt.tokens]
-        text = "".join(pieces)
-        start = text.find(wanted)
-        if start < 0:
-            continue
-        ends = list(accumulate(len(piece) for piece in pieces))
-        while start >= 0:
-            last = start + len(wanted) - 1
-            matches.append(Match(index, bisect_right(ends, start), bisect_right(ends, last)))
-            start = text.find(wanted, last + 1)
-    return Found(needle, tuple(matches))
+    matches = tuple(
+        Match(index, first, last)
+        for index, prompt in enumerate(prompts if wanted else ())
+        for first, last in spans_of(wanted, [token.text.casefold() for token in prompt.tokens])
+    )
+    return Found(needle, matches)

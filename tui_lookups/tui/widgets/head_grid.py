@@ -316,12 +316,18 @@ class HeadGrid(Canvas):
         row = max(0, min(self._line(self._head) + down, len(self._rows) - 1))
         layer = self._rows[row][-1 if down < 0 else 0] if self._rows else 0
         index = max(0, min(self._head.index + right, self._n_heads - 1))
+        if HeadId(layer, index) == self._head and self._cells:
+            further = "layer below" if down > 0 else "layer above" if down else "further head"
+            self.say(f"There is no {further}.")
         self._move_to(HeadId(layer, index))
 
     def _step_in_list(self, by: int) -> None:
         if heads := self._in_list:
             at = heads.index(self._head) + by if self._head in self._cells else 0
-            self._move_to(heads[max(0, min(at, len(heads) - 1))])
+            head = heads[max(0, min(at, len(heads) - 1))]
+            if head == self._head:
+                self.say_end("head", by)
+            self._move_to(head)
 
     def action_view(self) -> None:
         self.as_list = not self.as_list

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class NeuronsTable(RowList):
     """Rows: mark, neuron, congruence with a bar, cosine, the token's rank, the neuron's top token."""
 
+    THING = "neuron"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", id="neurons.open", tooltip="Open the neuron: what fires it"),
         hidden("right,l", "open", "onwards", "neurons.right", "On to the prompts of the neuron"),

@@ -104,7 +104,15 @@ class Canvas(ScrollView, can_focus=True):
         if text:
             self.app.copy_to_clipboard(text)
         else:
-            cast("_Painted", self.app).say("Nothing to copy here yet.")
+            self.say("Nothing to copy here yet.")
+
+    def say_end(self, thing: str, by: int) -> None:
+        """A key that moves on or back by a `thing` found no further one."""
+        self.say(f"This is the {'last' if by > 0 else 'first'} {thing}.")
+
+    def say(self, text: str) -> None:
+        """A short message on the bottom line."""
+        cast("_Painted", self.app).say(text)
 
     def plain_changed(self) -> None:
         """Plain text was switched on or off."""

@@ -21,7 +21,7 @@ from textual.strip import Strip
 
 from tui_lookups.results import SelectedPrompt
 from tui_lookups.tui.paint import prompt_lines
-from tui_lookups.tui.paint.prompt_layouts import PromptLayouts
+from tui_lookups.tui.paint.prompt_layouts import PromptLayouts, scrolled_to
 from tui_lookups.tui.paint.prompt_lines import Look
 from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.orders import PROMPTS, following, prompts_in
@@ -167,8 +167,10 @@ class PromptList(Canvas):
         match = self.found.step(self.index, self.position, by)
         if match is not None:
             self._move_to(match.index, match.first)
-        elif not self.found.needle:
-            self._move_to(self.index + by)
+        elif self.found.needle:
+            self.say(f"The text is {self.found.words(len(self.prompts))}.")
+        else:
+            self.action_prompt(by)
 
     # --- geometry ---
 
@@ -268,9 +270,10 @@ class PromptList(Canvas):
         if index is not None:
             self._move_to(index, position)
 
-    def _move_to(self, index: int, position: int | None = None) -> None:
+    def _move_to(self, index: int, position: int | None = None) -> bool:
+        """Put the cursor on a prompt and a token, or as near as there are; whether it stood elsewhere."""
         if not self.prompts:
-            return
+            return True
         self._held = True
         index = max(0, min(index, len(self.prompts) - 1))
         prompt = self.prompts[index]
@@ -279,7 +282,7 @@ class PromptList(Canvas):
             position = prompt.peak.position if other else self.position
         position = max(0, min(position, len(prompt.tokens) - 1))
         if not other and position == self.position:
-            return
+            return False
         if other:
             self.index, self.position = index, position
             self._sources = None
@@ -292,6 +295,7 @@ class PromptList(Canvas):
             self._repaint_token(position)
         self._show_cursor()
         self.post_message(self.Moved(prompt, position, other_prompt=other))
+        return True
 
     def _token_lines(self, position: int) -> list[int]:
         """The lines of the whole list that hold a token of the open prompt."""
@@ -317,28 +321,22 @@ class PromptList(Canvas):
         lines = self._token_lines(self.position)
         if not lines:
             return
-        head = self.index * self._closed_height
-        top = self.scroll_offset.y
-        end = head + self._open_height()
-        if end - head <= height:
-            wanted = min(max(top, end - height), head)
-        else:
-            wanted = top if top <= head else min(top, lines[0])
-            wanted = max(wanted, lines[-1] - height + 1)
-            if lines[-1] - head < height and wanted > head:
-                wanted = head
+        head, top = self.index * self._closed_height, self.scroll_offset.y
+        wanted = scrolled_to(top, height, range(head, head + self._open_height()), lines)
         if wanted != top:
             self._scroll(wanted)
         self.point_at(lines[0] - self.scroll_offset.y)
 
     def action_prompt(self, by: int) -> None:
-        self._move_to(self.index + by)
+        if not self._move_to(self.index + by):
+            self.say_end("prompt", by)
 
     def action_edge(self, index: int) -> None:
         self._move_to(index if index >= 0 else len(self.prompts) - 1)
 
     def action_token(self, by: int) -> None:
-        self._move_to(self.index, self.position + by)
+        if not self._move_to(self.index, self.position + by):
+            self.say_end("token of the prompt", by)
 
     def action_peak(self) -> None:
         if self.current is not None:

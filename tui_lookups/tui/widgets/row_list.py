@@ -35,6 +35,9 @@ class RowList(Canvas):
         Binding("enter", "open", "open", id="list.open", tooltip="Open the row under the cursor"),
     ]
 
+    THING: ClassVar[str] = "row"
+    """What a row is, in a word."""
+
     cursor = reactive(0, repaint=False)
 
     class Moved(Message):
@@ -165,10 +168,13 @@ class RowList(Canvas):
     # --- keys and mouse ---
 
     def action_move(self, by: int) -> None:
+        before = self.cursor
         self.cursor += by
+        if self.cursor == before and self.row_count():
+            self.say_end(self.THING, by)
 
     def action_page(self, by: int) -> None:
-        self.cursor += by * max(1, self.size.height - self._top - 1)
+        self.action_move(by * max(1, self.size.height - self._top - 1))
 
     def action_edge(self, index: int) -> None:
         self.cursor = index if index >= 0 else self.row_count() - 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tui_lookups.tui.paint.text_layout import fit, wrap_tokens
-from tui_lookups.tui.state.candidates import Candidates
+from tui_lookups.tui.state.candidates import Candidates, is_passage
 from tui_lookups.tui.widgets.row_list import RowList
-from tui_lookups.tui.widgets.typed_line import TypedLine
+from tui_lookups.tui.widgets.typed_line import PassageLine, TypedLine
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 class TokenInput(TypedLine):
-    """The line a token is typed on. Its arrows move in the rows below it."""
+    """The line a token is typed on. Its arrows move in the rows below it.
+
+    Several words are a text: two keys take it to where texts are asked about. What was pasted goes there
+    with its line breaks.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "open", id="token.enter", tooltip="Open the marked row"),
@@ -41,6 +46,20 @@ class TokenInput(TypedLine):
             tooltip="The next row of the list below",
         ),
         Binding("up", "step(-1)", "choose", id="token.up", tooltip="The row above", show=False),
+        Binding(
+            "ctrl+y,f2",
+            "text('why')",
+            "why",
+            id="token.why",
+            tooltip="Why a token after the text typed here",
+        ),
+        Binding(
+            "ctrl+o,f3",
+            "text('playground')",
+            "playground",
+            id="token.playground",
+            tooltip="The neuron on the text typed here",
+        ),
         Binding("escape", "leave", "back", id="token.leave", tooltip="Leave the token as it was"),
     ]
 
@@ -54,6 +73,16 @@ class TokenInput(TypedLine):
     class Left(Message):
         """Escape: nothing was chosen."""
 
+    class TextGiven(Message):
+        """What was typed is a text, for "why" or the "playground"."""
+
+        def __init__(self, what: str, text: str) -> None:
+            super().__init__()
+            self.what = what
+            self.text = text
+
+    _pasted = ("", "")
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(
             placeholder='a token, " in quotes", #id, a neuron like 5.371, a head like L3.H2',
@@ -62,6 +91,28 @@ class TokenInput(TypedLine):
             select_on_focus=True,
         )
         self.cursor_blink = False
+
+    def _on_paste(self, event: events.Paste) -> None:
+        super()._on_paste(event)
+        self._pasted = (self.as_one_line(event.text), PassageLine.as_one_line(event.text))
+
+    @property
+    def passage(self) -> str:
+        """The text that is typed, without quotes around it."""
+        line, as_pasted = self._pasted
+        text = as_pasted if self.value == line else self.value
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The keys for a text work where there is one."""
+        return action != "text" or is_passage(self.value)
+
+    def watch_value(self, before: str, value: str) -> None:
+        if is_passage(before) != is_passage(value):
+            self.refresh_bindings()
+
+    def action_text(self, what: str) -> None:
+        self.post_message(self.TextGiven(what, self.passage))
 
     def action_step(self, by: int) -> None:
         self.post_message(self.Stepped(by))
