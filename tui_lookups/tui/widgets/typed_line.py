@@ -91,3 +91,22 @@ class SearchLine(TypedLine):
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
+
+
+class TextInput(PassageLine):
+    """The line of the playground."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
+        Binding(
+            "ctrl+n,f2",
+            "screen.pin",
+            "pin",
+            id="playground.pin",
+            tooltip="Keep this text below the next ones",
+        ),
+        Binding(
+            "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
+        ),
+        Binding("escape", "screen.close", "back", id="playground.close", tooltip="Back to the walk"),
+    ]
