@@ -438,7 +438,7 @@ class CannedExplorer(Explorer):
         if sources is not None:
             size = position - shift + 1
             read = tuple(
-                SourceToken(p, tokens[p], 1.92 * (noise("source", sources, p) - 0.3) ** 3)
+                SourceToken(p, tokens[p], 1.92 * (noise("source", sources, p) - 0.3) ** 3, 2 / 3 / 2**p)
                 for p in range(size)
             )
         return HeadAttributions(

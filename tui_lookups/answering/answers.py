@@ -145,9 +145,10 @@ def head_attributions(
 
 
 def _sources(found: Decomposition, tokens: tuple[Token, ...]) -> tuple[SourceToken, ...]:
-    if found.sources is None:
+    if found.sources is None or found.weights is None:
         return ()
-    return tuple(SourceToken(k, tokens[k], float(value)) for k, value in enumerate(found.sources))
+    rows = enumerate(zip(found.sources, found.weights, strict=True))
+    return tuple(SourceToken(k, tokens[k], float(value), float(weight)) for k, (value, weight) in rows)
 
 
 def head_overview(

@@ -113,7 +113,9 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        found = engine.cached(key, HeadAttributions) or engine.keep(key, engine.on_model(work))
+        found = engine.cached(key, HeadAttributions)
+        if found is None or any(source.weight is None for source in found.sources):  # of an earlier version
+            found = engine.keep(key, engine.on_model(work))
         at_peak = found.tokens[found.position].id
         return replace(found, special=at_peak in engine.vocabulary().special_ids)
 

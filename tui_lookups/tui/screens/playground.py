@@ -123,9 +123,7 @@ class PlaygroundScreen(QueryScreen[None]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        line = self.query_one("#text", Input)
-        line.cursor_blink = False
-        line.select_all()  # what was typed last time: the next text replaces it
+        self.query_one("#text", Input).select_all()  # what was typed last time: the next text replaces it
         self._show()
         if self.text:
             self._ask_activations()
