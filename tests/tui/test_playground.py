@@ -237,7 +237,7 @@ async def test_shades_are_of_the_corpus_or_of_the_texts_and_say_which() -> None:
         variants.by_text = False
         variants.show_variants(variants.variants[0], (), 4.31)
         assert variants.scale_words() == "full colour 4.31, the largest in the corpus"
-        await press(pilot, "f5")
+        await press(pilot, "ctrl+g")
         assert f"full colour {largest:.2f}, the largest in the text" in title.text
         variants.show_variants(variants.variants[0], (), 0.0)
         await press(pilot, "ctrl+g")
@@ -253,7 +253,7 @@ async def test_two_texts_stand_token_by_token_with_the_difference() -> None:
         await press(pilot, "ctrl+n")
         await type_and_wait(explorer, pilot, " he")
         await until(lambda: len(app.screen.query_one(VariantList).variants) == 2, pilot)
-        await press(pilot, "f4")
+        await press(pilot, "ctrl+o")
         shown = [" ".join(line.split()) for line in texts(app)]
         at = next(n for n, line in enumerate(shown) if line.startswith("typed against pinned 1"))
         assert shown[at + 1].startswith("typed <|endoftext|> not ␣so ␣but ␣he")

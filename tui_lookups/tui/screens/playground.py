@@ -60,14 +60,14 @@ class PlaygroundScreen(QueryScreen[None]):
         Binding("ctrl+n,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
         Binding("ctrl+r,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
         Binding(
-            "ctrl+o,f4",
+            "ctrl+o",
             "align",
             "two texts",
             id="playground.align",
             tooltip="The typed text and the last pinned one token by token, with the difference",
         ),
         Binding(
-            "ctrl+g,f5",
+            "ctrl+g",
             "scale",
             "shades",
             id="playground.scale",
