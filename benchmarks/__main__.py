@@ -86,9 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_rows() -> None:
     """Import the modules that register rows; those that use torch import it here, not in the app's rows."""
-    from benchmarks import analysis_rows, app_rows, launches, memory_rows, opening_rows, scan_rows
+    from benchmarks import (
+        analysis_rows,
+        app_rows,
+        launches,
+        memory_rows,
+        opening_rows,
+        scan_rows,
+        terminal_bytes,
+    )
 
-    assert all((opening_rows, scan_rows, launches, analysis_rows, memory_rows, app_rows))
+    assert all((opening_rows, scan_rows, launches, analysis_rows, memory_rows, app_rows, terminal_bytes))
 
 
 _load_rows()
