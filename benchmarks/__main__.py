@@ -86,9 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_rows() -> None:
     """Import the modules that register rows; those that use torch import it here, not in the app's rows."""
-    from benchmarks import analysis_rows, app_rows, launches, memory_rows, opening_rows, scan_rows, trace_rows
+    from benchmarks import (
+        analysis_rows,
+        app_rows,
+        launches,
+        memory_rows,
+        opening_rows,
+        scan_rows,
+        terminal_bytes,
+        trace_rows,
+    )
 
-    assert all((opening_rows, scan_rows, launches, analysis_rows, trace_rows, memory_rows, app_rows))
+    rows = (opening_rows, scan_rows, launches, analysis_rows, trace_rows, memory_rows, app_rows, terminal_bytes)
+    assert all(rows)
 
 
 _load_rows()

@@ -134,6 +134,7 @@ class LayerParts:
     attention_biases: Tensor  # [1 or 2, d_mlp]
     bias: Tensor  # [1 or 2, d_mlp]
     sources: Tensor | None  # [1 or 2, positions, d_mlp]
+    pattern: Tensor | None  # of the source head, [positions]
     read: Tensor  # [1 or 2, d_mlp]: the pre-activation, or g and u
     activation: Tensor  # [d_mlp]
 
@@ -245,6 +246,7 @@ class HuggingFaceReference:
         components: list[Tensor] = []  # each [d_model], in the order they are unpacked below
         biases = torch.zeros_like(clean["embedding"][0, position])
         sources: list[Tensor] = []
+        pattern: Tensor | None = None
         for l in range(last + 1):  # noqa: E741
             through = self._through_attention_norm(l, clean[f"attention {l}"][0, position])
             constant = self._constant_z(l)
@@ -273,6 +275,7 @@ class HuggingFaceReference:
             attention_biases=rest[:, layer + 1],
             bias=read + rest[:, layer + 2],  # what is left when nothing is read
             sources=rest[:, layer + 3 :] if sources else None,
+            pattern=pattern,
             read=read,
             activation=clean["activation"][0, position],
         )

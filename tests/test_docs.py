@@ -45,8 +45,8 @@ def test_the_pages_are_there_and_hold_commands() -> None:
     names = {page.stem for page in PAGES}
     assert names >= {
         "gpu-box", "air-gapped", "corpora", "reading-the-numbers", "scripting", "explanations",
-        "distributed-scan", "terminology", "method", "benchmarks", "cache", "faults", "keys", "models",
-        "settings", "smollm2", "SECURITY", "CONTRIBUTING",
+        "distributed-scan", "terminology", "method", "benchmarks", "cache", "faults", "habits", "keys",
+        "models", "settings", "smollm2", "SECURITY", "CONTRIBUTING",
     }  # fmt: skip
     assert len(RUN) >= 15
 

@@ -167,6 +167,27 @@ class TestAblation:
         for (method, positions), found in answers.items():
             assert again.ablate(neuron, head, method=method, positions=positions) == found
 
+    def test_on_a_text_it_is_what_it_is_on_the_prompt_of_that_text(self, explorer, no_model) -> None:
+        neuron, head = NeuronId(2, 7), HeadId(1, 2)
+        first = explorer()
+        prompt = first.prompts(neuron, top=6).prompts[0]
+        text = "".join(token.text for token in prompt.tokens[1:])
+        assert first.activations(neuron, text).tokens == prompt.tokens
+        for method in ("zero", "mean"):
+            there = first.ablate(neuron, head, method=method).prompts[0]
+            found = first.ablate(neuron, head, method=method, text=text)
+            (here,) = found.prompts
+            assert (found.context, here.rank, here.prompt_id) == ("text", None, None)
+            assert (here.position, here.sign, here.token) == (there.position, there.sign, there.token)
+            assert here.activation_after == pytest.approx(there.activation_after, rel=1e-4)
+            assert here.probability_after == pytest.approx(there.probability_after, rel=1e-4)
+            with pytest.raises(ValueError, match="cannot be marked"):
+                _ = found.marked
+        with pytest.raises(LookupsError, match="text given by hand"):
+            first.ablate(neuron, head, method="resample", text=text)
+        no_model()
+        assert explorer().ablate(neuron, head, method="mean", text=text) == found
+
     @staticmethod
     def _heads(explorer: Explorer, neuron: NeuronId, head: HeadId) -> list[Any]:
         every = [explorer.heads(neuron, prompt=rank).heads for rank in range(1, 7)]

@@ -56,6 +56,17 @@ def test_the_explorer_answers_for_a_stretch_and_remembers_it(
         assert found.at(0) is None
         with pytest.raises(LookupsError, match="positions 0 to 39"):
             explorer.predictions(0, 40)
+        given = explorer.predictions(text="A sentence about the sea", top=3)
+        last = given.positions[-1]
+        same = explorer.predictions(0, last.position, top=3).at(last.position)
+        assert same is not None
+        assert [p.token for p in last.top] == [p.token for p in same.top], "the prompt begins like the text"
+        assert [p.probability for p in last.top] == pytest.approx([p.probability for p in same.top], rel=1e-4)
+        assert (given.prompt_id, given.provenance.corpus, last.next_token) == (None, None, None)
+        with pytest.raises(LookupsError, match="The text has no position 99"):
+            explorer.predictions(text="A sentence", position=99)
+        with pytest.raises(LookupsError, match="of a text or of a prompt"):
+            explorer.predictions()
     finally:
         explorer.close()
     again = Explorer(settings)

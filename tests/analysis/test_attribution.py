@@ -96,6 +96,7 @@ def test_equals_the_hugging_face_model_with_held_norms(tiny_model, reference, na
                 assert abs(found.pre_activation - read) <= 1e-4 * max(1.0, abs(read))
                 if source is not None:
                     assert largest(found.sources - of(expected.sources)) <= tolerance
+                    assert largest(found.weights - expected.pattern.numpy()) <= bound
                 if model.info.gated:
                     halves = expected.halves(expected.heads)[..., index].numpy()
                     assert largest(found.gate - halves[0]) <= tolerance

@@ -54,6 +54,7 @@ NEW_IN_VERSION_3 = frozenset(
         "other_files",
         "special",
         "special_tokens",
+        "weight",
         "text_field",
     }
 )

@@ -383,8 +383,16 @@ class CannedExplorer(Explorer):
         shown = self.prompts(NeuronId(5, 371)).stats
         return tuple(replace(shown, fraction_positive=noise("active", neuron)) for neuron in neurons)
 
-    def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> PromptPredictions:
-        self._called("predictions", (prompt_id, position))
+    def predictions(
+        self,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        *,
+        text: str | None = None,
+        top: int = 5,
+    ) -> PromptPredictions:
+        self._called("predictions", (prompt_id if text is None else text, position))
+        position = position or 0
         rows = []
         for at in range(position - position % 32, position - position % 32 + 32):
             guesses = [VOCABULARY[1 + (at * 7 + n * 3) % len(WORDS)] for n in range(top)]
@@ -462,7 +470,7 @@ class CannedExplorer(Explorer):
         if sources is not None:
             size = position - shift + 1
             read = tuple(
-                SourceToken(p, tokens[p], 1.92 * (noise("source", sources, p) - 0.3) ** 3)
+                SourceToken(p, tokens[p], 1.92 * (noise("source", sources, p) - 0.3) ** 3, 2 / 3 / 2**p)
                 for p in range(size)
             )
         return HeadAttributions(
@@ -601,10 +609,17 @@ class CannedExplorer(Explorer):
         method: AblationMethod = "zero",
         positions: AblationPositions | None = None,
         trimmed: bool | None = None,
+        text: str | None = None,
         **_: Any,
     ) -> HeadAblation:
         self._called("ablate", (neuron, head, method, positions))
         prompts = self.prompts(neuron).prompts
+        if text is not None:
+            given = canned_heads.ablation(
+                neuron, head, method, positions or "peak", prompts[:2], self.provenance()
+            )
+            only = replace(given.prompts[0], rank=None, prompt_id=None)
+            return replace(given, context="text", prompts=(only,))
         found = canned_heads.ablation(neuron, head, method, positions or "peak", prompts, self.provenance())
         return replace(found, context="trimmed") if trimmed else found
 

@@ -12,6 +12,7 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color as Shade
+from textual.theme import BUILTIN_THEMES, Theme
 
 from tests.tui.canned import CannedExplorer
 from tests.tui.measuring import (
@@ -29,7 +30,9 @@ from tests.tui.measuring import (
 )
 from tests.tui.views import VIEWS, shown
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.paint.themes import DARK, LIGHT, frame_color, palette_for
 
+LINE = 3.0
 THEMES = ("lookups-dark", "lookups-light", "ansi-dark")
 
 
@@ -58,6 +61,26 @@ def test_what_is_readable(style: str, readable: bool) -> None:
     assert (ratio >= wanted) is readable
     assert wanted in (TEXT, DIM)
     assert legibility(Segment("───", Style.parse(style)), app)[1] == 0, "a frame is not read"
+
+
+@pytest.mark.parametrize(
+    "theme", [DARK, LIGHT, *(t for t in BUILTIN_THEMES.values() if not t.ansi)], ids=lambda theme: theme.name
+)
+def test_frames_and_bars_are_seen_on_what_is_behind_them(theme: Theme) -> None:
+    paper = Shade.parse(theme.to_color_system().generate()["background"])
+    frame, bar = Shade.parse(frame_color(theme)), palette_for(theme, ansi=False, no_color=False).bar
+    assert contrast(frame, paper) >= LINE
+    assert bar.color is not None
+    assert contrast(Shade.from_rich_color(bar.color), paper) >= LINE
+    assert contrast(frame, paper) < 5, "a frame stands back"
+
+
+@pytest.mark.parametrize("theme", ["lookups-dark", "lookups-light"])
+async def test_the_frames_on_screen_have_that_colour(theme: str) -> None:
+    app = LookupsApp(CannedExplorer(), theme=theme)
+    async with app.run_test(size=LARGE):
+        of_pane = app.walk_screen.query_one("#prompts-pane").styles.border_top[1]
+        assert of_pane == Shade.parse(frame_color(app.current_theme))
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ async def test_what_hardly_counts_of_what_a_head_reads_is_one_row_until_it_is_op
                 return found
             values = (1.0, -0.5, *(0.001 for _ in found.sources[2:]))
             rows = zip(found.sources, values, strict=True)
-            return replace(found, sources=tuple(SourceToken(s.position, s.token, v) for s, v in rows))
+            return replace(found, sources=tuple(SourceToken(s.position, s.token, v, 0.5) for s, v in rows))
 
     async with running(Many(hostile=False), LARGE) as (app, pilot):
         await press(pilot, "3", "enter")
@@ -144,6 +144,9 @@ async def test_what_hardly_counts_of_what_a_head_reads_is_one_row_until_it_is_op
         rest_of_it = len(sources.sources) - 2
         assert detail.row_count() == 3
         assert f"+0.0{rest_of_it // 10} from {rest_of_it} more, each below 1 %" in " ".join(texts(app))
+        first = sources.sources[0]
+        assert " ".join("".join(s.text for s in detail.row(0, 60)).split()).startswith("0 +1.00 +++ 50%")
+        assert detail.plain_row(0).endswith(f"at position {first.position}, attention 50.0%")
         assert detail.plain_row(2).startswith(
             f"attribution +0.0{rest_of_it // 10} from {rest_of_it} more tokens"
         )

@@ -8,9 +8,10 @@ from textual.drivers.headless_driver import HeadlessDriver
 from textual.geometry import Size
 
 from tests.tui.canned import CannedExplorer
-from tests.tui.driving import LARGE, SMALL, settle, until
+from tests.tui.driving import LARGE, SMALL, press, running, settle, until
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.state.layouts import PANES, PaneName, layout_for, pages
+from tui_lookups.tui.state.layouts import PANES, PaneName, layout_for, lines_of_closed, pages
+from tui_lookups.tui.widgets.prompt_list import PromptList
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,16 @@ async def test_a_new_size_is_taken_over_when_textuals_timer_for_it_is_lost() -> 
         size = Size(*SMALL)
         app.post_message(events.Resize(size, size))
         await until(lambda: app.walk_screen.size_class == "narrow", pilot)
+
+
+async def test_a_large_terminal_shows_the_text_of_several_prompts_until_a_key_says_otherwise() -> None:
+    async with running(CannedExplorer(hostile=False), (300, 80)) as (app, pilot):
+        prompts = app.screen.query_one(PromptList)
+        await press(pilot, "2")
+        assert prompts._locate(prompts._open_height() + 4)[0] == 2, "each takes four lines"
+        await press(pilot, "z")
+        assert prompts._locate(prompts._open_height() + 4)[0] == 5, "each takes one"
+        await pilot.resize_terminal(280, 80)
+        await settle(pilot)
+        assert prompts._locate(prompts._open_height() + 4)[0] == 5, "as it was chosen"
+    assert lines_of_closed(200, 69) == lines_of_closed(199, 80) == lines_of_closed(300, 80, plain=True) == 1

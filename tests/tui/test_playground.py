@@ -19,10 +19,12 @@ from tui_lookups.results import SignSetting
 from tui_lookups.results.firing import firing_sign
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.paint.shading import LEVELS
+from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
 from tui_lookups.tui.screens.playground import PlaygroundScreen, TextHeads
 from tui_lookups.tui.state.options import Options
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.hints import Hints
+from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.tui.widgets.variant_list import VariantList
 
 
@@ -138,8 +140,8 @@ async def test_the_playground_follows_what_is_typed(size: tuple[int, int]) -> No
         assert screen.heads.context == "text"
         assert grid.head == HeadId(3, 2)
         assert screen.query_one(HeadDetail).source is not None
-        assert "ablate" not in hints(app), "what needs a prompt of the corpus is not offered"
-        await press(pilot, "d", "e", "a", "left")
+        assert "explain" not in hints(app), "what needs a prompt of the corpus is not offered"
+        await press(pilot, "e", "a", "left")
         await rest(pilot)
         assert app.screen is screen
         assert ("heads", (NeuronId(5, 371), None, HeadId(3, 1), None)) in explorer.calls
@@ -183,9 +185,9 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
         await press(pilot, "enter")
         screen = app.screen
         shown = hints(app)
-        assert not [word for word in ("ablate", "explain", "score", "trim") if word in shown]
+        assert "ablate" in shown
+        assert not [word for word in ("explain", "score", "trim") if word in shown]
         for key, why in (
-            ("d", "Ablation works on the neuron's prompts: esc goes back to them."),
             ("e", "Explanations are about the neuron's prompts: esc goes back to them."),
             ("s", "Explanations are about"),
             ("E", "Explanations are about"),
@@ -201,5 +203,81 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
             assert len(hints(app)) < SMALL[0], "the whole sentence is seen"
         await press(pilot, "tab")
         assert app.focused is screen.query_one(HeadDetail)
-        await press(pilot, "a", "d")
-        assert "Ablation works on" in hints(app)
+        await press(pilot, "a", "E")
+        assert "Explanations are about" in hints(app)
+
+
+async def test_the_playground_says_what_is_expected_after_the_token_under_the_cursor() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(explorer, pilot, "not so but")
+        line = app.screen.query_one("#playground-next", TextLines)
+        await until(lambda: "after 3 ␣but: then" in line.text, pilot)
+        assert asked(explorer, "predictions") == [("not so but", 3)]
+        await press(pilot, "down", "left", "h")
+        await until(lambda: "after 1 not: then" in line.text, pilot)
+        assert len(asked(explorer, "predictions")) == 1, "a stretch of positions is answered at once"
+        await press(pilot, "home")
+        assert "after 0" in line.text
+        await press(pilot, "end", "l")
+        assert "after 3" in line.text
+
+
+async def test_shades_are_of_the_corpus_or_of_the_texts_and_say_which() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P", "ctrl+g")
+        title = app.screen.query_one("#playground-title", TextLines)
+        assert "full colour" not in title.text, "nothing is shaded yet"
+        await type_and_wait(explorer, pilot, "not so")
+        variants = app.screen.query_one(VariantList)
+        await until(lambda: variants.variants, pilot)
+        largest = max(abs(value) for value in variants.variants[0].activations)
+        variants.by_text = False
+        variants.show_variants(variants.variants[0], (), 4.31)
+        assert variants.scale_words() == "full colour 4.31, the largest in the corpus"
+        await press(pilot, "ctrl+g")
+        assert f"full colour {largest:.2f}, the largest in the text" in title.text
+        variants.show_variants(variants.variants[0], (), 0.0)
+        await press(pilot, "ctrl+g")
+        assert "The corpus has no maximum yet" in hints(app)
+
+
+async def test_two_texts_stand_token_by_token_with_the_difference() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, (160, 45)) as (app, pilot):
+        await press(pilot, "P", "ctrl+o")
+        assert "Pin a text first" in hints(app)
+        await type_and_wait(explorer, pilot, "not so but")
+        await press(pilot, "ctrl+n")
+        await type_and_wait(explorer, pilot, " he")
+        await until(lambda: len(app.screen.query_one(VariantList).variants) == 2, pilot)
+        await press(pilot, "ctrl+o")
+        shown = [" ".join(line.split()) for line in texts(app)]
+        at = next(n for n, line in enumerate(shown) if line.startswith("typed against pinned 1"))
+        assert shown[at + 1].startswith("typed <|endoftext|> not ␣so ␣but ␣he")
+        assert shown[at + 3].startswith("pinned 1 <|endoftext|> not ␣so ␣but ·")
+        assert shown[at + 5].split()[:5] == ["change", "+0.00", "+0.00", "+0.00", "+0.00"]
+        await press(pilot, "ctrl+o")
+        assert not any("against" in line for line in texts(app))
+
+
+async def test_a_head_is_taken_out_on_the_text() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "P")
+        await type_and_wait(explorer, pilot, "not so")
+        await press(pilot, "enter", "d")
+        await until(lambda: isinstance(app.screen, AblationScreen), pilot)
+        await until(lambda: app.screen.query_one(AblatedRows).row_count(), pilot)
+        shown = " ".join(" ".join(texts(app)).split())
+        assert "zero: its output set to zero, at the peak, this text" in shown
+        assert "KS distance" not in shown
+        assert shown.index("with it") < shown.index("without it")
+        await press(pilot, "space", "m", "m")
+        await settle(pilot)
+        assert [call[2] for call in asked(explorer, "ablate")] == ["zero", "mean", "zero"], "none to draw"
+        await press(pilot, "escape")
+        assert isinstance(app.screen, PlaygroundScreen)
+        assert app.selection.ablations == ()

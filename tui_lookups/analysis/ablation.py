@@ -55,10 +55,13 @@ Array = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A prompt of the neuron: token ids (begin-of-text included), peak, and the sign it fires with."""
+    """A prompt of the neuron, or a text: token ids, begin-of-text included, peak, and the sign it fires with.
 
-    rank: int
-    prompt_id: int
+    `rank` and `prompt_id` are None for a text.
+    """
+
+    rank: int | None
+    prompt_id: int | None
     ids: tuple[int, ...]
     position: int
     sign: int
@@ -86,14 +89,14 @@ def ablate_head(
         mean: for "mean", the head's mean z [d_head] (see `mean_over`).
         seed: for "resample", of the donors.
     Raises:
-        LookupsError: the head does not reach the neuron, or "resample" has one prompt only.
+        LookupsError: the head does not reach the neuron, or "resample" has no other prompt to draw.
         UnsupportedModelError: the raw basis, in which no attribution closes.
     """
     check_reaches(model, neuron, head, preset)
     rows, peaks = [case.ids for case in cases], [case.position for case in cases]
     with staged(1, 3):
         direct = decompose(model, neuron, rows, peaks, preset=preset, poll=poll)
-    donors = draw_donors([case.prompt_id for case in cases], seed) if method == "resample" else None
+    donors = _donors(cases, seed) if method == "resample" else None
     hooks: Hooks
     if donors is not None:
         hooks = _resampled(model, head, cases, donors, positions, poll)
@@ -190,6 +193,17 @@ def aligned(start: int, peak: int, donor_peak: int) -> list[int]:
     """
     first = min(1, donor_peak)
     return [0 if j == 0 else max(donor_peak - (peak - j), first) for j in range(start, peak + 1)]
+
+
+def _donors(cases: Sequence[Case], seed: int) -> list[int]:
+    """Raises LookupsError for a text: there is no other."""
+    prompt_ids = [case.prompt_id for case in cases if case.prompt_id is not None]
+    if len(prompt_ids) < len(cases):
+        raise LookupsError(
+            "Resampling takes another prompt of the neuron, and this is a text given by hand.",
+            "Use method zero or mean.",
+        )
+    return draw_donors(prompt_ids, seed)
 
 
 def draw_donors(prompt_ids: Sequence[int], seed: int) -> list[int]:

@@ -62,6 +62,7 @@ class Decomposition:
         mlps: attribution of each earlier MLP [n_earlier_layers].
         target: pre-activation (plain) or activation (gated).
         sources: attribution of `source_head` by key position [positions], or None.
+        weights: its attention there, likewise.
         relative_remainder: the largest |remainder| of what the neuron reads (pre-activation, or g and u) in
             units of the sum of its |components|; of act(g) * u against a, in units of |g * u|. A saturated
             gate makes the product's own components vanish, and no bound relative to them means anything.
@@ -80,6 +81,7 @@ class Decomposition:
     attention_biases: float
     bias: float
     sources: np.ndarray | None
+    weights: np.ndarray | None
     relative_remainder: float
 
     @property
@@ -182,12 +184,13 @@ def _decompose_batch(
     g, a, *u = (seen[point][:, neuron.index] for point in own)
     for values in (g, a, parts.heads, parts.mlps):
         require_finite(values, layer)
-    sources = None
+    sources = weights = None
     if source_head is not None:
-        sources = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
+        sources, weights = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
     # To the processor at once, not row by row: a GPU is waited for each time, and Apple's has no doubles.
     parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
-    sources = None if sources is None else sources.cpu().double()
+    if sources is not None and weights is not None:
+        sources, weights = sources.cpu().double(), weights.cpu().double()
     gates, a, *u = (values.cpu().double() for values in (g, a, *u))
     rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
@@ -203,7 +206,8 @@ def _decompose_batch(
             attention_biases=parts.attention_biases[place].sum(0),
         )
         by_key = None if sources is None else sources[place, : q + 1]
-        found.append(_decomposition(neuron, int(q), row, by_key, mine))
+        attention = None if weights is None else weights[place, : q + 1]
+        found.append(_decomposition(neuron, int(q), row, by_key, attention, mine))
     return found
 
 
@@ -237,8 +241,8 @@ def _sources(
     at: Tensor,
     preset: Preset,
     poll: Poll,
-) -> Tensor:
-    """A head's contribution by source position: [batch, k, n]."""
+) -> tuple[Tensor, Tensor]:
+    """A head's contribution by source position, [batch, k, n], and its attention there, [batch, k]."""
     patterns, values = model.attention.of_layer(tokens, head.layer, poll)
     rows = torch.arange(len(at), device=at.device)
     pattern = model.at_home(patterns)[rows, head.index, at]
@@ -249,9 +253,10 @@ def _sources(
     require_same_z(
         pattern, of_head, whole.to(model.compute_dtype), model.dtype, f"{head} of {model.info.name}"
     )
-    return source_contributions(
+    by_key = source_contributions(
         model, reader, seen, head.layer, head.index, pattern, of_head, hold_scale=preset != "paper"
     )
+    return by_key, pattern
 
 
 def _decomposition(
@@ -259,6 +264,7 @@ def _decomposition(
     position: int,
     parts: Contributions,
     sources: Tensor | None,
+    weights: Tensor | None,
     own: _Own,
 ) -> Decomposition:
     """One row's contributions (in double precision, on the processor), as those to the pre-activation (plain)
@@ -289,6 +295,7 @@ def _decomposition(
         attention_biases=float(both(biases)),
         bias=float(both(bias)),
         sources=None if sources is None else both(sources.numpy()),
+        weights=None if weights is None else weights.numpy(),
         relative_remainder=float(max(relative.max(), product)),
     )
 

@@ -145,9 +145,10 @@ def head_attributions(
 
 
 def _sources(found: Decomposition, tokens: tuple[Token, ...]) -> tuple[SourceToken, ...]:
-    if found.sources is None:
+    if found.sources is None or found.weights is None:
         return ()
-    return tuple(SourceToken(k, tokens[k], float(value)) for k, value in enumerate(found.sources))
+    rows = enumerate(zip(found.sources, found.weights, strict=True))
+    return tuple(SourceToken(k, tokens[k], float(value), float(weight)) for k, (value, weight) in rows)
 
 
 def head_overview(
@@ -207,7 +208,7 @@ def head_ablation(
     model: LookupModel,
     neuron: NeuronId,
     head: HeadId,
-    prompts: Iterable[Prompt],
+    given: Iterable[Prompt] | PeakInput,
     *,
     method: AblationMethod,
     positions: AblationPositions,
@@ -217,15 +218,18 @@ def head_ablation(
     provenance: Provenance,
     poll: Poll,
 ) -> HeadAblation:
-    """One head ablated on each of a neuron's prompts (method.md, section 6).
+    """One head ablated on each of a neuron's prompts, or at a place in a text (method.md, section 6).
 
     `mean` is the head's over `sample` prompts of the corpus: [d_head].
     """
     rule, preset, seed = conventions.activity_rule, conventions.preset, conventions.seed
-    cases = []
-    for prompt in counted_prompts(prompts, preset, model.vocabulary.bos_id):
-        place = input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=conventions.trimmed)
-        cases.append(Case(prompt.rank, prompt.prompt_id, place.ids, place.position, place.sign))
+    bos, context = model.vocabulary.bos_id, "text" if isinstance(given, PeakInput) else conventions.context
+    if isinstance(given, PeakInput):
+        cases = [Case(None, None, given.ids, given.position, given.sign)]
+    else:
+        counted = counted_prompts(given, preset, bos)
+        places = ((each, input_of_prompt(bos, each, trimmed=conventions.trimmed)) for each in counted)
+        cases = [Case(p.rank, p.prompt_id, at.ids, at.position, at.sign) for p, at in places]
     found = ablate_head(
         model,
         neuron,
@@ -241,7 +245,7 @@ def head_ablation(
     )
     used = effective_rule(rule, count_reaching(model, neuron, preset))
     return HeadAblation(
-        neuron, head, method, positions, conventions.context, used, seed, sample, found, summarise(found),
+        neuron, head, method, positions, context, used, seed, sample, found, summarise(found),
         provenance,
     )  # fmt: skip
 

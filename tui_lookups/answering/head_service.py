@@ -113,7 +113,9 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        found = engine.cached(key, HeadAttributions) or engine.keep(key, engine.on_model(work))
+        found = engine.cached(key, HeadAttributions)
+        if found is None or any(source.weight is None for source in found.sources):  # of an earlier version
+            found = engine.keep(key, engine.on_model(work))
         at_peak = found.tokens[found.position].id
         return replace(found, special=at_peak in engine.vocabulary().special_ids)
 
@@ -177,23 +179,29 @@ class HeadService:
         positions: AblationPositions | None,
         trimmed: bool | None,
         part: Part | None,
+        text: str | None,
     ) -> HeadAblation:
-        """One head ablated on each of the neuron's prompts. See `Explorer.ablate`."""
+        """One head ablated on each of the neuron's prompts, or on a text. See `Explorer.ablate`."""
         check_ablation(method, positions)
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
         self._check(neuron, head)
         where = positions or ("all" if conventions.preset == "paper" else "peak")
-        listed = self._prompts.prompts(neuron, sign=conventions.sign, part=part)
-        if listed.note:
-            raise LookupsError(listed.note, "There is nothing to ablate; ask about another neuron.")
-        prompts = listed.prompts
+        given: tuple[Prompt, ...] | PeakInput
+        if text is not None:
+            given = place_of(engine, self._prompts, neuron, conventions, text=text).input
+        else:
+            listed = self._prompts.prompts(neuron, sign=conventions.sign, part=part)
+            if listed.note:
+                raise LookupsError(listed.note, "There is nothing to ablate; ask about another neuron.")
+            given = listed.prompts
         question = {
             "method": method,
             "positions": where,
             "sample": conventions.mean_sample if method == "mean" else 0,
             **({} if part is None else {"part": part}),
         }
+        of_corpus = text is None or method == "mean"  # the mean is over prompts of it
 
         def work(model: LookupModel, poll: Poll) -> HeadAblation:
             from tui_lookups.answering import answers
@@ -205,24 +213,26 @@ class HeadService:
                 model,
                 neuron,
                 head,
-                prompts,
+                given,
                 method=method,
                 positions=where,
                 conventions=conventions,
                 mean=None if mean is None else mean[head.layer, head.index],
                 sample=drawn,
-                provenance=engine.provenance(corpus=True, **question, **choices("ablation", conventions)),
+                provenance=engine.provenance(
+                    corpus=of_corpus, **question, **choices("ablation", conventions)
+                ),
                 poll=poll,
             )
 
         key = engine.key(
             "ablation",
             conventions,
-            corpus=True,
+            corpus=of_corpus,
             neuron=str(neuron),
             head=str(head),
-            index=self._scan.key(),
             revision=_REVISION,
+            **({"index": self._scan.key()} if text is None else {"text": text}),
             **question,
         )
         return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))

@@ -1,8 +1,8 @@
-"""What the model expects after each token of a prompt: the person moves a cursor along the tokens.
+"""What the model expects after each token of a prompt or text: the person moves a cursor along the tokens.
 
-1. A prompt of the corpus is run once, whole, and a stretch of its positions around the one asked about is
-   unembedded: a cursor that moves on by a token finds its answer there, and a long prompt of a large
-   vocabulary needs little memory.
+1. A prompt of the corpus, or a text given by hand, is run once, whole, and a stretch of its positions around
+   the one asked about is unembedded: a cursor that moves on by a token finds its answer there, and a long
+   prompt of a large vocabulary needs little memory.
 2. Probabilities are a softmax over the whole vocabulary of the logits as the model gives them (a soft cap
    included), as TransformerLens and Hugging Face do. Rows that no token has take their share, and are not
    listed.
@@ -11,10 +11,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.checks import check_count, check_prompt_id
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.text_places import encoded
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.results import PositionPredictions, PromptPredictions
 
@@ -33,28 +34,37 @@ class PredictionService:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def predictions(self, prompt_id: int, position: int, *, top: int) -> PromptPredictions:
-        """Predictions after `position` of a prompt of the corpus, and after those in its stretch.
+    def predictions(
+        self, prompt_id: int | None, position: int | None, *, text: str | None, top: int
+    ) -> PromptPredictions:
+        """Predictions after `position` of a prompt of the corpus or of a text (None: its last token), and
+        after those in its stretch.
 
-        Raises LookupsError where there is no such prompt, or it has no such position.
+        Raises LookupsError where there is no such prompt or position, or no such text can be run.
         """
         check_count("top", top)
+        if (text is None) == (prompt_id is None):
+            raise LookupsError("Next tokens are asked of a text or of a prompt.", "Give one of the two.")
         engine = self._engine
-        corpus = engine.corpus(arrays=True)
-        check_prompt_id(prompt_id, corpus.info.prompts)
-        row = corpus.window_tokens(prompt_id).tolist()
-        if not 0 <= position < len(row):
-            raise LookupsError(
-                f"Prompt #{prompt_id} has no position {position}.", f"It has positions 0 to {len(row) - 1}."
-            )
-        first = position - position % STRETCH
+        asked: dict[str, Any]
+        if prompt_id is None:
+            row, what, asked = encoded(engine, text or ""), "The text", {"text": text}
+        else:
+            corpus = engine.corpus(arrays=True)
+            check_prompt_id(prompt_id, corpus.info.prompts)
+            row, what = corpus.window_tokens(prompt_id).tolist(), f"Prompt #{prompt_id}"
+            asked = {"prompt": prompt_id}
+        at = len(row) - 1 if position is None else position
+        if not 0 <= at < len(row):
+            raise LookupsError(f"{what} has no position {at}.", f"It has positions 0 to {len(row) - 1}.")
+        first, of_corpus = at - at % STRETCH, prompt_id is not None
 
         def work(model: LookupModel, poll: Poll) -> PromptPredictions:
             positions = range(first, min(first + STRETCH, len(row)))
             found = next_tokens(model, row, positions, top=top, poll=poll)
-            return PromptPredictions(prompt_id, found, engine.provenance(corpus=True, top=top))
+            return PromptPredictions(prompt_id, found, engine.provenance(corpus=of_corpus, top=top))
 
-        key = engine.key("predictions", corpus=True, prompt=prompt_id, first=first, stretch=STRETCH, top=top)
+        key = engine.key("predictions", corpus=of_corpus, first=first, stretch=STRETCH, top=top, **asked)
         return engine.cached(key, PromptPredictions) or engine.keep(key, engine.on_model(work))
 
 

@@ -320,12 +320,15 @@ def _(result: HeadAttributions) -> RenderableType:
     if result.source_head is not None:
         sources = sorted(result.sources, key=lambda source: -abs(source.attribution))[:SOURCES_SHOWN]
         reads = table_of(
-            "position", f"{result.source_head} reads", "attribution", numbers=("position", "attribution")
-        )
+            "position", f"{result.source_head} reads", "attribution", "attention",
+            numbers=("position", "attribution", "attention"),
+        )  # fmt: skip
         for source in sources:
+            weight = "" if source.weight is None else f"{source.weight:.4f}"
             reads.add_row(
-                Text(str(source.position)), token_text(source.token), Text(f"{source.attribution:+.3f}")
-            )
+                Text(str(source.position)), token_text(source.token),
+                *cells_of(f"{source.attribution:+.3f}", weight),
+            )  # fmt: skip
         parts += [Text(""), reads, *more_of(len(sources), len(result.sources), "positions")]
     return Group(*parts)
 

@@ -98,7 +98,11 @@ def _(result: HeadAblation) -> RenderableType:
     )  # fmt: skip
     for row in result.prompts:
         table.add_row(
-            *cells_of(str(row.rank), "active" if row.active else "", f"{row.attribution:+.3f}"),
+            *cells_of(
+                "text" if row.rank is None else str(row.rank),
+                "active" if row.active else "",
+                f"{row.attribution:+.3f}",
+            ),
             *cells_of(f"{row.activation_before:.3f}", f"{row.activation_after:.3f}"),
             token_text(row.token),
             *cells_of(f"{row.probability_before:.5f}", f"{row.probability_after:.5f}"),

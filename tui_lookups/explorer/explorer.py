@@ -267,16 +267,25 @@ class Explorer(ExactSums, Surveys, Upkeep):
         """The neuron's activation on every token of a text, begin-of-text in front."""
         return self._services.prompts.activations(neuron, text)
 
-    def predictions(self, prompt_id: int, position: int, *, top: int = 5) -> answer.PromptPredictions:
-        """The most probable next tokens after a position of a prompt, and after its neighbours.
+    def predictions(
+        self,
+        prompt_id: int | None = None,
+        position: int | None = None,
+        *,
+        text: str | None = None,
+        top: int = 5,
+    ) -> answer.PromptPredictions:
+        """The most probable next tokens after a position, and after its neighbours.
 
         Args:
-            prompt_id: the prompt by its number in the corpus.
+            prompt_id: a prompt by its number in the corpus; or
+            text: a text instead of it.
+            position: the last one where none is named.
             top: tokens a position.
         Raises:
-            LookupsError: the corpus has no such prompt, or the prompt no such position.
+            LookupsError: there is no such prompt or position, or the text is empty or too long.
         """
-        return self._services.predictions.predictions(prompt_id, position, top=top)
+        return self._services.predictions.predictions(prompt_id, position, text=text, top=top)
 
     # --- head attribution and ablation (method.md, sections 4 and 6) ---
 
@@ -335,20 +344,22 @@ class Explorer(ExactSums, Surveys, Upkeep):
         positions: answer.AblationPositions | None = None,
         trimmed: bool | None = None,
         part: answer.Part | None = None,
+        text: str | None = None,
     ) -> answer.HeadAblation:
-        """What the neuron and its token do without a head, on each of the neuron's prompts.
+        """What the neuron and its token do without a head, on each of the neuron's prompts, or on one text.
 
         Args:
             method: "zero", the head's "mean" over a corpus sample, or "resample" from another prompt.
             positions: at the "peak" (default), or at "all" positions (default of preset paper).
             trimmed: run the trimmed context instead of the full window; the setting `trimmed` by default.
             part: only the top prompts of this part of the corpus.
+            text: a text instead of the prompts, at its peak. There is nothing to "resample" from then.
         Raises:
             LookupsError: the head does not reach the neuron, or the neuron never fires.
             UnsupportedModelError: the raw basis, in which no attribution says where a head is active.
         """
         return self._services.heads.ablate(
-            neuron, head, method=method, positions=positions, trimmed=trimmed, part=part
+            neuron, head, method=method, positions=positions, trimmed=trimmed, part=part, text=text
         )
 
     # --- explanations and their scores (method.md, section 5); more in `explaining` and `head_scores` ---

@@ -246,8 +246,11 @@ class _Again:
             marked = SelectedHead(exported.neuron, exported.head, exported.prompt_id, exported.context)
             made = filling.exported_head(self._explorer, self._lists, marked, exported.kind)
             there, here = exported.attributions, made.attributions
-            if there is not None and here is not None and there.special is None:
-                here = replace(here, special=None)
+            if there is not None and here is not None:
+                if there.special is None:
+                    here = replace(here, special=None)
+                if any(source.weight is None for source in there.sources):
+                    here = replace(here, sources=tuple(replace(s, weight=None) for s in here.sources))
                 made = replace(made, attributions=here)
             if there is None or here is None or there.rank is None or exported.prompt_id is None:
                 return made

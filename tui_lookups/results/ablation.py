@@ -15,14 +15,15 @@ class AblatedPrompt:
     """One prompt with and without the head, all figures at the neuron's peak.
 
     Attributes:
+        rank, prompt_id: None for a text given by hand.
         sign: -1 where the neuron fires negatively there; its token is then the one it suppresses most.
         active: whether the head is active on the prompt (method.md, section 4), by its direct `attribution`.
         token: the token whose probability is given: the one the neuron, firing as it does, promotes most.
         donor: for "resample", the prompt whose z was put in place.
     """
 
-    rank: int
-    prompt_id: int
+    rank: int | None
+    prompt_id: int | None
     sign: int
     position: int
     active: bool
@@ -77,7 +78,7 @@ class AblationSummary:
 
 @dataclass(frozen=True, slots=True)
 class HeadAblation:
-    """A head ablated on each of a neuron's prompts.
+    """A head ablated on each of a neuron's prompts, or (context "text") on one text given by hand.
 
     `seed` is of what was drawn (the corpus sample of "mean", the donors of "resample"); `sample` is how many
     prompts the mean is over, 0 for other methods.
@@ -87,7 +88,7 @@ class HeadAblation:
     head: HeadId
     method: AblationMethod
     positions: AblationPositions
-    context: Literal["full", "trimmed"]
+    context: Literal["full", "trimmed", "text"]
     activity_rule: ActivityRule
     seed: int
     sample: int
@@ -97,7 +98,9 @@ class HeadAblation:
 
     @property
     def marked(self) -> SelectedAblation:
-        """It as a basket holds it."""
+        """It as a basket holds it. Raises ValueError for one of a text, which no basket holds."""
+        if self.context == "text":
+            raise ValueError("an ablation on a text cannot be marked")
         return SelectedAblation(self.neuron, self.head, self.method, self.positions, self.context)
 
 

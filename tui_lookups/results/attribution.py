@@ -45,11 +45,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class SourceToken:
-    """The part of one head's attribution that comes from the key position `position`."""
+    """The part of one head's attribution that comes from the key position `position`.
+
+    `weight` is the head's attention there, 0 to 1; None in what earlier versions wrote.
+    """
 
     position: int
     token: Token
     attribution: float
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the model expects after a token of a prompt."""
+"""What the model expects after a token of a prompt, or of a text given by hand."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class PositionPredictions:
 
 @dataclass(frozen=True, slots=True)
 class PromptPredictions:
-    """Predictions after a stretch of the positions of one prompt, in order."""
+    """Predictions after a stretch of the positions of one prompt, or of a text (no `prompt_id`), in order."""
 
-    prompt_id: int
+    prompt_id: int | None
     positions: tuple[PositionPredictions, ...]
     provenance: Provenance
 

@@ -91,6 +91,10 @@ class BaseApp(App[None]):
             words=self.plain,
         )
 
+    def get_css_variables(self) -> dict[str, str]:
+        """Those of the theme, and the colour of frames."""
+        return super().get_css_variables() | {"frame": themes.frame_color(self.current_theme)}
+
     def watch_theme(self) -> None:
         self._set_palette()
 

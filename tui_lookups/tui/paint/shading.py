@@ -123,10 +123,25 @@ def full_palette(foreground: str, background: str, warm: str, cold: str, accent:
         heading=style(ink.blend(paper, 0.35)),
         cursor=style(max((ink, paper), key=lambda c: _contrast(c, highlight)), highlight, bold=True),
         cursor_idle=style(ink, paper.blend(ink, 0.18)),
-        bar=style(highlight.blend(paper, 0.45)),
+        bar=style(seen_on(paper, highlight, 0.55)),
         error=style(Color.parse(error), bold=True),
         scale=tuple(shade(n) for n in range(-LEVELS, LEVELS + 1)),
     )
+
+
+SEEN = 3.0
+"""Contrast that a line or a bar has to what is behind it (WCAG 2.2, 1.4.11)."""
+
+
+def seen_on(paper: Color, ink: Color, share: float) -> Color:
+    """`ink` mixed into `paper` so that it is seen on it: `share` of ink, or as much more as that takes.
+
+    An ink that is not seen on that paper by itself is made darker, or brighter.
+    """
+    extreme = max((Color(0, 0, 0), Color(255, 255, 255)), key=lambda color: _contrast(color, paper))
+    shares = [share + (1 - share) * step / 16 for step in range(17)]
+    colors = (*(paper.blend(ink, part) for part in shares), *(ink.blend(extreme, part) for part in shares))
+    return next(color for color in colors if _contrast(color, paper) >= SEEN)
 
 
 def _contrast(one: Color, other: Color) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.color import Color
 from textual.theme import Theme
 
 from tui_lookups.tui.paint.shading import (
@@ -11,6 +12,7 @@ from tui_lookups.tui.paint.shading import (
     full_palette,
     low_palette,
     plain_palette,
+    seen_on,
     words_palette,
 )
 
@@ -74,6 +76,16 @@ def palette_for(
         accent=_hex(colors["primary"], "#56b4e9" if theme.dark else "#005f99"),
         error=_hex(colors["error"], "#ff7a5c" if theme.dark else "#b3261e"),
     )
+
+
+def frame_color(theme: Theme) -> str:
+    """The colour of frames, dividers and scrollbars: it stands back, and is seen."""
+    if theme.ansi:
+        return "ansi_bright_black"
+    colors = theme.to_color_system().generate()
+    paper = Color.parse(_hex(colors["background"], "#12161b" if theme.dark else "#fbfaf6"))
+    ink = Color.parse(_hex(colors["foreground"], "#d8dde3" if theme.dark else "#20262c"))
+    return seen_on(paper, ink, 0.3).hex
 
 
 def _hex(color: str, otherwise: str) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.head_steps import HeadSteps
     from tui_lookups.tui.state.walk import Walk
 
-_WIDE = 100
-_SHORT_BAR, _LONG_BAR = 3, 10
+_BARS = ((150, 20), (100, 10), (0, 3))
+"""Cells of a bar of the sum, in a pane of at least so many."""
 
 
 class HeadsPane(Pane):
@@ -58,7 +58,8 @@ class HeadsPane(Pane):
 
     def _show_sum(self) -> None:
         """The sum with its bars, as long as there is room for."""
-        width = 0 if app_of(self).palette.few_bytes else _LONG_BAR if self.size.width >= _WIDE else _SHORT_BAR
+        bar = next(cells for least, cells in _BARS if self.size.width >= least)
+        width = 0 if app_of(self).palette.few_bytes else bar
         self._sum.show_parts(sum_parts(self._walk, self._grid.scale(), self.key, width))
 
     def on_resize(self) -> None:

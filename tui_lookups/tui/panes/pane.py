@@ -37,7 +37,7 @@ class Pane(Vertical):
 
     DEFAULT_CSS = """
     Pane {
-        border: round $foreground 25%;
+        border: round $frame;
         border-title-color: $foreground;
         padding: 0;
         &:focus-within { border: round $primary; border-title-style: bold; }

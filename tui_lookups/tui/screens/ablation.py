@@ -1,4 +1,4 @@
-"""A head taken out: the total effect on the neuron and its token, over all of the neuron's prompts."""
+"""A head taken out: the total effect on the neuron and its token, on its prompts or on a text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from tui_lookups.results import HeadAblation
+from tui_lookups.results import HeadAblation, Selection
 from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.screens.query_screen import QueryDialog
 from tui_lookups.tui.state.queries import explain_error
-from tui_lookups.tui.text.explanation import Paragraph, ablation_paragraphs
+from tui_lookups.tui.text.attribution import texts_of
+from tui_lookups.tui.text.explanation import Paragraph, ablation_paragraphs, before_and_after
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.widgets.painting import palette_of
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible, visible_token
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
         AblationMethod,
         AblationPositions,
         SelectedAblation,
-        Selection,
     )
 
+_BAR = 24
 _NEXT_METHOD: dict[AblationMethod, AblationMethod] = {"zero": "mean", "mean": "resample", "resample": "zero"}
 _WHAT: dict[AblationMethod, str] = {
     "zero": "its output set to zero",
@@ -66,7 +68,8 @@ class AblatedRows(RowList):
         palette, prompt = self.palette, self._prompts[index]
         top = max(abs(p.activation_change) for p in self._prompts)
         active = "*" if prompt.active else " "
-        left = f"{prompt.rank:4d}{active} {prompt.attribution:+7.2f} {prompt.activation_before:7.2f} "
+        rank = "text" if prompt.rank is None else prompt.rank
+        left = f"{rank:>4}{active} {prompt.attribution:+7.2f} {prompt.activation_before:7.2f} "
         after = f"{prompt.activation_after:7.2f}  "
         change = f"{prompt.activation_change:+7.2f}"
         shade = palette.shade(level(prompt.activation_change, top))
@@ -101,23 +104,31 @@ class AblationScreen(QueryDialog[HeadAblation]):
         positions: AblationPositions | None,
         selection: Selection,
         toggle: Callable[[SelectedAblation], Selection],
+        *,
+        text: str | None = None,
     ) -> None:
         """It begins with `method` at `positions` (None: as the preset has it). `selection` is the basket, in
-        which `toggle` puts an ablation, or takes it out.
+        which `toggle` puts an ablation, or takes it out: of the neuron's prompts, not of a `text`.
         """
         super().__init__(explorer)
         self._neuron, self._head, self._trimmed = neuron, head, trimmed
         self._method: AblationMethod = method
         self._positions: AblationPositions | None = positions
-        self._selection, self._toggle = selection, toggle
+        self._selection, self._toggle, self._text = selection, toggle, text
         self.ablation: HeadAblation | None = None
         self._shown: HeadAblation | None = None
         """The one on screen; None while another is worked out."""
 
+    @classmethod
+    def on_text(cls, explorer: Explorer, neuron: NeuronId, head: HeadId, text: str) -> AblationScreen:
+        """Of a text given by hand, which no basket holds."""
+        nothing = Selection()
+        return cls(explorer, neuron, head, None, "zero", None, nothing, lambda _: nothing, text=text)
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = f"{self._neuron} without {self._head}: the total effect"
-            keys = ("method", "positions", "mark", "close")
+            keys = ("method", "positions", *(("mark",) if self._text is None else ()), "close")
             shown = (f"{key_of(self.app, f'ablation.{name}')} {name}" for name in keys)
             dialog.border_subtitle = Content("   ".join(shown))
             yield Paragraphs(id="summary")
@@ -133,7 +144,12 @@ class AblationScreen(QueryDialog[HeadAblation]):
         self.queries.ask(
             "ablate",
             lambda: self.explorer.ablate(
-                self._neuron, self._head, method=method, positions=positions, trimmed=self._trimmed
+                self._neuron,
+                self._head,
+                method=method,
+                positions=positions,
+                trimmed=self._trimmed,
+                text=self._text,
             ),
             self._done,
             self._failed,
@@ -163,14 +179,17 @@ class AblationScreen(QueryDialog[HeadAblation]):
         self.query_one(AblatedRows).show_prompts(ablation.prompts)
 
     def _show_ablation(self, ablation: HeadAblation) -> None:
-        text = "full windows" if ablation.context == "full" else "trimmed prompts"
-        marked = " [marked]" if ablation.marked in self._selection.ablations else ""
+        on_text = self._text is not None
+        text = "this text" if on_text else texts_of(ablation.context)
+        marked = " [marked]" if not on_text and ablation.marked in self._selection.ablations else ""
+        bar_width = 0 if palette_of(self.app).few_bytes else _BAR
         self._show(
             Paragraph(
                 f"{ablation.method}: {_WHAT[ablation.method]}, {_WHERE[ablation.positions]}, {text}{marked}",
                 "strong",
             ),
-            *ablation_paragraphs(ablation),
+            *before_and_after(ablation, bar_width),
+            *(() if on_text else ablation_paragraphs(ablation)),
             Paragraph("direct: by itself; total: with all that follows; * active", "dim"),
         )
 
@@ -180,12 +199,13 @@ class AblationScreen(QueryDialog[HeadAblation]):
 
     def action_mark(self) -> None:
         """The one that is shown; while there is none, there is nothing to mark."""
-        if self._shown is not None:
+        if self._shown is not None and self._text is None:
             self._selection = self._toggle(self._shown.marked)
             self._show_ablation(self._shown)
 
     def action_method(self) -> None:
-        self._method = _NEXT_METHOD[self._method]
+        method = _NEXT_METHOD[self._method]
+        self._method = "zero" if self._text is not None and method == "resample" else method
         self._ask()
 
     def action_positions(self) -> None:

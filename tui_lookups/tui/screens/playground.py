@@ -1,14 +1,15 @@
 """The playground: type any text, see the neuron on every token, and the heads behind its peak.
 
 1. What is typed is asked about once the keys have been still for a moment; a later text supersedes.
-2. Enter attributes the peak of the text to the heads; the head under the cursor shows what it reads.
-3. A text can be pinned, to stay under the next ones.
-4. Keys for a head that need prompts of the corpus say so.
+2. A cursor goes along its tokens: what the model expects after the one under it stands below.
+3. Enter attributes the peak of the text to the heads; the head under the cursor shows what it reads, and can
+   be taken out.
+4. A text can be pinned, to stay under the next ones, or beside them token by token.
+5. Keys for a head that need prompts of the corpus say so.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
@@ -23,76 +24,33 @@ from tui_lookups.tui.paint.head_rows import Cell, plain
 from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.state.walk import raises_most
-from tui_lookups.tui.text.attribution import decomposition, head_facts, silence
+from tui_lookups.tui.text.attribution import decomposition, head_facts, silence, why_no_head
 from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.prompt_facts import after_line
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
-from tui_lookups.tui.widgets.head_keys import head_keys
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import PackedText, TextLines
-from tui_lookups.tui.widgets.typed_line import PassageLine
+from tui_lookups.tui.widgets.text_heads import NOT_HERE, TextDetail, TextHeads
+from tui_lookups.tui.widgets.typed_line import TextInput
 from tui_lookups.tui.widgets.variant_list import VariantList
 from tui_lookups.visible import visible, visible_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.ids import HeadId, NeuronId
-    from tui_lookups.results import Activations, HeadAttributions, SignSetting
+    from tui_lookups.results import (
+        Activations,
+        HeadAttributions,
+        PositionPredictions,
+        PromptPredictions,
+        SignSetting,
+    )
 
 _TYPING_SECONDS = 0.3
 _REST_SECONDS = 0.2
-_OF_THE_WALK = "Works on the neuron's prompts, not on a typed text"
-_NOT_HERE = {
-    "all": "Only one text is shown; the mean over all prompts is on the main screen ({key}).",
-    "context": "A typed text is always attributed as a whole.",
-    "direction": "Both directions are read at once here; one at a time on the main screen ({key}).",
-}
-"""Why a view of the heads that exists on the walk does not exist here."""
-
-
-def _of_the_walk(bindings: Iterable[BindingType]) -> tuple[Binding, ...]:
-    """The same keys, which here only say why nothing happens: not on the bottom line."""
-    return tuple(
-        replace(binding, show=False, tooltip=_OF_THE_WALK)
-        for binding in bindings
-        if isinstance(binding, Binding)
-    )
-
-
-class TextInput(PassageLine):
-    """The line the text is typed on."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
-        Binding(
-            "ctrl+n,f2",
-            "screen.pin",
-            "pin",
-            id="playground.pin",
-            tooltip="Keep this text below the next ones",
-        ),
-        Binding(
-            "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
-        ),
-        Binding("escape", "screen.close", "back", id="playground.close", tooltip="Back to the walk"),
-    ]
-
-
-class TextHeads(HeadGrid):
-    """Heads of one text: there are no other prompts to compare with, and nothing to trim."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *_of_the_walk(head_keys()),
-        *_of_the_walk(b for b in HeadGrid.BINDINGS if isinstance(b, Binding) and b.action in _NOT_HERE),
-    ]
-
-
-class TextDetail(HeadDetail):
-    """What a head reads in the text."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*_of_the_walk(head_keys())]
 
 
 class PlaygroundScreen(QueryScreen[None]):
@@ -101,6 +59,20 @@ class PlaygroundScreen(QueryScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+n,f2", "pin", "pin", id="playground.pin", tooltip="Keep this text below the next ones"),
         Binding("ctrl+r,f3", "unpin", "unpin all", id="playground.unpin", tooltip="Forget the pinned texts"),
+        Binding(
+            "ctrl+o",
+            "align",
+            "two texts",
+            id="playground.align",
+            tooltip="The typed text and the last pinned one token by token, with the difference",
+        ),
+        Binding(
+            "ctrl+g",
+            "scale",
+            "shades",
+            id="playground.scale",
+            tooltip="Shade by the largest of the corpus, or of the texts that are shown",
+        ),
         Binding("escape,q", "close", "back", id="playground.close", tooltip="Back to the walk as it was"),
         Binding("tab", "step(1)", "next", id="playground.next", tooltip="Text, figures, heads", show=False),
         Binding("shift+tab", "step(-1)", "back", id="playground.back", tooltip="The other way", show=False),
@@ -128,8 +100,10 @@ class PlaygroundScreen(QueryScreen[None]):
         self.pinned = pinned
         self.current: Activations | None = None
         self.heads: HeadAttributions | None = None
+        self._expected: PromptPredictions | None = None
         self._wants_heads = False
         self._timer: Timer | None = None
+        self._rest: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="playground-title", classes="title")
@@ -137,6 +111,7 @@ class PlaygroundScreen(QueryScreen[None]):
             self.text, placeholder="type any text", id="text", compact=True, select_on_focus=False
         )
         yield VariantList(sign=self._sign, id="variants")
+        yield TextLines(id="playground-next")
         yield PackedText(id="playground-silent", bold_first=True)
         with Horizontal(id="playground-heads"):
             with Vertical(id="playground-grid"):
@@ -148,11 +123,7 @@ class PlaygroundScreen(QueryScreen[None]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        line = self.query_one("#text", Input)
-        line.cursor_blink = False
-        line.select_all()  # what was typed last time: the next text replaces it
-        title = (Segment(f" Playground: {self.neuron} on any text"),)
-        self.query_one("#playground-title", TextLines).show_lines(title)
+        self.query_one("#text", Input).select_all()  # what was typed last time: the next text replaces it
         self._show()
         if self.text:
             self._ask_activations()
@@ -166,7 +137,8 @@ class PlaygroundScreen(QueryScreen[None]):
         self.text = event.value
         self._wants_heads = False
         self._stop_timer()
-        self.queries.cancel("activations", "heads", "sources")
+        self._expected = None
+        self.queries.cancel("activations", "heads", "sources", "predictions")
         if self.text:
             self._timer = self.set_timer(_TYPING_SECONDS, self._ask_activations)
         else:
@@ -197,6 +169,7 @@ class PlaygroundScreen(QueryScreen[None]):
         self._show()
         if self._wants_heads:
             self._ask_heads()
+        self._ask_predictions()
 
     def _failed(self, error: BaseException) -> None:
         self.current = self.heads = None
@@ -220,6 +193,58 @@ class PlaygroundScreen(QueryScreen[None]):
     def action_unpin(self) -> None:
         self.pinned = ()
         self._show_variants()
+
+    # --- the tokens of the text ---
+
+    @on(VariantList.Moved)
+    def _token_moved(self) -> None:
+        self._show_expected()
+        self._at_rest(self._ask_predictions)
+
+    def _at_rest(self, ask: Callable[[], None]) -> None:
+        """Ask once the cursor has been still for a moment."""
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(_REST_SECONDS, ask)
+
+    @property
+    def _after(self) -> PositionPredictions | None:
+        """What the model expects after the token under the cursor, where that is known."""
+        return None if self._expected is None else self._expected.at(self.query_one(VariantList).position)
+
+    def _ask_predictions(self) -> None:
+        if self.current is None or self._after is not None:
+            return
+        text, position = self.text, self.query_one(VariantList).position
+        self.queries.ask(
+            "predictions",
+            lambda: self.explorer.predictions(text=text, position=position),
+            self._predictions_came,
+            lambda error: self.say(" ".join(explain_error(error))),
+        )
+
+    def _predictions_came(self, found: PromptPredictions) -> None:
+        self._expected = found
+        self._show_expected()
+
+    def _show_expected(self) -> None:
+        """A line that is always there, so that nothing moves."""
+        line: tuple[Segment, ...] = ()
+        if self.current is not None:
+            position = self.query_one(VariantList).position
+            line = after_line(position, self.current.tokens[position], self._after)
+        self.query_one("#playground-next", TextLines).show_lines(line)
+
+    def action_align(self) -> None:
+        self._show_or_say(self.query_one(VariantList).toggle_aligned())
+
+    def action_scale(self) -> None:
+        self._show_or_say(self.query_one(VariantList).toggle_scale())
+
+    def _show_or_say(self, why_not: str) -> None:
+        if why_not:
+            self.say(why_not)
+        self._show_title()
 
     # --- the heads ---
 
@@ -256,8 +281,7 @@ class PlaygroundScreen(QueryScreen[None]):
     @on(HeadGrid.Moved)
     def _head_moved(self) -> None:
         self._show_head()
-        self._stop_timer()
-        self._timer = self.set_timer(_REST_SECONDS, self._ask_sources)
+        self._at_rest(self._ask_sources)
 
     @on(HeadGrid.Opened)
     def _head_opened(self) -> None:
@@ -265,7 +289,6 @@ class PlaygroundScreen(QueryScreen[None]):
         self.query_one(HeadDetail).focus()
 
     def _ask_sources(self) -> None:
-        self._stop_timer()
         head, neuron, text = self.query_one(TextHeads).head, self.neuron, self.text
         if head is None or self.heads is None or all(score.head != head for score in self.heads.heads):
             return
@@ -284,12 +307,25 @@ class PlaygroundScreen(QueryScreen[None]):
 
     @on(HeadGrid.Wanted)
     def _view_wanted(self, event: HeadGrid.Wanted) -> None:
-        self.say(_NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
+        self.say(NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
     def action_chosen_head(self, what: str) -> None:
-        ablation = "Ablation works on the neuron's prompts"
-        why = ablation if what == "ablate" else "Explanations are about the neuron's prompts"
-        self.say(f"{why}: {key_of(self.app, 'playground.close')} goes back to them.")
+        head = self.query_one(TextHeads).head
+        if what != "ablate":
+            back = key_of(self.app, "playground.close")
+            self.say(f"Explanations are about the neuron's prompts: {back} goes back to them.")
+        elif self.heads is None or head is None:
+            self.say(f"Show the heads first: {key_of(self.app, 'playground.heads')} on the text.")
+        elif why := why_no_head(self.heads.provenance.model, self.neuron, head):
+            self.say(why)
+        else:
+            self._ablate(head)
+
+    def _ablate(self, head: HeadId) -> None:
+        """The total effect on this text: what a basket holds is on the neuron's prompts."""
+        from tui_lookups.tui.screens.ablation import AblationScreen
+
+        self.app.push_screen(AblationScreen.on_text(self.explorer, self.neuron, head, self.text))
 
     # --- showing ---
 
@@ -322,6 +358,13 @@ class PlaygroundScreen(QueryScreen[None]):
     def _show_variants(self) -> None:
         self.query_one("#playground-silent", PackedText).show_parts(self._silent())
         self.query_one(VariantList).show_variants(self.current, self.pinned, self._known_maximum)
+        self._show_title()
+        self._show_expected()
+
+    def _show_title(self) -> None:
+        title = f" Playground: {self.neuron} on any text   "
+        scale = self.query_one(VariantList).scale_words() if self.current or self.pinned else ""
+        self.query_one("#playground-title", TextLines).show_lines((Segment(title + scale),))
 
     def _show_head(self) -> None:
         head = self.query_one(TextHeads).head

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.queries import Queries
 
 Pair = tuple[NeuronId, HeadId]
-Context = Literal["full", "trimmed"]
+Context = Literal["full", "trimmed", "text"]
 Task = Literal["explain", "score"]
 
 

@@ -27,6 +27,14 @@ def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
     return "tall" if height >= 44 else "narrow"
 
 
+def lines_of_closed(width: int, height: int, *, plain: bool = False) -> int:
+    """Lines of a prompt that is not open: one around its peak, or in a large terminal what is known and text.
+
+    By the terminal's size alone, so that nothing moves when a pane gains or loses a line.
+    """
+    return 4 if width >= 200 and height >= 70 and not plain else 1
+
+
 def pages(layout: Layout, focused: PaneName, *, zoomed: bool = False) -> tuple[PaneName, ...]:
     """The panes on screen when `focused` has the focus. Heads and their detail go together.
 

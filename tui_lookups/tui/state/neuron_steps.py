@@ -247,13 +247,13 @@ class NeuronSteps:
     def open_predictions(self, position: int) -> None:
         """Ask what the model expects after a token of the open prompt, unless that is known."""
         walk, explorer, prompt_id = self._walk, self._explorer, self._walk.prompt_id
-        if prompt_id in (None, GIVEN) or walk.predictions(position) is not None:
+        if prompt_id is None or prompt_id == GIVEN or walk.predictions(position) is not None:
             return
 
         def done(found: PromptPredictions) -> None:
             if len(walk.predicted) > _KEPT_PREDICTIONS:
                 walk.predicted.clear()
-            walk.predicted.setdefault(found.prompt_id, []).append(found)
+            walk.predicted.setdefault(prompt_id, []).append(found)
             self._changed("predictions")
 
         self._queries.ask("predictions", lambda: explorer.predictions(prompt_id, position), done)

@@ -55,11 +55,11 @@ def decomposition(heads: HeadAttributions, bar_width: int = 0) -> tuple[str, ...
     target = f"{_TARGETS[heads.target.name]} {plain(heads.target.value)}"
     total = f"= {plain(heads.sum)} ({target}, rest {plain(heads.remainder)})"
     top = max(abs(value) for _, value in parts)
-    return (*(f"{name} {signed(value)}{_bar(value, top, bar_width)}" for name, value in parts), total)
+    return (*(f"{name} {signed(value)}{signed_bar(value, top, bar_width)}" for name, value in parts), total)
 
 
-def _bar(value: float, top: float, width: int) -> str:
-    """A bar after a space; nothing without a width or for what is too small for a cell's eighth."""
+def signed_bar(value: float, top: float, width: int) -> str:
+    """A bar after a space, hatched below zero; nothing without a width, or for less than a cell's eighth."""
     if not width or not top or abs(value) * width * 16 < top:
         return ""
     drawn = bar(abs(value), top, width).rstrip()

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tui_lookups.tui.paint.head_rows import signed
-from tui_lookups.tui.text.attribution import text_of, texts_of
+from tui_lookups.tui.paint.head_rows import plain, signed
+from tui_lookups.tui.text.attribution import signed_bar, text_of, texts_of
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -241,6 +241,23 @@ def ablation_paragraphs(ablation: HeadAblation) -> tuple[Paragraph, ...]:
         _group("head active  ", summary.active),
         _group("head inactive", summary.inactive),
         Paragraph(distance),
+    )
+
+
+def before_and_after(ablation: HeadAblation, bar_width: int) -> tuple[Paragraph, ...]:
+    """The activation with and without the head, the mean over the prompts, each with its bar.
+
+    Counted in the direction in which the neuron fires: below zero a bar is hatched.
+    """
+    rows = ablation.prompts
+    if not rows:
+        return ()
+    before = sum(row.sign * row.activation_before for row in rows) / len(rows)
+    after = sum(row.sign * row.activation_after for row in rows) / len(rows)
+    top = max(abs(before), abs(after))
+    return tuple(
+        Paragraph(f"{name} {plain(value):>7}{signed_bar(value, top, bar_width)}")
+        for name, value in (("with it   ", before), ("without it", after))
     )
 
 

@@ -90,6 +90,12 @@ def predictions_line(found: PositionPredictions) -> tuple[Segment, ...]:
     return tuple(line)
 
 
+def after_line(position: int, token: Token, found: PositionPredictions | None) -> tuple[Segment, ...]:
+    """The token under the cursor, and what the model expects after it once that is known."""
+    expected = (Segment("running the model…", _DIM),) if found is None else predictions_line(found)
+    return (Segment(f"after {position} {visible_token(token.text)}: "), *expected)
+
+
 def stats_line(stats: NeuronStats, *, picture: bool = True) -> str:
     """A neuron in figures, and the histogram of its peak (phi) in each prompt; without `picture` only where
     that ends."""

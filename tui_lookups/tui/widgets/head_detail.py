@@ -1,4 +1,5 @@
-"""The tokens a head reads from: the many that hardly count in one row, until that is opened."""
+"""The tokens a head reads from, attribution beside attention: the many that hardly count in one row, until
+that is opened."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.text.tsv import Table
 
 
+_LONGEST_BAR = 24
+_LEAST_ROWS = 4
 _HARDLY = 0.01
 """Of all that a head reads, by size: below it a token hardly counts."""
 
@@ -86,8 +89,14 @@ class HeadDetail(RowList):
         return len(rest), signed(sum(source.attribution for source in rest))
 
     def table(self) -> Table:
-        rows = ((s.position, s.token.text, s.attribution) for s in self._sources)
-        return (("position", "token", "attribution"), *rows) if self._sources else ()
+        rows = ((s.position, s.token.text, s.attribution, s.weight) for s in self._sources)
+        return (("position", "token", "attribution", "attention"), *rows) if self._sources else ()
+
+    def heading(self, width: int) -> list[Segment] | None:
+        """Where a few rows are left below it."""
+        if self.size.height <= _LEAST_ROWS:
+            return None
+        return [Segment(fit("  pos.  attr.     attn. token", width), self.palette.heading)]
 
     def row_count(self) -> int:
         return self._shown + (self._shown < len(self._sources))
@@ -97,9 +106,10 @@ class HeadDetail(RowList):
             count, total = self._together()
             return f"attribution {total} from {count} more tokens together, each below 1 percent"
         source = self._sources[index]
+        attention = "" if source.weight is None else f", attention {source.weight:.1%}"
         return (
             f"attribution {signed(source.attribution)} from token {quoted(source.token.text)}"
-            f" at position {source.position}"
+            f" at position {source.position}{attention}"
         )
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -110,12 +120,13 @@ class HeadDetail(RowList):
         source = self._sources[index]
         top = max(self._least, *(abs(s.attribution) for s in self._sources))
         shade = palette.shade(level(source.attribution, top))
+        bar = max(0, min(_LONGEST_BAR, width - 42))
         text = visible_token(source.token.text)
+        weight = "" if source.weight is None else f"{source.weight:.0%}"
         return [
             Segment(f" {source.position:4d} {signed(source.attribution):>7} ", palette.plain),
             Segment(f"{glyphs(source.attribution, top):<3} ", palette.dim),
-            Segment(fit(text, max(1, min(16, width - 20))), palette.plain + shade),
-            Segment(
-                " " + palette.bar_text(abs(source.attribution), top, max(0, min(8, width - 36))), palette.bar
-            ),
+            Segment(f"{weight:>4} ", palette.plain),
+            Segment(fit(text, max(1, min(16, width - 25))), palette.plain + shade),
+            Segment(" " + palette.bar_text(abs(source.attribution), top, bar), palette.bar),
         ]

@@ -1,7 +1,7 @@
 """The prompts that fire a neuron: a list that does not depend on how many there are or how long.
 
 1. The prompt under the cursor is open: a heading and its whole text, wrapped. Every other prompt is
-   one line around its peak, peaks aligned (or four lines, key z).
+   one line around its peak, peaks aligned (or four lines, key z, and in large terminals).
 2. So a screen line is found by arithmetic, and only prompts on screen are ever laid out.
 3. Lines are painted once and kept until the data, the width or the theme changes; moving the token
    cursor repaints the open prompt only.
@@ -24,6 +24,7 @@ from tui_lookups.tui.paint import prompt_lines
 from tui_lookups.tui.paint.prompt_layouts import PromptLayouts, scrolled_to
 from tui_lookups.tui.paint.prompt_lines import Look
 from tui_lookups.tui.state.given_text import GIVEN
+from tui_lookups.tui.state.layouts import lines_of_closed
 from tui_lookups.tui.state.orders import PROMPTS, following, prompts_in
 from tui_lookups.tui.text.prompt_search import Found, find_text
 from tui_lookups.tui.widgets.painting import Canvas
@@ -73,11 +74,10 @@ class PromptList(Canvas):
         super().__init__(id=id)
         self.prompts: tuple[Prompt, ...] = ()
         self.order: PromptOrder = "peak"
-        self.index = 0
-        self.position = 0
+        self.index = self.position = 0
         self._neuron: NeuronId | None = None
         self._held = False
-        self._closed_height = 1
+        self._closed_height, self._chosen_height = 1, False  # chosen by a key, not by the terminal's size
         self._maximum = 0.0
         self._sources: Mapping[int, float] | None = None
         self._sources_title = ""
@@ -97,8 +97,7 @@ class PromptList(Canvas):
             self._held = self.has_focus
         if same and prompts == self.prompts:
             return
-        current = self.current
-        scroll = self.scroll_offset.y
+        current, scroll = self.current, self.scroll_offset.y
         self.prompts, self._neuron = prompts, neuron
         self._maximum = max((abs(p.peak.activation) for p in prompts), default=0.0)
         self._layouts.forget()
@@ -185,6 +184,8 @@ class PromptList(Canvas):
         return 2 + len(self._layout_of(self.current)) if self.current is not None else 0
 
     def _measure(self) -> None:
+        if not self._chosen_height:
+            self._closed_height = lines_of_closed(*self.app.size, plain=self.plain)
         total = (len(self.prompts) - 1) * self._closed_height + self._open_height() if self.prompts else 0
         self.virtual_size = Size(0, total)
 
@@ -343,7 +344,7 @@ class PromptList(Canvas):
             self._move_to(self.index, self.current.peak.position)
 
     def action_more(self) -> None:
-        self._closed_height = 4 if self._closed_height == 1 else 1
+        self._closed_height, self._chosen_height = 4 if self._closed_height == 1 else 1, True
         self._measure()
         self.forget()
         self._show_cursor()
@@ -374,8 +375,7 @@ class PromptList(Canvas):
     def on_focus(self) -> None:
         self.refresh()
 
-    def on_blur(self) -> None:
-        self.refresh()
+    on_blur = on_focus
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

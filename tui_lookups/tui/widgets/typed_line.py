@@ -8,6 +8,7 @@ from rich.segment import Segment
 from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -22,9 +23,13 @@ class TypedLine(Input):
     the value stays exact and only what is painted is made visible; a control character takes a cell then,
     and what no longer fits is cut at the right.
 
+    Its cursor does not blink: that would write twice a second for as long as the app is left open.
+
     A message on the bottom line goes when this gets the focus, for it would hide the keys of the line, and
     when the text becomes another, which it may have been about.
     """
+
+    cursor_blink = reactive(False, init=False)
 
     @staticmethod
     def as_one_line(text: str) -> str:
@@ -87,7 +92,25 @@ class SearchLine(TypedLine):
 
     def __init__(self, *, placeholder: str, id: str) -> None:
         super().__init__(placeholder=placeholder, id=id, compact=True)
-        self.cursor_blink = False
 
     def action_leave(self) -> None:
         self.post_message(self.Left())
+
+
+class TextInput(PassageLine):
+    """The line of the playground."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "heads", id="playground.heads", tooltip="The heads behind the peak"),
+        Binding(
+            "ctrl+n,f2",
+            "screen.pin",
+            "pin",
+            id="playground.pin",
+            tooltip="Keep this text below the next ones",
+        ),
+        Binding(
+            "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
+        ),
+        Binding("escape", "screen.close", "back", id="playground.close", tooltip="Back to the walk"),
+    ]
