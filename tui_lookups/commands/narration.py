@@ -66,6 +66,11 @@ def survey_sentence(survey: SurveyProgress) -> str:
     return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
 
 
+def writing_sentence(done: int, neurons: int) -> str:
+    """How far the report of a survey is."""
+    return f"gathering the report: {done} of {neurons} neurons ({done / neurons:.0%})"
+
+
 Bar = tuple[int, int]
 """How much is done, and of how much."""
 
@@ -150,6 +155,7 @@ class Narrator:
         self._heard: ScanProgress | None = None
         self._asked: RequestProgress | None = None
         self._surveyed: SurveyProgress | None = None
+        self._gathered: Bar | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="narrator", daemon=True)
 
@@ -165,6 +171,10 @@ class Narrator:
         """The newest report of a survey; callable on any thread."""
         self._surveyed = progress
 
+    def hear_writing(self, done: int, neurons: int) -> None:
+        """How many of a survey's neurons are in its report; callable on any thread."""
+        self._gathered = (done, neurons)
+
     def look(self) -> None:
         """Say what there is to say now."""
         asked = self._asked
@@ -177,6 +187,8 @@ class Narrator:
             self._teller.tell(text, (scan.prompts, scan.total_prompts) if scan.state == "running" else None)
         elif (survey := self._surveyed) is not None and survey.done < survey.total:
             self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
+        elif (gathered := self._gathered) is not None and gathered[0] < gathered[1]:
+            self._teller.tell(writing_sentence(*gathered), gathered)
         else:
             self._teller.tell_stage(stage_sentence(status))
 
