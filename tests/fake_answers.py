@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
@@ -100,6 +101,7 @@ class FakeExplorer:
         self.raises = raises
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.closed = False
+        self.explaining = SimpleNamespace(known=list)
 
     def _asked(self, name: str, **parameters: Any) -> None:
         self.calls.append((name, parameters))

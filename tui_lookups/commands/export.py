@@ -76,7 +76,6 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
 )
 @click.option(
     "--format",
-    "form",
     type=click.Choice(get_args(ExportFormat)),
     help="json, or html for a name that ends so, by default.",
 )
@@ -93,7 +92,7 @@ def export(
     invocation: Invocation,
     names: tuple[str, ...],
     output: Path,
-    form: str | None,
+    format: str | None,
     source: Path | None,
     force: bool,
     top: int,
@@ -104,7 +103,7 @@ def export(
     can be opened and verified, html is one page; csv, tsv, markdown, latex and parquet are a folder of
     tables, neuronpedia a folder that Neuronpedia imports."""
     by_ending = "html" if output.suffix.casefold() == ".html" else "json"
-    chosen = cast(ExportFormat, form or by_ending)
+    chosen = cast(ExportFormat, format or by_ending)
     if bool(names) is (source is not None):
         raise click.UsageError("Name tokens and neurons, or a file with --from.")
     if source is not None and chosen == "json":
@@ -118,14 +117,14 @@ def export(
         return
 
     def ask(explorer: Explorer, narrator: Narrator) -> Exported:
+        selection = gather_selection(explorer, names, top)
+        if chosen == "json":
+            path = writing.export(explorer, selection, output, overwrite=force)
+            return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))
         from tui_lookups.exports.filling import filled
         from tui_lookups.exports.report import of_export
 
-        document = filled(explorer, gather_selection(explorer, names, top))
-        if chosen != "json":
-            return _write(of_export(document), output, chosen, force)
-        path = writing.write_export(document, output, force)
-        return Exported(str(path), len(document.neurons), len(document.prompts), len(document.heads))
+        return _write(of_export(filled(explorer, selection)), output, chosen, force)
 
     invocation.answer(ask, rows=_rows)
 

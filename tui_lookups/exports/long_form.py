@@ -17,6 +17,7 @@ from tui_lookups.exports.formats import ENDINGS, RecordFormat
 from tui_lookups.exports.records import Record, records_of
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.tables import encode_records
+from tui_lookups.home import expanded
 from tui_lookups.results import HeadAttributions, Token
 from tui_lookups.storage.files import reason, write_atomically
 
@@ -100,7 +101,7 @@ def write_tables(report: Report, folder: Path, form: RecordFormat) -> tuple[Path
 
     Raises ExportError where they cannot be written.
     """
-    written = []
+    written, folder = [], expanded(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in tables_of(report).items():

@@ -26,6 +26,7 @@ from typing import Any
 
 from tui_lookups.errors import ExportError
 from tui_lookups.exports.report import Report, Walk
+from tui_lookups.home import expanded
 from tui_lookups.results import HeadAttributions, ModelInfo, Prompt
 from tui_lookups.storage.files import reason, write_atomically
 
@@ -54,7 +55,7 @@ def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
     layers: dict[int, list[Walk]] = defaultdict(list)
     for walk in report.walks:
         layers[walk.neuron.layer].append(walk)
-    written = []
+    written, folder = [], expanded(folder)
     try:
         for layer, walks in sorted(layers.items()):
             place = folder / model_id(report.provenance.model) / source_id(layer)

@@ -111,7 +111,7 @@ def of_survey(
     explorer: Explorer, survey: Survey, told: Callable[[int, int], None] = lambda done, of: None
 ) -> Report:
     """The report of a survey. `told` hears, on this thread, of how many of its neurons it is done."""
-    known = _by_neuron(explorer.explaining.of_this_source(explorer.explaining.store.all()))
+    known = _by_neuron(explorer.explaining.known())
     walks = []
     for done, neuron in enumerate(survey.neurons):
         told(done, len(survey.neurons))

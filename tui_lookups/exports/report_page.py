@@ -21,10 +21,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tui_lookups.exports import drawing, figures
-from tui_lookups.exports.long_form import tables_of
+from tui_lookups.exports.long_form import COLUMNS, tables_of
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.writing import write_bytes
 from tui_lookups.results import Explained, HeadAttributions, Prompt, Survey, Token
@@ -64,6 +64,7 @@ def page(report: Report) -> str:
         figures=[] if survey is None else _figures(survey),
         tables=[(name, tables[name]) for name in _TABLES if tables.get(name)],
         headings=_HEADINGS,
+        columns=COLUMNS,
         walks=[_shown(walk) for walk in report.walks],
     )
 
@@ -80,7 +81,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         finalize=_finalized,
     )
-    environment.filters["cell"] = _cell
+    environment.filters |= {"cell": _cell, "token": visible_token}
     return environment.get_template("page.html")
 
 
@@ -195,12 +196,11 @@ def _said(each: Explained) -> dict[str, Any]:
 def _shaded(tokens: Sequence[Token], values: Sequence[float], peak: int, cut: bool) -> Markup:
     """A text in which each token is shaded by its value, which is its title."""
     most = drawing.largest(values)
-    shown = [Markup("…")] if cut else []
+    shown = ["…"] if cut else []
     for position, (token, value) in enumerate(zip(tokens, values, strict=True)):
         level = drawing.level(value, most)
-        classes = ([f"{'p' if level > 0 else 'n'}{abs(level)}"] if level else []) + ["peak"] * (
-            position == peak
-        )
-        named = Markup(' class="{}"').format(" ".join(classes)) if classes else ""
-        shown.append(Markup('<span{} title="{}">{}</span>').format(named, repr(value), visible(token.text)))
-    return Markup("").join(shown)
+        shade = f"{'p' if level > 0 else 'n'}{abs(level)}" if level else ""
+        classes = " ".join(filter(None, (shade, "peak" if position == peak else "")))
+        named = f' class="{classes}"' if classes else ""
+        shown.append(f'<span{named} title="{value!r}">{escape(visible(token.text))}</span>')
+    return Markup("".join(shown))

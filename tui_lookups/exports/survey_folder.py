@@ -13,6 +13,7 @@ from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.exports.long_form import write_tables
 from tui_lookups.exports.report import Report
 from tui_lookups.exports.report_page import page
+from tui_lookups.home import expanded
 from tui_lookups.storage import codec
 from tui_lookups.storage.files import reason, write_atomically
 
@@ -22,6 +23,7 @@ def write_folder(report: Report, folder: Path, form: RecordFormat) -> None:
 
     Raises ExportError where they cannot be written, NumericalError for a NaN or infinity.
     """
+    folder = expanded(folder)
     write_tables(report, folder, form)
     data = json.dumps(codec.to_plain(report), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     try:

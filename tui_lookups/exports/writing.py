@@ -41,7 +41,7 @@ def check_name(path: Path) -> None:
     if path.suffix.casefold() not in ("", ".json"):
         raise ExportError(
             f"An export is a JSON document, but {path.name} names another format.",
-            "Name a file that ends in .json: other formats come later.",
+            "Name a file that ends in .json; `lookups-tui export --format` writes pages and tables.",
         )
 
 
