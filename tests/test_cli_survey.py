@@ -50,7 +50,8 @@ def test_tables_are_written_beside_what_is_there(
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     flags = [] if form is None else ["--format", form]
     assert run(capsys, "survey", "-o", str(tmp_path), *flags)[0] == 0
-    names = {"notes.txt", *(f"{name}.{ending}" for name in ("neurons", "pairs", "heads"))}
+    tables = ("neurons", "peaks", "pairs", "heads", "attributions", "sources")
+    names = {"notes.txt", "report.html", "report.json", *(f"{name}.{ending}" for name in tables)}
     assert {path.name for path in tmp_path.iterdir()} == names
     if form is None:
         (pair,) = pyarrow.parquet.read_table(tmp_path / "pairs.parquet").to_pylist()

@@ -48,7 +48,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "pairs": {
         "neuron": "its name",
-        "head": "worth explaining for it, or marked over all prompts",
+        "head": "its name",
         "mean_attribution": "over the neuron's prompts",
         "active_fraction": "share of the prompts on which the head is active",
     },
