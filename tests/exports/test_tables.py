@@ -48,7 +48,7 @@ def test_the_rows_are_the_figures_of_the_walks() -> None:
     assert [row["activation"] for row in tables["peaks"] if row["neuron"] == str(NEURON)] == [
         each.peak.activation for each in walk.peaks
     ]
-    assert tables["peaks"][0]["text"] == "".join(token.text for token in walk.prompts[0].tokens[1:4])
+    assert tables["peaks"][0]["text"] == "".join(token.text for token in walk.prompts[0].tokens[:4])
     assert [row["attribution"] for row in tables["sources"]] == [1.125, -0.5]
     assert {row["head"] for row in tables["sources"]} == {str(HEAD)}
     assert len(tables["attributions"]) == len(walk.on_prompts[0].heads)

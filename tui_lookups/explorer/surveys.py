@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tui_lookups import results as answer
     from tui_lookups.explorer.services import Services
-    from tui_lookups.ids import HeadId
+    from tui_lookups.ids import HeadId, NeuronId
 
 
 class Surveys:
@@ -38,6 +38,15 @@ class Surveys:
             progress: told, on this thread, how far it is.
         """
         return self._services.surveys.survey(per_layer, trimmed=trimmed, progress=progress)
+
+    def peaks(self, neuron: NeuronId) -> tuple[answer.RankedPeak, ...]:
+        """Where the neuron's highest-activating prompts peak, by the finished index; runs no model.
+
+        Scans the corpus first, where that was not done.
+        """
+        from tui_lookups.answering.index_peaks import index_peaks
+
+        return index_peaks(self._services.engine, self._services.scan, neuron)
 
     def served_by(
         self,

@@ -43,7 +43,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "activation": "at the peak",
         "next_token.id": "what follows in the corpus; missing at the end of the window",
         "next_token.text": "the same as text",
-        "text": "the trimmed context, up to the peak",
+        "text": "40 tokens that end at the peak, or as many as there are",
         "copies": "prompts of the corpus with this text; missing where they were not looked for",
     },
     "pairs": {

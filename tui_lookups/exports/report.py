@@ -1,8 +1,8 @@
 """What a report shows: neurons, their prompts and the heads over these, of a survey or of an export.
 
-1. Of a survey: each neuron's first prompts, every head over all of them (which the survey has worked out),
-   and on its top prompt what the first head that is worth explaining reads, which is one more pass a
-   neuron.
+1. Of a survey: the peaks of each neuron's prompts, which are in the index; the first of them whole; every
+   head over all of them, which the survey has worked out; and on the top prompt what the first head that is
+   worth explaining reads. That is a pass for each prompt that is whole, and one more.
 2. Of an export: what was marked, by neuron.
 3. It is one JSON document, `report.json`, from which the page, the tables and Neuronpedia's files are made
    again without the model.
@@ -27,9 +27,9 @@ from tui_lookups.results import (
     HeadAttributions,
     HeadMean,
     NeuronStats,
-    Peak,
     Prompt,
     Provenance,
+    RankedPeak,
     Survey,
     SurveyedNeuron,
     Token,
@@ -46,25 +46,6 @@ PROMPTS = 3
 
 TOKENS = 10
 """Tokens that a neuron of a survey is said to promote, and to suppress."""
-
-
-@dataclass(frozen=True, slots=True)
-class RankedPeak:
-    """The peak of one of a neuron's prompts, and the text of its trimmed context up to there."""
-
-    rank: int
-    prompt_id: int
-    sign: int
-    peak: Peak
-    text: str
-    copies: int | None
-
-    @classmethod
-    def of(cls, prompt: Prompt) -> RankedPeak:
-        """That of a prompt; of one that was not trimmed, the window from its beginning."""
-        start = 0 if prompt.trimmed is None else prompt.trimmed.start
-        text = "".join(token.text for token in prompt.tokens[start : prompt.peak.position + 1])
-        return cls(prompt.rank, prompt.prompt_id, prompt.sign, prompt.peak, text, prompt.copies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +149,13 @@ def _surveyed(
 ) -> Walk:
     neuron, trimmed = surveyed.neuron, survey.context == "trimmed"
     written = explorer.tokens(neuron, top=TOKENS)
-    listed = explorer.prompts(neuron)
+    listed = explorer.prompts(neuron, top=min(PROMPTS, explorer.settings.top), trim=False)
     heads = explorer.heads_overview(neuron, trimmed=trimmed).heads if surveyed.prompts else ()
     first = next((pair.head for pair in survey.pairs if pair.neuron == neuron), None)
-    on_prompts = () if first is None else (explorer.heads(neuron, prompt=1, sources=first, trimmed=trimmed),)
+    on_prompts: tuple[HeadAttributions, ...] = ()
+    if first is not None and listed.prompts:
+        top = listed.prompts[0].prompt_id
+        on_prompts = (explorer.heads(neuron, prompt_id=top, sources=first, trimmed=trimmed),)
     return Walk(
         neuron=neuron,
         token=surveyed.token,
@@ -179,8 +163,8 @@ def _surveyed(
         tokens=written.tokens,
         suppressed=written.suppressed,
         stats=listed.stats,
-        peaks=tuple(map(RankedPeak.of, listed.prompts)),
-        prompts=listed.prompts[:PROMPTS],
+        peaks=explorer.peaks(neuron),
+        prompts=listed.prompts,
         heads=heads,
         on_prompts=on_prompts,
         explained=explained,
