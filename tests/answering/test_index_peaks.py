@@ -16,7 +16,6 @@ from tui_lookups.exports.report import of_survey
 from tui_lookups.ids import NeuronId
 from tui_lookups.settings import load_settings
 
-
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
 

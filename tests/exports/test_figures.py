@@ -16,6 +16,7 @@ from tests.fake_answers import BECAUSE, NEURON, FakeExplorer
 from tui_lookups.errors import LookupsError
 from tui_lookups.exports import drawing, figures
 from tui_lookups.exports.figures import svg
+from tui_lookups.exports.shades import level
 from tui_lookups.ids import HeadId
 from tui_lookups.results import Token
 from tui_lookups.settings import Settings
@@ -132,5 +133,5 @@ def test_an_answer_without_a_figure_is_a_sentence() -> None:
 
 @pytest.mark.parametrize(("value", "shade"), [(0.0, 0), (0.03, 0), (0.05, 1), (0.5, 5), (1.0, 8), (-1.0, -8)])
 def test_shades_are_relative_to_the_largest(value: float, shade: int) -> None:
-    assert drawing.level(value, 1.0) == shade
-    assert drawing.level(value, 0.0) == 0
+    assert level(value, 1.0) == shade
+    assert level(value, 0.0) == 0

@@ -16,26 +16,15 @@ from xml.etree.ElementTree import Element, SubElement
 
 from rich.cells import cell_len
 
+from tui_lookups.exports.shades import LEVELS, level
 from tui_lookups.visible import visible
-
-LEVELS = 8
-"""Steps of shading on each side of zero."""
 
 POSITIVE, NEGATIVE = "#e69f00", "#0072b2"
 
-_FAINT = 0.04  # of the largest: below it nothing is shaded, or noise would paint a whole text
 _SANS = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 _MONO = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _SIZE, _CELL, _LINE = 11, 6.6, 17  # of letters, of a monospaced one's width, of a row
 _TEXT_CELLS = 90
-
-
-def level(value: float, largest: float) -> int:
-    """How strongly a value is shaded, -8 to 8, when `largest` is the largest magnitude shown."""
-    if not largest > 0 or abs(value) < _FAINT * largest:
-        return 0
-    size = min(LEVELS, int(abs(value) / largest * LEVELS) + 1)
-    return size if value > 0 else -size
 
 
 def largest(values: Iterable[float]) -> float:

@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 from tui_lookups.exports import drawing, figures
 from tui_lookups.exports.long_form import COLUMNS, tables_of
 from tui_lookups.exports.report import Report, Walk
+from tui_lookups.exports.shades import level as shade_level
 from tui_lookups.exports.writing import write_bytes
 from tui_lookups.results import Explained, HeadAttributions, Prompt, Survey, Token
 from tui_lookups.visible import visible, visible_token
@@ -198,7 +199,7 @@ def _shaded(tokens: Sequence[Token], values: Sequence[float], peak: int, cut: bo
     most = drawing.largest(values)
     shown = ["…"] if cut else []
     for position, (token, value) in enumerate(zip(tokens, values, strict=True)):
-        level = drawing.level(value, most)
+        level = shade_level(value, most)
         shade = f"{'p' if level > 0 else 'n'}{abs(level)}" if level else ""
         classes = " ".join(filter(None, (shade, "peak" if position == peak else "")))
         named = f' class="{classes}"' if classes else ""
