@@ -92,7 +92,7 @@ def cells(plain: dict[str, object]) -> list[object]:
 def test_tables_have_the_figures_of_the_json() -> None:
     report = survey_report()
     plain, tables = to_plain(report.survey), Page(page(report)).tables
-    assert list(tables) == ["pairs", "heads", "neurons"]
+    assert list(tables) == ["neurons", "pairs", "heads"]
     for name, (names, *rows) in tables.items():
         assert rows == [cells(row) for row in plain[name]], name
         assert all(isinstance(each, str) and each for each in names)

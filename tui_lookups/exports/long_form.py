@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from tui_lookups.errors import ExportError
@@ -18,7 +19,7 @@ from tui_lookups.exports.records import Record, records_of
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.tables import encode_records
 from tui_lookups.home import expanded
-from tui_lookups.results import HeadAttributions, Token
+from tui_lookups.results import HeadAttributions, Survey, Token
 from tui_lookups.storage.files import reason, write_atomically
 
 Tables = dict[str, list[Record]]
@@ -80,19 +81,23 @@ COLUMNS: dict[str, dict[str, str]] = {
 
 
 def tables_of(report: Report) -> Tables:
-    """The tables of a report by name, in the order of `COLUMNS`."""
-    survey = report.survey
-    tables: Tables = {
-        "neurons": records_of(survey.neurons) if survey else _each(report.walks, _neuron),
-        "peaks": _each(report.walks, _peaks),
-        "pairs": records_of(survey.pairs) if survey else _each(report.walks, _pairs),
-    }
-    if survey is not None:
-        tables["heads"] = records_of(survey.heads)
+    """The tables of a report by name."""
+    lists = {"neurons": _each(report.walks, _neuron), "pairs": _each(report.walks, _pairs)}
     return {
-        **tables,
+        **(lists if report.survey is None else lists_of(report.survey)),
+        "peaks": _each(report.walks, _peaks),
         "attributions": _each(report.walks, _attributions),
         "sources": _each(report.walks, _sources),
+    }
+
+
+def lists_of(survey: Survey) -> Tables:
+    """The lists of a survey by name: neurons, pairs and heads, and of any others those that have rows."""
+    found = {each.name: getattr(survey, each.name) for each in fields(survey)}
+    return {
+        name: records_of(rows)
+        for name, rows in found.items()
+        if name in COLUMNS or (isinstance(rows, tuple) and rows and is_dataclass(rows[0]))
     }
 
 

@@ -34,10 +34,8 @@ from tui_lookups.visible import visible, visible_token
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_TABLES = ("pairs", "heads", "neurons")
-"""The tables that are in the page; the others are its walks."""
-
-_HEADINGS = {"pairs": "Pairs", "heads": "Heads", "neurons": "Neurons"}
+_WALKS = ("peaks", "attributions", "sources")
+"""The tables that the walks of a page have the figures of."""
 
 
 def write_page(report: Report, path: Path, overwrite: bool = False) -> Path:
@@ -63,8 +61,7 @@ def page(report: Report) -> str:
         survey=survey,
         serving=0 if survey is None else sum(head.serves > 0 for head in survey.heads),
         figures=[] if survey is None else _figures(survey),
-        tables=[(name, tables[name]) for name in _TABLES if tables.get(name)],
-        headings=_HEADINGS,
+        tables={name: rows for name, rows in tables.items() if rows and name not in _WALKS},
         columns=COLUMNS,
         walks=[_shown(walk) for walk in report.walks],
     )
