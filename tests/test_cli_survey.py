@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from tests.fake_answers import FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
+from tui_lookups.commands.narration import Bar, LineTeller, Narrator
+from tui_lookups.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +81,17 @@ def test_the_neurons_a_head_serves(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["head"]["head"] == "L3.H1"
     assert document["pairs"][0]["neuron"] == "L5.N371"
     assert run(capsys, "served-by", "nothing")[0] == 1
+
+
+def test_the_report_says_how_far_it_is() -> None:
+    said: list[tuple[str, Bar | None]] = []
+
+    class Heard(LineTeller):
+        def tell(self, text: str, bar: Bar | None) -> None:
+            said.append((text, bar))
+
+    narrator = Narrator(FakeExplorer(Settings()).status, io.StringIO(), Heard(io.StringIO()))
+    for done in (3, 12):
+        narrator.hear_gathering(done, 12)
+        narrator.look()
+    assert said == [("gathering the report: 3 of 12 neurons (25%)", (3, 12))]

@@ -86,7 +86,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     metavar="FILE",
     help="Write what an export, or a survey's report.json, holds.",
 )
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
 @top_option(EXPORT_NEURONS, "How many neurons a token brings.")
 def export(
     invocation: Invocation,

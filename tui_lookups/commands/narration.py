@@ -66,7 +66,7 @@ def survey_sentence(survey: SurveyProgress) -> str:
     return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
 
 
-def writing_sentence(done: int, neurons: int) -> str:
+def gathering_sentence(done: int, neurons: int) -> str:
     """How far the report of a survey is."""
     return f"gathering the report: {done} of {neurons} neurons ({done / neurons:.0%})"
 
@@ -171,7 +171,7 @@ class Narrator:
         """The newest report of a survey; callable on any thread."""
         self._surveyed = progress
 
-    def hear_writing(self, done: int, neurons: int) -> None:
+    def hear_gathering(self, done: int, neurons: int) -> None:
         """How many of a survey's neurons are in its report; callable on any thread."""
         self._gathered = (done, neurons)
 
@@ -188,7 +188,7 @@ class Narrator:
         elif (survey := self._surveyed) is not None and survey.done < survey.total:
             self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
         elif (gathered := self._gathered) is not None and gathered[0] < gathered[1]:
-            self._teller.tell(writing_sentence(*gathered), gathered)
+            self._teller.tell(gathering_sentence(*gathered), gathered)
         else:
             self._teller.tell_stage(stage_sentence(status))
 

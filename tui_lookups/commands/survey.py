@@ -60,7 +60,7 @@ def survey(
             from tui_lookups.exports.report import of_survey
             from tui_lookups.exports.survey_folder import write_folder
 
-            report = of_survey(explorer, found, narrator.hear_writing)
+            report = of_survey(explorer, found, narrator.hear_gathering)
             write_folder(report, output, invocation.record_format or "parquet")
         return found
 

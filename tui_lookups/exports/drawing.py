@@ -164,7 +164,7 @@ def stacked(figures: Sequence[Element], title: str) -> Element:
 
 
 def _every(count: int) -> int:
-    """Of so many rows, which are named."""
+    """Of so many rows, one in how many is named."""
     return 1 if count <= 12 else 2 if count <= 24 else 5
 
 
@@ -215,7 +215,7 @@ def _box(figure: Element, x: float, y: float, width: float, height: float, value
 
 
 def _fill(shade: int) -> dict[str, str]:
-    """What a level looks like; 0 is a faint frame's grey, so that an empty cell is a cell."""
+    """What a level looks like; 0 is a faint grey, so that a cell is seen."""
     if shade == 0:
         return {"fill-opacity": ".08"}
     return {"fill": POSITIVE if shade > 0 else NEGATIVE, "fill-opacity": f"{abs(shade) / LEVELS:.3g}"}

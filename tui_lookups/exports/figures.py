@@ -22,7 +22,6 @@ from tui_lookups.results import (
     HeadOverview,
     NeuronInputs,
     NeuronPrompts,
-    NeuronStats,
     NeuronTokens,
     Prompt,
     PromptsWithFigures,
@@ -108,19 +107,6 @@ def of_served(heads: Sequence[SurveyedHead]) -> Element:
 def of_layers(counts: Mapping[int, float], title: str) -> Element:
     """A count for each layer."""
     return drawing.columns([(str(layer), count) for layer, count in sorted(counts.items())], title)
-
-
-def of_phi(stats: NeuronStats, name: str) -> Element:
-    """The distribution of phi over prompts, on a logarithmic scale: large values are rare."""
-    from math import log10
-
-    edges = stats.histogram.edges
-    rows = [
-        (f"{edge:.2g}", log10(count + 1))
-        for edge, count in zip(edges, stats.histogram.counts, strict=False)
-        if count
-    ]
-    return drawing.columns(rows[:MOST_BARS], f"log10(prompts + 1) by phi of {name}")
 
 
 def _of_neurons(found: TokenNeurons) -> Element:
