@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import pytest
 from tests.exports.reports import HEAD, large_report, survey_report
 from tests.fake_answers import NEURON
 from tests.storage.samples import export_document
-from tui_lookups.exports import report_page
-from tui_lookups.exports.report import of_export
+from tui_lookups.exports import figures, report_page
+from tui_lookups.exports.report import of_export, read_report
 from tui_lookups.exports.report_page import page
+from tui_lookups.exports.survey_folder import write_folder
+from tui_lookups.results import SourceToken, Token
 from tui_lookups.storage.codec import to_plain
 from tui_lookups.visible import visible
 
@@ -111,6 +114,23 @@ def test_walks_have_the_figures_of_the_json() -> None:
     assert str(HEAD) in "".join(read.texts)
 
 
+def test_what_a_head_reads_is_shown_from_where_it_brings_most() -> None:
+    report = survey_report()
+    (found,) = report.walks[0].on_prompts
+    long = replace(
+        found,
+        tokens=tuple(Token(number, f" w{number}") for number in range(100)),
+        position=99,
+        sources=(SourceToken(20, Token(20, " w20"), -3.0), SourceToken(98, Token(98, " w98"), 1.0)),
+    )
+    values, start = figures.sources_shown(long)
+    assert (start, len(values), values[0], values[78]) == (20, 80, -3.0, 1.0)
+    near = replace(long, sources=long.sources[1:])
+    assert figures.sources_shown(near)[1] == 59
+    walks = (replace(report.walks[0], on_prompts=(long,)),)
+    assert "-3.0" in Page(page(replace(report, walks=walks))).titles
+
+
 def test_an_export_has_a_page_too() -> None:
     read = Page(page(of_export(export_document())))
     assert ("div", {"id": str(NEURON)}) in read.tags
@@ -159,15 +179,8 @@ def test_a_browser_without_a_network_runs_it_as_it_is(
 ) -> None:
     """Sorted by mean attribution, with a text in every place that would rename the page if it ran."""
     report = large_report(2, 4)
-    hostile = survey_report(HOSTILE[1])
     assert report.survey is not None
-    shown = [
-        report,
-        report.__class__(
-            **{name: getattr(report, name) for name in report.__slots__}
-            | {"walks": (*report.walks, *hostile.walks)}
-        ),
-    ][1]
+    shown = replace(report, walks=(*report.walks, *survey_report(HOSTILE[1]).walks))
     sort = report_page._part("sort.js") + 'document.querySelectorAll("#pairs th button")[5].click();'
     monkeypatch.setattr(
         report_page, "_part", lambda name, part=report_page._part: sort if name == "sort.js" else part(name)
@@ -191,9 +204,6 @@ def test_a_browser_without_a_network_runs_it_as_it_is(
 
 
 def test_the_data_of_a_page_is_read_back(tmp_path: Path) -> None:
-    from tui_lookups.exports.report import read_report
-    from tui_lookups.exports.survey_folder import write_folder
-
     report = survey_report()
     write_folder(report, tmp_path, "csv")
     assert read_report(tmp_path / "report.json") == report

@@ -26,10 +26,8 @@ from tui_lookups.results import (
     Prompt,
     PromptsWithFigures,
     ServedNeurons,
-    SourceToken,
     Survey,
     SurveyedHead,
-    Token,
     TokenNeurons,
     Why,
     WhyByLayer,
@@ -74,14 +72,22 @@ def shown_around(position: int, tokens: int) -> tuple[int, int]:
     return max(0, position - before), min(tokens, position + after + 1)
 
 
-def of_sources(tokens: Sequence[Token], sources: Sequence[SourceToken], position: int, title: str) -> Element:
-    """A text up to `position`, shaded by what a head brings from each token."""
-    read = {source.position: source.attribution for source in sources}
-    start, _ = shown_around(position, len(tokens))
-    start = min([start, *read]) if len(read) <= AROUND[0] else start
-    shown = range(start, position + 1)
-    values = [read.get(each, 0.0) for each in shown]
-    return drawing.shaded([tokens[each].text for each in shown], values, title)
+def of_sources(found: HeadAttributions) -> Element:
+    """A text up to the peak, shaded by what a head brings from each token."""
+    values, start = sources_shown(found)
+    texts = [token.text for token in found.tokens[start : found.position + 1]]
+    return drawing.shaded(texts, values, f"What {found.source_head} brings to {found.neuron}")
+
+
+def sources_shown(found: HeadAttributions) -> tuple[list[float], int]:
+    """What a head brings from each token that is shown, and the position of the first of these.
+
+    They end at the peak, and begin no later than the token that the head brings most from.
+    """
+    read = {source.position: source.attribution for source in found.sources}
+    start, _ = shown_around(found.position, len(found.tokens))
+    first = min(start, max(read, key=lambda position: abs(read[position]), default=start))
+    return [read.get(position, 0.0) for position in range(first, found.position + 1)], first
 
 
 def of_means(heads: Sequence[HeadMean], title: str) -> Element:
@@ -133,10 +139,7 @@ def _of_activations(found: Activations) -> Element:
 
 
 def _of_heads(found: HeadAttributions) -> Element:
-    if found.source_head is None:
-        return of_attributions(found)
-    title = f"What {found.source_head} brings to {found.neuron}"
-    return of_sources(found.tokens, found.sources, found.position, title)
+    return of_attributions(found) if found.source_head is None else of_sources(found)
 
 
 def _of_overview(found: HeadOverview) -> Element:

@@ -96,13 +96,15 @@ def _finalized(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _cell(value: object) -> object:
-    """A number as people read it, with all its digits beside; anything else as it is."""
+def _cell(value: object, name: str = "") -> object:
+    """A number as people read it, with all its digits beside; anything else as it is.
+
+    What is called an id is a name, not an amount.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    shown = (
-        f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    )
+    amount = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    shown = str(value) if name.endswith("id") else amount
     return Markup('<data value="{}">{}</data>').format(repr(value), shown)
 
 
@@ -167,17 +169,14 @@ def _prompt(prompt: Prompt) -> dict[str, Any]:
 
 
 def _read(found: HeadAttributions) -> dict[str, Any]:
-    """What a head reads, around the peak; all of it where that is little."""
-    values = [0.0] * len(found.tokens)
-    for source in found.sources:
-        values[source.position] = source.attribution
-    end = found.position + 1
-    start, _ = figures.shown_around(found.position, end)
+    """What a head reads, as far as it is shown."""
+    values, start = figures.sources_shown(found)
+    tokens = found.tokens[start : found.position + 1]
     return {
         "head": str(found.source_head),
         "prompt_id": found.prompt_id,
         "attribution": next(row.attribution for row in found.heads if row.head == found.source_head),
-        "text": _shaded(found.tokens[start:end], values[start:end], found.position - start, start > 0),
+        "text": _shaded(tokens, values, found.position - start, start > 0),
     }
 
 
