@@ -193,7 +193,7 @@ def test_a_browser_without_a_network_runs_it_as_it_is(
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND",
             f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom", path.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     read = Page(ended.stdout)
     assert "CONSOLE" not in ended.stderr, "the policy refused something, or the script failed"
