@@ -97,7 +97,16 @@ def _load_rows() -> None:
         trace_rows,
     )
 
-    rows = (opening_rows, scan_rows, launches, analysis_rows, trace_rows, memory_rows, app_rows, terminal_bytes)
+    rows = (
+        opening_rows,
+        scan_rows,
+        launches,
+        analysis_rows,
+        trace_rows,
+        memory_rows,
+        app_rows,
+        terminal_bytes,
+    )
     assert all(rows)
 
 

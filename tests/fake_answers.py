@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
@@ -43,6 +44,7 @@ from tui_lookups.results import (
     PromptKind,
     PromptsWithFigures,
     Provenance,
+    RankedPeak,
     ReproducedFigure,
     Reproduction,
     ScanProgress,
@@ -107,6 +109,7 @@ class FakeExplorer:
         self.raises = raises
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.closed = False
+        self.explaining = SimpleNamespace(known=list)
 
     def _asked(self, name: str, **parameters: Any) -> None:
         self.calls.append((name, parameters))
@@ -151,10 +154,13 @@ class FakeExplorer:
         self._asked("scan", progress=progress)
         return ScanSummary(506, 9000, 4608, 3.25, 2769.0, 0, "/c/index", PROVENANCE)
 
-    def prompts(self, neuron: NeuronId, *, top: int | None = None) -> NeuronPrompts:
-        self._asked("prompts", neuron=neuron, top=top)
+    def prompts(self, neuron: NeuronId, *, top: int | None = None, trim: bool = True) -> NeuronPrompts:
+        self._asked("prompts", neuron=neuron, top=top, **({} if trim else {"trim": False}))
         found = tuple(prompt(rank) for rank in range(1, min(top or 20, 4) + 1))
         return NeuronPrompts(neuron, BECAUSE, 6.125, STATS, found, 506, 506, PROVENANCE, "")
+
+    def peaks(self, neuron: NeuronId) -> tuple[RankedPeak, ...]:
+        return tuple(map(RankedPeak.of, self.prompts(neuron).prompts))
 
     def prompts_with_figures(
         self, neuron: NeuronId, *, kind: PromptKind = "top", top: int | None = None
@@ -296,11 +302,15 @@ class FakeExplorer:
         neuron: NeuronId,
         *,
         prompt: int | None = None,
+        prompt_id: int | None = None,
         text: str | None = None,
         sources: HeadId | None = None,
         trimmed: bool | None = None,
     ) -> HeadAttributions:
-        self._asked("heads", neuron=neuron, prompt=prompt, text=text, sources=sources, trimmed=trimmed)
+        named = {} if prompt_id is None else {"prompt_id": prompt_id}
+        self._asked(
+            "heads", neuron=neuron, prompt=prompt, text=text, sources=sources, trimmed=trimmed, **named
+        )
         read = (SourceToken(2, HOSTILE, 1.125), SourceToken(0, TOKENS[0], -0.5)) if sources else ()
         return HeadAttributions(
             neuron, None if text else 101, prompt, "text" if text else "full", TOKENS, 3, 4.25, 4.25,

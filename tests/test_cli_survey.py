@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from tests.fake_answers import FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
+from tui_lookups.commands.narration import Bar, LineTeller, Narrator
+from tui_lookups.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +53,8 @@ def test_tables_are_written_beside_what_is_there(
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     flags = [] if form is None else ["--format", form]
     assert run(capsys, "survey", "-o", str(tmp_path), *flags)[0] == 0
-    names = {"notes.txt", *(f"{name}.{ending}" for name in ("neurons", "pairs", "heads"))}
+    tables = ("neurons", "peaks", "pairs", "heads", "attributions", "sources")
+    names = {"notes.txt", "report.html", "report.json", *(f"{name}.{ending}" for name in tables)}
     assert {path.name for path in tmp_path.iterdir()} == names
     if form is None:
         (pair,) = pyarrow.parquet.read_table(tmp_path / "pairs.parquet").to_pylist()
@@ -77,3 +81,17 @@ def test_the_neurons_a_head_serves(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["head"]["head"] == "L3.H1"
     assert document["pairs"][0]["neuron"] == "L5.N371"
     assert run(capsys, "served-by", "nothing")[0] == 1
+
+
+def test_the_report_says_how_far_it_is() -> None:
+    said: list[tuple[str, Bar | None]] = []
+
+    class Heard(LineTeller):
+        def tell(self, text: str, bar: Bar | None) -> None:
+            said.append((text, bar))
+
+    narrator = Narrator(FakeExplorer(Settings()).status, io.StringIO(), Heard(io.StringIO()))
+    for done in (3, 12):
+        narrator.hear_gathering(done, 12)
+        narrator.look()
+    assert said == [("gathering the report: 3 of 12 neurons (25%)", (3, 12))]

@@ -46,7 +46,7 @@ def test_the_pages_are_there_and_hold_commands() -> None:
     assert names >= {
         "gpu-box", "air-gapped", "corpora", "reading-the-numbers", "scripting", "explanations",
         "distributed-scan", "terminology", "method", "benchmarks", "cache", "faults", "habits", "keys",
-        "models", "settings", "smollm2", "SECURITY", "CONTRIBUTING",
+        "models", "settings", "smollm2", "SECURITY", "CONTRIBUTING", "tables", "from-a-model-to-a-table",
     }  # fmt: skip
     assert len(RUN) >= 15
 

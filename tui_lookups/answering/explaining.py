@@ -252,11 +252,15 @@ class Explaining:
         """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
         return ExplainedList(query, tuple(entry for entry in self.store.all() if fits(entry, query)))
 
+    def known(self) -> list[Explained]:
+        """What is known of this model on this corpus, newest first."""
+        return self.of_this_source(self.store.all())
+
     def explained(self, neuron: NeuronId, head: HeadId) -> tuple[Explained, ...]:
         """What is known of one head of this model on this corpus, newest first."""
         return tuple(
             entry
-            for entry in self.of_this_source(self.store.all())
+            for entry in self.known()
             if (entry.explanation.neuron, entry.explanation.head) == (neuron, head)
         )
 

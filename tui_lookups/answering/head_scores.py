@@ -281,7 +281,7 @@ class HeadScores:
         return written == ("model", endpoint.model, endpoint.base_url)
 
     def _ours(self) -> list[Explained]:
-        return self._explaining.of_this_source(self._store.all())
+        return self._explaining.known()
 
     def _newest(
         self, wanted: set[NeuronId], entries: Iterable[Explained]

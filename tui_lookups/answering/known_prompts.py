@@ -14,11 +14,25 @@ if TYPE_CHECKING:
 
 
 def prompts_key(
-    engine: Engine, scan: ScanSession, neuron: NeuronId, top: int, part: Part | None, conventions: Conventions
+    engine: Engine,
+    scan: ScanSession,
+    neuron: NeuronId,
+    top: int,
+    part: Part | None,
+    conventions: Conventions,
+    trim: bool = True,
 ) -> str:
     """The key of the top prompts of a finished index."""
+    without: dict[str, bool] = {} if trim else {"trim": False}
     return engine.key(
-        "prompts", conventions, corpus=True, neuron=str(neuron), top=top, part=part, index=scan.key()
+        "prompts",
+        conventions,
+        corpus=True,
+        neuron=str(neuron),
+        top=top,
+        part=part,
+        index=scan.key(),
+        **without,
     )
 
 

@@ -76,6 +76,7 @@ class PromptService:
         sign: Sign | None = None,
         wait: bool = True,
         part: Part | None = None,
+        trim: bool = True,
         so_far: Callable[[NeuronPrompts], None] | None = None,
     ) -> NeuronPrompts:
         """The top prompts, or those of a part of the corpus. See `Explorer.prompts`.
@@ -89,9 +90,9 @@ class PromptService:
             self._scan.start()
             return self._show(self._build(neuron, top, part, conventions, trim=False, so_far=so_far))
         self._scan.wait()
-        key = prompts_key(engine, self._scan, neuron, top, part, conventions)
+        key = prompts_key(engine, self._scan, neuron, top, part, conventions, trim)
         found = engine.cached(key, NeuronPrompts) or engine.keep(
-            key, self._build(neuron, top, part, conventions, trim=True, so_far=so_far)
+            key, self._build(neuron, top, part, conventions, trim=trim, so_far=so_far)
         )
         self._keep(neuron, found.prompts)
         return self._show(found)

@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 
 import click
 
+from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.results import BosSetting, DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
 NAME = "lookups-tui"
 
-RecordFormat = Literal["csv", "tsv", "markdown", "parquet"]
-Format = Literal["table", "json", RecordFormat]
+Format = Literal["table", "json", RecordFormat, "svg"]
 
 Remember = Callable[[click.Context, click.Parameter, Any], None]
 """Is told the value of each common flag; None where it was not given."""
@@ -117,7 +117,7 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
         ),
         flag(
             ["--format"], _OUTPUT, type=_choice(Format), often=True,
-            help="How an answer is printed; parquet needs a file or a pipe.",
+            help="How an answer is printed; parquet needs a file or a pipe, svg is its figure.",
         ),
         flag(["--json"], _OUTPUT, is_flag=True, often=True, help="Print one JSON document: --format json."),
         flag(["--log"], _OUTPUT, metavar="FILE", help="Write a log to this file."),

@@ -4,7 +4,7 @@
    `Invocation`, and the later one counts. A flag of value None was not given (see settings.py).
 2. `Invocation.answer` opens the Explorer, asks it one question, narrates on stderr, and closes it.
 3. `Invocation.emit` writes to stdout: a table for people, exactly one JSON document, or records
-   (records.py), as --format says.
+   (exports/tables.py) or a figure (exports/figures.py), as --format says.
 4. `run` is the boundary: it turns every way a command can end into an exit status.
 
 Nothing heavy is imported before it is needed: `--help` loads neither torch, NumPy nor Textual.
@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 import click
 from click.utils import PacifyFlushWrapper
 
-from tui_lookups.commands.flags import NAME, Format, RecordFormat, Subcommand, common_flags
+from tui_lookups.commands.flags import NAME, Format, Subcommand, common_flags
 from tui_lookups.commands.signals import handled_signals
 from tui_lookups.commands.streams import ReaderLeft, answering, refused_by_stdout, write
 from tui_lookups.errors import Cancelled, FlagError, SettingsError, as_lookups_error, is_defect
+from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.results import AblationMethod, AblationPositions
 
 if TYPE_CHECKING:
@@ -129,11 +130,15 @@ class Invocation:
 
     def emit(self, result: object, rows: Rows | None = None) -> None:
         """Print a dataclass to stdout in the format asked for; its table is `rows` where it has none."""
-        from tui_lookups.commands import records
-
         with answering():
             if (form := self.record_format) is not None:
-                write(records.encode(result, form, terminal=sys.stdout.isatty()))
+                from tui_lookups.exports.tables import encode
+
+                write(encode(result, form, terminal=sys.stdout.isatty()))
+            elif self.format == "svg":
+                from tui_lookups.exports.figures import svg
+
+                write(svg(result).encode("utf-8"))
             else:
                 write(_json(result) if self.json else _table(result, rows))
 
@@ -237,8 +242,9 @@ def with_ablation_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_common_flags(command: G) -> G:
-    """Put every common flag on a command."""
-    command.params.extend(common_flags(_remember))
+    """Put the common flags on a command, but for those that it has of its own."""
+    own = {name for param in command.params for name in param.opts}
+    command.params.extend(flag for flag in common_flags(_remember) if not own & set(flag.opts))
     return command
 
 

@@ -134,6 +134,10 @@ class Narrator:
         """The newest report of passes over prompts: for who watches."""
         self._passes = progress
 
+    def hear_gathering(self, done: int, neurons: int) -> None:
+        """How many of a survey's neurons are in its report; callable on any thread."""
+        self.hear(Progress("gathering the report", done, neurons, "neurons"))
+
     def look(self) -> None:
         """Say what there is to say now."""
         status = self._status()

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui_lookups.commands.flags import RecordFormat
 from tui_lookups.commands.invocation import FilePath, Invocation, command
-from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
 from tui_lookups.results import ServedNeurons, Survey, SurveyPlan
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-
-_TABLES = ("neurons", "pairs", "heads")
 
 
 def _options(function: Any) -> Any:
@@ -42,7 +38,7 @@ def _options(function: Any) -> Any:
 @click.option("--plan", is_flag=True, help="Say what it would cost, and do nothing.")
 @click.option(
     "--output", "-o", type=FilePath(), metavar="FOLDER",
-    help="Write the tables of neurons, pairs and heads there (--format; parquet by default).",
+    help="Write a report and the tables there (--format; parquet by default).",
 )  # fmt: skip
 def survey(
     invocation: Invocation, per_layer: int, trimmed: bool | None, plan: bool, output: Path | None
@@ -61,7 +57,11 @@ def survey(
             return explorer.survey_plan(per_layer=per_layer, trimmed=trimmed)
         found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
         if output is not None:
-            _write_tables(found, output, invocation.record_format or "parquet")
+            from tui_lookups.exports.report import of_survey
+            from tui_lookups.exports.survey_folder import write_folder
+
+            report = of_survey(explorer, found, narrator.hear_gathering)
+            write_folder(report, output, invocation.record_format or "parquet")
         return found
 
     invocation.answer(ask)
@@ -82,19 +82,3 @@ def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool |
         return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
 
     invocation.answer(ask)
-
-
-def _write_tables(found: Survey, folder: Path, form: RecordFormat) -> None:
-    """neurons, pairs and heads as files of a folder, which may exist; other files stay as they are."""
-    from tui_lookups.commands.records import encode_list
-
-    ending = "md" if form == "markdown" else form
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _TABLES:
-            (folder / f"{name}.{ending}").write_bytes(encode_list(getattr(found, name), form))
-    except OSError as error:
-        raise LookupsError(
-            f"The tables cannot be written to {folder}: {error.strerror or error}.",
-            "Name another folder; what was surveyed is in the cache.",
-        ) from error

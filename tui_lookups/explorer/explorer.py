@@ -196,6 +196,7 @@ class Explorer(ExactSums, Surveys, Upkeep):
         top: int | None = None,
         sign: answer.Sign | None = None,
         wait: bool = True,
+        trim: bool = True,
         so_far: Callable[[answer.NeuronPrompts], None] | None = None,
     ) -> answer.NeuronPrompts:
         """A neuron's highest-activating prompts, with every token's activation and the trimmed context.
@@ -205,10 +206,11 @@ class Explorer(ExactSums, Surveys, Upkeep):
             sign: "+" by activation, "-" by its negative, "both" by the larger of the two; "+" for plain and
                 "both" for gated MLPs by default (method.md, section 2, Sign).
             wait: scan to the end first; otherwise answer with what the running scan has so far.
+            trim: find the trimmed contexts, which takes many times as long; without, they are None.
             so_far: told the beginning of the list as it is worked out, a few prompts at a time, on this
                 thread.
         """
-        return self._services.prompts.prompts(neuron, top=top, sign=sign, wait=wait, so_far=so_far)
+        return self._services.prompts.prompts(neuron, top=top, sign=sign, wait=wait, trim=trim, so_far=so_far)
 
     def known_prompts(self, neuron: NeuronId) -> answer.NeuronPrompts | None:
         """What `prompts` answers, where the cache has it; None otherwise. Runs no model."""

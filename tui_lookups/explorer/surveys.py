@@ -49,6 +49,15 @@ class Surveys:
             per_layer, layers=layers, trimmed=trimmed, progress=progress, so_far=so_far
         )
 
+    def peaks(self, neuron: NeuronId) -> tuple[answer.RankedPeak, ...]:
+        """Where the neuron's highest-activating prompts peak, by the finished index; runs no model.
+
+        Scans the corpus first, where that was not done.
+        """
+        from tui_lookups.answering.index_peaks import index_peaks
+
+        return index_peaks(self._services.engine, self._services.scan, neuron)
+
     def served_by(
         self,
         head: HeadId,

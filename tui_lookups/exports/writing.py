@@ -41,7 +41,7 @@ def check_name(path: Path) -> None:
     if path.suffix.casefold() not in ("", ".json"):
         raise ExportError(
             f"An export is a JSON document, but {path.name} names another format.",
-            "Name a file that ends in .json: other formats come later.",
+            "Name a file that ends in .json; `lookups-tui export --format` writes pages and tables.",
         )
 
 
@@ -96,6 +96,23 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise ExportError(f"{path} cannot be written: {reason(error)}.", "Choose another file.") from error
     if exists and not overwrite:
         raise ExportError(f"{path} exists already.", "Choose another file, or overwrite it with --force.")
+
+
+def check_folder(path: Path, overwrite: bool) -> None:
+    """Raise ExportError, before there is anything to write, for a folder that cannot be written into.
+
+    One that has files in it is taken with `overwrite` only.
+    """
+    path = expanded(path)
+    try:
+        if path.exists() and not path.is_dir():
+            raise ExportError(f"{path} is a file.", "Name a folder: there are several tables.")
+        if not overwrite and path.is_dir() and any(path.iterdir()):
+            raise ExportError(
+                f"There are files in {path}.", "Choose another folder, or overwrite with --force."
+            )
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be written: {reason(error)}.", "Choose another folder.") from error
 
 
 def _check_place(path: Path) -> None:

@@ -42,7 +42,7 @@ _NAMES = {
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
     "matches": "CorpusHit CorpusHits",
-    "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
+    "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures RankedPeak",
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "ReproducedFigure Reproduction",

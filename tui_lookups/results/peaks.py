@@ -5,18 +5,46 @@ See method.md, section 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.base import Provenance, Token
-from tui_lookups.results.prompts import NeuronPrompts
+from tui_lookups.results.prompts import NeuronPrompts, Peak, Prompt
 
 PromptKind = Literal["top", "random", "deciles"]
 """Highest-activating prompts, a uniform random sample, or one of each decile of phi.
 
 See method.md, section 3.
 """
+
+
+TEXT_TOKENS = 40
+"""Tokens of the text of a peak, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPeak:
+    """The peak of one of a neuron's prompts, and the text up to there; `copies` as in `Prompt`."""
+
+    rank: int
+    prompt_id: int
+    sign: int
+    peak: Peak
+    text: str
+    copies: int | None
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> RankedPeak:
+        """That of a prompt."""
+        text = text_before(prompt.tokens, prompt.peak.position)
+        return cls(prompt.rank, prompt.prompt_id, prompt.sign, prompt.peak, text, prompt.copies)
+
+
+def text_before(tokens: Sequence[Token], position: int) -> str:
+    """The text that ends with the token at `position`."""
+    return "".join(token.text for token in tokens[max(0, position + 1 - TEXT_TOKENS) : position + 1])
 
 
 @dataclass(frozen=True, slots=True)

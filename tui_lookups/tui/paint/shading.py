@@ -17,22 +17,13 @@ from typing import Literal
 from rich.style import Style
 from textual.color import Color
 
+from tui_lookups.exports.shades import LEVELS as LEVELS
+from tui_lookups.exports.shades import level as level
+
 Depth = Literal["full", "ansi", "none", "words"]
 
-LEVELS = 8
-"""Steps of shading on each side of zero."""
-
-_FAINT = 0.04  # of the maximum: below it nothing is shaded, or noise would paint the whole text
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def level(value: float, maximum: float) -> int:
-    """The signed level, -8 to 8, of `value` when `maximum` is the largest magnitude shown."""
-    if not maximum > 0 or value != value or abs(value) < _FAINT * maximum:
-        return 0
-    size = min(LEVELS, int(abs(value) / maximum * LEVELS) + 1)
-    return size if value > 0 else -size
 
 
 def glyphs(value: float, maximum: float) -> str:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.fake_answers import BECAUSE, HOSTILE, NEURON, FakeExplorer
 from tui_lookups import results
-from tui_lookups.commands import records
-from tui_lookups.commands.flags import RecordFormat
 from tui_lookups.errors import FlagError
+from tui_lookups.exports import records, tables
+from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.results import NeuronsOfTokens, TokenNeurons
 from tui_lookups.settings import Settings
 
@@ -25,7 +25,7 @@ def explorer() -> FakeExplorer:
 
 
 def read_back(result: object, form: RecordFormat, delimiter: str) -> list[dict[str, str]]:
-    text = records.encode(result, form, terminal=False).decode("utf-8")
+    text = tables.encode(result, form, terminal=False).decode("utf-8")
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
@@ -45,13 +45,13 @@ def test_hostile_text_is_itself_in_a_file_and_visible_on_a_terminal(explorer: Fa
     hostile = replace(found, neurons=tuple(replace(row, top_token=HOSTILE) for row in found.neurons))
     assert {row["top_token.text"] for row in read_back(hostile, "csv", ",")} == {HOSTILE.text}
     for form in ("csv", "tsv", "markdown"):
-        assert b"\x1b" not in records.encode(hostile, form, terminal=True)
+        assert b"\x1b" not in tables.encode(hostile, form, terminal=True)
 
 
 def test_a_bar_in_markdown_is_no_column(explorer: FakeExplorer) -> None:
     found = explorer.neurons(BECAUSE.text)
     barred = replace(found, neurons=(replace(found.neurons[0], top_token=replace(BECAUSE, text="a|b")),))
-    lines = records.encode(barred, "markdown", terminal=False).decode().splitlines()
+    lines = tables.encode(barred, "markdown", terminal=False).decode().splitlines()
     assert len(lines) == 3
     assert "a\\|b" in lines[2]
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
@@ -92,18 +92,18 @@ def test_neurons_of_several_tokens_say_which(explorer: FakeExplorer) -> None:
 
 def test_parquet_is_read_back_and_not_for_a_terminal(explorer: FakeExplorer) -> None:
     found = explorer.heads(NEURON, prompt=1)
-    data = records.encode(found, "parquet", terminal=False)
+    data = tables.encode(found, "parquet", terminal=False)
     read = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
     assert read == records.records_of(found)
     assert [row["attribution"] for row in read] == [head.attribution for head in found.heads]
     with pytest.raises(FlagError, match="not for a terminal"):
-        records.encode(found, "parquet", terminal=True)
+        tables.encode(found, "parquet", terminal=True)
 
 
 def test_no_rows_are_an_empty_table(explorer: FakeExplorer) -> None:
     empty: TokenNeurons = replace(explorer.neurons(BECAUSE.text), neurons=())
-    assert records.encode(empty, "csv", terminal=False) == b""
-    assert records.encode(empty, "markdown", terminal=False) == b""
+    assert tables.encode(empty, "csv", terminal=False) == b""
+    assert tables.encode(empty, "markdown", terminal=False) == b""
 
 
 def test_a_result_without_a_list_is_one_record(explorer: FakeExplorer) -> None:

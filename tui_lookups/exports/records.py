@@ -1,27 +1,18 @@
-"""An answer as records, for --format csv, tsv, markdown and parquet.
+"""A result as records: what --format csv, data frames and the tables of exports are made of.
 
 1. The records of a result are the objects of one of its lists (`_LISTS`); a result without one is one record.
+   The records of a sequence of results are these.
 2. What all of them share and do not say themselves, such as the neuron asked about, stands in front.
 3. An object within a record gets dotted names (`top_token.text`), a list of tokens is the text that they
    spell, any other list is JSON. Numbers have all their digits, as in --json.
-4. csv and tsv are quoted as Python's csv module does and Excel reads. On a terminal control characters are
-   made visible; in a file or a pipe texts are what they are.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tui_lookups.errors import FlagError
 from tui_lookups.storage.codec import to_plain
-from tui_lookups.visible import visible
-
-if TYPE_CHECKING:
-    from tui_lookups.commands.flags import RecordFormat
 
 Record = dict[str, Any]
 
@@ -63,7 +54,12 @@ _NAME_OF_NUMBER = {"activations": "activation"}
 
 
 def records_of(result: object) -> list[Record]:
-    """The records of a result, all with the same names. Raises NumericalError as `to_plain` does."""
+    """The records of a result, or of a sequence of results, all with the same names.
+
+    Raises NumericalError as `to_plain` does.
+    """
+    if isinstance(result, list | tuple):
+        return _alike([_flat(to_plain(each)) for each in result])
     plain, kind = to_plain(result), type(result).__name__
     lists = _LISTS.get(kind)
     if kind == "SideOf":  # one side of why a head attends, or its pairs
@@ -81,45 +77,18 @@ def records_of(result: object) -> list[Record]:
         rows = [{**shared, **_shared(row), **inner} for row in rows for inner in row[within]]
     if kind == "Activations":
         rows = [{"position": position, **row} for position, row in enumerate(rows)]
-    flat = [_flat(row) for row in rows]
-    names = dict.fromkeys(name for row in flat for name in row)
-    return [{name: row.get(name) for name in names} for row in flat]
+    return _alike([_flat(row) for row in rows])
 
 
-def encode(result: object, form: RecordFormat, *, terminal: bool) -> bytes:
-    """The records of a result in one of the formats, as UTF-8.
+def _alike(rows: list[Record]) -> list[Record]:
+    """The rows, each with the names of all; what a row does not have is None.
 
-    Args:
-        terminal: it is written to one.
-    Raises:
-        FlagError: parquet to a terminal.
+    An object that is missing in a row has no name of its own where the names of its parts are there.
     """
-    if form == "parquet" and terminal:
-        raise FlagError("A parquet file is not for a terminal.", "Send it to a file: `> FILE.parquet`.")
-    return _encoded(records_of(result), form, terminal=terminal)
-
-
-def encode_list(objects: Iterable[object], form: RecordFormat) -> bytes:
-    """Dataclasses of one kind, a record each, for a file; see `encode`."""
-    return _encoded([_flat(to_plain(each)) for each in objects], form, terminal=False)
-
-
-def _encoded(records: list[Record], form: RecordFormat, *, terminal: bool) -> bytes:
-    names = list(records[0]) if records else []
-    if form == "parquet":
-        return _parquet(records)
-    rows = [[_cell(record[name]) for name in names] for record in records]
-    if form == "markdown":
-        text = _markdown(names, rows)
-    else:
-        if terminal:
-            rows = [[visible(cell) for cell in row] for row in rows]
-        out = io.StringIO(newline="")
-        writer = csv.writer(out, delimiter="," if form == "csv" else "\t", lineterminator="\n")
-        if names:
-            writer.writerows([names, *rows])
-        text = out.getvalue()
-    return text.encode("utf-8", "backslashreplace")
+    names = dict.fromkeys(name for row in rows for name in row)
+    parents = {name.rpartition(".")[0] for name in names}
+    names = dict.fromkeys(name for name in names if name not in parents)
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _objects(name: str, values: Any) -> list[Record]:
@@ -154,25 +123,3 @@ def _flat(plain: Record, before: str = "") -> Record:
 
 def _is_token(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {"id", "text"}
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _markdown(names: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(visible(cell).replace("|", "\\|") for cell in cells) + " |\n"
-
-    return "".join(map(line, [names, ["---"] * len(names), *rows])) if names else ""
-
-
-def _parquet(records: list[Record]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    out = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(records), out)
-    return out.getvalue()
