@@ -136,12 +136,12 @@ def test_an_overview_of_an_earlier_version_is_asked_anew(
     """It has no mean target; what else it says is the same."""
     explorer = make(cache=tmp_path / "cache")
     neuron = explorer.survey(per_layer=1).neurons[0].neuron
-    engine, heads = explorer._engine, explorer._services.heads
-    key = heads._overview_key(neuron, engine.conventions())
+    engine, overviews = explorer._engine, explorer._services.overviews
+    key = overviews._key(neuron, engine.conventions(), None)
     known = engine.cached(key, HeadOverview)
     assert known is not None
     engine.keep(key, replace(known, mean_target=None))
-    assert heads.known_overview(neuron, trimmed=None) is None
+    assert overviews.known(neuron, trimmed=None) is None
     assert explorer.heads_overview(neuron) == known
 
 

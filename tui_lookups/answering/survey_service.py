@@ -1,21 +1,25 @@
 """Surveys, as the Explorer answers them (method.md, section 12).
 
 1. The neurons are the atlas': the next-token neurons of the layers of the settings.
-2. Each neuron's heads over all its prompts are an answer of their own (`HeadService.overview`), kept in the
-   cache as soon as it is there. A survey that was ended on its way, however it was, goes on there.
-3. The tables are put together from these answers, so they are the figures of the single questions.
+2. Each neuron's heads over all its prompts are an answer of their own (`HeadOverviews`), kept in the cache as
+   soon as it is there. A survey that was ended on its way, however it was, goes on there.
+3. Neurons of a layer are asked about together, so many at a time, and share the passes over prompts that they
+   have in common.
+4. The tables are put together from these answers as they come: they are the figures of the single questions,
+   and of a neuron no more is kept in memory than its rows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.head_service import HeadService
+from tui_lookups.answering.overviews import HeadOverviews
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
 from tui_lookups.results import (
@@ -31,16 +35,17 @@ from tui_lookups.results import (
     SurveyProgress,
 )
 
-Row = tuple[AtlasNeuron, HeadOverview]
+_TOGETHER = 32
+"""Most neurons of a layer that are asked about together: it bounds the memory that they take."""
 
 
 class SurveyService:
     """The surveys of one Explorer's model. Thread-safe."""
 
-    def __init__(self, engine: Engine, atlas: AtlasService, heads: HeadService) -> None:
+    def __init__(self, engine: Engine, atlas: AtlasService, overviews: HeadOverviews) -> None:
         self._engine = engine
         self._atlas = atlas
-        self._heads = heads
+        self._overviews = overviews
 
     def plan(self, per_layer: int, *, trimmed: bool | None) -> SurveyPlan:
         """See `Explorer.survey_plan`."""
@@ -50,7 +55,7 @@ class SurveyService:
         return SurveyPlan(
             layers=tuple(layer.layer for layer in atlas.layers),
             neurons=len(listed),
-            done=sum(self._heads.known_overview(neuron, trimmed=trimmed) is not None for neuron in listed),
+            done=sum(self._overviews.known(neuron, trimmed=trimmed) is not None for neuron in listed),
             prompts=self._engine.settings.top,
             pairs=sum((info.last_head_layer(neuron.layer) + 1) * info.n_heads for neuron in listed),
         )
@@ -62,16 +67,18 @@ class SurveyService:
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
         atlas = self._neurons(per_layer)
-        rows = list(self._rows(atlas, trimmed, progress))
+        tables = _Tables()
+        for neuron, overview in self._rows(atlas, trimmed, progress):
+            tables.add(neuron, overview)
         return Survey(
             layers=tuple(layer.layer for layer in atlas.layers),
             per_layer=per_layer,
             sign=atlas.sign,
             context=conventions.context,
             activity_rule=conventions.activity_rule,
-            neurons=tuple(_surveyed(*row) for row in rows),
-            pairs=tuple(pair for row in rows for pair in _pairs(*row)),
-            heads=_heads(rows),
+            neurons=tuple(tables.neurons),
+            pairs=tuple(tables.pairs),
+            heads=tables.heads(),
             provenance=replace(
                 engine.provenance(
                     corpus=True,
@@ -79,7 +86,7 @@ class SurveyService:
                     layers=",".join(str(layer.layer) for layer in atlas.layers),
                     **choices("overview", conventions),
                 ),
-                device=atlas.provenance.device if not rows else rows[0][1].provenance.device,
+                device=tables.device or atlas.provenance.device,
             ),
         )
 
@@ -109,22 +116,51 @@ class SurveyService:
 
     def _rows(
         self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
-    ) -> Iterator[Row]:
-        """Each neuron's heads, asked one neuron after the other."""
-        listed = list(_neurons_of(atlas))
-        began, worked = time.monotonic(), list[float]()
-        for done, neuron in enumerate(listed):
-            # The first one's time has the scan and the loading of the model in it.
-            each = sum(worked[1:]) / (len(worked) - 1) if len(worked) > 1 else None
-            left = None if each is None else each * (len(listed) - done)
-            before = time.monotonic()
-            progress(SurveyProgress(done, len(listed), before - began, left))
-            found = self._heads.known_overview(neuron.neuron, trimmed=trimmed)
-            if found is None:
-                found = self._heads.overview(neuron.neuron, trimmed=trimmed)
-                worked.append(time.monotonic() - before)
-            yield neuron, found
-        progress(SurveyProgress(len(listed), len(listed), time.monotonic() - began, 0.0))
+    ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
+        """Each neuron's heads, asked a layer's neurons at a time."""
+        together = _TOGETHER if self._overviews.shares_passes(trimmed=trimmed) else 1
+        clock = _Clock(sum(len(layer.neurons) for layer in atlas.layers), progress)
+        for layer in atlas.layers:
+            for start in range(0, len(layer.neurons), together):
+                some = layer.neurons[start : start + together]
+                names = [neuron.neuron for neuron in some]
+                with clock.timing(len(some)) as told:
+                    found = self._overviews.of_layer(names, trimmed=trimmed, told=told)
+                yield from zip(some, found, strict=True)
+
+
+class _Clock:
+    """Tells how far a survey is, and how long the rest will take by what was worked out so far."""
+
+    def __init__(self, total: int, progress: Callable[[SurveyProgress], None]) -> None:
+        self._total, self._progress = total, progress
+        self._began = time.monotonic()
+        self._start: float | None = None  # of the first pass: the scan and the loading are before it
+        self._done = 0  # neurons
+        self._worked = 0.0  # as many neurons' passes, all made since `_start`
+        self._tell(0, 0.0)
+
+    @contextmanager
+    def timing(self, neurons: int) -> Iterator[Callable[[int, float], None]]:
+        """Gives what is told how many of some neurons are there, and which share of their passes was made."""
+        before = self._worked
+
+        def told(finished: int, share: float) -> None:
+            if self._start is None:
+                self._start = time.monotonic()
+            self._worked = before + share * neurons
+            self._tell(self._done + finished, self._total - self._done - share * neurons)
+
+        yield told
+        self._done += neurons
+        self._tell(self._done, self._total - self._done)
+
+    def _tell(self, done: int, to_go: float) -> None:
+        now = time.monotonic()
+        left = 0.0 if done == self._total else None
+        if left is None and self._start is not None and self._worked:
+            left = (now - self._start) / self._worked * to_go
+        self._progress(SurveyProgress(done, self._total, now - self._began, left))
 
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:
@@ -161,29 +197,41 @@ def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
     ]
 
 
-def _heads(rows: Iterable[Row]) -> tuple[SurveyedHead, ...]:
-    """Every head that reaches one of the neurons that have prompts."""
-    attributed: dict[HeadId, list[float]] = {}
-    served: dict[HeadId, list[float]] = {}
-    targets: dict[HeadId, float] = {}
-    for _, overview in rows:
-        if overview.mean_target is None:
-            continue
-        for head in overview.heads:
-            attributed.setdefault(head.head, []).append(head.mean_attribution)
-            targets[head.head] = targets.get(head.head, 0.0) + overview.mean_target
-            if head.worth_explaining:
-                served.setdefault(head.head, []).append(head.mean_attribution)
-    found = []
-    for name in sorted(attributed, key=lambda name: (name.layer, name.index)):
-        whole, mine = targets[name], served.get(name, [])
-        found.append(
-            SurveyedHead(
-                head=name,
-                reaches=len(attributed[name]),
-                serves=len(mine),
-                mean_attribution=sum(mine) / len(mine) if mine else None,
-                carries=sum(attributed[name]) / whole if whole else None,
+class _Tables:
+    """The tables of a survey, as its neurons come."""
+
+    def __init__(self) -> None:
+        self.neurons: list[SurveyedNeuron] = []
+        self.pairs: list[SurveyedPair] = []
+        self.device = ""
+        self._attributed: dict[HeadId, list[float]] = {}
+        self._targets: dict[HeadId, float] = {}
+
+    def add(self, neuron: AtlasNeuron, overview: HeadOverview) -> None:
+        """The next neuron."""
+        self.neurons.append(_surveyed(neuron, overview))
+        self.pairs += _pairs(neuron, overview)
+        self.device = self.device or overview.provenance.device
+        if overview.mean_target is not None:
+            for head in overview.heads:
+                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
+                self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
+
+    def heads(self) -> tuple[SurveyedHead, ...]:
+        """Every head that reaches one of the neurons that have prompts."""
+        served: dict[HeadId, list[float]] = {}
+        for pair in self.pairs:
+            served.setdefault(pair.head, []).append(pair.mean_attribution)
+        found = []
+        for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
+            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
+            found.append(
+                SurveyedHead(
+                    head=name,
+                    reaches=len(attributed),
+                    serves=len(mine),
+                    mean_attribution=sum(mine) / len(mine) if mine else None,
+                    carries=sum(attributed) / whole if whole else None,
+                )
             )
-        )
-    return tuple(found)
+        return tuple(found)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
     from tui_lookups.answering.input_service import InputService
+    from tui_lookups.answering.overviews import HeadOverviews
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
@@ -134,6 +135,12 @@ class Services:
         return HeadService(self.engine, self.scan, self.prompts)
 
     @made_once
+    def overviews(self) -> HeadOverviews:
+        from tui_lookups.answering.overviews import HeadOverviews
+
+        return HeadOverviews(self.engine, self.scan, self.prompts)
+
+    @made_once
     def attends(self) -> AttendsService:
         from tui_lookups.answering.attends_service import AttendsService
 
@@ -155,7 +162,7 @@ class Services:
     def surveys(self) -> SurveyService:
         from tui_lookups.answering.survey_service import SurveyService
 
-        return SurveyService(self.engine, self.atlas, self.heads)
+        return SurveyService(self.engine, self.atlas, self.overviews)
 
     @made_once
     def traces(self) -> TraceService:
@@ -173,7 +180,7 @@ class Services:
     def examples(self) -> ExampleService:
         from tui_lookups.answering.example_service import ExampleService
 
-        return ExampleService(self.engine, self.scan, self.heads)
+        return ExampleService(self.engine, self.scan, self.overviews)
 
     @made_once
     def desk(self) -> RequestDesk:
