@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from tui_lookups.answering import answers
+from tui_lookups.analysis import attribution
+from tui_lookups.answering.atlas_service import AtlasService
+from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
-from tui_lookups.ids import HeadId
-from tui_lookups.results import HeadOverview, SurveyProgress
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.lookup_model import LookupModel
+from tui_lookups.results import Atlas, AtlasNeuron, HeadOverview, SurveyProgress
 from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -58,24 +63,59 @@ def make(home: Path, tiny_folder: Callable[[str], Path]) -> Iterator[Callable[..
         each.close()
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_a_survey_is_the_atlas_and_every_neurons_overview(make: Callable[..., Explorer], name: str) -> None:
-    explorer = make(name)
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many neurons in every layer as are asked for, which the vocabulary of the tiny models is too small
+    for."""
+    atlas = AtlasService.atlas
+
+    def crowd(service: AtlasService, per_layer: int, *given: Any) -> Atlas:
+        found = atlas(service, per_layer, *given)
+        token = next(layer.neurons[0].top_token for layer in found.layers if layer.neurons)
+        return replace(
+            found,
+            layers=tuple(
+                replace(
+                    layer,
+                    neurons=tuple(
+                        AtlasNeuron(NeuronId(layer.layer, index), token, 1.0) for index in range(per_layer)
+                    ),
+                )
+                for layer in found.layers
+            ),
+        )
+
+    monkeypatch.setattr(AtlasService, "atlas", crowd)
+
+
+@pytest.mark.usefixtures("crowded")
+@pytest.mark.parametrize(("name", "trimmed"), [("gpt2", False), ("llama", False), ("llama", True)])
+def test_a_survey_is_the_atlas_and_every_neurons_overview(
+    make: Callable[..., Explorer], tmp_path: Path, name: str, trimmed: bool
+) -> None:
+    """Held to the single questions, answered without it in a cache of their own."""
+    explorer = make(name, trimmed=trimmed)
     found = explorer.survey(per_layer=PER_LAYER)
     atlas = explorer.atlas(per_layer=PER_LAYER)
     assert [row.neuron for row in found.neurons] == [
         n.neuron for layer in atlas.layers for n in layer.neurons
     ]
-    overviews = {row.neuron: explorer.heads_overview(row.neuron) for row in found.neurons}
+    assert len({row.neuron.layer for row in found.neurons if row.prompts}) > 1
+    alone = make(name, tmp_path / "alone", trimmed=trimmed)
+    overviews = {row.neuron: alone.heads_overview(row.neuron) for row in found.neurons}
     expected = {
-        (neuron, head.head, head.mean_attribution, head.active_fraction)
+        (neuron, head.head): (pytest.approx(head.mean_attribution, 1e-4, 1e-6), head.active_fraction)
         for neuron, overview in overviews.items()
         for head in overview.heads
         if head.worth_explaining
     }
-    pairs = [(p.neuron, p.head, p.mean_attribution, p.active_fraction) for p in found.pairs]
-    assert len(pairs) == len(expected)
-    assert set(pairs) == expected
+    assert len(found.pairs) == len(expected)
+    for pair in found.pairs:
+        assert (pair.mean_attribution, pair.active_fraction) == expected[pair.neuron, pair.head]
+    for row in found.neurons:
+        overview = overviews[row.neuron]
+        assert (row.prompts, row.heads, row.note) == (overview.prompts, len(overview.heads), overview.note)
+        assert row.mean_target == (pytest.approx(overview.mean_target, 1e-5, 1e-6) if row.prompts else None)
     for row in found.heads:
         reached = [
             (overview, head)
@@ -85,9 +125,34 @@ def test_a_survey_is_the_atlas_and_every_neurons_overview(make: Callable[..., Ex
         ]
         mine = [head.mean_attribution for _, head in reached if head.worth_explaining]
         assert (row.reaches, row.serves) == (len(reached), len(mine))
-        assert row.mean_attribution == (pytest.approx(np.mean(mine)) if mine else None)
+        assert row.mean_attribution == (pytest.approx(np.mean(mine), 1e-4, 1e-6) if mine else None)
         whole = sum(overview.mean_target or 0.0 for overview, _ in reached)
-        assert row.carries == pytest.approx(sum(head.mean_attribution for _, head in reached) / whole)
+        assert row.carries == pytest.approx(sum(head.mean_attribution for _, head in reached) / whole, 1e-4)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_only_the_passes_that_are_needed(make: Callable[..., Explorer], tmp_path: Path) -> None:
+    """Of full windows each prompt is run once for all neurons of a layer, and nothing is trimmed."""
+    explorer = make("llama", tmp_path / "cache")
+    layers = explorer.atlas(per_layer=PER_LAYER).layers
+    explorer.stats([neuron.neuron for layer in layers for neuron in layer.neurons])  # the scan
+    engine = explorer._engine
+    model: LookupModel = engine.on_model(lambda model, poll: model)
+    rows: list[int] = []
+    run = model.run
+
+    def counted(tokens: Any, *given: Any, **named: Any) -> None:
+        rows.append(len(tokens))
+        run(tokens, *given, **named)
+
+    with mock.patch.object(model, "run", counted), mock.patch.object(model, "mlp_activations", None):
+        found = explorer.survey(per_layer=PER_LAYER)
+    distinct = {
+        (row.neuron.layer, prompt.prompt_id)
+        for row in found.neurons
+        for prompt in explorer.prompts(row.neuron).prompts
+    }
+    assert 0 < sum(rows) <= len(distinct) < sum(row.prompts for row in found.neurons)
 
 
 def test_what_is_read_sums_to_the_mean_target(make: Callable[..., Explorer]) -> None:
@@ -100,34 +165,45 @@ def test_what_is_read_sums_to_the_mean_target(make: Callable[..., Explorer]) -> 
     assert row.mean_target == pytest.approx(np.mean(targets))
 
 
-def test_ended_on_its_way_it_goes_on_and_ends_in_the_same_tables(
+@pytest.mark.usefixtures("crowded")
+def test_ended_ten_times_it_goes_on_and_ends_in_the_same_tables(
     make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worked: list[str] = []
-    overview = answers.head_overview
+    """To the last digit: after any pass, and before or after an answer is kept."""
+    monkeypatch.setattr(attribution, "_BATCH_TOKENS", {"cpu": 24})
+    whole = make("llama", tmp_path / "whole").survey(per_layer=6)
+    cache, drawn = tmp_path / "cache", random.Random(7)
+    keep, kept, left, ended = Engine.keep, list[str](), [0], list[int]()
 
-    def counted(model: Any, neuron: Any, *given: Any, **named: Any) -> HeadOverview:
-        worked.append(str(neuron))
-        return overview(model, neuron, *given, **named)
-
-    monkeypatch.setattr(answers, "head_overview", counted)
-
-    def ends(progress: SurveyProgress) -> None:
-        if progress.done == 4:
+    def tick(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
             raise Stopped
 
-    cache = tmp_path / "cache"
-    with pytest.raises(Stopped):
-        make(cache=cache).survey(per_layer=PER_LAYER, progress=ends)
-    assert len(worked) == 4
-    plan = make(cache=cache).survey_plan(per_layer=PER_LAYER)
-    assert plan.done == 4
+    def keep_or_end(engine: Engine, key: str, answer: Any) -> Any:
+        if not isinstance(answer, HeadOverview):
+            return keep(engine, key, answer)
+        tick()
+        kept.append(str(answer.neuron))
+        keep(engine, key, answer)
+        tick()
+        return answer
+
+    monkeypatch.setattr(Engine, "keep", keep_or_end)
+    while len(ended) < 10:
+        left[0] = drawn.randint(2, 16)
+        with pytest.raises(Stopped):
+            make("llama", cache).survey(per_layer=6, progress=tick)
+        ended.append(len(kept))
+    assert 0 < len(kept) < len(whole.neurons)
+    assert len(set(ended)) > 3, "on its way, and not only at its beginning"
     told: list[SurveyProgress] = []
-    again = make(cache=cache).survey(per_layer=PER_LAYER, progress=told.append)
-    assert len(worked) == len(set(worked)) == plan.neurons == len(again.neurons), "each neuron once"
-    assert [progress.done for progress in told] == list(range(plan.neurons + 1))
-    whole = make().survey(per_layer=PER_LAYER)
+    again = make("llama", cache).survey(per_layer=6, progress=told.append)
+    assert sorted(kept) == sorted(str(row.neuron) for row in again.neurons), "each neuron once"
     assert replace(again, provenance=whole.provenance) == whole
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert [p.share for p in told] == sorted(p.share for p in told)
+    assert (told[-1].done, told[-1].share, told[-1].seconds_left) == (len(whole.neurons), 1.0, 0.0)
 
 
 def test_an_overview_of_an_earlier_version_is_asked_anew(

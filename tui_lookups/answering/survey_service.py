@@ -138,7 +138,7 @@ class _Clock:
         self._start: float | None = None  # of the first pass: the scan and the loading are before it
         self._done = 0  # neurons
         self._worked = 0.0  # as many neurons' passes, all made since `_start`
-        self._tell(0, 0.0)
+        self._tell(0, total)
 
     @contextmanager
     def timing(self, neurons: int) -> Iterator[Callable[[int, float], None]]:
@@ -160,7 +160,8 @@ class _Clock:
         left = 0.0 if done == self._total else None
         if left is None and self._start is not None and self._worked:
             left = (now - self._start) / self._worked * to_go
-        self._progress(SurveyProgress(done, self._total, now - self._began, left))
+        share = 1 - to_go / self._total if self._total else 1.0
+        self._progress(SurveyProgress(done, self._total, now - self._began, left, share))
 
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:

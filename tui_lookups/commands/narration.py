@@ -63,7 +63,8 @@ def asking_sentence(asked: RequestProgress) -> str:
 def survey_sentence(survey: SurveyProgress) -> str:
     """How far a survey is."""
     left = "" if survey.seconds_left is None else f", {clock_text(survey.seconds_left)} left"
-    return f"surveying: {survey.done} of {survey.total} neurons ({survey.done / survey.total:.0%}){left}"
+    what = "surveying" if survey.of == "neurons" else "ablating"
+    return f"{what}: {survey.done} of {survey.total} {survey.of} ({survey.share:.0%}){left}"
 
 
 Bar = tuple[int, int]
@@ -176,7 +177,8 @@ class Narrator:
         if scan is not None and (text := scan_sentence(scan)):
             self._teller.tell(text, (scan.prompts, scan.total_prompts) if scan.state == "running" else None)
         elif (survey := self._surveyed) is not None and survey.done < survey.total:
-            self._teller.tell(survey_sentence(survey), (survey.done, survey.total))
+            far = round(survey.share * survey.total)
+            self._teller.tell(survey_sentence(survey), (far, survey.total))
         else:
             self._teller.tell_stage(stage_sentence(status))
 

@@ -28,12 +28,19 @@ class SurveyPlan:
 
 @dataclass(frozen=True, slots=True)
 class SurveyProgress:
-    """How far a survey is; `seconds_left` is None until two neurons were worked out."""
+    """How far a survey is.
+
+    Attributes:
+        done, total: neurons, or pairs where these are ablated. seconds_left: None until it can be told.
+        share: of this work, neurons that are being worked out together in part among it.
+    """
 
     done: int
     total: int
     seconds: float
     seconds_left: float | None
+    share: float = 0.0
+    of: Literal["neurons", "pairs"] = "neurons"
 
 
 @dataclass(frozen=True, slots=True)
