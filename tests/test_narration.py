@@ -148,6 +148,6 @@ def test_a_survey_is_told_where_no_scan_is_under_way() -> None:
         narrator.hear_survey(SurveyProgress(3, 9, 6.0, 12.0, 0.4))
         narrator.look()
         assert recorder.told[-1] == "surveying: 3 of 9 neurons (40%), 0:12 left"
-    pairs = SurveyProgress(1, 4, 2.0, None, 0.25, "pairs")
+    pairs = SurveyProgress(1, 4, 2.0, None, 0.25, "ablations")
     assert survey_sentence(pairs) == "ablating: 1 of 4 pairs (25%)"
     assert survey_sentence(SurveyProgress(0, 4, 0.0, None)) == "surveying: 0 of 4 neurons (0%)"

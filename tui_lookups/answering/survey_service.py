@@ -20,17 +20,16 @@ from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
 from tui_lookups.results import (
     Atlas,
     AtlasNeuron,
     HeadOverview,
+    Part,
     ServedNeurons,
     Survey,
-    SurveyedHead,
-    SurveyedNeuron,
-    SurveyedPair,
     SurveyPlan,
     SurveyProgress,
 )
@@ -51,13 +50,19 @@ class SurveyService:
         """See `Explorer.survey_plan`."""
         atlas = self._neurons(per_layer)
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
-        info = self._engine.model_info()
+        info, done, worth, with_pairs = self._engine.model_info(), 0, 0, 0
+        for neuron in listed:
+            known = self._overviews.known(neuron, trimmed=trimmed, part=self._part)
+            mine = 0 if known is None else sum(head.worth_explaining for head in known.heads)
+            done, worth, with_pairs = done + (known is not None), worth + mine, with_pairs + (mine > 0)
         return SurveyPlan(
             layers=tuple(layer.layer for layer in atlas.layers),
             neurons=len(listed),
-            done=sum(self._overviews.known(neuron, trimmed=trimmed) is not None for neuron in listed),
+            done=done,
             prompts=self._engine.settings.top,
             pairs=sum((info.last_head_layer(neuron.layer) + 1) * info.n_heads for neuron in listed),
+            worth_explaining=worth,
+            with_pairs=with_pairs,
         )
 
     def survey(
@@ -67,7 +72,7 @@ class SurveyService:
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
         atlas = self._neurons(per_layer)
-        tables = _Tables()
+        tables = SurveyTables()
         for neuron, overview in self._rows(atlas, trimmed, progress):
             tables.add(neuron, overview)
         return Survey(
@@ -79,12 +84,15 @@ class SurveyService:
             neurons=tuple(tables.neurons),
             pairs=tuple(tables.pairs),
             heads=tables.heads(),
+            by_layer=tables.by_layer(),
+            active_shares=tables.active_shares(),
             provenance=replace(
                 engine.provenance(
                     corpus=True,
                     per_layer=per_layer,
                     layers=",".join(str(layer.layer) for layer in atlas.layers),
                     **choices("overview", conventions),
+                    **({} if self._part is None else {"part": self._part}),
                 ),
                 device=tables.device or atlas.provenance.device,
             ),
@@ -111,6 +119,11 @@ class SurveyService:
         )
         return ServedNeurons(own, tuple(pairs), survey.provenance)
 
+    @property
+    def _part(self) -> Part | None:
+        """The authors choose heads on the prompts of one part of the corpus, and ablate on the other's."""
+        return "explaining" if self._engine.settings.preset == "paper" else None
+
     def _neurons(self, per_layer: int) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None)
 
@@ -125,7 +138,7 @@ class SurveyService:
                 some = layer.neurons[start : start + together]
                 names = [neuron.neuron for neuron in some]
                 with clock.timing(len(some)) as told:
-                    found = self._overviews.of_layer(names, trimmed=trimmed, told=told)
+                    found = self._overviews.of_layer(names, trimmed=trimmed, part=self._part, told=told)
                 yield from zip(some, found, strict=True)
 
 
@@ -166,73 +179,3 @@ class _Clock:
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:
     return (neuron for layer in atlas.layers for neuron in layer.neurons)
-
-
-def _surveyed(neuron: AtlasNeuron, overview: HeadOverview) -> SurveyedNeuron:
-    return SurveyedNeuron(
-        neuron=neuron.neuron,
-        token=neuron.top_token,
-        congruence=neuron.top_congruence,
-        prompts=overview.prompts,
-        mean_target=overview.mean_target,
-        heads=len(overview.heads),
-        worth_explaining=sum(head.worth_explaining for head in overview.heads),
-        note=overview.note,
-    )
-
-
-def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
-    worth = sorted(
-        (head for head in overview.heads if head.worth_explaining), key=lambda head: -head.mean_attribution
-    )
-    return [
-        SurveyedPair(
-            neuron.neuron,
-            neuron.top_token,
-            neuron.top_congruence,
-            head.head,
-            head.mean_attribution,
-            head.active_fraction,
-        )
-        for head in worth
-    ]
-
-
-class _Tables:
-    """The tables of a survey, as its neurons come."""
-
-    def __init__(self) -> None:
-        self.neurons: list[SurveyedNeuron] = []
-        self.pairs: list[SurveyedPair] = []
-        self.device = ""
-        self._attributed: dict[HeadId, list[float]] = {}
-        self._targets: dict[HeadId, float] = {}
-
-    def add(self, neuron: AtlasNeuron, overview: HeadOverview) -> None:
-        """The next neuron."""
-        self.neurons.append(_surveyed(neuron, overview))
-        self.pairs += _pairs(neuron, overview)
-        self.device = self.device or overview.provenance.device
-        if overview.mean_target is not None:
-            for head in overview.heads:
-                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
-                self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
-
-    def heads(self) -> tuple[SurveyedHead, ...]:
-        """Every head that reaches one of the neurons that have prompts."""
-        served: dict[HeadId, list[float]] = {}
-        for pair in self.pairs:
-            served.setdefault(pair.head, []).append(pair.mean_attribution)
-        found = []
-        for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
-            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
-            found.append(
-                SurveyedHead(
-                    head=name,
-                    reaches=len(attributed),
-                    serves=len(mine),
-                    mean_attribution=sum(mine) / len(mine) if mine else None,
-                    carries=sum(attributed) / whole if whole else None,
-                )
-            )
-        return tuple(found)

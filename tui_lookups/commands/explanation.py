@@ -42,9 +42,9 @@ def plan_sentence(plan: Plan) -> str:
     )
 
 
-def _planned(
+def planned(
     invocation: Invocation,
-    plan_of: Callable[[Explorer], Plan],
+    plan_of: Callable[[Explorer, Narrator], Plan],
     ask: Callable[[Explorer, Narrator], object],
     *,
     fresh: bool,
@@ -64,8 +64,8 @@ def _planned(
             if fresh:
                 raise LookupsError(problem, hint)
             print(visible(f"{problem} Only what is in the cache can be answered."), file=sys.stderr)
-        with Narrator(explorer.status, sys.stderr):
-            plan = plan_of(explorer)
+        with Narrator(explorer.status, sys.stderr) as narrator:
+            plan = plan_of(explorer, narrator)
         if dry_run:
             invocation.emit(plan)
             return
@@ -150,7 +150,7 @@ def explain(
     the head is active and on which it is not. What was asked before is answered from the cache."""
     name, chosen = _subject(neuron, head, worth_explaining)
 
-    def plan(explorer: Explorer) -> Plan:
+    def plan(explorer: Explorer, _: Narrator) -> Plan:
         if chosen is None:
             return explorer.explaining.plan_all(name, fresh=fresh)
         return explorer.explaining.plan(name, chosen, fresh=fresh)
@@ -160,7 +160,7 @@ def explain(
             return explorer.explaining.explain_all(name, fresh=fresh, progress=narrator.hear_asking)
         return explorer.explain(name, chosen, fresh=fresh)
 
-    _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
+    planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command()
@@ -187,7 +187,7 @@ def score(
     if chosen is None and explanation is not None:
         raise click.UsageError("--explanation is about one head.")
 
-    def plan(explorer: Explorer) -> Plan:
+    def plan(explorer: Explorer, _: Narrator) -> Plan:
         if chosen is None:
             return explorer.head_scores.plan_all(name, control=control, fresh=fresh)
         return explorer.head_scores.plan(name, chosen, explanation=explanation, control=control, fresh=fresh)
@@ -200,7 +200,7 @@ def score(
             name, chosen, explanation=explanation, control=control, fresh=fresh, progress=hear
         )
 
-    _planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
+    planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command()

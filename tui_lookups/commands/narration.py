@@ -60,11 +60,18 @@ def asking_sentence(asked: RequestProgress) -> str:
     return f"asking: {asked.done} of {asked.total} answered ({asked.done / asked.total:.0%}){failed}{left}"
 
 
+_STEPS = {
+    "heads": ("surveying", "neurons"),
+    "examples": ("preparing examples", "neurons"),
+    "ablations": ("ablating", "pairs"),
+}
+
+
 def survey_sentence(survey: SurveyProgress) -> str:
     """How far a survey is."""
     left = "" if survey.seconds_left is None else f", {clock_text(survey.seconds_left)} left"
-    what = "surveying" if survey.of == "neurons" else "ablating"
-    return f"{what}: {survey.done} of {survey.total} {survey.of} ({survey.share:.0%}){left}"
+    what, of = _STEPS[survey.step]
+    return f"{what}: {survey.done} of {survey.total} {of} ({survey.share:.0%}){left}"
 
 
 Bar = tuple[int, int]

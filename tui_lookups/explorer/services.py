@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.scan_session import ScanSession
+    from tui_lookups.answering.survey_pairs import SurveyPairs
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
     from tui_lookups.answering.why_service import WhyService
@@ -214,6 +215,15 @@ class Services:
             self.explaining,
             seed=settings.seed,
             deviation_of="population" if settings.preset == "paper" else "sample",
+        )
+
+    @made_once
+    def survey_pairs(self) -> SurveyPairs:
+        """Explanation, score and ablation of a survey's pairs (method.md, section 12)."""
+        from tui_lookups.answering.survey_pairs import SurveyPairs
+
+        return SurveyPairs(
+            self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
         )
 
     # --- never waiting ---

@@ -44,7 +44,10 @@ _NAMES = {
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
+    "survey": (
+        "ActiveShare ExplainedPair FollowUpPlan ScoreMeans ServedNeurons Survey SurveyPlan SurveyProgress "
+        "SurveyedHead SurveyedLayer SurveyedNeuron SurveyedPair"
+    ),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }
