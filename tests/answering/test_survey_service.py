@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from tests.explanation.chat_server import EXPLANATION, ChatServer
 from tui_lookups.analysis import attribution
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.engine import Engine
@@ -242,6 +243,93 @@ def test_a_head_that_reaches_none_of_them_is_refused(make: Callable[..., Explore
 def test_in_the_raw_basis_there_is_no_survey(make: Callable[..., Explorer]) -> None:
     with pytest.raises(UnsupportedModelError, match="no sum closes"):
         make(raw_weights=True).survey(per_layer=1)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_pairs_are_explained_and_scored_each_once(make: Callable[..., Explorer], tmp_path: Path) -> None:
+    with ChatServer() as server:
+        settings = {"base_url": server.base_url, "explainer_model": "gpt-4", "layers": "1-2"}
+        explorer = make("llama", tmp_path / "cache", **settings)
+        survey = explorer.survey(per_layer=PER_LAYER)
+        assert survey.pairs
+        told: list[SurveyProgress] = []
+        plan = explorer.plan_survey_requests(survey, score=True, progress=told.append)
+        assert server.bodies == []
+        assert (told[-1].step, told[-1].done) == ("examples", len({pair.neuron for pair in survey.pairs}))
+        found = explorer.explain_survey(survey, score=True)
+        assert 0 < len(server.bodies) <= plan.calls
+        sent = len(server.bodies)
+        assert [(row.neuron, row.head) for row in found.explained] == [
+            (pair.neuron, pair.head) for pair in survey.pairs
+        ]
+        scored = [row for row in found.explained if not row.left_out]
+        assert scored
+        assert all(row.left_out for row in found.explained if row.head_explanation_score is None)
+        for row in scored:
+            single = explorer.head_scores.score(row.neuron, row.head)
+            assert (row.head_explanation_score, row.f1) == (
+                single.score.head_explanation_score,
+                single.score.f1,
+            )
+            assert row.explanation == single.explanation
+        assert found.scores is not None
+        assert found.scores.head_explanation_score.mean == pytest.approx(
+            np.mean([row.head_explanation_score for row in scored])
+        )
+        again = make("llama", tmp_path / "cache", **settings)
+        assert again.explain_survey(again.survey(per_layer=PER_LAYER), score=True) == found
+        words = again.explain_survey(survey)
+        assert {row.explanation for row in words.explained} <= {EXPLANATION, ""}
+        assert words.scores is None
+        assert len(server.bodies) == sent, "nothing is asked twice"
+
+
+@pytest.mark.usefixtures("crowded")
+def test_pairs_are_ablated_as_each_alone_is(make: Callable[..., Explorer]) -> None:
+    explorer = make("llama", layers="1-2")
+    survey = explorer.survey(per_layer=PER_LAYER)
+    told: list[SurveyProgress] = []
+    found = explorer.ablate_survey(survey, method="zero", progress=told.append).ablation
+    assert found is not None
+    single = {
+        (pair.neuron, pair.head): explorer.ablate(pair.neuron, pair.head).summary for pair in survey.pairs
+    }
+    assert len(found.pairs) + found.left_out == len(single)
+    for pair in found.pairs:
+        summary = single[pair.neuron, pair.head]
+        assert pair.drop_active == summary.active.mean_probability_drop
+        assert pair.drop_inactive == summary.inactive.mean_probability_drop
+    assert [p.done for p in told] == list(range(len(survey.pairs) + 1))
+    assert {p.step for p in told} == {"ablations"}
+
+
+@pytest.mark.usefixtures("crowded")
+def test_a_plan_says_what_the_pairs_would_take(make: Callable[..., Explorer]) -> None:
+    explorer = make("llama", layers="1-2", price_per_million_input=1.0, price_per_million_output=2.0)
+    survey = explorer.survey(per_layer=PER_LAYER)
+    plan = explorer.survey_plan(per_layer=PER_LAYER, score=True, ablate=True)
+    pairs, top = len(survey.pairs), 6
+    assert (plan.done, plan.worth_explaining) == (plan.neurons, pairs)
+    then = plan.follow_up
+    assert then is not None
+    assert (then.pairs, then.calls) == (pairs, pairs * (1 + 2 * top))
+    assert then.texts == 2 * top * (plan.with_pairs + pairs)
+    assert then.cost == pytest.approx((then.input_tokens + 2 * then.output_tokens) / 1e6)
+    assert explorer.survey_plan(per_layer=PER_LAYER).follow_up is None
+
+
+@pytest.mark.usefixtures("crowded")
+def test_tables_by_layer_and_by_share_count_every_pair(make: Callable[..., Explorer]) -> None:
+    explorer = make("llama")
+    survey = explorer.survey(per_layer=PER_LAYER)
+    overviews = [explorer.heads_overview(row.neuron) for row in survey.neurons]
+    shares = [head.active_fraction for overview in overviews for head in overview.heads]
+    tenths = [min(9, round(100 * share) // 10) for share in shares]
+    assert [share.pairs for share in survey.active_shares] == [tenths.count(step) for step in range(10)]
+    assert sum(row.neurons for row in survey.by_layer) == len(survey.neurons)
+    assert sum(row.pairs for row in survey.by_layer) == len(survey.pairs)
+    assert sum(row.served for row in survey.by_layer) == len(survey.pairs)
+    assert sum(row.serving for row in survey.by_layer) == sum(head.serves > 0 for head in survey.heads)
 
 
 def test_a_plan_works_nothing_out(make: Callable[..., Explorer], tmp_path: Path) -> None:

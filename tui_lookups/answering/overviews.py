@@ -66,8 +66,8 @@ class HeadOverviews:
         self, neuron: NeuronId, *, trimmed: bool | None, wait: bool = True, part: Part | None = None
     ) -> HeadOverview:
         """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
-        self._check(neuron)
         conventions = self._engine.conventions(trimmed=trimmed)
+        self._check(neuron, conventions)
         if not wait and self._scan.index() is None:
             listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=False, part=part)
             return self._work_out([self._of_list(listed, conventions)], conventions, part)[0]
@@ -103,7 +103,7 @@ class HeadOverviews:
         """
         conventions = self._engine.conventions(trimmed=trimmed)
         for neuron in neurons:
-            self._check(neuron)
+            self._check(neuron, conventions)
         known = [self.known(neuron, trimmed=trimmed, part=part) for neuron in neurons]
         missing = [number for number, found in enumerate(known) if found is None]
         if missing:
@@ -119,10 +119,11 @@ class HeadOverviews:
             self._work_out(peaks, conventions, part, missing, keep, hear)
         return [found for found in known if found is not None]
 
-    def _check(self, neuron: NeuronId) -> None:
+    def _check(self, neuron: NeuronId, conventions: Conventions) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""
         self._engine.check_neuron(neuron)
         check_attribution(self._engine.basis)
+        check_firing_sign(conventions.sign, gated=self._engine.model_info().gated)
 
     def _key(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> str:
         return self._engine.key(
@@ -139,7 +140,6 @@ class HeadOverviews:
 
     def _peaks(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> Peaks:
         """The neuron's peaks by the finished index, or by its list of prompts where their trims count."""
-        check_firing_sign(conventions.sign, gated=self._engine.model_info().gated)
         if _needs_trims(conventions):
             return self._of_list(self._prompts.prompts(neuron, sign=conventions.sign, part=part), conventions)
         record, corpus = self._scan.require(neuron), self._engine.corpus(arrays=True)

@@ -152,7 +152,8 @@ def _(result: NeuronExplanations) -> RenderableType:
     )
 
 
-def _summary(summary: Summary) -> str:
+def summary_text(summary: Summary) -> str:
+    """Mean and standard deviation in words."""
     if summary.mean is None:
         return "none"
     named = " population sd" if summary.deviation_of == "population" else " sd"
@@ -177,9 +178,9 @@ def _(result: ScoreReport) -> RenderableType:
         *_left_out(result.left_out),
         facts(
             [
-                ("head explanation score", _summary(result.head_explanation_score)),
-                ("F1", _summary(result.f1)),
-                ("control", _summary(result.control)),
+                ("head explanation score", summary_text(result.head_explanation_score)),
+                ("F1", summary_text(result.f1)),
+                ("control", summary_text(result.control)),
                 *([("answered", _answered(result.scores))] if result.scores else []),
                 ("usage", usage_text(result.usage)),
             ]
