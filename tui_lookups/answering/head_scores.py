@@ -275,6 +275,11 @@ class HeadScores:
             )
         return self._report_of(newest)
 
+    def scored(self) -> ScoreReport | None:
+        """As `report`, of all neurons; None where nothing is scored yet."""
+        newest = self._newest(set(), self._ours())[0] if self._store.all() else {}
+        return self._report_of(newest) if newest else None
+
     def so_far(self, neuron: NeuronId) -> ExplainedHeads:
         """Every head worth explaining for a neuron with what is known of it; asks nobody anything."""
         heads = self._examples.worth_explaining(neuron)

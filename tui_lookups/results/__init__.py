@@ -40,7 +40,7 @@ _NAMES = {
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures",
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
-    "reproduction": "ReproducedFigure Reproduction",
+    "reproduction": "MeanKind ReproducedFigure ReproducedMean Reproduction",
     "selection": "SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection",
     "session": "SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
