@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tui_lookups.commands.explanation import planned
 from tui_lookups.commands.flags import RecordFormat
 from tui_lookups.commands.invocation import FilePath, Invocation, command, with_ablation_flags
+from tui_lookups.commands.sending import planned
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
 from tui_lookups.results import (
@@ -89,7 +89,7 @@ def survey(
         return found
 
     def ask(explorer: Explorer, narrator: Narrator) -> SurveyPlan | Survey:
-        from tui_lookups.commands import tables_survey  # noqa: F401 - registers its renderers
+        from tui_lookups.commands import tables_pairs, tables_survey  # noqa: F401 - register renderers
 
         if plan:
             return explorer.survey_plan(
@@ -114,7 +114,7 @@ def survey(
         )
 
     def send(explorer: Explorer, narrator: Narrator) -> Survey:
-        from tui_lookups.commands import tables_survey  # noqa: F401 - registers its renderers
+        from tui_lookups.commands import tables_pairs, tables_survey  # noqa: F401 - register renderers
 
         return written(
             explorer.explain_survey(seen[0], score=score, control=control, progress=narrator.hear_asking)

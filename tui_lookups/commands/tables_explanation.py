@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands.tables import facts, render, table_of
+from tui_lookups.commands.tables import facts, render, summary_text, table_of
 from tui_lookups.results import (
     ExplainedList,
     Explanation,
@@ -20,7 +20,6 @@ from tui_lookups.results import (
     NeuronExplanations,
     Plan,
     ScoreReport,
-    Summary,
     Usage,
 )
 from tui_lookups.visible import visible
@@ -150,15 +149,6 @@ def _(result: NeuronExplanations) -> RenderableType:
         *_left_out(result.left_out),
         facts([("usage", usage_text(result.usage))]),
     )
-
-
-def summary_text(summary: Summary) -> str:
-    """Mean and standard deviation in words."""
-    if summary.mean is None:
-        return "none"
-    named = " population sd" if summary.deviation_of == "population" else " sd"
-    spread = "" if summary.standard_deviation is None else f"{named} {summary.standard_deviation:.3f}"
-    return f"mean {summary.mean:.3f}{spread} over {summary.count}"
 
 
 @render.register

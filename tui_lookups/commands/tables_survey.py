@@ -7,18 +7,17 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands import tables_pairs  # noqa: F401 - registers the renderer of ablations
 from tui_lookups.commands.tables import (
     cells_of,
     facts,
     more_of,
     render,
     source_of,
+    summary_text,
     table_of,
     title_of,
     token_text,
 )
-from tui_lookups.commands.tables_explanation import summary_text
 from tui_lookups.results import (
     ServedNeurons,
     Survey,
