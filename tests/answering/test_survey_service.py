@@ -132,6 +132,22 @@ def test_a_survey_is_the_atlas_and_every_neurons_overview(
 
 
 @pytest.mark.usefixtures("crowded")
+def test_preset_paper_looks_at_the_explaining_part(make: Callable[..., Explorer], tmp_path: Path) -> None:
+    found = make("gpt2", tmp_path / "cache", preset="paper").survey(per_layer=2)
+    alone = make("gpt2", tmp_path / "alone", preset="paper")
+    overviews = {row.neuron: alone.heads_overview(row.neuron, part="explaining") for row in found.neurons}
+    assert [row.prompts for row in found.neurons] == [overview.prompts for overview in overviews.values()]
+    assert {(pair.neuron, pair.head) for pair in found.pairs} == {
+        (neuron, head.head)
+        for neuron, overview in overviews.items()
+        for head in overview.heads
+        if head.worth_explaining
+    }
+    every = [alone.heads_overview(row.neuron).prompts for row in found.neurons]
+    assert sum(row.prompts for row in found.neurons) < sum(every)
+
+
+@pytest.mark.usefixtures("crowded")
 def test_only_the_passes_that_are_needed(make: Callable[..., Explorer], tmp_path: Path) -> None:
     """Of full windows each prompt is run once for all neurons of a layer, and nothing is trimmed."""
     explorer = make("llama", tmp_path / "cache")

@@ -24,7 +24,8 @@ class SurveyTables:
         self.neurons: list[SurveyedNeuron] = []
         self.pairs: list[SurveyedPair] = []
         self.device = ""
-        self._attributed: dict[HeadId, list[float]] = {}
+        self._reaches: dict[HeadId, int] = {}
+        self._attributed: dict[HeadId, float] = {}
         self._targets: dict[HeadId, float] = {}
         self._shares = [0] * _STEPS
 
@@ -35,7 +36,8 @@ class SurveyTables:
         self.device = self.device or overview.provenance.device
         if overview.mean_target is not None:
             for head in overview.heads:
-                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
+                self._reaches[head.head] = self._reaches.get(head.head, 0) + 1
+                self._attributed[head.head] = self._attributed.get(head.head, 0.0) + head.mean_attribution
                 self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
                 self._shares[min(_STEPS - 1, int(head.active_fraction * _STEPS + 1e-9))] += 1
 
@@ -46,14 +48,14 @@ class SurveyTables:
             served.setdefault(pair.head, []).append(pair.mean_attribution)
         found = []
         for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
-            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
+            whole, mine = self._targets[name], served.get(name, [])
             found.append(
                 SurveyedHead(
                     head=name,
-                    reaches=len(attributed),
+                    reaches=self._reaches[name],
                     serves=len(mine),
                     mean_attribution=sum(mine) / len(mine) if mine else None,
-                    carries=sum(attributed) / whole if whole else None,
+                    carries=self._attributed[name] / whole if whole else None,
                 )
             )
         return tuple(found)
