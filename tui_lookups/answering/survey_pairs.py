@@ -108,7 +108,7 @@ class SurveyPairs:
             raise LookupsError(
                 "No head is worth explaining for any of these neurons.", "Survey more of them: --per-layer."
             )
-        part: Part | None = "scoring" if self._engine.settings.preset == "paper" else None
+        part: Part | None = "scoring" if self._engine.conventions().preset == "paper" else None
         found = [
             self._heads.ablate(
                 *pair, method=method, positions=positions, trimmed=survey.context == "trimmed", part=part

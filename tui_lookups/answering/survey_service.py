@@ -122,7 +122,7 @@ class SurveyService:
     @property
     def _part(self) -> Part | None:
         """The authors choose heads on the prompts of one part of the corpus, and ablate on the other's."""
-        return "explaining" if self._engine.settings.preset == "paper" else None
+        return "explaining" if self._engine.conventions().preset == "paper" else None
 
     def _neurons(self, per_layer: int) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None)

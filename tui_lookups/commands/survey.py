@@ -51,7 +51,7 @@ _per_layer = click.option(
 @click.option("--plan", is_flag=True, help="Say what it would cost, and do nothing.")
 @click.option(
     "--output", "-o", type=FilePath(), metavar="FOLDER",
-    help="Write the tables of neurons, pairs and heads there (--format; parquet by default).",
+    help="Write its tables there, a file each (--format; parquet by default).",
 )  # fmt: skip
 def survey(
     invocation: Invocation,
