@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +16,8 @@ from torch import Tensor
 from benchmarks.measuring import Pairs, child, interleave, timed
 from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
-from tui_lookups.analysis.attribution import decompose
+from tui_lookups.analysis.attribution import Place, decompose, decompose_places, most_tokens
+from tui_lookups.analysis.batches import shared_passes
 from tui_lookups.analysis.congruence import best_first, rank_neurons, token_scores
 from tui_lookups.analysis.exact_sum import exact_sums
 from tui_lookups.ids import NeuronId
@@ -28,6 +30,8 @@ from tui_lookups.model.components import (
 from tui_lookups.model.points import Point
 
 PROMPTS = 20
+SURVEYED = 20
+"""As many neurons as a survey looks at of a layer, by default."""
 _LARGE_SECONDS = 1e-3
 Rows = Sequence[Sequence[int]]
 
@@ -119,6 +123,39 @@ def attribution(bench: Bench) -> list[Figure]:
         _ratio_figure(f"{what}, with the forward", against, whole, None),
         _ratio_figure(f"{what}, after it", against, after, Bar("at least", 10.0)),
     ]
+
+
+@row("survey")
+def survey(bench: Bench) -> list[Figure]:
+    """Heads of many neurons of the last layer, on prompts they partly share, against the passes alone."""
+    model, rows = bench.model, longest_prompts(bench)
+    layer, drawn = model.info.n_layers - 1, random.Random(0)
+    peaks = [
+        (NeuronId(layer, index), row[: drawn.randint(2, len(row))])
+        for index in range(SURVEYED)
+        for row in drawn.sample(rows, PROMPTS // 2)
+    ]
+    passes = shared_passes([tuple(text) for _, text in peaks], most_tokens(model))
+
+    def ours() -> None:
+        for each in passes:
+            places = [Place(peaks[text][0], row, len(peaks[text][1]) - 1) for text, row in each.read]
+            decompose_places(model, each.rows, places)
+
+    def forward() -> None:
+        for each in passes:
+            model.mlp_activations(model.batch(each.rows), [layer], lambda *_: None)
+
+    pairs = interleave(timed(ours), timed(forward), bench.pairs)
+    ratios = [1 / ratio for ratio in pairs.ratios]
+    run = sum(len(each.rows) for each in passes)
+    return [
+        Figure(
+            f"survey, {SURVEYED} neurons of a layer", "its forward passes", statistics.median(ratios), "x",
+            Bar("at most", 1.5), 1e3 * statistics.median(pairs.ours), 1e3 * statistics.median(pairs.theirs),
+            "ms", (min(ratios), max(ratios)), f"{len(peaks)} peaks in {run} rows",
+        )
+    ]  # fmt: skip
 
 
 @row("attribution_memory")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
+    AblatedPair,
     AblatedPrompt,
     AblationMean,
     AblationMethod,
@@ -20,6 +22,7 @@ from tui_lookups.results import (
     AtlasNeuron,
     CacheInfo,
     CorpusInfo,
+    FollowUpPlan,
     HeadAblation,
     HeadAttribution,
     HeadAttributions,
@@ -37,6 +40,7 @@ from tui_lookups.results import (
     NeuronTokens,
     Note,
     OtherComponents,
+    PairComparison,
     Part,
     Peak,
     Prompt,
@@ -183,9 +187,19 @@ class FakeExplorer:
         layers = (AtlasLayer(4, (), 0), AtlasLayer(5, first[:per_layer], 1234))
         return Atlas("folded", "+", per_layer, 1234, (HOSTILE,) if reject else (), layers, PROVENANCE)
 
-    def survey_plan(self, *, per_layer: int = 20, trimmed: bool | None = None) -> SurveyPlan:
+    def survey_plan(
+        self,
+        *,
+        per_layer: int = 20,
+        trimmed: bool | None = None,
+        explain: bool = False,
+        score: bool = False,
+        control: bool = True,
+        ablate: bool = False,
+    ) -> SurveyPlan:
         self._asked("survey_plan", per_layer=per_layer, trimmed=trimmed)
-        return SurveyPlan((4, 5), 40, 12, 20, 440)
+        asked = FollowUpPlan(30, 1200, 1230, 90_000, 6_000, 1.5) if explain or score or ablate else None
+        return SurveyPlan((4, 5), 40, 12, 20, 440, 9, 6, asked)
 
     def survey(
         self, *, per_layer: int = 20, trimmed: bool | None = None, progress: Callable[[Any], None]
@@ -201,6 +215,20 @@ class FakeExplorer:
             SurveyedHead(HeadId(3, 1), 1, 1, 1.5, 0.375),
         )
         return Survey((4, 5), per_layer, "+", "full", "2sd", neurons, pairs, heads, PROVENANCE)
+
+    def ablate_survey(
+        self,
+        survey: Survey,
+        *,
+        method: AblationMethod = "zero",
+        positions: AblationPositions | None = None,
+        progress: Callable[[Any], None],
+    ) -> Survey:
+        self._asked("ablate_survey", method=method, positions=positions)
+        pair = AblatedPair(NEURON, HeadId(3, 1), 0.25, 0.125)
+        distance = KolmogorovSmirnov(1.0, 1.0)
+        found = PairComparison(method, "peak", (pair,), 0, 0.25, 0.125, distance, PROVENANCE)
+        return replace(survey, ablation=found)
 
     def served_by(
         self,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet
 import pytest
 
-from tests.fake_answers import FakeExplorer
+from tests.fake_answers import NEURON, FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
 from tui_lookups.commands.narration import Bar, LineTeller, Narrator
+from tui_lookups.ids import HeadId
+from tui_lookups.results import ExplainedPair, Plan, ScoreMeans, Summary, Survey
 from tui_lookups.settings import Settings
 
 
@@ -43,6 +48,11 @@ def test_a_plan_says_what_is_left(capsys: pytest.CaptureFixture[str], tmp_path: 
     _, out, _ = run(capsys, "survey", "--plan")
     assert "40, 12 of them in the cache" in out
     assert "at most 560: 20 for each neuron left" in out
+    assert "9 pairs of 6 neurons so far" in out
+    assert "requests" not in out
+    _, out, _ = run(capsys, "survey", "--plan", "--score", "--ablate")
+    assert "1,200 texts more, of about 30 pairs" in out
+    assert "at most 1,230: 90,000 tokens and 6,000 back, 1.50 at the prices set" in out
     assert run(capsys, "survey", "--plan", "-o", str(tmp_path))[0] == 2
 
 
@@ -95,3 +105,41 @@ def test_the_report_says_how_far_it_is() -> None:
         narrator.hear_gathering(done, 12)
         narrator.look()
     assert said == [("gathering the report: 3 of 12 neurons (25%)", (3, 12))]
+
+
+class AskedExplorer(FakeExplorer):
+    """One whose explainer can be asked."""
+
+    @property
+    def explaining(self) -> Any:
+        return SimpleNamespace(obstacle=lambda: ("", ""))
+
+    def plan_survey_requests(self, survey: Survey, **how: Any) -> Plan:
+        self._asked("plan_survey_requests", score=how["score"], control=how["control"])
+        return Plan("gpt-4", "http://here", 42, 0, 9000, 100, "estimated", 0.5, None, ())
+
+    def explain_survey(self, survey: Survey, **how: Any) -> Survey:
+        figures = (0.75, 0.5, 0.5, 0.5, 7, 13, 0.5) if how["score"] else (None, None, None, None, 7, 13, None)
+        row = ExplainedPair(NEURON, HeadId(3, 1), "After [a] cause.", *figures, "")
+        means = ScoreMeans(Summary(1, 0.75, None), Summary(1, 0.5, None), Summary(1, 0.5, None))
+        return replace(survey, explained=(row,), scores=means if how["score"] else None)
+
+
+def test_what_is_sent_is_said_first_then_the_scores_and_ablations(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(invocation, "open_explorer", AskedExplorer)
+    status, out, err = run(capsys, "survey", "--score", "--ablate", "-o", str(tmp_path), "--format", "csv")
+    assert (status, out) == (0, out)
+    assert err.startswith("42 requests to gpt-4 at http://here: 9,000 tokens")
+    explained = (tmp_path / "explained.csv").read_text(encoding="utf-8").splitlines()
+    assert explained[1].startswith("L5.N371,L3.H1,After [a] cause.,0.75,0.5")
+    ablated = (tmp_path / "ablated.csv").read_text(encoding="utf-8").splitlines()
+    assert ablated[1] == "L5.N371,L3.H1,0.25,0.125"
+    _, out, _ = run(capsys, "survey", "--score", "--ablate")
+    assert "1 pairs explained, 0 left out." in out
+    assert "Head explanation score: mean 0.750 over 1" in out
+    assert "Kolmogorov-Smirnov distance 1.000" in out
+    document = json.loads(run(capsys, "survey", "--explain", "--json")[1])
+    assert document["explained"][0]["explanation"] == "After [a] cause."
+    assert document["scores"] is None

@@ -90,6 +90,12 @@ def test_a_batch_is_told_until_it_is_done_where_no_scan_is_under_way() -> None:
         status[0] = READY
         narrator.look()
         assert recorder.told[-1] == "surveying: 3 of 9 neurons (33%), 0:12 left"
+        narrator.hear_survey(SurveyProgress(3, 9, 6.0, 12.0, 0.4))
+        narrator.look()
+        assert recorder.told[-1] == "surveying: 3 of 9 neurons (40%), 0:12 left"
+        narrator.hear_survey(SurveyProgress(1, 4, 2.0, None, 0.25, "ablations"))
+        narrator.look()
+        assert recorder.told[-1] == "ablating: 1 of 4 pairs (25%)"
         narrator.hear_survey(SurveyProgress(9, 9, 18.0, 0.0))
         narrator.look()
         assert recorder.told[-1] == ""

@@ -10,11 +10,15 @@ import pytest
 
 from tests.reference_raw import RawGPT2
 from tui_lookups.answering import published
+from tui_lookups.answering.explaining import NOTHING
+from tui_lookups.answering.head_scores import HeadScores
 from tui_lookups.answering.published import PUBLISHED, PublishedFigure
+from tui_lookups.answering.reproducing import skipped
 from tui_lookups.errors import LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.sources import in_hub_cache
+from tui_lookups.results import ScoreReport, Summary
 from tui_lookups.settings import load_settings
 
 
@@ -55,6 +59,27 @@ def test_another_model_is_told_from_the_vocabulary(explorer) -> None:
         explorer.reproduce("gpt2")  # the tiny vocabulary has no " too"
     with pytest.raises(LookupsError, match="No published figures"):
         explorer.reproduce("tiny")
+
+
+def test_means_over_pairs_are_told_or_say_why_there_are_none(explorer, monkeypatch) -> None:
+    monkeypatch.setitem(published.PUBLISHED, "gpt2", ())
+    found = explorer.reproduce("gpt2").means
+    assert [(row.what, row.published, row.ours) for row in found] == [
+        ("head explanation score", 0.65, None),
+        ("head explanation score", 0.6293, None),
+        ("F1", 0.6295, None),
+        ("Kolmogorov-Smirnov distance", 0.242, None),
+    ]
+    assert all("survey --preset paper" in row.why for row in found)
+    summary = Summary(7, 0.6, 0.1, "population")
+    provenance = explorer.atlas(per_layer=1).provenance
+    report = ScoreReport((), (), summary, Summary(7, 0.5, None), summary, NOTHING, provenance)
+    monkeypatch.setattr(HeadScores, "scored", lambda scores: report)
+    score, _, f1, distance = explorer.reproduce("gpt2").means
+    assert (score.ours, score.ours_deviation, score.ours_pairs, score.why) == (0.6, 0.1, 7, "")
+    assert (f1.ours, f1.why) == (0.5, "")
+    assert (distance.ours, "--ablate" in distance.why) == (None, True)
+    assert [row.why for row in skipped("gpt2-medium", "Not here.").means] == ["Not here."] * 4
 
 
 METHOD_7 = """

@@ -32,6 +32,7 @@ class Progress:
         seconds: it has taken; seconds_left: the rest will take, None where nobody can tell yet.
         note: another figure. trouble: what stands in its way.
         stage, stages: the n-th of m parts; 0 where it is one.
+        worked: the share that is done, where that is known better than by whole things.
     """
 
     what: str
@@ -44,10 +45,13 @@ class Progress:
     trouble: str = ""
     stage: int = 0
     stages: int = 0
+    worked: float | None = None
 
     @property
     def share(self) -> float | None:
         """What is done of it, 0 to 1; None where nobody knows."""
+        if self.worked is not None:
+            return self.worked
         return min(1.0, self.done / self.total) if self.total else None
 
     def bar(self, width: int = 10) -> str:
@@ -97,11 +101,14 @@ def megabytes(done: int, total: int) -> str:
     return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else ""
 
 
+def listener() -> Hear:
+    """Who listens in this context: nobody, where nobody does."""
+    return _HEARS.get() or (lambda _: None)
+
+
 def tell(progress: Progress) -> None:
     """Tell whoever listens in this context, if anybody does."""
-    hear = _HEARS.get()
-    if hear is not None:
-        hear(progress)
+    listener()(progress)
 
 
 @contextmanager
@@ -117,11 +124,10 @@ def heard_by(hear: Hear | None) -> Iterator[None]:
 @contextmanager
 def staged(stage: int, stages: int) -> Iterator[None]:
     """What is told inside is the part `stage` (from 1) of `stages`."""
-    hear = _HEARS.get()
+    hear = listener()
 
     def of_stage(progress: Progress) -> None:
-        if hear is not None:
-            hear(replace(progress, stage=stage, stages=stages))
+        hear(replace(progress, stage=stage, stages=stages))
 
     with heard_by(of_stage):
         yield

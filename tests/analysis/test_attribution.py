@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 from tests.reference_raw import RawGPT2, RawLlama, RawParts
 from tests.tiny_models import N_HEADS, RECIPES
 from tui_lookups.analysis import attribution
-from tui_lookups.analysis.attribution import Decomposition, active_heads, attributions_of_heads, decompose
+from tui_lookups.analysis.attribution import (
+    Decomposition,
+    Place,
+    active_heads,
+    attributions_of_heads,
+    decompose,
+    decompose_places,
+)
 from tui_lookups.errors import BadIdError, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import Preset
 
 FAMILIES = list(RECIPES)
 ROW_LENGTH, POSITION = 18, 15
@@ -205,6 +213,27 @@ def test_rows_of_several_lengths_do_not_touch_each_other(tiny_model, monkeypatch
             assert largest(a.heads - b.heads) <= 1e-6 * a.scale
             assert largest(a.sources - b.sources) <= 1e-6 * a.scale
             assert abs(a.target - b.target) <= 1e-6 * a.scale
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("gpt2", "paper"), *((name, "default") for name in ("gpt2", "gpt_neox_parallel", "llama", "olmo2"))],
+)
+def test_neurons_that_share_a_pass_are_as_each_alone(tiny_model, name: str, preset: Preset) -> None:
+    model = tiny_model(name, "float64")
+    rows = [random_row(length, seed) for seed, (length, _) in enumerate(SEVERAL)]
+    layer = model.info.n_layers - 1
+    at = [(3, 0, 4), (5, 0, 19), (3, 1, 5), (0, 0, 4), (3, 2, 1), (5, 2, 17)]  # index, row, position
+    places = [Place(NeuronId(layer, index), row, position) for index, row, position in at]
+    together = decompose_places(model, rows, places, preset=preset)
+    for place, found in zip(places, together, strict=True):
+        (alone,) = decompose(model, place.neuron, [rows[place.row]], [place.position], preset=preset)
+        assert (found.neuron, found.position) == (alone.neuron, alone.position)
+        assert largest(found.heads - alone.heads) <= 1e-6 * alone.scale
+        assert largest(found.mlps - alone.mlps) <= 1e-6 * alone.scale
+        assert found.target == pytest.approx(alone.target)
+        assert found.sum == pytest.approx(alone.sum)
+        assert (found.gate is None) == (alone.gate is None)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])

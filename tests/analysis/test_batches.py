@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_lookups.analysis.batches import consecutive
+from tui_lookups.analysis.batches import consecutive, shared_passes
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,17 @@ def test_every_row_is_in_one_batch_that_is_as_full_as_it_may_be(
 
     assert all(map(fits, batches))
     assert not any(fits(range(batch.start, batch.stop + 1)) for batch in batches[:-1])
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5).map(tuple)), st.integers(1, 20))
+def test_texts_share_rows_that_begin_with_them(texts: list[tuple[int, ...]], tokens: int) -> None:
+    passes = shared_passes(texts, tokens)
+    rows = [row for run in passes for row in run.rows]
+    read = {text: run.rows[row] for run in passes for text, row in run.read}
+    assert sorted(read) == list(range(len(texts))), "each is read once"
+    assert all(read[number][: len(text)] == text for number, text in enumerate(texts))
+    assert all(a == b or a[: len(b)] != b for a in rows for b in rows), "no row begins with another"
+    assert set(rows) <= set(texts)
+    assert len(rows) == len(set(rows))
+    assert [len(row) for row in rows] == sorted(len(row) for row in rows)
+    assert passes == shared_passes(texts, tokens)

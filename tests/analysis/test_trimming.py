@@ -92,6 +92,27 @@ def test_many_prompts_at_once_agree_with_one_at_a_time(tiny_model, monkeypatch) 
     assert trim_prompts(model, neuron, [], [], []) == []
 
 
+def test_a_full_round_tries_no_length_twice_and_none_beyond_the_shortest(tiny_model, monkeypatch) -> None:
+    model, tried = tiny_model("gpt2", "float64"), []
+    run = model.neuron_activations
+
+    def counted(tokens, neuron, **named):
+        tried.append(len(tokens))
+        return run(tokens, neuron, **named)
+
+    neuron, ids = NeuronId(2, 5), random_prompt(model, 3)
+    peak = int(model.neuron_activations(model.batch([ids]), neuron)[0, 1:].argmax()) + 1
+    monkeypatch.setattr(model, "neuron_activations", counted)
+    monkeypatch.setattr(trimming, "_ROUND_TOKENS", {"cpu": 1})
+    found = trim(model, neuron, ids, peak)
+    assert found.trimmed
+    assert tried == [1] * (1 + peak + 1 - found.start), "the whole text, then each length up to the shortest"
+    tried.clear()
+    monkeypatch.setattr(trimming, "_ROUND_TOKENS", {"cpu": 1000})
+    assert trim(model, neuron, ids, peak).start == found.start
+    assert tried == [1, peak], "all at once where they fit a pass"
+
+
 def test_a_peak_that_is_not_positive_is_left_alone(tiny_model) -> None:
     model = tiny_model("gpt2")
     neuron, ids = NeuronId(1, 3), random_prompt(model, 0)

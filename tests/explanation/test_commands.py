@@ -21,7 +21,7 @@ from tests.explanation.fake_examples import HEAD, NEURON, PROMPTS
 from tests.fake_answers import HOSTILE, MODEL
 from tui_lookups import cli
 from tui_lookups.commands import invocation, tables, tables_explanation
-from tui_lookups.commands.explanation import plan_sentence
+from tui_lookups.commands.sending import plan_sentence
 from tui_lookups.results import Plan, Status
 from tui_lookups.settings import Settings
 

@@ -2,7 +2,7 @@
 
 1. The neuron is a reader of the residual stream, heads, MLPs, embedding and biases are what writes into it
    (model/components.py). One forward pass up to the neuron's block keeps what each of them contributes with,
-   at the asked position of each row only.
+   at the asked positions of each row only. Neurons of a layer read the same pass.
 2. Plain MLP: heads + MLPs + embedding + attention biases + b_in sum to the pre-activation.
    Gated MLP: g and u are read apart; with rho = act(g) / g held, component c gets
    rho/2 * (g_c * u + g * u_c), and these sum to a.
@@ -31,7 +31,7 @@ from tui_lookups.model.components import (
     Contributions,
     Reader,
     contributions,
-    neuron_reader,
+    neurons_reader,
     points_read,
     source_contributions,
 )
@@ -50,6 +50,15 @@ _SLOPE = 1e-6
 _BATCH_TOKENS = {"cpu": 768}
 """Most padded tokens of one forward pass, by device (elsewhere `MOST_TOKENS`): it bounds the memory beyond
 the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a neuron is looked at: a position of a text, which is a row of a forward pass."""
+
+    neuron: NeuronId
+    row: int
+    position: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,53 +149,70 @@ def decompose(
         )
     if source_head is not None:
         check_reaches(model, neuron, source_head, preset)
+    texts = [tuple(row[: q + 1]) for row, q in zip(rows, positions, strict=True)]
     results: list[Decomposition] = []
-    most = _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
-    for batch in batches(
-        consecutive([position + 1 for position in positions], most), "attributing to the heads"
-    ):
+    found = consecutive([len(text) for text in texts], most_tokens(model))
+    for batch in batches(found, "attributing to the heads"):
         poll()
-        results += _decompose_batch(
+        places = [Place(neuron, row, positions[place]) for row, place in enumerate(batch)]
+        results += decompose_places(
             model,
-            neuron,
-            rows[batch.start : batch.stop],
-            positions[batch.start : batch.stop],
+            texts[batch.start : batch.stop],
+            places,
             source_head=source_head,
             preset=preset,
+            hold=hold,
             poll=poll,
         )
-    for decomposition in results if hold and preset != "paper" else ():
-        require_closure(model, str(neuron), decomposition.relative_remainder)
     return results
 
 
+def most_tokens(model: LookupModel) -> int:
+    """Most padded tokens of one of this module's forward passes."""
+    return _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
+
+
 @torch.inference_mode()
-def _decompose_batch(
+def decompose_places(
     model: LookupModel,
-    neuron: NeuronId,
-    rows: Sequence[Sequence[int]],
-    positions: Sequence[int],
+    texts: Sequence[Sequence[int]],
+    places: Sequence[Place],
     *,
-    source_head: HeadId | None,
-    preset: Preset,
-    poll: Poll,
+    source_head: HeadId | None = None,
+    preset: Preset = "default",
+    hold: bool = True,
+    poll: Poll = no_poll,
 ) -> list[Decomposition]:
-    layer, gated = neuron.layer, model.architecture.gated
-    reader = neuron_reader(model, neuron)
+    """Decompose neurons of one layer at places of texts that are run in one forward pass.
+
+    See `decompose`, which gives the same of one neuron on a text of its own for each position.
+
+    Args:
+        texts: token ids, each at least up to the last of its places; run as they are.
+        places: of neurons of one layer, one or more.
+    """
+    layer, gated = places[0].neuron.layer, model.architecture.gated
+    neurons = list(dict.fromkeys(place.neuron for place in places))
+    reader = neurons_reader(model, layer, [neuron.index for neuron in neurons])
     if preset == "paper":
         reader = replace(reader, head_layers=range(min(layer, len(reader.head_layers))))
-    tokens = model.batch(row[: q + 1] for row, q in zip(rows, positions, strict=True))
-    at = torch.tensor(positions, device=model.device)
+    tokens = model.batch(texts)
+    rows = torch.tensor([place.row for place in places], device=model.device)
+    at = torch.tensor([place.position for place in places], device=model.device)
     roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if gated else ("pre", "post")
     own = [Point(role, layer) for role in roles]
-    seen = model.capture(tokens, at, [*points_read(model, reader), *own], stop_after=layer, poll=poll)
-    parts = contributions(model, reader, seen, hold_scale=preset != "paper")
-    g, a, *u = (seen[point][:, neuron.index] for point in own)
+    points = [*points_read(model, reader), *own]
+    seen = model.capture(tokens, at, points, rows=rows, stop_after=layer, poll=poll)
+    which = torch.tensor([neurons.index(place.neuron) for place in places], device=model.device)
+    parts = _of_own(contributions(model, reader, seen, hold_scale=preset != "paper"), which, len(neurons))
+    index = torch.tensor([place.neuron.index for place in places], device=model.device)
+    g, a, *u = (seen[point].gather(1, index[:, None])[:, 0] for point in own)
     for values in (g, a, parts.heads, parts.mlps):
         require_finite(values, layer)
     sources = weights = None
     if source_head is not None:
-        sources, weights = _sources(model, reader, seen, source_head, tokens, at, preset, poll)
+        sources, weights = _sources(model, reader, seen, source_head, tokens, rows, at, preset, poll)
+        sources = _own_columns(sources, which, len(neurons))
     # To the processor at once, not row by row: a GPU is waited for each time, and Apple's has no doubles.
     parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
     if sources is not None and weights is not None:
@@ -194,21 +220,30 @@ def _decompose_batch(
     gates, a, *u = (values.cpu().double() for values in (g, a, *u))
     rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
     found = []
-    for place, q in enumerate(positions):
-        mine = _Own(
-            float(gates[place]), float(u[0][place]) if gated else None, float(a[place]), float(rho[place])
-        )
-        row = replace(
-            parts,
-            heads=parts.heads[place],
-            mlps=parts.mlps[place],
-            embedding=parts.embedding[place],
-            attention_biases=parts.attention_biases[place].sum(0),
-        )
-        by_key = None if sources is None else sources[place, : q + 1]
-        attention = None if weights is None else weights[place, : q + 1]
-        found.append(_decomposition(neuron, int(q), row, by_key, attention, mine))
+    for n, place in enumerate(places):
+        mine = _Own(float(gates[n]), float(u[0][n]) if gated else None, float(a[n]), float(rho[n]))
+        row = Contributions(**{name: values[n] for name, values in vars(parts).items()})
+        row = replace(row, attention_biases=row.attention_biases.sum(0))
+        by_key = None if sources is None else sources[n, : place.position + 1]
+        attention = None if weights is None else weights[n, : place.position + 1]
+        made = _decomposition(place.neuron, place.position, row, by_key, attention, mine)
+        if hold and preset != "paper":
+            require_closure(model, str(place.neuron), made.relative_remainder)
+        found.append(made)
     return found
+
+
+def _own_columns(values: Tensor, which: Tensor, n_neurons: int) -> Tensor:
+    """Of values [places, ..., neurons times what each reads] those of each place's own neuron."""
+    apart = values.reshape(*values.shape[:-1], n_neurons, values.shape[-1] // n_neurons)
+    own: Tensor = apart[torch.arange(len(which), device=which.device), ..., which, :]
+    return own
+
+
+def _of_own(parts: Contributions, which: Tensor, n_neurons: int) -> Contributions:
+    """Contributions to each place's own neuron, the bias a row a place as well."""
+    each = {**vars(parts), "bias": parts.bias.expand(len(which), -1)}
+    return Contributions(**{name: _own_columns(values, which, n_neurons) for name, values in each.items()})
 
 
 def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
@@ -238,15 +273,15 @@ def _sources(
     seen: Mapping[Point, Tensor],
     head: HeadId,
     tokens: Tensor,
+    rows: Tensor,
     at: Tensor,
     preset: Preset,
     poll: Poll,
 ) -> tuple[Tensor, Tensor]:
-    """A head's contribution by source position, [batch, k, n], and its attention there, [batch, k]."""
+    """A head's contribution by source position, [places, k, n], and its attention there, [places, k]."""
     patterns, values = model.attention.of_layer(tokens, head.layer, poll)
-    rows = torch.arange(len(at), device=at.device)
     pattern = model.at_home(patterns)[rows, head.index, at]
-    of_head = model.at_home(values)[:, :, head.index]
+    of_head = model.at_home(values)[rows, :, head.index]
     z = seen[Point("z", head.layer)][:, head.index]
     biases = model.value_biases[head.layer]
     whole = z if biases is None else z + biases[head.index]

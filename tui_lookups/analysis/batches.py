@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 MOST_TOKENS = 8192
 """Padded tokens of a forward pass, where nothing else bounds its memory."""
@@ -26,3 +27,44 @@ def consecutive(lengths: Sequence[int], most_tokens: int, most_rows: int | None 
     if lengths:
         batches.append(range(start, len(lengths)))
     return batches
+
+
+Ids = tuple[int, ...]
+"""Token ids of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPass:
+    """One forward pass that serves many texts.
+
+    Attributes:
+        rows: what is run, token ids of each.
+        read: which of the texts, by their number, ends in which row.
+    """
+
+    rows: tuple[Ids, ...]
+    read: tuple[tuple[int, int], ...]
+
+
+def shared_passes(texts: Sequence[Ids], most_tokens: int) -> list[SharedPass]:
+    """Texts that are each read at their last token, in as few rows as serve them all.
+
+    Attention is causal, so that a text which another one begins with needs no row of its own. Rows run
+    together by their length; see `consecutive` for `most_tokens`.
+    """
+    within: dict[Ids, Ids] = {}
+    row: Ids = ()
+    for text in sorted(set(texts), reverse=True):  # just before a text come those that begin with it
+        row = row if row[: len(text)] == text else text
+        within[text] = row
+    rows = sorted(set(within.values()), key=lambda row: (len(row), row))
+    readers: dict[Ids, list[int]] = {row: [] for row in rows}
+    for number, text in enumerate(texts):
+        readers[within[text]].append(number)
+    return [
+        SharedPass(
+            tuple(rows[place] for place in batch),
+            tuple((number, row) for row, place in enumerate(batch) for number in readers[rows[place]]),
+        )
+        for batch in consecutive([len(row) for row in rows], most_tokens)
+    ]

@@ -3,7 +3,8 @@
 1. The yardstick is the neuron's activation at the peak on the prompt as the scan ran it.
 2. Candidates are begin-of-text plus tokens start..peak, from the shortest up. The activation is not
    monotone in the length, so they are evaluated one after the other, many in a forward pass (padded on the
-   right), several prompts together, until one keeps `keep` of the yardstick: the true shortest.
+   right), several prompts together, until one keeps `keep` of the yardstick: the true shortest. A round tries
+   as many lengths of each prompt as fill a pass, and no more: each is wasted on those that needed fewer.
 3. Where no begin-of-text is defined, the shortest candidate has two tokens: position 0 never counts.
 
 Preset "paper" searches as the authors did: by bisection over the start in the p tokens of text up to the
@@ -14,6 +15,7 @@ it. The activation they keep with it is that of the last start tried, sufficient
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +33,8 @@ _Found = tuple[int | None, float | None]
 """Where a sufficient suffix starts, and the activation kept with it; None where there is none."""
 
 _BATCH_TOKENS = 4096
-_FIRST_ROUND = 8
+_ROUND_TOKENS = {"cpu": 512}
+"""About how many tokens fill a pass, by device (elsewhere `_BATCH_TOKENS`): fewer take as long a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class _Evaluator:
     def __init__(self, model: LookupModel, neuron: NeuronId, poll: Poll) -> None:
         self._model, self._neuron, self._poll = model, neuron, poll
         self.longest = model.info.n_ctx
+        self.round = _ROUND_TOKENS.get(model.device.type, _BATCH_TOKENS)
 
     def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
         answers = [0.0] * len(texts)
@@ -156,10 +160,13 @@ def _shortest(
     lowest = [
         max(_body(prompt, bos_id), prompt.peak + 1 + len(prefix) - evaluate.longest) for prompt in prompts
     ]
-    open_places, width = list(range(len(prompts))), _FIRST_ROUND
+    open_places, tried_so_far = list(range(len(prompts))), 0
     count = Count("trimming", len(prompts), "prompts")
     while open_places:
         tell(count.at(len(prompts) - len(open_places)))
+        # Lengths n+1 to n+w of as many prompts are (n+w)^2/2 - n^2/2 tokens each.
+        each = evaluate.round / len(open_places)
+        width = max(1, int(math.sqrt(tried_so_far**2 + 2 * each)) - tried_so_far)
         tried = [
             (place, start)
             for place in open_places
@@ -173,7 +180,7 @@ def _shortest(
         open_places = [
             place for place in open_places if found[place][0] is None and next_start[place] >= lowest[place]
         ]
-        width *= 2
+        tried_so_far += width
     return found
 
 

@@ -6,7 +6,7 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -151,40 +151,39 @@ def _sources(found: Decomposition, tokens: tuple[Token, ...]) -> tuple[SourceTok
     return tuple(SourceToken(k, tokens[k], float(value), float(weight)) for k, (value, weight) in rows)
 
 
+class HeadsSeen(NamedTuple):
+    """Every head at one peak [heads], and what they are parts of, in the direction in which it fires.
+
+    Where the neuron fires negatively, a head that pushes it down counts as positive.
+    """
+
+    attributions: npt.NDArray[np.float64]
+    target: float
+
+
 def head_overview(
-    model: LookupModel,
     neuron: NeuronId,
-    prompts: Iterable[Prompt],
+    seen: Sequence[HeadsSeen],
+    n_heads: int,
     *,
     conventions: Conventions,
     provenance: Provenance,
-    poll: Poll,
 ) -> HeadOverview:
-    """Every head over all of a neuron's prompts (method.md, section 4).
-
-    Attributions are counted in the direction in which the prompt fires the neuron: on a prompt where it
-    fires negatively, a head that pushes it down counts as positive.
-    """
-    rule, preset, context = conventions.activity_rule, conventions.preset, conventions.context
-    bos_id, trimmed = model.vocabulary.bos_id, conventions.trimmed
-    prompts = counted_prompts(prompts, preset, bos_id)
-    places = [input_of_prompt(bos_id, prompt, trimmed=trimmed) for prompt in prompts]
-    found = decompose(
-        model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
-    )
-    if not found:
+    """Every head over all of a neuron's prompts (method.md, section 4); `n_heads` are of a layer."""
+    rule, context = conventions.activity_rule, conventions.context
+    if not seen:
         return HeadOverview(neuron, 0, context, rule, (), provenance)
-    signed = np.stack([d.heads.ravel() * p.sign for d, p in zip(found, places, strict=True)])
+    signed = np.stack([each.attributions for each in seen])
     active = np.stack([active_heads(row, rule)[0] for row in signed])
     heads = []
     for column in range(signed.shape[1]):
-        layer, index = divmod(column, model.info.n_heads)
+        layer, index = divmod(column, n_heads)
         fraction = float(active[:, column].mean())
         mean, worth = float(signed[:, column].mean()), conventions.worth_explaining(fraction)
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, worth))
     used = effective_rule(rule, signed.shape[1])
-    target = float(np.mean([d.target * p.sign for d, p in zip(found, places, strict=True)]))
-    return HeadOverview(neuron, len(places), context, used, tuple(heads), provenance, mean_target=target)
+    target = float(np.mean([each.target for each in seen]))
+    return HeadOverview(neuron, len(seen), context, used, tuple(heads), provenance, mean_target=target)
 
 
 def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | None) -> list[Prompt]:

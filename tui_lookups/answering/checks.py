@@ -51,6 +51,15 @@ def check_folded(basis: Basis) -> None:
         )
 
 
+def check_attribution(basis: Basis) -> None:
+    """The same of heads alone."""
+    if basis != "folded":
+        raise UnsupportedModelError(
+            "Head attribution needs folded weights: in the raw basis no sum closes.",
+            "Leave out --raw-weights.",
+        )
+
+
 def check_text(ids: Sequence[int], bos_id: int | None, info: ModelInfo) -> None:
     """Raise LookupsError for a text of no token, or of more than the model reads."""
     if len(ids) <= (bos_id is not None):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.head_service import HeadService
+from tui_lookups.answering.overviews import HeadOverviews
 from tui_lookups.answering.peak_inputs import top_entries, why_silent
 from tui_lookups.answering.prompt_service import PARTS
 from tui_lookups.answering.scan_session import ScanSession
@@ -34,10 +34,10 @@ class Labelled(NamedTuple):
 class ExampleService:
     """The examples of one Explorer. Thread-safe."""
 
-    def __init__(self, engine: Engine, scan: ScanSession, heads: HeadService) -> None:
+    def __init__(self, engine: Engine, scan: ScanSession, overviews: HeadOverviews) -> None:
         self._engine = engine
         self._scan = scan
-        self._heads = heads
+        self._overviews = overviews
 
     def provenance(self) -> Provenance:
         """Where examples and labels come from, everything included that can change them."""
@@ -113,7 +113,7 @@ class ExampleService:
 
         Raises LookupsError for a neuron that never fires.
         """
-        found = self._heads.overview(neuron, trimmed=True)
+        found = self._overviews.overview(neuron, trimmed=True)
         if found.note:
             raise LookupsError(found.note, "There is nothing to explain; ask about another neuron.")
         return tuple(mean.head for mean in found.heads if mean.worth_explaining)

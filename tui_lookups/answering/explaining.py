@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.client import OnText
@@ -42,6 +42,16 @@ if TYPE_CHECKING:  # what it is made from needs NumPy
     from tui_lookups.answering.example_service import ExampleService
 
 NOTHING = Usage(0, 0, 0, 0, 0, False, None)
+
+Pair = tuple[NeuronId, HeadId]
+
+
+class ExplainedPairs(NamedTuple):
+    """What came of asking about many pairs; those left out say why."""
+
+    explanations: tuple[Explanation, ...]
+    left_out: tuple[LeftOut, ...]
+    usage: Usage
 
 
 class Explaining:
@@ -190,11 +200,15 @@ class Explaining:
         self.store.keep(Explained(made, None))
         return made
 
-    # --- all heads worth explaining ---
+    # --- many pairs: all heads worth explaining for a neuron, or those of a survey ---
 
     def plan_all(self, neuron: NeuronId, *, fresh: bool = False) -> Plan:
         """What `explain_all` would send."""
-        asking, _ = self._requests_of(neuron)
+        return self.plan_pairs(self.pairs_of(neuron), fresh=fresh)
+
+    def plan_pairs(self, pairs: Iterable[Pair], *, fresh: bool = False) -> Plan:
+        """What `explain_pairs` would send."""
+        asking, _ = self._requests_of(pairs)
         return self._desk.plan([request for _, request, _, _ in asking], fresh)
 
     def explain_all(
@@ -205,12 +219,25 @@ class Explaining:
         progress: Hear | None = None,
         api_key: str | None = None,
     ) -> NeuronExplanations:
-        """Explain every head that is worth explaining for a neuron.
+        """Explain every head that is worth explaining for a neuron; see `explain_pairs`."""
+        found = self.explain_pairs(self.pairs_of(neuron), fresh=fresh, progress=progress, api_key=api_key)
+        provenance = self._examples.provenance()
+        return NeuronExplanations(neuron, found.explanations, found.left_out, found.usage, provenance)
 
-        What fails for one head leaves that one out; what would fail for all is raised. Asking again goes on
+    def explain_pairs(
+        self,
+        pairs: Iterable[Pair],
+        *,
+        fresh: bool = False,
+        progress: Hear | None = None,
+        api_key: str | None = None,
+    ) -> ExplainedPairs:
+        """Explain a head for a neuron, for each of these pairs.
+
+        What fails for one pair leaves that one out; what would fail for all is raised. Asking again goes on
         where it stopped: known answers cost nothing.
         """
-        asking, left_out = self._requests_of(neuron)
+        asking, left_out = self._requests_of(pairs)
         wanted = [request for _, request, _, _ in asking]
         asked = self._desk.ask_all(
             wanted,
@@ -221,29 +248,28 @@ class Explaining:
             token=CURRENT_TOKEN.get(),
         )
         found = []
-        for (head, request, active, inactive), each in zip(asking, asked, strict=True):
+        for (pair, request, active, inactive), each in zip(asking, asked, strict=True):
             try:
-                found.append(self._kept(neuron, head, request, each, active, inactive))
+                found.append(self._kept(*pair, request, each, active, inactive))
             except AnswerError as error:
-                left_out.append(LeftOut(neuron, head, error.message))
-        return NeuronExplanations(
-            neuron=neuron,
-            explanations=tuple(found),
-            left_out=tuple(left_out),
-            usage=self._desk.usage(wanted, asked, whole=False),
-            provenance=self._examples.provenance(),
-        )
+                left_out.append(LeftOut(*pair, error.message))
+        usage = self._desk.usage(wanted, asked, whole=False)
+        return ExplainedPairs(tuple(found), tuple(left_out), usage)
+
+    def pairs_of(self, neuron: NeuronId) -> list[Pair]:
+        """The neuron with each head that is worth explaining for it."""
+        return [(neuron, head) for head in self._examples.worth_explaining(neuron)]
 
     def _requests_of(
-        self, neuron: NeuronId
-    ) -> tuple[list[tuple[HeadId, ChatRequest, int, int]], list[LeftOut]]:
-        """Heads worth explaining with their requests, and those that cannot be explained."""
+        self, pairs: Iterable[Pair]
+    ) -> tuple[list[tuple[Pair, ChatRequest, int, int]], list[LeftOut]]:
+        """Pairs with their requests, and those that cannot be explained."""
         asking, left_out = [], []
-        for head in self._examples.worth_explaining(neuron):
+        for pair in pairs:
             try:
-                asking.append((head, *self.request(neuron, head)))
+                asking.append((pair, *self.request(*pair)))
             except LookupsError as error:
-                left_out.append(LeftOut(neuron, head, error.message))
+                left_out.append(LeftOut(*pair, error.message))
         return asking, left_out
 
     # --- what has been explained ---

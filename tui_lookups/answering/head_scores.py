@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui_lookups.answering.explaining import NOTHING, Explaining
+from tui_lookups.answering.explaining import NOTHING, Explaining, Pair
 from tui_lookups.answering.trials import Controls, Trial, score_notes
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
@@ -211,17 +211,21 @@ class HeadScores:
         cached = bool(asked) and all(each.cached for each in asked)
         return replace(made, cached=cached, usage=self._desk.usage(asking, asked, whole=False))
 
-    # --- all heads worth explaining ---
+    # --- many pairs: all heads worth explaining for a neuron, or those of a survey ---
 
     def plan_all(self, neuron: NeuronId, *, control: bool = True, fresh: bool = False) -> Plan:
         """What `score_all` would send, explanations that are not known yet included."""
+        return self.plan_pairs(self._explaining.pairs_of(neuron), control=control, fresh=fresh)
+
+    def plan_pairs(self, pairs: Iterable[Pair], *, control: bool = True, fresh: bool = False) -> Plan:
+        """What `score_pairs` would send, explanations that are not known yet included."""
         asking: list[ChatRequest] = []
         controls = self._controls(control)
-        for head in self._examples.worth_explaining(neuron):
+        for neuron, head in pairs:
             try:
                 asking += self._planned(neuron, head, None, controls)
             except LookupsError:
-                continue  # `score_all` says that it is left out, and why
+                continue  # `score_pairs` says that it is left out, and why
         return self._desk.plan(asking, fresh)
 
     def score_all(
@@ -234,14 +238,27 @@ class HeadScores:
         api_key: str | None = None,
     ) -> ScoreReport:
         """Explain and score every head worth explaining; `fresh` asks the scorer anew."""
-        explained = self._explaining.explain_all(neuron, progress=progress, api_key=api_key)
+        pairs = self._explaining.pairs_of(neuron)
+        return self.score_pairs(pairs, control=control, fresh=fresh, progress=progress, api_key=api_key)
+
+    def score_pairs(
+        self,
+        pairs: Iterable[Pair],
+        *,
+        control: bool = True,
+        fresh: bool = False,
+        progress: Hear | None = None,
+        api_key: str | None = None,
+    ) -> ScoreReport:
+        """Explain and score a head for a neuron, for each of these pairs; `fresh` asks the scorer anew."""
+        explained = self._explaining.explain_pairs(pairs, progress=progress, api_key=api_key)
         controls = self._controls(control)
         trials, left_out = [], list(explained.left_out)
         for each in explained.explanations:
             try:
                 trials.append(self._trial(each, controls))
             except LookupsError as error:
-                left_out.append(LeftOut(neuron, each.head, error.message))
+                left_out.append(LeftOut(each.neuron, each.head, error.message))
         scores, usage = self._score_all(trials, fresh, progress, api_key)
         return self._report(scores, left_out, _sum([explained.usage, usage]))
 
@@ -258,6 +275,11 @@ class HeadScores:
                 "Run `lookups-tui score --worth-explaining NEURON` first.",
             )
         return self._report_of(newest)
+
+    def scored(self) -> ScoreReport | None:
+        """As `report`, of all neurons; None where nothing is scored yet."""
+        newest = self._newest(set(), self._ours())[0] if self._store.all() else {}
+        return self._report_of(newest) if newest else None
 
     def so_far(self, neuron: NeuronId) -> ExplainedHeads:
         """Every head worth explaining for a neuron with what is known of it; asks nobody anything."""

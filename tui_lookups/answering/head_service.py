@@ -1,4 +1,4 @@
-"""Questions about heads as the Explorer answers them: attribution, overview, ablation.
+"""Questions about heads as the Explorer answers them: attribution at one place, and ablation.
 
 Each is answered from the cache where it can be. In the raw basis all of them refuse, before anything is
 scanned: no sum closes there.
@@ -10,20 +10,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.checks import check_ablation
+from tui_lookups.answering.checks import check_ablation, check_attribution
 from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches, place_of
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
-from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
     HeadAblation,
     HeadAttributions,
-    HeadOverview,
     Part,
     Prompt,
 )
@@ -119,55 +118,6 @@ class HeadService:
         at_peak = found.tokens[found.position].id
         return replace(found, special=at_peak in engine.vocabulary().special_ids)
 
-    def overview(
-        self, neuron: NeuronId, *, trimmed: bool | None, wait: bool = True, part: Part | None = None
-    ) -> HeadOverview:
-        """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
-        engine = self._engine
-        conventions = engine.conventions(trimmed=trimmed)
-        self._check(neuron, None)
-        listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=wait, part=part)
-        # Preset paper leaves prompts out by the length of their trimmed context.
-        by_trim = conventions.trimmed or conventions.preset == "paper"
-        prompts = self._prompts.with_trims(neuron, listed.prompts) if by_trim else listed.prompts
-        question: dict[str, str] = {} if part is None else {"part": part}
-
-        def work(model: LookupModel, poll: Poll) -> HeadOverview:
-            from tui_lookups.answering import answers
-
-            provenance = engine.provenance(
-                corpus=True, prompts=len(prompts), **choices("overview", conventions), **question
-            )
-            found = answers.head_overview(
-                model, neuron, prompts, conventions=conventions, provenance=provenance, poll=poll
-            )
-            return replace(found, note=listed.note)
-
-        if not listed.complete:
-            return engine.on_model(work)
-        key = self._overview_key(neuron, conventions, **question)
-        return self._cached_overview(key) or engine.keep(key, engine.on_model(work))
-
-    def known_overview(self, neuron: NeuronId, *, trimmed: bool | None) -> HeadOverview | None:
-        """The overview of a neuron where it is in the cache; never computes."""
-        return self._cached_overview(self._overview_key(neuron, self._engine.conventions(trimmed=trimmed)))
-
-    def _cached_overview(self, key: str) -> HeadOverview | None:
-        """None, too, for one of an earlier version, which has no mean target."""
-        found = self._engine.cached(key, HeadOverview)
-        return None if found is None or (found.prompts and found.mean_target is None) else found
-
-    def _overview_key(self, neuron: NeuronId, conventions: Conventions, **question: str) -> str:
-        return self._engine.key(
-            "overview",
-            conventions,
-            corpus=True,
-            neuron=str(neuron),
-            index=self._scan.key(),
-            revision=_REVISION,
-            **question,
-        )
-
     # --- ablation (method.md, section 6) ---
 
     def ablate(
@@ -242,8 +192,4 @@ class HeadService:
         self._engine.check_neuron(neuron)
         if head is not None:
             check_reaches(self._engine, head, neuron)
-        if self._engine.basis != "folded":
-            raise UnsupportedModelError(
-                "Head attribution needs folded weights: in the raw basis no sum closes.",
-                "Leave out --raw-weights.",
-            )
+        check_attribution(self._engine.basis)

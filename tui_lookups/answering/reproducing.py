@@ -5,28 +5,56 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.published import PUBLISHED, TOLERANCE, PublishedFigure
+from tui_lookups.answering.published import PUBLISHED, PUBLISHED_MEANS, TOLERANCE, PublishedFigure
 from tui_lookups.errors import LookupsError, Poll
-from tui_lookups.results import ReproducedFigure, Reproduction
+from tui_lookups.results import ReproducedFigure, ReproducedMean, Reproduction, ScoreReport
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
 
+NOTHING_SCORED = "`lookups-tui survey --preset paper --score` asks for it; nothing is scored yet."
+_ABLATED_ELSEWHERE = "`lookups-tui survey --preset paper --ablate` works it out, and prints it."
+
 
 def published_of(name: str) -> tuple[PublishedFigure, ...]:
-    """What was published of a model. Raises LookupsError where nothing was."""
-    found = PUBLISHED.get(name)
-    if found is None:
+    """Congruences that were published of a model. Raises LookupsError where nothing at all was."""
+    known = {**PUBLISHED, **PUBLISHED_MEANS}
+    if name not in known:
         raise LookupsError(
-            f"No published figures of {name!r} are known here.", f"There are some of {', '.join(PUBLISHED)}."
+            f"No published figures of {name!r} are known here.", f"There are some of {', '.join(known)}."
         )
-    return found
+    return PUBLISHED.get(name, ())
+
+
+def means_of(name: str, report: ScoreReport | None, why: str) -> tuple[ReproducedMean, ...]:
+    """Published means of a model beside those of the scores so far; without a report `why` says why."""
+    ours = (
+        {} if report is None else {"head explanation score": report.head_explanation_score, "F1": report.f1}
+    )
+    rows = []
+    for mean in PUBLISHED_MEANS.get(name, ()):
+        own = ours.get(mean.what)
+        none = why if report is None else _ABLATED_ELSEWHERE
+        rows.append(
+            ReproducedMean(
+                what=mean.what,
+                published=mean.value,
+                published_deviation=mean.deviation,
+                published_pairs=mean.pairs,
+                ours=None if own is None else own.mean,
+                ours_deviation=None if own is None else own.standard_deviation,
+                ours_pairs=None if own is None else own.count,
+                why="" if own is not None else none,
+                source=mean.source,
+            )
+        )
+    return tuple(rows)
 
 
 def skipped(name: str, why: str) -> Reproduction:
     """The answer where the model is not at hand."""
     published_of(name)
-    return Reproduction(name, TOLERANCE, (), False, why, None)
+    return Reproduction(name, TOLERANCE, (), False, why, None, means_of(name, None, why))
 
 
 def reproduce(engine: Engine, name: str) -> Reproduction:

@@ -1,33 +1,36 @@
 """Surveys, as the Explorer answers them (method.md, section 12).
 
 1. The neurons are the atlas': the next-token neurons of the layers of the settings.
-2. Each neuron's heads over all its prompts are an answer of their own (`HeadService.overview`), kept in the
-   cache as soon as it is there. A survey that was ended on its way, however it was, goes on there.
-3. The tables are put together from these answers, so they are the figures of the single questions.
+2. Each neuron's heads over all its prompts are an answer of their own (`HeadOverviews`), kept in the cache as
+   soon as it is there. A survey that was ended on its way, however it was, goes on there.
+3. Neurons of a layer are asked about together, so many at a time, and share the passes over prompts that they
+   have in common.
+4. The tables are put together from these answers as they come: they are the figures of the single questions,
+   and of a neuron no more is kept in memory than its rows.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.head_service import HeadService
+from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
-from tui_lookups.progress import heard_by, tell
+from tui_lookups.progress import heard_by, listener
 from tui_lookups.results import (
     Atlas,
     AtlasNeuron,
     HeadOverview,
+    Part,
     ServedNeurons,
     Survey,
-    SurveyedHead,
-    SurveyedNeuron,
-    SurveyedPair,
     SurveyPlan,
     SurveyProgress,
 )
@@ -36,26 +39,35 @@ from tui_lookups.settings_values import format_layers
 _TELL_SECONDS = 0.5
 """Least time between two tellings of what a survey has so far."""
 
+_TOGETHER = 32
+"""Most neurons of a layer that are asked about together: it bounds the memory that they take."""
+
 
 class SurveyService:
     """The surveys of one Explorer's model. Thread-safe."""
 
-    def __init__(self, engine: Engine, atlas: AtlasService, heads: HeadService) -> None:
+    def __init__(self, engine: Engine, atlas: AtlasService, overviews: HeadOverviews) -> None:
         self._engine = engine
         self._atlas = atlas
-        self._heads = heads
+        self._overviews = overviews
 
     def plan(self, per_layer: int, *, layers: Sequence[int] | None, trimmed: bool | None) -> SurveyPlan:
         """See `Explorer.survey_plan`."""
         atlas = self._neurons(per_layer, self._checked(layers))
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
-        info = self._engine.model_info()
+        info, done, worth, with_pairs = self._engine.model_info(), 0, 0, 0
+        for neuron in listed:
+            known = self._overviews.known(neuron, trimmed=trimmed, part=self._part)
+            mine = 0 if known is None else sum(head.worth_explaining for head in known.heads)
+            done, worth, with_pairs = done + (known is not None), worth + mine, with_pairs + (mine > 0)
         return SurveyPlan(
             layers=tuple(layer.layer for layer in atlas.layers),
             neurons=len(listed),
-            done=sum(self._heads.known_overview(neuron, trimmed=trimmed) is not None for neuron in listed),
+            done=done,
             prompts=self._engine.settings.top,
             pairs=sum((info.last_head_layer(neuron.layer) + 1) * info.n_heads for neuron in listed),
+            worth_explaining=worth,
+            with_pairs=with_pairs,
         )
 
     def survey(
@@ -100,6 +112,11 @@ class SurveyService:
             raise _reaches_none(head)
         return found
 
+    @property
+    def _part(self) -> Part | None:
+        """The authors choose heads on the prompts of one part of the corpus, and ablate on the other's."""
+        return "explaining" if self._engine.conventions().preset == "paper" else None
+
     def _neurons(self, per_layer: int, layers: Sequence[int]) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None, layers)
 
@@ -122,7 +139,7 @@ class SurveyService:
         so_far: Callable[[Survey], None] | None,
     ) -> Survey:
         """The survey of these neurons; `so_far` is told it as it grows, now and then."""
-        tables = _Tables()
+        tables = SurveyTables()
         due = time.monotonic() + _TELL_SECONDS
         for neuron, overview in self._rows(atlas, trimmed, progress):
             tables.add(neuron, overview)
@@ -131,7 +148,7 @@ class SurveyService:
                 due = time.monotonic() + _TELL_SECONDS
         return self._survey(atlas, trimmed, tables)
 
-    def _survey(self, atlas: Atlas, trimmed: bool | None, tables: _Tables) -> Survey:
+    def _survey(self, atlas: Atlas, trimmed: bool | None, tables: SurveyTables) -> Survey:
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
         return Survey(
@@ -143,12 +160,15 @@ class SurveyService:
             neurons=tuple(tables.neurons),
             pairs=tuple(tables.pairs),
             heads=tables.heads(),
+            by_layer=tables.by_layer(),
+            active_shares=tables.active_shares(),
             provenance=replace(
                 engine.provenance(
                     corpus=True,
                     per_layer=atlas.per_layer,
                     layers=",".join(str(layer.layer) for layer in atlas.layers),
                     **choices("overview", conventions),
+                    **({} if self._part is None else {"part": self._part}),
                 ),
                 device=tables.device or atlas.provenance.device,
             ),
@@ -157,24 +177,53 @@ class SurveyService:
     def _rows(
         self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
     ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
-        """Each neuron's heads, asked one neuron after the other."""
-        listed = list(_neurons_of(atlas))
-        began, worked = time.monotonic(), list[float]()
-        for done, neuron in enumerate(listed):
-            # The first one's time has the scan and the loading of the model in it.
-            each = sum(worked[1:]) / (len(worked) - 1) if len(worked) > 1 else None
-            left = None if each is None else each * (len(listed) - done)
-            before = time.monotonic()
-            now = SurveyProgress(done, len(listed), before - began, left)
-            progress(now)
-            tell(now.under_way)
-            found = self._heads.known_overview(neuron.neuron, trimmed=trimmed)
-            if found is None:
-                with heard_by(None):  # its passes are parts of this
-                    found = self._heads.overview(neuron.neuron, trimmed=trimmed)
-                worked.append(time.monotonic() - before)
-            yield neuron, found
-        progress(SurveyProgress(len(listed), len(listed), time.monotonic() - began, 0.0))
+        """Each neuron's heads, asked a layer's neurons at a time."""
+        together = _TOGETHER if self._overviews.shares_passes(trimmed=trimmed) else 1
+        clock = _Clock(sum(len(layer.neurons) for layer in atlas.layers), progress)
+        for layer in atlas.layers:
+            for start in range(0, len(layer.neurons), together):
+                some = layer.neurons[start : start + together]
+                names = [neuron.neuron for neuron in some]
+                with clock.timing(len(some)) as told, heard_by(None):  # its passes are parts of this
+                    found = self._overviews.of_layer(names, trimmed=trimmed, part=self._part, told=told)
+                yield from zip(some, found, strict=True)
+
+
+class _Clock:
+    """Tells how far a survey is, and how long the rest will take by what was worked out so far."""
+
+    def __init__(self, total: int, progress: Callable[[SurveyProgress], None]) -> None:
+        self._total, self._progress, self._hear = total, progress, listener()
+        self._began = time.monotonic()
+        self._start: float | None = None  # of the first pass: the scan and the loading are before it
+        self._done = 0  # neurons
+        self._worked = 0.0  # as many neurons' passes, all made since `_start`
+        self._tell(0, total)
+
+    @contextmanager
+    def timing(self, neurons: int) -> Iterator[Callable[[int, float], None]]:
+        """Gives what is told how many of some neurons are there, and which share of their passes was made."""
+        before = self._worked
+
+        def told(finished: int, share: float) -> None:
+            if self._start is None:
+                self._start = time.monotonic()
+            self._worked = before + share * neurons
+            self._tell(self._done + finished, self._total - self._done - share * neurons)
+
+        yield told
+        self._done += neurons
+        self._tell(self._done, self._total - self._done)
+
+    def _tell(self, done: int, to_go: float) -> None:
+        now = time.monotonic()
+        left = 0.0 if done == self._total else None
+        if left is None and self._start is not None and self._worked:
+            left = (now - self._start) / self._worked * to_go
+        share = 1 - to_go / self._total if self._total else 1.0
+        so_far = SurveyProgress(done, self._total, now - self._began, left, share)
+        self._progress(so_far)
+        self._hear(so_far.under_way)
 
 
 def _served(survey: Survey, head: HeadId) -> ServedNeurons | None:
@@ -192,75 +241,3 @@ def _reaches_none(head: HeadId) -> LookupsError:
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:
     return (neuron for layer in atlas.layers for neuron in layer.neurons)
-
-
-def _surveyed(neuron: AtlasNeuron, overview: HeadOverview) -> SurveyedNeuron:
-    return SurveyedNeuron(
-        neuron=neuron.neuron,
-        token=neuron.top_token,
-        congruence=neuron.top_congruence,
-        prompts=overview.prompts,
-        mean_target=overview.mean_target,
-        heads=len(overview.heads),
-        worth_explaining=sum(head.worth_explaining for head in overview.heads),
-        note=overview.note,
-    )
-
-
-def _pairs(neuron: AtlasNeuron, overview: HeadOverview) -> list[SurveyedPair]:
-    target = overview.mean_target
-    worth = sorted(
-        (head for head in overview.heads if head.worth_explaining), key=lambda head: -head.mean_attribution
-    )
-    return [
-        SurveyedPair(
-            neuron.neuron,
-            neuron.top_token,
-            neuron.top_congruence,
-            head.head,
-            head.mean_attribution,
-            head.active_fraction,
-            head.mean_attribution / target if target else None,
-        )
-        for head in worth
-    ]
-
-
-class _Tables:
-    """The tables of a survey, as its neurons come."""
-
-    def __init__(self) -> None:
-        self.neurons: list[SurveyedNeuron] = []
-        self.pairs: list[SurveyedPair] = []
-        self.device = ""
-        self._attributed: dict[HeadId, list[float]] = {}
-        self._targets: dict[HeadId, float] = {}
-
-    def add(self, neuron: AtlasNeuron, overview: HeadOverview) -> None:
-        """The next neuron."""
-        self.neurons.append(_surveyed(neuron, overview))
-        self.pairs += _pairs(neuron, overview)
-        self.device = self.device or overview.provenance.device
-        if overview.mean_target is not None:
-            for head in overview.heads:
-                self._attributed.setdefault(head.head, []).append(head.mean_attribution)
-                self._targets[head.head] = self._targets.get(head.head, 0.0) + overview.mean_target
-
-    def heads(self) -> tuple[SurveyedHead, ...]:
-        """Every head that reaches one of the neurons that have prompts."""
-        served: dict[HeadId, list[float]] = {}
-        for pair in self.pairs:
-            served.setdefault(pair.head, []).append(pair.mean_attribution)
-        found = []
-        for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
-            attributed, whole, mine = self._attributed[name], self._targets[name], served.get(name, [])
-            found.append(
-                SurveyedHead(
-                    head=name,
-                    reaches=len(attributed),
-                    serves=len(mine),
-                    mean_attribution=sum(mine) / len(mine) if mine else None,
-                    carries=sum(attributed) / whole if whole else None,
-                )
-            )
-        return tuple(found)

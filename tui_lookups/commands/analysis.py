@@ -100,8 +100,9 @@ def ablate(
 def reproduce(invocation: Invocation, published: str) -> None:
     """Published figures of MODEL beside ours.
 
-    MODEL is gpt2 or gpt2-large, from the local Hugging Face cache, where nothing is fetched; --model names
-    a folder with its weights instead. Exit status 1 where a figure differs."""
+    MODEL is gpt2, gpt2-medium, gpt2-large, EleutherAI/pythia-160m or EleutherAI/pythia-1.4b, from the local
+    Hugging Face cache, where nothing is fetched; --model names a folder with its weights instead. Means of
+    scores stand beside those of a survey, where there is one. Exit status 1 where a congruence differs."""
     from tui_lookups.answering.reproducing import published_of, skipped
 
     published_of(published)

@@ -34,6 +34,7 @@ from tui_lookups.results import (
     Provenance,
     ScanSummary,
     Sign,
+    Summary,
     Token,
     TokenNeurons,
 )
@@ -372,3 +373,12 @@ def _(result: CacheInfo) -> RenderableType:
         *(("problem", problem) for problem in result.problems),
     ]
     return facts(rows)
+
+
+def summary_text(summary: Summary) -> str:
+    """Mean and standard deviation in words."""
+    if summary.mean is None:
+        return "none"
+    named = " population sd" if summary.deviation_of == "population" else " sd"
+    spread = "" if summary.standard_deviation is None else f"{named} {summary.standard_deviation:.3f}"
+    return f"mean {summary.mean:.3f}{spread} over {summary.count}"

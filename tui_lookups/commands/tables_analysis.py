@@ -127,7 +127,10 @@ def _(result: HeadAblation) -> RenderableType:
 @render.register
 def _(result: Reproduction) -> RenderableType:
     if result.skipped or result.provenance is None:
-        return Group(title_of(f"Published figures of {result.model}"), Text(f"Skipped: {result.skipped}"))
+        told = [] if not result.means else [_means(result)]
+        return Group(
+            title_of(f"Published figures of {result.model}"), Text(f"Skipped: {result.skipped}"), *told
+        )
     title = title_of(f"Published figures of {result.model} beside ours", source_of(result.provenance))
     table = table_of(
         "neuron", "token", "published", "ours", "neuron's rank", "token's rank", "",
@@ -143,6 +146,25 @@ def _(result: Reproduction) -> RenderableType:
         )
     sources = [
         Text(visible(f"Source: {source}"), overflow="fold")
-        for source in sorted({f.source for f in result.figures})
+        for source in sorted({f.source for f in result.figures} | {m.source for m in result.means})
     ]
-    return Group(title, table, *sources)
+    tables = [part for part, rows in ((table, result.figures), (_means(result), result.means)) if rows]
+    return Group(title, *tables, *sources)
+
+
+def _means(result: Reproduction) -> RenderableType:
+    """Means over many pairs; why there is none of ours stands in its place."""
+    table = table_of("over pairs", "published", "ours", "", numbers=("published", "ours"))
+    for row in result.means:
+        published = _mean(row.published, row.published_deviation, row.published_pairs)
+        ours = _mean(row.ours, row.ours_deviation, row.ours_pairs)
+        why = "" if row.why == result.skipped else row.why
+        table.add_row(*cells_of(row.what, published, ours, why))
+    return table
+
+
+def _mean(value: float | None, deviation: float | None, pairs: int | None) -> str:
+    if value is None:
+        return ""
+    spread = "" if deviation is None else f" sd {deviation:.3f}"
+    return f"{value:.3f}{spread}" + ("" if pairs is None else f" ({pairs} pairs)")

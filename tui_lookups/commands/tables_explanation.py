@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands.tables import facts, render, table_of
+from tui_lookups.commands.tables import facts, render, summary_text, table_of
 from tui_lookups.results import (
     ExplainedList,
     Explanation,
@@ -20,7 +20,6 @@ from tui_lookups.results import (
     NeuronExplanations,
     Plan,
     ScoreReport,
-    Summary,
     Usage,
 )
 from tui_lookups.visible import visible
@@ -152,14 +151,6 @@ def _(result: NeuronExplanations) -> RenderableType:
     )
 
 
-def _summary(summary: Summary) -> str:
-    if summary.mean is None:
-        return "none"
-    named = " population sd" if summary.deviation_of == "population" else " sd"
-    spread = "" if summary.standard_deviation is None else f"{named} {summary.standard_deviation:.3f}"
-    return f"mean {summary.mean:.3f}{spread} over {summary.count}"
-
-
 @render.register
 def _(result: ScoreReport) -> RenderableType:
     numbers = ("score", "F1", "AUC", "control", "unanswered")
@@ -177,9 +168,9 @@ def _(result: ScoreReport) -> RenderableType:
         *_left_out(result.left_out),
         facts(
             [
-                ("head explanation score", _summary(result.head_explanation_score)),
-                ("F1", _summary(result.f1)),
-                ("control", _summary(result.control)),
+                ("head explanation score", summary_text(result.head_explanation_score)),
+                ("F1", summary_text(result.f1)),
+                ("control", summary_text(result.control)),
                 *([("answered", _answered(result.scores))] if result.scores else []),
                 ("usage", usage_text(result.usage)),
             ]

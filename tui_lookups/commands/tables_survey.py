@@ -13,26 +13,40 @@ from tui_lookups.commands.tables import (
     more_of,
     render,
     source_of,
+    summary_text,
     table_of,
     title_of,
     token_text,
 )
-from tui_lookups.results import ServedNeurons, Survey, SurveyedHead, SurveyedPair, SurveyPlan
+from tui_lookups.results import (
+    ServedNeurons,
+    Survey,
+    SurveyedHead,
+    SurveyedLayer,
+    SurveyedPair,
+    SurveyPlan,
+)
 
 PAIRS_SHOWN, HEADS_SHOWN = 30, 15
 
 
 @render.register
 def _(result: SurveyPlan) -> RenderableType:
-    left = result.neurons - result.done
-    return facts(
-        [
-            ("layers", ", ".join(map(str, result.layers))),
-            ("neurons", f"{result.neurons:,}, {result.done:,} of them in the cache"),
-            ("pairs", f"{result.pairs:,} of a neuron and a head that reaches it"),
-            ("texts to run", f"at most {left * result.prompts:,}: {result.prompts} for each neuron left"),
-        ]
-    )
+    left, then = result.neurons - result.done, result.follow_up
+    rows = [
+        ("layers", ", ".join(map(str, result.layers))),
+        ("neurons", f"{result.neurons:,}, {result.done:,} of them in the cache"),
+        ("pairs", f"{result.pairs:,} of a neuron and a head that reaches it"),
+        ("texts to run", f"at most {left * result.prompts:,}: {result.prompts} for each neuron left"),
+        ("worth explaining", f"{result.worth_explaining:,} pairs of {result.with_pairs:,} neurons so far"),
+    ]
+    if then is not None:
+        rows.append(("for these pairs", f"{then.texts:,} texts more, of about {then.pairs:,} pairs"))
+        if then.calls:
+            cost = "" if then.cost is None else f", {then.cost:.2f} at the prices set"
+            tokens = f"{then.input_tokens:,} tokens and {then.output_tokens:,} back"
+            rows.append(("requests", f"at most {then.calls:,}: {tokens}{cost}"))
+    return facts(rows)
 
 
 @render.register
@@ -52,7 +66,35 @@ def _(result: Survey) -> RenderableType:
         Text(""),
         _heads(serving[:HEADS_SHOWN]),
         *more_of(min(len(serving), HEADS_SHOWN), len(serving), "heads"),
+        *([Text(""), _layers(result.by_layer)] if result.by_layer else []),
+        *(Text(line) for line in (*_shares(result), *_scores(result))),
+        *([Text(""), render(result.ablation)] if result.ablation is not None else []),
     )
+
+
+def _shares(result: Survey) -> list[str]:
+    every = sum(share.pairs for share in result.active_shares)
+    if not every:
+        return []
+    steps = ", ".join(f"{share.pairs:,} from {share.least:.0%}" for share in result.active_shares)
+    return [
+        "",
+        f"Of {every:,} heads that reach a neuron so many are active on so much of its prompts: {steps}.",
+    ]
+
+
+def _scores(result: Survey) -> list[str]:
+    out = [row for row in result.explained if row.left_out]
+    lines = [f"{len(result.explained) - len(out)} pairs explained, {len(out)} left out."] * bool(
+        result.explained
+    )
+    if result.scores is not None:
+        means = result.scores
+        lines += [
+            f"Head explanation score: {summary_text(means.head_explanation_score)}; "
+            f"F1: {summary_text(means.f1)}; of something else: {summary_text(means.control)}."
+        ]
+    return ["", *lines] if lines else []
 
 
 @render.register
@@ -94,4 +136,13 @@ def _heads(heads: Iterable[SurveyedHead]) -> RenderableType:
         mean = "" if head.mean_attribution is None else f"{head.mean_attribution:+.3f}"
         carries = "" if head.carries is None else f"{head.carries:.1%}"
         table.add_row(*cells_of(str(head.head), str(head.serves), str(head.reaches), mean, carries))
+    return table
+
+
+def _layers(layers: Iterable[SurveyedLayer]) -> RenderableType:
+    names = ("neurons", "fire", "with a pair", "pairs", "heads that serve", "their pairs")
+    table = table_of("layer", *names, numbers=("layer", *names))
+    for row in layers:
+        counts = (row.layer, row.neurons, row.fire, row.explained, row.pairs, row.serving, row.served)
+        table.add_row(*cells_of(*map(str, counts)))
     return table

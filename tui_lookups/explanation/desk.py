@@ -156,6 +156,14 @@ class RequestDesk:
             hint=hint,
         )
 
+    def most_tokens(self, request: ChatRequest) -> tuple[int, int]:
+        """Of one request: there, and back at most."""
+        return self._asker.counter.input_tokens(request), self._dialect.most_tokens(request)
+
+    def cost(self, there: int, back: int) -> float | None:
+        """What so many tokens cost; None unless both prices are set."""
+        return self._prices.cost(there, back)
+
     def obstacle(self) -> tuple[str, str]:
         """Why nothing can be sent with the key of the environment, and what to do; empty where it can."""
         try:

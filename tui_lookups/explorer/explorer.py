@@ -335,7 +335,7 @@ class Explorer(ExactSums, Surveys, Upkeep):
         Without `wait` over the prompts the running scan has so far; with `part` over the top prompts of that
         part of the corpus. For a neuron that never fires there are none, and the note says so.
         """
-        return self._services.heads.overview(neuron, trimmed=trimmed, wait=wait, part=part)
+        return self._services.overviews.overview(neuron, trimmed=trimmed, wait=wait, part=part)
 
     def ablate(
         self,

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
     from tui_lookups.answering.input_service import InputService
+    from tui_lookups.answering.overviews import HeadOverviews
     from tui_lookups.answering.prediction_service import PredictionService
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.reads_service import ReadsService
     from tui_lookups.answering.scan_session import ScanSession
     from tui_lookups.answering.sessions import Sessions
+    from tui_lookups.answering.survey_pairs import SurveyPairs
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
     from tui_lookups.answering.why_service import WhyService
@@ -150,6 +152,12 @@ class Services:
         return ReadsService(self.engine, self.scan, self.prompts)
 
     @made_once
+    def overviews(self) -> HeadOverviews:
+        from tui_lookups.answering.overviews import HeadOverviews
+
+        return HeadOverviews(self.engine, self.scan, self.prompts)
+
+    @made_once
     def attends(self) -> AttendsService:
         from tui_lookups.answering.attends_service import AttendsService
 
@@ -171,7 +179,7 @@ class Services:
     def surveys(self) -> SurveyService:
         from tui_lookups.answering.survey_service import SurveyService
 
-        return SurveyService(self.engine, self.atlas, self.heads)
+        return SurveyService(self.engine, self.atlas, self.overviews)
 
     @made_once
     def traces(self) -> TraceService:
@@ -195,7 +203,7 @@ class Services:
     def examples(self) -> ExampleService:
         from tui_lookups.answering.example_service import ExampleService
 
-        return ExampleService(self.engine, self.scan, self.heads)
+        return ExampleService(self.engine, self.scan, self.overviews)
 
     @made_once
     def desk(self) -> RequestDesk:
@@ -229,6 +237,15 @@ class Services:
             self.explaining,
             seed=settings.seed,
             deviation_of="population" if settings.preset == "paper" else "sample",
+        )
+
+    @made_once
+    def survey_pairs(self) -> SurveyPairs:
+        """Explanation, score and ablation of a survey's pairs (method.md, section 12)."""
+        from tui_lookups.answering.survey_pairs import SurveyPairs
+
+        return SurveyPairs(
+            self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
         )
 
     # --- never waiting ---

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tui_lookups import results as answer
     from tui_lookups.explorer.services import Services
     from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.progress import Hear
 
 
 class Surveys:
@@ -17,10 +18,26 @@ class Surveys:
     _services: Services
 
     def survey_plan(
-        self, *, per_layer: int = 20, layers: Sequence[int] | None = None, trimmed: bool | None = None
+        self,
+        *,
+        per_layer: int = 20,
+        layers: Sequence[int] | None = None,
+        trimmed: bool | None = None,
+        explain: bool = False,
+        score: bool = False,
+        control: bool = True,
+        ablate: bool = False,
     ) -> answer.SurveyPlan:
-        """What a survey of these neurons would cost, and how much of it is in the cache. Scans nothing."""
-        return self._services.surveys.plan(per_layer, layers=layers, trimmed=trimmed)
+        """What a survey of these neurons would cost, and how much of it is in the cache. Scans nothing.
+
+        Args:
+            explain, score, control, ablate: also say what these would take, as `explain_survey` and
+                `ablate_survey` have them.
+        """
+        plan = self._services.surveys.plan(per_layer, layers=layers, trimmed=trimmed)
+        return self._services.survey_pairs.follow_up(
+            plan, explain=explain, score=score, control=control, ablate=ablate
+        )
 
     def survey(
         self,
@@ -57,6 +74,58 @@ class Surveys:
         from tui_lookups.answering.index_peaks import index_peaks
 
         return index_peaks(self._services.engine, self._services.scan, neuron)
+
+    def plan_survey_requests(
+        self,
+        survey: answer.Survey,
+        *,
+        score: bool = False,
+        control: bool = True,
+        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
+    ) -> answer.Plan:
+        """What `explain_survey` would send, to the request.
+
+        The examples of every neuron that has a pair are worked out for it, and kept in the cache.
+        """
+        return self._services.survey_pairs.plan(survey, score=score, control=control, progress=progress)
+
+    def explain_survey(
+        self,
+        survey: answer.Survey,
+        *,
+        score: bool = False,
+        control: bool = True,
+        progress: Hear | None = None,
+    ) -> answer.Survey:
+        """The survey with each of its pairs explained, and with `score` scored on prompts never shown.
+
+        What was answered before is not asked again.
+
+        Args:
+            control: also score an explanation of something else on the same prompts.
+            progress: told after every answer, on another thread.
+        Raises as `Explaining.explain` does.
+        """
+        return self._services.survey_pairs.explain(survey, score=score, control=control, hear=progress)
+
+    def ablate_survey(
+        self,
+        survey: answer.Survey,
+        *,
+        method: answer.AblationMethod = "zero",
+        positions: answer.AblationPositions | None = None,
+        progress: Callable[[answer.SurveyProgress], None] = lambda _: None,
+    ) -> answer.Survey:
+        """The survey with the head of each of its pairs ablated on the prompts of its neuron.
+
+        See `Explorer.ablate`. Each pair is kept in the cache as soon as it is there.
+
+        Raises:
+            LookupsError: there is no pair, or no head is active on some prompts and inactive on others.
+        """
+        return self._services.survey_pairs.ablate(
+            survey, method=method, positions=positions, progress=progress
+        )
 
     def served_by(
         self,

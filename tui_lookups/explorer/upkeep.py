@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.errors import LookupsError, Poll
@@ -94,9 +95,10 @@ class Upkeep:
 
     def reproduce(self, name: str) -> answer.Reproduction:
         """The published figures of the model `name` beside those of this Explorer's model."""
-        from tui_lookups.answering.reproducing import reproduce
+        from tui_lookups.answering.reproducing import NOTHING_SCORED, means_of, reproduce
 
-        return reproduce(self._services.engine, name)
+        found = reproduce(self._services.engine, name)
+        return replace(found, means=means_of(name, self._services.head_scores.scored(), NOTHING_SCORED))
 
     # --- the cache ---
 

@@ -94,6 +94,7 @@ def tables_of(report: Report) -> Tables:
 def lists_of(survey: Survey) -> Tables:
     """The lists of a survey by name: neurons, pairs and heads, and of any others those that have rows."""
     found = {each.name: getattr(survey, each.name) for each in fields(survey)}
+    found["ablated"] = () if survey.ablation is None else survey.ablation.pairs
     return {
         name: records_of(rows)
         for name, rows in found.items()

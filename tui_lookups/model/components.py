@@ -14,7 +14,7 @@ See method.md, sections 1, 4, 8 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,21 +66,29 @@ class Contributions:
 
 def neuron_reader(model: LookupModel, neuron: NeuronId) -> Reader:
     """What a neuron reads with: W_in alone, or W_in and W_gate of a gated MLP (in this order)."""
-    block = model.wiring.blocks[neuron.layer]
+    return neurons_reader(model, neuron.layer, [neuron.index])
+
+
+def neurons_reader(model: LookupModel, layer: int, indices: Sequence[int]) -> Reader:
+    """What neurons of a layer read with, those of a neuron side by side; see `neuron_reader`."""
+    block = model.wiring.blocks[layer]
     parts = [block.up] + ([] if block.gate is None else [block.gate])
-    read = torch.stack([model.at_home(part.matrix[:, neuron.index]) for part in parts], 1)
+    columns = [model.at_home(part.matrix[:, list(indices)]) for part in parts]  # [d_model, neurons] each
+    read = torch.stack(columns, 2).flatten(1)
     biases = [part.bias for part in parts]
     constants = torch.stack(
-        [read.new_zeros(()) if bias is None else model.at_home(bias[neuron.index]) for bias in biases]
-    )
+        [
+            read.new_zeros(len(indices)) if bias is None else model.at_home(bias[list(indices)])
+            for bias in biases
+        ],
+        1,
+    ).flatten()
     norm = block.norms.get("ln2")
     if norm is not None:
         constants = constants + norm.constant(read)
         read = norm.fold(read)
-    point = None if norm is None else Point("ln2", neuron.layer)
-    return Reader(
-        read, constants, point, range(model.info.last_head_layer(neuron.layer) + 1), range(neuron.layer)
-    )
+    point = None if norm is None else Point("ln2", layer)
+    return Reader(read, constants, point, range(model.info.last_head_layer(layer) + 1), range(layer))
 
 
 def read_vectors(model: LookupModel, layer: int, neurons: slice) -> np.ndarray:

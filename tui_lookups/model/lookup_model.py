@@ -127,6 +127,7 @@ class LookupModel(LoadedWeights):
         positions: Tensor,
         points: Iterable[Point],
         *,
+        rows: Tensor | None = None,
         stop_after: int,
         poll: Poll = no_poll,
     ) -> dict[Point, Tensor]:
@@ -134,17 +135,24 @@ class LookupModel(LoadedWeights):
 
         Args:
             positions: [batch].
+            rows: which row each position is of, [places], where it is not one of each; what is seen is then
+                [places, ...].
         """
         kept: dict[Point, Tensor] = {}
-        hooks = self.keeping(kept, positions, points)
+        hooks = self.keeping(kept, positions, points, rows)
         self.run(tokens, hooks, stop_after=stop_after, poll=poll)
         return kept
 
     def keeping(
-        self, kept: dict[Point, Tensor], positions: Tensor, points: Iterable[Point]
+        self,
+        kept: dict[Point, Tensor],
+        positions: Tensor,
+        points: Iterable[Point],
+        rows: Tensor | None = None,
     ) -> dict[Point, Hook]:
         """Hooks that put what they see at one position of each row into `kept`; see `capture`."""
-        rows = torch.arange(len(positions), device=positions.device)
+        if rows is None:
+            rows = torch.arange(len(positions), device=positions.device)
 
         def keep(point: Point) -> Hook:
             def hook(seen: Tensor) -> None:

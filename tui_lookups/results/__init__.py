@@ -45,13 +45,16 @@ _NAMES = {
     "peaks": "PeakFigures PromptFigures PromptKind PromptsWithFigures RankedPeak",
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
-    "reproduction": "ReproducedFigure Reproduction",
+    "reproduction": "MeanKind ReproducedFigure ReproducedMean Reproduction",
     "selection": (
         "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection Subject subject_of"
     ),
     "session": "SavedSession SessionState",
     "status": "CacheInfo FirstView ScanProgress ScanSummary Status",
-    "survey": ("ServedNeurons Survey SurveyPlan SurveyProgress SurveyedHead SurveyedNeuron SurveyedPair"),
+    "survey": (
+        "ActiveShare ExplainedPair FollowUpPlan ScoreMeans ServedNeurons Survey SurveyPlan SurveyProgress "
+        "SurveyedHead SurveyedLayer SurveyedNeuron SurveyedPair"
+    ),
     "trace": "Conserved GraphEdge GraphNode Trace TraceGraph TraceKind TraceNode TraceRest TraceRoot",
     "why": "LayerOfWhy LogitTarget Removed Why WhyByLayer",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import NeuronId
 from tui_lookups.results.base import Provenance, Token
@@ -27,9 +28,33 @@ class ReproducedFigure:
     source: str
 
 
+MeanKind = Literal["head explanation score", "F1", "Kolmogorov-Smirnov distance"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReproducedMean:
+    """A published figure over many pairs beside ours, each with its deviation and pairs where there are some.
+
+    It rests on a corpus and on answers of a language model: `why` says why there is none of ours.
+    """
+
+    what: MeanKind
+    published: float
+    published_deviation: float | None
+    published_pairs: int | None
+    ours: float | None
+    ours_deviation: float | None
+    ours_pairs: int | None
+    why: str
+    source: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """Published figures of a model beside ours; `skipped` says why there are none of ours."""
+    """Published figures of a model beside ours; `skipped` says why there are none of ours.
+
+    `means` are told, and not held to a tolerance: corpus and language model are others.
+    """
 
     model: str
     tolerance: float
@@ -37,3 +62,4 @@ class Reproduction:
     agrees: bool
     skipped: str
     provenance: Provenance | None
+    means: tuple[ReproducedMean, ...] = ()
