@@ -92,7 +92,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "f8 open   ; remove   X export   f6 close"),
+        (("underscore", "B"), "n note   D remove   u undo   X export   f6 close"),
         (("underscore", "X"), "enter go on   f6 close"),
         (("at",), "f6 closes"),
         (("i",), "f9 on a head asks for words, ( writes your own"),
@@ -149,6 +149,7 @@ _MAY = {
     "keymap.py": "names keys in errors about keys",
     "path_dialog.py": "enter in a line that is typed on",
     "write.py": "enter in a line that is typed on",
+    "one_line.py": "enter in a line that is typed on",
     "load_problem.py": "enter in a line that is typed on",
     "export.py": "enter in a line that is typed on",
 }

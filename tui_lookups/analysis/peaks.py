@@ -68,8 +68,8 @@ def run_at_peaks(
     Raises NumericalError for NaN or infinite values, Cancelled from `poll`.
     """
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-    rows_of = consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS)
-    for batch in batches(rows_of, what):
+    found = consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS)
+    for batch in batches(found, what):
         poll()
         tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
         at = torch.tensor([positions[place] for place in batch], device=tokens.device)

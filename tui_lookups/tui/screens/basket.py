@@ -82,7 +82,7 @@ class BasketScreen(LeavesOnce, ModalScreen[Item]):
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Marked"
             dialog.border_subtitle = Content(
-                "  ".join(
+                "   ".join(
                     f"{key_of(self.app, f'basket.{what}')} {what}"
                     for what in ("note", "remove", "undo", "export", "close")
                 )
