@@ -65,5 +65,5 @@ def test_in_words() -> None:
     assert how_far(Progress("block", 1, 30, None), loading) == "block 1 of 30"
     assert how_far(None, loading) == "loading the model: weights"
     assert how_far(None, ready) == ""
-    assert wait_words("Running…", "block 1 of 30", "esc") == "Running…\nblock 1 of 30; esc stops it"
+    assert wait_words("Running…", "block 1 of 30", "esc") == "Running…\nblock 1 of 30\nesc stops it"
     assert wait_words("Running…", "", "esc", "  ") == "Running…  esc stops it"

@@ -102,6 +102,7 @@ VIEWS: dict[str, View] = {
     "why-layers": View("WhyScreen", ("w", REST, "left", "down", "f", REST, "right", "v", "down", REST)),
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
     "trace": View("TraceScreen", ("w", REST, "r", REST, "down", "enter", REST, "down", "down", "o", REST)),
+    "trace-export": View("TraceExportScreen", ("w", REST, "left", "r", REST, "x")),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
     "basket": View("BasketScreen", ("space", "2", "space", "3", REST, "space", "b")),
