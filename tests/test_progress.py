@@ -140,5 +140,5 @@ def test_what_is_waited_for_in_words() -> None:
     loading = Status("loading", "weights", "cpu", "float32", None, None, None)
     assert loading_words(loading) == "loading the model: weights"
     assert loading_words(replace(loading, stage="ready")) == ""
-    assert wait_words("Running…", "1 of 30", "esc") == "Running…\n1 of 30; esc stops it"
+    assert wait_words("Running…", "1 of 30", "esc") == "Running…\n1 of 30\nesc stops it"
     assert wait_words("Running…", "", "esc", "  ") == "Running…  esc stops it"

@@ -75,6 +75,7 @@ def test_a_closed_node_is_one_row_and_opens_as_it_was() -> None:
     assert [name for name in names(shut) if name.startswith(node)] == [node]
     check_sums(shut)
     assert names(shut.opened(node)) == names(tree)
+    assert names(shut.grown(explorer.trace(TEXT, depth=3))) == names(tree), "an answer opens what it has"
     assert names(shut.shut("root").opened(f"{node}/L4.N7")) == names(tree), "what is above it is opened, too"
 
 

@@ -125,6 +125,7 @@ VIEWS: dict[str, View] = {
     "corpus-search": View("CorpusSearchScreen", ("2", "slash", *"because", "ctrl+g", REST)),
     "inputs": View("InputsScreen", ("3", REST, "I", REST)),
     "trace": View("TraceScreen", ("w", REST, "r", REST, "down", "enter", REST, "down", "down", "o", REST)),
+    "trace-export": View("TraceExportScreen", ("w", REST, "left", "r", REST, "x")),
     "served-by": View("ServedByScreen", ("3", REST, "left", "D", REST, "down", REST)),
     "survey": View("SurveyScreen", ("M", REST, "r", REST, "down")),
     "survey-heads": View("SurveyScreen", ("M", REST, "r", REST, "v", "m", "up", REST)),

@@ -16,6 +16,8 @@ from tui_lookups.tui.widgets.status_line import LOW_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from textual.timer import Timer
+
     from tui_lookups.explorer import Explorer
     from tui_lookups.tui.state.queries import Answered
 
@@ -29,6 +31,8 @@ class _Querying(LeavesOnce):
 
     No screen itself: Textual takes the style of a screen from the first of its bases that is one.
     """
+
+    _ticking: Timer
 
     def __init__(self, explorer: Explorer) -> None:
         super().__init__()

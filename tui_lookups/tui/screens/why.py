@@ -333,10 +333,10 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             foil=None if why.foil is None else why.foil.id,
             method=method,
         )
+        over = " over the corpus sample" if method == "mean" else ""
+        doing, stop = f"Running the text without {component}{over}…", key_of(self.app, "why.close")
         self.queries.ask("removed", question, done, self._say_error)
-        if self.queries.waiting("removed"):
-            over = " over the corpus sample" if method == "mean" else ""
-            self.say(f"Running the text without {component}{over}… {key_of(self.app, 'why.close')} stops it.")
+        self.wait_for("removed", lambda far: self.say(wait_words(doing, far, stop, "  ")))
 
     # --- opening ---
 

@@ -90,7 +90,8 @@ class TraceTree:
                 known[node.id] = node
                 if node.opened:
                     told[node.id] = parts
-        return replace(self, known=known, told=told, closed=self.closed - {answer.nodes[0].id})
+        shown = {node.id for node in answer.nodes if node.opened}
+        return replace(self, known=known, told=told, closed=self.closed - shown)
 
     @cached_property
     def _parts(self) -> dict[str, tuple[TraceNode, ...]]:

@@ -19,4 +19,4 @@ def loading_words(status: Status) -> str:
 
 def wait_words(doing: str, far: str, stop: str, between: str = "\n") -> str:
     """What is done, how far it is, and the key that stops it."""
-    return f"{doing}{between}{far}; {stop} stops it" if far else f"{doing}{between}{stop} stops it"
+    return between.join(filter(None, (doing, far, f"{stop} stops it")))

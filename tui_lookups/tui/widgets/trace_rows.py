@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 _LEFT = 15
 """Cells of what a row adds and of its share."""
 _LEAST_BAR, _MOST_BAR = 6, 24
-_LEAST_NAME, _TOKEN, _MORE = 24, 18, 28
-_WITH_MORE, _WITH_TEXT = 110, 150
-"""Cells from which the share of the node above and the pattern's weight, and the text up to it, have room."""
+_LEAST_NAME, _TOKEN, _FIRED, _MORE = 16, 18, 9, 28
+_WITH_FIRED, _WITH_MORE, _WITH_TEXT = 74, 110, 150
+"""Cells from which a neuron's activation has room, the share of the node above and the pattern's weight, and
+the text up to there."""
 _MARKS = {True: "▾ ", False: "▸ "}
 
 
@@ -140,7 +141,8 @@ class TraceRows(RowList):
 
     def _widths(self, width: int) -> tuple[int, int, int]:
         """Cells of the bar, of the name and of the text up to a node."""
-        room = width - _LEFT - _TOKEN - 10 - (_MORE if width >= _WITH_MORE else 0)
+        further = (_FIRED if width >= _WITH_FIRED else 0) + (_MORE if width >= _WITH_MORE else 0)
+        room = width - _LEFT - _TOKEN - 1 - further
         needed = max((len(self._indented(row)) for row in self.rows), default=0) + 1
         name = max(_LEAST_NAME, min(needed, room - _LEAST_BAR))
         bar = max(_LEAST_BAR, min(_MOST_BAR, room - name))
@@ -154,7 +156,9 @@ class TraceRows(RowList):
 
     def heading(self, width: int) -> list[Segment]:
         bar, name, text = self._widths(width)
-        said = f"    adds share {'':<{bar}} {fit('  part', name)}{fit('at', _TOKEN)}{'act.':>8} "
+        said = f"    adds share {'':<{bar}} {fit('  part', name)}{fit('at', _TOKEN)}"
+        if width >= _WITH_FIRED:
+            said += f"{'act.':>8} "
         if width >= _WITH_MORE:
             said += f"{'of the one above':>18}{'weight':>9} "
         said += fit("  the text up to there", text)
@@ -178,8 +182,9 @@ class TraceRows(RowList):
         node, tree = row.node, self._tree
         assert tree is not None
         rest = row.rest is not None
-        fired = "" if rest or node.activation is None else plain(node.activation)
-        said = f"{fit('' if rest else token_at(tree.first.tokens, node), _TOKEN)}{fired:>8} "
+        said = fit("" if rest else token_at(tree.first.tokens, node), _TOKEN)
+        if width >= _WITH_FIRED:
+            said += f"{'' if rest or node.activation is None else plain(node.activation):>8} "
         if width >= _WITH_MORE:
             above = row.above
             of = percent(row.contribution / above.contribution) if above and above.contribution else ""
