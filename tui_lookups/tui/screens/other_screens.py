@@ -54,7 +54,7 @@ class OtherScreens:
         self._playground: PlaygroundScreen | None = None
 
     def open(self, what: str) -> None:
-        """Open one of them by name: that of a method here, or "survey"."""
+        """Open one by name: "why", "inputs", "served_by", "survey", "atlas", "playground" or "explained"."""
         {
             "why": self.why,
             "inputs": self.inputs,
