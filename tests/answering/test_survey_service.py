@@ -14,22 +14,13 @@ import pytest
 
 from tests.explanation.chat_server import EXPLANATION, ChatServer
 from tui_lookups.analysis import attribution
-from tui_lookups.answering import survey_service
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.results import (
-    Atlas,
-    AtlasNeuron,
-    HeadMean,
-    HeadOverview,
-    ServedNeurons,
-    Survey,
-    SurveyProgress,
-)
+from tui_lookups.results import Atlas, AtlasNeuron, HeadOverview, SurveyProgress
 from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -114,19 +105,14 @@ def test_a_survey_is_the_atlas_and_every_neurons_overview(
     alone = make(name, tmp_path / "alone", trimmed=trimmed)
     overviews = {row.neuron: alone.heads_overview(row.neuron) for row in found.neurons}
     expected = {
-        (neuron, head.head): (
-            pytest.approx(head.mean_attribution, 1e-4, 1e-6),
-            head.active_fraction,
-            pytest.approx(_share(head, overview), 1e-4, 1e-6),
-        )
+        (neuron, head.head): (pytest.approx(head.mean_attribution, 1e-4, 1e-6), head.active_fraction)
         for neuron, overview in overviews.items()
         for head in overview.heads
         if head.worth_explaining
     }
     assert len(found.pairs) == len(expected)
     for pair in found.pairs:
-        figures = pair.mean_attribution, pair.active_fraction, pair.share
-        assert figures == expected[pair.neuron, pair.head]
+        assert (pair.mean_attribution, pair.active_fraction) == expected[pair.neuron, pair.head]
     for row in found.neurons:
         overview = overviews[row.neuron]
         assert (row.prompts, row.heads, row.note) == (overview.prompts, len(overview.heads), overview.note)
@@ -184,11 +170,6 @@ def test_only_the_passes_that_are_needed(make: Callable[..., Explorer], tmp_path
         for prompt in explorer.prompts(row.neuron).prompts
     }
     assert 0 < sum(rows) <= len(distinct) < sum(row.prompts for row in found.neurons)
-
-
-def _share(head: HeadMean, overview: HeadOverview) -> float:
-    assert overview.mean_target
-    return head.mean_attribution / overview.mean_target
 
 
 def test_what_is_read_sums_to_the_mean_target(make: Callable[..., Explorer]) -> None:
@@ -273,66 +254,6 @@ def test_a_head_that_reaches_none_of_them_is_refused(make: Callable[..., Explore
     explorer = make(layers="0")
     with pytest.raises(LookupsError, match="reaches none of the surveyed neurons"):
         explorer.served_by(HeadId(1, 0), per_layer=1)
-
-
-def test_for_one_head_only_neurons_that_it_reaches_are_worked_out(
-    make: Callable[..., Explorer], tmp_path: Path
-) -> None:
-    head, told = HeadId(1, 0), list[SurveyProgress]()
-    explorer = make(cache=tmp_path / "cache")
-    found = explorer.served_by(head, per_layer=PER_LAYER, progress=told.append)
-    whole = make().survey(per_layer=PER_LAYER)
-    reached = [row for row in whole.neurons if row.neuron.layer >= 1]
-    assert told[-1].total == len(reached) < len(whole.neurons)
-    assert found.head == next(row for row in whole.heads if row.head == head)
-
-
-def test_it_grows_neuron_by_neuron(make: Callable[..., Explorer], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_service, "_TELL_SECONDS", 0.0)
-    explorer, grown, served = make(), list[Survey](), list[ServedNeurons]()
-    whole = explorer.survey(per_layer=PER_LAYER, so_far=grown.append)
-    assert [survey.neurons for survey in grown] == [whole.neurons[: n + 1] for n in range(len(whole.neurons))]
-    assert grown[-1] == whole
-    head = max(whole.heads, key=lambda row: row.serves).head
-    found = explorer.served_by(head, per_layer=PER_LAYER, so_far=served.append)
-    assert served[-1] == found
-    assert [len(part.pairs) for part in served] == sorted(len(part.pairs) for part in served)
-
-
-def test_of_chosen_layers(make: Callable[..., Explorer]) -> None:
-    explorer = make()
-    whole, last = explorer.survey(per_layer=2), explorer.survey(per_layer=2, layers=(1,))
-    assert last.layers == explorer.survey_plan(per_layer=2, layers=(1, 1)).layers == (1,)
-    assert last.neurons == tuple(row for row in whole.neurons if row.neuron.layer == 1)
-    for layers, message in (((0, 3), "Layer 3 is not surveyed"), ((), "needs a layer")):
-        with pytest.raises(LookupsError, match=message):
-            explorer.survey(per_layer=2, layers=layers)
-
-
-@pytest.mark.parametrize("trimmed", [False, True])
-def test_what_a_head_reads_sums_to_its_mean_attribution(make: Callable[..., Explorer], trimmed: bool) -> None:
-    explorer = make("llama")  # gated: prompts of both signs
-    neuron = next(row.neuron for row in explorer.survey(per_layer=1).neurons if row.prompts)
-    overview = explorer.heads_overview(neuron, trimmed=trimmed)
-    head = overview.heads[1]
-    found = explorer.head_reads(neuron, head.head, top=3, trimmed=trimmed)
-    means = [row.mean_attribution for row in found.tokens]
-    assert means == sorted(means, reverse=True)
-    assert len(means) == 3
-    assert sum(means) + found.rest == pytest.approx(head.mean_attribution, rel=1e-5)
-    first, of_first, on = found.tokens[0], 0.0, 0
-    for prompt in explorer.prompts(neuron).prompts:
-        read = explorer.heads(neuron, prompt=prompt.rank, sources=head.head, trimmed=trimmed).sources
-        mine = [source.attribution for source in read if source.token == first.token]
-        of_first, on = of_first + prompt.sign * sum(mine), on + bool(mine)
-    assert first.mean_attribution == pytest.approx(of_first / found.prompts, rel=1e-5)
-    assert first.prompts == on > 0
-    assert explorer.head_reads(neuron, head.head, top=3, trimmed=trimmed) == found, "from the cache"
-
-
-def test_what_a_head_reads_for_a_neuron_it_does_not_reach_is_refused(make: Callable[..., Explorer]) -> None:
-    with pytest.raises(LookupsError, match="does not reach"):
-        make("llama").head_reads(NeuronId(0, 1), HeadId(1, 0))
 
 
 def test_in_the_raw_basis_there_is_no_survey(make: Callable[..., Explorer]) -> None:

@@ -40,9 +40,9 @@ def survey(
     provenance: Provenance,
 ) -> Survey:
     """A survey of these."""
-    from tui_lookups.answering.survey_service import _Tables  # with NumPy: not before a first paint
+    from tui_lookups.answering.survey_tables import SurveyTables  # with NumPy: not before a first paint
 
-    tables = _Tables()
+    tables = SurveyTables()
     for found, overview in rows:
         tables.add(found, replace(overview, mean_target=TARGET))
     return Survey(

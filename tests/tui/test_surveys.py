@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -24,7 +25,7 @@ from tui_lookups.tui.paint.shading import plain_palette
 from tui_lookups.tui.screens.served_by import ServedByScreen
 from tui_lookups.tui.screens.survey import SurveyScreen
 from tui_lookups.tui.state.orders import pairs_in
-from tui_lookups.tui.text.survey import layers_wanted, percent, progress_words, time_left
+from tui_lookups.tui.text.survey import folded_words, layers_wanted, percent, progress_words, time_left
 from tui_lookups.tui.widgets.pair_rows import ServedRows, SurveyRows
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.serves_grid import ServesGrid
@@ -346,6 +347,14 @@ async def test_where_cells_are_narrow_shares_lose_their_decimal(survey: Survey) 
         texts = _cells(grid).values()
         assert max(map(len, texts)) <= grid.cell - 2
         assert all(text.endswith("%") for text in texts)
+
+
+def test_layers_in_which_no_head_stands_out_share_a_row_that_says_so(survey: Survey) -> None:
+    few = [
+        replace(row, serves=n, carries=n / 1000) for n, row in enumerate(survey.heads) if row.head.layer < 2
+    ]
+    assert folded_words(range(2), few, "serves") == f"L0-L1: {sum(range(len(few)))} together"
+    assert folded_words(range(2), few, "carries") == f"L0-L1: at most {percent((len(few) - 1) / 1000)} each"
 
 
 # --- words and orders ---

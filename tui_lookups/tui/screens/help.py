@@ -34,6 +34,8 @@ _WHERE = {
     "head": "The chosen head",
     "explained": "Explanations",
     "all-heads": "All heads in words",
+    "served-by": "A head's side",
+    "serves": "Layers x heads",
     "token": "Token box",
     "list": "Lists",
     "walk": "Anywhere on the walk",

@@ -203,7 +203,7 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         try:
             wanted = layers_wanted(layers)
         except ValueError as error:
-            self._say(f"{str(error).capitalize()}: give all, or layers from 0 like 9-11, 3 or 0,2,5-7.")
+            self._say(f"{error}: give all, or layers from 0 like 9-11, 3 or 0,2,5-7.")
             return
         if not count.strip().isdecimal() or not int(count):
             self._say("Give a whole number of neurons a layer, from 1.")

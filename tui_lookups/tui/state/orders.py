@@ -73,7 +73,7 @@ def atlas_neurons_in(order: AtlasNeuronOrder, neurons: tuple[AtlasNeuron, ...]) 
 
 
 def pairs_in(order: PairOrder, pairs: Sequence[SurveyedPair]) -> tuple[SurveyedPair, ...]:
-    """Pairs of a survey by neuron, as given within one; by another column, largest or first in front."""
+    """Pairs of a survey by layer, as given within one; or by another column. Ties stay as given."""
     if order == "attribution":
         return tuple(sorted(pairs, key=lambda pair: -pair.mean_attribution))
     if order == "share":

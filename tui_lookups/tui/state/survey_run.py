@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tui_lookups import results
 from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ class SurveyRun:
         return True
 
     def _heard(self, news: Survey | SurveyProgress) -> None:
-        from tui_lookups.results import SurveyProgress
-
-        if isinstance(news, SurveyProgress):
+        if isinstance(news, results.SurveyProgress):
             self.progress = news
         else:
             self.survey = news

@@ -1,0 +1,121 @@
+"""Surveys of chosen layers as they grow; one head's part, and what it reads (method.md, section 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui_lookups.answering import survey_service
+from tui_lookups.errors import LookupsError
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import ServedNeurons, Survey, SurveyProgress
+from tui_lookups.settings import load_settings
+
+pytestmark = pytest.mark.usefixtures("once_loaded")
+
+TEXTS = [
+    "the cat sat because the mat", "and the cat and the mat sat", "because because the cat",
+    "a mat, a cat and a hat", "sat the cat on the mat?", "no cat sat there because of rain",
+    "what the cat saw and what the mat knew", "the the the and and", "cats and mats", "because it rained",
+]  # fmt: skip
+PER_LAYER = 3
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("surveys")
+    (folder / "texts.txt").write_text("\n\n".join(TEXTS), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def make(home: Path, tiny_folder: Callable[[str], Path]) -> Iterator[Callable[..., Explorer]]:
+    made: list[Explorer] = []
+
+    def make(name: str = "gpt2", cache: Path = home / "cache", **settings: Any) -> Explorer:
+        made.append(
+            Explorer(
+                load_settings(
+                    model=str(tiny_folder(name)), corpus=str(home / "texts.txt"), device="cpu", top=6,
+                    window=24, cache_dir=str(cache), **settings,
+                )
+            )
+        )  # fmt: skip
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_pairs_share_is_of_the_neurons_mean_target(make: Callable[..., Explorer]) -> None:
+    explorer = make()
+    found = explorer.survey(per_layer=PER_LAYER)
+    targets = {row.neuron: row.mean_target for row in found.neurons}
+    assert len(found.pairs) > 3
+    for pair in found.pairs:
+        assert pair.share == pytest.approx(pair.mean_attribution / targets[pair.neuron])
+
+
+def test_for_one_head_only_neurons_that_it_reaches_are_worked_out(
+    make: Callable[..., Explorer], tmp_path: Path
+) -> None:
+    head, told = HeadId(1, 0), list[SurveyProgress]()
+    explorer = make(cache=tmp_path / "cache")
+    found = explorer.served_by(head, per_layer=PER_LAYER, progress=told.append)
+    whole = make().survey(per_layer=PER_LAYER)
+    reached = [row for row in whole.neurons if row.neuron.layer >= 1]
+    assert told[-1].total == len(reached) < len(whole.neurons)
+    assert found.head == next(row for row in whole.heads if row.head == head)
+
+
+def test_it_grows_neuron_by_neuron(make: Callable[..., Explorer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_service, "_TELL_SECONDS", 0.0)
+    explorer, grown, served = make(), list[Survey](), list[ServedNeurons]()
+    whole = explorer.survey(per_layer=PER_LAYER, so_far=grown.append)
+    assert [survey.neurons for survey in grown] == [whole.neurons[: n + 1] for n in range(len(whole.neurons))]
+    assert grown[-1] == whole
+    head = max(whole.heads, key=lambda row: row.serves).head
+    found = explorer.served_by(head, per_layer=PER_LAYER, so_far=served.append)
+    assert served[-1] == found
+    assert [len(part.pairs) for part in served] == sorted(len(part.pairs) for part in served)
+
+
+def test_of_chosen_layers(make: Callable[..., Explorer]) -> None:
+    explorer = make()
+    whole, last = explorer.survey(per_layer=2), explorer.survey(per_layer=2, layers=(1,))
+    assert last.layers == explorer.survey_plan(per_layer=2, layers=(1, 1)).layers == (1,)
+    assert last.neurons == tuple(row for row in whole.neurons if row.neuron.layer == 1)
+    for layers, message in (((0, 3), "Layer 3 is not surveyed"), ((), "needs a layer")):
+        with pytest.raises(LookupsError, match=message):
+            explorer.survey(per_layer=2, layers=layers)
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_what_a_head_reads_sums_to_its_mean_attribution(make: Callable[..., Explorer], trimmed: bool) -> None:
+    explorer = make("llama")  # gated: prompts of both signs
+    neuron = next(row.neuron for row in explorer.survey(per_layer=1).neurons if row.prompts)
+    overview = explorer.heads_overview(neuron, trimmed=trimmed)
+    head = overview.heads[1]
+    found = explorer.head_reads(neuron, head.head, top=3, trimmed=trimmed)
+    means = [row.mean_attribution for row in found.tokens]
+    assert means == sorted(means, reverse=True)
+    assert len(means) == 3
+    assert sum(means) + found.rest == pytest.approx(head.mean_attribution, rel=1e-5)
+    first, of_first, on = found.tokens[0], 0.0, 0
+    for prompt in explorer.prompts(neuron).prompts:
+        read = explorer.heads(neuron, prompt=prompt.rank, sources=head.head, trimmed=trimmed).sources
+        mine = [source.attribution for source in read if source.token == first.token]
+        of_first, on = of_first + prompt.sign * sum(mine), on + bool(mine)
+    assert first.mean_attribution == pytest.approx(of_first / found.prompts, rel=1e-5)
+    assert first.prompts == on > 0
+    assert explorer.head_reads(neuron, head.head, top=3, trimmed=trimmed) == found, "from the cache"
+
+
+def test_what_a_head_reads_for_a_neuron_it_does_not_reach_is_refused(make: Callable[..., Explorer]) -> None:
+    with pytest.raises(LookupsError, match="does not reach"):
+        make("llama").head_reads(NeuronId(0, 1), HeadId(1, 0))
