@@ -74,7 +74,7 @@ async def test_the_line_says_what_it_searches_and_takes_the_text_to_the_whole_co
         assert walk.prompt_id != GIVEN
 
 
-async def test_escape_stops_a_search_and_keeps_what_it_found() -> None:
+async def test_escape_stops_a_search_and_keeps_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = CannedExplorer(hostile=False)
     async with running(explorer, SMALL) as (app, pilot):
         explorer.held = []
@@ -88,8 +88,12 @@ async def test_escape_stops_a_search_and_keeps_what_it_found() -> None:
         explorer.release()
         await press(pilot)
         assert app.screen.query_one(HitList).hits == (), "a late answer is dropped"
+        monkeypatch.setattr(
+            explorer, "search_corpus", lambda *_, **__: replace(ALL, note="There may be more.")
+        )
         await press(pilot, "slash", "enter")
         assert app.screen.query_one(HitList).hits
+        assert hints(app).startswith("There may be more.")
 
 
 async def test_an_error_is_said_and_an_empty_line_searches_for_nothing() -> None:

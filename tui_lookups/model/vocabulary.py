@@ -133,6 +133,7 @@ class Vocabulary:
         self.bos_id = head.bos_id
         self._read_entries = entries
         self._read_tokenizer = tokenizer
+        self._last_similar: tuple[tuple[str, int], list[str]] = ("", 0), []
 
     @classmethod
     def from_json(cls, tokenizer_json: str, bos_id: int | None, size: int | None = None) -> Vocabulary:
@@ -298,7 +299,9 @@ class Vocabulary:
         found.update(dict.fromkeys(self._alike_first(same, spaced)))
         found.update(dict.fromkeys(token.id for token in self.complete(text, limit)))
         if len(found) < limit and stem:
-            for word in similar(stem, self._words, limit):
+            if self._last_similar[0] != (stem, limit):  # a text is looked up with and without its space
+                self._last_similar = (stem, limit), similar(stem, self._words, limit)
+            for word in self._last_similar[1]:
                 found.update(dict.fromkeys(self._alike_first(self._words[len(word)][word], spaced)))
         return self.tokens(list(found)[:limit])
 

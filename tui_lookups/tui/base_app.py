@@ -127,12 +127,12 @@ class BaseApp(App[None]):
         """Whether a key is not taken: below the least size nobody sees what it does, but for the way out."""
         if layout_for(*self.size) != "small":
             return False
-        typing = isinstance(self.focused, Input)
-        quits = (textual_private.own_key(self, "app.quit") or "q").split(",")
-        if isinstance(event, events.Key) and event.key in (["escape"] if typing else [*quits, "ctrl+q"]):
+        way, usual = ("line.leave", "escape") if isinstance(self.focused, Input) else ("app.quit", "q,ctrl+q")
+        keys = textual_private.own_key(self, way) or usual
+        if isinstance(event, events.Key) and event.key in keys.split(","):
             return False
-        way = "esc leaves the line" if typing else f"{self.key_of('app.quit')} quits"
-        self.say(f"Too small: {MIN_WIDTH} x {MIN_HEIGHT} cells are needed; {way}.")
+        leads = f"{self.key_of(way)} {'quits' if way == 'app.quit' else 'leaves the line'}"
+        self.say(f"Too small: {MIN_WIDTH} x {MIN_HEIGHT} cells are needed; {leads}.")
         return True
 
     def on_resize(self) -> None:

@@ -110,6 +110,8 @@ class CorpusSearchScreen(QueryScreen[Door]):
         if before is None or len(found.hits) != len(before.hits):
             rows.show_hits(found.hits)
         self._show()
+        if found.hits and found.note and not self.queries.waiting("search"):
+            self.say(found.note)  # there may be more; an empty list says so itself
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)

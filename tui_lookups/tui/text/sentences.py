@@ -166,7 +166,7 @@ def sentence_of(binding: Binding) -> str:
     return SENTENCES.get(binding.id or "", binding.tooltip or binding.description)
 
 
-_OF_A_NEURON = frozenset(["walk.playground", "walk.inputs", "head.all_heads", "walk.heads"])
+_OF_A_NEURON = frozenset(["walk.playground", "walk.inputs", "head.all_heads"])
 _OF_A_PROMPT = frozenset(["walk.inputs", "prompts.find", "prompts.peak", "prompts.open"])
 _OF_A_HEAD = frozenset(["head.ablate", "head.explain", "head.score", "head.write"])
 
