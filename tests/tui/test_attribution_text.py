@@ -14,6 +14,7 @@ from tui_lookups.tui.text.attribution import (
     silence,
     why_no_head,
 )
+from tui_lookups.tui.text.explanation import before_and_after
 
 NEURON = NeuronId(3, 5)
 
@@ -105,3 +106,18 @@ def test_gated_models_show_both_shares() -> None:
     heads = CannedExplorer(model=replace(MODEL, gated=True)).heads(NEURON, prompt=1)
     facts = head_facts(HeadId(3, 2), heads, None)
     assert "by gate +1.15, by up +0.77" in facts
+
+
+def test_an_ablation_has_a_bar_before_and_one_after() -> None:
+    ablation = CannedExplorer().ablate(NEURON, HeadId(1, 1))
+    one = replace(ablation.prompts[0], sign=-1, activation_before=-2.0, activation_after=-0.5)
+    both = replace(ablation, prompts=(one, replace(one, activation_after=1.5)))
+    assert [line.text for line in before_and_after(both, 8)] == [
+        "with it       2.00 ████████",
+        "without it   -0.50 ▒▒",
+    ]
+    nothing = replace(one, activation_before=-0.001, activation_after=0.002)
+    assert not [
+        line for line in before_and_after(replace(ablation, prompts=(nothing,)), 8) if "▒" in line.text
+    ]
+    assert before_and_after(replace(ablation, prompts=()), 8) == ()

@@ -255,6 +255,7 @@ def before_and_after(ablation: HeadAblation, bar_width: int) -> tuple[Paragraph,
     before = sum(row.sign * row.activation_before for row in rows) / len(rows)
     after = sum(row.sign * row.activation_after for row in rows) / len(rows)
     top = max(abs(before), abs(after))
+    bar_width = bar_width if plain(top) != "0.00" else 0  # of nothing there is no bar
     return tuple(
         Paragraph(f"{name} {plain(value):>7}{signed_bar(value, top, bar_width)}")
         for name, value in (("with it   ", before), ("without it", after))

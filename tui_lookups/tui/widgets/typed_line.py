@@ -112,5 +112,19 @@ class TextInput(PassageLine):
         Binding(
             "down", "screen.look", "figures", id="playground.look", tooltip="To the figures, to scroll them"
         ),
+        Binding(
+            "ctrl+o",
+            "screen.align",
+            "two texts",
+            id="playground.align",
+            tooltip="Beside the last pinned text",
+        ),
+        Binding(
+            "ctrl+g",
+            "screen.scale",
+            "shades",
+            id="playground.scale",
+            tooltip="Of the corpus, or of the texts",
+        ),
         Binding("escape", "screen.close", "back", id="playground.close", tooltip="Back to the walk"),
     ]
