@@ -40,7 +40,7 @@ def test_a_question_that_waits_for_the_model_is_seen_to(
     begun, go_on, load = threading.Event(), threading.Event(), Engine._load
 
     def slow(self: Engine, *arguments: Any) -> Any:
-        self.say("reading the weights")
+        self.doing.say("reading the weights")
         begun.set()
         assert go_on.wait(60)
         return load(self, *arguments)

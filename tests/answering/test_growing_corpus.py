@@ -51,13 +51,13 @@ def test_only_what_is_new_is_scanned(tmp_path: Path, passages: list[str], closin
 
     grown = explorer(corpus, "cache")
     heard: list[Status] = []
-    say = grown._engine.say
+    say = grown._engine.doing.say
 
     def listen(message: Progress | str) -> None:
         say(message)
         heard.append(grown.status())
 
-    grown._engine.say = listen
+    grown._engine.doing.say = listen
     found = grown.scan()
     assert (found.resumed_from, found.extended_from) == (0, first.prompts)
     assert found.prompts > first.prompts

@@ -27,6 +27,7 @@ from tui_lookups.answering.cache_keys import (
     ranked_otherwise,
 )
 from tui_lookups.answering.checks import check_sign
+from tui_lookups.answering.doing import Doing
 from tui_lookups.answering.model_files import ModelFiles
 from tui_lookups.answering.worker_pool import WorkerPool
 from tui_lookups.errors import Cancelled, LookupsError, Poll
@@ -34,7 +35,6 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model_thread import CURRENT_TOKEN, ModelThread, Priority
-from tui_lookups.progress import Progress, Say
 from tui_lookups.results import Basis, ModelInfo, Provenance, Sign
 from tui_lookups.results.conventions import Conventions
 from tui_lookups.results.firing import firing_sign
@@ -64,15 +64,14 @@ class Engine:
         self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
         self.thread = ModelThread()
         self.device = settings.device
-        self._doing, self._doing_since = Progress("starting"), time.monotonic()
+        self.doing = Doing(compiles=settings.compile)
         self.tokenising = False
         self.error: LookupsError | None = None
         """What the start in the background stumbled over, for the status."""
         self.closing = False
         self._digest = FingerprintMemory(self.cache)
-        self._files = ModelFiles(
-            settings, self.cache, self._digest, self.basis, say=self.stage(1), poll=self.poll
-        )
+        stage = self.doing.stage(1)
+        self._files = ModelFiles(settings, self.cache, self._digest, self.basis, say=stage, poll=self.poll)
         self._corpus_lock = threading.Lock()  # never held while the model thread is waited for
         self._info: ModelInfo | None = None
         self._corpus: Corpus | None = None
@@ -84,39 +83,7 @@ class Engine:
     @cached_property
     def workers(self) -> WorkerPool:
         """Workers of Ray, for a scan; none is started yet."""
-        return WorkerPool(self.settings, self.local, self.learn, say=self.say, poll=self.poll)
-
-    def say(self, news: Progress | str) -> None:
-        """What is being done, for the status."""
-        now = Progress(news) if isinstance(news, str) else news
-        if now.what != self._doing.what:
-            self._doing_since = time.monotonic()
-        self._doing = now
-
-    @property
-    def doing(self) -> Progress:
-        """What is being done, and for how long."""
-        return replace(self._doing, seconds=time.monotonic() - self._doing_since)
-
-    def stage(self, first: int, last: int | None = None) -> Say:
-        """Say what is done as a stage of making ready: `first`, up to `last` one more for each new thing.
-
-        They are the files, tokenising, repeated texts, torch, the weights, a check of them, and compiling.
-        """
-        things: list[str] = []
-
-        def say(news: Progress | str) -> None:
-            now = Progress(news) if isinstance(news, str) else news
-            if now.what not in things:
-                things.append(now.what)
-            stage = min(first + len(things) - 1, last or first)
-            self.say(replace(now, stage=stage, stages=self._stages))
-
-        return say
-
-    @property
-    def _stages(self) -> int:
-        return 6 + self.settings.compile
+        return WorkerPool(self.settings, self.local, self.learn, say=self.doing.say, poll=self.poll)
 
     def poll(self) -> None:
         """Raises Cancelled once the tool is closing."""
@@ -207,7 +174,7 @@ class Engine:
                 info,
                 self.cache,
                 self._digest,
-                say=self.stage(2),
+                say=self.doing.stage(2),
                 should_stop=lambda: self.closing,
             )
         finally:
@@ -373,7 +340,7 @@ class Engine:
         return self._load_error is None
 
     def _load(self, local: LocalModel, poll: Poll) -> LookupModel:
-        say = self.stage(4, self._stages)
+        say = self.doing.stage(4, self.doing.stages)
         say("importing torch")
         # OpenMP's threads spin while they wait, at the cost of other work: read once, as torch is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

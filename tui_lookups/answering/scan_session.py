@@ -94,7 +94,7 @@ class ScanSession:
     def _forget_damaged(self, folder: Path, error: CacheError) -> None:
         """Forget the index, and drop its folder unless another process is making it again already."""
         _log.warning("the index is damaged and is made again: %s", error)
-        self.engine.say("the index was damaged; scanning again")
+        self.engine.doing.say("the index was damaged; scanning again")
         if _holds_an_index(folder) and not ArrayFolder(folder).drop():
             _log.info("another process is scanning into %s already", folder)
         self._index = None
@@ -140,7 +140,7 @@ class ScanSession:
             if self._copies is None and not self.engine.conventions().keep_copies:
                 from tui_lookups.scan.copies import find_copies
 
-                self._copies = find_copies(corpus, self._poll, self.engine.stage(3))
+                self._copies = find_copies(corpus, self._poll, self.engine.doing.stage(3))
 
     def _poll(self) -> None:
         """Raises Cancelled once the tool is closing, or whoever waits is not waiting any more."""

@@ -272,7 +272,7 @@ class Services:
         if stage == "loading" and (loaded or (done and not engine.awaited)):
             stage = "ready"
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
-        loading = engine.doing if busy and not engine.error else None
+        loading = engine.doing.progress if busy and not engine.error else None
         message = str(engine.error) if engine.error else "" if loading is None else loading.sentence
         known = None if corpus is None else corpus.info
         return Status(
