@@ -54,7 +54,7 @@ PASSAGE = "She asked why.\r\nHe said so because"
 
 
 @pytest.mark.parametrize(
-    ("key", "screen", "line"), [("ctrl+y", "WhyScreen", "#why-text"), ("f3", "PlaygroundScreen", "#text")]
+    ("key", "screen", "line"), [("ctrl+y", "WhyScreen", "#why-text"), ("ctrl+o", "PlaygroundScreen", "#text")]
 )
 async def test_a_text_pasted_as_a_token_goes_on_to_where_texts_are_asked_about(
     key: str, screen: str, line: str
@@ -78,5 +78,5 @@ async def test_a_text_that_was_changed_after_the_paste_is_as_it_was_typed() -> N
     async with running(CannedExplorer(hostile=False), SMALL) as (app, pilot):
         await press(pilot, "t", "ctrl+u")
         await type_text(pilot, '"not so"')
-        await press(pilot, "f2")
+        await press(pilot, "ctrl+y")
         assert app.screen.query_one("#why-text", Input).value == "not so", "without its quotes"

@@ -8,7 +8,7 @@ SORT_KEY = Binding("S", "sort", "sort", id="list.sort", tooltip="The list by its
 """The key that puts any list in another order."""
 
 CORPUS_KEY = Binding(
-    "ctrl+g,f4",
+    "ctrl+g",
     "screen.over('search')",
     "whole corpus",
     id="walk.search",

@@ -47,14 +47,14 @@ class TokenInput(TypedLine):
         ),
         Binding("up", "step(-1)", "choose", id="token.up", tooltip="The row above", show=False),
         Binding(
-            "ctrl+y,f2",
+            "ctrl+y",
             "text('why')",
             "why",
             id="token.why",
             tooltip="Why a token after the text typed here",
         ),
         Binding(
-            "ctrl+o,f3",
+            "ctrl+o",
             "text('playground')",
             "playground",
             id="token.playground",
