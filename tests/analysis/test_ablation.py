@@ -18,7 +18,8 @@ from tui_lookups.analysis.ablation import (
     mean_over,
     summarise,
 )
-from tui_lookups.analysis.attribution import active_heads, decompose
+from tui_lookups.analysis.activity import active_heads
+from tui_lookups.analysis.attribution import decompose
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import neuron_reader

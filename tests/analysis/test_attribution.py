@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 from tests.reference_raw import RawGPT2, RawLlama, RawParts
 from tests.tiny_models import N_HEADS, RECIPES
 from tui_lookups.analysis import attribution
-from tui_lookups.analysis.attribution import (
-    Decomposition,
-    Place,
-    active_heads,
-    attributions_of_heads,
-    decompose,
-    decompose_places,
-)
+from tui_lookups.analysis.activity import active_heads, attributions_of_heads
+from tui_lookups.analysis.attribution import Decomposition, Place, decompose, decompose_places
 from tui_lookups.errors import BadIdError, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Preset

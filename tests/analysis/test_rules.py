@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.analysis.test_attribution import random_row
-from tui_lookups.analysis.attribution import active_heads, attributions_of_heads, decompose
+from tui_lookups.analysis.activity import active_heads, attributions_of_heads
+from tui_lookups.analysis.attribution import decompose
 from tui_lookups.ids import NeuronId
 
 

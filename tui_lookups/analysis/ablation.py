@@ -30,7 +30,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import active_heads, check_reaches, decompose
+from tui_lookups.analysis.activity import active_heads
+from tui_lookups.analysis.attribution import check_reaches, decompose
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.pairs import ks_distance
 from tui_lookups.analysis.peaks import BATCH_ROWS, Hooks, promoted_token, run_at_peaks

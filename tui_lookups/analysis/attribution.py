@@ -38,8 +38,7 @@ from tui_lookups.model.components import (
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
 from tui_lookups.progress import batches
-from tui_lookups.results import ActivityRule, HeadAttribution, OtherComponents, Preset
-from tui_lookups.results.conventions import DEFAULTS
+from tui_lookups.results import OtherComponents, Preset
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
@@ -362,46 +361,3 @@ def count_reaching(model: LookupModel, neuron: NeuronId, preset: Preset) -> int:
     """How many heads reach the neuron; preset "paper" leaves out its own layer's (method.md, section 4)."""
     n_layers = model.info.last_head_layer(neuron.layer) + 1
     return (min(n_layers, neuron.layer) if preset == "paper" else n_layers) * model.info.n_heads
-
-
-def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:
-    """The rule that decides among `n_heads` heads that reach the neuron: "top3" where they are few."""
-    return "top3" if n_heads < DEFAULTS.few_heads else rule
-
-
-def active_heads(attributions: np.ndarray, rule: ActivityRule) -> tuple[np.ndarray, float]:
-    """Which heads are active on a prompt (method.md, section 4), and the threshold: (bool [n], value).
-
-    "2sd": so many sample standard deviations above the mean over the heads that reach the neuron. "top3":
-    among the largest; used also where few heads reach, since no value can then lie that far out. How many is
-    for results/conventions.py to say.
-    """
-    n = attributions.size
-    if n == 0:
-        return np.zeros(0, dtype=bool), 0.0
-    if effective_rule(rule, n) == "top3":
-        order = np.argsort(-attributions, kind="stable")[: DEFAULTS.active_highest]
-        mask = np.zeros(n, dtype=bool)
-        mask[order] = True
-        return mask, float(attributions[order[-1]])
-    deviations = DEFAULTS.active_deviations * attributions.std(ddof=1)
-    threshold = float(attributions.mean() + deviations)
-    return attributions > threshold, threshold
-
-
-def attributions_of_heads(
-    decomposition: Decomposition, rule: ActivityRule, sign: int = 1
-) -> tuple[tuple[HeadAttribution, ...], float]:
-    """Every head that reaches the neuron, in layer then head order, and the activity threshold.
-
-    `sign` is -1 where the neuron fires negatively: a head is active when it drives it that way.
-    """
-    heads = decomposition.heads
-    mask, threshold = active_heads(sign * heads.ravel(), rule)
-    rows = []
-    for place, value in enumerate(heads.ravel()):
-        head = HeadId(*divmod(place, heads.shape[1]))
-        gate = None if decomposition.gate is None else float(decomposition.gate.ravel()[place])
-        up = None if decomposition.up is None else float(decomposition.up.ravel()[place])
-        rows.append(HeadAttribution(head, head.layer, head.index, float(value), bool(mask[place]), gate, up))
-    return tuple(rows), sign * threshold

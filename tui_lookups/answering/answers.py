@@ -12,14 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.analysis.ablation import Case, ablate_head, mean_over, summarise
-from tui_lookups.analysis.attribution import (
-    Decomposition,
-    active_heads,
-    attributions_of_heads,
-    count_reaching,
-    decompose,
-    effective_rule,
-)
+from tui_lookups.analysis.activity import active_heads, attributions_of_heads, effective_rule
+from tui_lookups.analysis.attribution import Decomposition, count_reaching, decompose
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts

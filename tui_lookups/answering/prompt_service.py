@@ -302,11 +302,8 @@ class PromptService:
         trim: bool,
         tell: Callable[[dict[tuple[int, int], Prompt]], None] = lambda _: None,
     ) -> dict[tuple[int, int], Prompt]:
-        """Prompts by id and sign, of which only those are run that were not run before.
-
-        A few at a time, so that another question need not wait for all of them; `tell` is given what there
-        is after each few.
-        """
+        """Prompts by id and sign; those not run before are run a few at a time, so that another question
+        need not wait for all of them, and `tell` is given what there is after each few."""
         from tui_lookups.answering.answers import build_prompts
 
         engine = self._engine

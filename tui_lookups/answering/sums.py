@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.attribution import active_heads
+from tui_lookups.analysis.activity import active_heads
 from tui_lookups.analysis.congruence import best_first, own_tokens
 from tui_lookups.analysis.exact_sum import as_contributions
 from tui_lookups.analysis.inputs import NeuronSum, cut_edge, neuron_sums

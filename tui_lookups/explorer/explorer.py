@@ -149,39 +149,9 @@ class Explorer(ExactSums, Surveys, Upkeep):
         """The tokens a neuron promotes and suppresses most."""
         return self._services.congruence.tokens(neuron, top)
 
-    def nearest(
-        self, neuron: NeuronId, *, by: answer.NearBy = "writes", top: int = 20
-    ) -> answer.NearestNeurons:
-        """The neurons of other layers that write, or read, most like this one (section 2, Nearest)."""
-        return self._services.congruence.nearest(neuron, by, top)
-
     def score(self, neuron: NeuronId, token: answer.Token) -> answer.NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
         return self._services.congruence.score(neuron, token)
-
-    def atlas(
-        self,
-        *,
-        per_layer: int = 20,
-        reject: Sequence[str] | None = None,
-        sign: answer.Sign | None = None,
-        read: Callable[[int, int], None] = lambda done, layers: None,
-    ) -> answer.Atlas:
-        """The model's next-token neurons, layer by layer, and where tokens' best neurons live.
-
-        A layer's pass over the vocabulary is kept in the cache: other counts, signs and reject lists are
-        answered without the model.
-
-        Args:
-            per_layer: neurons a layer.
-            reject: tokens left out by hand, exactly as in the vocabulary, or "#id"; by default those of
-                the file in the setting `atlas_reject`.
-            sign: as in `neurons`; "-" and "both" read neurons flipped.
-            read: told, on this thread, how many of how many layers have been read.
-        Raises:
-            UnknownTokenError: a rejected text is not one token.
-        """
-        return self._services.atlas.atlas(per_layer, reject, sign, read)
 
     # --- highest-activating prompts (method.md, section 3) ---
 
