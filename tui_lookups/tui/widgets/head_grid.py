@@ -50,12 +50,7 @@ class HeadGrid(Canvas):
         Binding("down,j", "move(1,0)", "↓", id="heads.down", tooltip="The layer below", show=False),
         Binding("up,k", "move(-1,0)", "↑", id="heads.up", tooltip="The layer above", show=False),
         Binding(
-            "right,l",
-            "move(0,1)",
-            "head",
-            id="heads.right",
-            key_display="←↓↑→",
-            tooltip="The next head",
+            "right,l", "move(0,1)", "head", id="heads.right", key_display="←↓↑→", tooltip="The next head"
         ),
         Binding("n", "strongest(1)", "by size", id="heads.next", tooltip="The next head by size"),
         hidden("N", "strongest(-1)", "by size, back", "heads.back", "The previous head by size"),
