@@ -11,8 +11,6 @@ from tui_lookups.tui.running import SignalledApp
 from tui_lookups.tui.terminal.textual_private import bindings_of, character_to_key
 
 PAGE = Path(tui_lookups.__file__).parent / "docs" / "habits.md"
-NOT_YET = frozenset({"u", "U", "B", "J", "comma"})
-"""Undo, sessions, the list of what is under way, notes."""
 
 
 def test_every_key_on_the_page_of_habits_is_bound() -> None:
@@ -26,4 +24,4 @@ def test_every_key_on_the_page_of_habits_is_bound() -> None:
     bound |= set(bindings_of(SignalledApp))  # it has the keys of a shell
     keys = {character_to_key(key) if len(key) == 1 else key for key in named}
     assert len(keys) > 25
-    assert keys - bound - NOT_YET == set()
+    assert keys - bound == set()
