@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tui_lookups.answering import survey_service
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ServedNeurons, Survey, SurveyProgress
@@ -119,3 +119,19 @@ def test_what_a_head_reads_sums_to_its_mean_attribution(make: Callable[..., Expl
 def test_what_a_head_reads_for_a_neuron_it_does_not_reach_is_refused(make: Callable[..., Explorer]) -> None:
     with pytest.raises(LookupsError, match="does not reach"):
         make("llama").head_reads(NeuronId(0, 1), HeadId(1, 0))
+
+
+def test_what_a_head_reads_in_the_raw_basis_is_refused(make: Callable[..., Explorer]) -> None:
+    with pytest.raises(UnsupportedModelError, match="folded weights"):
+        make(raw_weights=True).head_reads(NeuronId(1, 1), HeadId(0, 0))
+
+
+def test_under_preset_paper_a_head_reads_the_prompts_of_its_survey(make: Callable[..., Explorer]) -> None:
+    explorer = make(preset="paper")
+    row = next(row for row in explorer.survey(per_layer=2).neurons if row.prompts and row.heads)
+    overview = explorer.heads_overview(row.neuron, part="explaining")
+    head = overview.heads[0]
+    found = explorer.head_reads(row.neuron, head.head)
+    assert found.prompts == overview.prompts == row.prompts
+    read = sum(token.mean_attribution for token in found.tokens) + found.rest
+    assert read == pytest.approx(head.mean_attribution, rel=1e-5)

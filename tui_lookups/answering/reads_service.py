@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.checks import check_count
+from tui_lookups.answering.checks import check_attribution, check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches
+from tui_lookups.answering.overviews import surveyed_part
 from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
@@ -40,12 +41,13 @@ class ReadsService:
         """The tokens that a head reads most for a neuron. See `Explorer.head_reads`."""
         check_count("top", top)
         engine = self._engine
+        check_attribution(engine.basis)
         engine.check_neuron(neuron)
         check_reaches(engine, head, neuron)
         conventions = engine.conventions(trimmed=trimmed)
         key = engine.key(
             "head_reads", conventions, corpus=True, neuron=str(neuron), head=str(head),
-            index=self._scan.key(), top=top,
+            index=self._scan.key(), top=top, part=surveyed_part(conventions),
         )  # fmt: skip
         return engine.cached(key, HeadReads) or engine.keep(
             key, self._work_out(neuron, head, top, conventions)
@@ -53,7 +55,7 @@ class ReadsService:
 
     def _work_out(self, neuron: NeuronId, head: HeadId, top: int, conventions: Conventions) -> HeadReads:
         engine, preset = self._engine, conventions.preset
-        listed = self._prompts.prompts(neuron, sign=conventions.sign).prompts
+        listed = self._prompts.prompts(neuron, sign=conventions.sign, part=surveyed_part(conventions)).prompts
         if conventions.trimmed or preset == "paper":
             listed = self._prompts.with_trims(neuron, listed)
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.overviews import HeadOverviews, surveyed_part
 from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
@@ -114,8 +114,7 @@ class SurveyService:
 
     @property
     def _part(self) -> Part | None:
-        """The authors choose heads on the prompts of one part of the corpus, and ablate on the other's."""
-        return "explaining" if self._engine.conventions().preset == "paper" else None
+        return surveyed_part(self._engine.conventions())
 
     def _neurons(self, per_layer: int, layers: Sequence[int]) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None, layers)

@@ -181,9 +181,10 @@ class Surveys:
     def head_reads(
         self, neuron: NeuronId, head: HeadId, *, top: int = 10, trimmed: bool | None = None
     ) -> answer.HeadReads:
-        """The tokens from which a head raises a neuron most, over all of the neuron's prompts.
+        """The tokens from which a head raises a neuron most, over the neuron's prompts, those of a survey.
 
         Raises:
             LookupsError: the head does not reach the neuron.
+            UnsupportedModelError: the raw basis, in which no attribution closes.
         """
         return self._services.reads.reads(neuron, head, top=top, trimmed=trimmed)
