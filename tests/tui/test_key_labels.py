@@ -92,7 +92,7 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "n note   D remove   u undo   X export   f6 close"),
+        (("underscore", "B"), "n note   ; remove   u undo   X export   f6 close"),
         (("underscore", "X"), "enter go on   f6 close"),
         (("at",), "f6 closes"),
         (("i",), "f9 on a head asks for words, ( writes your own"),

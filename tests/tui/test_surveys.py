@@ -127,7 +127,7 @@ async def test_what_it_reads_is_asked_for_every_neuron_by_a_key() -> None:
 
 async def open_side(app: LookupsApp, pilot: Pilot[None]) -> ServedRows:
     """A head's side, as a typed head opens it."""
-    app.walk_screen.other_screens.served_by(HEAD)
+    app.walk_screen.other_screens.open("served_by", HEAD)
     await settle(pilot)
     return app.screen.query_one(ServedRows)
 

@@ -2,7 +2,8 @@
 
 1. Nearest first, as on the bottom line; what only moves a cursor after that, and last what would do nothing
    here, with the reason.
-2. What is typed is looked for in the sentences, the descriptions, the names and the keys (action_search).
+2. What is typed is looked for in the sentences, the descriptions, the names and the keys (action_search); an
+   action of just that name comes first.
 """
 
 from __future__ import annotations
@@ -45,17 +46,19 @@ class Entry:
         run: Callable[[], object],
         *,
         key: str = "",
+        name: str = "",
         more: str = "",
         not_now: str = "",
     ) -> None:
-        """`about`: a description; `more`: further names under which it is found."""
+        """`about`: a description; `name`: its short one; `more`: a further name under which it is found."""
         self.sentence = sentence
         self.key = key
         self.title = f"{sentence} ({key})" if key else sentence
         self.about = f"Not now: {not_now}." if not_now else about
         self.run = run
         self.not_now = not_now
-        self.searched = f"{about} {more}"
+        self.name = name
+        self.searched = f"{about} {name} {more}"
 
     def hit(self, score: float, found: tuple[int, ...] = ()) -> Hit:
         """As the palette lists it, with what was found of the sentence underlined."""
@@ -105,7 +108,8 @@ def _actions(app: BaseApp, screen: Screen[object]) -> Iterator[Entry]:
             binding.tooltip,
             run,
             key=app.get_key_display(binding),
-            more=f"{binding.description} {action}",
+            name=binding.description,
+            more=action,
             not_now=not_now,
         )
 
@@ -122,6 +126,6 @@ class Actions(Provider):
 
     async def search(self, query: str) -> Hits:
         for place, entry in enumerate(self._entries()):
-            found = match_action(query, entry.sentence, entry.searched, (entry.key,))
+            found = match_action(query, entry.sentence, entry.searched, (entry.key, entry.name))
             if found.score:
                 yield entry.hit(found.score - place / 1000, found.at)

@@ -46,10 +46,10 @@ class _Querying(LeavesOnce):
         self.queries.deliver(answer)
 
     def wait_for(self, kind: str, show: Callable[[str], None]) -> None:
-        """While a question of this kind is under way, have `show` say how far it is: at first nothing."""
+        """While a question of this kind is under way, have `show` say how far it is."""
         if not self.queries.waiting(kind):
             return  # it was answered at once
-        show("")
+        show(self._how_far(kind))
         if not self._waits:
             screen = cast("Screen[object]", self)
             seconds = LOW_SECONDS if app_of(screen).few_updates else _WAIT_SECONDS
@@ -58,12 +58,15 @@ class _Querying(LeavesOnce):
 
     def _show_waits(self) -> None:
         self._waits = {kind: show for kind, show in self._waits.items() if self.queries.waiting(kind)}
-        loading = loading_words(self.explorer.status()) if self._waits else ""
         for kind, show in self._waits.items():
-            told = self.queries.progress(kind) is not None
-            show(self.queries.how_far(kind) if told or not loading else loading)
+            show(self._how_far(kind))
         if not self._waits:
             self._ticking.stop()
+
+    def _how_far(self, kind: str) -> str:
+        told = self.queries.progress(kind) is not None
+        loading = "" if told else loading_words(self.explorer.status())
+        return loading or self.queries.how_far(kind)
 
     def on_unmount(self) -> None:
         self.queries.cancel_all()

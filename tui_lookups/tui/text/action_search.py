@@ -3,7 +3,7 @@
 1. What is typed is taken in words; an action is found when each of them is found in it.
 2. A word counts most where a word of the sentence begins with it, then inside one, then in the description
    and the names; last where its letters stand in a word in their order ("plgr": playground).
-3. The key itself counts more than any word.
+3. The key itself, or just the name, counts more than any word.
 
 Textual's own matcher tries every way in which the letters of the whole query can be found in a sentence;
 there are too many of these, and among them most sentences there are.
@@ -28,9 +28,9 @@ class Match(NamedTuple):
     at: tuple[int, ...] = ()
 
 
-def match_action(typed: str, sentence: str, beside: str, keys: tuple[str, ...]) -> Match:
-    """Hold `typed` against an action: its sentence, what stands `beside` it, and its keys."""
-    if typed.strip() in keys:
+def match_action(typed: str, sentence: str, beside: str, exact: tuple[str, ...]) -> Match:
+    """Hold `typed` against an action: its sentence, what stands `beside` it, its key and name."""
+    if typed.strip() in exact:
         return Match(_KEY)
     score, at = 0.0, set[int]()
     for word in typed.casefold().split():
