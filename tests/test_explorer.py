@@ -358,8 +358,8 @@ def test_the_first_prompts_are_told_before_the_list_is_worked_out(tmp_path: Path
         told.clear()
         assert fresh.prompts(NeuronId(4, 1), so_far=told.append) == whole
         assert told == [], "the cache has all of it at once"
-        assert fresh.known_prompts(NeuronId(4, 1)) == whole
-        assert fresh.known_prompts(NeuronId(4, 2)) is None, "of another one it has nothing"
+        assert fresh.cached_prompts(NeuronId(4, 1)) == whole
+        assert fresh.cached_prompts(NeuronId(4, 2)) is None, "of another one it has nothing"
     finally:
         fresh.close()
 

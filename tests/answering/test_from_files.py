@@ -72,7 +72,7 @@ def test_the_loaded_model_goes_on_with_the_same_numbers(make) -> None:
     before = make("gemma2").neurons(66, top=8)
     explorer = make("gemma2", cache="another")
     explorer.activations(NeuronId(0, 0), "one text")  # loads it
-    assert explorer._engine.known()[2]
+    assert explorer._engine.opened_so_far()[2]
     after = explorer.neurons(66, top=8)
     assert [row.neuron for row in after.neurons] == [row.neuron for row in before.neurons]
     for mine, other in zip(before.neurons, after.neurons, strict=True):

@@ -39,9 +39,9 @@ def make(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Iterator[Callabl
 def test_writes_are_answered_from_the_files_and_both_from_the_cache(make: Callable[..., Explorer]) -> None:
     explorer = make()
     writes = explorer.nearest(NEURON, top=4)
-    assert not explorer._engine.known()[2], "no model is loaded for it"
+    assert not explorer._engine.opened_so_far()[2], "no model is loaded for it"
     reads = explorer.nearest(NEURON, by="reads", top=4)
-    assert explorer._engine.known()[2]
+    assert explorer._engine.opened_so_far()[2]
     for found in (writes, reads):
         cosines = [row.cosine for row in found.neurons]
         assert cosines == sorted(cosines, reverse=True)

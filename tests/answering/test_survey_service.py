@@ -234,7 +234,7 @@ def test_an_overview_of_an_earlier_version_is_asked_anew(
     known = engine.cached(key, HeadOverview)
     assert known is not None
     engine.keep(key, replace(known, mean_target=None))
-    assert overviews.known(neuron, trimmed=None) is None
+    assert overviews.cached(neuron, trimmed=None) is None
     assert explorer.heads_overview(neuron) == known
 
 

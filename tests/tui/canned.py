@@ -374,8 +374,8 @@ class CannedExplorer(Explorer):
             neuron, BECAUSE, 6.7, stats, ranked, self.scanned, CORPUS.prompts, self.provenance(), ""
         )
 
-    def known_prompts(self, neuron: NeuronId) -> NeuronPrompts | None:
-        self._called("known_prompts", neuron)
+    def cached_prompts(self, neuron: NeuronId) -> NeuronPrompts | None:
+        self._called("cached_prompts", neuron)
         return self.prompts(neuron) if neuron in self.cached else None
 
     def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:

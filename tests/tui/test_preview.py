@@ -45,10 +45,10 @@ async def test_cached_prompts_of_the_neuron_under_the_cursor_are_shown(size: tup
 
 async def test_keys_that_follow_fast_ask_once_and_a_failure_says_nothing() -> None:
     explorer = CannedExplorer(hostile=False)
-    explorer.fail["known_prompts"] = LookupsError("damaged", "again")
+    explorer.fail["cached_prompts"] = LookupsError("damaged", "again")
     async with running(explorer, LARGE) as (app, pilot):
         await press(pilot, *["j"] * 6)
         await rest(pilot)
-        asked = [argument for name, argument in explorer.calls if name == "known_prompts"]
+        asked = [argument for name, argument in explorer.calls if name == "cached_prompts"]
         assert len(asked) <= 2
         assert "preview" not in app.walk_screen.walk.errors

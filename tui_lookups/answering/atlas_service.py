@@ -96,7 +96,7 @@ class AtlasService:
             ),
         )
 
-    def known(self, layers: Sequence[int]) -> list[Extremes] | None:
+    def cached(self, layers: Sequence[int]) -> list[Extremes] | None:
         """The extremes of these layers where all of them are in the cache; never computes."""
         found = []
         for layer in layers:

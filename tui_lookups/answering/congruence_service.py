@@ -74,7 +74,7 @@ class CongruenceService:
                 layers=ranked,
                 sign=by,
                 next_token_only=next_token_only,
-                extremes=self._atlas.known(ranked) if next_token_only else None,
+                extremes=self._atlas.cached(ranked) if next_token_only else None,
                 poll=poll,
             )
             provenance = engine.provenance(

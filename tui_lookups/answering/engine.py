@@ -83,7 +83,7 @@ class Engine:
     @cached_property
     def workers(self) -> WorkerPool:
         """Workers of Ray, for a scan; none is started yet."""
-        return WorkerPool(self.settings, self.local, self.learn, say=self.doing.say, poll=self.poll)
+        return WorkerPool(self.settings, self.local, self.take_over, say=self.doing.say, poll=self.poll)
 
     def poll(self) -> None:
         """Raises Cancelled once the tool is closing."""
@@ -124,7 +124,7 @@ class Engine:
             return self.workers.open()[1].scanned.info
         return self.on_model(lambda model, _: model.info)
 
-    def learn(self, info: ModelInfo, device: str) -> None:
+    def take_over(self, info: ModelInfo, device: str) -> None:
         """Take from who has loaded the same files elsewhere what the model is, and where it runs."""
         local = self.local()
         self._remember(local, info, device)
@@ -180,7 +180,7 @@ class Engine:
         finally:
             self.tokenising = False
 
-    def known(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
+    def opened_so_far(self) -> tuple[ModelInfo | None, Corpus | None, bool]:
         """Model and corpus as far as they are known, and whether the model is loaded; never blocks."""
         return self._info, self._corpus, self._model is not None
 

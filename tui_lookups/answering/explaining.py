@@ -139,7 +139,7 @@ class Explaining:
         notes = answer.notes
         if answer.finish_reason == "length":
             notes += ("It was cut at the limit of its length.",)
-        if not asked.cached and self._desk.known(request) is None:
+        if not asked.cached and self._desk.cached(request) is None:
             notes += ("The cache could not keep the answer: asking again sends it again.",)
         made = Explanation(
             neuron=neuron,
@@ -278,7 +278,7 @@ class Explaining:
         """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
         return ExplainedList(query, tuple(entry for entry in self.store.all() if fits(entry, query)))
 
-    def known(self) -> list[Explained]:
+    def cached(self) -> list[Explained]:
         """What is known of this model on this corpus, newest first."""
         return self.of_this_source(self.store.all())
 
@@ -286,7 +286,7 @@ class Explaining:
         """What is known of one head of this model on this corpus, newest first."""
         return tuple(
             entry
-            for entry in self.known()
+            for entry in self.cached()
             if (entry.explanation.neuron, entry.explanation.head) == (neuron, head)
         )
 

@@ -90,7 +90,7 @@ class HeadScores:
         asking: list[ChatRequest] = []
         if explanation is None:
             request, *_ = self._explaining.request(neuron, head)
-            known = self._desk.known(request)
+            known = self._desk.cached(request)
             if known is None:
                 asking.append(request)
             explanation = _UNKNOWN_EXPLANATION if known is None else read_explanation(known.text)
@@ -124,12 +124,12 @@ class HeadScores:
         if explanation is None:
             about = self._explaining.explain(neuron, head, api_key=api_key)
         else:
-            known = self._known(neuron, head, explanation)
+            known = self._cached(neuron, head, explanation)
             about = known or self._explaining.write(neuron, head, explanation)
         trial = self._trial(about, self._controls(control))
         return self._score_all([trial], fresh, progress, api_key)[0][0]
 
-    def _known(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation | None:
+    def _cached(self, neuron: NeuronId, head: HeadId, text: str) -> Explanation | None:
         for entry in self._explaining.explained(neuron, head):
             if entry.explanation.explanation == text.strip():
                 return entry.explanation
@@ -303,7 +303,7 @@ class HeadScores:
         return written == ("model", endpoint.model, endpoint.base_url)
 
     def _ours(self) -> list[Explained]:
-        return self._explaining.known()
+        return self._explaining.cached()
 
     def _newest(
         self, wanted: set[NeuronId], entries: Iterable[Explained]

@@ -78,7 +78,7 @@ class HeadOverviews:
             return self._work_out([self._of_list(listed, conventions)], conventions, part)[0]
         return self.of_layer([neuron], trimmed=trimmed, part=part)[0]
 
-    def known(
+    def cached(
         self, neuron: NeuronId, *, trimmed: bool | None, part: Part | None = None
     ) -> HeadOverview | None:
         """The overview of a neuron where it is in the cache; never computes."""
@@ -109,7 +109,7 @@ class HeadOverviews:
         conventions = self._engine.conventions(trimmed=trimmed)
         for neuron in neurons:
             self._check(neuron, conventions)
-        known = [self.known(neuron, trimmed=trimmed, part=part) for neuron in neurons]
+        known = [self.cached(neuron, trimmed=trimmed, part=part) for neuron in neurons]
         missing = [number for number, found in enumerate(known) if found is None]
         if missing:
             self._scan.wait()

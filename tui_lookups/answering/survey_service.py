@@ -57,7 +57,7 @@ class SurveyService:
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
         info, done, worth, with_pairs = self._engine.model_info(), 0, 0, 0
         for neuron in listed:
-            known = self._overviews.known(neuron, trimmed=trimmed, part=self._part)
+            known = self._overviews.cached(neuron, trimmed=trimmed, part=self._part)
             mine = 0 if known is None else sum(head.worth_explaining for head in known.heads)
             done, worth, with_pairs = done + (known is not None), worth + mine, with_pairs + (mine > 0)
         return SurveyPlan(

@@ -40,14 +40,14 @@ def atlas(invocation: Invocation, per_layer: int, reject: tuple[str, ...], rejec
     Those whose top token begins with a space and is longer than one letter after it; and where the best
     neurons of such tokens live. One pass over the weights, kept in the cache."""
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Atlas:
+    def question(explorer: Explorer, narrator: Narrator) -> Atlas:
         from tui_lookups.answering.atlas_service import read_tokens
 
         listed = reject_file or explorer.settings.atlas_reject
         rejected = [*reject, *(() if listed is None else read_tokens(listed))]
         return explorer.atlas(per_layer=per_layer, reject=rejected)
 
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 @command()
@@ -89,10 +89,10 @@ def ablate(
         raise click.UsageError("--prompt and --text go with --edge; heads are ablated on all prompts.")
     ablated = HeadId.parse(head)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> HeadAblation:
+    def question(explorer: Explorer, narrator: Narrator) -> HeadAblation:
         return explorer.ablate(name, ablated, method=method, positions=positions, trimmed=trimmed)
 
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 @command()
@@ -116,11 +116,11 @@ def reproduce(invocation: Invocation, published: str) -> None:
         invocation.flags["model"] = published
     found: list[Reproduction] = []
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Reproduction:
+    def question(explorer: Explorer, narrator: Narrator) -> Reproduction:
         found.append(explorer.reproduce(published))
         return found[0]
 
-    invocation.answer(ask)
+    invocation.answer(question)
     differing = [row for row in found[0].figures if not row.agrees]
     if differing:
         raise LookupsError(

@@ -121,7 +121,7 @@ def attends(
         raise click.UsageError("Give NEURON or --text.")
     name, reader = HeadId.parse(head), None if neuron is None else NeuronId.parse(neuron)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Attends | SideOf:
+    def question(explorer: Explorer, narrator: Narrator) -> Attends | SideOf:
         found = explorer.attends(
             name, text=text, neuron=reader, prompt=prompt, query=query, key=key, trimmed=trimmed, top=top
         )
@@ -131,7 +131,7 @@ def attends(
 
         return SideOf(found, side)
 
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 def _check_text_flags(neuron: str | None, prompt: int | None, text: str | None, trimmed: bool | None) -> None:

@@ -45,14 +45,14 @@ def clear(invocation: Invocation, yes: bool) -> None:
 
     Scans start over, and all explanations are deleted, including paid and hand-written ones."""
 
-    def ask(explorer: Explorer, narrator: Narrator) -> CacheInfo:
+    def question(explorer: Explorer, narrator: Narrator) -> CacheInfo:
         return explorer.cache_clear()
 
     # a script has said what it wants; a person may have typed it by mistake
     asks = not yes and sys.stdin.isatty() and sys.stderr.isatty()
     if asks and not click.confirm("Empty the cache?", err=True):
         raise LookupsError("Nothing was cleared.", "Confirm with y, or give --yes.")
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,13 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
     Exits 1 when something is a problem."""
     found: list[Checkup] = []
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Checkup:
+    def question(explorer: Explorer, narrator: Narrator) -> Checkup:
         from tui_lookups.doctor import examine
 
         found.append(examine(explorer, model=not no_model))
         return found[0]
 
-    invocation.answer(ask, rows=doctor_rows)
+    invocation.answer(question, rows=doctor_rows)
     if found[0].problems:
         raise LookupsError(f"Problems found: {found[0].problems}.", "See the lines marked PROBLEM.")
 
@@ -62,12 +62,12 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
 def verify(invocation: Invocation) -> None:
     """Hold every entry to its checksum; damaged ones are dropped."""
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Verified:
+    def question(explorer: Explorer, narrator: Narrator) -> Verified:
         problems = explorer.cache_verify()
         return Verified(explorer.cache_info().entries, problems)
 
     invocation.answer(
-        ask,
+        question,
         rows=lambda done: [
             ("entries", f"{done.entries}"),
             ("problems", "none" if not done.problems else f"{len(done.problems)}"),

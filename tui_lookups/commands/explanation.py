@@ -73,12 +73,12 @@ def explain(
             return explorer.explaining.plan_all(name, fresh=fresh)
         return explorer.explaining.plan(name, chosen, fresh=fresh)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> object:
+    def question(explorer: Explorer, narrator: Narrator) -> object:
         if chosen is None:
             return explorer.explaining.explain_all(name, fresh=fresh, progress=narrator.hear)
         return explorer.explain(name, chosen, fresh=fresh)
 
-    planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
+    planned(invocation, plan, question, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command()
@@ -110,7 +110,7 @@ def score(
             return explorer.head_scores.plan_all(name, control=control, fresh=fresh)
         return explorer.head_scores.plan(name, chosen, explanation=explanation, control=control, fresh=fresh)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> object:
+    def question(explorer: Explorer, narrator: Narrator) -> object:
         hear = narrator.hear
         if chosen is None:
             return explorer.head_scores.score_all(name, control=control, fresh=fresh, progress=hear)
@@ -118,7 +118,7 @@ def score(
             name, chosen, explanation=explanation, control=control, fresh=fresh, progress=hear
         )
 
-    planned(invocation, plan, ask, fresh=fresh, dry_run=dry_run, yes=yes)
+    planned(invocation, plan, question, fresh=fresh, dry_run=dry_run, yes=yes)
 
 
 @command()
@@ -129,10 +129,10 @@ def report(invocation: Invocation, neurons: tuple[str, ...]) -> None:
     Of the explainer that the settings name, for these neurons or for all; asks nobody anything."""
     names = [NeuronId.parse(neuron) for neuron in neurons]
 
-    def ask(explorer: Explorer, narrator: Narrator) -> ScoreReport:
+    def question(explorer: Explorer, narrator: Narrator) -> ScoreReport:
         return explorer.head_scores.report(names)
 
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 @command()

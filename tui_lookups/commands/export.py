@@ -116,7 +116,7 @@ def export(
         invocation.emit(done, _rows(done))
         return
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Exported:
+    def question(explorer: Explorer, narrator: Narrator) -> Exported:
         selection = gather_selection(explorer, names, top).noted(explorer.notes())
         if chosen == "json":
             path = writing.export(explorer, selection, output, overwrite=force)
@@ -126,7 +126,7 @@ def export(
 
         return _write(of_export(filled(explorer, selection)), output, chosen, force)
 
-    invocation.answer(ask, rows=_rows)
+    invocation.answer(question, rows=_rows)
 
 
 def _check(output: Path, form: ExportFormat, force: bool) -> None:

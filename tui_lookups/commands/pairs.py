@@ -32,7 +32,7 @@ def ablate_pairs(
     of one part of the corpus and ablates them on those of the other."""
     names = [NeuronId.parse(neuron) for neuron in neurons]
 
-    def ask(explorer: Explorer, narrator: Narrator) -> PairComparison:
+    def question(explorer: Explorer, narrator: Narrator) -> PairComparison:
         from tui_lookups.analysis.pairs import compare_pairs
         from tui_lookups.commands import tables_pairs  # noqa: F401 - registers its renderer
 
@@ -50,4 +50,4 @@ def ablate_pairs(
             ]
         )
 
-    invocation.answer(ask)
+    invocation.answer(question)

@@ -62,7 +62,7 @@ def why(
     removed = None if remove is None else parse_component(remove)
     place: dict[str, Any] = {"prompt_id": prompt_id, "position": position, "token": token, "foil": foil}
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Why | Removed:
+    def question(explorer: Explorer, narrator: Narrator) -> Why | Removed:
         if removed is not None:
             return explorer.removed(removed, text, method=method, **place)
         found = explorer.why(text, top=top, **place)
@@ -70,7 +70,7 @@ def why(
             return found
         return WhyByLayer(**{field.name: getattr(found, field.name) for field in fields(found)})
 
-    invocation.answer(ask)
+    invocation.answer(question)
 
 
 @command()
@@ -103,9 +103,9 @@ def inputs(
         raise click.UsageError("--position goes with --text.")
     name = NeuronId.parse(neuron)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> NeuronInputs | InputsOverview:
+    def question(explorer: Explorer, narrator: Narrator) -> NeuronInputs | InputsOverview:
         if all_prompts:
             return explorer.inputs_overview(name, trimmed=trimmed, top=top)
         return explorer.inputs(name, prompt=prompt, text=text, position=position, trimmed=trimmed, top=top)
 
-    invocation.answer(ask)
+    invocation.answer(question)

@@ -86,7 +86,7 @@ def survey(
             write_folder(report, output, invocation.record_format or "parquet")
         return found
 
-    def ask(explorer: Explorer, narrator: Narrator) -> SurveyPlan | Survey:
+    def question(explorer: Explorer, narrator: Narrator) -> SurveyPlan | Survey:
         from tui_lookups.commands import tables_pairs, tables_survey  # noqa: F401 - register renderers
 
         if plan:
@@ -101,7 +101,7 @@ def survey(
         return written(explorer, narrator, look(explorer, narrator))
 
     if plan or not (explain or score):
-        invocation.answer(ask)
+        invocation.answer(question)
         return
     seen: list[Survey] = []
 
@@ -130,9 +130,9 @@ def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool |
     Those for which it is worth explaining, of the neurons of `survey`. What was not surveyed yet is first."""
     name = HeadId.parse(head)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> ServedNeurons:
+    def question(explorer: Explorer, narrator: Narrator) -> ServedNeurons:
         from tui_lookups.commands import tables_survey  # noqa: F401 - registers its renderers
 
         return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
 
-    invocation.answer(ask)
+    invocation.answer(question)

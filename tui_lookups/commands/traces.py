@@ -74,7 +74,7 @@ def trace(
     }  # fmt: skip
     written: list[str] = []
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Trace:
+    def question(explorer: Explorer, narrator: Narrator) -> Trace:
         from tui_lookups.exports.graph_file import told_of, write_graph
         from tui_lookups.exports.trace_page import write_page
         from tui_lookups.exports.writing import check_free
@@ -89,6 +89,6 @@ def trace(
             written.append(str(write_page(found, html, force)))
         return found
 
-    invocation.answer(ask)
+    invocation.answer(question)
     for line in written:
         invocation.tell(f"Written: {line}.")

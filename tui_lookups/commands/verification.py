@@ -39,7 +39,7 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
             raise click.UsageError(f"{flag} does not go with verify: the export says what was computed.")
     found: list[Verification] = []
 
-    def ask(explorer: Explorer, narrator: Narrator) -> Verification:
+    def question(explorer: Explorer, narrator: Narrator) -> Verification:
         from tui_lookups.exports import verifying
 
         flags = invocation.flags
@@ -55,7 +55,7 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
         )
         return found[0]
 
-    invocation.answer(ask)
+    invocation.answer(question)
     if not found[0].agrees:
         raise LookupsError(
             f"{len(found[0].differing):,} of {found[0].checked:,} values differ from the export.",

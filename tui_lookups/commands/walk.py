@@ -55,7 +55,7 @@ def neurons(
         raise click.UsageError("Name a TOKEN, or a file with --tokens-file.")
     others: tuple[Token, ...] = ()
 
-    def ask(explorer: Explorer, narrator: Narrator) -> TokenNeurons | NeuronsOfTokens:
+    def question(explorer: Explorer, narrator: Narrator) -> TokenNeurons | NeuronsOfTokens:
         from tui_lookups.answering.atlas_service import read_tokens
 
         def of(text: str) -> TokenNeurons:
@@ -71,7 +71,7 @@ def neurons(
         others = explorer.resolve_token(token).close if invocation.format == "table" else ()
         return found
 
-    invocation.answer(ask)
+    invocation.answer(question)
     for other in others:
         click.echo(f"`{visible_token(other.text)}` (#{other.id}) is another token.", err=True)
 
@@ -165,10 +165,10 @@ def heads(
         raise click.UsageError("--all-prompts cannot be combined with --prompt, --text and --sources.")
     name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)
 
-    def ask(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:
+    def question(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:
         if all_prompts:
             return explorer.heads_overview(name, trimmed=trimmed)
         rank = 1 if prompt is None and text is None else prompt
         return explorer.heads(name, prompt=rank, text=text, sources=head, trimmed=trimmed)
 
-    invocation.answer(ask)
+    invocation.answer(question)

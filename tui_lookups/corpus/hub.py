@@ -118,7 +118,7 @@ class HubSource:
             if _COMMIT.fullmatch(self.hub.revision):
                 self._revision = self.hub.revision
             else:
-                self._revision = self._known() if self._offline else self._asked()
+                self._revision = self._remembered() if self._offline else self._asked()
             self.source = f"{PREFIX}{self.name}@{self._revision}"
         return self._revision
 
@@ -128,7 +128,7 @@ class HubSource:
                 revision = newest_revision(self.hub.repo, self.hub.revision or None)
         except _UnreachableError as error:
             try:
-                revision = self._known()
+                revision = self._remembered()
             except CorpusError:
                 raise error from error.__cause__
             _log.warning("%s Using the last known revision.", error.message)
@@ -137,7 +137,7 @@ class HubSource:
             self._revisions.put(_KIND, self._key(self._revisions), revision.encode())
         return revision
 
-    def _known(self) -> str:
+    def _remembered(self) -> str:
         store = self._revisions
         known = None if store is None else store.get(_KIND, self._key(store))
         if known is None:

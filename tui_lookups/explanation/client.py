@@ -176,7 +176,7 @@ class ChatClient:
             known = replace(known, limit=tried.limit, refused=tried.refused, withheld=tried.withheld)
         thinks = known.thinks or reply.thought
         begins = known.begins_in_thoughts or begins_in_thoughts(reply.text)
-        self._dialect.learn(replace(known, thinks=thinks, begins_in_thoughts=begins))
+        self._dialect.remember(replace(known, thinks=thinks, begins_in_thoughts=begins))
 
     async def _try(
         self, sent: dict[str, Any], request: ChatRequest, on_text: OnText | None

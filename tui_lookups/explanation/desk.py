@@ -72,9 +72,9 @@ class RequestDesk:
             retries=settings.explainer_retries,
         )
 
-    def known(self, request: ChatRequest) -> ChatAnswer | None:
+    def cached(self, request: ChatRequest) -> ChatAnswer | None:
         """The answer that is in the cache."""
-        return self._asker.known(request, fresh=False)
+        return self._asker.cached(request, fresh=False)
 
     def ask(
         self,
@@ -123,7 +123,7 @@ class RequestDesk:
         return usage_of(self._asker, requests, asked, self._prices, whole=whole)
 
     def _unknown(self, requests: Iterable[ChatRequest], fresh: bool) -> list[ChatRequest]:
-        return [each for each in dict.fromkeys(requests) if self._asker.known(each, fresh) is None]
+        return [each for each in dict.fromkeys(requests) if self._asker.cached(each, fresh) is None]
 
     def _require(self, requests: Iterable[ChatRequest], fresh: bool) -> None:
         self._budget.require(sum(map(self._asker.most_tokens, self._unknown(requests, fresh))))

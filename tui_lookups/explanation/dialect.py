@@ -85,7 +85,7 @@ class Dialect:
         """What is known now."""
         return self._learned
 
-    def learn(self, learned: Learned) -> None:
+    def remember(self, learned: Learned) -> None:
         """Know this from now on, and keep it for later sessions."""
         with self._lock:
             if learned != self._learned:
@@ -95,7 +95,7 @@ class Dialect:
 
     def forget(self) -> None:
         """Know nothing of the endpoint any more: what it refused before is tried again."""
-        self.learn(Learned())
+        self.remember(Learned())
 
     def most_tokens(self, request: ChatRequest, learned: Learned | None = None, *, room: bool = False) -> int:
         """Most tokens that an answer is limited to, thoughts included, by what is `learned` (by now)."""
@@ -126,7 +126,7 @@ class Dialect:
     def accept(self, request: ChatRequest) -> None:
         """A request like this one was answered."""
         accepted = {*self._learned.accepted, *self._marks(request)}
-        self.learn(replace(self._learned, accepted=tuple(sorted(accepted))))
+        self.remember(replace(self._learned, accepted=tuple(sorted(accepted))))
 
     def _marks(self, request: ChatRequest) -> set[str]:
         sent = self.parameters(request, self._learned, stream=False)

@@ -60,7 +60,7 @@ class RequestRunner:
     counter: TokenCounter
     concurrency: int
 
-    def known(self, request: ChatRequest, fresh: bool) -> ChatAnswer | None:
+    def cached(self, request: ChatRequest, fresh: bool) -> ChatAnswer | None:
         """The answer that need not be asked for. Earlier versions kept those that are neither Yes nor No."""
         found = None if fresh else self.store.newest(request)
         return found if found is not None and _is_of_use(request, found) else None
@@ -79,7 +79,7 @@ class RequestRunner:
         check: Check | None = None,
     ) -> RequestOutcome:
         """One request. Raises ExplainerError, AnswerError, BudgetError."""
-        known = self.known(request, fresh)
+        known = self.cached(request, fresh)
         if known is not None:
             return RequestOutcome(known, True, None)
         if fresh:
@@ -177,7 +177,7 @@ class RequestRunner:
         found: dict[ChatRequest, RequestOutcome] = {}
         waiting: list[ChatRequest] = []
         for request in dict.fromkeys(requests):
-            known = self.known(request, fresh)
+            known = self.cached(request, fresh)
             if known is None:
                 waiting.append(request)
             else:

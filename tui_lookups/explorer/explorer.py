@@ -182,9 +182,9 @@ class Explorer(ExactSums, Surveys, Upkeep):
         """
         return self._services.prompts.prompts(neuron, top=top, sign=sign, wait=wait, trim=trim, so_far=so_far)
 
-    def known_prompts(self, neuron: NeuronId) -> answer.NeuronPrompts | None:
+    def cached_prompts(self, neuron: NeuronId) -> answer.NeuronPrompts | None:
         """What `prompts` answers, where the cache has it; None otherwise. Runs no model."""
-        return self._services.prompts.known(neuron)
+        return self._services.prompts.cached(neuron)
 
     def sampled_prompts(
         self, neuron: NeuronId, kind: answer.PromptKind, *, top: int | None = None

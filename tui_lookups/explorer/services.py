@@ -265,7 +265,7 @@ class Services:
             return Status(
                 stage, self._failure, settings.device, settings.dtype, None, None, None, asked=settings.model
             )
-        info, corpus, loaded = engine.known()
+        info, corpus, loaded = engine.opened_so_far()
         scan = None if self._scan_made is None else self._scan_made.progress
         stage = "failed" if engine.error else "loading"
         done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache

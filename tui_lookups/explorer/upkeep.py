@@ -145,7 +145,7 @@ class Upkeep:
         which the answer says. Never waits for the model or the corpus. Raises CacheError when it cannot be
         written, LookupsError for a name that cannot be one.
         """
-        info, corpus, _ = self._services.engine.known()
+        info, corpus, _ = self._services.engine.opened_so_far()
         if info is None:
             return None
         known = None if corpus is None else corpus.info.fingerprint

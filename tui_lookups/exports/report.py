@@ -92,7 +92,7 @@ def of_survey(
     explorer: Explorer, survey: Survey, told: Callable[[int, int], None] = lambda done, of: None
 ) -> Report:
     """The report of a survey. `told` hears, on this thread, of how many of its neurons it is done."""
-    known = _by_neuron(explorer.explaining.known())
+    known = _by_neuron(explorer.explaining.cached())
     walks = []
     for done, neuron in enumerate(survey.neurons):
         told(done, len(survey.neurons))

@@ -131,7 +131,7 @@ class NeuronSteps:
         def failed(_error: BaseException) -> None:
             """Opening the neuron says what is wrong."""
 
-        self._queries.ask("preview", lambda: explorer.known_prompts(neuron), done, failed)
+        self._queries.ask("preview", lambda: explorer.cached_prompts(neuron), done, failed)
 
     def close_neuron(self) -> None:
         """No neuron is open: nor are prompts and heads."""

@@ -36,7 +36,7 @@ def prompts_key(
     )
 
 
-def known_prompts(engine: Engine, scan: ScanSession, neuron: NeuronId) -> NeuronPrompts | None:
+def cached_prompts(engine: Engine, scan: ScanSession, neuron: NeuronId) -> NeuronPrompts | None:
     """All prompts that are kept of a neuron, where they were listed before; None where they were not.
 
     Runs no model and no scan.
