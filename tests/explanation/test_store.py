@@ -13,7 +13,7 @@ from tests.explanation.fake_examples import HEAD, NEURON
 from tests.storage.samples import explanation, score
 from tui_lookups.explanation.endpoint import Endpoint
 from tui_lookups.explanation.requests import ChatAnswer, ChatRequest
-from tui_lookups.explanation.store import AnswerStore, ExplainedStore, fits
+from tui_lookups.explanation.store import AnswerStore, ExplainedStore, matches
 from tui_lookups.results import Explained
 from tui_lookups.storage.cache import ResultCache
 
@@ -85,9 +85,9 @@ def test_keys_are_of_one_kind(cache: ResultCache) -> None:
 def test_what_a_query_looks_at() -> None:
     entry = Explained(explanation(), score())
     for query in ("", "NOT", "l5.n371 L3.H2", "gpt-4", "demo model", "scored"):
-        assert fits(entry, query), query
-    assert not fits(entry, "elsewhere")
-    assert not fits(replace(entry, score=None), "scored")
+        assert matches(entry, query), query
+    assert not matches(entry, "elsewhere")
+    assert not matches(replace(entry, score=None), "scored")
 
 
 def test_two_sessions_keep_both(make_bench: Callable[..., Bench]) -> None:

@@ -143,7 +143,7 @@ class OneOfEach(App[None]):
         )
         get(HeadDetail).show_sources(tuple(SourceToken(n, t, values[n]) for n, t in enumerate(tokens)))
         get(HeadGrid).show_heads(0, 0, {})
-        get(HeadGrid).say_empty(visible(whole))
+        get(HeadGrid).show_empty(visible(whole))
         if len(texts) % 2:
             get(HeadGrid).show_heads(
                 6, 6, {HeadId(n % 6, n // 6): Cell(v, n % 2 > 0) for n, v in enumerate(values)}
@@ -171,7 +171,7 @@ class OneOfEach(App[None]):
         model, corpus = replace(MODEL, name=whole, family=texts[-1]), replace(CORPUS, name=texts[0])
         stage = "ready" if len(texts) % 2 else "loading"
         get(StatusLine).show_status(Status(stage, whole, texts[0], "float32", model, corpus, None))  # type: ignore[arg-type]
-        get(Hints).say(whole)
+        get(Hints).show_message(whole)
         odds = self.canned.predictions(7, 0).positions[0]
         odds = replace(
             odds,

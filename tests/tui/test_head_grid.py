@@ -19,7 +19,7 @@ class Shell(App[None]):
     def compose(self) -> ComposeResult:
         yield HeadGrid(id="heads")
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """There is no bottom line here."""
 
 

@@ -223,7 +223,7 @@ async def test_messages_are_never_markup(texts: list[str]) -> None:
     async with Small().run_test(size=(60, 10)) as pilot:
         for text in texts:
             pilot.app.query_one(WrappedText).show_text(visible(text))
-            pilot.app.query_one(Hints).say(text)
+            pilot.app.query_one(Hints).show_message(text)
             await pilot.pause()
             assert pilot.app.query_one(WrappedText).text == visible(text)
             for widget in pilot.app.query(Widget):

@@ -108,7 +108,7 @@ async def test_a_problem_that_was_put_away_says_how_to_come_back() -> None:
         assert app.screen is app.walk_screen
         assert "^p" in hints(app)
         assert "Open another model" in hints(app)
-        app.say("")
+        app.show_message("")
         assert "Open another model" in "\n".join(texts(app)), "also once the message has gone"
 
 

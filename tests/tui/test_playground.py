@@ -196,7 +196,7 @@ async def test_keys_that_do_not_apply_in_the_playground_say_why() -> None:
             ("c", "always attributed as a whole"),
             ("g", "Both directions are read at once here"),
         ):
-            screen.query_one(Hints).say("")
+            screen.query_one(Hints).show_message("")
             await press(pilot, key)
             assert app.screen is screen
             assert hints(app).startswith(why) or why in hints(app), key

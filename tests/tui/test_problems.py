@@ -32,7 +32,7 @@ async def test_the_app_says_what_was_not_kept() -> None:
         await pilot.pause(0.4)
         await settle(pilot)
         assert hints(app) == explorer.problems[0]
-        app.say("Something else.")
+        app.show_message("Something else.")
         await pilot.pause(0.4)
         assert hints(app) == "Something else."
 

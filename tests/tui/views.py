@@ -186,7 +186,7 @@ async def without_message(app: LookupsApp, pilot: Pilot[None]) -> None:
     """The bottom line says its keys: messages go by the clock."""
     for screen in app.screen_stack:
         for hints in screen.query(Hints):
-            hints.say("")
+            hints.show_message("")
     await pilot.pause()
 
 

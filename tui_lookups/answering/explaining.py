@@ -22,7 +22,7 @@ from tui_lookups.explanation.failures import AnswerError
 from tui_lookups.explanation.reading import read_explanation
 from tui_lookups.explanation.request_runner import RequestOutcome
 from tui_lookups.explanation.requests import REQUEST_VERSION, ChatAnswer, ChatRequest, explain_request
-from tui_lookups.explanation.store import ExplainedStore, fits
+from tui_lookups.explanation.store import ExplainedStore, matches
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN
 from tui_lookups.progress import Hear
@@ -276,7 +276,7 @@ class Explaining:
 
     def explanations(self, query: str = "") -> ExplainedList:
         """Everything explained so far, of any model and corpus, that every word of `query` is found in."""
-        return ExplainedList(query, tuple(entry for entry in self.store.all() if fits(entry, query)))
+        return ExplainedList(query, tuple(entry for entry in self.store.all() if matches(entry, query)))
 
     def cached(self) -> list[Explained]:
         """What is known of this model on this corpus, newest first."""

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from tui_lookups import progress
 from tui_lookups.answering.cache_keys import choices
+from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
 from tui_lookups.answering.peak_inputs import (
     Entry,
     sampled_ids,
@@ -308,7 +308,7 @@ class PromptService:
 
         engine = self._engine
         preset, corpus = engine.conventions().preset, engine.corpus(arrays=True)
-        found = self._built_before(neuron, entries, trim)
+        found = self._kept(neuron, entries, trim)
         missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
         what = "trimming" if trim else "working out the prompts"
         count = progress.Count(what, len(entries), "prompts", known=len(found))
@@ -326,7 +326,7 @@ class PromptService:
             tell(found)
         return found
 
-    def _built_before(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
+    def _kept(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
         """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""
         with self._lock:
             kept = [self._built.get((neuron, entry.prompt_id, entry.sign)) for entry in entries]

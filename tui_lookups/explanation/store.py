@@ -115,7 +115,7 @@ class ExplainedStore:
         return sorted(found, key=lambda entry: entry.explanation.created, reverse=True)
 
 
-def fits(entry: Explained, query: str) -> bool:
+def matches(entry: Explained, query: str) -> bool:
     """Whether every word of `query` occurs in what is kept with an explanation, in any case."""
     about, score = entry.explanation, entry.score
     model, corpus = about.provenance.model, about.provenance.corpus

@@ -36,7 +36,7 @@ from tui_lookups.scan.subject import ScanBusyError, ScannedModel, Windows, first
 from tui_lookups.scan.top_k import MAX_PROMPTS
 from tui_lookups.storage.arrays import ArrayFolder, ArrayWriter
 from tui_lookups.storage.files import reason
-from tui_lookups.storage.index import COMMON, ScanIndex, ScanManifest, copies_arrays, covers, layer_block
+from tui_lookups.storage.index import COMMON, ScanIndex, ScanManifest, copies_arrays, coverage, layer_block
 from tui_lookups.storage.neuron_record import NeuronRecord
 
 _STATE = "state"
@@ -372,7 +372,7 @@ class ScanLedger:
         if neuron.layer not in manifest.layers or neuron.index >= manifest.d_mlp:
             raise BadIdError(
                 f"The scan has no neuron {neuron}.",
-                covers(manifest),
+                coverage(manifest),
             )
         return self._need_state().record(
             manifest.layers.index(neuron.layer),

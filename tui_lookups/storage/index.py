@@ -156,7 +156,7 @@ class ScanIndex:
         if neuron.layer not in manifest.layers or neuron.index >= manifest.d_mlp:
             raise BadIdError(
                 f"The index has no neuron {neuron}.",
-                covers(manifest),
+                coverage(manifest),
             )
         arrays, common = self._block(layer_block(neuron.layer)), self._block(COMMON)
         top = _top_of(arrays, neuron.index)
@@ -259,7 +259,7 @@ def copies_arrays(originals: Array) -> dict[str, Array]:
     }
 
 
-def covers(manifest: ScanManifest) -> str:
+def coverage(manifest: ScanManifest) -> str:
     """Which neurons were scanned, as a sentence."""
     return f"It covers layers {', '.join(map(str, manifest.layers))} with {manifest.d_mlp} neurons each."
 

@@ -140,7 +140,7 @@ class LookupsApp(BaseApp):
 
         def chosen(choice: Choice | None) -> None:
             if choice is None and problem:
-                self.say(f"To continue: {self.key_of('app.palette')}, then “Open another model”.")
+                self.show_message(f"To continue: {self.key_of('app.palette')}, then “Open another model”.")
             elif choice is not None:
                 # on the app's own queue: this runs on that of the walk that is about to go
                 self.call_later(self._go_on, opening, choice)
@@ -222,13 +222,13 @@ class LookupsApp(BaseApp):
 
     def _take_step(self, step: Step | None, *, back: bool) -> None:
         if step is None:
-            self.say(f"Nothing to {'undo' if back else 'do again'} in the basket.")
+            self.show_message(f"Nothing to {'undo' if back else 'do again'} in the basket.")
             return
         self._stepping = True
         self.selection = step.before if back else step.after
         self._stepping = False
         how, other = ("Undone", "app.redo") if back else ("Done again", "app.undo")
-        self.say(f"{how}: {what_was_done(*step)}; {self.key_of(other)} goes the other way.")
+        self.show_message(f"{how}: {what_was_done(*step)}; {self.key_of(other)} goes the other way.")
 
     def note_on(self, item: Item) -> None:
         self.walk_screen.marking.note_on(item)
@@ -252,7 +252,9 @@ class LookupsApp(BaseApp):
     def action_export(self) -> None:
         """Ask where to, then write the basket."""
         if not len(self.selection):
-            self.say(f"Nothing is marked yet: {self.key_of('walk.mark')} marks what is under the cursor.")
+            self.show_message(
+                f"Nothing is marked yet: {self.key_of('walk.mark')} marks what is under the cursor."
+            )
             return
         from tui_lookups.tui.screens.export import ExportScreen, default_name
 
@@ -262,7 +264,7 @@ class LookupsApp(BaseApp):
 
         def exported(message: str | None) -> None:
             if message:
-                self.say(message)
+                self.show_message(message)
                 self._last_export = screen.written
 
         self.push_screen(screen, exported)
@@ -279,7 +281,7 @@ class LookupsApp(BaseApp):
                 if notes := len(found.selection.notes):
                     marked += f", with {notes} note{'s' * (notes != 1)}"
                 listed = f"{self.key_of('app.basket')} lists {'it' if count == 1 else 'them'}"
-                self.say(f"{found.note} {marked}; {listed}.".lstrip())
+                self.show_message(f"{found.note} {marked}; {listed}.".lstrip())
 
         path = self._last_export or newest_export()
         self.push_screen(OpenExportScreen(self.explorer, "" if path is None else str(path)), opened)

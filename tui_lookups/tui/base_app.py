@@ -102,7 +102,7 @@ class BaseApp(App[None]):
         """The next of dark, light and the terminal's own colours."""
         at = themes.CYCLE.index(self.theme) if self.theme in themes.CYCLE else -1
         self.theme = themes.CYCLE[(at + 1) % len(themes.CYCLE)]
-        self.say(f"Theme {self.theme}.")
+        self.show_message(f"Theme {self.theme}.")
 
     # --- what is written ---
 
@@ -132,7 +132,7 @@ class BaseApp(App[None]):
         if isinstance(event, events.Key) and event.key in keys.split(","):
             return False
         leads = f"{self.key_of(way)} {'quits' if way == 'app.quit' else 'leaves the line'}"
-        self.say(f"Too small: {MIN_WIDTH} x {MIN_HEIGHT} cells are needed; {leads}.")
+        self.show_message(f"Too small: {MIN_WIDTH} x {MIN_HEIGHT} cells are needed; {leads}.")
         return True
 
     def on_resize(self) -> None:
@@ -140,7 +140,7 @@ class BaseApp(App[None]):
 
     def on_paste(self) -> None:
         """What no line has taken."""
-        self.say("Nothing here takes a pasted text: open a line first.")
+        self.show_message("Nothing here takes a pasted text: open a line first.")
 
     def settle_size(self) -> None:
         """Take over a new size that is still waiting to be."""
@@ -160,7 +160,7 @@ class BaseApp(App[None]):
     def action_move_words(self, by: int) -> None:
         """Through the first text on screen that is longer than its place."""
         if not any(text.move(by) for text in self.screen.query(Paragraphs) if text.region.height):
-            self.say("All of the text is on screen." if by > 0 else "This is where the text begins.")
+            self.show_message("All of the text is on screen." if by > 0 else "This is where the text begins.")
 
     def read_styles(self, sheet: Path) -> None:
         """Read a style sheet, unless it is: the first screen that has it would style all there is anew."""
@@ -186,7 +186,9 @@ class BaseApp(App[None]):
     def action_plain(self) -> None:
         """Panes as lines of plain text, or as they were."""
         self.plain = not self.plain
-        self.say(f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Back to panes.")
+        self.show_message(
+            f"Plain text; {self.key_of('app.plain')} goes back." if self.plain else "Back to panes."
+        )
 
     # --- keys, copying, messages ---
 
@@ -199,7 +201,7 @@ class BaseApp(App[None]):
     def action_help_quit(self) -> None:
         """ctrl+c: people expect it to leave; say how instead of leaving by accident."""
         leave = self.key_of("line.leave")
-        self.say(f"{self.key_of('app.quit')} quits. If you are typing, {leave} ends that first.")
+        self.show_message(f"{self.key_of('app.quit')} quits. If you are typing, {leave} ends that first.")
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy through tmux, or by OSC 52; says what was done or why not."""
@@ -211,24 +213,24 @@ class BaseApp(App[None]):
 
         tmux, count = bool(os.environ.get("TMUX")), f"{len(text):,} characters"
         if tmux and (where := await load_tmux_buffer(text)):
-            self.say(f"Copied {count} {where}.")
+            self.show_message(f"Copied {count} {where}.")
             return
         try:
             sequence = osc52(text, tmux=tmux)
         except LookupsError as error:
-            self.say(str(error))
+            self.show_message(str(error))
             return
         if not textual_private.write(self, sequence):
             super().copy_to_clipboard(text)
-        self.say(f"Sent {count} to the terminal's clipboard (OSC 52).")
+        self.show_message(f"Sent {count} to the terminal's clipboard (OSC 52).")
 
     def note_on(self, item: Item) -> None:
         """Ask for a note on something, which is marked with it."""
         raise NotImplementedError
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """A short message on the bottom line of the screen that has one; never parsed as markup."""
         for screen in reversed(self.screen_stack):
             for hints in screen.query(Hints):
-                hints.say(text)
+                hints.show_message(text)
                 return

@@ -113,14 +113,14 @@ class SignalledApp(LookupsApp):
         """SIGUSR1: keep what there is, and go on."""
         self.explorer.request_checkpoint()
         problem = self.walk_screen.session.save()
-        self.say(problem or "SIGUSR1: the session is saved, and the scan writes a checkpoint.")
+        self.show_message(problem or "SIGUSR1: the session is saved, and the scan writes a checkpoint.")
 
     def action_suspend_process(self) -> None:
         """ctrl+z, where somebody can continue the process: a shell, which gives it a group of its own."""
         if os.name == "posix" and os.getpgrp() != os.getsid(0):
             super().action_suspend_process()
         else:
-            self.say("There is no shell to go back to: the app was started without one.")
+            self.show_message("There is no shell to go back to: the app was started without one.")
 
     def _resumed(self, _: Any) -> None:
         """The terminal is the app's again, and shows anything."""

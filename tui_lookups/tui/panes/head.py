@@ -61,11 +61,11 @@ class HeadPane(Pane):
         empty = f"{self.key('heads.open')} on a head\nshows which tokens it reads."
         if walk.over_all:
             empty = f"\n{self.key('heads.all')}: one prompt again"
-        self._sources.say_empty(self.why_empty(walk, "sources", empty))
+        self._sources.show_empty(self.why_empty(walk, "sources", empty))
         title = "Head" if head is None else f"Head {head}"
         if walk.shown_direction != "both":
             title += ", both directions"  # of the grid's share this pane has one line
-        self.say(title)
+        self.set_title(title)
         self._show_words()
 
     def ask(self) -> None:

@@ -52,7 +52,7 @@ class HeadsPane(Pane):
         otherwise = silent or f"{self.key('prompts.open')} on a prompt\nshows the heads behind its peak."
         if walk.neuron is not None and walk.prompts is None and walk.waiting("prompts"):
             otherwise = f"Waiting for the prompts of {walk.neuron}."
-        grid.say_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
+        grid.show_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
         self.show_title()
         self._show_sum()
 
@@ -67,7 +67,7 @@ class HeadsPane(Pane):
 
     def show_title(self) -> None:
         """The title: the prompt's rank is in it, which may become another."""
-        self.say(heads_title(self._walk))
+        self.set_title(heads_title(self._walk))
 
     def go_back(self) -> bool:
         """What is being asked over all prompts is given up."""
@@ -108,7 +108,7 @@ class HeadsPane(Pane):
 
     @on(HeadGrid.Sorted)
     def _sorted(self) -> None:
-        app_of(self).say(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
+        app_of(self).show_message(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
 
     @on(HeadGrid.Opened)
     def _opened(self, event: HeadGrid.Opened) -> None:

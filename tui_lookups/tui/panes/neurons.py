@@ -84,7 +84,7 @@ class NeuronsPane(Pane):
             unlisted = table.unlisted
             named = None if unlisted is None or missing(walk.model, unlisted) else unlisted
             otherwise = why_no_row(walk, table.total, named, self.key)
-        table.say_empty(self.why_empty(walk, "neurons", otherwise))
+        table.show_empty(self.why_empty(walk, "neurons", otherwise))
         words = "Neurons"
         if walk.token is not None:
             words += f" that promote {visible_token(walk.token.text)}"
@@ -93,7 +93,7 @@ class NeuronsPane(Pane):
         if ranking is not None:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
-        self.say(words)
+        self.set_title(words)
         note = about_order(walk, table.order, self.key)
         self._note.show_text(note)
         self._note.display = bool(note)
@@ -133,7 +133,7 @@ class NeuronsPane(Pane):
         if self._table.order == "activity":
             self._steps.tokens.forget_activity()
         self.show()
-        app_of(self).say(f"Neurons by {self._table.order}.")
+        app_of(self).show_message(f"Neurons by {self._table.order}.")
 
     # --- the text filter ---
 
@@ -157,7 +157,7 @@ class NeuronsPane(Pane):
             event.input.set_class(bool(self.needle), "-shown")
             self._table.focus()
         elif why := missing(self._walk.model, neuron):
-            app_of(self).say(why)
+            app_of(self).show_message(why)
         else:
             self.end_filter()
             self.tell(NeuronNamed(neuron))

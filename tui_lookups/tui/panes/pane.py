@@ -61,7 +61,7 @@ class Pane(Vertical):
         first, between = super().render_lines(Region(0, 0, width, 2))
         return [first, *[between] * (height - 2), *super().render_lines(Region(0, height - 1, width, 1))]
 
-    def say(self, title: str) -> None:
+    def set_title(self, title: str) -> None:
         """Another title; it must be visible text."""
         if title != self.words:
             self.words = title

@@ -128,7 +128,7 @@ class PaneSet:
         app, before = app_of(self._screen), self._walk.status
         remarks = () if status.corpus is None else status.corpus.remarks
         if (problem := self._problems.to_tell((*status.problems, *remarks))) is not None:
-            app.say(problem)
+            app.show_message(problem)
         due = self._status_line.follow(status, words=app.plain, seldom=app.few_updates)
         self._walk.status = status
         if before is None:
@@ -179,7 +179,7 @@ class PaneSet:
         elif asked not in (None, GIVEN) and walk.wanted_prompt is None:
             others = f"{app_of(self._screen).key_of('prompts.kind')} shows others"
             said = f"Corpus prompt {asked} is not among these of {walk.neuron}; {others}."
-            app_of(self._screen).say(said)
+            app_of(self._screen).show_message(said)
         current = self.prompts.current
         if current is not None and current.prompt_id != walk.prompt_id:
             steps.choose_prompt(current.prompt_id)
@@ -276,7 +276,7 @@ class PaneSet:
         else:
             divider = None if self.zoomed else rooms.divider_of(self.focused, self.layout)
             if divider is None:
-                app_of(self._screen).say("This pane has all the room there is.")
+                app_of(self._screen).show_message("This pane has all the room there is.")
                 return
             self.own_rooms = rooms.moved(self.own_rooms, divider[0], by * divider[1])
         self._give_rooms()

@@ -85,7 +85,7 @@ class PromptsPane(Pane):
         walk, found = self._walk, self._walk.prompts
         if walk.preview is not None:
             neuron = walk.preview.neuron
-            self.say(f"{_KINDS['top']} {neuron}: {self.key('neurons.open')} opens it")
+            self.set_title(f"{_KINDS['top']} {neuron}: {self.key('neurons.open')} opens it")
             self._list.show_prompts(neuron, walk.preview.prompts)
             return
         if walk.neuron is None:
@@ -102,9 +102,9 @@ class PromptsPane(Pane):
             words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
         elif found is not None and not walk.prompts_whole:
             words += f"  the first {len(found.prompts)} of {found.provenance.parameters.get('top', '…')}"
-        self.say(words)
+        self.set_title(words)
         empty = self.why_empty(walk, "prompts", otherwise) if found is None else otherwise
-        self._list.say_empty(empty)
+        self._list.show_empty(empty)
         self._list.show_prompts(walk.neuron, walk.listed)
 
     def tab(self, *, short: bool = False) -> str:
@@ -248,7 +248,7 @@ class PromptsPane(Pane):
     def _sorted(self) -> None:
         self.show()
         self.show_count()
-        app_of(self).say(f"Prompts {_ORDERS[self._list.order]}.")
+        app_of(self).show_message(f"Prompts {_ORDERS[self._list.order]}.")
 
     # --- finding text ---
 
@@ -256,7 +256,7 @@ class PromptsPane(Pane):
     def _find_wanted(self) -> None:
         if not self._list.prompts:
             enter = self.key("neurons.open")
-            app_of(self).say(f"No prompts to search yet: {enter} on a neuron shows them.")
+            app_of(self).show_message(f"No prompts to search yet: {enter} on a neuron shows them.")
             return
         self.mount_line()
         assert self._line is not None
@@ -283,7 +283,7 @@ class PromptsPane(Pane):
         prompts.focus()
         if found.needle:
             after, before = self.key("prompts.match"), self.key("prompts.match-back")
-            app_of(self).say(f"{after} next, {before} before, {self.key('walk.back')} ends it.")
+            app_of(self).show_message(f"{after} next, {before} before, {self.key('walk.back')} ends it.")
             if prompts.position not in found.tokens(prompts.index):
                 prompts.action_match(1)
 

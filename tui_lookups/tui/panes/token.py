@@ -168,7 +168,7 @@ class TokenPane(Horizontal):
             else:  # it was given on the command line: there is no box that escape would close
                 self._walk.given_token = None
                 self.screen.post_message(NeuronsSifted())
-                app_of(self).say(f"{message} {hint}")
+                app_of(self).show_message(f"{message} {hint}")
 
         key = app_of(self).key_of
         doors = f"{key('token.why')} why, {key('token.playground')} playground"
@@ -188,7 +188,7 @@ class TokenPane(Horizontal):
         twin = next((row.token for row in exact if row is not taken and row.token is not None), None)
         if taken.token is not None and twin is not None:
             name, key = visible_token(twin.text), app_of(self).key_of("walk.token")
-            app_of(self).say(f"{name} #{twin.id} is another token: {key} chooses.")
+            app_of(self).show_message(f"{name} #{twin.id} is another token: {key} chooses.")
 
     def _without_missing(self, found: Candidates) -> Candidates:
         """Neurons and heads that the model does not have are no choice, but a reason."""

@@ -140,7 +140,7 @@ class AblationScreen(QueryDialog[HeadAblation]):
     def _ask(self) -> None:
         method, positions, self._shown = self._method, self._positions, None
         self.query_one(AblatedRows).show_prompts(())
-        self.query_one(AblatedRows).say_empty("")
+        self.query_one(AblatedRows).show_empty("")
         self.queries.ask(
             "ablate",
             lambda: self.explorer.ablate(

@@ -195,7 +195,7 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
 
     def _heard(self, what: str) -> None:
         stop = key_of(self.app, "atlas.close")
-        self.query_one(LayerRows).say_empty(f"Reading {what}\nagainst the vocabulary…\n{stop} stops it")
+        self.query_one(LayerRows).show_empty(f"Reading {what}\nagainst the vocabulary…\n{stop} stops it")
 
     def _title(self, *parts: str) -> None:
         palette_line = [Segment(" " + "   ".join(parts))]
@@ -203,8 +203,8 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
-        self.query_one(LayerRows).say_empty("No atlas.")
-        self.query_one(AtlasRows).say_empty(visible(message) + "\n" + visible(hint))
+        self.query_one(LayerRows).show_empty("No atlas.")
+        self.query_one(AtlasRows).show_empty(visible(message) + "\n" + visible(hint))
 
     def _done(self, atlas: Atlas) -> None:
         self.atlas = atlas
@@ -215,7 +215,7 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
             f"basis {atlas.basis}",
             *([sign] if sign else []),
         )
-        self.query_one(AtlasRows).say_empty("No next-token neuron here.")
+        self.query_one(AtlasRows).show_empty("No next-token neuron here.")
         place = self.place
         self.query_one(LayerRows).show_layers(atlas.layers, place.layer)
         self._show_layer(place.neuron)

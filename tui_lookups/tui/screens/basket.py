@@ -41,7 +41,9 @@ class BasketRows(RowList):
         self.items = selection.items
 
     def on_mount(self) -> None:
-        self.say_empty(f"Nothing is marked.\n{key_of(self.app, 'walk.mark')} marks what is under the cursor.")
+        self.show_empty(
+            f"Nothing is marked.\n{key_of(self.app, 'walk.mark')} marks what is under the cursor."
+        )
         self.rows_changed(0)
 
     def take(self, selection: Selection) -> None:

@@ -111,19 +111,19 @@ class CorpusSearchScreen(QueryScreen[Door]):
             rows.show_hits(found.hits)
         self._show()
         if found.hits and found.note and not self.queries.waiting("search"):
-            self.say(found.note)  # there may be more; an empty list says so itself
+            self.show_message(found.note)  # there may be more; an empty list says so itself
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
         self._show()
-        self.query_one(HitList).say_empty(visible(message) + "\n" + visible(hint))
+        self.query_one(HitList).show_empty(visible(message) + "\n" + visible(hint))
 
     def _show(self) -> None:
         """How far it is, and why the list is empty where it is."""
         searching, stop = self.queries.waiting("search"), key_of(self.app, "search.close")
         title, empty = search_title(self._found, stop if searching else "", key_of(self.app, "search.ask"))
         self.query_one("#search-title", TextLines).show_lines((Segment(f" {title}"),))
-        self.query_one(HitList).say_empty(empty)
+        self.query_one(HitList).show_empty(empty)
 
     # --- opening, leaving and the focus ---
 
@@ -133,7 +133,7 @@ class CorpusSearchScreen(QueryScreen[Door]):
         if hit is None:
             return
         if self._neuron is None:
-            self.say("Open a neuron first: a text is shown with the activations of one.")
+            self.show_message("Open a neuron first: a text is shown with the activations of one.")
             return
         model = self.explorer.model_info()
         self.dismiss(Door(self._neuron, None, given_around(hit.tokens, hit.spans[0][1], model)))

@@ -135,7 +135,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self.query_one(ExplainedRows).say_empty("Looking them up…")
+        self.query_one(ExplainedRows).show_empty("Looking them up…")
         self._ask("")
 
     def _ask(self, query: str) -> None:
@@ -157,7 +157,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
         asked = f" with {visible(found.query)}" if found.query else ""
         title = (Segment(f" Explained{scope}{asked}: {len(listed)}"),)
         self.query_one("#explained-title", TextLines).show_lines(title)
-        rows.say_empty(_why_empty(self._marked_only, bool(found.query), partial(key_of, self.app)))
+        rows.show_empty(_why_empty(self._marked_only, bool(found.query), partial(key_of, self.app)))
         rows.show_explained(listed)
         self._show_words()
 
@@ -172,7 +172,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
         rows = self.query_one(ExplainedRows)
-        rows.say_empty(visible(message) + "\n" + visible(hint))
+        rows.show_empty(visible(message) + "\n" + visible(hint))
         rows.show_explained(())
 
     def _show_words(self) -> None:
@@ -191,7 +191,7 @@ class ExplainedScreen(QueryScreen[Explanation]):
         about, model = entry.explanation, self.explorer.status().model
         theirs = about.provenance.model
         if model is None or model.fingerprint != theirs.fingerprint:
-            self.say(f"That head belongs to {theirs.name}; restart with --model to open it.")
+            self.show_message(f"That head belongs to {theirs.name}; restart with --model to open it.")
             return
         self.dismiss(about)
 

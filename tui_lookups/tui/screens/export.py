@@ -43,7 +43,7 @@ class ExportScreen(FileDialog[str]):
         try:
             writing.check_name(path)
         except ExportError as error:
-            self.say(str(error))
+            self.show_problem(str(error))
             return
         super().submit(path)
 

@@ -59,7 +59,7 @@ class HeadDialogs:
         if what == "all_heads":
             self._all_heads()
         elif why := self._why_no_request(what) or self._why_none(heads_shown=heads_shown):
-            self._app.say(why)
+            self._app.show_message(why)
         elif self._walk.neuron is not None and self._walk.head is not None:
             pair = self._walk.neuron, self._walk.head
             {
@@ -166,7 +166,7 @@ class HeadDialogs:
             if explanation is not None:
                 self._explanations.keep_explanation(explanation)
                 self._places.show_pane("detail")
-                self._app.say(f"Kept; {self._app.key_of('head.score')} scores it.")
+                self._app.show_message(f"Kept; {self._app.key_of('head.score')} scores it.")
 
         text = "" if known is None else known.explanation.explanation
         self._app.push_screen(WriteScreen(self._explorer, neuron, head, text), written)
@@ -174,7 +174,7 @@ class HeadDialogs:
     def _all_heads(self) -> None:
         neuron, run = self._walk.neuron, self._head_run
         if neuron is None:
-            self._app.say(f"Open a neuron first ({self._app.key_of('neurons.open')}).")
+            self._app.show_message(f"Open a neuron first ({self._app.key_of('neurons.open')}).")
             return
         from tui_lookups.tui.screens.head_run import HeadRunScreen
 

@@ -157,14 +157,14 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
         table = run.table
         title = f" Heads worth explaining for {run.neuron}, on its trimmed prompts"
         if table is None:
-            rows.say_empty(
+            rows.show_empty(
                 "No table."
                 if run.error
                 else f"Looking for the heads active on {LEAST_PERCENT} to {MOST_PERCENT} % of them…"
             )
         else:
             explain = key_of(self.app, "head.explain")
-            rows.say_empty(
+            rows.show_empty(
                 "No head is worth explaining: none is active\n"
                 f"on {LEAST_PERCENT} to {MOST_PERCENT} % of its trimmed prompts.\n"
                 f"Any head can still be explained: {explain} on it."
@@ -208,10 +208,10 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
     def action_run(self, task: RunTask) -> None:
         run = self._run
         if run.running:
-            self._say(f"One run at a time: {key_of(self.app, 'all-heads.stop')} stops this one.")
+            self._show_message(f"One run at a time: {key_of(self.app, 'all-heads.stop')} stops this one.")
             return
         if run.table is None or not run.table.heads:
-            self._say("There is no head to ask about.")
+            self._show_message("There is no head to ask about.")
             return
 
         def agreed(send: bool | None) -> None:
@@ -226,10 +226,10 @@ class HeadRunScreen(LeavesOnce, Screen[HeadId]):
         stopped = self._run.stop()
         explain, score = key_of(self.app, "all-heads.explain"), key_of(self.app, "all-heads.score")
         went_on = f"Stopped; {explain} or {score} resumes."
-        self._say(went_on if stopped else "No run is in progress.")
+        self._show_message(went_on if stopped else "No run is in progress.")
 
-    def _say(self, text: str) -> None:
-        self.query_one(Hints).say(text)
+    def _show_message(self, text: str) -> None:
+        self.query_one(Hints).show_message(text)
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -189,7 +189,7 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
 
     def on_mount(self) -> None:
         rows = self.query_one(KeyRows)
-        rows.say_empty(f"No key is for that.\n{key_of(self.app, 'help.close')} shows all of them again.")
+        rows.show_empty(f"No key is for that.\n{key_of(self.app, 'help.close')} shows all of them again.")
         if rows.plain:  # a screen reader follows the terminal's cursor, from row to row
             rows.focus()
 

@@ -79,7 +79,7 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self._views.say_empty("")
+        self._views.show_empty("")
         self._show()
         self._views.take_focus(self.place.focus)
 
@@ -126,7 +126,7 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
         if self.overview is not None:
             found = self.overview
             self._show_sum(overview_title(found), overview_sum(found), rows_of_overview(found))
-            self._views.listed.say_empty(visible(found.note) or "No earlier neuron reaches it.")
+            self._views.listed.show_empty(visible(found.note) or "No earlier neuron reaches it.")
             return
 
         def done(found: InputsOverview) -> None:
@@ -143,10 +143,10 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
         """Put a question, and say what is done for it meanwhile."""
 
         def wait(far: str) -> None:
-            self._views.say_empty(wait_words(doing, far, key_of(self.app, "inputs.close")))
+            self._views.show_empty(wait_words(doing, far, key_of(self.app, "inputs.close")))
 
         self._show_sum(title, (), None)
-        self._views.say_empty("")
+        self._views.show_empty("")
         self.queries.ask(kind, question, done, self._failed)
         self.wait_for(kind, wait)
 
@@ -158,7 +158,7 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
-        self._views.say_empty(visible(message) + "\n" + visible(hint))
+        self._views.show_empty(visible(message) + "\n" + visible(hint))
 
     # --- keys ---
 
@@ -186,7 +186,7 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
             return
         if row.component is None:
             if row.first is None:
-                self.say("Only a neuron or a head can be opened.")
+                self.show_message("Only a neuron or a head can be opened.")
             self._views.go_to(row.first)
         elif isinstance(row.component, HeadId):
             self.dismiss(Door(self._neuron, row.component, None))

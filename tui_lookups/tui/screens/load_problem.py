@@ -106,7 +106,7 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
             yield TypedLine(corpus, id="corpus", compact=True)
 
     def on_mount(self) -> None:
-        self.say(self._problem)
+        self.show_problem(self._problem)
         keys = (("list.open", "choose"), ("problem.next", "the lines below"), ("problem.stay", "close"))
         shown = (f"{key_of(self.app, action)} {what}" for action, what in keys)
         self.query_one(".dialog").border_subtitle = Content("   ".join(shown))
@@ -119,7 +119,7 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
         for box in self.query(Input):
             box.cursor_blink = False
 
-    def say(self, problem: str) -> None:
+    def show_problem(self, problem: str) -> None:
         """Show what is wrong."""
         line = self.query_one("#problem", WrappedText)
         line.show_text(visible(problem))

@@ -68,8 +68,8 @@ class Marking:
         if item is None:
             given = self._walk.on_given_text and focused != "neurons"
             said = "A text given by hand cannot be marked." if given else "Nothing to mark here yet."
-            app_of(self._screen).say(said)
+            app_of(self._screen).show_message(said)
         return item
 
     def _failed(self, error: BaseException) -> None:
-        app_of(self._screen).say(" ".join(explain_error(error)))
+        app_of(self._screen).show_message(" ".join(explain_error(error)))

@@ -125,7 +125,9 @@ class OtherScreens:
         """The neuron on the open prompt; None, and it is said, where there is none."""
         walk, app, prompt, model = self._walk, app_of(self._screen), self._walk.prompt, self._model
         if walk.neuron is None or prompt is None or model is None:
-            app.say(f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): this is about them.")
+            app.show_message(
+                f"Open a neuron and a prompt first ({app.key_of('neurons.open')}): this is about them."
+            )
             return None
         text = given_up_to(prompt.tokens, prompt.peak.position, model)
         place = InputsPlace(walk.neuron, prompt.prompt_id, text, None, walk.trimmed, walk.over_all)
@@ -148,7 +150,9 @@ class OtherScreens:
         """Those of the head of the walk."""
         head, app = self._walk.head, app_of(self._screen)
         if head is None:
-            app.say(f"Choose a head first: {app.key_of('walk.heads-pane')} shows those behind the neuron.")
+            app.show_message(
+                f"Choose a head first: {app.key_of('walk.heads-pane')} shows those behind the neuron."
+            )
         else:
             self._surveys.served_by(head)
 
@@ -191,7 +195,9 @@ class OtherScreens:
                 self._reopen(replace(found, below=left))
             elif found is not None:
                 self._places.open_door(found, left)
-                app.say(f"{found.head or found.neuron} on this text; {app.key_of('walk.back')} goes back.")
+                app.show_message(
+                    f"{found.head or found.neuron} on this text; {app.key_of('walk.back')} goes back."
+                )
             elif isinstance(left, TracePlace) and left.below is not None:
                 self._reopen(left.below)
 
@@ -229,7 +235,7 @@ class OtherScreens:
         """The neuron on any text: on what is `given`, else on the last one."""
         neuron, app = self._walk.neuron, app_of(self._screen)
         if neuron is None:
-            app.say("Open a neuron first: the playground is about one.")
+            app.show_message("Open a neuron first: the playground is about one.")
             return
         from tui_lookups.tui.screens.playground import PlaygroundScreen
 
@@ -252,7 +258,7 @@ class OtherScreens:
         if text:
             app.copy_to_clipboard(text)
         else:
-            app.say("Nothing here that could be asked so.")
+            app.show_message("Nothing here that could be asked so.")
 
     def explained(self) -> None:
         """Everything explained so far."""

@@ -51,7 +51,7 @@ class PathDialog(QueryDialog[R]):
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:
-        self.say("")  # it was about another path
+        self.show_problem("")  # it was about another path
 
     @on(Input.Submitted, "#path")
     def _submitted(self, event: Input.Submitted) -> None:
@@ -62,7 +62,7 @@ class PathDialog(QueryDialog[R]):
             path = Path(event.value.strip()).expanduser()
             path.exists()
         except (OSError, RuntimeError, ValueError) as error:  # no such user's home, a name too long
-            self.say(f"That path does not work: {error}")
+            self.show_problem(f"That path does not work: {error}")
             return
         self.submit(path)
 
@@ -70,7 +70,7 @@ class PathDialog(QueryDialog[R]):
         """Enter on a path that can be looked at."""
         raise NotImplementedError
 
-    def say(self, text: str) -> None:
+    def show_problem(self, text: str) -> None:
         """A message below the path."""
         self.query_one("#problem", WrappedText).show_text(visible(text))
 
@@ -78,11 +78,11 @@ class PathDialog(QueryDialog[R]):
         """Say what was asked for with the path, which cannot be changed until it is done or `failed`."""
         self.query_one(TypedLine).hold()
         for kind in self.queries.open_kinds:
-            self.wait_for(kind, lambda far: self.say(f"{text} {far}".strip()))
+            self.wait_for(kind, lambda far: self.show_problem(f"{text} {far}".strip()))
 
     def failed(self, error: BaseException) -> None:
         """Show an error; the dialog stays open."""
-        self.say(" ".join(explain_error(error)).strip())
+        self.show_problem(" ".join(explain_error(error)).strip())
         self.query_one(TypedLine).give_back()
 
     def action_give_up(self) -> None:
@@ -103,7 +103,7 @@ class FileDialog(PathDialog[R]):
     def submit(self, path: Path) -> None:
         if path.exists() and path != self._replace:
             self._replace = path
-            self.say("That file exists. Press enter again to replace it, or type another name.")
+            self.show_problem("That file exists. Press enter again to replace it, or type another name.")
             return
         self.write(path, path == self._replace)
         self.working("Writing…")

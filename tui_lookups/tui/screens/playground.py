@@ -160,7 +160,7 @@ class PlaygroundScreen(QueryScreen[None]):
             self._failed,
         )
         if self.current is None:
-            self._say("Running the model…")
+            self._show_message("Running the model…")
 
     def _activations_came(self, found: Activations) -> None:
         self.current = found
@@ -175,17 +175,17 @@ class PlaygroundScreen(QueryScreen[None]):
         self.current = self.heads = None
         self._show()
         message, hint = explain_error(error)
-        self._say(visible(message) + "\n" + visible(hint))
-        self.say(f"{message} {hint}")
+        self._show_message(visible(message) + "\n" + visible(hint))
+        self.show_message(f"{message} {hint}")
 
-    def _say(self, text: str) -> None:
-        self.query_one(VariantList).say_empty(text)
+    def _show_message(self, text: str) -> None:
+        self.query_one(VariantList).show_empty(text)
 
     def action_pin(self) -> None:
         if self.current is None:
-            self.say("Nothing to pin yet: type a text.")
+            self.show_message("Nothing to pin yet: type a text.")
         elif self.current in self.pinned:
-            self.say("That text is pinned already.")
+            self.show_message("That text is pinned already.")
         else:
             self.pinned = (self.current, *self.pinned)
             self._show_variants()
@@ -220,7 +220,7 @@ class PlaygroundScreen(QueryScreen[None]):
             "predictions",
             lambda: self.explorer.predictions(text=text, position=position),
             self._predictions_came,
-            lambda error: self.say(" ".join(explain_error(error))),
+            lambda error: self.show_message(" ".join(explain_error(error))),
         )
 
     def _predictions_came(self, found: PromptPredictions) -> None:
@@ -243,7 +243,7 @@ class PlaygroundScreen(QueryScreen[None]):
 
     def _show_or_say(self, why_not: str) -> None:
         if why_not:
-            self.say(why_not)
+            self.show_message(why_not)
         self._show_title()
 
     # --- the heads ---
@@ -251,7 +251,7 @@ class PlaygroundScreen(QueryScreen[None]):
     @on(Input.Submitted, "#text")
     def _submitted(self) -> None:
         if not self.text:
-            self.say("Type a text first.")
+            self.show_message("Type a text first.")
             return
         self._wants_heads = True
         if self._timer is not None or self.current is None:
@@ -263,7 +263,7 @@ class PlaygroundScreen(QueryScreen[None]):
     def _ask_heads(self) -> None:
         self._wants_heads = False
         neuron, text = self.neuron, self.text
-        self.query_one(TextHeads).say_empty("Working…")
+        self.query_one(TextHeads).show_empty("Working…")
         self.queries.ask(
             "heads", lambda: self.explorer.heads(neuron, text=text), self._heads_came, self._failed
         )
@@ -307,17 +307,17 @@ class PlaygroundScreen(QueryScreen[None]):
 
     @on(HeadGrid.Wanted)
     def _view_wanted(self, event: HeadGrid.Wanted) -> None:
-        self.say(NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
+        self.show_message(NOT_HERE[event.what].format(key=key_of(self.app, "playground.close")))
 
     def action_chosen_head(self, what: str) -> None:
         head = self.query_one(TextHeads).head
         if what != "ablate":
             back = key_of(self.app, "playground.close")
-            self.say(f"Explanations are about the neuron's prompts: {back} goes back to them.")
+            self.show_message(f"Explanations are about the neuron's prompts: {back} goes back to them.")
         elif self.heads is None or head is None:
-            self.say(f"Show the heads first: {key_of(self.app, 'playground.heads')} on the text.")
+            self.show_message(f"Show the heads first: {key_of(self.app, 'playground.heads')} on the text.")
         elif why := why_no_head(self.heads.provenance.model, self.neuron, head):
-            self.say(why)
+            self.show_message(why)
         else:
             self._ablate(head)
 
@@ -330,10 +330,10 @@ class PlaygroundScreen(QueryScreen[None]):
     # --- showing ---
 
     def _show(self) -> None:
-        self._say("Type a text: the neuron's activation\nstands under every token.")
+        self._show_message("Type a text: the neuron's activation\nstands under every token.")
         self._show_variants()
         grid, heads = self.query_one(TextHeads), self.heads
-        grid.say_empty(f"{key_of(self.app, 'playground.heads')} shows the heads\nbehind the text's peak.")
+        grid.show_empty(f"{key_of(self.app, 'playground.heads')} shows the heads\nbehind the text's peak.")
         parts: tuple[str, ...] = ()
         if heads is None:
             grid.show_heads(0, 0, {})

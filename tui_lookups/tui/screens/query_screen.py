@@ -75,9 +75,9 @@ class _Querying(LeavesOnce):
 class QueryScreen(_Querying, Screen[R]):
     """A screen over the whole terminal. Escape gives up what was asked and goes back."""
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """A short message on the bottom line."""
-        self.query_one(Hints).say(text)
+        self.query_one(Hints).show_message(text)
 
 
 class QueryDialog(_Querying, ModalScreen[R]):

@@ -125,7 +125,7 @@ class ServedByScreen(QueryScreen[SurveyedPair]):
         title = (Segment(f" {served_title(self.place.head, served)}"),)
         self.query_one("#served-title", TextLines).show_lines(title)
         working = f"Working out the heads of the neurons it reaches…\n{self._key('stop')} stops it"
-        rows.say_empty(
+        rows.show_empty(
             self._error
             or (working if self.queries.waiting("served-by") else "It is worth explaining for none of them.")
         )
@@ -179,7 +179,7 @@ class ServedByScreen(QueryScreen[SurveyedPair]):
         self._show_words()
 
     def _not_read(self, error: BaseException) -> None:
-        self.say(" ".join(explain_error(error)))
+        self.show_message(" ".join(explain_error(error)))
         self._show_words()
         self._show_progress()
 

@@ -99,7 +99,7 @@ class Session:
         count, key = len(session.basket), app_of(self._screen).key_of("walk.restore")
         where = "" if session.neuron is None else f" at {session.neuron}"
         marked = f", {count} marked" if count else ""
-        app_of(self._screen).say(f"{key} goes back to your last session{where}{marked}.")
+        app_of(self._screen).show_message(f"{key} goes back to your last session{where}{marked}.")
 
     def restore(self) -> None:
         """Go back to where the session was left."""
@@ -107,15 +107,15 @@ class Session:
 
         def done(session: SessionState | None) -> None:
             if session is None:
-                app.say("No session of this model was saved yet: leaving the app saves one.")
+                app.show_message("No session of this model was saved yet: leaving the app saves one.")
                 return
             self._go_to(session)
             key = app.key_of("walk.before")
-            app.say(f"This is where the last session was left; {key} goes back.")
+            app.show_message(f"This is where the last session was left; {key} goes back.")
 
         self._queries.ask("restore", lambda: self._explorer.load_session(self.name), done, self._failed)
         if self._queries.waiting("restore"):
-            app.say("Looking for the last session…")
+            app.show_message("Looking for the last session…")
 
     def _go_to(self, session: SessionState) -> None:
         app_of(self._screen).selection = session.basket
@@ -139,17 +139,17 @@ class Session:
 
         def done(kept: SavedSession | None) -> None:
             if kept is None:
-                app.say("The model is not known yet: a session is of a model.")
+                app.show_message("The model is not known yet: a session is of a model.")
                 return
             self.name = kept.name
-            app.say(f"{_named(kept.name)} is kept, and again when you leave.")
+            app.show_message(f"{_named(kept.name)} is kept, and again when you leave.")
 
         self._queries.ask("save session", question, done, self._failed)
 
     def open(self, name: str) -> None:
         """Keep this session, and go on in another one."""
         if said := self.save():
-            app_of(self._screen).say(said)
+            app_of(self._screen).show_message(said)
 
         def question() -> tuple[bool, SessionState | None]:
             return self._explorer.claim_session(name), self._explorer.load_session(name)
@@ -167,10 +167,10 @@ class Session:
         said = "begins here: leaving keeps it" if session is None else "goes on where it was left"
         if not own:
             said = "is open in another process; leaving keeps yours under another name"
-        app_of(self._screen).say(f"{_named(name)} {said}.")
+        app_of(self._screen).show_message(f"{_named(name)} {said}.")
 
     def _failed(self, error: BaseException) -> None:
-        app_of(self._screen).say(" ".join(explain_error(error)))
+        app_of(self._screen).show_message(" ".join(explain_error(error)))
 
 
 def _named(name: str) -> str:

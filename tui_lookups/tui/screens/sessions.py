@@ -84,7 +84,7 @@ class SessionsScreen(QueryDialog[str]):
             yield WrappedText(id="session-note", classes="note")
 
     def on_mount(self) -> None:
-        self.query_one(SessionRows).say_empty("Looking for sessions of this model…")
+        self.query_one(SessionRows).show_empty("Looking for sessions of this model…")
         self._ask()
 
     def _ask(self) -> None:
@@ -93,13 +93,13 @@ class SessionsScreen(QueryDialog[str]):
     def _found(self, sessions: tuple[SavedSession, ...]) -> None:
         rows = self.query_one(SessionRows)
         save = key_of(self.app, "sessions.save")
-        rows.say_empty(f"No session of this model is saved yet.\n{save} saves this one under a name.")
+        rows.show_empty(f"No session of this model is saved yet.\n{save} saves this one under a name.")
         rows.take(sessions, self._session.name)
 
     def _failed(self, error: BaseException) -> None:
-        self._say(" ".join(explain_error(error)))
+        self._show_message(" ".join(explain_error(error)))
 
-    def _say(self, text: str) -> None:
+    def _show_message(self, text: str) -> None:
         self.query_one("#session-note", WrappedText).show_text(visible(text))
 
     def _chosen(self) -> SavedSession | None:
@@ -109,13 +109,13 @@ class SessionsScreen(QueryDialog[str]):
     @on(RowList.Moved, "#session-rows")
     def _moved(self) -> None:
         self._deleting = None
-        self._say("")
+        self._show_message("")
 
     @on(RowList.Opened, "#session-rows")
     def _opened(self) -> None:
         session = self._chosen()
         if session is not None and session.problem:
-            self._say(session.problem)
+            self._show_message(session.problem)
         elif session is not None:
             self.dismiss(session.name)
 
@@ -135,10 +135,10 @@ class SessionsScreen(QueryDialog[str]):
         if self._deleting != name:
             self._deleting = name
             key = key_of(self.app, "sessions.delete")
-            self._say(f"{key} once more deletes {f'“{name}”' if name else 'the last session'}.")
+            self._show_message(f"{key} once more deletes {f'“{name}”' if name else 'the last session'}.")
             return
         self._deleting = None
-        self._say("")
+        self._show_message("")
 
         def done(_: None) -> None:
             self._ask()

@@ -116,8 +116,8 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         survey = self._run.survey
         self.query_one("#survey-title", TextLines).show_lines((Segment(f" {survey_title(survey)}"),))
         self._show_plan()
-        self._pairs.say_empty(self._empty())
-        self._grid.say_empty(self._empty())
+        self._pairs.show_empty(self._empty())
+        self._grid.show_empty(self._empty())
         if survey is None:
             self._pairs.show_pairs(())
             self._grid.show_heads(0, 0, {})
@@ -203,10 +203,10 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         try:
             wanted = layers_wanted(layers)
         except ValueError as error:
-            self._say(f"{error}: give all, or layers from 0 like 9-11, 3 or 0,2,5-7.")
+            self._show_message(f"{error}: give all, or layers from 0 like 9-11, 3 or 0,2,5-7.")
             return
         if not count.strip().isdecimal() or not int(count):
-            self._say("Give a whole number of neurons a layer, from 1.")
+            self._show_message("Give a whole number of neurons a layer, from 1.")
             return
         self._settled = False
         self._run.choose(int(count), wanted)
@@ -224,7 +224,7 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
 
     def action_stop(self) -> None:
         self._run.stop()
-        self._say(f"Stopped; {key_of(self.app, 'survey.start')} goes on where it was.")
+        self._show_message(f"Stopped; {key_of(self.app, 'survey.start')} goes on where it was.")
 
     def action_head(self) -> None:
         pair, head = self._pairs.current, self._grid.head
@@ -233,12 +233,12 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         elif self._view == "pairs" and pair is not None:
             self._open_head(pair.head)
         else:
-            self._say("There is no head yet.")
+            self._show_message("There is no head yet.")
 
     def _open_head(self, head: HeadId) -> None:
         survey = self._run.survey
         if survey is not None and all(row.head != head for row in survey.heads):
-            self._say(f"{head} reaches none of the surveyed neurons.")
+            self._show_message(f"{head} reaches none of the surveyed neurons.")
         else:
             self.dismiss(head)
 
@@ -255,8 +255,8 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         text = continued_survey(what, None, run.per_layer, run.layers, self._explorer.settings)
         self.app.copy_to_clipboard(text)
 
-    def _say(self, text: str) -> None:
-        self.query_one(Hints).say(text)
+    def _show_message(self, text: str) -> None:
+        self.query_one(Hints).show_message(text)
 
     def dismiss(self, result: SurveyedPair | HeadId | None = None) -> AwaitComplete:
         """Close it, keeping how it is left."""

@@ -29,7 +29,7 @@ class SurveyScreens:
         self._screen = screen
         self._explorer = explorer
         self._places = places
-        self.run = SurveyRun(explorer, queries, lambda text: app_of(screen).say(text))
+        self.run = SurveyRun(explorer, queries, lambda text: app_of(screen).show_message(text))
         self._survey_place = SurveyPlace()
         self._served_place: ServedByPlace | None = None
 
@@ -85,4 +85,4 @@ class SurveyScreens:
     def _go_on(self, pair: SurveyedPair, over: LeftScreen) -> None:
         self._places.open_beyond(Place(pair.token, pair.neuron, head=pair.head, pane="detail"), over)
         app = app_of(self._screen)
-        app.say(f"{pair.head} for {pair.neuron}; {app.key_of('walk.back')} goes back.")
+        app.show_message(f"{pair.head} for {pair.neuron}; {app.key_of('walk.back')} goes back.")

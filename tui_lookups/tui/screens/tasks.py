@@ -94,7 +94,7 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
             yield WrappedText(id="task-note", classes="note")
 
     def on_mount(self) -> None:
-        self.query_one(TaskRows).say_empty("Nothing is under way, and nothing has taken long.")
+        self.query_one(TaskRows).show_empty("Nothing is under way, and nothing has taken long.")
         self._look()
         self.set_interval(LOW_SECONDS if app_of(self).few_updates else _LOOK_SECONDS, self._look)
 

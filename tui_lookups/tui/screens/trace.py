@@ -89,7 +89,7 @@ class TraceScreen(QueryScreen[Door]):
 
     def _wait(self, far: str) -> None:
         doing = "Running the text, and opening\nwhat it comes from…"
-        self._rows.say_empty(wait_words(doing, far, key_of(self.app, "trace.close")))
+        self._rows.show_empty(wait_words(doing, far, key_of(self.app, "trace.close")))
 
     # --- questions ---
 
@@ -105,7 +105,7 @@ class TraceScreen(QueryScreen[Door]):
 
     def _failed(self, error: BaseException) -> None:
         message, hint = explain_error(error)
-        self._rows.say_empty(visible(message) + "\n" + visible(hint))
+        self._rows.show_empty(visible(message) + "\n" + visible(hint))
 
     def _open_wanted(self) -> None:
         """Open the node that this was opened for, and put the cursor on it."""
@@ -133,7 +133,7 @@ class TraceScreen(QueryScreen[Door]):
         def failed(error: BaseException) -> None:
             self._opening.pop(kind, None)
             self._show(None)
-            self.say(" ".join(explain_error(error)))
+            self.show_message(" ".join(explain_error(error)))
 
         self._opening[kind] = name
         self.queries.ask(kind, self._question(name, depth, told), done, failed)
@@ -194,9 +194,9 @@ class TraceScreen(QueryScreen[Door]):
     def _open(self, row: TraceRow) -> None:
         assert self.found is not None
         if row.rest is not None:
-            self.say(f"{key_of(self.app, 'trace.more')} tells more of them apart.")
+            self.show_message(f"{key_of(self.app, 'trace.more')} tells more of them apart.")
         elif not row.node.openable:
-            self.say("It has no parts: the trace ends here.")
+            self.show_message("It has no parts: the trace ends here.")
         elif row.node.id in self.found.told:
             self.found = self.found.opened(row.node.id)
             self._show(None)
@@ -212,7 +212,7 @@ class TraceScreen(QueryScreen[Door]):
         """Open the node under the cursor, its parts and theirs."""
         row = self._rows.current
         if row is None or row.rest is not None or not row.node.openable:
-            self.say("Put the cursor on a node that has parts.")
+            self.show_message("Put the cursor on a node that has parts.")
             return
         self._ask(row.node.id, _LEVELS)
 
@@ -224,7 +224,7 @@ class TraceScreen(QueryScreen[Door]):
         node = row.node if row.rest is not None or row.node.id in tree.told else row.above
         rest = None if node is None else tree.rest(node)
         if node is None or rest is None or not rest.parts:
-            self.say("All parts are told apart.")
+            self.show_message("All parts are told apart.")
             return
         self._ask(node.id, 1, 2 * len(tree.told[node.id]))
 
@@ -235,9 +235,9 @@ class TraceScreen(QueryScreen[Door]):
         if door is not None:
             self.dismiss(door)
         elif row.rest is None and row.node.kind in ("head", "source"):
-            self.say(f"No neuron reads {node_name(row.node)} there: its pane is about one.")
+            self.show_message(f"No neuron reads {node_name(row.node)} there: its pane is about one.")
         else:
-            self.say("Only a neuron or a head can be gone on with.")
+            self.show_message("Only a neuron or a head can be gone on with.")
 
     def _door(self, row: TraceRow) -> Door | None:
         tree, node = self.found, row.node
@@ -288,18 +288,18 @@ class TraceScreen(QueryScreen[Door]):
         if text:
             self.app.copy_to_clipboard(text)
         else:
-            self.say("Nothing here that could be asked so.")
+            self.show_message("Nothing here that could be asked so.")
 
     def action_export(self) -> None:
         tree = self.found
         if tree is None:
-            self.say("Nothing to write yet.")
+            self.show_message("Nothing to write yet.")
             return
         from tui_lookups.tui.screens.trace_export import TraceExportScreen
 
         def written(said: str | None) -> None:
             if said:
-                self.say(said)
+                self.show_message(said)
 
         trace = self._question(ROOT, tree.depth, tree.width)
         graph = partial(self.explorer.trace_graph, self.place.text, **self.place.asked)
@@ -320,4 +320,4 @@ class TraceScreen(QueryScreen[Door]):
         self.queries.cancel(*self._opening)
         self._opening.clear()
         self._show_node()
-        self.say("Stopped: what was open stays.")
+        self.show_message("Stopped: what was open stays.")

@@ -40,7 +40,7 @@ class TraceExportScreen(FileDialog[str]):
 
     def submit(self, path: Path) -> None:
         if not path.name.endswith((_PAGE, _JSON)):
-            self.say(f"Name a file that ends in {_PAGE}, {_JSON} or {_GRAPH}.")
+            self.show_problem(f"Name a file that ends in {_PAGE}, {_JSON} or {_GRAPH}.")
             return
         super().submit(path)
 

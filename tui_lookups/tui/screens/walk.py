@@ -94,9 +94,11 @@ class WalkScreen(Screen[None]):
         self.queries = Queries(explorer, self.post_message, changed, lambda: app_of(self).tasks)
         self.walk = walk = Walk(explorer, self.queries)
         self.steps = steps = Steps(explorer, self.queries, walk, self._changed, self.call_after_refresh)
-        self.explanations = HeadExplanations(explorer, self.queries, lambda: self.panes.show_head(), self.say)
+        self.explanations = HeadExplanations(
+            explorer, self.queries, lambda: self.panes.show_head(), self.show_message
+        )
         self.head_run = HeadRun(
-            explorer, self.queries, lambda text: app_of(self).say(text), self.look_at_words
+            explorer, self.queries, lambda text: app_of(self).show_message(text), self.look_at_words
         )
         line = TokenPane(walk, explorer, self.queries, token)
         self.panes = PaneSet(self, walk, steps, self.explanations, line, layout, lambda: self.tour_text)
@@ -136,9 +138,9 @@ class WalkScreen(Screen[None]):
             self.steps.tokens.open_first()
         self.panes.show_all()
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """A short message on the bottom line."""
-        self._hints.say(text)
+        self._hints.show_message(text)
 
     # --- what changed ---
 
@@ -233,7 +235,7 @@ class WalkScreen(Screen[None]):
 
     def action_back(self) -> None:
         if self.explanations.cancel():
-            self.say("The request was stopped.")
+            self.show_message("The request was stopped.")
         elif not (
             self.tour.leave() or self.panes.by_name[self.focused_pane].go_back() or self.places.leave_door()
         ):
@@ -282,7 +284,7 @@ class WalkScreen(Screen[None]):
     def on_neuron_named(self, event: messages.NeuronNamed) -> None:
         if why := missing(self.walk.model, event.neuron):
             self.go(self.focused_pane)
-            self.say(why)
+            self.show_message(why)
         else:
             self.places.open_neuron(event.neuron, "prompts")
 
@@ -314,7 +316,7 @@ class WalkScreen(Screen[None]):
     def on_head_named(self, event: messages.HeadNamed) -> None:
         self.go(self.focused_pane)
         if why := why_not_named(self.walk, event.head, app_of(self).key_of):
-            self.say(why)
+            self.show_message(why)
         else:
             walk = self.walk
             self.places.open_place(Place(walk.token, walk.neuron, walk.prompt_id, event.head, "detail"))
@@ -325,7 +327,7 @@ class WalkScreen(Screen[None]):
         elif event.what == "context":
             self.steps.heads.toggle_trimmed()
         elif why := why_one_direction(self.walk, app_of(self).key_of):
-            self.say(why)  # what changes unseen is a surprise later
+            self.show_message(why)  # what changes unseen is a surprise later
         else:
             self.steps.heads.cycle_direction()
 
@@ -374,7 +376,7 @@ class WalkScreen(Screen[None]):
 
     def action_history(self, by: int) -> None:
         if why := self.places.step(by):
-            self.say(why)
+            self.show_message(why)
 
     def open_marked(self, item: Item) -> None:
         """Go to a marked thing."""

@@ -110,8 +110,8 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         for line in self.query(TypedLine):
             line.cursor_blink = False
         self._label("Text")
-        self._views.say_empty("The components of the logit\nstand here.")
-        self.query_one(NextTokens).say_empty("")
+        self._views.show_empty("The components of the logit\nstand here.")
+        self.query_one(NextTokens).show_empty("")
         self._title("Why this token")
         if self.why is not None:
             self._show(self.why)
@@ -134,7 +134,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
     @on(Input.Submitted, "#why-text")
     def _submitted(self, event: Input.Submitted) -> None:
         if not event.value:
-            self.say("Type or paste a text first.")
+            self.show_message("Type or paste a text first.")
             return
         if event.value != self._text or self.why is None:
             self._text, self._prompt_id, self._position = event.value, None, None
@@ -161,7 +161,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         if self.why is not None:
             self._title(wait_words("Running the text…", far, stop, "  "))
         else:
-            self._views.say_empty(wait_words("Running the text, and\nsumming what is in it…", far, stop))
+            self._views.show_empty(wait_words("Running the text, and\nsumming what is in it…", far, stop))
 
     def _came(self, why: Why) -> None:
         self.why, self._position = why, why.position
@@ -174,9 +174,9 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         if self.why is not None:  # what is on screen is of the question before
             self._token, self._foil, self._position = self.why.token, self.why.foil, self.why.position
             self._title(why_title(self.why, self.app.size.width))
-            self.say(f"{message} {hint}")
+            self.show_message(f"{message} {hint}")
             return
-        self._views.say_empty(visible(message) + "\n" + visible(hint))
+        self._views.show_empty(visible(message) + "\n" + visible(hint))
         self._title("Why this token")
         self.query_one(WhyText).focus()
 
@@ -193,7 +193,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             return
         position = self._position + by
         if not 0 <= position < len(self.why.tokens):
-            self.say("This is the last token of the text." if by > 0 else "This is where the text begins.")
+            self.show_message("The text ends here." if by > 0 else "The text begins here.")
             return
         self._position, self._token, self._foil = position, None, None
         self._ask()
@@ -213,7 +213,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         if token is None or why is None:
             return
         if token == why.token:
-            self.say("A token is not its own foil: choose another row.")
+            self.show_message("A token is not its own foil: choose another row.")
         else:
             self._about(why.token, None if token == why.foil else token)
 
@@ -227,7 +227,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
     def action_name(self, what: Named) -> None:
         """Type a token that is not in the list."""
         if self.why is None:
-            self.say("Ask about a text first.")
+            self.show_message("Ask about a text first.")
             return
         self._naming = what
         self._label("Token" if what == "token" else "Foil")
@@ -252,7 +252,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
     def _name_found(self, found: Token | None) -> None:
         if found is None:
             text = visible(self.query_one(NamedToken).value)
-            self.say(f"“{text}” is not one token: type one as it is in the vocabulary, or #id.")
+            self.show_message(f"“{text}” is not one token: type one as it is in the vocabulary, or #id.")
             return
         self.action_unname()
         if self.why is None:
@@ -260,12 +260,12 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         if self._naming == "token":
             self._about(found, None if found == self._foil else self._foil)
         elif found == self.why.token:
-            self.say("A token is not its own foil.")
+            self.show_message("A token is not its own foil.")
         else:
             self._about(self.why.token, found)
 
     def _say_error(self, error: BaseException) -> None:
-        self.say(" ".join(explain_error(error)))
+        self.show_message(" ".join(explain_error(error)))
 
     # --- showing ---
 
@@ -312,7 +312,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         """Ask for the probability without the component under the cursor."""
         row, why = self._views.row, self.why
         if row is None or row.component is None or why is None:
-            self.say("Put the cursor on a neuron or a head of the list by size.")
+            self.show_message("Put the cursor on a neuron or a head of the list by size.")
             return
         component = row.component
         if any((each.component, each.method) == (component, method) for each in self._removed):
@@ -336,7 +336,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         over = " over the corpus sample" if method == "mean" else ""
         doing, stop = f"Running the text without {component}{over}…", key_of(self.app, "why.close")
         self.queries.ask("removed", question, done, self._say_error)
-        self.wait_for("removed", lambda far: self.say(wait_words(doing, far, stop, "  ")))
+        self.wait_for("removed", lambda far: self.show_message(wait_words(doing, far, stop, "  ")))
 
     # --- opening ---
 
@@ -344,7 +344,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         """Go over to the trace of the token, where the component under the cursor is opened."""
         row = None if self.query_one(NextTokens).has_focus else self._views.row
         if self.why is None:
-            self.say("Ask about a text first.")
+            self.show_message("Ask about a text first.")
         else:
             self.dismiss(self._here().trace(None if row is None else row.component))
 
@@ -355,12 +355,12 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             return
         if row.component is None:
             if row.first is None:
-                self.say("Only a neuron or a head can be opened.")
+                self.show_message("Only a neuron or a head can be opened.")
             self._views.go_to(row.first)
             return
         neuron = row.component if isinstance(row.component, NeuronId) else neuron_of_head(row.component, why)
         if neuron is None:
-            self.say(f"No neuron of the list lies above {row.component}: its pane is about one.")
+            self.show_message(f"No neuron of the list lies above {row.component}: its pane is about one.")
             return
         head = row.component if isinstance(row.component, HeadId) else None
         text = given_up_to(why.tokens, why.position, why.provenance.model)

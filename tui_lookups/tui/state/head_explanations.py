@@ -42,8 +42,8 @@ class Job(NamedTuple):
 class HeadExplanations:
     """What has been said of heads, and what is being asked.
 
-    `changed` is told of every change; `say` gets a sentence when a request has ended, for the head may no
-    longer be the one on screen.
+    `changed` is told of every change; `show_message` gets a sentence when a request has ended, for the head
+    may no longer be the one on screen.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class HeadExplanations:
         explorer: Explorer,
         queries: Queries,
         changed: Callable[[], None],
-        say: Callable[[str], None],
+        show_message: Callable[[str], None],
     ) -> None:
         self._explorer = explorer
         self._queries = queries
         self._changed = changed
-        self._say = say
+        self._show_message = show_message
         self.job: Job | None = None
         self._ablations: dict[Pair, dict[Context, HeadAblation]] = {}
         self._known: dict[Pair, tuple[Explained, ...]] = {}
@@ -157,7 +157,7 @@ class HeadExplanations:
         def done(explanation: Explanation) -> None:
             self.job = None
             self.keep_explanation(explanation)
-            self._say(f"{head} of {neuron} is explained.")
+            self._show_message(f"{head} of {neuron} is explained.")
 
         self._begin(Job(neuron, head, "explain"))
         self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
@@ -182,7 +182,7 @@ class HeadExplanations:
             self._changed()
             nothing = score.answers and not score.answered
             how = "has no score: no prompt was answered with Yes or No" if nothing else "is scored"
-            self._say(f"{head} of {neuron} {how}.")
+            self._show_message(f"{head} of {neuron} {how}.")
 
         self._begin(Job(neuron, head, "score"))
         self._queries.ask_telling("request", question, heard, done, self._failed, f"{head} of {neuron}")
@@ -206,7 +206,7 @@ class HeadExplanations:
             message, hint = self._errors[self.job.pair] = explain_error(error)
             self.job = None
             self._changed()
-            self._say(f"{message} {hint}")
+            self._show_message(f"{message} {hint}")
 
 
 def _same_words(one: Explanation, other: Explanation) -> bool:

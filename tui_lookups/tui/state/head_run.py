@@ -34,20 +34,20 @@ RunTask = Literal["explain", "score"]
 class HeadRun:
     """The table of one neuron's heads, and the run that fills it.
 
-    `listener` is told of every change. When a run has ended, `say` gets a sentence, for its screen may be
-    closed by then, and `ended` is called: more may be known of the heads.
+    `listener` is told of every change. When a run has ended, `show_message` gets a sentence, for its screen
+    may be closed by then, and `ended` is called: more may be known of the heads.
     """
 
     def __init__(
         self,
         explorer: Explorer,
         queries: Queries,
-        say: Callable[[str], None],
+        show_message: Callable[[str], None],
         ended: Callable[[], None],
     ) -> None:
         self._explorer = explorer
         self._queries = queries
-        self._say = say
+        self._show_message = show_message
         self._tell_ended = ended
         self.listener: Callable[[], None] = _nobody
         self.neuron: NeuronId | None = None
@@ -119,12 +119,12 @@ class HeadRun:
         count = (
             len(found.explanations) if isinstance(found, results.NeuronExplanations) else len(found.scores)
         )
-        self._say(f"{count} heads of {self.neuron} are {what}.")
+        self._show_message(f"{count} heads of {self.neuron} are {what}.")
 
     def _failed(self, error: BaseException) -> None:
         self.error = explain_error(error)
         self._ended()
-        self._say(" ".join(self.error))
+        self._show_message(" ".join(self.error))
 
     def _look_up(self) -> None:
         neuron = self.neuron

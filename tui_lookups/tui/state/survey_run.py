@@ -22,12 +22,12 @@ PER_LAYER = 20
 
 
 class SurveyRun:
-    """`listener` is told of every change; `say` gets a sentence when a run has ended."""
+    """`listener` is told of every change; `show_message` gets a sentence when a run has ended."""
 
-    def __init__(self, explorer: Explorer, queries: Queries, say: Callable[[str], None]) -> None:
+    def __init__(self, explorer: Explorer, queries: Queries, show_message: Callable[[str], None]) -> None:
         self._explorer = explorer
         self._queries = queries
-        self._say = say
+        self._show_message = show_message
         self.listener: Callable[[], None] = _nobody
         self.per_layer = PER_LAYER
         self.layers: tuple[int, ...] | None = None
@@ -111,12 +111,14 @@ class SurveyRun:
     def _done(self, survey: Survey) -> None:
         self.survey, self.whole, self.progress = survey, True, None
         self.listener()
-        self._say(f"Surveyed: {len(survey.neurons):,} neurons, {len(survey.pairs):,} pairs worth explaining.")
+        self._show_message(
+            f"Surveyed: {len(survey.neurons):,} neurons, {len(survey.pairs):,} pairs worth explaining."
+        )
 
     def _failed(self, error: BaseException) -> None:
         self.error, self.progress = explain_error(error), None
         self.listener()
-        self._say(" ".join(self.error))
+        self._show_message(" ".join(self.error))
 
     def silence(self, listener: Callable[[], None]) -> None:
         """This listener's screen is gone."""

@@ -282,7 +282,7 @@ def _distance(distance: KolmogorovSmirnov) -> str:
     return f"{distance.statistic:.2f} (p {distance.p_value:.2g})"
 
 
-def how(ablation: HeadAblation, text: str) -> str:
+def conditions(ablation: HeadAblation, text: str) -> str:
     """Method, positions and text of an ablation."""
     where = "at the peak" if ablation.positions == "peak" else "at all positions"
     return f"({ablation.method} ablation {where}, {text})"
@@ -298,4 +298,4 @@ def total_effect(ablation: HeadAblation | None, prompt_ids: Iterable[int] | None
         return ()
     change = sum(row.activation_change for row in rows) / len(rows)
     text = texts_of(ablation.context) if wanted is None else text_of(ablation.context)
-    return f"{signed(change)} without it, total effect", how(ablation, text)
+    return f"{signed(change)} without it, total effect", conditions(ablation, text)

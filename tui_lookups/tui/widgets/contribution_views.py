@@ -64,11 +64,11 @@ class ContributionViews(Horizontal):
         sums = self._sums
         self.listed.show_rows(sums.groups if self._view == "groups" else sums.rows, sums.target, cursor)
 
-    def say_empty(self, text: str) -> None:
+    def show_empty(self, text: str) -> None:
         """What stands here while there is nothing to show."""
         self._show(SumRows(), ViewPlace())
-        self.listed.say_empty(text)
-        self.by_layer.say_empty(text)
+        self.listed.show_empty(text)
+        self.by_layer.show_empty(text)
 
     @property
     def _both(self) -> bool:

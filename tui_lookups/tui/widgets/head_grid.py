@@ -313,7 +313,7 @@ class HeadGrid(Canvas):
         index = max(0, min(self._head.index + right, self._n_heads - 1))
         if HeadId(layer, index) == self._head and self._cells:
             further = "layer below" if down > 0 else "layer above" if down else "further head"
-            self.say(f"There is no {further}.")
+            self.show_message(f"There is no {further}.")
         self._move_to(HeadId(layer, index))
 
     def _step_in_list(self, by: int) -> None:
@@ -321,7 +321,7 @@ class HeadGrid(Canvas):
             at = heads.index(self._head) + by if self._head in self._cells else 0
             head = heads[max(0, min(at, len(heads) - 1))]
             if head == self._head:
-                self.say_end("head", by)
+                self.show_end("head", by)
             self._move_to(head)
 
     def action_view(self) -> None:

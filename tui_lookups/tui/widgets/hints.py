@@ -43,7 +43,7 @@ class Hints(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
         self._bindings_changed(self.screen)
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show a message in place of the keys for a few seconds. The text is taken as it is."""
         self._message = visible(text)
         if self._timer is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class _Painted(Protocol):
     palette: Palette
 
-    def say(self, text: str) -> None: ...
+    def show_message(self, text: str) -> None: ...
 
 
 def palette_of(app: object) -> Palette:
@@ -57,7 +57,7 @@ class Canvas(ScrollView, can_focus=True):
         self.empty = ""
         self._marked: frozenset[object] = frozenset()
 
-    def say_empty(self, text: str) -> None:
+    def show_empty(self, text: str) -> None:
         """What stands here while there is nothing to show."""
         if text != self.empty:
             self.empty = text
@@ -104,15 +104,15 @@ class Canvas(ScrollView, can_focus=True):
         if text:
             self.app.copy_to_clipboard(text)
         else:
-            self.say("Nothing to copy here yet.")
+            self.show_message("Nothing to copy here yet.")
 
-    def say_end(self, thing: str, by: int) -> None:
+    def show_end(self, thing: str, by: int) -> None:
         """A key that moves on or back by a `thing` found no further one."""
-        self.say(f"This is the {'last' if by > 0 else 'first'} {thing}.")
+        self.show_message(f"This is the {'last' if by > 0 else 'first'} {thing}.")
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """A short message on the bottom line."""
-        cast("_Painted", self.app).say(text)
+        cast("_Painted", self.app).show_message(text)
 
     def plain_changed(self) -> None:
         """Plain text was switched on or off."""

@@ -167,7 +167,7 @@ class PromptList(Canvas):
         if match is not None:
             self._move_to(match.index, match.first)
         elif self.found.needle:
-            self.say(f"The text is {self.found.words(len(self.prompts))}.")
+            self.show_message(f"The text is {self.found.words(len(self.prompts))}.")
         else:
             self.action_prompt(by)
 
@@ -330,14 +330,14 @@ class PromptList(Canvas):
 
     def action_prompt(self, by: int) -> None:
         if not self._move_to(self.index + by):
-            self.say_end("prompt", by)
+            self.show_end("prompt", by)
 
     def action_edge(self, index: int) -> None:
         self._move_to(index if index >= 0 else len(self.prompts) - 1)
 
     def action_token(self, by: int) -> None:
         if not self._move_to(self.index, self.position + by):
-            self.say_end("token of the prompt", by)
+            self.show_end("token of the prompt", by)
 
     def action_peak(self) -> None:
         if self.current is not None:

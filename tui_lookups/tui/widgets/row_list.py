@@ -171,7 +171,7 @@ class RowList(Canvas):
         before = self.cursor
         self.cursor += by
         if self.cursor == before and self.row_count():
-            self.say_end(self.THING, by)
+            self.show_end(self.THING, by)
 
     def action_page(self, by: int) -> None:
         self.action_move(by * max(1, self.size.height - self._top - 1))

@@ -147,7 +147,7 @@ class CandidateList(RowList):
         self.styles.height = 1 + min(_MOST_ROWS, len(found.rows)) if found.rows else max(1, len(note))
         self.rows_changed(0)
         # the note is the heading of the rows; where there are none it is all there is
-        self.say_empty("\n".join("".join(span.text for span in line).rstrip() for line in note))
+        self.show_empty("\n".join("".join(span.text for span in line).rstrip() for line in note))
 
     def plain_row(self, index: int) -> str:
         mark = "> " if index == self.cursor and self._armed else ""
