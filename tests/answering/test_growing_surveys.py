@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,43 +12,10 @@ from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import ServedNeurons, Survey, SurveyProgress
-from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
-TEXTS = [
-    "the cat sat because the mat", "and the cat and the mat sat", "because because the cat",
-    "a mat, a cat and a hat", "sat the cat on the mat?", "no cat sat there because of rain",
-    "what the cat saw and what the mat knew", "the the the and and", "cats and mats", "because it rained",
-]  # fmt: skip
 PER_LAYER = 3
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("surveys")
-    (folder / "texts.txt").write_text("\n\n".join(TEXTS), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def make(home: Path, tiny_folder: Callable[[str], Path]) -> Iterator[Callable[..., Explorer]]:
-    made: list[Explorer] = []
-
-    def make(name: str = "gpt2", cache: Path = home / "cache", **settings: Any) -> Explorer:
-        made.append(
-            Explorer(
-                load_settings(
-                    model=str(tiny_folder(name)), corpus=str(home / "texts.txt"), device="cpu", top=6,
-                    window=24, cache_dir=str(cache), **settings,
-                )
-            )
-        )  # fmt: skip
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def test_a_pairs_share_is_of_the_neurons_mean_target(make: Callable[..., Explorer]) -> None:
