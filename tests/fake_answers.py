@@ -113,7 +113,7 @@ class FakeExplorer:
         self.raises = raises
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.closed = False
-        self.explaining = SimpleNamespace(known=list)
+        self.explaining = SimpleNamespace(cached=list)
 
     def _asked(self, name: str, **parameters: Any) -> None:
         self.calls.append((name, parameters))

@@ -15,8 +15,9 @@ import pytest
 from tests.fake_answers import NEURON, FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
-from tui_lookups.commands.narration import Bar, LineTeller, Narrator
+from tui_lookups.commands.narration import LineTeller, Narrator
 from tui_lookups.ids import HeadId
+from tui_lookups.progress import Progress
 from tui_lookups.results import ExplainedPair, Plan, ScoreMeans, Summary, Survey
 from tui_lookups.settings import Settings
 
@@ -94,25 +95,25 @@ def test_the_neurons_a_head_serves(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_report_says_how_far_it_is() -> None:
-    said: list[tuple[str, Bar | None]] = []
+    said: list[Progress] = []
 
     class Heard(LineTeller):
-        def tell(self, text: str, bar: Bar | None) -> None:
-            said.append((text, bar))
+        def tell(self, progress: Progress) -> None:
+            said.append(progress)
 
     narrator = Narrator(FakeExplorer(Settings()).status, io.StringIO(), Heard(io.StringIO()))
     for done in (3, 12):
         narrator.hear_gathering(done, 12)
         narrator.look()
-    assert said == [("gathering the report: 3 of 12 neurons (25%)", (3, 12))]
+    assert [progress.sentence for progress in said] == ["gathering the report: 3 of 12 neurons (25%)"]
 
 
 class AskedExplorer(FakeExplorer):
     """One whose explainer can be asked."""
 
-    @property
-    def explaining(self) -> Any:
-        return SimpleNamespace(obstacle=lambda: ("", ""))
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.explaining = SimpleNamespace(obstacle=lambda: ("", ""), cached=list)
 
     def plan_survey_requests(self, survey: Survey, **how: Any) -> Plan:
         self._asked("plan_survey_requests", score=how["score"], control=how["control"])

@@ -87,7 +87,7 @@ def large_report(neurons: int, pairs_each: int) -> Report:
         layers=tuple(range(20, 30)),
         neurons=tuple(SurveyedNeuron(name, BECAUSE, 6.125, 20, 4.0, 270, pairs_each, "") for name in names),
         pairs=tuple(
-            SurveyedPair(name, BECAUSE, 6.125, head.head, head.mean_attribution, 0.5)
+            SurveyedPair(name, BECAUSE, 6.125, head.head, head.mean_attribution, 0.5, 0.25)
             for name in names
             for head in heads[:pairs_each]
         ),

@@ -76,6 +76,8 @@ def strategy_for(type_: Any) -> st.SearchStrategy[Any]:
     origin, arguments = typing.get_origin(type_), typing.get_args(type_)
     if origin is typing.Literal:
         return st.sampled_from(arguments)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return st.tuples(*map(strategy_for, arguments))
     if origin is tuple:
         return st.lists(strategy_for(arguments[0]), max_size=2).map(tuple)
     if origin is dict:

@@ -20,7 +20,7 @@ from tui_lookups.exports.records import Record, records_of
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
-    import pandas
+    from pandas import DataFrame
 
     from tui_lookups.exports.formats import RecordFormat
 
@@ -70,7 +70,7 @@ def encode_records(
     return text.encode("utf-8", "backslashreplace")
 
 
-def to_frame(result: object) -> pandas.DataFrame:
+def to_frame(result: object) -> DataFrame:
     """The records of a result, or of a sequence of results, as a pandas data frame.
 
     Its columns are those of `--format csv`: `to_frame(explorer.neurons(" time"))`. A list that is not a
