@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tui_lookups.tui
 from tests.tui.canned import CannedExplorer
 from tests.tui.driving import LARGE, SMALL, press, running, settle, until
 from tests.tui.views import texts
@@ -18,7 +21,7 @@ from tui_lookups.progress import Progress
 from tui_lookups.tui.screens.tasks import TaskRows, TasksScreen, row_text
 from tui_lookups.tui.state import queries as queries_module
 from tui_lookups.tui.state.queries import Answered, Queries
-from tui_lookups.tui.state.tasks import Tasks
+from tui_lookups.tui.state.tasks import WORDS, Tasks
 
 STATUS = CannedExplorer(scanned=506).status()
 
@@ -154,3 +157,12 @@ async def test_the_wait_of_an_ablation_tells_how_far_it_is(monkeypatch: pytest.M
         await press(pilot, "d")
         shown = " ".join(str(each) for each in texts(app))
         assert "3 of 3: running them without L3.H2: 8 of 20 prompts (40%), 0:03 left… esc stops" in shown
+
+
+def test_every_kind_of_question_has_words() -> None:
+    package = Path(tui_lookups.tui.__file__).parent
+    put = re.compile(r"""queries\.ask(?:_telling)?\(\s*"([\w -]+)\"""")
+    kinds = {kind for path in package.rglob("*.py") for kind in put.findall(path.read_text("utf-8"))}
+    assert len(kinds) > 25
+    spoken = {"save session", "delete session"}  # words as they are
+    assert kinds - spoken <= set(WORDS)

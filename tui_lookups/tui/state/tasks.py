@@ -23,7 +23,7 @@ WAIT_SECONDS = 0.5
 """What takes less is nothing to wait for."""
 _KEPT = 50
 
-_WORDS = {
+WORDS = {
     "neurons": "ranking the neurons",
     "prompts": "prompts",
     "heads": "heads",
@@ -46,6 +46,24 @@ _WORDS = {
     "candidates": "tokens that match",
     "session": "the session",
     "notes": "notes",
+    "root": "trace",
+    "activations": "activations on the text",
+    "given": "the text",
+    "preview": "cached prompts",
+    "story": "the first token and the tour",
+    "search": "searching the corpus",
+    "served-by": "neurons that the head serves",
+    "reads": "what the head reads for the neuron",
+    "all-reads": "what the head reads for each neuron",
+    "survey": "survey",
+    "survey-plan": "what the survey would cost",
+    "head-table": "what is known of the heads",
+    "head-table-overview": "heads over all prompts",
+    "explanations": "what was explained",
+    "restore": "the last session",
+    "sessions": "the sessions",
+    "name": "the token of that name",
+    "write": "writing the explanation",
 }
 """Questions by their kind."""
 
@@ -99,7 +117,7 @@ class Tasks:
 
     def begin(self, kind: str, about: str, question: Question, stop: Callable[[], None]) -> Task:
         """List a question."""
-        what = ", ".join(filter(None, (_WORDS.get(kind, kind), about)))
+        what = ", ".join(filter(None, (WORDS.get(kind, kind), about)))
         task = Task(what, question, stop, self._clock())
         self.running.append(task)
         return task
