@@ -1,9 +1,12 @@
 """The app left open: `python -m benchmarks.left_open keys|neurons|idle [--count N]`. Not in the table.
 
-1. `keys`: random keys, those that quit or leave for the shell excepted, on the demo model. `neurons`: one
-   neuron after the other, its prompts and heads. Memory of the process after the first hundred, and at the
-   end, once the app is at rest: at most 5 % more.
-2. `idle`: the app at rest for so many seconds: bytes written (none) and seconds of processor (under 1 %).
+1. Before anything is counted every screen is visited once, and every key pressed once from every pane: what
+   a question imports, and a screen's first painting, come once and are no growth.
+2. `keys`: random keys on the demo model, those that quit or leave for the shell excepted; after every twenty
+   the screens over the walk are left, for a line that is typed into takes every key. `neurons`: one neuron
+   after the other, its prompts and heads. Memory of the process after the first hundred, every five hundred
+   from there, and at the end, each time once the app is at rest: at the end at most 5 % more.
+3. `idle`: the app at rest for so many seconds: bytes written (none) and seconds of processor (under 1 %).
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from pathlib import Path
 from textual import events
 
 from benchmarks.measuring import reset_peak
-from benchmarks.terminal_bytes import CountingDriver
+from benchmarks.terminal_bytes import STEPS, CountingDriver
 from tui_lookups.explorer import Explorer
 from tui_lookups.settings import load_settings
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.state.layouts import PANES
 
 KEYS = (
     *"123456hjklnpabcdefgiovwyzAFHIKNPRSTYZ[]+-0!%?/ tm.",
@@ -35,7 +39,9 @@ _NAMES = {
     "!": "exclamation_mark", "%": "percent_sign", "?": "question_mark", "/": "slash", " ": "space",
     ".": "full_stop",
 }  # fmt: skip
-_FIRST = 100
+_FIRST, _EVERY = 100, 500
+_AT_A_TIME = 20  # keys
+_MOST_ESCAPES = 20
 _MOST_GROWTH, _MOST_PROCESSOR = 0.05, 0.01
 _PATIENCE, _SETTLED = 120.0, 10.0
 
@@ -67,6 +73,29 @@ async def at_rest(app: LookupsApp, driver: CountingDriver) -> None:
     await driver.until_quiet()
 
 
+async def visit(app: LookupsApp, driver: CountingDriver) -> None:
+    """Every screen, and every key from every pane."""
+    for _, key in STEPS:
+        await press(driver, *filter(None, [key]))
+        await at_rest(app, driver)
+    for pane in range(1, 1 + len(PANES)):
+        for key in KEYS:
+            await leave(app, driver)
+            await press(driver, str(pane), key)
+    await leave(app, driver)
+    await at_rest(app, driver)
+
+
+async def leave(app: LookupsApp, driver: CountingDriver) -> None:
+    """Back to the walk, from whatever lies over it."""
+    for _ in range(_MOST_ESCAPES):
+        await asyncio.sleep(0.1)
+        if len(app.screen_stack) == 1:
+            return
+        await press(driver, "escape")
+    raise RuntimeError(f"{app.screen} cannot be left")
+
+
 async def press(driver: CountingDriver, *keys: str) -> None:
     for key in keys:
         character = key if len(key) == 1 else None
@@ -78,11 +107,12 @@ async def keys(folder: Path, count: int) -> bool:
     """Random keys, always the same ones."""
     choose, found = random.Random(1), []
     async with opened(folder) as (app, driver):
+        await visit(app, driver)
         for number in range(1, count + 1):
             await press(driver, choose.choice(KEYS))
-            if number % 20 == 0:
-                await asyncio.sleep(0.1)
-            if number in (_FIRST, count):
+            if number % _AT_A_TIME == 0:
+                await leave(app, driver)
+            if _is_measured(number, count):
                 await at_rest(app, driver)
                 found.append(reset_peak())
     return _grew(f"{count:,} keys", found)
@@ -92,6 +122,7 @@ async def neurons(folder: Path, count: int) -> bool:
     """Neurons in order of layer and number, each with its prompts and the heads behind the first."""
     found = []
     async with opened(folder) as (app, driver):
+        await visit(app, driver)
         info = app.explorer.status().model
         assert info is not None
         for number in range(1, count + 1):
@@ -99,10 +130,14 @@ async def neurons(folder: Path, count: int) -> bool:
             await press(driver, "t", *f"{layer}.{index}", "enter", "3")
             await at_rest(app, driver)
             await press(driver, "1")
-            if number in (_FIRST, count):
+            if _is_measured(number, count):
                 await at_rest(app, driver)
                 found.append(reset_peak())
     return _grew(f"{count:,} neurons", found)
+
+
+def _is_measured(number: int, count: int) -> bool:
+    return number in (_FIRST, count) or (number > _FIRST and number % _EVERY == 0)
 
 
 async def idle(folder: Path, seconds: int) -> bool:
@@ -118,12 +153,9 @@ async def idle(folder: Path, seconds: int) -> bool:
 
 
 def _grew(what: str, found: list[int]) -> bool:
-    first, last = found
-    growth = last / first - 1
-    print(
-        f"{what}: {first / 2**20:,.1f} MiB after the first {_FIRST}, "
-        f"{last / 2**20:,.1f} at the end: {growth:+.1%}"
-    )
+    growth = found[-1] / found[0] - 1
+    sizes = ", ".join(f"{size / 2**20:,.1f}" for size in found)
+    print(f"{what}: MiB after the first {_FIRST}, every {_EVERY}, and at the end: {sizes} ({growth:+.1%})")
     return growth <= _MOST_GROWTH
 
 

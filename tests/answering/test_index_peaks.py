@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 
 from tests.answering.test_survey_service import TEXTS
 from tui_lookups.analysis import trimming
-from tui_lookups.answering import answers
+from tui_lookups.answering import answers, prompt_service
 from tui_lookups.explorer import Explorer
 from tui_lookups.exports.report import of_survey
 from tui_lookups.ids import NeuronId
+from tui_lookups.results import Prompt
 from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -50,6 +52,24 @@ def test_peaks_are_those_of_the_prompts(explorer: Explorer) -> None:
         for name in ("position", "token", "next_token", "special"):
             assert getattr(peak.peak, name) == getattr(prompt.peak, name)
         assert peak.text == "".join(token.text for token in prompt.tokens[: prompt.peak.position + 1])
+
+
+def test_the_prompts_of_the_last_neurons_alone_stay_in_memory(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompt_service, "_NEURONS_KEPT", 2)
+    other, listed = Explorer(explorer.settings), 0
+    before, most = _prompts_in_memory(), 0
+    for index in range(12):
+        listed += len(other.prompts(NeuronId(1, index)).prompts)
+        most = max(most, _prompts_in_memory() - before)
+    other.close()
+    assert most <= 2 * explorer.settings.top < listed
+
+
+def _prompts_in_memory() -> int:
+    gc.collect()
+    return sum(type(each) is Prompt for each in gc.get_objects())
 
 
 def test_a_neuron_that_never_fires_has_no_peaks(explorer: Explorer) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.message import Message
 from textual.widgets import Input
 
 from tests.tui.canned import MODEL, CannedExplorer
@@ -21,6 +22,9 @@ from tui_lookups.tui.screens.ablation import AblatedRows, AblationScreen
 from tui_lookups.tui.screens.basket import describe
 from tui_lookups.tui.screens.send import SendScreen
 from tui_lookups.tui.screens.write import WriteScreen
+from tui_lookups.tui.state import head_explanations
+from tui_lookups.tui.state.head_explanations import HeadExplanations
+from tui_lookups.tui.state.queries import Answered, Queries
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.text import PackedText, WrappedText
 
@@ -345,3 +349,25 @@ async def test_without_a_key_the_dialog_says_what_to_set_and_sends_nothing() -> 
         assert not asked(explorer, "score_explanation")
         await press(pilot, "2", "j", "enter")
         assert app.walk_screen.walk.heads is not None, "everything else works"
+
+
+def test_what_is_known_of_heads_is_kept_of_the_last_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_explanations, "_KEPT", 3)
+    explorer, posted = CannedExplorer(), list[Message]()
+    queries = Queries(explorer, posted.append)
+    words = HeadExplanations(explorer, queries, lambda: None, lambda _: None)
+
+    def asks(number: int) -> bool:
+        """Whether looking at a head puts a question."""
+        words.look_up(NEURON, HeadId(3, number))
+        asked = bool(posted)
+        for message in posted:
+            assert isinstance(message, Answered)
+            queries.deliver(message)
+        posted.clear()
+        return asked
+
+    assert [number for number in range(5) if asks(number)] == [0, 1, 2, 3, 4]
+    assert [number for number in (4, 3, 2) if asks(number)] == []
+    assert asks(0)
+    assert words.newest(NEURON, HeadId(3, 1)) is None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+from textual._styles_cache import StylesCache
 from textual.command import CommandList
 
 from tests.tui.canned import CannedExplorer
@@ -53,3 +56,18 @@ async def test_a_timer_that_is_due_when_the_app_has_closed_harms_nothing() -> No
         app._loading = None
     assert not app.screen_stack
     app.begin_loading()
+
+
+async def test_nothing_painted_is_held_of_a_screen_that_was_left() -> None:
+    async with running(CannedExplorer(), SMALL) as (app, pilot):
+
+        async def painted() -> int:
+            """Widgets whose painted lines are in memory, after a screen was opened and left."""
+            await press(pilot, "question_mark", "escape")
+            assert len(app.screen_stack) == 1
+            gc.collect()
+            return sum(type(each) is StylesCache for each in gc.get_objects())
+
+        await painted()
+        before = await painted()
+        assert [await painted() for _ in range(3)] == [before] * 3

@@ -12,6 +12,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import Prompt
 from tui_lookups.tui.paint import prompt_layouts, prompt_lines
 from tui_lookups.tui.paint.shading import ansi_palette
+from tui_lookups.tui.widgets import painting
 from tui_lookups.tui.widgets.prompt_list import PromptList
 
 NEURON = NeuronId(5, 371)
@@ -122,3 +123,16 @@ async def test_an_untouched_list_follows_its_first_prompt_and_a_held_one_keeps_i
             prompts.show_prompts(NEURON, better)
             assert prompts.current is not None
             assert prompts.current.prompt_id == expected
+
+
+async def test_of_painted_lines_the_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painting, "_STRIPS_KEPT", 50)
+    async with Shell().run_test(size=(60, 20)) as pilot:
+        prompts = pilot.app.query_one(PromptList)
+        prompts.show_prompts(NEURON, many(3, 64))
+        prompts.focus()
+        painted: set[object] = set()
+        for _ in range(40):
+            await pilot.press("right")
+            painted.update(prompts._strips)
+        assert len(prompts._strips) == 50 < len(painted)

@@ -117,3 +117,23 @@ def test_news_of_a_cancelled_question_is_dropped() -> None:
     desk.deliver()
     assert heard == []
     assert desk.got == []
+
+
+def test_nothing_is_kept_of_questions_that_are_answered() -> None:
+    desk = Desk()
+    for number in range(50):  # a kind of its own for each head that is looked at
+        desk.ask(f"words of head {number}", lambda: None)
+    desk.explorer.release()
+    desk.deliver()
+    assert len(desk.got) == 50
+    held = [value for value in vars(desk.queries).values() if isinstance(value, dict | list | set)]
+    assert not any(held)
+
+
+def test_of_a_stopped_question_and_its_answer_one_arrives() -> None:
+    desk = Desk()
+    desk.ask("a", lambda: 1)
+    desk.explorer.release()  # the answer is posted
+    desk.queries.stop("a")
+    desk.deliver()
+    assert desk.got == [1]

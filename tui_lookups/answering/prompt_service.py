@@ -3,7 +3,7 @@
 1. The index (or the running scan) gives prompt ids and peaks; one batched forward pass gives every token's
    activation, another few the trimmed context.
 2. While the scan runs the list is asked for again and again, mostly with the same prompts in it: what was
-   computed is kept in memory, and only new prompts are run.
+   computed of the last neurons is kept in memory, and only new prompts are run.
 3. Once the index is finished the list is kept in the cache, and needs no model the next time.
 4. Random prompts and one of each decile of phi come from the index's sample (method.md, section 3); figures
    at the peaks (method.md, section 2) are worked out for any of these lists.
@@ -32,6 +32,7 @@ from tui_lookups.answering.peak_inputs import (
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
 from tui_lookups.ids import NeuronId
+from tui_lookups.recent import Recent
 from tui_lookups.results import (
     Activations,
     NeuronPrompts,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 PARTS: tuple[Part, ...] = ("explaining", "scoring")
 """In the order of the index's parts."""
 
-_MOST_REMEMBERED = 4000
+_NEURONS_KEPT = 32  # in memory: half a megabyte each where a window has 128 tokens
 _AT_ONCE = 4
 """Prompts built in one job of the model thread."""
 
@@ -65,8 +66,9 @@ class PromptService:
         self._engine = engine
         self._scan = scan
         self._lock = threading.Lock()
-        self._built: dict[tuple[NeuronId, int, int], Prompt] = {}
-        self._shown: dict[tuple[NeuronId, int], Prompt] = {}  # as last listed: its heads may be asked for
+        # by id and sign; and by id, as last listed: their heads may be asked for
+        self._built: Recent[NeuronId, dict[tuple[int, int], Prompt]] = Recent(_NEURONS_KEPT)
+        self._shown: Recent[NeuronId, dict[int, Prompt]] = Recent(_NEURONS_KEPT)
 
     def prompts(
         self,
@@ -109,7 +111,7 @@ class PromptService:
         """
         if prompt_id is not None:
             with self._lock:
-                shown = self._shown.get((neuron, prompt_id))
+                shown = self._shown.get(neuron, {}).get(prompt_id)
             if shown is not None:
                 return shown
         listed = self.prompts(neuron, sign=sign)
@@ -329,7 +331,8 @@ class PromptService:
     def _kept(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
         """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""
         with self._lock:
-            kept = [self._built.get((neuron, entry.prompt_id, entry.sign)) for entry in entries]
+            built = self._built.get(neuron, {})
+            kept = [built.get((entry.prompt_id, entry.sign)) for entry in entries]
         return {
             (prompt.prompt_id, prompt.sign): prompt
             for prompt in kept
@@ -387,14 +390,11 @@ class PromptService:
     def _show(self, found: NeuronPrompts) -> NeuronPrompts:
         found = with_special_peaks(found, self._engine.vocabulary().special_ids)
         with self._lock:
-            if len(self._shown) > _MOST_REMEMBERED:
-                self._shown.clear()
-            self._shown.update({(found.neuron, prompt.prompt_id): prompt for prompt in found.prompts})
+            shown = {prompt.prompt_id: prompt for prompt in found.prompts}
+            self._shown[found.neuron] = self._shown.get(found.neuron, {}) | shown
         return found
 
     def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
         with self._lock:
-            if len(self._built) > _MOST_REMEMBERED:
-                self._built.clear()
-            for prompt in prompts:
-                self._built[neuron, prompt.prompt_id, prompt.sign] = prompt
+            built = {(prompt.prompt_id, prompt.sign): prompt for prompt in prompts}
+            self._built[neuron] = self._built.get(neuron, {}) | built

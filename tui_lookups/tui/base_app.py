@@ -31,6 +31,7 @@ from tui_lookups.tui.widgets.paragraphs import Paragraphs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from textual.await_complete import AwaitComplete
     from textual.dom import DOMNode
 
     from tui_lookups.results import Item
@@ -141,6 +142,11 @@ class BaseApp(App[None]):
     def on_paste(self) -> None:
         """What no line has taken."""
         self.show_message("Nothing here takes a pasted text: open a line first.")
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the screen on top, and hold nothing of it."""
+        textual_private.let_go_of_closed()
+        return super().pop_screen()
 
     def settle_size(self) -> None:
         """Take over a new size that is still waiting to be."""

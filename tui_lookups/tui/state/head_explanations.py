@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tui_lookups import results
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.recent import Recent
 from tui_lookups.tui.state.queries import explain_error
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 Pair = tuple[NeuronId, HeadId]
 Context = Literal["full", "trimmed", "text"]
 Task = Literal["explain", "score"]
+
+_KEPT = 200
+"""Heads of neurons that something is kept of, the last ones: looking at a head again asks again."""
 
 
 class Job(NamedTuple):
@@ -58,11 +62,11 @@ class HeadExplanations:
         self._changed = changed
         self._show_message = show_message
         self.job: Job | None = None
-        self._ablations: dict[Pair, dict[Context, HeadAblation]] = {}
-        self._known: dict[Pair, tuple[Explained, ...]] = {}
-        self._errors: dict[Pair, tuple[str, str]] = {}
+        self._ablations: Recent[Pair, dict[Context, HeadAblation]] = Recent(_KEPT)
+        self._known: Recent[Pair, tuple[Explained, ...]] = Recent(_KEPT)
+        self._errors: Recent[Pair, tuple[str, str]] = Recent(_KEPT)
         self._last_score: ExplanationScore | None = None
-        self._looked_up: set[str] = set()
+        self._looking_up: set[str] = set()
 
     def newest(self, neuron: NeuronId, head: HeadId) -> Explained | None:
         """The newest explanation that is known of a head, with its score."""
@@ -86,22 +90,24 @@ class HeadExplanations:
             return
 
         def done(found: tuple[Explained, ...]) -> None:
+            self._looking_up.discard(kind)
             self._known.setdefault(pair, tuple(map(self._with_last_score, found)))
             self._changed()
 
         def failed(error: BaseException) -> None:
+            self._looking_up.discard(kind)
             self._errors[pair] = explain_error(error)
             self._changed()
 
         # A kind for each pair: a look-up of one head must not call off that of another.
         kind = f"words of {head} of {neuron}"
-        self._looked_up.add(kind)
+        self._looking_up.add(kind)
         self._queries.ask(kind, lambda: self._explorer.explaining.explained(neuron, head), done, failed)
 
     def forget(self) -> None:
         """What is known may have become more elsewhere: it is looked up again when it is next needed."""
-        self._queries.cancel(*self._looked_up)  # what is on its way may be from before
-        self._looked_up.clear()
+        self._queries.cancel(*self._looking_up)  # what is on its way may be from before
+        self._looking_up.clear()
         self._known.clear()
 
     def _with_last_score(self, entry: Explained) -> Explained:

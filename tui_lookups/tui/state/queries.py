@@ -1,9 +1,9 @@
 """Putting questions to the explorer and getting the answers back on the event loop.
 
-1. A question has a kind; a new one of the same kind cancels the one before and gets the next generation.
+1. A question has a kind and a number; a new one of the same kind cancels the one before.
 2. The explorer answers on a thread of its own; the answer travels as an `Answered` message.
-3. On the event loop an answer whose generation has passed is dropped: it is for something no longer
-   on screen.
+3. On the event loop an answer is dropped unless the question of its number is the open one of its kind: it
+   is for something no longer on screen. Nothing is kept of a question that is answered.
 4. What a question tells while it is being answered travels the same way, and is dropped the same way.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -34,7 +35,7 @@ class Answered(Message):
     def __init__(
         self,
         kind: str,
-        generation: int,
+        number: int,
         deliver: Callable[[], None],
         *,
         final: bool = True,
@@ -42,7 +43,7 @@ class Answered(Message):
     ) -> None:
         super().__init__()
         self.kind = kind
-        self.generation = generation
+        self.number = number
         self.deliver = deliver
         self.final = final
         self.error = error
@@ -55,6 +56,7 @@ class StoppedError(LookupsError):
 class _Open(NamedTuple):
     """A question under way, what is told where it fails, since when, and its line in the list."""
 
+    number: int
     question: Question
     fail: Callable[[BaseException], None]
     begun: float
@@ -80,7 +82,7 @@ class Queries:
         self._failed = failed
         self.errors: dict[str, tuple[str, str]] = {}
         """What went wrong with those, as a sentence and a hint, until they are put again."""
-        self._generation: dict[str, int] = {}
+        self._numbers = count()
         own = Tasks()
         self._tasks = tasks or (lambda: own)
         self.subject: Callable[[], str] = str
@@ -99,22 +101,7 @@ class Queries:
 
         `about` is the neuron or head it is about, for the list of what is under way.
         """
-        self.cancel(kind)
-        self.errors.pop(kind, None)
-        generation = self._generation[kind]
-        fail = partial(self._keep_error, kind) if failed is None else failed
-
-        def answered(result: T) -> None:
-            self._post(Answered(kind, generation, lambda: done(result)))
-
-        def broke(error: BaseException) -> None:
-            self._post(Answered(kind, generation, lambda: fail(error), error=error))
-
-        begun = monotonic()
-        put = self._explorer.ask(question, answered, broke)
-        about = about or (self.subject() if kind in OF_NEURON else "")
-        task = self._tasks().begin(kind, about, put, partial(self.stop, kind))
-        self._open[kind] = _Open(put, fail, begun, task)
+        self.ask_telling(kind, lambda _: question(), _unheard, done, failed, about)
 
     def ask_telling(
         self,
@@ -126,12 +113,25 @@ class Queries:
         about: str = "",
     ) -> None:
         """Like `ask`; `question` is given a function to tell what there is so far, which `heard` gets."""
-        generation = self._generation.get(kind, 0) + 1
+        self.cancel(kind)
+        self.errors.pop(kind, None)
+        number = next(self._numbers)
+        fail = partial(self._keep_error, kind) if failed is None else failed
 
         def tell(news: S) -> None:
-            self._post(Answered(kind, generation, lambda: heard(news), final=False))
+            self._post(Answered(kind, number, lambda: heard(news), final=False))
 
-        self.ask(kind, lambda: question(tell), done, failed, about)
+        def answered(result: T) -> None:
+            self._post(Answered(kind, number, lambda: done(result)))
+
+        def broke(error: BaseException) -> None:
+            self._post(Answered(kind, number, lambda: fail(error), error=error))
+
+        begun = monotonic()
+        put = self._explorer.ask(lambda: question(tell), answered, broke)
+        about = about or (self.subject() if kind in OF_NEURON else "")
+        task = self._tasks().begin(kind, about, put, partial(self.stop, kind))
+        self._open[kind] = _Open(number, put, fail, begun, task)
 
     def _keep_error(self, kind: str, error: BaseException) -> None:
         self.errors[kind] = explain_error(error)
@@ -140,7 +140,6 @@ class Queries:
     def cancel(self, *kinds: str) -> None:
         """Forget the open questions of these kinds; their answers will be dropped."""
         for kind in kinds:
-            self._generation[kind] = self._generation.get(kind, 0) + 1
             open_ = self._open.pop(kind, None)
             if open_ is not None:
                 open_.question.cancel()
@@ -152,7 +151,7 @@ class Queries:
         if open_ is not None:
             error = StoppedError("This was stopped.", "Ask for it again to start anew.")
             open_.question.cancel()
-            self._post(Answered(kind, self._generation[kind], lambda: open_.fail(error), error=error))
+            self._post(Answered(kind, open_.number, lambda: open_.fail(error), error=error))
 
     def cancel_all(self) -> None:
         """Forget every open question."""
@@ -193,16 +192,21 @@ class Queries:
 
     def deliver(self, answer: Answered) -> None:
         """Hand over an answer if it is still wanted."""
-        if answer.generation != self._generation.get(answer.kind):
+        open_ = self._open.get(answer.kind)
+        if open_ is None or open_.number != answer.number:
             return
-        open_ = self._open.pop(answer.kind, None) if answer.final else None
-        if open_ is not None:
+        if answer.final:
+            del self._open[answer.kind]
             self._end(open_.task, answer.error)
         answer.deliver()
 
     def _end(self, task: Task, error: BaseException | None) -> None:
         how: How = "done" if error is None else "stopped" if isinstance(error, StoppedError) else "failed"
         self._tasks().end(task, how, " ".join(explain_error(error)) if how == "failed" and error else "")
+
+
+def _unheard(_news: object) -> None:
+    """What a question tells on the way that nobody listens to."""
 
 
 def explain_error(error: BaseException) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from tui_lookups.recent import Recent
 from tui_lookups.results import SelectedHead
 from tui_lookups.tui.state.given_text import GIVEN
 
@@ -52,6 +53,9 @@ Part = Literal[
     "given",
 ]
 
+_KEPT_ACTIVITY = 2_000
+"""Neurons: those of some rankings."""
+
 
 def raises_most(heads: HeadAttributions) -> HeadId | None:
     """The head that makes the neuron fire most: where it fires below zero, the one that lowers it most."""
@@ -78,8 +82,8 @@ class Walk:
         self.layer: int | None = None
         self.own_only = False
         self.ranking: TokenNeurons | None = None
-        self.activity: dict[NeuronId, float] = {}
-        """The share of scanned tokens on which neurons are above zero, of those that were asked for."""
+        self.activity: Recent[NeuronId, float] = Recent(_KEPT_ACTIVITY)
+        """The share of scanned tokens on which neurons are above zero, of those asked for last."""
         self.opening_best = False
         """Whether the best neuron of a new token is on its way, while another one is still shown."""
         self.open_next: NeuronId | None = None

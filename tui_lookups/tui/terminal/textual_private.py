@@ -27,6 +27,10 @@ else:
     except ImportError:
         CompositorUpdate, LayoutUpdate, ChopsUpdate = object, None, None
 try:
+    from textual._styles_cache import StylesCache
+except ImportError:
+    StylesCache = None  # type: ignore[assignment, misc]
+try:
     from textual.keys import _character_to_key as character_to_key
 except ImportError:
 
@@ -52,6 +56,7 @@ PRIVATE = (
     Name("textual._compositor", "ChopsUpdate", "what a part of the screen becomes, cut to what is new"),
     Name("textual._compositor", "LayoutUpdate", "what the screen becomes, cut to what is new"),
     Name("textual._compositor", "CompositorUpdate", "what such a cut update has to be for Textual"),
+    Name("textual._styles_cache", "StylesCache", "holds the lines of closed widgets, which are let go"),
     Name(_APP, "_display", "where updates are written: what the terminal shows already is not sent"),
     Name(_APP, "_refresh_truecolor_filter", "the first theme without its watcher, which parses styles twice"),
     Name(_APP, "_resize_event", "a size that waits for a timer, which a busy machine drops"),
@@ -129,6 +134,17 @@ def settle_size(app: App[Any]) -> None:
     """
     if getattr(app, "_resize_event", None) is not None and has(App, "_check_resize"):
         app._check_resize()
+
+
+def let_go_of_closed() -> None:
+    """Let the widgets of a closed screen go.
+
+    Textual remembers two colours by the painted lines of the widget that they are for, and by so doing holds
+    the lines of the last thousand widgets, closed ones too.
+    """
+    forget = getattr(getattr(StylesCache, "get_inner_outer", None), "cache_clear", None)
+    if forget is not None:
+        forget()
 
 
 def write(app: App[Any], data: str) -> bool:

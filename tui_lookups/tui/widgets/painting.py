@@ -11,12 +11,16 @@ from textual.geometry import Offset, Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui_lookups.recent import Recent
 from tui_lookups.tui.paint.text_layout import fit
 from tui_lookups.tui.widgets.bindings import hidden
 
 if TYPE_CHECKING:
     from tui_lookups.tui.paint.shading import Palette
     from tui_lookups.tui.text.tsv import Table
+
+_STRIPS_KEPT = 1_000
+"""Painted lines of a widget: several times what the tallest terminal shows."""
 
 
 class _Painted(Protocol):
@@ -53,7 +57,7 @@ class Canvas(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._strips: dict[object, Strip] = {}
+        self._strips: Recent[object, Strip] = Recent(_STRIPS_KEPT)
         self.empty = ""
         self._marked: frozenset[object] = frozenset()
 
