@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.answering.test_survey_service import TEXTS
+from tests.answering.conftest import TEXTS
 from tui_lookups.analysis import trimming
 from tui_lookups.answering import answers, prompt_service
 from tui_lookups.explorer import Explorer
