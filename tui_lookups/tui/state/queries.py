@@ -96,12 +96,29 @@ class Queries:
         done: Callable[[T], None],
         failed: Callable[[BaseException], None] | None = None,
         about: str = "",
+        number: int | None = None,
     ) -> None:
         """Put `question`; `done` or `failed` is called on the event loop unless it is superseded.
 
-        `about` is the neuron or head it is about, for the list of what is under way.
+        `about` is the neuron or head it is about, for the list of what is under way; `number` is its own, a
+        new one by default.
         """
-        self.ask_telling(kind, lambda _: question(), _unheard, done, failed, about)
+        self.cancel(kind)
+        self.errors.pop(kind, None)
+        own = next(self._numbers) if number is None else number
+        fail = partial(self._keep_error, kind) if failed is None else failed
+
+        def answered(result: T) -> None:
+            self._post(Answered(kind, own, lambda: done(result)))
+
+        def broke(error: BaseException) -> None:
+            self._post(Answered(kind, own, lambda: fail(error), error=error))
+
+        begun = monotonic()
+        put = self._explorer.ask(question, answered, broke)
+        about = about or (self.subject() if kind in OF_NEURON else "")
+        task = self._tasks().begin(kind, about, put, partial(self.stop, kind))
+        self._open[kind] = _Open(own, put, fail, begun, task)
 
     def ask_telling(
         self,
@@ -113,25 +130,12 @@ class Queries:
         about: str = "",
     ) -> None:
         """Like `ask`; `question` is given a function to tell what there is so far, which `heard` gets."""
-        self.cancel(kind)
-        self.errors.pop(kind, None)
         number = next(self._numbers)
-        fail = partial(self._keep_error, kind) if failed is None else failed
 
         def tell(news: S) -> None:
             self._post(Answered(kind, number, lambda: heard(news), final=False))
 
-        def answered(result: T) -> None:
-            self._post(Answered(kind, number, lambda: done(result)))
-
-        def broke(error: BaseException) -> None:
-            self._post(Answered(kind, number, lambda: fail(error), error=error))
-
-        begun = monotonic()
-        put = self._explorer.ask(lambda: question(tell), answered, broke)
-        about = about or (self.subject() if kind in OF_NEURON else "")
-        task = self._tasks().begin(kind, about, put, partial(self.stop, kind))
-        self._open[kind] = _Open(number, put, fail, begun, task)
+        self.ask(kind, lambda: question(tell), done, failed, about, number)
 
     def _keep_error(self, kind: str, error: BaseException) -> None:
         self.errors[kind] = explain_error(error)
@@ -203,10 +207,6 @@ class Queries:
     def _end(self, task: Task, error: BaseException | None) -> None:
         how: How = "done" if error is None else "stopped" if isinstance(error, StoppedError) else "failed"
         self._tasks().end(task, how, " ".join(explain_error(error)) if how == "failed" and error else "")
-
-
-def _unheard(_news: object) -> None:
-    """What a question tells on the way that nobody listens to."""
 
 
 def explain_error(error: BaseException) -> tuple[str, str]:
