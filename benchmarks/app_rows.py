@@ -18,7 +18,7 @@ from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 
 _MARKER = "a widget"
-_SKELETON = r"(?s)Token.*Neurons.*Prompts.*Heads.*\bquit\b"
+_SKELETON = r"(?s)Token.*Neurons.*Prompts.*Heads.*\bhelp\b"
 """Token line, the titles of the panes and the footer with its keys: what is painted before is no skeleton."""
 _MINIMAL = f"""
 from textual.app import App, ComposeResult
