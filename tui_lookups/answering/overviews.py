@@ -72,7 +72,7 @@ class HeadOverviews:
     ) -> HeadOverview:
         """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
         conventions = self._engine.conventions(trimmed=trimmed)
-        self._check(neuron, conventions)
+        self.check(neuron, conventions)
         if not wait and self._scan.index() is None:
             listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=False, part=part)
             return self._work_out([self._of_list(listed, conventions)], conventions, part)[0]
@@ -108,12 +108,11 @@ class HeadOverviews:
         """
         conventions = self._engine.conventions(trimmed=trimmed)
         for neuron in neurons:
-            self._check(neuron, conventions)
+            self.check(neuron, conventions)
         known = [self.cached(neuron, trimmed=trimmed, part=part) for neuron in neurons]
         missing = [number for number, found in enumerate(known) if found is None]
         if missing:
-            self._scan.wait()
-            peaks = [self._peaks(neuron, conventions, part) for neuron in neurons]
+            peaks = [self.peaks(neuron, conventions, part) for neuron in neurons]
 
             def keep(number: int, found: HeadOverview) -> None:
                 known[number] = self._engine.keep(self._key(neurons[number], conventions, part), found)
@@ -124,7 +123,7 @@ class HeadOverviews:
             self._work_out(peaks, conventions, part, missing, keep, hear)
         return [found for found in known if found is not None]
 
-    def _check(self, neuron: NeuronId, conventions: Conventions) -> None:
+    def check(self, neuron: NeuronId, conventions: Conventions) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""
         self._engine.check_neuron(neuron)
         check_attribution(self._engine.basis)
@@ -143,8 +142,9 @@ class HeadOverviews:
 
     # --- where ---
 
-    def _peaks(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> Peaks:
-        """The neuron's peaks by the finished index, or by its list of prompts where their trims count."""
+    def peaks(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> Peaks:
+        """The neuron's peaks by the finished index, which is waited for; where trims count, by its list."""
+        self._scan.wait()
         if _needs_trims(conventions):
             return self._of_list(self._prompts.prompts(neuron, sign=conventions.sign, part=part), conventions)
         record, corpus = self._scan.require(neuron), self._engine.corpus(arrays=True)

@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.checks import check_attribution, check_count
+from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches
-from tui_lookups.answering.overviews import surveyed_part
-from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt
-from tui_lookups.answering.prompt_service import PromptService
+from tui_lookups.answering.overviews import HeadOverviews, surveyed_part
+from tui_lookups.answering.peak_inputs import PeakInput
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
@@ -32,19 +31,18 @@ if TYPE_CHECKING:
 class ReadsService:
     """What the heads of one Explorer's model read. Thread-safe."""
 
-    def __init__(self, engine: Engine, scan: ScanSession, prompts: PromptService) -> None:
+    def __init__(self, engine: Engine, scan: ScanSession, overviews: HeadOverviews) -> None:
         self._engine = engine
         self._scan = scan
-        self._prompts = prompts
+        self._overviews = overviews
 
     def reads(self, neuron: NeuronId, head: HeadId, *, top: int, trimmed: bool | None) -> HeadReads:
         """The tokens that a head reads most for a neuron. See `Explorer.head_reads`."""
         check_count("top", top)
         engine = self._engine
-        check_attribution(engine.basis)
-        engine.check_neuron(neuron)
-        check_reaches(engine, head, neuron)
         conventions = engine.conventions(trimmed=trimmed)
+        self._overviews.check(neuron, conventions)
+        check_reaches(engine, head, neuron)
         key = engine.key(
             "head_reads", conventions, corpus=True, neuron=str(neuron), head=str(head),
             index=self._scan.key(), top=top, part=surveyed_part(conventions),
@@ -54,23 +52,15 @@ class ReadsService:
         )
 
     def _work_out(self, neuron: NeuronId, head: HeadId, top: int, conventions: Conventions) -> HeadReads:
-        engine, preset = self._engine, conventions.preset
-        listed = self._prompts.prompts(neuron, sign=conventions.sign, part=surveyed_part(conventions)).prompts
-        if conventions.trimmed or preset == "paper":
-            listed = self._prompts.with_trims(neuron, listed)
+        engine = self._engine
+        places = self._overviews.peaks(neuron, conventions, surveyed_part(conventions)).places
 
         def work(model: LookupModel, poll: Poll) -> HeadReads:
             from tui_lookups.analysis.attribution import decompose
-            from tui_lookups.answering.answers import counted_prompts
 
-            bos_id = model.vocabulary.bos_id
-            places = [
-                input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed)
-                for prompt in counted_prompts(listed, preset, bos_id)
-            ]
             found = decompose(
                 model, neuron, [p.ids for p in places], [p.position for p in places],
-                source_head=head, preset=preset, poll=poll,
+                source_head=head, preset=conventions.preset, poll=poll,
             )  # fmt: skip
             sources = [[] if each.sources is None else each.sources.tolist() for each in found]
             means, on = means_by_token(places, sources)

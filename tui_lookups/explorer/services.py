@@ -149,7 +149,7 @@ class Services:
     def reads(self) -> ReadsService:
         from tui_lookups.answering.reads_service import ReadsService
 
-        return ReadsService(self.engine, self.scan, self.prompts)
+        return ReadsService(self.engine, self.scan, self.overviews)
 
     @made_once
     def overviews(self) -> HeadOverviews:
