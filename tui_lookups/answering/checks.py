@@ -42,22 +42,19 @@ def check_ablation(method: AblationMethod, positions: AblationPositions | None) 
     _check_word("positions", positions, AblationPositions)
 
 
-def check_folded(basis: Basis) -> None:
-    """Raise UnsupportedModelError in the raw basis, in which no sum closes."""
+def check_folded(
+    basis: Basis,
+    why: str = "Exact sums over heads and neurons need folded weights: in the raw basis none closes.",
+    hint: str = "Leave out --raw-weights.",
+) -> None:
+    """Raise UnsupportedModelError, and say why, in the raw basis."""
     if basis != "folded":
-        raise UnsupportedModelError(
-            "Exact sums over heads and neurons need folded weights: in the raw basis none closes.",
-            "Leave out --raw-weights.",
-        )
+        raise UnsupportedModelError(why, hint)
 
 
 def check_attribution(basis: Basis) -> None:
-    """The same of heads alone."""
-    if basis != "folded":
-        raise UnsupportedModelError(
-            "Head attribution needs folded weights: in the raw basis no sum closes.",
-            "Leave out --raw-weights.",
-        )
+    """Heads are attributed in the folded basis."""
+    check_folded(basis, "Head attribution needs folded weights: in the raw basis no sum closes.")
 
 
 def check_text(ids: Sequence[int], bos_id: int | None, info: ModelInfo) -> None:

@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from tui_lookups.answering.atlas_service import AtlasService
-from tui_lookups.answering.checks import check_count, check_layers
+from tui_lookups.answering.checks import check_count, check_folded, check_layers
 from tui_lookups.answering.engine import Engine
 from tui_lookups.demo.measurements import read_measurements
-from tui_lookups.errors import LookupsError, Poll, UnsupportedModelError
+from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     FirstView,
@@ -121,7 +121,11 @@ class CongruenceService:
         if by not in get_args(NearBy):
             raise LookupsError(f"by cannot be {by!r}.", 'Give "writes" or "reads".')
         if by == "reads":
-            _check_folded(engine)
+            check_folded(
+                engine.basis,
+                "What neurons read is compared in folded weights only.",
+                "Leave out --raw-weights, or compare what they write.",
+            )
         layers = engine.layers()
 
         def answer(model: Writes, cosines_of: Callable[[int], Floats], poll: Poll) -> NearestNeurons:
@@ -180,12 +184,3 @@ class CongruenceService:
 
         key = self._engine.key("first_view", corpus=False, layers=list(layers))
         return self._engine.cached(key, FirstView) or self._engine.keep(key, self._engine.on_writes(work))
-
-
-def _check_folded(engine: Engine) -> None:
-    """Raise UnsupportedModelError in the raw basis: a direction of the stream is read through the norm."""
-    if engine.basis != "folded":
-        raise UnsupportedModelError(
-            "What neurons read is compared in folded weights only.",
-            "Leave out --raw-weights, or compare what they write.",
-        )

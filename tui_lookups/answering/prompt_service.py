@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING
 from tui_lookups import progress
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
-from tui_lookups.answering.checks import check_count, check_firing_sign, check_kind, check_sign
+from tui_lookups.answering.checks import (
+    check_count,
+    check_firing_sign,
+    check_folded,
+    check_kind,
+    check_sign,
+)
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
     Entry,
@@ -196,11 +202,10 @@ class PromptService:
     def figures(self, shown: NeuronPrompts, kind: PromptKind, token: Token | None) -> PeakFigures:
         """The figures at the peaks of a list of prompts. Raises UnsupportedModelError in the raw basis."""
         neuron, engine = shown.neuron, self._engine
-        if engine.basis != "folded":
-            raise UnsupportedModelError(
-                "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
-                "Leave out --raw-weights.",
-            )
+        check_folded(
+            engine.basis,
+            "Logit contributions need folded weights: raw congruence leaves the final norm's weight out.",
+        )
 
         def work(model: LookupModel, poll: Poll) -> PeakFigures:
             from tui_lookups.analysis.peaks import peak_figures
