@@ -37,10 +37,11 @@ def read_cosines(model: LookupModel, neuron: NeuronId, layer: int) -> Floats:
     """Of what each neuron of a layer reads with what `neuron` reads: [d_mlp]; 0 where nothing is."""
     from tui_lookups.model.components import read_vectors
 
-    own = read_vectors(model, neuron.layer, slice(neuron.index, neuron.index + 1))[:, :, 0]
+    own = read_vectors(model, neuron.layer, [neuron.index])[:, :, 0]
     found = []
-    for start in range(0, model.info.d_mlp, _BLOCK):
-        block = read_vectors(model, layer, slice(start, start + _BLOCK))  # [directions, d_model, n]
+    every = range(model.info.d_mlp)
+    for start in every[::_BLOCK]:
+        block = read_vectors(model, layer, every[start : start + _BLOCK])  # [directions, d_model, n]
         lengths = np.linalg.norm(block, axis=1) * np.linalg.norm(own, axis=1)[:, None]
         cosines = _cosines(np.einsum("rd,rdn->rn", own, block), lengths)
         found.append(cosines.prod(axis=0))

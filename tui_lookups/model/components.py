@@ -91,17 +91,13 @@ def neurons_reader(model: LookupModel, layer: int, indices: Sequence[int]) -> Re
     return Reader(read, constants, point, range(model.info.last_head_layer(layer) + 1), range(layer))
 
 
-def read_vectors(model: LookupModel, layer: int, neurons: slice) -> np.ndarray:
-    """What neurons of a layer read with, W_in and of a gated MLP W_gate, the norm before the MLP folded in.
+def read_vectors(model: LookupModel, layer: int, indices: Sequence[int]) -> np.ndarray:
+    """The directions of `neurons_reader`, those of W_in and of W_gate apart.
 
     Shape [1 or 2, d_model, n], float64 on the processor.
     """
-    block = model.wiring.blocks[layer]
-    parts = [block.up] + ([] if block.gate is None else [block.gate])
-    norm = block.norms.get("ln2")
-    reads = [model.at_home(part.matrix[:, neurons]) for part in parts]
-    folded = [read if norm is None else norm.fold(read) for read in reads]
-    return np.stack([read.detach().cpu().double().numpy() for read in folded])
+    directions = neurons_reader(model, layer, indices).directions.detach().cpu().double().numpy()
+    return directions.reshape(len(directions), len(indices), -1).transpose(2, 0, 1)
 
 
 def token_reader(model: LookupModel, token_id: int, foil_id: int | None = None) -> Reader:
