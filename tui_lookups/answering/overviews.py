@@ -54,11 +54,6 @@ class _Peak(NamedTuple):
     place: PeakInput
 
 
-def surveyed_part(conventions: Conventions) -> Part | None:
-    """The authors choose heads on the prompts of one part of the corpus, and ablate on the other's."""
-    return "explaining" if conventions.preset == "paper" else None
-
-
 class HeadOverviews:
     """The overviews of one Explorer's neurons. Thread-safe."""
 

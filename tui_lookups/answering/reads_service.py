@@ -14,12 +14,13 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches
-from tui_lookups.answering.overviews import HeadOverviews, surveyed_part
+from tui_lookups.answering.overviews import HeadOverviews
 from tui_lookups.answering.peak_inputs import PeakInput
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import HeadReads, ReadToken
+from tui_lookups.results.conventions import chosen_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ class ReadsService:
         check_reaches(engine, head, neuron)
         key = engine.key(
             "head_reads", conventions, corpus=True, neuron=str(neuron), head=str(head),
-            index=self._scan.key(), top=top, part=surveyed_part(conventions),
+            index=self._scan.key(), top=top, part=chosen_on(conventions.preset),
         )  # fmt: skip
         return engine.cached(key, HeadReads) or engine.keep(
             key, self._work_out(neuron, head, top, conventions)
@@ -53,7 +54,7 @@ class ReadsService:
 
     def _work_out(self, neuron: NeuronId, head: HeadId, top: int, conventions: Conventions) -> HeadReads:
         engine = self._engine
-        places = self._overviews.peaks(neuron, conventions, surveyed_part(conventions)).places
+        places = self._overviews.peaks(neuron, conventions, chosen_on(conventions.preset)).places
 
         def work(model: LookupModel, poll: Poll) -> HeadReads:
             from tui_lookups.analysis.attribution import decompose

@@ -12,7 +12,6 @@ See method.md, sections 5, 6 and 12.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -23,7 +22,7 @@ from tui_lookups.answering.head_service import HeadService
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.requests import EXPLANATION_TOKENS, explain_request, score_request
-from tui_lookups.progress import Hear
+from tui_lookups.progress import Count, Hear
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
@@ -40,6 +39,7 @@ from tui_lookups.results import (
     SurveyPlan,
     SurveyProgress,
 )
+from tui_lookups.results.conventions import ablated_on
 
 if TYPE_CHECKING:
     from tui_lookups.answering.example_service import ExampleService
@@ -108,7 +108,7 @@ class SurveyPairs:
             raise LookupsError(
                 "No head is worth explaining for any of these neurons.", "Survey more of them: --per-layer."
             )
-        part: Part | None = "scoring" if self._engine.conventions().preset == "paper" else None
+        part = ablated_on(self._engine.conventions().preset)
         found = [
             self._heads.ablate(
                 *pair,
@@ -156,13 +156,17 @@ def _pairs(survey: Survey) -> list[Pair]:
 
 def _told(things: Sequence[T], step: Literal["examples", "ablations"], progress: OnStep) -> Iterator[T]:
     """The things one after the other; before each it is told how far they are."""
-    began, total = time.monotonic(), len(things)
+    count = Count(step, len(things))
+
+    def tell(done: int) -> None:
+        at = count.at(done)
+        share = 1.0 if at.share is None else at.share  # of nothing all is done
+        progress(SurveyProgress(done, count.total, at.seconds, at.seconds_left, share, step))
+
     for done, thing in enumerate(things):
-        seconds = time.monotonic() - began
-        left = seconds / done * (total - done) if done else None
-        progress(SurveyProgress(done, total, seconds, left, done / total, step))
+        tell(done)
         yield thing
-    progress(SurveyProgress(total, total, time.monotonic() - began, 0.0, 1.0, step))
+    tell(count.total)
 
 
 def _explained(made: Explanation) -> ExplainedPair:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.overviews import HeadOverviews, surveyed_part
+from tui_lookups.answering.overviews import HeadOverviews
 from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
@@ -34,6 +34,7 @@ from tui_lookups.results import (
     SurveyPlan,
     SurveyProgress,
 )
+from tui_lookups.results.conventions import chosen_on
 from tui_lookups.settings_values import format_layers
 
 _TELL_SECONDS = 0.5
@@ -114,7 +115,7 @@ class SurveyService:
 
     @property
     def _part(self) -> Part | None:
-        return surveyed_part(self._engine.conventions())
+        return chosen_on(self._engine.conventions().preset)
 
     def _neurons(self, per_layer: int, layers: Sequence[int]) -> Atlas:
         return self._atlas.atlas(per_layer, None, None, lambda done, layers: None, layers)

@@ -8,7 +8,8 @@ import click
 
 from tui_lookups.commands.invocation import Invocation, command, with_ablation_flags
 from tui_lookups.ids import NeuronId
-from tui_lookups.results import AblationMethod, AblationPositions, PairComparison, Part
+from tui_lookups.results import AblationMethod, AblationPositions, PairComparison
+from tui_lookups.results.conventions import ablated_on, chosen_on
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -36,16 +37,19 @@ def ablate_pairs(
         from tui_lookups.analysis.pairs import compare_pairs
         from tui_lookups.commands import tables_pairs  # noqa: F401 - registers its renderer
 
-        paper = explorer.settings.preset == "paper"
-        chosen_on: Part | None = "explaining" if paper else None
-        ablated_on: Part | None = "scoring" if paper else None
+        preset = explorer.settings.preset
         return compare_pairs(
             [
                 explorer.ablate(
-                    name, mean.head, method=method, positions=positions, trimmed=trimmed, part=ablated_on
+                    name,
+                    mean.head,
+                    method=method,
+                    positions=positions,
+                    trimmed=trimmed,
+                    part=ablated_on(preset),
                 )
                 for name in dict.fromkeys(names)
-                for mean in explorer.heads_overview(name, trimmed=trimmed, part=chosen_on).heads
+                for mean in explorer.heads_overview(name, trimmed=trimmed, part=chosen_on(preset)).heads
                 if mean.worth_explaining
             ]
         )

@@ -7,9 +7,12 @@ One object holds them all, from the settings to the formula. Cache keys name wha
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tui_lookups.results.base import ActivityRule, Preset, Sign
+
+if TYPE_CHECKING:
+    from tui_lookups.results.explanation import Part
 
 CONVENTIONS_VERSION = 1
 """Raised when a convention comes to mean something else without a choice or a number below changing."""
@@ -66,6 +69,16 @@ class Conventions:
     def worth_explaining(self, share: float) -> bool:
         """Whether a head is that is active on this share of the prompts."""
         return self.least_share <= share <= self.most_share
+
+
+def chosen_on(preset: Preset) -> Part | None:
+    """The part of the corpus on whose prompts heads are chosen; None is all of it."""
+    return "explaining" if preset == "paper" else None
+
+
+def ablated_on(preset: Preset) -> Part | None:
+    """The part on whose prompts they are ablated: the authors' are those that they were not chosen on."""
+    return "scoring" if preset == "paper" else None
 
 
 DEFAULTS = Conventions()
