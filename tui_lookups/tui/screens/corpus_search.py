@@ -69,9 +69,7 @@ class CorpusSearchScreen(QueryScreen[Door]):
             label = TextLines(id="search-label")
             label.show_lines((Segment(" find "),))
             yield label
-            line = CorpusLine(self.place.text, placeholder="a text", id="search-text", compact=True)
-            line.cursor_blink = False
-            yield line
+            yield CorpusLine(self.place.text, placeholder="a text", id="search-text", compact=True)
         yield HitList(id="hits")
         yield Hints(id="hints")
 

@@ -177,14 +177,12 @@ class HelpScreen(LeavesOnce, ModalScreen[None]):
             dialog.border_subtitle = Content(
                 f"{close} closes; names on the right are for [keys] in config.toml"
             )
-            line = HelpLine(
+            yield HelpLine(
                 placeholder="type to narrow: a key, a name, words",
                 id="help-line",
                 compact=True,
                 select_on_focus=False,
             )
-            line.cursor_blink = False
-            yield line
             yield KeyRows(self._named_rows(), id="keys")
 
     def on_mount(self) -> None:

@@ -116,8 +116,6 @@ class LoadProblemScreen(LeavesOnce, ModalScreen[Choice]):
         self.query_one("#model-note", WrappedText).show_text(model_note)
         corpus_note = "Corpus: demo, a .txt, .jsonl or .parquet file, a folder, or hub:NAME"
         self.query_one("#corpus-note", WrappedText).show_text(corpus_note)
-        for box in self.query(Input):
-            box.cursor_blink = False
 
     def show_problem(self, problem: str) -> None:
         """Show what is wrong."""

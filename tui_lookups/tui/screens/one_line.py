@@ -35,9 +35,6 @@ class OneLineScreen(LeavesOnce, ModalScreen[str]):
             dialog.border_subtitle = Content(f"enter keep   {key_of(self.app, 'one-line.close')} close")
             yield TypedLine(self._text, id="one-line", compact=True, select_on_focus=False)
 
-    def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
-
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()

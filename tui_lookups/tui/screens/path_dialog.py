@@ -47,7 +47,6 @@ class PathDialog(QueryDialog[R]):
 
     def on_mount(self) -> None:
         self.query_one("#note", WrappedText).show_text(self._note)
-        self.query_one("#path", Input).cursor_blink = False
 
     @on(Input.Changed, "#path")
     def _path_changed(self) -> None:

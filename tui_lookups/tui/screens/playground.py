@@ -160,7 +160,7 @@ class PlaygroundScreen(QueryScreen[None]):
             self._failed,
         )
         if self.current is None:
-            self._show_message("Running the model…")
+            self._show_empty("Running the model…")
 
     def _activations_came(self, found: Activations) -> None:
         self.current = found
@@ -175,10 +175,10 @@ class PlaygroundScreen(QueryScreen[None]):
         self.current = self.heads = None
         self._show()
         message, hint = explain_error(error)
-        self._show_message(visible(message) + "\n" + visible(hint))
+        self._show_empty(visible(message) + "\n" + visible(hint))
         self.show_message(f"{message} {hint}")
 
-    def _show_message(self, text: str) -> None:
+    def _show_empty(self, text: str) -> None:
         self.query_one(VariantList).show_empty(text)
 
     def action_pin(self) -> None:
@@ -330,7 +330,7 @@ class PlaygroundScreen(QueryScreen[None]):
     # --- showing ---
 
     def _show(self) -> None:
-        self._show_message("Type a text: the neuron's activation\nstands under every token.")
+        self._show_empty("Type a text: the neuron's activation\nstands under every token.")
         self._show_variants()
         grid, heads = self.query_one(TextHeads), self.heads
         grid.show_empty(f"{key_of(self.app, 'playground.heads')} shows the heads\nbehind the text's peak.")

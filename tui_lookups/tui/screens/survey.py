@@ -96,8 +96,6 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        for line in self.query(SurveyLine):
-            line.cursor_blink = False
         self.query_one("#survey-layers-label", TextLines).show_lines((Segment(" Layers "),))
         self.query_one("#survey-count-label", TextLines).show_lines((Segment(" neurons a layer "),))
         self._run.listener = self._show

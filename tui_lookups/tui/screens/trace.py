@@ -25,7 +25,7 @@ from tui_lookups.tui.state.trace_tree import TraceTree
 from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.text.trace import node_name, row_words, trace_sum, trace_title
 from tui_lookups.tui.text.waiting import wait_words
-from tui_lookups.tui.widgets.bindings import hidden
+from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import PackedText, TextLines
 from tui_lookups.tui.widgets.trace_rows import TraceRows
@@ -55,10 +55,7 @@ class TraceScreen(QueryScreen[Door]):
         Binding("plus", "more", "more parts", id="trace.more", tooltip="Tell twice as many parts apart",
                 key_display="+"),
         Binding("x", "export", "export", id="trace.export", tooltip="Write it: a web page, JSON or a graph"),
-        hidden("exclamation_mark", "copy_as('command')", "copy command", "trace.copy-command",
-               "Copy the trace as a command line"),
-        hidden("percent_sign", "copy_as('notebook')", "copy notebook", "trace.copy-notebook",
-               "Continue in a notebook: copy the trace as Python"),
+        *COPY_AS_KEYS,
         Binding("escape,q", "close", "back", id="trace.close", tooltip="Stop opening nodes, or go back"),
     ]  # fmt: skip
     AUTO_FOCUS = "#trace"

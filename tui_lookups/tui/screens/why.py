@@ -36,7 +36,6 @@ from tui_lookups.tui.widgets.next_tokens import NextTokens
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import PackedText, TextLines
-from tui_lookups.tui.widgets.typed_line import TypedLine
 from tui_lookups.tui.widgets.why_lines import NamedToken, WhyText
 from tui_lookups.visible import visible
 
@@ -107,8 +106,6 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        for line in self.query(TypedLine):
-            line.cursor_blink = False
         self._label("Text")
         self._views.show_empty("The components of the logit\nstand here.")
         self.query_one(NextTokens).show_empty("")

@@ -43,9 +43,6 @@ class WriteScreen(QueryDialog[Explanation]):
             yield TypedLine(self._text, id="words", compact=True, select_on_focus=False)
             yield WrappedText(id="problem", classes="problem")
 
-    def on_mount(self) -> None:
-        self.query_one("#words", Input).cursor_blink = False
-
     @on(Input.Changed, "#words")
     def _words_changed(self) -> None:
         self.query_one("#problem", WrappedText).show_text("")

@@ -90,7 +90,6 @@ class TokenInput(TypedLine):
             compact=True,
             select_on_focus=True,
         )
-        self.cursor_blink = False
 
     def _on_paste(self, event: events.Paste) -> None:
         super()._on_paste(event)
