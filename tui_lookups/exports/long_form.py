@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from tui_lookups.errors import ExportError
 from tui_lookups.exports.formats import ENDINGS, RecordFormat
 from tui_lookups.exports.records import Record, records_of
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.tables import encode_records
+from tui_lookups.exports.writing import refusing
 from tui_lookups.home import expanded
 from tui_lookups.results import HeadAttributions, Survey, Token
-from tui_lookups.storage.files import reason, write_atomically
+from tui_lookups.storage.files import write_atomically
 
 Tables = dict[str, list[Record]]
 
@@ -108,17 +108,13 @@ def write_tables(report: Report, folder: Path, form: RecordFormat) -> tuple[Path
     Raises ExportError where they cannot be written.
     """
     written, folder = [], expanded(folder)
-    try:
+    problem = f"The tables cannot be written to {folder}"
+    with refusing(problem, "Name another folder; what was worked out is in the cache."):
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in tables_of(report).items():
             path = folder / f"{name}.{ENDINGS[form]}"
             write_atomically(path, encode_records(rows, list(rows[0] if rows else COLUMNS[name]), form))
             written.append(path)
-    except OSError as error:
-        raise ExportError(
-            f"The tables cannot be written to {folder}: {reason(error)}.",
-            "Name another folder; what was worked out is in the cache.",
-        ) from error
     return tuple(written)
 
 

@@ -24,11 +24,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tui_lookups.errors import ExportError
 from tui_lookups.exports.report import Report, Walk
+from tui_lookups.exports.writing import refusing
 from tui_lookups.home import expanded
 from tui_lookups.results import HeadAttributions, ModelInfo, Prompt
-from tui_lookups.storage.files import reason, write_atomically
+from tui_lookups.storage.files import write_atomically
 
 Line = dict[str, Any]
 
@@ -56,17 +56,13 @@ def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
     for walk in report.walks:
         layers[walk.neuron.layer].append(walk)
     written, folder = [], expanded(folder)
-    try:
+    with refusing(f"{folder} cannot be written", "Name another folder, or make room."):
         for layer, walks in sorted(layers.items()):
             place = folder / model_id(report.provenance.model) / source_id(layer)
             for name, data in _files(report, layer, walks).items():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(place / name, data)
             written.append(place)
-    except OSError as error:
-        raise ExportError(
-            f"{folder} cannot be written: {reason(error)}.", "Name another folder, or make room."
-        ) from error
     return tuple(written)
 
 

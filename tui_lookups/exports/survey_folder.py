@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tui_lookups.errors import ExportError
 from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.exports.long_form import write_tables
 from tui_lookups.exports.report import Report
 from tui_lookups.exports.report_page import page
+from tui_lookups.exports.writing import refusing
 from tui_lookups.home import expanded
 from tui_lookups.storage import codec
-from tui_lookups.storage.files import reason, write_atomically
+from tui_lookups.storage.files import write_atomically
 
 
 def write_folder(report: Report, folder: Path, form: RecordFormat) -> None:
@@ -26,11 +26,7 @@ def write_folder(report: Report, folder: Path, form: RecordFormat) -> None:
     folder = expanded(folder)
     write_tables(report, folder, form)
     data = json.dumps(codec.to_plain(report), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    try:
+    problem = f"The report cannot be written to {folder}"
+    with refusing(problem, "Name another folder; what was surveyed is in the cache."):
         write_atomically(folder / "report.html", page(report).encode("utf-8"))
         write_atomically(folder / "report.json", data.encode("ascii") + b"\n")
-    except OSError as error:
-        raise ExportError(
-            f"The report cannot be written to {folder}: {reason(error)}.",
-            "Name another folder; what was surveyed is in the cache.",
-        ) from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,15 @@ def write_bytes(path: Path, data: bytes, overwrite: bool = False) -> Path:
             f"{path} could not be written: {reason(error)}.", "Name a file elsewhere, or make room."
         ) from error
     return path
+
+
+@contextmanager
+def refusing(problem: str, hint: str) -> Iterator[None]:
+    """Where the system refuses to write, raise ExportError with the problem and its reason."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"{problem}: {reason(error)}.", hint) from error
 
 
 def check_free(path: Path, overwrite: bool) -> None:
