@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -177,18 +179,26 @@ KEYS = [
 ]
 
 
-async def test_what_the_terminal_shows_is_what_the_app_shows() -> None:
+@asynccontextmanager
+async def on_a_terminal(width: int, height: int) -> AsyncIterator[tuple[LookupsApp, TerminalDriver]]:
     app = LookupsApp(CannedExplorer(hostile=False), theme="lookups-dark")
     app.driver_class = TerminalDriver
-    task = asyncio.create_task(app.run_async(size=(100, 30)))
+    task = asyncio.create_task(app.run_async(size=(width, height)))
     while not isinstance(app._driver, TerminalDriver):
         await asyncio.sleep(0.02)
-    driver = app._driver
     await asyncio.sleep(0.5)
-    choose = random.Random(3)
     try:
+        yield app, app._driver
+    finally:
+        app.exit()
+        await task
+
+
+async def test_what_the_terminal_shows_is_what_the_app_shows() -> None:
+    choose = random.Random(3)
+    async with on_a_terminal(100, 30) as (app, driver):
         for number in range(60):
-            app._driver.process_message(events.Key(choose.choice(KEYS), None))
+            driver.process_message(events.Key(choose.choice(KEYS), None))
             await asyncio.sleep(0.03)
             if number % 20 == 19:
                 size = choose.choice([Size(80, 24), Size(130, 40), Size(100, 50)])
@@ -201,20 +211,10 @@ async def test_what_the_terminal_shows_is_what_the_app_shows() -> None:
                 looks, inside = drawn(app).seen(), app.screen.region
                 found = {p: cell for p, cell in driver.terminal.seen().items() if inside.contains(*p)}
                 assert {p: (found.get(p), cell) for p, cell in looks.items() if found.get(p) != cell} == {}
-    finally:
-        app.exit()
-        await task
 
 
 async def test_nothing_is_sent_twice() -> None:
-    app = LookupsApp(CannedExplorer(hostile=False), theme="lookups-dark")
-    app.driver_class = TerminalDriver
-    task = asyncio.create_task(app.run_async(size=(80, 24)))
-    while not isinstance(app._driver, TerminalDriver):
-        await asyncio.sleep(0.02)
-    driver = app._driver
-    await asyncio.sleep(0.5)
-    try:
+    async with on_a_terminal(80, 24) as (app, driver):
         await quiet(driver)
         driver.count = 0
         app.screen.refresh(layout=True)
@@ -223,9 +223,6 @@ async def test_nothing_is_sent_twice() -> None:
         app.action_redraw()
         await quiet(driver)
         assert driver.count > 80 * 24, "after a redraw everything is sent"
-    finally:
-        app.exit()
-        await task
 
 
 def piece(text: str, style: str = "default") -> list[Cell]:
@@ -270,24 +267,14 @@ def test_every_terminal_draws_a_cell_for_each_character_that_is_sent_by_itself()
 
 async def test_opening_a_screen_sends_at_most_25_kilobytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
-    app = LookupsApp(CannedExplorer(hostile=False), theme="lookups-dark")
-    app.driver_class = TerminalDriver
-    task = asyncio.create_task(app.run_async(size=(160, 45)))
-    while not isinstance(app._driver, TerminalDriver):
-        await asyncio.sleep(0.02)
-    driver = app._driver
-    await asyncio.sleep(0.5)
     sent = {}
-    try:
+    async with on_a_terminal(160, 45) as (app, driver):
         for key in ("w", "escape", "r", "escape", "A"):
             await quiet(driver)
             driver.count = 0
-            app._driver.process_message(events.Key(key, None))
+            driver.process_message(events.Key(key, None))
             await quiet(driver)
             sent[type(app.screen).__name__] = driver.count
-    finally:
-        app.exit()
-        await task
     assert set(sent) == {"WhyScreen", "TraceScreen", "AtlasScreen", "WalkScreen"}
     assert max(sent.values()) <= 25_000, sent
     assert app.console.color_system == "truecolor", "each colour takes its most bytes"
