@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tui_lookups.answering.checks import check_count, check_prompt_id
+from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.text_places import encoded
+from tui_lookups.answering.text_places import row_of
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.results import PositionPredictions, PromptPredictions
 
@@ -43,20 +43,13 @@ class PredictionService:
         Raises LookupsError where there is no such prompt or position, or no such text can be run.
         """
         check_count("top", top)
-        if (text is None) == (prompt_id is None):
-            raise LookupsError("Next tokens are asked of a text or of a prompt.", "Give one of the two.")
         engine = self._engine
-        asked: dict[str, Any]
-        if prompt_id is None:
-            row, what, asked = encoded(engine, text or ""), "The text", {"text": text}
-        else:
-            corpus = engine.corpus(arrays=True)
-            check_prompt_id(prompt_id, corpus.info.prompts)
-            row, what = corpus.window_tokens(prompt_id).tolist(), f"Prompt #{prompt_id}"
-            asked = {"prompt": prompt_id}
+        row = row_of(engine, "Next tokens are asked", text, prompt_id)
         at = len(row) - 1 if position is None else position
         if not 0 <= at < len(row):
+            what = "The text" if prompt_id is None else f"Prompt #{prompt_id}"
             raise LookupsError(f"{what} has no position {at}.", f"It has positions 0 to {len(row) - 1}.")
+        asked: dict[str, Any] = {"text": text} if prompt_id is None else {"prompt": prompt_id}
         first, of_corpus = at - at % STRETCH, prompt_id is not None
 
         def work(model: LookupModel, poll: Poll) -> PromptPredictions:

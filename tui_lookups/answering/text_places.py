@@ -17,17 +17,25 @@ def place_in_text(
     Raises LookupsError for no such prompt or position, or a text of no token or of too many.
     """
     check_folded(engine.basis)
-    if (text is None) == (prompt_id is None):
-        raise LookupsError("Why a token is asked of a text or of a prompt.", "Give one of the two.")
-    if prompt_id is not None:
-        corpus = engine.corpus(arrays=True)
-        check_prompt_id(prompt_id, corpus.info.prompts)
-        row = corpus.window_tokens(prompt_id).tolist()
-    else:
-        row = encoded(engine, text or "")
+    row = row_of(engine, "Why a token is asked", text, prompt_id)
     at = len(row) - 1 if position is None else position
     check_position(at, len(row))
     return row, at
+
+
+def row_of(engine: Engine, asked: str, text: str | None, prompt_id: int | None) -> list[int]:
+    """Token ids of a text, or of a prompt of the corpus; `asked` is what, for who names both or none.
+
+    Raises LookupsError for no such prompt, or a text of no token or of too many.
+    """
+    if (text is None) == (prompt_id is None):
+        raise LookupsError(f"{asked} of a text or of a prompt.", "Give one of the two.")
+    if prompt_id is None:
+        return encoded(engine, text or "")
+    corpus = engine.corpus(arrays=True)
+    check_prompt_id(prompt_id, corpus.info.prompts)
+    found: list[int] = corpus.window_tokens(prompt_id).tolist()
+    return found
 
 
 def encoded(engine: Engine, text: str) -> list[int]:
