@@ -25,7 +25,7 @@ from tui_lookups.tui.paint.shading import plain_palette
 from tui_lookups.tui.screens.served_by import ServedByScreen
 from tui_lookups.tui.screens.survey import SurveyScreen
 from tui_lookups.tui.state.orders import pairs_in
-from tui_lookups.tui.text.survey import folded_words, layers_wanted, percent, progress_words, time_left
+from tui_lookups.tui.text.survey import folded_words, layers_wanted, progress_words, share_text, time_left
 from tui_lookups.tui.widgets.pair_rows import ServedRows, SurveyRows
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.serves_grid import ServesGrid
@@ -324,7 +324,7 @@ async def test_the_picture_has_the_figures_of_the_surveys_table(survey: Survey) 
             shown = _cells(grid)
             for row in survey.heads:
                 counted = str(row.serves) if row.serves else "."
-                assert shown[row.head] == (counted if grid.measure == "serves" else percent(row.carries))
+                assert shown[row.head] == (counted if grid.measure == "serves" else share_text(row.carries))
             await pilot.press("m")
         assert grid.measure == "serves"
 
@@ -354,7 +354,9 @@ def test_layers_in_which_no_head_stands_out_share_a_row_that_says_so(survey: Sur
         replace(row, serves=n, carries=n / 1000) for n, row in enumerate(survey.heads) if row.head.layer < 2
     ]
     assert folded_words(range(2), few, "serves") == f"L0-L1: {sum(range(len(few)))} together"
-    assert folded_words(range(2), few, "carries") == f"L0-L1: at most {percent((len(few) - 1) / 1000)} each"
+    assert (
+        folded_words(range(2), few, "carries") == f"L0-L1: at most {share_text((len(few) - 1) / 1000)} each"
+    )
 
 
 # --- words and orders ---
@@ -382,7 +384,7 @@ def test_a_survey_says_that_it_waits_for_the_scan() -> None:
 
 
 def test_shares_and_times_in_words() -> None:
-    assert [percent(value) for value in (None, -0.0001, 0.0213, -0.04, 0.0999, 0.5)] == [
+    assert [share_text(value) for value in (None, -0.0001, 0.0213, -0.04, 0.0999, 0.5)] == [
         "–", "0.0%", "2.1%", "-4.0%", "10%", "50%",
     ]  # fmt: skip
     assert [time_left(seconds) for seconds in (None, 12.2, 100.0, 3700.0)] == [

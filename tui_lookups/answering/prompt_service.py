@@ -20,13 +20,7 @@ from typing import TYPE_CHECKING
 from tui_lookups import progress
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
-from tui_lookups.answering.checks import (
-    check_count,
-    check_firing_sign,
-    check_folded,
-    check_kind,
-    check_sign,
-)
+from tui_lookups.answering.checks import check_count, check_firing_sign, check_folded, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
     Entry,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.text.key_labels import KeyOf
 
 
-def percent(value: float | None) -> str:
+def share_text(value: float | None) -> str:
     """A share with one decimal below ten per cent, none of them -0.0 %; a dash where there is none."""
     if value is None:
         return "–"
@@ -115,7 +115,7 @@ def cells_of(heads: Iterable[SurveyedHead], measure: Measure) -> dict[HeadId, Ce
             head_words(head),
             (str(head.serves) if head.serves else ".",)
             if measure == "serves"
-            else (percent(head.carries), f"{plain(100 * (head.carries or 0.0), 0)}%"),
+            else (share_text(head.carries), f"{plain(100 * (head.carries or 0.0), 0)}%"),
         )
         for head in heads
     }
@@ -124,7 +124,7 @@ def cells_of(heads: Iterable[SurveyedHead], measure: Measure) -> dict[HeadId, Ce
 def head_words(head: SurveyedHead) -> str:
     """One head of the picture in words."""
     mean = "" if head.mean_attribution is None else f", mean attribution {signed(head.mean_attribution)}"
-    carries = "" if head.carries is None else f", carries {percent(head.carries)}"
+    carries = "" if head.carries is None else f", carries {share_text(head.carries)}"
     return f"serves {head.serves} of {head.reaches}{mean}{carries}"
 
 
@@ -134,7 +134,7 @@ def folded_words(layers: range, heads: Iterable[SurveyedHead], measure: Measure)
     name = f"L{layers[0]}-L{layers[-1]}"
     if measure == "serves":
         return f"{name}: {sum(head.serves for head in mine):,} together"
-    return f"{name}: at most {percent(max((head.carries or 0.0 for head in mine), default=0.0))} each"
+    return f"{name}: at most {share_text(max((head.carries or 0.0 for head in mine), default=0.0))} each"
 
 
 def legend_words(measure: Measure) -> str:
@@ -152,7 +152,7 @@ def served_title(head: HeadId, served: ServedNeurons | None) -> str:
     if served is None:
         return f"The neurons that {head} serves"
     row = served.head
-    carries = "" if row.carries is None else f"; carries {percent(row.carries)} of what fires them"
+    carries = "" if row.carries is None else f"; carries {share_text(row.carries)} of what fires them"
     return f"{head} serves {row.serves} of the {row.reaches} neurons it reaches{carries}"
 
 
@@ -160,7 +160,7 @@ def pair_paragraphs(pair: SurveyedPair, reads: HeadReads | None, *, asked: bool)
     """A neuron that a head serves: the figures, and what the head reads; `asked`: that is on its way."""
     figures = (
         f"{pair.head} for {pair.neuron} {quoted(pair.token.text)}: mean attribution"
-        f" {signed(pair.mean_attribution)}, {percent(pair.share)} of what fires it,"
+        f" {signed(pair.mean_attribution)}, {share_text(pair.share)} of what fires it,"
         f" active on {pair.active_fraction:.0%} of its prompts"
     )
     said = (Paragraph(figures, "strong"),)

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from tui_lookups.tui.paint.head_rows import signed
 from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.state.orders import following, pairs_in
-from tui_lookups.tui.text.survey import percent, reads_words
+from tui_lookups.tui.text.survey import reads_words, share_text
 from tui_lookups.tui.widgets.bindings import SORT_KEY
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
@@ -84,7 +84,7 @@ class _Pairs(RowList):
         return _LONG_TOKEN if width >= _WIDE else _TOKEN if width >= _NARROW else _SHORT_TOKEN
 
     def _figures(self, pair: SurveyedPair) -> str:
-        return f"{percent(pair.share):>{_SHARE}}{pair.active_fraction:>{_SHARE}.0%}"
+        return f"{share_text(pair.share):>{_SHARE}}{pair.active_fraction:>{_SHARE}.0%}"
 
     def _figures_heading(self) -> str:
         return f"{self._title('share'):>{_SHARE}}{self._title('active'):>{_SHARE}}"
@@ -216,6 +216,6 @@ class ServedRows(_Pairs):
 
 def _said(pair: SurveyedPair) -> str:
     return (
-        f"mean attribution {signed(pair.mean_attribution)}, share {percent(pair.share)},"
+        f"mean attribution {signed(pair.mean_attribution)}, share {share_text(pair.share)},"
         f" active on {pair.active_fraction:.0%}"
     )
