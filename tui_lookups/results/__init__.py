@@ -39,6 +39,10 @@ _NAMES = {
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
         "Part Plan ScoreReport Shuffled Summary Usage"
     ),
+    "groups": (
+        "AsOne HeadForNeuron MemberNeuron MemberScore NeuronInSum SetNeurons SetScore SharedHead SharedHeads "
+        "SummedHead SummedHeads"
+    ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",
     "matches": "CorpusHit CorpusHits",
