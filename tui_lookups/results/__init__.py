@@ -40,8 +40,8 @@ _NAMES = {
         "Part Plan ScoreReport Shuffled Summary Usage"
     ),
     "groups": (
-        "AsOne HeadForNeuron MemberNeuron MemberScore NeuronInSum SetNeurons SetScore SharedHead SharedHeads "
-        "SummedHead SummedHeads"
+        "AsOne HeadForNeuron HeadInSum MemberNeuron MemberScore NeuronInSum SetNeurons SetScore SharedHead "
+        "SharedHeads SummedHead SummedHeads"
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",

@@ -118,11 +118,18 @@ class NeuronInSum:
 
 
 @dataclass(frozen=True, slots=True)
-class SummedHead(HeadAttribution):
-    """A head's attribution to the sum of several neurons; `neurons` are its parts, in their order, 0 for a
-    neuron that it does not reach."""
+class HeadInSum:
+    """A head's attribution to one of several neurons."""
 
-    neurons: tuple[float, ...] = ()
+    neuron: NeuronId
+    attribution: float
+
+
+@dataclass(frozen=True, slots=True)
+class SummedHead(HeadAttribution):
+    """A head's attribution to the sum of several neurons; `neurons` are those that it reaches."""
+
+    neurons: tuple[HeadInSum, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
