@@ -31,8 +31,8 @@ _NAMES = {
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",
     "congruence": (
-        "NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence "
-        "TokenMatch TokenNeurons"
+        "AsOne MemberScore NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens "
+        "SetNeurons SetScore TokenCongruence TokenMatch TokenNeurons"
     ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
@@ -40,8 +40,7 @@ _NAMES = {
         "Part Plan ScoreReport Shuffled Summary Usage"
     ),
     "groups": (
-        "AsOne HeadForNeuron HeadInSum MemberNeuron MemberScore NeuronInSum SetNeurons SetScore SharedHead "
-        "SharedHeads SummedHead SummedHeads"
+        "HeadForNeuron HeadInSum MemberNeuron NeuronInSum SharedHead SharedHeads SummedHead SummedHeads"
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",

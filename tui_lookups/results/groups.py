@@ -1,4 +1,4 @@
-"""Several tokens as one, and several neurons as one (method.md, sections 2 and 4)."""
+"""Several neurons as one (method.md, section 4)."""
 
 from __future__ import annotations
 
@@ -8,43 +8,6 @@ from typing import Literal
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.attribution import HeadAttribution, OtherComponents, Target
 from tui_lookups.results.base import ActivityRule, Provenance, Token
-from tui_lookups.results.congruence import NeuronScore, TokenNeurons
-
-AsOne = Literal["mean", "any", "all"]
-"""How a set of tokens is read: by the mean of its members, by the one that gets most, or by the one that
-gets least."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberScore:
-    """What one neuron gives one token of a set."""
-
-    token: Token
-    congruence: float
-    cosine: float
-    token_rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class SetScore(NeuronScore):
-    """One row of a set's ranking: `congruence` is that to the set, `token_rank` that of the leading member.
-
-    Attributes:
-        leading: the member that the figure is that of; by the mean the one that gets most.
-        members: each of them, in the order of the set.
-    """
-
-    leading: Token
-    members: tuple[MemberScore, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetNeurons(TokenNeurons):
-    """A set's neurons, best first; `token` is the first of `tokens`."""
-
-    neurons: tuple[SetScore, ...]
-    tokens: tuple[Token, ...]
-    as_one: AsOne
 
 
 @dataclass(frozen=True, slots=True)
