@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,7 @@ from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
     Activations,
+    AsOne,
     Atlas,
     AtlasNeuron,
     CorpusHit,
@@ -38,6 +39,7 @@ from tui_lookups.results import (
     HeadReads,
     Histogram,
     InputsOverview,
+    MemberScore,
     ModelInfo,
     NeuronInputs,
     NeuronPrompts,
@@ -60,6 +62,8 @@ from tui_lookups.results import (
     ScanProgress,
     ServedNeurons,
     SessionState,
+    SetNeurons,
+    SetScore,
     SharedHeads,
     SourceToken,
     Status,
@@ -336,6 +340,22 @@ class CannedExplorer(Explorer):
             if (layers is None or row.layer in layers) and (not next_token_only or row.top_token == asked)
         ]
         return TokenNeurons(asked, "folded", "+", tuple(kept), self.provenance())
+
+    def neurons_of_set(
+        self, tokens: Sequence[str | int], *, as_one: AsOne = "mean", **asked: Any
+    ) -> SetNeurons:
+        self._called("neurons_of_set", (tuple(tokens), as_one))
+        members = tuple(VOCABULARY[int(token)] for token in tokens)
+        found = self.neurons(members[0].id, **asked)
+        rows = []
+        for place, row in enumerate(found.neurons):
+            scores = tuple(
+                MemberScore(member, row.congruence - n, row.cosine, row.token_rank + 40 * n)
+                for n, member in enumerate(members)
+            )
+            plain = [getattr(row, field.name) for field in fields(row)]
+            rows.append(SetScore(*plain, members[place % len(members)], scores))
+        return SetNeurons(members[0], "folded", "+", tuple(rows), self.provenance(), members, as_one)
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         self._called("tokens", neuron)

@@ -25,13 +25,13 @@ _NAMES = {
     ),
     "attends": "Attends Carried Key PairContribution",
     "base": (
-        "SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
-        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
+        "SCHEMA_VERSION ActivityRule AsOne Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
+        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token TokenSet"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",
     "congruence": (
-        "AsOne MemberScore NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens "
+        "MemberScore NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens "
         "SetNeurons SetScore TokenCongruence TokenMatch TokenNeurons"
     ),
     "explanation": (

@@ -21,6 +21,9 @@ ActivityRule = Literal["2sd", "top3"]
 Direction = Literal["both", "gate", "up"]
 ScanEngine = Literal["local", "ray"]
 DeviceMap = Literal["none", "auto"]
+AsOne = Literal["mean", "any", "all"]
+"""How a set of tokens is read: by the mean of its members, by the one that gets most, or by the one that
+gets least."""
 BosSetting = Literal["auto", "always", "never"]
 BosRule = Literal["auto", "always", "never", "defined"]
 """Whether begin-of-text is put in front of texts: as the files say; in any case, which is an error where
@@ -33,6 +36,19 @@ class Token:
 
     id: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet(Token):
+    """Several tokens as one (method.md, section 2): the first of them, and all others."""
+
+    others: tuple[Token, ...]
+    as_one: AsOne
+
+    @property
+    def members(self) -> tuple[Token, ...]:
+        """Each of them, as a token by itself."""
+        return Token(self.id, self.text), *self.others
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import NeuronId
-from tui_lookups.results.base import Basis, Provenance, Sign, Token
+from tui_lookups.results.base import AsOne, Basis, Provenance, Sign, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,6 @@ class NeuronsOfTokens:
     """The neurons of several tokens, in the order asked for."""
 
     tokens: tuple[TokenNeurons, ...]
-
-
-AsOne = Literal["mean", "any", "all"]
-"""How a set of tokens is read: by the mean of its members, by the one that gets most, or by the one that
-gets least."""
 
 
 @dataclass(frozen=True, slots=True)

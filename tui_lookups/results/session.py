@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results.base import Token
+from tui_lookups.results.base import Token, TokenSet
 from tui_lookups.results.selection import Selection
 
 _NAME = re.compile(r"\w(?:[\w .-]{0,38}[\w-])?")
@@ -19,7 +19,8 @@ class SessionState:
 
     `model` and `corpus` are fingerprints: a place means nothing in another model, a prompt nothing in
     another corpus. Both are None as long as nobody has said where the session is kept. `rooms` are the steps
-    that the dividers between panes were moved; None where they were not.
+    that the dividers between panes were moved; None where they were not. `token_set`: the walk was from
+    several tokens as one, of which `token` is the first.
     """
 
     token: Token | None
@@ -30,6 +31,7 @@ class SessionState:
     model: str | None = None
     corpus: str | None = None
     rooms: tuple[int, ...] | None = None
+    token_set: TokenSet | None = None
 
 
 def checked_name(name: str) -> str:

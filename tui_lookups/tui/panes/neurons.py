@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.widgets import Input
 
+from tui_lookups.results.base import TokenSet
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import FiltersEnded, NeuronChosen, NeuronNamed, NeuronsSifted
 from tui_lookups.tui.panes.pane import Pane
+from tui_lookups.tui.state.token_sets import about_leading, token_name
 from tui_lookups.tui.text.empty import missing, why_no_row
 from tui_lookups.tui.text.ranking import about_order
 from tui_lookups.tui.widgets.neurons_table import NeuronsTable
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import WrappedText
-from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -87,14 +88,18 @@ class NeuronsPane(Pane):
         table.show_empty(self.why_empty(walk, "neurons", otherwise))
         words = "Neurons"
         if walk.token is not None:
-            words += f" that promote {visible_token(walk.token.text)}"
+            words += f" that promote {token_name(walk.token)}"
         if table.order != "congruence":
             words += f", by {table.order}"
         if ranking is not None:
             count = table.row_count()
             words += f"  {count}" if count == table.total else f"  {count} of {table.total}"
         self.set_title(words)
-        note = about_order(walk, table.order, self.key)
+        self._show_note()
+
+    def _show_note(self) -> None:
+        walk, table = self._walk, self._table
+        note = about_leading(walk.token, table.under_cursor) or about_order(walk, table.order, self.key)
         self._note.show_text(note)
         self._note.display = bool(note)
 
@@ -116,6 +121,8 @@ class NeuronsPane(Pane):
         """What fires the neuron is shown where it is known, once the cursor rests."""
         if self._rest is not None:
             self._rest.stop()
+        if isinstance(self._walk.token, TokenSet):
+            self._show_note()
         self._rest = self.set_timer(_REST_SECONDS, self._preview)
 
     def _preview(self) -> None:

@@ -15,6 +15,7 @@ from tui_lookups.tui.paint.head_rows import plain
 from tui_lookups.tui.panes.messages import PromptChosen, PromptMoved
 from tui_lookups.tui.panes.pane import Pane
 from tui_lookups.tui.state.given_text import given_note
+from tui_lookups.tui.state.token_sets import looked_for
 from tui_lookups.tui.text.empty import why_no_neuron
 from tui_lookups.tui.text.prompt_facts import (
     against_line,
@@ -132,7 +133,8 @@ class PromptsPane(Pane):
             lines.append((Segment(stats_line(walk.prompts.stats, picture=picture)),))
         ranked = walk.ranked
         if walk.prompts is not None and walk.token is not None and ranked is not None:
-            against = against_line(walk.token, ranked.congruence, walk.prompts.prompts)
+            token = looked_for(walk.token, ranked) or walk.token
+            against = against_line(token, ranked.congruence, walk.prompts.prompts)
             if against is not None:
                 lines.append(against)
         if note := self._about_given():

@@ -21,12 +21,15 @@ from tui_lookups.tui.panes.messages import (
     TokenChosen,
 )
 from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.state.token_sets import as_typed
 from tui_lookups.tui.text.breadcrumbs import breadcrumbs
 from tui_lookups.tui.text.empty import missing
 from tui_lookups.tui.widgets.text import TextLines
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
     from textual.message import Message
 
@@ -104,7 +107,7 @@ class TokenPane(Horizontal):
         """Open the box, with what is open in it."""
         self.mount_line()
         self.add_class("-typing")
-        self._box.value = "" if self._walk.token is None else f'"{self._walk.token.text}"'
+        self._box.value = "" if self._walk.token is None else as_typed(self._walk.token)
         self._box.focus()
 
     def _leave(self) -> None:
@@ -145,6 +148,7 @@ class TokenPane(Horizontal):
 
     def _look_up(self, text: str) -> None:
         from tui_lookups.tui.state.candidates import Candidates, find_candidates
+        from tui_lookups.tui.state.token_sets import members_typed, set_candidates
 
         def done(found: Candidates) -> None:
             if self._walk.given_token == text:
@@ -172,7 +176,11 @@ class TokenPane(Horizontal):
 
         key = app_of(self).key_of
         doors = f"{key('token.why')} why, {key('token.playground')} playground"
-        find = partial(find_candidates, self._explorer, text, enter=key("token.enter"), doors=doors)
+        find: Callable[[], Candidates] = partial(
+            find_candidates, self._explorer, text, enter=key("token.enter"), doors=doors
+        )
+        if members_typed(text):
+            find = partial(set_candidates, self._explorer, text, enter=key("token.enter"))
         self._queries.ask("candidates", find, done, failed)
         if self._queries.waiting("candidates") and self._typing and not self._candidates.found.rows:
             self._candidates.show(Candidates(text, (), 0, "looking it up…"))

@@ -11,6 +11,7 @@ from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.queries import explain_error
+from tui_lookups.tui.state.token_sets import members_of
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -55,7 +56,10 @@ class Session:
         rooms = tuple(self._panes.own_rooms) if any(self._panes.own_rooms) else None
         if self._places.history.begun or len(marked) or self.name:
             prompt_id = None if here.prompt_id == GIVEN else here.prompt_id
-            return results.SessionState(here.token, here.neuron, prompt_id, here.head, marked, rooms=rooms)
+            (first, *_) = members_of(here.token) or (None,)
+            several = here.token if isinstance(here.token, results.TokenSet) else None
+            where = first, here.neuron, prompt_id, here.head
+            return results.SessionState(*where, marked, rooms=rooms, token_set=several)
         if not self._looked:
             return None
         last = self._last or results.SessionState(None, None, None, None, results.Selection())
@@ -120,7 +124,8 @@ class Session:
     def _go_to(self, session: SessionState) -> None:
         app_of(self._screen).selection = session.basket
         pane: PaneName = "prompts" if session.neuron is not None else "neurons"
-        self._places.open_place(Place(session.token, session.neuron, session.prompt_id, session.head, pane))
+        token = session.token_set or session.token
+        self._places.open_place(Place(token, session.neuron, session.prompt_id, session.head, pane))
 
     # --- sessions with names ---
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.state.given_text import GIVEN, as_prompt
+from tui_lookups.tui.state.token_sets import looked_for
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -213,7 +214,7 @@ class NeuronSteps:
         if neuron is None or not due or walk.waiting("neurons"):
             return
         # Of the walk's token where its ranking led here, else of the token the neuron promotes most.
-        token = None if walk.ranked is None else walk.token
+        token = None if walk.ranked is None else looked_for(walk.token, walk.ranked)
         if walk.figures is not None and walk.figures.token == token:
             return
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tui_lookups.results import Token
+from tui_lookups.results import Token, TokenSet
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
@@ -66,7 +66,7 @@ class TokenSteps:
 
         Where the filters leave none, no neuron is open until they do or the person opens one.
         """
-        walk, explorer = self._walk, self._explorer
+        walk = self._walk
         if token != walk.token:
             walk.open_next = None
         walk.token, walk.opening_best, walk.ranking = token, best, None
@@ -85,11 +85,16 @@ class TokenSteps:
             self._later(self._go_on)
 
         layers = None if walk.layer is None else (walk.layer,)
-        ask = partial(
-            explorer.neurons, token.id, top=TOP_NEURONS, layers=layers, next_token_only=walk.own_only
-        )
+        ask = partial(self._ranking_of(token), top=TOP_NEURONS, layers=layers, next_token_only=walk.own_only)
         self._queries.ask("neurons", ask, done)
         self._changed("neurons")
+
+    def _ranking_of(self, token: Token) -> Callable[..., TokenNeurons]:
+        """What is asked for the neurons of a token, or of several as one."""
+        if not isinstance(token, TokenSet):
+            return partial(self._explorer.neurons, token.id)
+        ids = [member.id for member in token.members]
+        return partial(self._explorer.neurons_of_set, ids, as_one=token.as_one)
 
     def _rank_beside(self, promoted: NeuronTokens) -> None:
         """A neuron that was opened by name: its token's neurons beside it."""

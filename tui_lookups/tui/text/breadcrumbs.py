@@ -11,6 +11,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from tui_lookups.results.base import TokenSet
+from tui_lookups.tui.state.token_sets import token_name
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
         first = [Segment(f"{key}: type a token", _DIM + _leads("type_token"))]
     else:
         to_neurons = _leads("pane(0)")
+        what = walk.token.as_one if isinstance(walk.token, TokenSet) else f"#{walk.token.id}"
         first = [
-            Segment(visible_token(walk.token.text), _STRONG + to_neurons),
-            Segment(f"  #{walk.token.id}", _DIM + to_neurons),
+            Segment(token_name(walk.token), _STRONG + to_neurons),
+            Segment(f"  {what}", _DIM + to_neurons),
         ]
     steps: list[str] = []
     if walk.neuron is not None and not walk.opening_best:

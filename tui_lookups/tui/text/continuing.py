@@ -14,8 +14,10 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tui_lookups.config_file import PREFIX
+from tui_lookups.results.base import TokenSet
 from tui_lookups.settings import Settings
 from tui_lookups.settings_values import format_layers
+from tui_lookups.tui.state.token_sets import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +109,8 @@ def _ranking(walk: Walk) -> _Question | None:
     if walk.token is None or walk.ranking is None:
         return None
     top = len(walk.ranking.neurons)
-    words = ["neurons", f"#{walk.token.id}", "--top", str(max(1, top))]
+    members = members_of(walk.token)
+    words = ["neurons", *(f"#{member.id}" for member in members), "--top", str(max(1, top))]
     more = f"top={max(1, top)}"
     if walk.layer is not None:
         words += ["--layers", str(walk.layer)]
@@ -115,6 +118,11 @@ def _ranking(walk: Walk) -> _Question | None:
     if walk.own_only:
         words.append("--next-token-only")
         more += ", next_token_only=True"
+    if isinstance(walk.token, TokenSet):
+        words += ["--as-one", walk.token.as_one]
+        ids, texts = [member.id for member in members], [member.text for member in members]
+        python = f"explorer.neurons_of_set({ids}, as_one={walk.token.as_one!r}, {more})  # {texts!a}"
+        return _Question(tuple(words), python)
     return _Question(tuple(words), f"explorer.neurons({walk.token.id}, {more})  # {walk.token.text!a}")
 
 

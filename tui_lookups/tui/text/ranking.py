@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.state.orders import low_rank_of_first
-from tui_lookups.visible import visible, visible_token
+from tui_lookups.tui.state.token_sets import token_name
+from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.tui.state.orders import NeuronOrder
@@ -32,5 +33,5 @@ def about_order(walk: Walk, order: NeuronOrder, key: KeyOf) -> str:
         return ""
     rank, by_norm = low
     led = "Led by neurons of large norm: " if by_norm else ""
-    token, sorts = visible_token(walk.token.text), f"{key('list.sort')} sorts by cosine"
+    token, sorts = token_name(walk.token), f"{key('list.sort')} sorts by cosine"
     return f"{led}{token} ranks {rank:,} for the first; {sorts}."

@@ -15,6 +15,7 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
 from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.state.orders import NEURONS, following, neurons_in
+from tui_lookups.tui.state.token_sets import looked_for, members_of
 from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.visible import visible_token
@@ -142,7 +143,7 @@ class NeuronsTable(RowList):
     def marked_item(self) -> SelectedNeuron | None:
         """What space marks here."""
         score = self.under_cursor
-        return None if score is None else SelectedNeuron(score.neuron, self._token)
+        return None if score is None else SelectedNeuron(score.neuron, looked_for(self._token, score))
 
     def copy_text(self) -> str | None:
         """What `y` copies here."""
@@ -177,7 +178,7 @@ class NeuronsTable(RowList):
         here = "▸" if score.neuron == self._open else " "
         name_style = palette.accent if score.neuron == self._open else palette.plain
         wide = _bar_width(width)
-        own = self._token is not None and score.top_token.id == self._token.id
+        own = score.top_token in members_of(self._token)
         top = visible_token(score.top_token.text)
         left = f" {score.congruence:6.2f} "
         third = self._active(score) if self.order == "activity" else f"{score.cosine:.2f}"

@@ -11,9 +11,10 @@ from textual.message import Message
 
 from tui_lookups.tui.paint.text_layout import fit, wrap_tokens
 from tui_lookups.tui.state.candidates import Candidates, is_passage
+from tui_lookups.tui.state.token_sets import token_name
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.typed_line import PassageLine, TypedLine
-from tui_lookups.visible import visible, visible_token
+from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from tui_lookups.tui.state.candidates import Candidate
@@ -184,7 +185,7 @@ class CandidateList(RowList):
     def row(self, index: int, width: int) -> list[Segment]:
         candidate, palette = self.found.rows[index], self.palette
         if candidate.token is not None:
-            name, number = visible_token(candidate.token.text), f"#{candidate.token.id}"
+            name, number = token_name(candidate.token), f"#{candidate.token.id}"
         else:
             name, number = str(candidate.neuron or candidate.head), ""
         mark = "▸" if index == self.cursor and self._armed else " "
