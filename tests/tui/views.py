@@ -106,6 +106,7 @@ VIEWS: dict[str, View] = {
     "loading": View("WalkScreen", (), _loading),
     "filter": View("WalkScreen", ("slash", "t", "i")),
     "tokens": View("WalkScreen", ("t", *"time")),
+    "token-set": View("WalkScreen", ("t", *'" because" " time"', "down", "enter", REST, "1", "down")),
     "pieces": View("WalkScreen", ("t", *"becausewhile")),
     "prompts": View("WalkScreen", ("2", "j", "right", REST)),
     "scanning": View("WalkScreen", ("2",), _scanning),

@@ -83,7 +83,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
 
     def _show_wait(self, how_far: str) -> None:
         stop = key_of(self.app, "shared.stop")
-        self._rows.show_empty(f"Looking at the heads of each neuron… {how_far}\n{stop} stops it")
+        self._rows.show_empty(f"Looking at the heads of each neuron…\n{how_far}\n{stop} stops it")
 
     def _show(self, head: HeadId | None = None) -> None:
         found, rows = self.found, self._rows
