@@ -40,10 +40,10 @@ def shared_heads(
         overviews: of one neuron each.
         least_share: of a neuron's prompts, on which a head has to be active to be active for it.
     """
-    found: dict[HeadId, list[HeadForNeuron]] = {}
+    by_head: dict[HeadId, list[HeadForNeuron]] = {}
     for overview in overviews:
         for mean in overview.heads:
-            found.setdefault(mean.head, []).append(
+            by_head.setdefault(mean.head, []).append(
                 HeadForNeuron(
                     neuron=overview.neuron,
                     mean_attribution=mean.mean_attribution,
@@ -53,15 +53,13 @@ def shared_heads(
                 )
             )
     enough = min(2, len(overviews))
-    heads = [_shared(head, rows, enough) for head, rows in found.items()]
+    heads = [_shared(head, rows, enough) for head, rows in by_head.items()]
     first = overviews[0]
     return SharedHeads(
-        neurons=tuple(
-            MemberNeuron(each.neuron, each.prompts, each.mean_target, each.note) for each in overviews
-        ),
+        neurons=tuple(MemberNeuron(own.neuron, own.prompts, own.mean_target, own.note) for own in overviews),
         context=first.context,
         activity_rule=first.activity_rule,
-        target=sum(each.mean_target or 0.0 for each in overviews),
+        target=sum(own.mean_target or 0.0 for own in overviews),
         heads=tuple(sorted(heads, key=lambda row: (-row.active_for, -row.attribution, row.head))),
         provenance=provenance,
     )
@@ -84,17 +82,17 @@ def _shared(head: HeadId, rows: Sequence[HeadForNeuron], enough: int) -> SharedH
     )
 
 
-def summed_heads(found: Sequence[HeadAttributions], rule: ActivityRule, sign: int) -> SummedHeads:
+def summed_heads(attributions: Sequence[HeadAttributions], rule: ActivityRule, sign: int) -> SummedHeads:
     """Attribution to the sum of several neurons, from that to each at the same position of the same text.
 
     Args:
-        found: of one neuron each.
+        attributions: of one neuron each.
         sign: -1 where the sum fires negatively: a head is active when it drives it that way.
     """
     rows: dict[HeadId, list[tuple[HeadInSum, HeadAttribution]]] = {}
-    for each in found:
-        for row in each.heads:
-            rows.setdefault(row.head, []).append((HeadInSum(each.neuron, row.attribution), row))
+    for own in attributions:
+        for row in own.heads:
+            rows.setdefault(row.head, []).append((HeadInSum(own.neuron, row.attribution), row))
     names = sorted(rows)
     values = np.array([sum(part.attribution for part, _ in rows[head]) for head in names])
     active, threshold = active_heads(sign * values, rule)
@@ -103,25 +101,26 @@ def summed_heads(found: Sequence[HeadAttributions], rule: ActivityRule, sign: in
             head=head,
             layer=head.layer,
             index=head.index,
-            attribution=float(values[place]),
-            active=bool(active[place]),
+            attribution=float(values[number]),
+            active=bool(active[number]),
             gate=_summed(row.gate for _, row in rows[head]),
             up=_summed(row.up for _, row in rows[head]),
             neurons=tuple(part for part, _ in rows[head]),
         )
-        for place, head in enumerate(names)
+        for number, head in enumerate(names)
     ]
 
     def other(part: Callable[[OtherComponents], float]) -> float:
-        return sum(part(each.other) for each in found)
+        return sum(part(own.other) for own in attributions)
 
     return SummedHeads(
         neurons=tuple(
-            NeuronInSum(n.neuron, n.activation, n.pre_activation, n.target.value, n.remainder) for n in found
+            NeuronInSum(n.neuron, n.activation, n.pre_activation, n.target.value, n.remainder)
+            for n in attributions
         ),
-        tokens=found[0].tokens,
-        position=found[0].position,
-        target=Target(found[0].target.name, sum(each.target.value for each in found)),
+        tokens=attributions[0].tokens,
+        position=attributions[0].position,
+        target=Target(attributions[0].target.name, sum(own.target.value for own in attributions)),
         heads=tuple(heads),
         other=OtherComponents(
             embedding=other(lambda parts: parts.embedding),
@@ -129,11 +128,11 @@ def summed_heads(found: Sequence[HeadAttributions], rule: ActivityRule, sign: in
             attention_biases=other(lambda parts: parts.attention_biases),
             bias=other(lambda parts: parts.bias),
         ),
-        sum=sum(each.sum for each in found),
-        remainder=sum(each.remainder for each in found),
+        sum=sum(own.sum for own in attributions),
+        remainder=sum(own.remainder for own in attributions),
         activity_rule=effective_rule(rule, len(heads)),
         activity_threshold=sign * threshold,
-        provenance=found[0].provenance,
+        provenance=attributions[0].provenance,
     )
 
 

@@ -102,16 +102,16 @@ def rank_for_set(
         read_so = np.any(of_a_member, axis=0) & ((merits > 0) | (sign != "-"))
         possible = np.flatnonzero(read_so)
         order = possible[best_first(merits[possible], len(possible))]
-    found: list[SetScore] = []
+    ranked: list[SetScore] = []
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
-        places = order[start : start + chunk]
-        neurons = [NeuronId(layers[int(place) // d_mlp], int(place) % d_mlp) for place in places]
+        chunk_order = order[start : start + chunk]
+        neurons = [NeuronId(layers[int(flat) // d_mlp], int(flat) % d_mlp) for flat in chunk_order]
         rows = score_for_set(model, neurons, token_ids, as_one=as_one, sign=sign, poll=poll)
-        found.extend(row for row in rows if not next_token_only or is_next_token(row, as_one))
-        if len(found) >= top:
+        ranked.extend(row for row in rows if not next_token_only or is_next_token(row, as_one))
+        if len(ranked) >= top:
             break
-    return tuple(found[:top])
+    return tuple(ranked[:top])
 
 
 def score_for_set(
@@ -139,13 +139,13 @@ def score_for_set(
         to_set = np.take_along_axis(cosines, read.leading[None], axis=0)[0]
     tokens = [model.vocabulary.token(token_id) for token_id in token_ids]
     rows = []
-    for place, neuron in enumerate(neurons):
+    for column, neuron in enumerate(neurons):
         scores = tuple(
             MemberScore(
                 token,
-                float(members[member, place]),
-                float(cosines[member, place]),
-                int(ranks[member, place]),
+                float(members[member, column]),
+                float(cosines[member, column]),
+                int(ranks[member, column]),
             )
             for member, token in enumerate(tokens)
         )
@@ -154,12 +154,12 @@ def score_for_set(
                 neuron=neuron,
                 layer=neuron.layer,
                 index=neuron.index,
-                congruence=float(read.figures[place]),
-                cosine=float(to_set[place]),
-                token_rank=scores[read.leading[place]].token_rank,
-                top_token=model.vocabulary.token(int(top_ids[place])),
-                top_congruence=float(top_congruences[place]),
-                leading=tokens[read.leading[place]],
+                congruence=float(read.figures[column]),
+                cosine=float(to_set[column]),
+                token_rank=scores[read.leading[column]].token_rank,
+                top_token=model.vocabulary.token(int(top_ids[column])),
+                top_congruence=float(top_congruences[column]),
+                leading=tokens[read.leading[column]],
                 members=scores,
             )
         )

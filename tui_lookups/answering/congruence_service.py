@@ -110,10 +110,10 @@ class CongruenceService:
             raise LookupsError(f"Tokens cannot be read as one by {as_one!r}.", "Give mean, any or all.")
         engine, by = self._engine, self._engine.ranking_sign(sign)
         vocabulary, ranked = engine.vocabulary(), self._ranked(layers)
-        named = (
-            vocabulary.token(each) if isinstance(each, int) else vocabulary.find(each) for each in tokens
+        asked = (
+            vocabulary.token(text) if isinstance(text, int) else vocabulary.find(text) for text in tokens
         )
-        members = tuple(dict.fromkeys(named))
+        members = tuple(dict.fromkeys(asked))
         if not members:
             raise LookupsError("A set of tokens needs one at least.", 'Name tokens, like " because".')
         question: dict[str, Any] = {

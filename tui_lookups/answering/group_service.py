@@ -19,6 +19,7 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId, check_position
 from tui_lookups.progress import Count, heard_by, listener
 from tui_lookups.results import HeadAttributions, HeadOverview, SharedHeads, SummedHeads
+from tui_lookups.results.conventions import Conventions
 
 
 class GroupService:
@@ -36,10 +37,8 @@ class GroupService:
         """The heads of several neurons, each over its own prompts. See `Explorer.shared_heads`."""
         from tui_lookups.analysis.neuron_groups import shared_heads
 
-        members = self._members(neurons)
         conventions = self._engine.conventions(trimmed=trimmed)
-        for neuron in members:
-            self._overviews.check(neuron, conventions)
+        members = self._members(neurons, conventions)
         overviews = self._overviews_of(members, trimmed)
         provenance = self._engine.provenance(
             corpus=True, neurons=" ".join(map(str, members)), **choices("overview", conventions)
@@ -56,44 +55,43 @@ class GroupService:
         for neuron in members:
             layers.setdefault(neuron.layer, []).append(neuron)
         count, hear = Count("looking at the heads", len(members), "neurons"), listener()
-        found: dict[NeuronId, HeadOverview] = {}
+        overview_of: dict[NeuronId, HeadOverview] = {}
         for mine in layers.values():
-            done = len(found)
+            done = len(overview_of)
 
             def told(finished: int, share: float, done: int = done, of: int = len(mine)) -> None:
                 hear(replace(count.at(done + finished), worked=(done + share * of) / len(members)))
 
             with heard_by(None):  # its passes are parts of this
                 overviews = self._overviews.of_layer(mine, trimmed=trimmed, told=told)
-            found |= zip(mine, overviews, strict=True)
-        return [found[neuron] for neuron in members]
+            overview_of |= zip(mine, overviews, strict=True)
+        return [overview_of[neuron] for neuron in members]
 
     def summed_heads(self, neurons: Sequence[NeuronId], text: str, position: int | None) -> SummedHeads:
         """Attribution to the sum of several neurons on a text. See `Explorer.summed_heads`."""
         from tui_lookups.analysis.neuron_groups import summed_heads
 
-        members, conventions = self._members(neurons), self._engine.conventions()
-        for neuron in members:
-            self._overviews.check(neuron, conventions)
+        conventions = self._engine.conventions()
+        members = self._members(neurons, conventions)
         activations = [self._prompts.activations(neuron, text) for neuron in members]
-        summed = [sum(values) for values in zip(*(each.activations for each in activations), strict=True)]
+        summed = [sum(values) for values in zip(*(read.activations for read in activations), strict=True)]
         if position is not None:
             check_position(position, len(summed))
         ids = [token.id for token in activations[0].tokens]
-        place = input_of_text(summed, ids, sign=conventions.sign, position=position)
-        found = [self._on_text(neuron, text, place.position) for neuron in members]
-        return summed_heads(found, conventions.activity_rule, place.sign)
+        peak = input_of_text(summed, ids, sign=conventions.sign, position=position)
+        attributions = [self._on_text(neuron, text, peak.position) for neuron in members]
+        return summed_heads(attributions, conventions.activity_rule, peak.sign)
 
     def _on_text(self, neuron: NeuronId, text: str, position: int) -> HeadAttributions:
         return self._heads.heads(
             neuron, prompt=None, prompt_id=None, text=text, position=position, sources=None, trimmed=None
         )
 
-    def _members(self, neurons: Sequence[NeuronId]) -> list[NeuronId]:
-        """Each once. Raises LookupsError for none, BadIdError for one that the model does not have."""
+    def _members(self, neurons: Sequence[NeuronId], conventions: Conventions) -> list[NeuronId]:
+        """Each once. Refuses at once what cannot be answered, before minutes of scanning."""
         if not neurons:
             raise LookupsError("A group needs a neuron at least.", "Name neurons, like L5.N371.")
         members = list(dict.fromkeys(neurons))
         for neuron in members:
-            self._engine.check_neuron(neuron)
+            self._overviews.check(neuron, conventions)
         return members

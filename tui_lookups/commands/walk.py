@@ -73,8 +73,10 @@ def neurons(
 
         named = tokens if tokens_file is None else read_tokens(tokens_file)
         if as_one is not None:
-            found = explorer.neurons_of_set(named, as_one=as_one, top=top, next_token_only=next_token_only)
-            return _sorted(found, sort)
+            ranking_of_set = explorer.neurons_of_set(
+                named, as_one=as_one, top=top, next_token_only=next_token_only
+            )
+            return _sorted(ranking_of_set, sort)
         if tokens_file is not None:
             return NeuronsOfTokens(tuple(map(of, named)))
         nonlocal others
@@ -88,9 +90,11 @@ def neurons(
         click.echo(f"`{visible_token(other.text)}` (#{other.id}) is another token.", err=True)
 
 
-def _sorted(found: TokenNeurons, sort: str) -> TokenNeurons:
+def _sorted(ranking: TokenNeurons, sort: str) -> TokenNeurons:
     order = _ORDERS[sort]
-    return found if order is None else replace(found, neurons=tuple(sorted(found.neurons, key=order)))
+    if order is None:
+        return ranking
+    return replace(ranking, neurons=tuple(sorted(ranking.neurons, key=order)))
 
 
 @command()

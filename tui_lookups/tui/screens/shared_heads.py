@@ -52,7 +52,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
     def __init__(self, explorer: Explorer, place: SharedHeadsPlace) -> None:
         super().__init__(explorer)
         self.place = place
-        self.found: SharedHeads | None = place.found
+        self.heads: SharedHeads | None = place.heads
 
     def compose(self) -> ComposeResult:
         neurons = tuple(marked.neuron for marked in self.place.neurons)
@@ -62,7 +62,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        if self.found is None:
+        if self.heads is None:
             question = partial(self.explorer.shared_heads, self._rows.neurons)
             self.queries.ask(_KIND, question, self._done, self._failed)
             self.wait_for(_KIND, self._show_wait)
@@ -72,8 +72,8 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
     def _rows(self) -> SharedRows:
         return self.query_one(SharedRows)
 
-    def _done(self, found: SharedHeads) -> None:
-        self.found = found
+    def _done(self, heads: SharedHeads) -> None:
+        self.heads = heads
         self._show()
 
     def _failed(self, error: BaseException) -> None:
@@ -86,19 +86,19 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
         self._rows.show_empty(f"Looking at the heads of each neuron…\n{how_far}\n{stop} stops it")
 
     def _show(self, head: HeadId | None = None) -> None:
-        found, rows = self.found, self._rows
-        title = f" {shared_title(len(self.place.neurons), found)}"
+        heads, rows = self.heads, self._rows
+        title = f" {shared_title(len(self.place.neurons), heads)}"
         self.query_one("#shared-title", TextLines).show_lines((Segment(title),))
-        if found is not None:
-            notes = [visible(member.note) for member in found.neurons if member.note]
+        if heads is not None:
+            notes = [visible(member.note) for member in heads.neurons if member.note]
             rows.show_empty("\n".join(notes) or "No head reaches these neurons.")
-            rows.show_heads(found.heads, head)
+            rows.show_heads(heads.heads, head)
         self._show_words()
         self.refresh_bindings()
 
     def _show_words(self) -> None:
-        found, head = self.found, self._rows.current
-        said = () if found is None or head is None else shared_paragraphs(found, head, self._rows.neuron)
+        heads, head = self.heads, self._rows.current
+        said = () if heads is None or head is None else shared_paragraphs(heads, head, self._rows.neuron)
         self.query_one("#shared-words", Paragraphs).show_paragraphs(said)
 
     @on(RowList.Moved, "#shared")
@@ -134,7 +134,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
             rows = self._rows
             head = None if rows.current is None else rows.current.head
             self.place = replace(
-                self.place, found=self.found, order=rows.order, column=rows.column, head=head
+                self.place, heads=self.heads, order=rows.order, column=rows.column, head=head
             )
         return super().dismiss(result)
 

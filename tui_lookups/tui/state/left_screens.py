@@ -178,10 +178,10 @@ class ServedByPlace:
 
 @dataclass(frozen=True, slots=True)
 class SharedHeadsPlace:
-    """Marked neurons, the heads that they share once all are worked out, and where the cursors stood."""
+    """Marked neurons, their heads once all are worked out, and where the cursors stood."""
 
     neurons: tuple[SelectedNeuron, ...]
-    found: SharedHeads | None = None
+    heads: SharedHeads | None = None
     order: SharedOrder = "active"
     column: int = 0
     head: HeadId | None = None

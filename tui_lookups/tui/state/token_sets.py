@@ -41,7 +41,7 @@ def set_candidates(explorer: Explorer, typed: str, *, enter: str) -> Candidates:
         members.append(token)
     first, *others = dict.fromkeys(members)
     sets = (TokenSet(first.id, first.text, tuple(others), as_one) for as_one in get_args(AsOne))
-    rows = tuple(Candidate(each, None, _HOW[each.as_one]) for each in sets)
+    rows = tuple(Candidate(one_way, None, _HOW[one_way.as_one]) for one_way in sets)
     return Candidates(typed, rows, len(rows), f"{1 + len(others)} tokens as one: choose how, then {enter}")
 
 
@@ -77,5 +77,5 @@ def about_leading(token: Token | None, row: NeuronScore | None) -> str:
     from tui_lookups.results import SetScore
 
     assert isinstance(row, SetScore)
-    ranks = ", ".join(f"{visible_token(each.token.text)} {each.token_rank:,}" for each in row.members)
+    ranks = ", ".join(f"{visible_token(member.token.text)} {member.token_rank:,}" for member in row.members)
     return f"{token.as_one}: {visible_token(row.leading.text)} leads; ranks {ranks}"

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from tui_lookups.results import HeadForNeuron, SharedHead, SharedHeads
 
 
-def shared_title(neurons: int, found: SharedHeads | None) -> str:
+def shared_title(neurons: int, heads: SharedHeads | None) -> str:
     """The top line."""
     whose = f"Heads of {neurons} marked neurons"
-    if found is None:
+    if heads is None:
         return whose
-    shared = sum(head.shared for head in found.heads)
-    return f"{whose}: {shared} active for two or more ({found.context})"
+    shared = sum(head.shared for head in heads.heads)
+    return f"{whose}: {shared} active for two or more ({heads.context})"
 
 
 def part_of(head: SharedHead, neuron: NeuronId) -> HeadForNeuron | None:
@@ -33,9 +33,9 @@ def part_words(part: HeadForNeuron | None) -> str:
     return "" if part is None else f"{signed(part.mean_attribution)}{'*' if part.active else ' '}"
 
 
-def shared_paragraphs(found: SharedHeads, head: SharedHead, neuron: NeuronId) -> tuple[Paragraph, ...]:
+def shared_paragraphs(heads: SharedHeads, head: SharedHead, neuron: NeuronId) -> tuple[Paragraph, ...]:
     """A head for one of the neurons, and for all of them."""
-    member = next(member for member in found.neurons if member.neuron == neuron)
+    member = next(member for member in heads.neurons if member.neuron == neuron)
     part = part_of(head, neuron)
     if part is None:
         why = visible(member.note) or f"{head.head} does not reach {neuron}."
@@ -48,7 +48,7 @@ def shared_paragraphs(found: SharedHeads, head: SharedHead, neuron: NeuronId) ->
             "strong",
         )
     whole = (
-        f"for all: {signed(head.attribution)} of {signed(found.target)}, mean "
+        f"for all: {signed(head.attribution)} of {signed(heads.target)}, mean "
         f"{signed(head.mean_attribution)} over the {head.reaches} it reaches; active for {head.active_for} "
         f"(*: on {LEAST_PERCENT} % of the prompts or more), worth explaining for {head.serves}"
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _HEAD, _COUNT, _SUM, _NEURON = 9, 8, 8, 11
 _FIRST = 1 + _HEAD + 2 * _COUNT + _SUM + 1
 """Cells before the first neuron's column."""
+_LEAST_BAR, _MOST_BAR = 8, 40
 
 
 class SharedRows(RowList):
@@ -51,11 +52,13 @@ class SharedRows(RowList):
         self.order: SharedOrder = order
         self._given: tuple[SharedHead, ...] = ()
         self.heads: tuple[SharedHead, ...] = ()
+        self._largest = 0.0
 
     def show_heads(self, heads: tuple[SharedHead, ...], head: HeadId | None = None) -> None:
         """Show these, the cursor on `head`, else on top."""
         self._given, self.heads = heads, shared_in(self.order, heads, self.neuron)
-        self.rows_changed(next((place for place, row in enumerate(self.heads) if row.head == head), 0))
+        self._largest = max((abs(row.attribution) for row in heads), default=0.0)
+        self.rows_changed(next((number for number, row in enumerate(self.heads) if row.head == head), 0))
 
     @property
     def neuron(self) -> NeuronId:
@@ -157,7 +160,15 @@ class SharedRows(RowList):
             words = part_words(part_of(head, self.neurons[column]))
             chosen = column == self.column
             segments.append(Segment(f"{words:>{_NEURON}}", palette.strong if chosen else style))
-        return segments
+        return [*segments, self._bar(head, width)]
+
+    def _bar(self, head: SharedHead, width: int) -> Segment:
+        """The size of the sum, where every neuron's column leaves room for it."""
+        room = min(_MOST_BAR, width - _FIRST - _NEURON * len(self.neurons) - 3)
+        if room < _LEAST_BAR:
+            return Segment("")
+        text = self.palette.bar_text(abs(head.attribution), self._largest, room)
+        return Segment(f"  {text}", self.palette.bar)
 
     def plain_row(self, index: int) -> str:
         head = self.heads[index]
