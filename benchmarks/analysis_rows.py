@@ -135,7 +135,7 @@ def survey(bench: Bench) -> list[Figure]:
         for index in range(SURVEYED)
         for row in drawn.sample(rows, PROMPTS // 2)
     ]
-    passes = shared_passes([tuple(text) for _, text in peaks], most_tokens(model))
+    passes = shared_passes([tuple(text) for _, text in peaks], most_tokens(model.device.type))
 
     def ours() -> None:
         for each in passes:

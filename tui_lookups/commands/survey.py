@@ -64,8 +64,8 @@ def survey(
     """The heads of every next-token neuron of the layers (--layers).
 
     Every head over the prompts of each neuron, the pairs that are worth explaining, and which neurons each
-    head serves; on request explanations, scores and ablations of the pairs. Goes on where it was ended. Heads
-    are looked at by this process, also where the scan runs on Ray."""
+    head serves; on request explanations, scores and ablations of the pairs. Goes on where it was ended. Where
+    the scan runs on Ray (--engine), the passes over prompts do, too."""
     if plan and output is not None:
         raise click.UsageError("--plan writes nothing; leave --output out.")
 
