@@ -105,7 +105,7 @@ def test_a_survey_by_workers_is_that_of_one_process(
     monkeypatch: pytest.MonkeyPatch,
     kills: int,
 ) -> None:
-    """Also where a worker is killed that was just given a pass (in the default run a made-up Ray loses them)."""
+    """Also where a worker is killed that was just given a pass; by default a made-up Ray loses them."""
     (tmp_path / "texts.txt").write_text("\n\n".join(TEXTS), encoding="utf-8")
 
     def explorer(cache: str, **settings: Any) -> Explorer:
