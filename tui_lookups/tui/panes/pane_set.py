@@ -18,7 +18,7 @@ from tui_lookups.tui.panes.pane import Room
 from tui_lookups.tui.panes.prompts import PromptsPane
 from tui_lookups.tui.state import rooms
 from tui_lookups.tui.state.given_text import GIVEN
-from tui_lookups.tui.state.layouts import pages
+from tui_lookups.tui.state.layouts import pages, panes_of
 from tui_lookups.tui.state.problems import Problems
 from tui_lookups.tui.widgets.status_line import StatusLine
 
@@ -121,6 +121,8 @@ class PaneSet:
             self.inputs.show()
         else:
             self.show_head()
+            if part == "sources":
+                self.heads.show_sources()
         if part in ("neuron", "prompts", "heads", "overview", "sources"):
             self.show_marks()
         self._show_tabs()
@@ -234,7 +236,7 @@ class PaneSet:
 
     def _show_tabs(self) -> None:
         show = self._tabs.show_in_words if app_of(self._screen).plain else self._tabs.show
-        show(tuple(self.by_name.values()), self.by_name[self.focused])
+        show(tuple(self.by_name[name] for name in panes_of(self.layout)), self.by_name[self.focused])
 
     def rest_on_raising_head(self) -> None:
         """Put the head cursor on the head that raises most, unless it is on one that reaches the neuron."""

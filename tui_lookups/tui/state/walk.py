@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         PromptFigures,
         PromptKind,
         PromptPredictions,
+        SourceToken,
         Status,
         Token,
         TokenNeurons,
@@ -120,6 +121,8 @@ class Walk:
         self.overview: HeadOverview | None = None
         self.head: HeadId | None = None
         self.sources: HeadAttributions | None = None
+        self.attended: dict[HeadId, SourceToken] = {}
+        """Of each head that was looked at on the open prompt, the token it attends to most."""
         self.inputs: NeuronInputs | None = None
         """What fired the neuron where that was asked last, which need not be what is open."""
 
