@@ -723,6 +723,10 @@ class CannedExplorer(Explorer):
         at = replace(shown, tokens=heads.tokens, peak=peak)
         return canned_why.inputs(neuron, at, heads.context, top, self.provenance())
 
+    def cached_inputs(self, neuron: NeuronId, **asked: Any) -> NeuronInputs | None:
+        self._called("cached_inputs", neuron)
+        return self.inputs(neuron, **asked) if neuron in self.cached else None
+
     def inputs_overview(self, neuron: NeuronId, *, top: int = 50, **_: Any) -> InputsOverview:
         self._called("inputs_overview", neuron)
         return canned_why.inputs_overview(neuron, top, self.provenance())
