@@ -60,6 +60,7 @@ from tui_lookups.results import (
     ScanProgress,
     ServedNeurons,
     SessionState,
+    SharedHeads,
     SourceToken,
     Status,
     Survey,
@@ -600,6 +601,15 @@ class CannedExplorer(Explorer):
         if found is None:
             raise LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers.")
         return found
+
+    def shared_heads(self, neurons: Sequence[NeuronId], *, trimmed: bool | None = None) -> SharedHeads:
+        self._called("shared_heads", tuple(neurons))
+        from tui_lookups.analysis.neuron_groups import shared_heads  # with NumPy: not before a first paint
+
+        overviews = [
+            replace(self.heads_overview(neuron), mean_target=canned_survey.TARGET) for neuron in neurons
+        ]
+        return shared_heads(overviews, least_share=0.25, provenance=self.provenance())
 
     def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
         self._called("head_reads", (neuron, head))

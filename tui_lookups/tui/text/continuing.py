@@ -18,7 +18,9 @@ from tui_lookups.settings import Settings
 from tui_lookups.settings_values import format_layers
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from collections.abc import Sequence
+
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import TracePlace
     from tui_lookups.tui.state.walk import Walk
@@ -56,6 +58,13 @@ def continued_survey(
         python += f", layers={layers!r}"
     asked = "survey" if head is None else "served_by"
     return _written_out(what, _Question(tuple(words), f"explorer.{asked}({python})"), settings)
+
+
+def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings) -> str:
+    """The heads that neurons share, likewise."""
+    named = ", ".join(f"NeuronId({neuron.layer}, {neuron.index})" for neuron in neurons)
+    question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
+    return _written_out(what, question, settings)
 
 
 def _written_out(what: str, question: _Question, settings: Settings) -> str:
