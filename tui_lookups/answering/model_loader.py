@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.collecting import uncollected
+from tui_lookups.model.dictionaries.folders import find_dictionary
 from tui_lookups.model.sources import LocalModel, find_model
 from tui_lookups.progress import Say
 from tui_lookups.results import BosRule
@@ -31,7 +32,7 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         digest: SHA-256 of a file, or what is remembered of it.
         poll: called meanwhile; raises Cancelled to stop.
     """
-    return find_model(
+    local = find_model(
         settings.model,
         cache_dir=settings.cache_dir,
         digest=digest,
@@ -40,6 +41,7 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         say=say,
         poll=poll,
     )
+    return local if settings.units is None else local.with_units(find_dictionary(settings.units, digest))
 
 
 def bos_rule(settings: Settings) -> BosRule:
@@ -77,6 +79,7 @@ def load(
             bos=bos_rule(settings),
             trust_remote_code=settings.trust_remote_code,
             spread=settings.device_map == "auto",
+            units=local.units,
             say=say,
         )
     once_read()

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tui_lookups.errors import ModelLoadError, Poll
@@ -27,6 +27,7 @@ from tui_lookups.model.checkpoint import (
     require_weights,
     weight_files,
 )
+from tui_lookups.model.dictionaries.folders import LocalDictionary
 from tui_lookups.progress import Say
 from tui_lookups.storage.files import Digest, reason
 
@@ -52,7 +53,8 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[A-Za-z0-9][\
 class LocalModel:
     """A model's files on this machine. `source` says, for people and provenance, where they come from.
 
-    `inventory_of` is the file that `folder` was made from, where that is not what the person has.
+    `inventory_of` is the file that `folder` was made from, where that is not what the person has. `units` is
+    the dictionary whose units take the place of its neurons; the fingerprint is of both then.
     """
 
     name: str
@@ -60,6 +62,12 @@ class LocalModel:
     folder: Path
     fingerprint: str
     inventory_of: Path | None = None
+    units: LocalDictionary | None = None
+
+    def with_units(self, units: LocalDictionary) -> LocalModel:
+        """The same model with a dictionary open."""
+        both = hashlib.sha256(f"{self.fingerprint}\0{units.fingerprint}".encode()).hexdigest()
+        return replace(self, fingerprint=both, units=units)
 
 
 def demo_folder() -> Path:

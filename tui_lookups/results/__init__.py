@@ -26,7 +26,7 @@ _NAMES = {
     "attends": "Attends Carried Key PairContribution",
     "base": (
         "SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
-        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
+        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token UnitsInfo"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",

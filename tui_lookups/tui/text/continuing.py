@@ -77,7 +77,7 @@ def _question(walk: Walk, pane: PaneName) -> _Question | None:
         return _ranking(walk)
     if neuron is None:
         return None
-    python = f"NeuronId({neuron.layer}, {neuron.index})"
+    python = f"{type(neuron).__name__}({neuron.layer}, {neuron.index})"
     if pane == "prompts":
         if walk.kind == "top":
             return _Question(("prompts", str(neuron)), f"explorer.prompts({python})")
@@ -129,7 +129,7 @@ def continued_trace(what: str, place: TracePlace, settings: Settings) -> str:
     neuron = asked.pop("neuron", None)
     texts = [] if place.text is None else [repr(place.text)]
     if neuron is not None:
-        texts.append(f"neuron=NeuronId({neuron.layer}, {neuron.index})")
+        texts.append(f"neuron={type(neuron).__name__}({neuron.layer}, {neuron.index})")
     python = f"explorer.trace({', '.join([*texts, *(f'{name}={value!r}' for name, value in asked.items())])})"
     words = ["trace", *([] if place.text is None else [place.text])]
     words += [] if neuron is None else ["--neuron", str(neuron)]
