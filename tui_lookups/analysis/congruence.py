@@ -91,7 +91,7 @@ def rank_neurons(
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
         places = order[start : start + chunk]
-        neurons = [NeuronId(layers[int(p) // d_mlp], int(p) % d_mlp) for p in places]
+        neurons = [model.info.neuron_id(layers[int(p) // d_mlp], int(p) % d_mlp) for p in places]
         asked = [token_id] * len(neurons)
         rows = _score_rows(model, neurons, asked, flip_negative=sign != "+", poll=poll)
         found.extend(row for row in rows if not next_token_only or row.top_token.id == token_id)
@@ -108,7 +108,8 @@ def rank_tokens(
     for token_id in token_ids:
         by_layer = token_scores(model, token_id, layers, poll=poll)
         places = best_first(by_layer.ravel(), top)
-        neurons += [NeuronId(layers[int(p) // by_layer.shape[1]], int(p) % by_layer.shape[1]) for p in places]
+        width = by_layer.shape[1]
+        neurons += [model.info.neuron_id(layers[int(p) // width], int(p) % width) for p in places]
         asked += [token_id] * len(places)
     rows: list[NeuronScore] = []
     chunk = max(1, BLOCK_NUMBERS // model.d_vocab)

@@ -13,6 +13,7 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.head_service import HeadService
 from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.passes import PassesHere
 from tui_lookups.answering.peak_inputs import input_of_text
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.errors import LookupsError
@@ -56,6 +57,7 @@ class GroupService:
             layers.setdefault(neuron.layer, []).append(neuron)
         count, hear = Count("looking at the heads", len(members), "neurons"), listener()
         overview_of: dict[NeuronId, HeadOverview] = {}
+        here = PassesHere(self._engine)
         for mine in layers.values():
             done = len(overview_of)
 
@@ -63,7 +65,7 @@ class GroupService:
                 hear(replace(count.at(done + finished), worked=(done + share * of) / len(members)))
 
             with heard_by(None):  # its passes are parts of this
-                overviews = self._overviews.of_layer(mine, trimmed=trimmed, told=told)
+                overviews = next(self._overviews.of_groups([mine], here, trimmed=trimmed, told=told))
             overview_of |= zip(mine, overviews, strict=True)
         return [overview_of[neuron] for neuron in members]
 

@@ -26,7 +26,8 @@ _NAMES = {
     "attends": "Attends Carried Key PairContribution",
     "base": (
         "SCHEMA_VERSION ActivityRule AsOne Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
-        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token TokenSet"
+        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token TokenSet "
+        "UnitsInfo"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",

@@ -23,6 +23,9 @@ WALK_KEYS: tuple[Binding, ...] = (
     hidden("3", "pane(2)", "heads", "walk.heads-pane", "The heads, from any pane"),
     hidden("4", "pane(3)", "head", "walk.detail", "Go to the head's detail"),
     hidden(
+        "5", "inputs_pane", "inputs", "walk.inputs-pane", "What fires the neuron: its pane, or its screen"
+    ),
+    hidden(
         "left_square_bracket,backspace",
         "history(-1)",
         "before",

@@ -40,6 +40,7 @@ _OF_NEURON: tuple[Part, ...] = (
     "overview",
     "heads",
     "sources",
+    "inputs",
     "predictions",
     "given",
 )

@@ -68,7 +68,7 @@ WORDS = {
 }
 """Questions by their kind."""
 
-OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "figures"))
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "inputs", "figures"))
 """Kinds that are about the open neuron."""
 
 
