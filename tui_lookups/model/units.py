@@ -193,10 +193,10 @@ class _Watched:
         self._explained = self._change = None
         if explained is not None:
             self._error(output.to(explained) - explained)
-        if change is None:
+        changed = [] if change is None else change.flatten(0, -2).abs().amax(0).nonzero()[:, 0].tolist()
+        if change is None or not changed:
             return None
-        changed = change.flatten(0, -2).abs().amax(0).nonzero()[:, 0]
-        rows = self._placement.tensor(self._transcoder.decoder(changed.tolist()))
+        rows = self._placement.tensor(self._transcoder.decoder(changed))
         return output + (change[..., changed] @ rows).to(output)
 
 

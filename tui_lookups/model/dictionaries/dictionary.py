@@ -120,7 +120,7 @@ class Transcoder:
     # --- what it holds ---
 
     def encoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
-        """Columns of W_enc: [d_model, n]."""
+        """Columns of W_enc: [d_model, n], n > 0."""
         name = self.names["W_enc"]
         if isinstance(units, slice) and units == slice(None):
             whole = self._read(name)
@@ -136,7 +136,7 @@ class Transcoder:
         return self._checked(name, np.concatenate([self.files.columns(name, u, u + 1) for u in chosen], 1))
 
     def decoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
-        """Rows of W_dec: [n, d_model]."""
+        """Rows of W_dec: [n, d_model], n > 0."""
         name = self.names["W_dec"]
         if isinstance(units, slice):
             chosen = range(self.d_sae)[units]
