@@ -95,6 +95,7 @@ def _load_rows() -> None:
         scan_rows,
         terminal_bytes,
         trace_rows,
+        unit_rows,
     )
 
     rows = (
@@ -103,6 +104,7 @@ def _load_rows() -> None:
         launches,
         analysis_rows,
         trace_rows,
+        unit_rows,
         memory_rows,
         app_rows,
         terminal_bytes,
