@@ -151,7 +151,7 @@ def decompose(
         check_reaches(model, neuron, source_head, preset)
     texts = [tuple(row[: q + 1]) for row, q in zip(rows, positions, strict=True)]
     results: list[Decomposition] = []
-    found = consecutive([len(text) for text in texts], most_tokens(model))
+    found = consecutive([len(text) for text in texts], most_tokens(model.device.type))
     for batch in batches(found, "attributing to the heads"):
         poll()
         places = [Place(neuron, row, positions[place]) for row, place in enumerate(batch)]
@@ -167,9 +167,9 @@ def decompose(
     return results
 
 
-def most_tokens(model: LookupModel) -> int:
-    """Most padded tokens of one of this module's forward passes."""
-    return _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
+def most_tokens(device: str) -> int:
+    """Most padded tokens of one of this module's forward passes on a kind of device, such as "cuda"."""
+    return _BATCH_TOKENS.get(device, MOST_TOKENS)
 
 
 @torch.inference_mode()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.collecting import uncollected
-from tui_lookups.model.dictionaries.folders import find_dictionary
 from tui_lookups.model.sources import LocalModel, find_model
 from tui_lookups.progress import Say
 from tui_lookups.results import BosRule
@@ -41,7 +40,11 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         say=say,
         poll=poll,
     )
-    return local if settings.units is None else local.with_units(find_dictionary(settings.units, digest))
+    if settings.units is None:
+        return local
+    from tui_lookups.model.dictionaries.folders import find_dictionary  # with NumPy
+
+    return local.with_units(find_dictionary(settings.units, digest))
 
 
 def bos_rule(settings: Settings) -> BosRule:

@@ -18,6 +18,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.home import expanded
@@ -27,9 +28,11 @@ from tui_lookups.model.checkpoint import (
     require_weights,
     weight_files,
 )
-from tui_lookups.model.dictionaries.folders import LocalDictionary
 from tui_lookups.progress import Say
 from tui_lookups.storage.files import Digest, reason
+
+if TYPE_CHECKING:
+    from tui_lookups.model.dictionaries.folders import LocalDictionary
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
