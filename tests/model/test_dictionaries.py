@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,19 @@ def damage_header(folder: Path) -> None:
 
 def lose_a_layer(folder: Path) -> None:
     (folder / "layer_0.safetensors").unlink()
+
+
+def test_a_file_written_over_while_it_is_open_is_named(tmp_path: Path) -> None:
+    folder = write_circuit_tracer(tmp_path / "units", weights())
+    found = opened(folder)
+    found.layers[0].decoder()
+    path = folder / "layer_0.safetensors"
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        file.write(b"\1" * 8)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(LookupsError, match="changed while it was read"):
+        found.layers[0].decoder()
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def rank_for_set(
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
         places = order[start : start + chunk]
-        neurons = [NeuronId(layers[int(place) // d_mlp], int(place) % d_mlp) for place in places]
+        neurons = [model.info.neuron_id(layers[int(place) // d_mlp], int(place) % d_mlp) for place in places]
         rows = score_for_set(model, neurons, token_ids, as_one=as_one, sign=sign, poll=poll)
         found.extend(row for row in rows if not next_token_only or is_next_token(row, as_one))
         if len(found) >= top:

@@ -179,14 +179,14 @@ class _Watched:
         if not beside and not any(map(_has_hooks, units)):
             return
         own = self.activation(self.encode(read), in_place=not _has_hooks(self.encode))
-        put = self.activations(own)
-        if put is not own:
-            self._change = put - own
+        seen = self.activations(own)  # as hooks leave it
+        if seen is not own:
+            self._change = seen - own
         if beside:
-            put_in_place, transcoder = self._placement.tensor, self._transcoder
-            explained = own @ put_in_place(transcoder.decoder()) + put_in_place(transcoder.vector("b_dec"))
+            placed, transcoder = self._placement.tensor, self._transcoder
+            explained = own @ placed(transcoder.decoder()) + placed(transcoder.vector("b_dec"))
             if transcoder.has_skip:
-                explained = explained + self._skip(read @ put_in_place(transcoder.skip()).T)
+                explained = explained + self._skip(read @ placed(transcoder.skip()).T)
             self._explained = explained
 
     def wrote(self, output: Tensor) -> Tensor | None:
