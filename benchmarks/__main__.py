@@ -97,6 +97,7 @@ def _load_rows() -> None:
         scan_rows,
         terminal_bytes,
         trace_rows,
+        unit_rows,
     )
 
     rows = (
@@ -105,6 +106,7 @@ def _load_rows() -> None:
         launches,
         analysis_rows,
         trace_rows,
+        unit_rows,
         memory_rows,
         app_rows,
         terminal_bytes,

@@ -50,7 +50,7 @@ def scanning(bench: Bench) -> Run:
             start = time.perf_counter()
             while scan.step():
                 pass
-            _wait_for(bench.model.device)
+            wait_for(bench.model.device)
             return time.perf_counter() - start
         finally:
             scan.close()
@@ -66,7 +66,7 @@ def bare_forward(bench: Bench, batches: Sequence[Tensor], *, logits: bool = True
     def work() -> None:
         for tokens in batches:
             module(tokens, use_cache=False)
-        _wait_for(bench.model.device)
+        wait_for(bench.model.device)
 
     return timed(work)
 
@@ -91,12 +91,13 @@ def hooking(bench: Bench, batches: Sequence[Tensor]) -> Run:
         for maxima in found.values():
             every = torch.cat(maxima)
             every.topk(min(TOP, len(every)), dim=0)
-        _wait_for(bench.model.device)
+        wait_for(bench.model.device)
 
     return timed(work)
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until an accelerator has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

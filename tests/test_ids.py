@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from tui_lookups.errors import BadIdError
-from tui_lookups.ids import HeadId, NeuronId, parse_component
+from tui_lookups.ids import FeatureId, HeadId, NeuronId, parse_component
 
 
 def test_a_neuron_and_a_head_of_the_same_numbers_are_two_things() -> None:
@@ -15,6 +15,15 @@ def test_a_neuron_and_a_head_of_the_same_numbers_are_two_things() -> None:
     assert len({NeuronId(5, 3), NeuronId(5, 3), HeadId(5, 3), NeuronId(3, 5)}) == 3
     with pytest.raises(TypeError):
         _ = NeuronId(5, 3) < HeadId(6, 3)  # type: ignore[operator]
+
+
+def test_a_unit_of_a_dictionary_is_named_apart_from_a_neuron() -> None:
+    unit = NeuronId.parse("l5 . f3")
+    assert unit == FeatureId(5, 3) == parse_component("L5.F3") != NeuronId(5, 3)
+    assert str(unit) == "L5.F3"
+    assert NeuronId.parse("5.3") == NeuronId.parse("L5.N3") == NeuronId(5, 3)
+    with pytest.raises(BadIdError, match="is not the name of a neuron"):
+        NeuronId.parse("L5.F")
 
 
 def test_they_sort_by_layer_then_number() -> None:

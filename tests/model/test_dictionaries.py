@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.dictionaries import (
 from tui_lookups.errors import DictionaryError, LookupsError
 from tui_lookups.model.dictionaries.dictionary import Activation, Dictionary, Place, require_fit
 from tui_lookups.model.dictionaries.folders import find_dictionary, open_dictionary
+from tui_lookups.model.tensor_files import TensorFiles
 from tui_lookups.storage.files import file_digest
 
 D_MODEL, D_SAE, N_LAYERS = 6, 10, 2
@@ -106,6 +109,31 @@ def test_circuit_tracer_says_its_activation_in_config_yaml(tmp_path: Path) -> No
     assert opened(folder).activation == Activation("topk", 4, rectified=False)
 
 
+def test_one_layers_matrix_is_in_memory_at_a_time(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui_lookups.model.loading import load_model
+
+    layers = [random_weights(16, 20, seed=layer) for layer in range(3)]
+    units = find_dictionary(str(write_saelens(tmp_path / "units", layers)), file_digest)
+    folder = tiny_folder("llama")
+    model = load_model(folder, name="t", source="", fingerprint="t", device="cpu", units=units)
+    alive: list[weakref.ref[np.ndarray]] = []
+    most: list[int] = []
+    real = TensorFiles.rows
+
+    def rows(files: TensorFiles, name: str, *where: int) -> np.ndarray:
+        found = real(files, name, *where)
+        if found.ndim == 2:
+            alive.append(weakref.ref(found))
+            most.append(sum(each() is not None for each in alive))
+        return found
+
+    monkeypatch.setattr(TensorFiles, "rows", rows)
+    model.mlp_activations(model.batch([[5, 6, 7]]), range(3), lambda *_: None)
+    assert most == [1, 1, 1]
+
+
 def test_the_fingerprint_is_of_what_is_read(tmp_path: Path) -> None:
     folder = write_circuit_tracer(tmp_path / "units", weights())
     before = find_dictionary(str(folder), file_digest).fingerprint
@@ -182,6 +210,19 @@ def damage_header(folder: Path) -> None:
 
 def lose_a_layer(folder: Path) -> None:
     (folder / "layer_0.safetensors").unlink()
+
+
+def test_a_file_written_over_while_it_is_open_is_named(tmp_path: Path) -> None:
+    folder = write_circuit_tracer(tmp_path / "units", weights())
+    found = opened(folder)
+    found.layers[0].decoder()
+    path = folder / "layer_0.safetensors"
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        file.write(b"\1" * 8)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(LookupsError, match="changed while it was read"):
+        found.layers[0].decoder()
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def rank_for_set(
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
         chunk_order = order[start : start + chunk]
-        neurons = [NeuronId(layers[int(flat) // d_mlp], int(flat) % d_mlp) for flat in chunk_order]
+        neurons = [
+            model.info.neuron_id(layers[int(flat) // d_mlp], int(flat) % d_mlp) for flat in chunk_order
+        ]
         rows = score_for_set(model, neurons, token_ids, as_one=as_one, sign=sign, poll=poll)
         ranked.extend(row for row in rows if not next_token_only or is_next_token(row, as_one))
         if len(ranked) >= top:

@@ -80,7 +80,7 @@ def ablate(
         if positions is not None or ctx.get_parameter_source("method") is not ParameterSource.DEFAULT:
             raise click.UsageError("An edge is cut, not ablated: leave --method and --positions out.")
         check_place(prompt, text, trimmed)
-        cut = HeadId.parse(head) if "N" not in head.upper() else NeuronId.parse(head)
+        cut = NeuronId.parse(head) if {"N", "F"} & set(head.upper()) else HeadId.parse(head)
         invocation.answer(
             lambda explorer, _: explorer.cut_edge(name, cut, prompt=prompt, text=text, trimmed=trimmed)
         )

@@ -86,6 +86,8 @@ def as_graph_file(graph: TraceGraph) -> dict[str, Any]:
     names = {node.id: _node_id(node, graph) for node in graph.nodes}
     what = graph.nodes[0].component
     lost = "" if graph.lost_share is None else f", {graph.lost_share:.1%} of it"
+    units = "Neurons" if model.units is None else f"Units of {model.units.name}"
+    error = "" if graph.beside is None else f"The dictionary's errors and skips bring {graph.beside:.6g}. "
     return {
         "metadata": {
             "slug": _slug(f"{model.name}-{what}-at-{graph.position}"),
@@ -95,8 +97,8 @@ def as_graph_file(graph: TraceGraph) -> dict[str, Any]:
             "prompt_tokens": [token.text for token in graph.tokens],
             "prompt": "".join(token.text for token in graph.tokens),
             "info": {
-                "description": f"What {what} is the sum of, over all paths. Neurons and heads of the model "
-                f"itself, everything between them held. Pruning lost {graph.lost:.6g} of "
+                "description": f"What {what} is the sum of, over all paths. {units} and heads of the model "
+                f"itself, everything between them held. {error}Pruning lost {graph.lost:.6g} of "
                 f"{graph.root.value:.6g}{lost}.",
                 "generator": {"name": generator.split()[0], "version": generator.split()[1]},
             },

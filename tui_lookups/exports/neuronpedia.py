@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tui_lookups.errors import ExportError
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.writing import refusing
 from tui_lookups.home import expanded
@@ -50,8 +51,14 @@ _EMPTY_LISTS = (
 def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
     """Write the layout into a folder, which may exist; returns the folder of each layer.
 
-    Raises ExportError where it cannot be written.
+    Raises ExportError where it cannot be written, or is of a dictionary's units.
     """
+    units = report.provenance.model.units
+    if units is not None:
+        raise ExportError(
+            f"Neuronpedia's files are written of MLP neurons, and the units of {units.name} are open.",
+            "Write the report without them, or leave --units out.",
+        )
     layers: dict[int, list[Walk]] = defaultdict(list)
     for walk in report.walks:
         layers[walk.neuron.layer].append(walk)

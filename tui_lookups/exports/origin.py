@@ -9,6 +9,7 @@ from msgspec import structs
 
 from tui_lookups.errors import ExportError, LookupsError, SettingsError
 from tui_lookups.exports.verification import Fingerprints
+from tui_lookups.results import UnitsInfo
 from tui_lookups.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ def settings_for(
     return structs.replace(base, layers=None, **chosen), tuple(notes)
 
 
+def _hint(units: UnitsInfo | None, opened: str | None) -> str:
+    if units is not None and opened is None:
+        return f"It was exported with the units of {units.name}: open that dictionary with --units."
+    if units is None and opened is not None:
+        return "It was exported without a dictionary: leave --units out."
+    return "Point --model at the model that was exported from."
+
+
 def require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
     """Raise OtherSourceError unless model and corpus have the content that the export names."""
     provenance = document.provenance
@@ -112,7 +121,7 @@ def require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
         raise OtherSourceError(
             f"The model {explorer.settings.model} is not the one of the export: its content has the "
             f"fingerprint {opened[:16]}…, the export's {provenance.model.fingerprint[:16]}….",
-            "Point --model at the model that was exported from.",
+            _hint(provenance.model.units, explorer.settings.units),
         )
     found = explorer.corpus_info().fingerprint
     wanted = "" if provenance.corpus is None else provenance.corpus.fingerprint

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from tui_lookups.model.dictionaries.dictionary import Activation, Dictionary, Place, Transcoder
 from tui_lookups.model.norms import Norm
@@ -103,7 +104,7 @@ class _Encode(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         weight = self._placement.tensor(self._transcoder.encoder())
-        return given.to(weight) @ weight + self.bias()
+        return linear(given.to(weight), weight.T, self.bias())
 
     def bias(self) -> Tensor:
         """[d_sae], kept once it is read."""
@@ -124,11 +125,13 @@ class UnitActivation(nn.Module):
     def does(self) -> Activation:
         return self._transcoder.activation
 
-    def forward(self, pre: Tensor) -> Tensor:
+    def forward(self, pre: Tensor, *, in_place: bool = False) -> Tensor:
+        """`in_place`: nobody needs the pre-activations any more."""
         if self.does.kind == "relu":
-            return pre.relu()
+            return pre.relu_() if in_place else pre.relu()
         if self.does.kind == "threshold":
-            return torch.where(pre > self._above(), pre, torch.zeros_like(pre))
+            fails = pre <= self._above()  # NaN passes, and is refused where activations are used
+            return pre.masked_fill_(fails, 0.0) if in_place else pre.masked_fill(fails, 0.0)
         values, places = pre.topk(self.does.k, dim=-1, sorted=False)
         values = values.relu() if self.does.rectified else values
         return torch.zeros_like(pre).scatter(-1, places, values)
@@ -141,7 +144,7 @@ class UnitActivation(nn.Module):
     def _alone(self, unit: int, pre: Tensor) -> Tensor:
         if self.does.kind == "relu":
             return pre.relu()
-        return torch.where(pre > self._above()[unit].to(pre), pre, torch.zeros_like(pre))
+        return pre.masked_fill(pre <= self._above()[unit].to(pre), 0.0)
 
     def _above(self) -> Tensor:
         """What pre-activations must be above, [d_sae]; kept once it is read."""
@@ -175,15 +178,15 @@ class _Watched:
         beside = any(map(_has_hooks, (self._skip, self._error)))
         if not beside and not any(map(_has_hooks, units)):
             return
-        own = self.activation(self.encode(read))
-        put = self.activations(own)
-        if put is not own:
-            self._change = put - own
+        own = self.activation(self.encode(read), in_place=not _has_hooks(self.encode))
+        seen = self.activations(own)  # as hooks leave it
+        if seen is not own:
+            self._change = seen - own
         if beside:
-            put_in_place, transcoder = self._placement.tensor, self._transcoder
-            explained = own @ put_in_place(transcoder.decoder()) + put_in_place(transcoder.vector("b_dec"))
+            placed, transcoder = self._placement.tensor, self._transcoder
+            explained = own @ placed(transcoder.decoder()) + placed(transcoder.vector("b_dec"))
             if transcoder.has_skip:
-                explained = explained + self._skip(read @ put_in_place(transcoder.skip()).T)
+                explained = explained + self._skip(read @ placed(transcoder.skip()).T)
             self._explained = explained
 
     def wrote(self, output: Tensor) -> Tensor | None:
@@ -193,10 +196,10 @@ class _Watched:
         self._explained = self._change = None
         if explained is not None:
             self._error(output.to(explained) - explained)
-        if change is None:
+        changed = [] if change is None else change.flatten(0, -2).abs().amax(0).nonzero()[:, 0].tolist()
+        if change is None or not changed:
             return None
-        changed = change.flatten(0, -2).abs().amax(0).nonzero()[:, 0]
-        rows = self._placement.tensor(self._transcoder.decoder(changed.tolist()))
+        rows = self._placement.tensor(self._transcoder.decoder(changed))
         return output + (change[..., changed] @ rows).to(output)
 
 

@@ -120,28 +120,13 @@ class Transcoder:
     # --- what it holds ---
 
     def encoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
-        """Columns of W_enc: [d_model, n]."""
-        name = self.names["W_enc"]
-        if isinstance(units, slice) and units == slice(None):
-            whole = self._read(name)
-            return whole.T if self.units_in_rows else whole
-        chosen = range(self.d_sae)[units] if isinstance(units, slice) else units
-        first = chosen[0] if chosen else 0
-        if chosen and list(chosen) == list(range(first, first + len(chosen))):
-            stop = first + len(chosen)
-            beside = (self.files.rows if self.units_in_rows else self.files.columns)(name, first, stop)
-            return self._checked(name, beside.T if self.units_in_rows else beside)
-        if self.units_in_rows:
-            return self._rows(name, chosen).T
-        return self._checked(name, np.concatenate([self.files.columns(name, u, u + 1) for u in chosen], 1))
+        """Columns of W_enc: [d_model, n], n > 0."""
+        found = self._some("W_enc", units, in_rows=self.units_in_rows)
+        return found.T if self.units_in_rows else found
 
     def decoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
-        """Rows of W_dec: [n, d_model]."""
-        name = self.names["W_dec"]
-        if isinstance(units, slice):
-            chosen = range(self.d_sae)[units]
-            return self._checked(name, self.files.rows(name, chosen.start, chosen.stop))
-        return self._rows(name, units)
+        """Rows of W_dec: [n, d_model], n > 0."""
+        return self._some("W_dec", units, in_rows=True)
 
     def skip(self) -> Floats:
         """W_skip, which multiplies what is read: [d_model to, d_model from]."""
@@ -166,11 +151,23 @@ class Transcoder:
         shifted: Floats = bias - self.vector("b_dec") @ self.encoder()
         return shifted
 
-    def _rows(self, name: str, units: Sequence[int]) -> Floats:
-        return self._checked(name, np.concatenate([self.files.rows(name, u, u + 1) for u in units]))
+    def _some(self, role: Matrix, units: Sequence[int] | slice, *, in_rows: bool) -> Floats:
+        """What a matrix holds of some units, in its rows or columns; of units side by side in one read."""
+        name = self.names[role]
+        if units == slice(None):
+            return self._read(name)
+        chosen = range(self.d_sae)[units] if isinstance(units, slice) else units
+        read = self.files.rows if in_rows else self.files.columns
+        first, stop = chosen[0], chosen[0] + len(chosen)
+        if list(chosen) == list(range(first, stop)):
+            return self._checked(name, read(name, first, stop))
+        return self._checked(
+            name, np.concatenate([read(name, u, u + 1) for u in chosen], 0 if in_rows else 1)
+        )
 
     def _read(self, name: str) -> Floats:
         values = self.files.rows(name)
+        self.files.require_unchanged()  # it is read anew in every pass
         if name not in self._finite:
             self._checked(name, values)
             self._finite.add(name)

@@ -86,7 +86,7 @@ class NeuronsPane(Pane):
             named = None if unlisted is None or missing(walk.model, unlisted) else unlisted
             otherwise = why_no_row(walk, table.total, named, self.key)
         table.show_empty(self.why_empty(walk, "neurons", otherwise))
-        words = "Neurons"
+        words = "Neurons" if walk.model is None or walk.model.units is None else "Units"
         if walk.token is not None:
             words += f" that promote {token_name(walk.token)}"
         if table.order != "congruence":

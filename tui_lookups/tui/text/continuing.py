@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     "model", "corpus", "max_documents", "text_field", "dtype", "layers", "preset", "bos", "raw_weights",
-    "sign", "window", "keep_copies", "cache_dir",
+    "sign", "window", "keep_copies", "cache_dir", "units",
 )  # fmt: skip
 _NO_FLAG = ("top", "activity_rule")
 
@@ -64,9 +64,13 @@ def continued_survey(
 
 def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings) -> str:
     """The heads that neurons share, likewise."""
-    named = ", ".join(f"NeuronId({neuron.layer}, {neuron.index})" for neuron in neurons)
+    named = ", ".join(map(_in_python, neurons))
     question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
     return _written_out(what, question, settings)
+
+
+def _in_python(neuron: NeuronId) -> str:
+    return f"{type(neuron).__name__}({neuron.layer}, {neuron.index})"
 
 
 def _written_out(what: str, question: _Question, settings: Settings) -> str:
@@ -79,7 +83,7 @@ def _question(walk: Walk, pane: PaneName) -> _Question | None:
         return _ranking(walk)
     if neuron is None:
         return None
-    python = f"{type(neuron).__name__}({neuron.layer}, {neuron.index})"
+    python = _in_python(neuron)
     if pane == "prompts":
         if walk.kind == "top":
             return _Question(("prompts", str(neuron)), f"explorer.prompts({python})")
@@ -137,7 +141,7 @@ def continued_trace(what: str, place: TracePlace, settings: Settings) -> str:
     neuron = asked.pop("neuron", None)
     texts = [] if place.text is None else [repr(place.text)]
     if neuron is not None:
-        texts.append(f"neuron={type(neuron).__name__}({neuron.layer}, {neuron.index})")
+        texts.append(f"neuron={_in_python(neuron)}")
     python = f"explorer.trace({', '.join([*texts, *(f'{name}={value!r}' for name, value in asked.items())])})"
     words = ["trace", *([] if place.text is None else [place.text])]
     words += [] if neuron is None else ["--neuron", str(neuron)]
@@ -178,10 +182,11 @@ def _command(question: _Question, settings: Settings) -> str:
 def _notebook(question: _Question, settings: Settings) -> str:
     values = _other(settings, (*_FLAGS, *_NO_FLAG))
     given = ", ".join(f"{name}={v if isinstance(v, int) else _written(v)!r}" for name, v in values.items())
+    names = "HeadId, NeuronId" if settings.units is None else "FeatureId, HeadId"
     return "\n".join(
         (
             "from tui_lookups import Explorer",
-            "from tui_lookups.ids import HeadId, NeuronId",
+            f"from tui_lookups.ids import {names}",
             "from tui_lookups.settings import load_settings",
             "",
             f"explorer = Explorer(load_settings({given}))",

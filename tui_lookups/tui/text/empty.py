@@ -71,9 +71,11 @@ def missing(model: ModelInfo | None, named: NeuronId | HeadId) -> str:
     if model is None:
         return ""
     a_head = isinstance(named, HeadId)
-    size, what = (model.n_heads, "heads") if a_head else (model.d_mlp, "neurons")
+    size, what = (model.n_heads, "heads") if a_head else (model.d_mlp, f"{model.kind}s")
     if named.layer < model.n_layers and named.index < size:
-        return ""
+        if a_head or type(named) is model.neuron_id:
+            return ""
+        return f"{named} is no {model.kind}: write {model.neuron_id(named.layer, named.index)}."
     return f"{named} does not exist: the model has {model.n_layers} layers of {size} {what}."
 
 
