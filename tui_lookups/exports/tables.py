@@ -67,7 +67,7 @@ def encode_records(
         text = _latex(records, names)
     elif names:
         text = _separated(records, names, "," if form == "csv" else "\t", terminal)
-    return text.encode("utf-8", "backslashreplace")
+    return _utf8(text)
 
 
 def to_frame(result: object) -> DataFrame:
@@ -153,5 +153,15 @@ def _parquet(records: list[Record], names: Sequence[str]) -> bytes:
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(pyarrow.table({name: [row[name] for row in records] for name in names}), out)
+    columns = {name: [_encodable(row[name]) for row in records] for name in names}
+    parquet.write_table(pyarrow.table(columns), out)
     return out.getvalue()
+
+
+def _encodable(value: object) -> object:
+    """Texts are UTF-8: half of a character, which an answer of an explainer may hold, is written out."""
+    return _utf8(value).decode("utf-8") if isinstance(value, str) else value
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
