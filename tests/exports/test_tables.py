@@ -107,12 +107,16 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         ("--", "{-}{-}"),
         ("[2em]", "{[}2em]"),
         ("^^4d", r"\textasciicircum{}\textasciicircum{}4d"),
-        ("\x1b[31m\n", "␛{[}31m⏎"),
+        ("\x1b[31m\n", r"\textasciicircum{}{[}{[}31m\ensuremath{\hookleftarrow}"),
         ("  ", r"\textvisiblespace{}\textvisiblespace{}"),
     ],
 )
 def test_latex_sets_a_text_as_it_is(plain: str, set_: str) -> None:
     assert as_latex(plain) == set_
+
+
+def test_latex_needs_no_font_for_control_characters() -> None:
+    assert as_latex("".join(map(chr, range(32))) + "\x7f\u00a0").isascii()
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -33,6 +33,16 @@ _LATEX = {
 }  # fmt: skip
 """What LaTeX reads as a command, alone, doubled or after the end of a row, or draws as another character."""
 
+_LATEX |= {
+    "\u23ce": r"\ensuremath{\hookleftarrow}", "\u21e5": r"\ensuremath{\rightarrow}",
+    "\u237d": r"\textbackslash{}u00a0", "\u2421": r"\textasciicircum{}{?}",
+    **{
+        chr(0x2400 + code): r"\textasciicircum{}" + _LATEX.get(chr(64 + code), chr(64 + code))
+        for code in range(32)
+    },
+}  # fmt: skip
+"""The pictures of control characters (visible.py), which no font of LaTeX's own has: ESC as ^[."""
+
 _LATEX_NEEDS = (
     "% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; LuaLaTeX or XeLaTeX for texts beyond Latin\n"
 )
