@@ -56,9 +56,16 @@ def scanned(make: Callable[..., Explorer], cache: Path) -> Explorer:
 def test_the_tables_are_those_of_one_process(
     ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path
 ) -> None:
-    """From nothing, with the scan; this process loads no model."""
+    """From nothing, with the scan; this process loads no model. Others may ask for the scan meanwhile."""
     explorer, told = by_workers(make, tmp_path / "cache"), list[SurveyProgress]()
-    found = explorer.survey(per_layer=PER_LAYER, progress=told.append)
+
+    def hear(progress: SurveyProgress) -> None:
+        told.append(progress)
+        if 0 < progress.share < 1:
+            explorer.scan()  # who has asked for nothing else lets go of the workers
+            assert len(ray.actors) == 2
+
+    found = explorer.survey(per_layer=PER_LAYER, progress=hear)
     assert found == alone
     assert explorer._engine._model is None
     assert [p.done for p in told] == sorted(p.done for p in told)

@@ -18,7 +18,7 @@ from tests.fake_answers import BECAUSE, NEURON, FakeExplorer
 from tests.storage.samples import export_document
 from tui_lookups import to_frame
 from tui_lookups.errors import ExportError, LookupsError
-from tui_lookups.exports.formats import ENDINGS
+from tui_lookups.exports.formats import ENDINGS, RecordFormat
 from tui_lookups.exports.long_form import COLUMNS, tables_of, write_tables
 from tui_lookups.exports.report import Report, of_export, read_report
 from tui_lookups.exports.tables import as_latex, encode, encode_records
@@ -27,6 +27,14 @@ from tui_lookups.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "tui_lookups" / "docs"
 REPORTS = {"survey": survey_report(), "export": of_export(export_document())}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_half_of_a_character_is_written_out(form: RecordFormat) -> None:
+    """An explainer's answer may hold one, and UTF-8 cannot."""
+    data = encode_records([{"text": "a\ud800b", "n": 1}], ["text", "n"], form)
+    read = pandas.read_csv if form == "csv" else pandas.read_parquet
+    assert read(io.BytesIO(data)).text.tolist() == ["a\\ud800b"]
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -99,12 +107,16 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         ("--", "{-}{-}"),
         ("[2em]", "{[}2em]"),
         ("^^4d", r"\textasciicircum{}\textasciicircum{}4d"),
-        ("\x1b[31m\n", "␛{[}31m⏎"),
+        ("\x1b[31m\n", r"\textasciicircum{}{[}{[}31m\ensuremath{\hookleftarrow}"),
         ("  ", r"\textvisiblespace{}\textvisiblespace{}"),
     ],
 )
 def test_latex_sets_a_text_as_it_is(plain: str, set_: str) -> None:
     assert as_latex(plain) == set_
+
+
+def test_latex_needs_no_font_for_control_characters() -> None:
+    assert as_latex("".join(map(chr, range(32))) + "\x7f\u00a0").isascii()
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -133,6 +133,7 @@ VIEWS: dict[str, View] = {
     ),
     "survey": View("SurveyScreen", ("M", REST, "r", REST, "down")),
     "survey-heads": View("SurveyScreen", ("M", REST, "r", REST, "v", "m", "up", REST)),
+    "survey-export": View("SurveyExportScreen", ("M", REST, "r", REST, "x")),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
     "basket": View("BasketScreen", ("comma", *"causes", "enter", "2", "space", "3", REST, "space", "b")),
@@ -146,6 +147,7 @@ VIEWS: dict[str, View] = {
     "write": View("WriteScreen", ("3", REST, "E", *"why")),
     "help": View("HelpScreen", ("2", "question_mark")),
     "export": View("ExportScreen", ("space", "x")),
+    "figure": View("FigureScreen", ("3", REST, "X")),
     "open-export": View("OpenExportScreen", ("O", "ctrl+u", *"lookups-export-x.json", "enter", REST)),
     "load-problem": View("LoadProblemScreen", (), _failing),
 }

@@ -101,7 +101,7 @@ class WorkerPool:
         self._settings = settings
         self._local, self._learn, self._say, self._poll = local, learn, say, poll
         self._workers: RayWorkers | None = None
-        self._borrowed = 0
+        self._borrowed, self._count = 0, threading.Lock()
         self._report: WorkerReport | None = None
 
     def open(self) -> tuple[RayWorkers, WorkerReport]:
@@ -150,15 +150,14 @@ class WorkerPool:
     @contextmanager
     def borrowed(self) -> Iterator[tuple[RayWorkers, WorkerReport]]:
         """As `open`; meanwhile they stay, and afterwards they go if nobody else has borrowed them."""
-        with self.lock:
-            opened = self.open()
+        with self._count:
             self._borrowed += 1
         seconds = 0.0
         try:
-            yield opened
+            yield self.open()
             seconds = _ENDING_SECONDS
         finally:
-            with self.lock:
+            with self._count:
                 self._borrowed -= 1
             self.release(seconds)
 

@@ -33,6 +33,16 @@ _LATEX = {
 }  # fmt: skip
 """What LaTeX reads as a command, alone, doubled or after the end of a row, or draws as another character."""
 
+_LATEX |= {
+    "\u23ce": r"\ensuremath{\hookleftarrow}", "\u21e5": r"\ensuremath{\rightarrow}",
+    "\u237d": r"\textbackslash{}u00a0", "\u2421": r"\textasciicircum{}{?}",
+    **{
+        chr(0x2400 + code): r"\textasciicircum{}" + _LATEX.get(chr(64 + code), chr(64 + code))
+        for code in range(32)
+    },
+}  # fmt: skip
+"""The pictures of control characters (visible.py), which no font of LaTeX's own has: ESC as ^[."""
+
 _LATEX_NEEDS = (
     "% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; LuaLaTeX or XeLaTeX for texts beyond Latin\n"
 )
@@ -67,7 +77,7 @@ def encode_records(
         text = _latex(records, names)
     elif names:
         text = _separated(records, names, "," if form == "csv" else "\t", terminal)
-    return text.encode("utf-8", "backslashreplace")
+    return _utf8(text)
 
 
 def to_frame(result: object) -> DataFrame:
@@ -153,5 +163,15 @@ def _parquet(records: list[Record], names: Sequence[str]) -> bytes:
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(pyarrow.table({name: [row[name] for row in records] for name in names}), out)
+    columns = {name: [_encodable(row[name]) for row in records] for name in names}
+    parquet.write_table(pyarrow.table(columns), out)
     return out.getvalue()
+
+
+def _encodable(value: object) -> object:
+    """Texts are UTF-8: half of a character, which an answer of an explainer may hold, is written out."""
+    return _utf8(value).decode("utf-8") if isinstance(value, str) else value
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")

@@ -91,6 +91,7 @@ class OtherScreens:
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
+            "figure": self.figure,
         }[what]()
 
     def why(self) -> None:
@@ -265,6 +266,20 @@ class OtherScreens:
             app.copy_to_clipboard(text)
         else:
             app.show_message("Nothing here that could be asked so.")
+
+    def figure(self) -> None:
+        """What the pane that has the focus shows, as a file."""
+        from tui_lookups.tui.screens.figure_export import FigureScreen, figure_name, shown_in
+
+        pane, app = self._places.here().pane, app_of(self._screen)
+        answer = shown_in(pane, self._walk)
+        if answer is None:
+            app.show_message("There is nothing to draw in this pane yet.")
+            return
+        app.push_screen(
+            FigureScreen(self._explorer, answer, figure_name(pane, self._walk)),
+            lambda said: app.show_message(said) if said else None,
+        )
 
     def explained(self) -> None:
         """Everything explained so far."""

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input
 
+from tui_lookups.tui.paint.text_layout import fit_middle
 from tui_lookups.tui.screens.query_screen import QueryDialog
 from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.key_labels import key_of
@@ -110,3 +111,17 @@ class FileDialog(PathDialog[R]):
     def write(self, path: Path, overwrite: bool) -> None:
         """Ask for the file to be written."""
         raise NotImplementedError
+
+
+class WriteDialog(FileDialog[str]):
+    """Writes a file, as subclasses do in `write_file`; returns a sentence saying what was written where."""
+
+    def write(self, path: Path, overwrite: bool) -> None:
+        self.queries.ask("export", lambda: self.write_file(path, overwrite), self._written, self.failed)
+
+    def write_file(self, path: Path, overwrite: bool) -> str:
+        """Write it, off the event loop; the path, visible, and what else is to be said."""
+        raise NotImplementedError
+
+    def _written(self, where: str) -> None:
+        self.dismiss("Written: " + fit_middle(where, self.app.size.width - 10))

@@ -67,6 +67,7 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
         Binding("escape,q", "close", "back", id="survey.close", tooltip="Back to the walk; it goes on"),
         Binding("D", "head", "head's side", id="survey.head", tooltip="All neurons that this head serves"),
         Binding("e", "choose", "choose", id="survey.choose", tooltip="Other layers, more neurons a layer"),
+        Binding("x", "export", "export", id="survey.export", tooltip="Write report and tables to a folder"),
         Binding("tab", "step(1)", "next", id="survey.next", tooltip="Lines and tables", show=False),
         Binding("shift+tab", "step(-1)", "back", id="survey.back", tooltip="The other way", show=False),
         *COPY_AS_KEYS,
@@ -223,6 +224,18 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
     def action_stop(self) -> None:
         self._run.stop()
         self._show_message(f"Stopped; {key_of(self.app, 'survey.start')} goes on where it was.")
+
+    def action_export(self) -> None:
+        survey = self._run.survey
+        if survey is None or not survey.neurons:
+            self._show_message("There is nothing to write yet.")
+            return
+        from tui_lookups.tui.screens.survey_export import SurveyExportScreen
+
+        self.app.push_screen(
+            SurveyExportScreen(self._explorer, survey),
+            lambda said: self._show_message(said) if said else None,
+        )
 
     def action_head(self) -> None:
         pair, head = self._pairs.current, self._grid.head

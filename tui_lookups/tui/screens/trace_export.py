@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tui_lookups.tui.paint.text_layout import fit_middle
-from tui_lookups.tui.screens.path_dialog import FileDialog
+from tui_lookups.tui.screens.path_dialog import WriteDialog
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 _GRAPH, _JSON, _PAGE = ".graph.json", ".json", ".html"
 
 
-class TraceExportScreen(FileDialog[str]):
-    """Returns a sentence saying what was written where."""
+class TraceExportScreen(WriteDialog):
+    """The trace of a screen, as a file."""
 
     def __init__(
         self,
@@ -44,11 +43,7 @@ class TraceExportScreen(FileDialog[str]):
             return
         super().submit(path)
 
-    def write(self, path: Path, overwrite: bool) -> None:
-        self.queries.ask("export", lambda: self._write(path, overwrite), self._written, self.failed)
-
-    def _write(self, path: Path, overwrite: bool) -> str:
-        """Write the file; returns what is to be said of it beside its name."""
+    def write_file(self, path: Path, overwrite: bool) -> str:
         from tui_lookups.exports.graph_file import told_of, write_graph
         from tui_lookups.exports.trace_page import write_page
         from tui_lookups.exports.writing import check_free, write_bytes
@@ -65,6 +60,3 @@ class TraceExportScreen(FileDialog[str]):
             data = json.dumps(document(self._trace()), allow_nan=False, indent=1)
             write_bytes(path, data.encode("ascii") + b"\n", overwrite)
         return visible(str(path.absolute()))
-
-    def _written(self, where: str) -> None:
-        self.dismiss("Written: " + fit_middle(where, self.app.size.width - 10))

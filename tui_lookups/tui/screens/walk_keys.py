@@ -35,6 +35,7 @@ WALK_KEYS: tuple[Binding, ...] = (
     ),
     hidden("right_square_bracket", "history(1)", "after", "walk.after", "Forward again", "]"),
     *COPY_AS_KEYS,
+    hidden("X", "over('figure')", "figure", "walk.figure", "Write what this pane shows as a figure (SVG)"),
     hidden("Z", "zoom", "zoom", "walk.zoom", "This pane alone on the screen, and back"),
     hidden("plus", "room(1)", "larger", "walk.larger", "More room for this pane", "+"),
     hidden("minus", "room(-1)", "smaller", "walk.smaller", "Less room for this pane", "-"),
