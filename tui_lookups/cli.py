@@ -70,6 +70,7 @@ class LateGroup(click.Group):
             export,
             man,
             pairs,
+            revisions,
             sums,
             survey,
             traces,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from tui_lookups.commands.each_revision import answer_over, revisions_option
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import NeuronsOfTokens
@@ -40,6 +41,7 @@ _ORDERS: dict[str, Callable[[NeuronScore], float] | None] = {
     show_default=True,
     help="In which order the K of largest congruence are listed.",
 )
+@revisions_option()
 def neurons(
     invocation: Invocation,
     token: str | None,
@@ -47,12 +49,23 @@ def neurons(
     top: int,
     next_token_only: bool,
     sort: str,
+    revisions: str | None,
 ) -> None:
     """The neurons that promote TOKEN.
 
-    " time" and "time" are different tokens; "#640" is the token with that id."""
+    " time" and "time" are different tokens; "#640" is the token with that id. With --revisions those of the
+    last revision, and what they are at each."""
     if (token is None) is (tokens_file is None):
         raise click.UsageError("Name a TOKEN, or a file with --tokens-file.")
+    if revisions is not None:
+        if token is None or sort != "congruence":
+            raise click.UsageError("--revisions is about one TOKEN, in the order of congruence.")
+        answer_over(
+            invocation,
+            revisions,
+            lambda every: every.neurons(token, top=top, next_token_only=next_token_only),
+        )
+        return
     others: tuple[Token, ...] = ()
 
     def question(explorer: Explorer, narrator: Narrator) -> TokenNeurons | NeuronsOfTokens:
