@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny_models import FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
+from tests.tiny_models import ALIKE, FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.points import Point
@@ -52,7 +52,7 @@ def hugging_face(folder: Path, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
     return model(tokens, use_cache=False).logits.log_softmax(-1), seen
 
 
-@pytest.mark.parametrize("name", list(FURTHER))
+@pytest.mark.parametrize("name", [*FURTHER, *ALIKE])
 def test_it_is_the_hugging_face_model_and_closes(
     tiny_model, tiny_folder: Callable[[str], Path], name: str
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import FURTHER, RECIPES, edit_config, edit_weights
+from tests.tiny_models import ALIKE, FURTHER, RECIPES, edit_config, edit_weights
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
 from tui_lookups.analysis.layer_extremes import layer_extremes
@@ -114,7 +114,7 @@ class TestEqualsTheLoadedModel:
         assert replace(mine, source=info.source) == info
 
 
-@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("name", [*FURTHER, *ALIKE])
 def test_further_families(tiny_folder, tiny_model, name: str) -> None:
     """Among them each way of scaling what is written, or the logits."""
     model, files = tiny_model(name), opened(tiny_folder(name), name=name)

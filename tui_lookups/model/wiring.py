@@ -41,7 +41,7 @@ _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
         ),
         "ln2": (
             "post_attention_layernorm", "ln_2", "final_layer_norm", "norm_2", "ln_mlp",
-            "feedforward_layernorm",
+            "feedforward_layernorm", "pre_feedforward_layernorm",
         ),
     },
 )  # fmt: skip
