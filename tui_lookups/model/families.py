@@ -90,9 +90,7 @@ _HYBRID = "mixes attention with layers of another kind: its neurons' inputs are 
 _ENCODER = "is an encoder: it does not predict next tokens"
 _ENCODER_DECODER = "is an encoder-decoder: a neuron there also receives encoder input"
 _NORMALISED_SUM = "normalises after the residual sum: a neuron's input there is no sum over components"
-_RESCALED = (
-    "rescales the whole residual stream after each block: a neuron's input is no sum of what was written"
-)
+_RESCALED = "rescales the stream after each block: a neuron's input is no sum of what was written"
 _SINKS = "has attention sinks: the weights with which a head reads tokens do not sum to one"
 
 _NO_NEURON: dict[str, str] = {
@@ -125,7 +123,7 @@ _NO_NEURON: dict[str, str] = {
     **dict.fromkeys(("t5", "bart"), _ENCODER_DECODER),
     **dict.fromkeys(("openai-gpt", "dory"), _NORMALISED_SUM),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), _RESCALED),
-    "gemma3n_text": "mixes several residual streams in each block: a neuron's input is no sum over components",
+    "gemma3n_text": "mixes several residual streams: a neuron's input there is no sum over components",
     **dict.fromkeys(("granite_swa", "granitemoe_swa"), _SINKS),
     "bitnet": "normalises activations before they are written: what one writes rests on all others",
     "diffllama": "subtracts attention from attention and normalises it: a head is no sum over what it reads",
