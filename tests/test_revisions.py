@@ -24,7 +24,7 @@ from tui_lookups.errors import UnknownTokenError
 from tui_lookups.explorer import Explorer
 from tui_lookups.explorer.revisions import Revisions
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.sources import folder_fingerprint
+from tui_lookups.model import sources
 from tui_lookups.progress import Progress
 from tui_lookups.results import Status, Token, TokenMatch
 from tui_lookups.settings import Settings, load_settings
@@ -51,21 +51,22 @@ print(json.dumps(answers))
 def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Each figure is what that folder gives by itself; offline a branch that is missing is named."""
+    """Each figure is what that folder gives by itself; a branch that is missing is named before any work."""
     late, early = tiny_folder("gpt2"), tmp_path / "early"
     save_tiny_model("gpt2", early, seed=1)
     model = ["--model", "someone/tiny", "--json"]
     lines = [
         ["neurons", "#100", "--revisions", "step1,main", "--top", "3", *model],
         ["revisions", "L1.N5", "--revisions", "step1,main", "--text", TEXT, *model],
+        ["neurons", "#100", "--revisions", "step1,step9,main", *model],
         ["neurons", "#100", "--revisions", "step1,main", "--top", "3", "--offline", *model],
         ["neurons", "#100", "--revisions", "step1,step9,main", "--offline", *model],
     ]
     with hub_of(late) as server:
         server.add_branch("step1", early)
         answers: Any = ask(server, tmp_path, LINES.format(lines=lines))
-    assert [status for status, *_ in answers] == [0, 0, 0, 1], answers
-    ranked, one, offline = (json.loads(out) for _, out, _ in answers[:3])
+    assert [status for status, *_ in answers] == [0, 0, 1, 0, 1], answers
+    ranked, one, offline = (json.loads(answers[line][1]) for line in (0, 1, 3))
     explorers = {
         revision: Explorer(load_settings(model=str(folder), cache_dir=tmp_path / "own"))
         for revision, folder in (("step1", early), ("main", late))
@@ -92,8 +93,9 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
         for explorer in explorers.values():
             explorer.close()
     assert offline["revisions"] == ranked["revisions"]
-    assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[3][2]
-    assert ranked["revisions"][0]["fingerprint"] == folder_fingerprint(early, file_digest)
+    assert "someone/tiny has no branch, tag or commit 'step9'" in answers[2][2]
+    assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[4][2]
+    assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeExplorer]:
         return made[-1]
 
     monkeypatch.setattr(invocation, "open_explorer", open_one)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setattr(sources, "in_hub_cache", lambda name: True)
     return made
 
 
@@ -149,7 +151,7 @@ def test_a_neuron_has_a_row_a_revision_and_a_course_for_each_figure(
     assert "L5.N371 and ␣because #1093 over 2 revisions" in out
     rows = [row.split() for row in out.splitlines()]
     [step] = [row for row in rows if row[:1] == ["step0"]]
-    assert step[1:4] == ["18.000", "0.500", "2"]
+    assert step[1:3] == ["18.000", "2"]
     assert "4.250" in step
     assert ["congruence", "█▁"] in rows
     assert "their means over its prompts" in out
@@ -204,7 +206,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(
 def test_a_token_with_another_id_is_found_by_its_text_and_one_that_is_gone_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setattr(sources, "in_hub_cache", lambda name: True)
 
     class Other(FakeExplorer):
         """Where the id is another token's, and the text may be nobody's."""

@@ -62,24 +62,22 @@ def _(result: NeuronOverRevisions) -> RenderableType:
         f"over {len(result.revisions)} revisions",
         source_of(result.provenance),
     )
-    fires = ["peak"] if result.firing else []
     attributions = _largest_heads(result.revisions)
-    numbers = ("congruence", "cosine", "rank", "top congruence", *fires, *attributions)
+    # Beside peak and heads a terminal of 80 columns has no room for these two; --json and --format have them.
+    more = ["peak", *attributions] if result.firing else ["cosine", "top congruence"]
     table = table_of(
-        "revision", "congruence", "cosine", "rank", "its top token", "top congruence", *fires, *attributions,
-        numbers=numbers,
-    )  # fmt: skip
+        "revision", "congruence", "rank", "its top token", *more, numbers=("congruence", "rank", *more)
+    )
     for index, row in enumerate(result.revisions):
-        heads = [values[index] for values in attributions.values()]
+        heads = [_number(values[index], "+") for values in attributions.values()]
+        plain = [_number(row.cosine), _number(row.top_congruence)]
         table.add_row(
-            Text(visible(row.revision)),
-            *cells_of(f"{row.congruence:.3f}", f"{row.cosine:.3f}", str(row.token_rank)),
+            *cells_of(visible(row.revision), f"{row.congruence:.3f}", str(row.token_rank)),
             token_text(row.top_token),
-            *cells_of(f"{row.top_congruence:.3f}", *([_number(row.peak)] if fires else [])),
-            *cells_of(*(_number(value, "+") for value in heads)),
+            *cells_of(*([_number(row.peak), *heads] if result.firing else plain)),
         )
     courses: dict[str, list[float | None]] = {"congruence": [row.congruence for row in result.revisions]}
-    if fires:
+    if result.firing:
         courses["peak"] = [row.peak for row in result.revisions]
     sparks = facts((name, sparkline(values)) for name, values in (courses | attributions).items())
     of = "on the text" if result.firing == "text" else "their means over its prompts"

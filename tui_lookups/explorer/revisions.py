@@ -1,7 +1,7 @@
 """One question at several revisions of a model: branches, tags or commits of it on the hub.
 
-1. `Revisions` refuses models that can have none; offline, every revision has to be in the local cache before
-   the first is opened.
+1. `Revisions` refuses models that can have none. Before the first is opened, every revision has to be in the
+   local cache or, unless the tool is offline, on the hub: a mistyped one is no news after hours of scanning.
 2. The last one is opened first: it says which neurons, or which token, are followed through the others.
 3. Each is a model of its own, with its own fingerprint, index and cached answers, asked through an Explorer
    that is closed before the next is opened: one model is in memory at a time.
@@ -42,7 +42,7 @@ class Revisions:
     """Several revisions of one hub model, in the order of their names."""
 
     def __init__(self, model: str, names: tuple[str, ...], open_at: Open, *, offline: bool = False) -> None:
-        """Nothing is opened yet.
+        """No model is opened yet.
 
         Args:
             model: a hub name without a revision.
@@ -50,21 +50,22 @@ class Revisions:
             offline: nothing can be fetched.
         Raises:
             LookupsError: fewer than two names, one twice, or a model that has no revisions.
-            ModelLoadError: offline, and not all of them are in the local cache.
+            ModelLoadError: one of them is neither in the local cache nor, unless offline, on the hub.
         """
-        from tui_lookups.model.sources import in_hub_cache, is_offline, may_have_revisions
+        from tui_lookups.model.sources import in_hub_cache, is_offline, may_have_revisions, require_on_hub
 
         if len(names) < 2 or not all(names) or len(set(names)) != len(names):
             raise LookupsError("Two revisions or more are named, each once, with commas between.", _WRITE)
         if not may_have_revisions(model):
             raise LookupsError(f"{model} is not a model of the hub, named without a revision.", _WRITE)
-        needed = names if is_offline(offline) else ()
-        missing = [name for name in needed if not in_hub_cache(f"{model}@{name}")]
-        if missing:
+        missing = [name for name in names if not in_hub_cache(f"{model}@{name}")]
+        if missing and is_offline(offline):
             raise ModelLoadError(
                 f"{model}@{missing[0]} is not in the local Hugging Face cache, and the tool is offline.",
                 f"Fetch it where there is a network, or leave out of --revisions: {', '.join(missing)}.",
             )
+        for name in missing:
+            require_on_hub(f"{model}@{name}")
         self._names = names
         self._open_at = open_at
 

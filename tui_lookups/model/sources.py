@@ -232,3 +232,10 @@ def in_hub_cache(name: str) -> bool:
 
     folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
     return folder is not None and _is_fetched(folder)
+
+
+def require_on_hub(name: str) -> None:
+    """Raise ModelLoadError where the hub has no such model or revision; fetches its configuration alone."""
+    from tui_lookups.model.hub import hub_folder
+
+    hub_folder(name, ("config.json",), (), local_only=False)
