@@ -271,8 +271,8 @@ ALIKE: dict[str, Recipe] = {
         sliding_window=7,
     ),
 }
-"""Families whose modules are those of one above: held to the Hugging Face model and to closing, and their
-files to the loaded model, without a part in every other test."""
+"""Families whose modules are those of one above, by other names: held to the Hugging Face model and to
+closing, and their files to the loaded model, without a part in every other test."""
 
 REFUSED: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "num_local_experts": 8},

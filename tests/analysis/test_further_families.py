@@ -94,3 +94,17 @@ def test_falcon_adds_what_depends_on_distance_once(tiny_model) -> None:
     biases = model.value_biases[0]
     z = kept[Point("z", 0)][0] + (0 if biases is None else biases)
     assert torch.allclose(z, (pattern @ value)[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(ALIKE))
+def test_what_heads_read_sums_to_what_they_write(tiny_model, name: str) -> None:
+    """Patterns and values are TransformerLens', or, of a family that it does not know, transformers' own."""
+    model, tokens = tiny_model(name, "float64"), row(5)
+    at = torch.tensor([POSITION])
+    for layer in range(3):
+        z = model.capture(tokens, at, [Point("z", layer)], stop_after=layer)[Point("z", layer)]
+        biases = model.value_biases[layer]
+        pattern, values = model.attention.of_layer(tokens, layer, lambda: None)
+        read = torch.einsum("hk,khd->hd", pattern[0, :, POSITION].double(), values[0].double())
+        assert torch.allclose(z[0] + (0 if biases is None else biases), read, atol=1e-6)
+        assert torch.allclose(pattern[0, :, POSITION].sum(-1), torch.ones(N_HEADS).to(pattern), atol=1e-6)
