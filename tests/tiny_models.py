@@ -252,11 +252,15 @@ FURTHER: dict[str, Recipe] = {
 """Families that are held to the Hugging Face model and to closing, but not to a reference of their own:
 each in a part of the tests (tests/analysis/test_further_families.py), so that these stay quick."""
 
+_CLOVA = {**_LLAMA, "residual_multiplier": 0.3, "logits_scaling": 0.125, "embedding_multiplier": 4.0}
+
 ALIKE: dict[str, Recipe] = {
     "apertus1p5_text": Recipe("Apertus1p5TextConfig", {**_LLAMA}),
     "cwm": Recipe("CwmConfig", {**_LLAMA, "sliding_window": 7, "layer_types": _WINDOWED}),
     "exaone": Recipe("ExaoneConfig", {**_LLAMA}),
     "helium": Recipe("HeliumConfig", {**_LLAMA, "head_dim": 4}),
+    "hyperclovax": Recipe("HyperCLOVAXConfig", _CLOVA),
+    "hyperclovax_without": Recipe("HyperCLOVAXConfig", {**_CLOVA, "use_post_norm": False}),
     "internlm3": Recipe("InternLM3Config", {**_LLAMA}),
     "iquestcoder": Recipe("IQuestCoderConfig", {**_LLAMA}),
     "ministral": Recipe(

@@ -16,7 +16,7 @@ from tui_lookups.errors import UnsupportedModelError
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One row of the table; `gated` and `own_layer` are None where the configuration decides.
+    """One row of the table; `gated`, `own_layer` and `post_norms` are None where the configuration decides.
 
     `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
     where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1).
@@ -26,7 +26,7 @@ class Family:
     gated: bool | None
     own_layer: bool | None
     norm: Literal["LayerNorm", "RMSNorm"]
-    post_norms: bool = False
+    post_norms: bool | None = False
     pre_norm: bool = True
 
 
@@ -65,6 +65,7 @@ FAMILIES: dict[str, Family] = {
     "granite": Family("Granite", True, True, "RMSNorm"),
     "helium": Family("Helium", True, True, "RMSNorm"),
     "hunyuan_v1_dense": Family("Hunyuan (dense)", True, True, "RMSNorm"),
+    "hyperclovax": Family("HyperCLOVA X", True, True, "RMSNorm", post_norms=None),
     "internlm3": Family("InternLM 3", True, True, "RMSNorm"),
     "iquestcoder": Family("IQuest Coder", True, True, "RMSNorm"),
     "jais2": Family("Jais 2", False, True, "LayerNorm"),

@@ -247,6 +247,13 @@ LAYOUTS: dict[str, FileLayout] = {
     "hunyuan_v1_dense": replace(
         _LLAMA, modules=f"{_GATED} self_attn.query_layernorm self_attn.key_layernorm"
     ),
+    "hyperclovax": replace(
+        _LLAMA,
+        where_set={**_BIASES, "use_post_norm": "post_norm1 post_norm2"},
+        post_norm="post_norm2",
+        write_scale="residual_multiplier",
+        logit_scale="logits_scaling",
+    ),
     "internlm3": replace(_LLAMA, where_set={"qkv_bias": _biased(_QKV), "bias": _biased(f"{_O} {_GATES}")}),
     "iquestcoder": _LLAMA,
     "jais2": replace(
