@@ -24,7 +24,7 @@ LENGTH, POSITION = 30, 26
 """Longer than any window of these models."""
 
 PARALLEL = {"cohere", "cohere2", "codegen", "falcon", "falcon_new", "stablelm_parallel"}
-DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2")
+DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2", "output_linear")
 """What families call the matrix from the neurons to the residual stream."""
 
 

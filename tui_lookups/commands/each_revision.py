@@ -26,7 +26,7 @@ def revisions_option(*, required: bool = False) -> Callable[[F], F]:
         "--revisions",
         required=required,
         metavar="A,B,C",
-        help="Branches, tags or commits of the hub model of --model; the last one is followed back.",
+        help="Branches, tags or commits of the hub model --model; the last one says what is followed.",
     )
 
 

@@ -1,7 +1,7 @@
 """One question at several revisions of a model: branches, tags or commits of it on the hub.
 
 1. `Revisions` refuses models that can have none. Before the first is opened, every revision has to be in the
-   local cache or, unless the tool is offline, on the hub: a mistyped one is no news after hours of scanning.
+   local cache or, unless the tool is offline, on the hub: a mistyped one is told before hours of scanning.
 2. The last one is opened first: it says which neurons, or which token, are followed through the others.
 3. Each is a model of its own, with its own fingerprint, index and cached answers, asked through an Explorer
    that is closed before the next is opened: one model is in memory at a time.

@@ -63,6 +63,7 @@ FAMILIES: dict[str, Family] = {
     "glm4": Family("GLM 4", True, True, "RMSNorm", post_norms=True),
     "gpt_bigcode": Family("GPT-BigCode (SantaCoder, StarCoder)", False, True, "LayerNorm"),
     "granite": Family("Granite", True, True, "RMSNorm"),
+    "granitemoehybrid": Family("Granite 4 (dense)", True, True, "RMSNorm"),
     "helium": Family("Helium", True, True, "RMSNorm"),
     "hunyuan_v1_dense": Family("Hunyuan (dense)", True, True, "RMSNorm"),
     "hyperclovax": Family("HyperCLOVA X", True, True, "RMSNorm", post_norms=None),
@@ -107,7 +108,7 @@ _NO_NEURON: dict[str, str] = {
     "rwkv": "is a recurrent model: it has no attention heads to attribute to",
     **dict.fromkeys(
         (
-            "jamba", "recurrent_gemma", "bamba", "falcon_h1", "granitemoehybrid", "kimi_linear", "lfm2",
+            "jamba", "recurrent_gemma", "bamba", "falcon_h1", "kimi_linear", "lfm2",
             "lfm2_moe", "lfm3", "minimax", "nemotron_h", "olmo_hybrid", "qwen3_5_text", "qwen3_5_moe_text",
             "qwen3_next", "zamba", "zamba2",
         ),
@@ -136,6 +137,11 @@ _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_n
 SUPPORTED = "Supported families: " + ", ".join(family.label for family in FAMILIES.values()) + "."
 
 
+def _is_attention(kind: object) -> bool:
+    """Whether a kind of layer, as configurations name them, is attention whose softmax weighs values."""
+    return isinstance(kind, str) and kind.endswith("attention") and not kind.startswith("linear")
+
+
 def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
     model_type = str(config.get("model_type", ""))
@@ -146,6 +152,8 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
         experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
         if isinstance(experts, int) and experts > 1:
             reason = _EXPERTS
+        elif any(not _is_attention(kind) for kind in config.get("layer_types") or ()):
+            reason = _HYBRID
         elif config.get("is_encoder_decoder"):
             reason = _ENCODER_DECODER
         elif "vision_config" in config or "audio_config" in config:

@@ -148,6 +148,7 @@ _GPTJ = FileLayout(
 _BLOOM = "self_attention.query_key_value self_attention.dense mlp.dense_h_to_4h mlp.dense_4h_to_h"
 _OPT = "self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.out_proj* self_attn_layer_norm*"
 
+_GRANITE = replace(_LLAMA, write_scale="residual_multiplier", logit_divisor="logits_scaling")
 _EXAONE = "attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj attn.attention.out_proj"
 _EXAONE_GATES = "mlp.c_fc_0 mlp.c_fc_1 mlp.c_proj"
 _APERTUS = replace(
@@ -242,7 +243,12 @@ LAYOUTS: dict[str, FileLayout] = {
         tied=True,
     ),
     "gpt_bigcode": _GPT2,
-    "granite": replace(_LLAMA, write_scale="residual_multiplier", logit_divisor="logits_scaling"),
+    "granite": _GRANITE,
+    "granitemoehybrid": replace(
+        _GRANITE,
+        modules=f"{_NORMS} {_QKV} {_O} shared_mlp.input_linear shared_mlp.output_linear",
+        W_out="shared_mlp.output_linear",
+    ),
     "helium": _LLAMA,
     "hunyuan_v1_dense": replace(
         _LLAMA, modules=f"{_GATED} self_attn.query_layernorm self_attn.key_layernorm"

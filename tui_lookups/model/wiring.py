@@ -56,12 +56,12 @@ _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
 _FINAL_NORM = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "layer_norm")
 _ATTENTION = ("self_attn", "attn.attention", "attn", "attention", "self_attention")
 _ATTENTION_OUT = ("o_proj", "out_proj", "c_proj", "dense")
-_MLP = ("mlp", "ffn", "")
+_MLP = ("mlp", "ffn", "shared_mlp", "")
 """OPT's and BioGPT's projections stand in the block itself."""
-_MLP_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2")
+_MLP_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2", "output_linear")
 _MLP_IN = ("up_proj", "c_fc", "dense_h_to_4h", "fc_in", "fc1")
-_MLP_GATE, _GATE_AND_UP = "gate_proj", "gate_up_proj"
-_ACTIVATION = ("act_fn", "act", "activation_fn", "gelu_impl")
+_MLP_GATE, _GATE_AND_UP = "gate_proj", ("gate_up_proj", "input_linear")
+_ACTIVATION = ("act_fn", "act", "activation_fn", "gelu_impl", "activation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,8 @@ def _block(module: nn.Module, layer: int) -> Block:
     if mlp is None or down is None:
         raise RoleNotFound(f"layer {layer} has no MLP with one down-projection")
     width = int(Projection(down).matrix.shape[0])
-    gate, up = at(mlp, _MLP_GATE), at(mlp, _GATE_AND_UP)
+    gate = at(mlp, _MLP_GATE)
+    up = next((found for own in _GATE_AND_UP if (found := at(mlp, own)) is not None), None)
     halves: tuple[Projection | None, Projection]
     if up is not None:
         halves = Projection(up, slice(0, width)), Projection(up, slice(width, 2 * width))
