@@ -191,6 +191,7 @@ def test_what_has_no_revisions_is_refused_before_anything_is_opened(
     [
         ["neurons", "--tokens-file", "x", "--revisions", "a,b"],
         ["neurons", " so", "--sort", "rank", "--revisions", "a,b"],
+        ["neurons", " so", "--as-one", "mean", "--revisions", "a,b"],
         ["revisions", "L5.N371", "--revisions", "a,b", "--text", "x", "--prompts"],
         ["revisions", "L5.N371", "--revisions", "a,b", "--trimmed"],
         ["revisions", "L5.N371"],
