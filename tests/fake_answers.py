@@ -135,6 +135,18 @@ class FakeExplorer:
         rows = tuple(NeuronScore(n, n.layer, n.index, 6.125, 0.71, 1, HOSTILE, 6.5) for n in ids)
         return TokenNeurons(BECAUSE, "folded", "+", rows[:top], PROVENANCE)
 
+    def scores(self, neurons: Sequence[NeuronId], token: Token) -> tuple[NeuronScore, ...]:
+        """They differ from revision to revision of the model."""
+        self._asked("scores", neurons=tuple(neurons), token=token)
+        congruence = float(len(self.settings.model))
+        return tuple(NeuronScore(n, n.layer, n.index, congruence, 0.5, 2, HOSTILE, 6.5) for n in neurons)
+
+    def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
+        return self.scores((neuron,), token)[0]
+
+    def model_fingerprint(self) -> str:
+        return f"of {self.settings.model}"
+
     def resolve_token(self, text: str) -> TokenMatch:
         """The tokens "time" and " time"; anything else is BECAUSE, which is like no other."""
         both = {"time": Token(2435, "time"), " time": Token(583, " time")}

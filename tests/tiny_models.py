@@ -252,6 +252,42 @@ FURTHER: dict[str, Recipe] = {
 """Families that are held to the Hugging Face model and to closing, but not to a reference of their own:
 each in a part of the tests (tests/analysis/test_further_families.py), so that these stay quick."""
 
+_CLOVA = {**_LLAMA, "residual_multiplier": 0.3, "logits_scaling": 0.125, "embedding_multiplier": 4.0}
+
+ALIKE: dict[str, Recipe] = {
+    "apertus1p5_text": Recipe("Apertus1p5TextConfig", {**_LLAMA}),
+    "cwm": Recipe("CwmConfig", {**_LLAMA, "sliding_window": 7, "layer_types": _WINDOWED}),
+    "exaone": Recipe("ExaoneConfig", {**_LLAMA}),
+    "granitemoehybrid": Recipe(
+        "GraniteMoeHybridConfig",
+        {
+            **FURTHER["granite"].arguments,
+            "layer_types": ["attention"] * 3,
+            "num_local_experts": 0,
+            "shared_intermediate_size": 28,
+            "mamba_n_heads": 4,
+        },
+    ),
+    "helium": Recipe("HeliumConfig", {**_LLAMA, "head_dim": 4}),
+    "hyperclovax": Recipe("HyperCLOVAXConfig", _CLOVA),
+    "hyperclovax_without": Recipe("HyperCLOVAXConfig", {**_CLOVA, "use_post_norm": False}),
+    "internlm3": Recipe("InternLM3Config", {**_LLAMA}),
+    "iquestcoder": Recipe("IQuestCoderConfig", {**_LLAMA}),
+    "ministral": Recipe(
+        "MinistralConfig", {**_LLAMA, "head_dim": 6, "sliding_window": 7, "layer_types": _WINDOWED}
+    ),
+    "persimmon": Recipe("PersimmonConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
+    "vaultgemma": _gemma(
+        "VaultGemmaConfig",
+        attn_logit_softcapping=20.0,
+        final_logit_softcapping=25.0,
+        query_pre_attn_scalar=6,
+        sliding_window=7,
+    ),
+}
+"""Families whose modules are those of one above, by other names: held to the Hugging Face model and to
+closing, and their files to the loaded model, without a part in every other test."""
+
 REFUSED: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "num_local_experts": 8},
     "qwen3_moe": {"model_type": "qwen3_moe", "num_experts": 128},
@@ -263,6 +299,13 @@ REFUSED: dict[str, dict[str, Any]] = {
     "t5": {"model_type": "t5", "is_encoder_decoder": True},
     "unheard-of encoder-decoder": {"model_type": "whisperer", "is_encoder_decoder": True},
     "openai-gpt": {"model_type": "openai-gpt"},
+    "a hybrid": {"model_type": "qwen3_5_text"},
+    "unheard-of hybrid": {"model_type": "weavenet", "layer_types": ["full_attention", "linear_attention"]},
+    "rescaled between blocks": {"model_type": "gemma4_text"},
+    "several streams": {"model_type": "gemma3n_text"},
+    "activations normalised": {"model_type": "bitnet"},
+    "attention less attention": {"model_type": "diffllama"},
+    "attention sinks": {"model_type": "granite_swa"},
     "multimodal": {"model_type": "llava", "vision_config": {"hidden_size": 8}},
     "attention only": {"model_type": "toy", "attn_only": True},
 }
@@ -270,8 +313,8 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
-    """Write the tiny model `name` of `RECIPES` or `FURTHER`, with its tokenizer, into a folder."""
-    save_recipe(RECIPES[name] if name in RECIPES else FURTHER[name], folder, seed=seed)
+    """Write the tiny model `name` of the recipes, with its tokenizer, into a folder."""
+    save_recipe((RECIPES | FURTHER | ALIKE)[name], folder, seed=seed)
 
 
 def save_recipe(recipe: Recipe, folder: Path, *, seed: int = 0) -> None:

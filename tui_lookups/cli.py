@@ -71,6 +71,7 @@ class LateGroup(click.Group):
             groups,
             man,
             pairs,
+            revisions,
             sums,
             survey,
             traces,

@@ -79,6 +79,10 @@ class Progress:
         trouble = f"; {visible(self.trouble)}" if self.trouble else ""
         return f"{stage}{visible(self.what)}{far}{trouble}"
 
+    def within(self, whole: Progress) -> Progress:
+        """This as a part of a whole that has stages: "2 of 5: step1000, reading the weights, 41%"."""
+        return replace(self, what=f"{whole.what}, {self.what}", stage=whole.stage, stages=whole.stages)
+
 
 Hear: TypeAlias = Callable[[Progress], None]
 """Is told how far something is, on whichever thread works at it."""

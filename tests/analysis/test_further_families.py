@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from tests.analysis.neurons import decompose_neurons
-from tests.tiny_models import FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
+from tests.tiny_models import ALIKE, FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
 from tui_lookups.model.points import Point
 
 LENGTH, POSITION = 30, 26
 """Longer than any window of these models."""
 
 PARALLEL = {"cohere", "cohere2", "codegen", "falcon", "falcon_new", "stablelm_parallel"}
-DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2")
+DOWN = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2", "output_linear")
 """What families call the matrix from the neurons to the residual stream."""
 
 
@@ -51,7 +51,7 @@ def hugging_face(folder: Path, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
     return model(tokens, use_cache=False).logits.log_softmax(-1), seen
 
 
-@pytest.mark.parametrize("name", list(FURTHER))
+@pytest.mark.parametrize("name", [*FURTHER, *ALIKE])
 def test_it_is_the_hugging_face_model_and_closes(
     tiny_model, tiny_folder: Callable[[str], Path], name: str
 ) -> None:
@@ -93,3 +93,17 @@ def test_falcon_adds_what_depends_on_distance_once(tiny_model) -> None:
     biases = model.value_biases[0]
     z = kept[Point("z", 0)][0] + (0 if biases is None else biases)
     assert torch.allclose(z, (pattern @ value)[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(ALIKE))
+def test_what_heads_read_sums_to_what_they_write(tiny_model, name: str) -> None:
+    """Patterns and values are TransformerLens', or, of a family that it does not know, transformers' own."""
+    model, tokens = tiny_model(name, "float64"), row(5)
+    at = torch.tensor([POSITION])
+    for layer in range(3):
+        z = model.capture(tokens, at, [Point("z", layer)], stop_after=layer)[Point("z", layer)]
+        biases = model.value_biases[layer]
+        pattern, values = model.attention.of_layer(tokens, layer, lambda: None)
+        read = torch.einsum("hk,khd->hd", pattern[0, :, POSITION].double(), values[0].double())
+        assert torch.allclose(z[0] + (0 if biases is None else biases), read, atol=1e-6)
+        assert torch.allclose(pattern[0, :, POSITION].sum(-1), torch.ones(N_HEADS).to(pattern), atol=1e-6)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny_models import FURTHER, RECIPES
+from tests.tiny_models import ALIKE, FURTHER, RECIPES
 from tui_lookups.analysis import attribution, inputs
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.inputs import cut_edge, neuron_sums
@@ -21,7 +21,7 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 
-FAMILIES = [*RECIPES, *FURTHER]
+FAMILIES = [*RECIPES, *FURTHER, *ALIKE]
 ROW = torch.randint(3, 290, (30,), generator=torch.Generator().manual_seed(5)).tolist()
 POSITION = 26
 """Beyond any window of these models."""

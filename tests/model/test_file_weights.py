@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import FURTHER, RECIPES, edit_config, edit_weights
+from tests.tiny_models import ALIKE, FURTHER, RECIPES, edit_config, edit_weights
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
 from tui_lookups.analysis.layer_extremes import layer_extremes
@@ -114,7 +114,11 @@ class TestEqualsTheLoadedModel:
         assert replace(mine, source=info.source) == info
 
 
-@pytest.mark.parametrize("name", FURTHER)
+LOADED = {"hyperclovax_without"}
+"""Without a norm that its family's row names: left to the loaded model."""
+
+
+@pytest.mark.parametrize("name", [name for name in (*FURTHER, *ALIKE) if name not in LOADED])
 def test_further_families(tiny_folder, tiny_model, name: str) -> None:
     """Among them each way of scaling what is written, or the logits."""
     model, files = tiny_model(name), opened(tiny_folder(name), name=name)
@@ -126,6 +130,12 @@ def test_further_families(tiny_folder, tiny_model, name: str) -> None:
     asked = [NeuronId(1, 5), NeuronId(1, 2)]
     found, expected = (w.congruences(w.directions(asked)) for w in (files, model))
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_a_norm_that_is_not_there_is_left_to_the_loaded_model(tiny_folder, name: str) -> None:
+    with pytest.raises(NotInFilesError, match="post_norm2"):
+        opened(tiny_folder(name), name=name)
 
 
 @pytest.mark.parametrize("name", ["cohere", "granite"])

@@ -209,15 +209,26 @@ class CongruenceService:
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""
-        self._engine.check_neuron(neuron)
+        return self.scores((neuron,), token)[0]
 
-        def work(model: Writes, poll: Poll) -> NeuronScore:
+    def scores(self, neurons: Sequence[NeuronId], token: Token) -> tuple[NeuronScore, ...]:
+        """The rows of neurons in a token's ranking, in their order; the weights are read once for all."""
+        engine = self._engine
+        keys = {}
+        for neuron in neurons:
+            engine.check_neuron(neuron)
+            keys[neuron] = engine.key("score", corpus=False, neuron=str(neuron), token=token.id)
+        known = {neuron: engine.cached(key, NeuronScore) for neuron, key in keys.items()}
+        missing = [neuron for neuron, found in known.items() if found is None]
+
+        def work(model: Writes, poll: Poll) -> list[NeuronScore]:
             from tui_lookups.analysis.congruence import score_neurons
 
-            return score_neurons(model, [neuron], token.id)[0]
+            return score_neurons(model, missing, token.id)
 
-        key = self._engine.key("score", corpus=False, neuron=str(neuron), token=token.id)
-        return self._engine.cached(key, NeuronScore) or self._engine.keep(key, self._engine.on_writes(work))
+        for score in engine.on_writes(work) if missing else ():
+            known[score.neuron] = engine.keep(keys[score.neuron], score)
+        return tuple(found for neuron in neurons if (found := known[neuron]) is not None)
 
     def first_view(self) -> FirstView:
         """The token and neuron to open with.

@@ -175,6 +175,7 @@ def _table(result: object, rows: Rows | None) -> bytes:
         tables,
         tables_analysis,  # noqa: F401 - registers renderers
         tables_explanation,  # noqa: F401 - registers renderers
+        tables_revisions,  # noqa: F401 - registers renderers
         tables_sums,  # noqa: F401 - registers renderers
         tables_traces,  # noqa: F401 - registers renderers
         tables_verification,  # noqa: F401 - registers renderers

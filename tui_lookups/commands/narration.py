@@ -107,10 +107,21 @@ class BarTeller:
 
 
 class Narrator:
-    """Narrates on `stream` between `with` and its end. `hear` takes reports of long work."""
+    """Narrates on `stream` between `with` and its end. `hear` takes reports of long work.
 
-    def __init__(self, status: Callable[[], Status], stream: TextIO, teller: _Teller | None = None) -> None:
+    `whole` is the stage of something longer that all of it belongs to.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Status],
+        stream: TextIO,
+        teller: _Teller | None = None,
+        *,
+        whole: Progress | None = None,
+    ) -> None:
         self._status = status
+        self._whole = whole
         self._teller = teller or (BarTeller(stream) if stream.isatty() else LineTeller(stream))
         self._scan: ScanProgress | None = None
         self._heard: Progress | None = None
@@ -144,9 +155,12 @@ class Narrator:
         scan = self._scan or status.scan
         for long in (None if scan is None else scan.under_way, self._heard):
             if long is not None and long.share != 1:
-                self._teller.tell(long)
+                self._teller.tell(long if self._whole is None else long.within(self._whole))
                 return
-        self._teller.tell_stage(stage_of(status) or self._passes)
+        stage = stage_of(status) or self._passes
+        if self._whole is not None:
+            stage = self._whole if stage is None else stage.within(self._whole)
+        self._teller.tell_stage(stage)
 
     def _watch(self) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from tui_lookups.commands.each_revision import answer_over, revisions_option
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import AsOne, NeuronsOfTokens
@@ -45,6 +46,7 @@ _ORDERS: dict[str, Callable[[NeuronScore], float] | None] = {
     show_default=True,
     help="In which order the K of largest congruence are listed.",
 )
+@revisions_option()
 def neurons(
     invocation: Invocation,
     tokens: tuple[str, ...],
@@ -53,13 +55,24 @@ def neurons(
     as_one: AsOne | None,
     next_token_only: bool,
     sort: str,
+    revisions: str | None,
 ) -> None:
     """The neurons that promote TOKEN.
 
     " time" and "time" are different tokens; "#640" is the token with that id. With --as-one several tokens,
-    such as the spellings of a word, or those of a file, are ranked for together."""
+    such as the spellings of a word, or those of a file, are ranked for together. With --revisions those of
+    the last revision, and what they are at each."""
     if bool(tokens) is (tokens_file is not None):
         raise click.UsageError("Name a TOKEN, or a file with --tokens-file.")
+    if revisions is not None:
+        if len(tokens) != 1 or as_one is not None or sort != "congruence":
+            raise click.UsageError("--revisions is about one TOKEN, alone, in the order of congruence.")
+        answer_over(
+            invocation,
+            revisions,
+            lambda every: every.neurons(tokens[0], top=top, next_token_only=next_token_only),
+        )
+        return
     if len(tokens) > 1 and as_one is None:
         raise click.UsageError("Several tokens are ranked for with --as-one mean, any or all.")
     others: tuple[Token, ...] = ()

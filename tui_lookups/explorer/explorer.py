@@ -154,6 +154,10 @@ class Explorer(ExactSums, Groups, Surveys, Upkeep):
         """One neuron's row in a token's ranking, wherever it ranks."""
         return self._services.congruence.score(neuron, token)
 
+    def scores(self, neurons: Sequence[NeuronId], token: answer.Token) -> tuple[answer.NeuronScore, ...]:
+        """The same of several neurons, in their order."""
+        return self._services.congruence.scores(neurons, token)
+
     # --- highest-activating prompts (method.md, section 3) ---
 
     def scan(self, progress: Callable[[answer.ScanProgress], None] | None = None) -> answer.ScanSummary:

@@ -29,8 +29,10 @@ _LISTS = {
     "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),
     "NearestNeurons": ("neurons",),
+    "NeuronOverRevisions": ("revisions",),
     "NeuronTokens": ("tokens",),
     "NeuronsOfTokens": ("tokens",),
+    "NeuronsOverRevisions": ("revisions",),
     "PairComparison": ("pairs",),
     "PeakFigures": ("prompts",),
     "PromptsWithFigures": ("prompts", "figures"),
@@ -49,13 +51,13 @@ _LISTS = {
 
 _SIDES = {"key": "key_side", "query": "query_side", "pairs": "pairs"}
 
-_WITHIN = {"Atlas": "neurons", "NeuronsOfTokens": "neurons"}
+_WITHIN = {"Atlas": "neurons", "NeuronsOfTokens": "neurons", "NeuronsOverRevisions": "neurons"}
 """Where a list's objects have a list of their own, which is it."""
 
 _BY_NEURON = {"SharedHeads": "mean_attribution", "SummedHeads": "attribution"}
 """Where a list's objects say something of each of several neurons, which figure has a column a neuron."""
 
-_SHARED = ("token", "foil", "neuron", "head", "layer", "method", "context")
+_SHARED = ("revision", "token", "foil", "neuron", "head", "layer", "method", "context")
 _NAME_OF_NUMBER = {"activations": "activation"}
 
 

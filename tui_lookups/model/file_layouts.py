@@ -148,6 +148,15 @@ _GPTJ = FileLayout(
 _BLOOM = "self_attention.query_key_value self_attention.dense mlp.dense_h_to_4h mlp.dense_4h_to_h"
 _OPT = "self_attn.q_proj* self_attn.k_proj* self_attn.v_proj* self_attn.out_proj* self_attn_layer_norm*"
 
+_GRANITE = replace(_LLAMA, write_scale="residual_multiplier", logit_divisor="logits_scaling")
+_EXAONE = "attn.attention.q_proj attn.attention.k_proj attn.attention.v_proj attn.attention.out_proj"
+_EXAONE_GATES = "mlp.c_fc_0 mlp.c_fc_1 mlp.c_proj"
+_APERTUS = replace(
+    _LLAMA,
+    modules=f"attention_layernorm feedforward_layernorm {_QKV} {_O} {_QK_NORMS} {_TWO} "
+    "mlp.act_fn.alpha_n= mlp.act_fn.alpha_p=",
+)
+
 LAYOUTS: dict[str, FileLayout] = {
     "gpt2": replace(_GPT2, neurons_in_rows=True),
     "gpt_neo": replace(
@@ -192,11 +201,8 @@ LAYOUTS: dict[str, FileLayout] = {
     "gemma2": _GEMMA2,
     "gemma3_text": replace(_GEMMA2, modules=f"{_GEMMA2.modules} {_QK_NORMS}", soft_cap=0.0),
     "olmo2": _OLMO2,
-    "apertus": replace(
-        _LLAMA,
-        modules=f"attention_layernorm feedforward_layernorm {_QKV} {_O} {_QK_NORMS} {_TWO} "
-        "mlp.act_fn.alpha_n= mlp.act_fn.alpha_p=",
-    ),
+    "apertus": _APERTUS,
+    "apertus1p5_text": _APERTUS,
     "arcee": replace(
         _LLAMA, modules=f"{_NORMS} {_QKV} {_O} {_TWO}", where_set={**_BIASES, "mlp_bias": _biased(_TWO)}
     ),
@@ -211,7 +217,20 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "cohere": _COHERE,
     "cohere2": _COHERE,
+    "cwm": _LLAMA,
     "ernie4_5": replace(_LLAMA, where_set={"use_bias": _biased(f"{_QKV} {_O} {_GATES}")}, tied=True),
+    "exaone": FileLayout(
+        "h.{}.",
+        f"ln_1 {_EXAONE} ln_2 {_EXAONE_GATES}",
+        "wte ln_f",
+        "mlp.c_proj",
+        "ln_f",
+        "wte",
+        where_set={
+            "attention_bias": _biased(_EXAONE),
+            "mlp_bias": _biased(_EXAONE_GATES),
+        },
+    ),
     "exaone4": _OLMO2,
     "falcon": FileLayout(
         "h.{}.",
@@ -224,16 +243,32 @@ LAYOUTS: dict[str, FileLayout] = {
         tied=True,
     ),
     "gpt_bigcode": _GPT2,
-    "granite": replace(_LLAMA, write_scale="residual_multiplier", logit_divisor="logits_scaling"),
+    "granite": _GRANITE,
+    "granitemoehybrid": replace(
+        _GRANITE,
+        modules=f"{_NORMS} {_QKV} {_O} shared_mlp.input_linear shared_mlp.output_linear",
+        W_out="shared_mlp.output_linear",
+    ),
+    "helium": _LLAMA,
     "hunyuan_v1_dense": replace(
         _LLAMA, modules=f"{_GATED} self_attn.query_layernorm self_attn.key_layernorm"
     ),
+    "hyperclovax": replace(
+        _LLAMA,
+        where_set={**_BIASES, "use_post_norm": "post_norm1 post_norm2"},
+        post_norm="post_norm2",
+        write_scale="residual_multiplier",
+        logit_scale="logits_scaling",
+    ),
+    "internlm3": replace(_LLAMA, where_set={"qkv_bias": _biased(_QKV), "bias": _biased(f"{_O} {_GATES}")}),
+    "iquestcoder": _LLAMA,
     "jais2": replace(
         _LLAMA,
         modules=f"{_biased(_NORMS)} {_QKV} {_O} {_TWO}",
         around=_LAYER_NORMS,
         where_set={**_BIASES, "mlp_bias": _biased(_TWO)},
     ),
+    "ministral": _LLAMA,
     "ministral3": _LLAMA,
     "mpt": FileLayout(
         "blocks.{}.",
@@ -253,6 +288,16 @@ LAYOUTS: dict[str, FileLayout] = {
         soft_cap=15.0,
     ),
     "olmo3": _OLMO2,
+    "persimmon": replace(
+        _LLAMA,
+        modules=_biased(
+            f"{_NORMS} self_attn.query_key_value self_attn.dense mlp.dense_h_to_4h mlp.dense_4h_to_h"
+        ),
+        around="embed_tokens final_layernorm*",
+        W_out="mlp.dense_4h_to_h",
+        final_norm="final_layernorm",
+        where_set={"qk_layernorm": "self_attn.q_layernorm* self_attn.k_layernorm*"},
+    ),
     "phi3": replace(
         _LLAMA, modules=f"{_NORMS} self_attn.qkv_proj {_O} mlp.gate_up_proj mlp.down_proj", where_set={}
     ),
@@ -274,6 +319,9 @@ LAYOUTS: dict[str, FileLayout] = {
         W_out="mlp.c_proj",
         where_set={"use_bias": _biased(f"{_QKV} {_O} mlp.c_fc mlp.c_proj")},
         tied=True,
+    ),
+    "vaultgemma": replace(
+        _GEMMA, modules=f"input_layernorm pre_feedforward_layernorm {_QKV} {_O} {_GATES}", soft_cap=30.0
     ),
     "glm": _GLM,
     "glm4": replace(

@@ -133,7 +133,7 @@ def find_model(
         path = path.resolve()
         made = converted(path, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
         return LocalModel(path.stem, str(path), made.folder, made.fingerprint, path)
-    if _looks_like_a_path(spec) or not _HUB_NAME.fullmatch(spec):
+    if not _is_hub_name(spec):
         raise ModelLoadError(
             f"There is no model at {spec!r}.",
             "Give demo, smollm2, a hub name such as gpt2, a model folder, or a .gguf file.",
@@ -141,12 +141,19 @@ def find_model(
     return _from_hub(spec, digest, offline, trust_remote_code, say, poll)
 
 
-def _looks_like_a_path(spec: str) -> bool:
-    return (
+def _is_hub_name(spec: str) -> bool:
+    looks_like_a_path = (
         spec.startswith((".", "~", os.sep))
         or spec.lower().endswith((".gguf", ".safetensors"))
         or "\\" in spec
     )
+    return not looks_like_a_path and _HUB_NAME.fullmatch(spec) is not None
+
+
+def may_have_revisions(spec: str) -> bool:
+    """Whether `spec` names a model of the hub, by its name alone; asks no network."""
+    own = spec in ("demo", "smollm2") or os.path.exists(expanded(spec))
+    return not own and "@" not in spec and _is_hub_name(spec)
 
 
 def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> str:
@@ -186,7 +193,7 @@ def _from_hub(
     wanted = (*_FILES, *code)
     folder = hub_folder(name, wanted, _OTHER_WEIGHTS, local_only=True)
     if folder is None or not _is_fetched(folder) or (code and not _has_its_code(folder)):
-        if offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        if is_offline(offline):
             raise unnamed_snapshot(name) or ModelLoadError(
                 f"{name} is not in the local Hugging Face cache, and the tool is offline.",
                 f"Fetch it where there is a network, then point --model at the folder; or name {OWN_NAMES}.",
@@ -225,9 +232,21 @@ def _has_its_code(folder: Path) -> bool:
     return all((folder / f"{module}.py").is_file() for module in own)
 
 
+def is_offline(chosen: bool) -> bool:
+    """Whether the hub may not be asked: by choice, or by the hub's own environment variable."""
+    return chosen or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
 def in_hub_cache(name: str) -> bool:
     """Whether the hub model `name` lies in the local Hugging Face cache, with weights; asks no network."""
     from tui_lookups.model.hub import hub_folder
 
     folder = hub_folder(name, _FILES, _OTHER_WEIGHTS, local_only=True)
     return folder is not None and _is_fetched(folder)
+
+
+def require_on_hub(name: str) -> None:
+    """Raise ModelLoadError where the hub has no such model or revision; fetches its configuration alone."""
+    from tui_lookups.model.hub import hub_folder
+
+    hub_folder(name, ("config.json",), (), local_only=False)

@@ -35,6 +35,12 @@ _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
         "ln2": ("post_attention_layernorm",),
         "ln2_post": ("post_mlp_layernorm",),
     },
+    {  # HyperCLOVA X, where it has norms after attention and MLP
+        "ln1": ("input_layernorm",),
+        "ln1_post": ("post_norm1",),
+        "ln2": ("post_attention_layernorm",),
+        "ln2_post": ("post_norm2",),
+    },
     {  # OLMo 2 and 3, EXAONE 4: none before attention and MLP
         "ln1_post": ("post_attention_layernorm",),
         "ln2_post": ("post_feedforward_layernorm",),
@@ -45,7 +51,7 @@ _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
         ),
         "ln2": (
             "post_attention_layernorm", "ln_2", "final_layer_norm", "norm_2", "ln_mlp",
-            "feedforward_layernorm",
+            "feedforward_layernorm", "pre_feedforward_layernorm",
         ),
     },
 )  # fmt: skip
@@ -54,12 +60,12 @@ _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
 _FINAL_NORM = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "layer_norm")
 _ATTENTION = ("self_attn", "attn.attention", "attn", "attention", "self_attention")
 _ATTENTION_OUT = ("o_proj", "out_proj", "c_proj", "dense")
-_MLP = ("mlp", "ffn", "")
+_MLP = ("mlp", "ffn", "shared_mlp", "")
 """OPT's and BioGPT's projections stand in the block itself."""
-_MLP_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2")
+_MLP_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc_out", "fc2", "output_linear")
 _MLP_IN = ("up_proj", "c_fc", "dense_h_to_4h", "fc_in", "fc1")
-_MLP_GATE, _GATE_AND_UP = "gate_proj", "gate_up_proj"
-_ACTIVATION = ("act_fn", "act", "activation_fn", "gelu_impl")
+_MLP_GATE, _GATE_AND_UP = "gate_proj", ("gate_up_proj", "input_linear")
+_ACTIVATION = ("act_fn", "act", "activation_fn", "gelu_impl", "activation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +183,8 @@ class Wiring:
     Attributes:
         own_layer: the heads of a neuron's own block reach it (attention before the MLP, not beside it).
         residual_multiplier: factor on everything blocks write (Granite); 1 elsewhere.
-        logit_factor: what the product with the unembedding is multiplied by (Granite, Cohere); 1 elsewhere.
+        logit_factor: what the product with the unembedding is multiplied by (Cohere, Granite,
+            HyperCLOVA X); 1 elsewhere.
         logit_cap: the logits are cap * tanh(logit / cap) at the end (Gemma 2); None elsewhere.
         centred: what is read has its mean taken off (the final norm is a LayerNorm).
     """
@@ -218,7 +225,7 @@ def read_wiring(hf_model: Any) -> Wiring:
         unembed=unembed,
         own_layer=True,
         residual_multiplier=_number(config, "residual_multiplier", 1.0),
-        logit_factor=_number(config, "logit_scale", 1.0) / _number(config, "logits_scaling", 1.0),
+        logit_factor=_number(config, "logit_scale", 1.0) * _logits_scaling(config),
         logit_cap=_number(config, "final_logit_softcapping", 0.0) or None,
         n_heads=int(config.num_attention_heads),
     )
@@ -227,6 +234,12 @@ def read_wiring(hf_model: Any) -> Wiring:
 def _number(config: Any, key: str, otherwise: float) -> float:
     value = getattr(config, key, None)
     return float(value) if isinstance(value, (int, float)) else otherwise
+
+
+def _logits_scaling(config: Any) -> float:
+    """What logits are multiplied by: HyperCLOVA X multiplies by the key of that name, Granite divides."""
+    scaling = _number(config, "logits_scaling", 1.0)
+    return scaling if config.model_type == "hyperclovax" else 1.0 / scaling
 
 
 def _block_list(base: nn.Module, n_layers: int) -> tuple[nn.Module, nn.ModuleList]:
@@ -254,7 +267,8 @@ def _block(module: nn.Module, layer: int) -> Block:
     if mlp is None or down is None:
         raise RoleNotFound(f"layer {layer} has no MLP with one down-projection")
     width = int(Projection(down).matrix.shape[0])
-    gate, up = at(mlp, _MLP_GATE), at(mlp, _GATE_AND_UP)
+    gate = at(mlp, _MLP_GATE)
+    up = next((found for own in _GATE_AND_UP if (found := at(mlp, own)) is not None), None)
     halves: tuple[Projection | None, Projection]
     if up is not None:
         halves = Projection(up, slice(0, width)), Projection(up, slice(width, 2 * width))
@@ -299,11 +313,12 @@ def _norm(module: nn.Module | None, called: str) -> Norm:
 
 
 def at(module: nn.Module, path: str) -> nn.Module | None:
-    """The module at a dotted path below another; the other itself at the empty one."""
+    """The module at a dotted path below another; the other itself at the empty one. One that does nothing
+    fills no role."""
     found: nn.Module | None = module
     for name in path.split(".") if path else ():
         found = found._modules.get(name) if found is not None else None
-    return found
+    return None if isinstance(found, nn.Identity) else found
 
 
 def _first(module: nn.Module, names: Iterable[str], what: str) -> nn.Module:

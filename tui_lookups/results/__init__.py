@@ -50,6 +50,9 @@ _NAMES = {
     "predictions": "PositionPredictions Prediction PromptPredictions",
     "prompts": "Activations Histogram NeuronPrompts NeuronStats Peak Prompt Trim",
     "reproduction": "MeanKind ReproducedFigure ReproducedMean Reproduction",
+    "revisions": (
+        "Firing HeadAtRevision NeuronAtRevision NeuronOverRevisions NeuronsAtRevision NeuronsOverRevisions"
+    ),
     "selection": (
         "Item Note SelectedAblation SelectedHead SelectedNeuron SelectedPrompt Selection Subject subject_of"
     ),

@@ -16,6 +16,7 @@ from tui_lookups.results.peaks import *
 from tui_lookups.results.predictions import *
 from tui_lookups.results.prompts import *
 from tui_lookups.results.reproduction import *
+from tui_lookups.results.revisions import *
 from tui_lookups.results.selection import *
 from tui_lookups.results.session import *
 from tui_lookups.results.status import *
