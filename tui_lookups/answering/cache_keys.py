@@ -55,6 +55,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "tokens": (),
     "trace": (),
     "trace_graph": (),
+    "weight_diff": (),
     "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
@@ -93,6 +94,7 @@ RANKS_TOKENS = frozenset(
         "tokens",
         "trace",
         "trace_graph",
+        "weight_diff",
         "why",
     )
 )

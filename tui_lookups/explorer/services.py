@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.atlas_service import AtlasService
     from tui_lookups.answering.attends_service import AttendsService
     from tui_lookups.answering.congruence_service import CongruenceService
+    from tui_lookups.answering.diff_service import DiffService
     from tui_lookups.answering.engine import Engine
     from tui_lookups.answering.example_service import ExampleService
     from tui_lookups.answering.explaining import Explaining
@@ -91,6 +92,7 @@ class Services:
         self._opened: Engine | None = None
         self._failure = ""  # why there is no engine
         self._closed = False
+        self._against: dict[str, DiffService] = {}
 
     @property
     def engine(self) -> Engine:
@@ -248,6 +250,17 @@ class Services:
             self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
         )
 
+    def against(self, other: str) -> DiffService:
+        """Comparisons with another model (method.md, section 13), which is held as long as this one."""
+        from tui_lookups.answering.diff_service import DiffService
+        from tui_lookups.answering.two_models import TwoModels
+
+        engine = self.engine
+        with self.making:
+            if other not in self._against:
+                self._against[other] = DiffService(TwoModels(engine, other, self._results))
+            return self._against[other]
+
     # --- never waiting ---
 
     @property
@@ -319,6 +332,8 @@ class Services:
         engine, scan = self._opened, self._scan_made
         if "sessions" in vars(self):
             self.sessions.close()
+        for service in tuple(self._against.values()):
+            service.close()
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)

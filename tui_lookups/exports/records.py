@@ -40,6 +40,7 @@ _LISTS = {
     "TokenNeurons": ("neurons",),
     "Trace": ("nodes",),
     "Why": ("contributions",),
+    "WeightDiff": ("neurons",),
     "WhyByLayer": ("layers",),
 }
 """By a result's class, the list that holds its records; of several, equally long, each gives its part."""

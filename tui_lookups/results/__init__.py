@@ -34,6 +34,7 @@ _NAMES = {
         "NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence "
         "TokenMatch TokenNeurons"
     ),
+    "diff": "MovedHead MovedNeuron MovedTensor MovedVector WeightDiff",
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "

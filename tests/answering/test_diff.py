@@ -1,0 +1,112 @@
+"""Two models compared, as the Explorer answers it: from the files of both, or from both loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tiny_models import edit_config, edit_weights
+from tui_lookups.answering.two_models import DifferentModelsError
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.settings import load_settings
+
+pytestmark = pytest.mark.usefixtures("once_loaded")
+Copy = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Iterator[Callable[..., Explorer]]:
+    made: list[Explorer] = []
+
+    def make(name: str = "llama", **settings: Any) -> Explorer:
+        settings = {
+            "model": str(tiny_folder(name)),
+            "device": "cpu",
+            "cache_dir": str(tmp_path / "cache"),
+            **settings,
+        }
+        made.append(Explorer(load_settings(**settings)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def copied(tiny_folder: Callable[[str], Path], tmp_path: Path) -> Copy:
+    """copied(name, edit): a copy of a tiny model, its weights edited."""
+
+    def copied(name: str, edit: Callable[[dict[str, torch.Tensor]], object] = lambda _: None) -> Path:
+        folder = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(tiny_folder(name), folder)
+        edit_weights(folder, edit)
+        return folder
+
+    return copied
+
+
+def test_weights_are_compared_from_the_files_and_kept_by_both_models(make, copied: Copy) -> None:
+    flipped = copied("llama", lambda weights: weights["model.layers.1.mlp.down_proj.weight"][:, 5].neg_())
+    explorer = make()
+    found = explorer.diff(str(flipped), top=2)
+    two = explorer._services.against(str(flipped))._models
+    assert not any(engine.opened_so_far()[2] for engine in (two.first, two.second)), "no model is loaded"
+    assert [row.neuron for row in found.neurons] == [NeuronId(1, 5)]
+    assert (found.neurons_moved, found.neurons_compared) == (1, 84)
+    assert (found.heads, found.heads_moved, found.heads_compared) == ((), 0, 12)
+    assert [row.tensor for row in found.matrices] == ["layers.1.mlp.down_proj.weight"]
+    assert (found.tensors_moved, found.tensors_compared, found.tensors_apart) == (1, 30, ())
+    assert found.against.fingerprint != found.provenance.model.fingerprint
+    assert make().diff(str(flipped), top=2) == found
+    other = copied("llama", lambda weights: weights["model.layers.0.mlp.down_proj.weight"][:, 7].neg_())
+    assert [row.neuron for row in explorer.diff(str(other), top=2).neurons] == [NeuronId(0, 7)]
+
+
+def test_only_the_layers_asked_for(make, copied: Copy) -> None:
+    doubled = copied("llama", lambda weights: [values.mul_(2) for values in weights.values()])
+    found = make(layers="2").diff(str(doubled), top=99)
+    assert {row.layer for row in found.neurons} == {row.layer for row in found.heads} == {2}
+    assert found.neurons_moved == found.neurons_compared == 28
+
+
+def test_a_family_whose_files_are_not_known_is_loaded(make, copied: Copy) -> None:
+    edited = copied("bloom", lambda weights: weights["transformer.h.1.mlp.dense_h_to_4h.weight"][5].neg_())
+    found = make("bloom").diff(str(edited), top=3)
+    (row,) = found.neurons
+    assert (row.neuron, row.read.cosine, row.write.cosine) == (NeuronId(1, 5), pytest.approx(-1), 1)
+    assert [each.tensor for each in found.matrices] == ["transformer.h.1.mlp.dense_h_to_4h.weight"]
+
+
+def test_models_that_differ_are_refused_by_what_differs(make, copied: Copy, tiny_folder) -> None:
+    explorer = make()
+    with pytest.raises(DifferentModelsError, match="different families llama and gpt2"):
+        explorer.diff(str(tiny_folder("gpt2")))
+
+    def narrower(weights: dict[str, torch.Tensor]) -> None:
+        for layer in range(3):
+            mlp = f"model.layers.{layer}.mlp"
+            for name in ("gate_proj", "up_proj"):
+                weights[f"{mlp}.{name}.weight"] = weights[f"{mlp}.{name}.weight"][:20]
+            weights[f"{mlp}.down_proj.weight"] = weights[f"{mlp}.down_proj.weight"][:, :20]
+
+    folder = copied("llama", narrower)
+    edit_config(folder, intermediate_size=20)
+    with pytest.raises(DifferentModelsError, match="d_mlp 28 and 20"):
+        explorer.diff(str(folder))
+    folder = copied("llama")
+    tokenizer = folder / "tokenizer.json"
+    content = json.loads(tokenizer.read_text("utf-8"))
+    vocabulary = content["model"]["vocab"]
+    last = max(vocabulary, key=vocabulary.get)
+    vocabulary[f"{last}!"] = vocabulary.pop(last)
+    tokenizer.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(DifferentModelsError, match=r"do not share a tokenizer: token #319 is"):
+        explorer.diff(str(folder))

@@ -1,0 +1,82 @@
+"""Tables of two models compared; see tables.py for the rules they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tui_lookups.commands.tables import cells_of, render, table_of, title_of, token_text
+from tui_lookups.results import MovedTensor, MovedVector, WeightDiff
+from tui_lookups.results.base import Basis
+from tui_lookups.visible import visible
+
+
+def between(before: str, after: str, basis: Basis) -> str:
+    """Which two models are compared."""
+    return f"({before} -> {after}, {basis} weights)"
+
+
+@render.register
+def _(result: WeightDiff) -> RenderableType:
+    models = between(result.provenance.model.name, result.against.name, result.basis)
+    parts: list[RenderableType] = [title_of("What moved in the weights", models), Text("")]
+    counts = f"{result.neurons_moved:,} of {result.neurons_compared:,} neurons moved"
+    parts += [Text(counts, style="bold"), *([_neurons(result)] if result.neurons else []), Text("")]
+    counts = f"{result.heads_moved:,} of {result.heads_compared:,} heads moved"
+    parts += [Text(counts, style="bold"), *([_heads(result)] if result.heads else []), Text("")]
+    counts = f"{result.tensors_moved:,} of {result.tensors_compared:,} tensors changed"
+    parts.append(Text(counts, style="bold"))
+    if result.matrices:
+        parts += [_tensors("matrix", result.matrices), Text("")]
+    if result.vectors:
+        parts += [_tensors("vector", result.vectors), Text("")]
+    if result.tensors_apart:
+        names = ", ".join(map(visible, result.tensors_apart))
+        parts.append(Text(f"Not in both, or of two shapes: {names}", overflow="fold"))
+    return Group(*parts)
+
+
+def _neurons(result: WeightDiff) -> RenderableType:
+    gated = any(row.gate is not None for row in result.neurons)
+    kinds = ["write", "read", *(["gate"] if gated else [])]
+    numbers = ["moved", *(f"{kind} {what}" for kind in kinds for what in ("cos", "norm"))]
+    table = table_of("neuron", *numbers, "top token", "after", numbers=numbers)
+    for row in result.neurons:
+        vectors = (row.write, row.read, *([row.gate] if row.gate is not None else []))
+        cells = [cell for vector in vectors for cell in _moved(vector)]
+        table.add_row(
+            *cells_of(str(row.neuron), f"{row.moved:.4f}", *cells),
+            token_text(row.top_token_before),
+            token_text(row.top_token_after),
+        )
+    return table
+
+
+def _moved(vector: MovedVector) -> tuple[str, str]:
+    """The cosine of before and after, and by what the length was multiplied."""
+    cosine = "" if vector.cosine is None else f"{vector.cosine:.4f}"
+    ratio = f"x{vector.norm_after / vector.norm_before:.3f}" if vector.norm_before else ""
+    return cosine, ratio
+
+
+def _heads(result: WeightDiff) -> RenderableType:
+    numbers = ("moved", "W_Q", "W_K", "W_V", "W_O")
+    table = table_of("head", *numbers, numbers=numbers)
+    for row in result.heads:
+        changes = (row.moved, row.W_Q, row.W_K, row.W_V, row.W_O)
+        cells = ("" if change is None else f"{change:.4f}" for change in changes)
+        table.add_row(*cells_of(str(row.head), *cells))
+    return table
+
+
+def _tensors(kind: str, rows: Sequence[MovedTensor]) -> RenderableType:
+    numbers = ("change", *(("spectral", "rank one") if kind == "matrix" else ()))
+    table = table_of(kind, *numbers, numbers=numbers)
+    for row in rows:
+        cells = [f"{row.change:.5f}"]
+        if row.spectral_change is not None and row.rank_one_share is not None:
+            cells += [f"{row.spectral_change:.5f}", f"{row.rank_one_share:.1%}"]
+        table.add_row(Text(visible(row.tensor), overflow="fold"), *cells_of(*cells))
+    return table

@@ -1,0 +1,109 @@
+"""What moved from one model to another of its architecture (method.md, section 13)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results.base import Basis, ModelInfo, Provenance, Token
+
+
+@dataclass(frozen=True, slots=True)
+class MovedVector:
+    """How a vector of a neuron moved.
+
+    Attributes:
+        change: the length of the difference, over `norm_before` or, where that is less, the root mean square
+            of the layer's.
+        cosine: of the vector before with that after; None where one of them is zero.
+        norm_before, norm_after: its lengths.
+    """
+
+    change: float
+    cosine: float | None
+    norm_before: float
+    norm_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class MovedNeuron:
+    """A neuron that moved, by `moved`: the root of the sum of the squares of its vectors' changes.
+
+    `read` is its direction of W_in, `gate` that of W_gate, None in a plain MLP; the top tokens are those that
+    it promotes most in each model.
+    """
+
+    neuron: NeuronId
+    layer: int
+    index: int
+    moved: float
+    write: MovedVector
+    read: MovedVector
+    gate: MovedVector | None
+    top_token_before: Token
+    top_token_after: Token
+
+
+@dataclass(frozen=True, slots=True)
+class MovedHead:
+    """A head that moved: by how much each of its matrices changed, as the vectors of a neuron do.
+
+    `moved` is the root of the sum of their squares. None: the matrix is not known apart in this family. Heads
+    of one group share W_K and W_V.
+    """
+
+    head: HeadId
+    layer: int
+    index: int
+    moved: float
+    W_Q: float | None
+    W_K: float | None
+    W_V: float | None
+    W_O: float
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTensor:
+    """A tensor that changed.
+
+    Attributes:
+        change: the Frobenius norm of the difference over that of the tensor before (after, where that was 0).
+        spectral_change: the largest singular value of the difference, over the same norm; None where it is no
+            matrix, or too large a one.
+        rank_one_share: the share of the squared difference along that singular direction: 1 for an edit of
+            rank one.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    change: float
+    spectral_change: float | None
+    rank_one_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightDiff:
+    """What moved in the weights, most first: neurons, heads, and tensors as the files name them.
+
+    Attributes:
+        against: the second model; the first one is the provenance's.
+        matrices: by their spectral change. vectors: biases, norms and what is no matrix otherwise, by their
+            change.
+        neurons_moved, heads_moved, tensors_moved: how many did at all, of so many compared.
+        tensors_apart: those that only one of the two has.
+    """
+
+    against: ModelInfo
+    basis: Basis
+    neurons: tuple[MovedNeuron, ...]
+    neurons_moved: int
+    neurons_compared: int
+    heads: tuple[MovedHead, ...]
+    heads_moved: int
+    heads_compared: int
+    matrices: tuple[MovedTensor, ...]
+    vectors: tuple[MovedTensor, ...]
+    tensors_moved: int
+    tensors_compared: int
+    tensors_apart: tuple[str, ...]
+    provenance: Provenance
