@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_answers import BECAUSE, HOSTILE, MODEL, NEURON, PROVENANCE, FakeExplorer
+from tests.fake_answers import BECAUSE, HOSTILE, MODEL, NEURON, PROVENANCE, TOKENS, FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
-from tui_lookups.ids import HeadId
-from tui_lookups.results import MovedHead, MovedNeuron, MovedTensor, MovedVector, WeightDiff
+from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.results import (
+    ActivationDiff,
+    ChangedNeuron,
+    LayerCorrelation,
+    MovedHead,
+    MovedNeuron,
+    MovedTensor,
+    MovedVector,
+    NeuronDiff,
+    PairedPrompt,
+    WeightDiff,
+)
 
 STILL = MovedVector(0.0, 1.0, 2.0, 2.0)
 TURNED = MovedVector(0.5, 0.75, 2.0, 3.0)
@@ -34,6 +45,20 @@ WEIGHTS = WeightDiff(
 )
 
 
+ACTIVATIONS = ActivationDiff(
+    WEIGHTS.against, "folded", (ChangedNeuron(NEURON, 5, 371, 1.5, None, 0.25, 4.5, HOSTILE, BECAUSE),), 4608,
+    (LayerCorrelation(0, 0.875, 0.125), LayerCorrelation(5, None, 0.5)), 8494, PROVENANCE,
+)  # fmt: skip
+IN_BOTH = NeuronDiff(
+    NEURON, WEIGHTS.against, "folded", 1.5, 0.75,
+    (
+        PairedPrompt("rose", 1, 17, TOKENS, 3, (0.0, 0.1, 0.2, 0.25, 0.0), (0.0, 0.1, 0.2, 4.5, 0.0)),
+        PairedPrompt("peak before", 1, 4, TOKENS, 1, (0.0, 2.5, 0.2, 0.25, 0.0), (0.0, 0.1, 0.2, 0.5, 0.0)),
+    ),
+    PROVENANCE,
+)  # fmt: skip
+
+
 class Diffing(FakeExplorer):
     """Tells which models it was asked about."""
 
@@ -42,6 +67,14 @@ class Diffing(FakeExplorer):
             WEIGHTS,
             provenance=replace(PROVENANCE, parameters={"asked": f"{self.settings.model} {other} {top}"}),
         )
+
+    def diff_activations(self, other: str, *, top: int = 20) -> ActivationDiff:
+        assert (other, top) == ("tuned", 20)
+        return ACTIVATIONS
+
+    def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> NeuronDiff:
+        assert (other, neuron, top) == ("tuned", NEURON, 2)
+        return IN_BOTH
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +112,35 @@ def test_as_json_and_records(capsys: pytest.CaptureFixture[str]) -> None:
     names, row = capsys.readouterr().out.splitlines()[:2]
     assert names.startswith("neuron,layer,index,moved,write.change,write.cosine")
     assert row.startswith("L5.N371,5,371,0.5,0.5,0.75")
+
+
+def test_activations_are_listed_with_every_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invocation.run(cli.app, ["diff", "demo", "tuned", "--activations"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    row = next(line for line in lines if line[:1] == ["L5.N371"])
+    assert row[1:4] == ["1.5000", "0.250", "4.500"]
+    assert ["0", "0.8750", "0.1250"] in lines
+    assert ["5", "0.5000"] in lines
+
+
+def test_a_neuron_is_shown_in_both_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invocation.run(cli.app, ["diff", "demo", "tuned", "--neuron", "L5.N371", "--top", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "correlation 0.7500, change 1.5000" in out
+    assert "fell" not in out, "there is no such prompt"
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[:4] for line in lines if "demo" in line[:3]] == [
+        ["1", "17", "demo", "0.250"],
+        ["1", "4", "demo", "2.500"],
+    ]
+    assert [line[:2] for line in lines if line[:1] == ["tuned"]] == [["tuned", "4.500"], ["tuned", "0.100"]]
+    assert "| because|" in out
+    assert "\x1b" not in out
+
+
+def test_a_list_is_not_of_one_neuron(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invocation.run(cli.app, ["diff", "a", "b", "--activations", "--neuron", "L5.N371"]) == 2
+    assert "does not go with --neuron" in capsys.readouterr().err
 
 
 def test_two_models_have_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.answering.conftest import TEXTS
 from tests.tiny_models import edit_config, edit_weights
 from tui_lookups.answering.two_models import DifferentModelsError
+from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.settings import load_settings
@@ -57,7 +59,7 @@ def test_weights_are_compared_from_the_files_and_kept_by_both_models(make, copie
     flipped = copied("llama", lambda weights: weights["model.layers.1.mlp.down_proj.weight"][:, 5].neg_())
     explorer = make()
     found = explorer.diff(str(flipped), top=2)
-    two = explorer._services.against(str(flipped))._models
+    two = explorer._services.against(str(flipped))
     assert not any(engine.opened_so_far()[2] for engine in (two.first, two.second)), "no model is loaded"
     assert [row.neuron for row in found.neurons] == [NeuronId(1, 5)]
     assert (found.neurons_moved, found.neurons_compared) == (1, 84)
@@ -110,3 +112,73 @@ def test_models_that_differ_are_refused_by_what_differs(make, copied: Copy, tiny
     tokenizer.write_text(json.dumps(content), "utf-8")
     with pytest.raises(DifferentModelsError, match=r"do not share a tokenizer: token #319 is"):
         explorer.diff(str(folder))
+
+
+def corpus_of(tmp_path: Path) -> str:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n\n".join(TEXTS), encoding="utf-8")
+    return str(path)
+
+
+def test_activations_of_both_on_the_same_windows(make, copied: Copy, tmp_path: Path) -> None:
+    """A neuron that writes otherwise has the activations it had; one that reads otherwise has not."""
+
+    def edit(weights: dict[str, torch.Tensor]) -> None:
+        weights["model.layers.2.mlp.down_proj.weight"][:, 3].neg_()
+        weights["model.layers.2.mlp.gate_proj.weight"][5].neg_()
+        weights["model.layers.2.mlp.up_proj.weight"][7].mul_(2)
+
+    other, corpus = str(copied("llama", edit)), corpus_of(tmp_path)
+    explorer = make(corpus=corpus)
+    found = explorer.diff_activations(other, top=9)
+    assert {row.neuron for row in found.neurons} == {NeuronId(2, 5), NeuronId(2, 7)}
+    by_name = {row.neuron: row for row in found.neurons}
+    doubled = by_name[NeuronId(2, 7)]
+    assert doubled.correlation == pytest.approx(1)
+    assert doubled.peak_after == pytest.approx(2 * doubled.peak_before)
+    assert (by_name[NeuronId(2, 5)].correlation or 0) < 0.9
+    assert [(row.layer, row.change) for row in found.layers] == [(0, 0), (1, 0), (2, 0)]
+    assert [row.correlation for row in found.layers] == [pytest.approx(1)] * 3
+    assert found.neurons_compared == 84
+
+    again = make(corpus=corpus)
+    assert again.diff_activations(other, top=9) == found
+    assert not again._engine.opened_so_far()[2], "what was found is kept"
+    assert [row.neuron for row in again.diff_activations(other, top=1).neurons] == [found.neurons[0].neuron]
+
+
+def test_one_neuron_in_both_models(make, copied: Copy, tmp_path: Path) -> None:
+    neuron = NeuronId(2, 5)
+    other = copied("llama", lambda weights: weights["model.layers.2.mlp.gate_proj.weight"][5].neg_())
+    explorer = make(corpus=corpus_of(tmp_path), layers="1-2")
+    found = explorer.diff_neuron(str(other), neuron, top=3)
+    ours = {row.prompt_id: row for row in explorer.prompts(neuron, sign="+", trim=False).prompts}
+    kinds = {row.kind: row for row in reversed(found.prompts)}
+    assert list(dict.fromkeys(row.kind for row in found.prompts)) == [
+        "rose",
+        "fell",
+        "peak before",
+        "peak after",
+    ]
+    for row in found.prompts:
+        assert list(row.before) == pytest.approx(ours[row.prompt_id].activations, abs=1e-6)
+        assert row.tokens == ours[row.prompt_id].tokens
+    rises = {
+        row.prompt_id: max(b - a for a, b in zip(row.before[1:], row.after[1:], strict=True))
+        for row in found.prompts
+    }
+    rose = kinds["rose"]
+    assert rises[rose.prompt_id] == max(rises.values())
+    assert rose.after[rose.position] - rose.before[rose.position] == pytest.approx(rises[rose.prompt_id])
+    peak = kinds["peak before"]
+    assert abs(peak.before[peak.position]) == max(abs(value) for value in peak.before[1:])
+    assert make(corpus=corpus_of(tmp_path), layers="1-2").diff_neuron(str(other), neuron, top=3) == found
+    with pytest.raises(LookupsError, match="in none of the layers asked for"):
+        explorer.diff_neuron(str(other), NeuronId(0, 1))
+
+
+def test_windows_that_the_other_cannot_read_are_refused(make, copied: Copy, tmp_path: Path) -> None:
+    folder = copied("llama")
+    edit_config(folder, max_position_embeddings=4)
+    with pytest.raises(DifferentModelsError, match="reads at most 4 tokens"):
+        make(corpus=corpus_of(tmp_path)).diff_activations(str(folder))

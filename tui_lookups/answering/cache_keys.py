@@ -29,6 +29,7 @@ _ALL_PROMPTS = (*_TRIMMED, "paper_limit", *_LISTED, *_ACTIVE)
 
 RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
+    "activation_diff": ("sign",),
     "activations": (),
     "atlas_layer": (),
     "attends": (),
@@ -43,7 +44,11 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "index": ("seed", "keep_copies"),
     "inputs": (),
     "inputs_overview": ("trimmed", *_ALL_PROMPTS),
+    "joint_layer": ("keep_copies",),
+    "matched_layer": (),
+    "matches": (),
     "nearest": (),
+    "neuron_diff": ("sign",),
     "neuron_means": ("seed", "mean_sample"),
     "neurons": (),
     "overview": ("trimmed", *_ALL_PROMPTS, "least_share", "most_share"),
@@ -80,10 +85,12 @@ _FIRST: Mapping[str, float] = {
 RANKS_TOKENS = frozenset(
     (
         "ablation",
+        "activation_diff",
         "atlas_layer",
         "carries",
         "figures",
         "first_view",
+        "matches",
         "nearest",
         "neurons",
         "predictions",

@@ -25,6 +25,7 @@ from tui_lookups.settings import Settings
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.model.matrices import FileMatrices, Matrices
 
@@ -104,6 +105,20 @@ class TwoModels:
                     f"{visible_token(pair[0])} in one and {visible_token(pair[1])} in the other.",
                     "Compare two models that were trained on the same tokens.",
                 )
+
+    def shared_corpus(self) -> Corpus:
+        """The first model's windows, which the second reads as they are. Raises LookupsError."""
+        self.of_one_vocabulary()
+        corpus = self.first.corpus(arrays=True)
+        _, after = self.infos()
+        longest = int(corpus.lengths().max(initial=0))
+        if longest > after.n_ctx:
+            raise DifferentModelsError(
+                f"{after.name} reads at most {after.n_ctx} tokens, and the corpus has windows of {longest}.",
+                f"Give both shorter ones: --window {after.n_ctx}.",
+            )
+        corpus.require_rows(after, self.second.vocabulary().token)
+        return corpus
 
     def key(self, kind: str, *, corpus: bool = False, **parts: Any) -> str:
         """The cache key of a question about both."""

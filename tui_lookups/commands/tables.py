@@ -97,9 +97,17 @@ def token_text(token: Token) -> Text:
 
 
 def around(
-    tokens: Sequence[Token], position: int, start: int = 0, before: int = BEFORE_PEAK, after: int = AFTER_PEAK
+    tokens: Sequence[Token],
+    position: int,
+    start: int = 0,
+    before: int = BEFORE_PEAK,
+    after: int = AFTER_PEAK,
+    shade: Sequence[str] | None = None,
 ) -> Text:
-    """The text around tokens[position], marked |so|; what lies before `start` or after it is dim."""
+    """The text around tokens[position], marked |so|; what lies before `start` or after it is dim.
+
+    `shade`: a style for each token in place of that.
+    """
     left, room = position, before
     while left > 0 and room > 0:
         left -= 1
@@ -112,7 +120,9 @@ def around(
     for index in range(left, right):
         shown = visible(tokens[index].text)
         if index == position:
-            text.append(f"|{shown}|", style="bold")
+            text.append(f"|{shown}|", style="bold" if shade is None else f"bold {shade[index]}")
+        elif shade is not None:
+            text.append(shown, style=shade[index])
         else:
             text.append(shown, style="" if start <= index < position else "dim")
     return text.append("…" if right < len(tokens) else "")

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands.tables import cells_of, render, table_of, title_of, token_text
-from tui_lookups.results import MovedTensor, MovedVector, WeightDiff
+from tui_lookups.commands.tables import around, cells_of, render, table_of, title_of, token_text
+from tui_lookups.exports.shades import LEVELS, level
+from tui_lookups.results import ActivationDiff, MovedTensor, MovedVector, NeuronDiff, PairedPrompt, WeightDiff
 from tui_lookups.results.base import Basis
+from tui_lookups.results.diff import PairedKind
 from tui_lookups.visible import visible
 
 
@@ -80,3 +82,83 @@ def _tensors(kind: str, rows: Sequence[MovedTensor]) -> RenderableType:
             cells += [f"{row.spectral_change:.5f}", f"{row.rank_one_share:.1%}"]
         table.add_row(Text(visible(row.tensor), overflow="fold"), *cells_of(*cells))
     return table
+
+
+@render.register
+def _(result: ActivationDiff) -> RenderableType:
+    title = title_of(
+        "Whose activations changed",
+        between(result.provenance.model.name, result.against.name, result.basis),
+        f"{result.positions:,} positions",
+    )
+    numbers = ("change", "correlation", "peak", "peak after")
+    table = table_of("neuron", *numbers, "top token", "after", numbers=numbers)
+    for row in result.neurons:
+        figures = (
+            f"{row.change:.4f}",
+            _correlation(row.correlation),
+            f"{row.peak_before:.3f}",
+            f"{row.peak_after:.3f}",
+        )
+        tokens = token_text(row.top_token_before), token_text(row.top_token_after)
+        table.add_row(*cells_of(str(row.neuron), *figures), *tokens)
+    columns = ("layer", "median correlation", "median change")
+    layers = table_of(*columns, numbers=columns)
+    for of_layer in result.layers:
+        layers.add_row(
+            *cells_of(str(of_layer.layer), _correlation(of_layer.correlation), f"{of_layer.change:.4f}")
+        )
+    return Group(title, table, Text(""), layers)
+
+
+_KINDS: dict[PairedKind, str] = {
+    "rose": "Prompts on which it rose most",
+    "fell": "Prompts on which it fell most",
+    "peak before": "Prompts that fired it most before",
+    "peak after": "Prompts that fire it most after",
+}
+
+
+@render.register
+def _(result: NeuronDiff) -> RenderableType:
+    models = result.provenance.model.name, result.against.name
+    title = title_of(f"{result.neuron} in both", between(*models, result.basis))
+    figures = f"correlation {_correlation(result.correlation) or 'undefined'}, change {result.change:.4f}"
+    parts: list[RenderableType] = [title, Text(figures)]
+    largest = max((abs(value) for row in result.prompts for value in (*row.before, *row.after)), default=0.0)
+    for kind, what in _KINDS.items():
+        rows = [row for row in result.prompts if row.kind == kind]
+        if rows:
+            parts += [Text(""), Text(what, style="bold"), _pairs(rows, models, largest)]
+    return Group(*parts)
+
+
+def _pairs(rows: Sequence[PairedPrompt], models: tuple[str, str], largest: float) -> RenderableType:
+    """Each prompt twice, as either model sees it."""
+    numbers = ("rank", "prompt", "activation")
+    table = table_of("rank", "prompt", "model", "activation", "text", numbers=numbers)
+    for row in rows:
+        names = [(str(row.rank), str(row.prompt_id)), ("", "")]
+        for named, model, values in zip(names, models, (row.before, row.after), strict=True):
+            cells = cells_of(*named, visible(model), f"{values[row.position]:.3f}")
+            table.add_row(*cells, _shaded(row, values, largest))
+    return table
+
+
+def _correlation(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _shaded(row: PairedPrompt, values: Sequence[float], largest: float) -> Text:
+    """The text around the position, marked there, each token shaded by its activation."""
+    return around(row.tokens, row.position, shade=[_background(value, largest) for value in values])
+
+
+def _background(value: float, largest: float) -> str:
+    """Orange above zero, blue below, the stronger the larger; none where it is next to nothing."""
+    step = level(value, largest)
+    if not step:
+        return ""
+    full = (230, 159, 0) if step > 0 else (86, 180, 233)
+    red, green, blue = (round(255 - (255 - part) * abs(step) / LEVELS) for part in full)
+    return f"black on rgb({red},{green},{blue})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tui_lookups import results as answer
     from tui_lookups.explorer.services import Services
+    from tui_lookups.ids import NeuronId
 
 
 class Comparisons:
@@ -25,4 +26,34 @@ class Comparisons:
         Raises:
             DifferentModelsError: the two are not of one architecture, or do not share a tokenizer.
         """
-        return self._services.against(other).weights(top)
+        from tui_lookups.answering.weight_diff import weight_diff
+
+        return weight_diff(self._services.against(other), top)
+
+    def diff_activations(self, other: str, *, top: int = 20) -> answer.ActivationDiff:
+        """Which neurons' activations over the corpus changed most from the Explorer's model to another.
+
+        Both run over the same windows, once: what is found of every neuron is kept.
+
+        Args:
+            other, top: as in `diff`.
+        Raises:
+            DifferentModelsError: as `diff`; or the other reads only shorter windows.
+        """
+        from tui_lookups.answering.activation_diff import activation_diff
+
+        return activation_diff(self._services.against(other), top)
+
+    def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> answer.NeuronDiff:
+        """One neuron in both models: on which prompts it rose and fell most, and its highest in each.
+
+        Args:
+            other: as in `diff`.
+            top: of each kind of prompts, at most the 5 that a pass keeps.
+        Raises:
+            DifferentModelsError: as `diff_activations`.
+            BadIdError: the models have no such neuron.
+        """
+        from tui_lookups.answering.activation_diff import neuron_diff
+
+        return neuron_diff(self._services.against(other), neuron, top)

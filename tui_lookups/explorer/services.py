@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tui_lookups.answering.atlas_service import AtlasService
     from tui_lookups.answering.attends_service import AttendsService
     from tui_lookups.answering.congruence_service import CongruenceService
-    from tui_lookups.answering.diff_service import DiffService
     from tui_lookups.answering.engine import Engine
     from tui_lookups.answering.example_service import ExampleService
     from tui_lookups.answering.explaining import Explaining
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.survey_pairs import SurveyPairs
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
+    from tui_lookups.answering.two_models import TwoModels
     from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
@@ -92,7 +92,7 @@ class Services:
         self._opened: Engine | None = None
         self._failure = ""  # why there is no engine
         self._closed = False
-        self._against: dict[str, DiffService] = {}
+        self._against: dict[str, TwoModels] = {}
 
     @property
     def engine(self) -> Engine:
@@ -250,15 +250,14 @@ class Services:
             self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
         )
 
-    def against(self, other: str) -> DiffService:
-        """Comparisons with another model (method.md, section 13), which is held as long as this one."""
-        from tui_lookups.answering.diff_service import DiffService
+    def against(self, other: str) -> TwoModels:
+        """The Explorer's model and another one, which is held as long as this one is."""
         from tui_lookups.answering.two_models import TwoModels
 
         engine = self.engine
         with self.making:
             if other not in self._against:
-                self._against[other] = DiffService(TwoModels(engine, other, self._results))
+                self._against[other] = TwoModels(engine, other, self._results)
             return self._against[other]
 
     # --- never waiting ---
@@ -332,8 +331,8 @@ class Services:
         engine, scan = self._opened, self._scan_made
         if "sessions" in vars(self):
             self.sessions.close()
-        for service in tuple(self._against.values()):
-            service.close()
+        for models in tuple(self._against.values()):
+            models.close()
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)

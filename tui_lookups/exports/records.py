@@ -17,6 +17,7 @@ from tui_lookups.storage.codec import to_plain
 Record = dict[str, Any]
 
 _LISTS = {
+    "ActivationDiff": ("neurons",),
     "Activations": ("tokens", "activations"),
     "Atlas": ("layers",),
     "Carried": ("contributions",),
@@ -25,6 +26,7 @@ _LISTS = {
     "HeadAttributions": ("heads",),
     "HeadOverview": ("heads",),
     "InputsOverview": ("neurons",),
+    "NeuronDiff": ("prompts",),
     "NeuronExamples": ("examples",),
     "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),

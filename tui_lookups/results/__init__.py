@@ -34,7 +34,10 @@ _NAMES = {
         "NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence "
         "TokenMatch TokenNeurons"
     ),
-    "diff": "MovedHead MovedNeuron MovedTensor MovedVector WeightDiff",
+    "diff": (
+        "ActivationDiff ChangedNeuron LayerCorrelation MovedHead MovedNeuron MovedTensor MovedVector "
+        "NeuronDiff PairedKind PairedPrompt WeightDiff"
+    ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "

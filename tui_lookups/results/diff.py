@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.base import Basis, ModelInfo, Provenance, Token
@@ -106,4 +107,80 @@ class WeightDiff:
     tensors_moved: int
     tensors_compared: int
     tensors_apart: tuple[str, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedNeuron:
+    """A neuron whose activations changed over a corpus.
+
+    Attributes:
+        change: the root mean square of the difference, over that of the activation before or, where that is
+            less, over that of the layer.
+        correlation: Pearson's, of both over all positions; None where one is constant.
+        peak_before, peak_after: the activation at the peak in each model.
+    """
+
+    neuron: NeuronId
+    layer: int
+    index: int
+    change: float
+    correlation: float | None
+    peak_before: float
+    peak_after: float
+    top_token_before: Token
+    top_token_after: Token
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCorrelation:
+    """A layer's neurons: the median of their correlations (None: none has one) and of their changes."""
+
+    layer: int
+    correlation: float | None
+    change: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationDiff:
+    """The neurons whose activations over the corpus changed most, largest change first; and every layer."""
+
+    against: ModelInfo
+    basis: Basis
+    neurons: tuple[ChangedNeuron, ...]
+    neurons_compared: int
+    layers: tuple[LayerCorrelation, ...]
+    positions: int
+    provenance: Provenance
+
+
+PairedKind = Literal["rose", "fell", "peak before", "peak after"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairedPrompt:
+    """A prompt, and a neuron's activation at each of its tokens in both models.
+
+    It was chosen at `position`: where the neuron rose or fell most of all prompts, or its peak in one model.
+    """
+
+    kind: PairedKind
+    rank: int
+    prompt_id: int
+    tokens: tuple[Token, ...]
+    position: int
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronDiff:
+    """One neuron in both models: its figures, and the prompts that fire it in one and not in the other."""
+
+    neuron: NeuronId
+    against: ModelInfo
+    basis: Basis
+    change: float
+    correlation: float | None
+    prompts: tuple[PairedPrompt, ...]
     provenance: Provenance
