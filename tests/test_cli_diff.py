@@ -16,11 +16,14 @@ from tui_lookups.results import (
     ActivationDiff,
     ChangedNeuron,
     LayerCorrelation,
+    MatchedLayer,
+    MatchedNeuron,
     MovedHead,
     MovedNeuron,
     MovedTensor,
     MovedVector,
     NeuronDiff,
+    NeuronMatches,
     PairedPrompt,
     WeightDiff,
 )
@@ -57,6 +60,10 @@ IN_BOTH = NeuronDiff(
     ),
     PROVENANCE,
 )  # fmt: skip
+MATCHES = NeuronMatches(
+    WEIGHTS.against, (MatchedNeuron(NEURON, NeuronId(5, 7), -0.96875, True, BECAUSE, HOSTILE),),
+    (MatchedLayer(5, 768, 576, 0.875),), PROVENANCE,
+)  # fmt: skip
 
 
 class Diffing(FakeExplorer):
@@ -71,6 +78,10 @@ class Diffing(FakeExplorer):
     def diff_activations(self, other: str, *, top: int = 20) -> ActivationDiff:
         assert (other, top) == ("tuned", 20)
         return ACTIVATIONS
+
+    def diff_matches(self, other: str, *, top: int = 20) -> NeuronMatches:
+        assert (other, top) == ("tuned", 20)
+        return MATCHES
 
     def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> NeuronDiff:
         assert (other, neuron, top) == ("tuned", NEURON, 2)
@@ -123,6 +134,13 @@ def test_activations_are_listed_with_every_layer(capsys: pytest.CaptureFixture[s
     assert ["5", "0.5000"] in lines
 
 
+def test_matches_are_listed_with_every_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invocation.run(cli.app, ["diff", "demo", "tuned", "--match"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["L5.N371", "L5.N7", "-0.9688", "yes", "␣because"] in [line[:5] for line in lines]
+    assert ["5", "576", "75.0%", "0.8750"] in lines
+
+
 def test_a_neuron_is_shown_in_both_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert invocation.run(cli.app, ["diff", "demo", "tuned", "--neuron", "L5.N371", "--top", "2"]) == 0
     out = capsys.readouterr().out
@@ -140,7 +158,7 @@ def test_a_neuron_is_shown_in_both_models(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_list_is_not_of_one_neuron(capsys: pytest.CaptureFixture[str]) -> None:
     assert invocation.run(cli.app, ["diff", "a", "b", "--activations", "--neuron", "L5.N371"]) == 2
-    assert "does not go with --neuron" in capsys.readouterr().err
+    assert "only one can be asked for" in capsys.readouterr().err
 
 
 def test_two_models_have_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,3 +182,27 @@ def test_windows_that_the_other_cannot_read_are_refused(make, copied: Copy, tmp_
     edit_config(folder, max_position_embeddings=4)
     with pytest.raises(DifferentModelsError, match="reads at most 4 tokens"):
         make(corpus=corpus_of(tmp_path)).diff_activations(str(folder))
+
+
+def test_a_copy_with_permuted_neurons_is_matched_completely(make, copied: Copy, tmp_path: Path) -> None:
+    order = torch.randperm(28, generator=torch.Generator().manual_seed(0))
+
+    def permute(weights: dict[str, torch.Tensor]) -> None:
+        for layer in range(3):
+            mlp = f"model.layers.{layer}.mlp"
+            for name in ("gate_proj", "up_proj"):
+                weights[f"{mlp}.{name}.weight"] = weights[f"{mlp}.{name}.weight"][order]
+            weights[f"{mlp}.down_proj.weight"] = weights[f"{mlp}.down_proj.weight"][:, order]
+
+    explorer, other = make(corpus=corpus_of(tmp_path)), str(copied("llama", permute))
+    found = explorer.diff_matches(other, top=84)
+    assert [(row.layer, row.mutual, row.neurons) for row in found.layers] == [(n, 28, 28) for n in range(3)]
+    assert len(found.neurons) == 84
+    for row in found.neurons:
+        assert row.neuron == NeuronId(row.match.layer, int(order[row.match.index]))
+        assert row.correlation == pytest.approx(1, abs=1e-4)
+        assert row.top_token == row.match_top_token
+    again = make(corpus=corpus_of(tmp_path))
+    assert again.diff_matches(other, top=84) == found
+    assert len(again.diff_matches(other, top=2).neurons) == 2
+    assert not again._engine.opened_so_far()[2], "what was found is kept"

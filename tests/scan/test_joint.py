@@ -36,10 +36,10 @@ def corpus() -> MemoryCorpus:
 
 
 def run(first: FakeModel, second: FakeModel, corpus: MemoryCorpus, batch_tokens: int) -> list[Arrays]:
-    joint = JointPass(first, second, corpus, LAYERS, top=3, copies=find_copies(corpus, no_poll))
+    joint = JointPass(D_MLP, first.device, corpus, LAYERS, top=3, copies=find_copies(corpus, no_poll))
     plan = plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=batch_tokens, seed=0)
     for number in range(len(plan)):
-        joint.take(plan.batch(number), no_poll)
+        joint.take(plan.batch(number), first, second, no_poll)
     positions = int((corpus.lengths() - 1).sum())
     return [joint.layer_arrays(layer, positions) for layer in LAYERS]
 
@@ -101,13 +101,14 @@ def test_a_model_and_itself_do_not_differ(corpus: MemoryCorpus) -> None:
 
 def test_layers_are_asked_for_apart_and_slots_stay_empty(corpus: MemoryCorpus) -> None:
     small = MemoryCorpus([[1, 2, 3], [1, 4]], [0, 1])
-    joint = JointPass(FakeModel(), OtherModel(), small, [2], top=3, copies=None)
-    joint.take(np.array([1, 0]), no_poll)
+    models = FakeModel(), OtherModel()
+    joint = JointPass(D_MLP, models[0].device, small, [2], top=3, copies=None)
+    joint.take(np.array([1, 0]), *models, no_poll)
     found = joint.layer_arrays(2, 3)
     assert np.isnan(found["values"][..., 2]).all()
     assert (found["prompts"][..., 2] == -1).all()
     assert (found["prompts"][..., :2] >= 0).all()
-    full = [model.activations(np.array([1, 2, 3]), 2)[1:] for model in (FakeModel(), OtherModel())]
+    full = [model.activations(np.array([1, 2, 3]), 2)[1:] for model in models]
     assert found["values"][2, 0, 0, 0] >= (full[1] - full[0])[:, 0].max()
 
 

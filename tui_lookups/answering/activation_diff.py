@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tui_lookups.answering.checks import check_count
+from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.two_models import TwoModels
-from tui_lookups.errors import LookupsError, Poll
+from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
 from tui_lookups.progress import Count, tell
 from tui_lookups.results import (
@@ -31,7 +32,7 @@ from tui_lookups.results import (
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
     from tui_lookups.model.lookup_model import LookupModel
-    from tui_lookups.scan.joint import Arrays, JointPass
+    from tui_lookups.scan.joint import Arrays
     from tui_lookups.scan.plan import BatchPlan
 
 KEPT = 5
@@ -184,36 +185,28 @@ def _joint_pass(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
     corpus = models.shared_corpus()
     copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker)
 
-    def begin(first: LookupModel, second: LookupModel, poll: Poll) -> tuple[JointPass, BatchPlan]:
-        made = JointPass(first, second, corpus, layers, top=KEPT, copies=copies)
-        return made, batch_plan(models, first, corpus, layers)
-
-    joint, plan = models.on_both(begin)
+    plan = engine.on_model(lambda model, poll: batch_plan(engine, model, corpus, layers))
+    device = engine.on_model(lambda model, poll: model.device)
+    joint = JointPass(engine.model_info().d_mlp, device, corpus, layers, top=KEPT, copies=copies)
     count = Count("comparing activations", plan.prompts, "prompts")
     for number in range(len(plan)):
         tell(count.at(int(plan.offsets[number])))
-        models.on_both(partial(_take, joint, plan.batch(number)))
+        models.on_both(partial(joint.take, plan.batch(number)))
     positions = counted_positions(corpus)
-    return models.on_both(lambda *_: {layer: joint.layer_arrays(layer, positions) for layer in layers})
+    return {layer: joint.layer_arrays(layer, positions) for layer in layers}
 
 
-def _take(
-    joint: JointPass, prompt_ids: np.ndarray, first: LookupModel, second: LookupModel, poll: Poll
-) -> None:
-    joint.take(prompt_ids, poll)
-
-
-def batch_plan(models: TwoModels, first: LookupModel, corpus: Corpus, layers: Sequence[int]) -> BatchPlan:
+def batch_plan(engine: Engine, model: LookupModel, corpus: Corpus, layers: Sequence[int]) -> BatchPlan:
     """Which prompts run together: half of what a scan of one model would take, unless the setting says."""
     from tui_lookups.scan.batch_size import Room, automatic_batch_tokens
     from tui_lookups.scan.plan import plan_batches
     from tui_lookups.scan.subject import ScannedModel
 
-    settings, window = models.first.settings, corpus.info.window
+    settings, window = engine.settings, corpus.info.window
     tokens = (
         settings.batch_tokens
         or automatic_batch_tokens(
-            ScannedModel.of(first), Room.of(first), layers=layers, top=settings.top, window=window
+            ScannedModel.of(model), Room.of(model), layers=layers, top=settings.top, window=window
         )
         // 2
     )

@@ -82,14 +82,24 @@ class TwoModels:
     def of_one_architecture(self) -> None:
         """Raise DifferentModelsError unless neurons of one name are the same neuron of the architecture."""
         before, after = self.infos()
-        for name, different in _SAME.items():
-            values = getattr(before, name), getattr(after, name)
-            if values[0] != values[1]:
-                raise DifferentModelsError(
-                    f"{before.name} and {after.name} are {different} {values[0]} and {values[1]}.",
-                    "Compare two models of one architecture: a base model and a tuned one, or two steps.",
-                )
+        for name in _SAME:
+            self._hold(name, before, after)
         self.of_one_vocabulary()
+
+    @staticmethod
+    def _hold(name: str, before: ModelInfo, after: ModelInfo) -> None:
+        values = getattr(before, name), getattr(after, name)
+        if values[0] != values[1]:
+            raise DifferentModelsError(
+                f"{before.name} and {after.name} are {_SAME[name]} {values[0]} and {values[1]}.",
+                "Compare two models of one architecture: a base model and a tuned one, or two steps.",
+            )
+
+    def of_one_width(self) -> None:
+        """Raise DifferentModelsError unless the neurons of both are of a kind and of one width."""
+        before, after = self.infos()
+        for name in ("d_model", "gated"):
+            self._hold(name, before, after)
 
     def of_one_vocabulary(self) -> None:
         """Raise DifferentModelsError unless a token id is the same token in both."""

@@ -195,11 +195,13 @@ def _(result: NeuronTokens) -> RenderableType:
 
 @render.register
 def _(result: NearestNeurons) -> RenderableType:
-    table = table_of("neuron", "cosine", "top token", numbers=("cosine",))
+    figure = "correlation" if result.by == "activations" else "cosine"
+    table = table_of("neuron", figure, "top token", numbers=(figure,))
     for row in result.neurons:
         table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
-    what = "write" if result.by == "writes" else "read"
-    title = f"Neurons of other layers that {what} most like {result.neuron}"
+    what = {"writes": "write", "reads": "read", "activations": "fire"}[result.by]
+    where = "other layers" if result.against is None else result.against.name
+    title = f"Neurons of {where} that {what} most like {result.neuron}"
     return Group(title_of(title, source_of(result.provenance)), table)
 
 

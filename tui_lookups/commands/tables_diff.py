@@ -9,7 +9,15 @@ from rich.text import Text
 
 from tui_lookups.commands.tables import around, cells_of, render, table_of, title_of, token_text
 from tui_lookups.exports.shades import LEVELS, level
-from tui_lookups.results import ActivationDiff, MovedTensor, MovedVector, NeuronDiff, PairedPrompt, WeightDiff
+from tui_lookups.results import (
+    ActivationDiff,
+    MovedTensor,
+    MovedVector,
+    NeuronDiff,
+    NeuronMatches,
+    PairedPrompt,
+    WeightDiff,
+)
 from tui_lookups.results.base import Basis
 from tui_lookups.results.diff import PairedKind
 from tui_lookups.visible import visible
@@ -108,6 +116,26 @@ def _(result: ActivationDiff) -> RenderableType:
         layers.add_row(
             *cells_of(str(of_layer.layer), _correlation(of_layer.correlation), f"{of_layer.change:.4f}")
         )
+    return Group(title, table, Text(""), layers)
+
+
+@render.register
+def _(result: NeuronMatches) -> RenderableType:
+    models = result.provenance.model.name, result.against.name
+    title = title_of(f"Which neuron of {models[1]} is which of {models[0]}, by correlation")
+    table = table_of(
+        "neuron", "match", "correlation", "mutual", "token", "of the match", numbers=("correlation",)
+    )
+    for row in result.neurons:
+        cells = cells_of(
+            str(row.neuron), str(row.match), f"{row.correlation:+.4f}", "yes" if row.mutual else ""
+        )
+        table.add_row(*cells, token_text(row.top_token), token_text(row.match_top_token))
+    columns = ("layer", "mutual", "share", "median correlation")
+    layers = table_of(*columns, numbers=columns)
+    for each in result.layers:
+        share, median = f"{each.mutual / each.neurons:.1%}", f"{each.correlation:.4f}"
+        layers.add_row(*cells_of(str(each.layer), f"{each.mutual:,}", share, median))
     return Group(title, table, Text(""), layers)
 
 

@@ -44,6 +44,20 @@ class Comparisons:
 
         return activation_diff(self._services.against(other), top)
 
+    def diff_matches(self, other: str, *, top: int = 20) -> answer.NeuronMatches:
+        """Which neuron of the other model correlates most with each, in its layer, over the corpus.
+
+        For models trained from different seeds, whose neurons of one name have nothing in common.
+
+        Args:
+            other, top: as in `diff`.
+        Raises:
+            DifferentModelsError: as `diff_activations`.
+        """
+        from tui_lookups.answering.matching import neuron_matches
+
+        return neuron_matches(self._services.against(other), top)
+
     def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> answer.NeuronDiff:
         """One neuron in both models: on which prompts it rose and fell most, and its highest in each.
 

@@ -28,6 +28,7 @@ _LISTS = {
     "InputsOverview": ("neurons",),
     "NeuronDiff": ("prompts",),
     "NeuronExamples": ("examples",),
+    "NeuronMatches": ("neurons",),
     "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),
     "NearestNeurons": ("neurons",),

@@ -35,8 +35,8 @@ _NAMES = {
         "TokenMatch TokenNeurons"
     ),
     "diff": (
-        "ActivationDiff ChangedNeuron LayerCorrelation MovedHead MovedNeuron MovedTensor MovedVector "
-        "NeuronDiff PairedKind PairedPrompt WeightDiff"
+        "ActivationDiff ChangedNeuron LayerCorrelation MatchedLayer MatchedNeuron MovedHead MovedNeuron "
+        "MovedTensor MovedVector NeuronDiff NeuronMatches PairedKind PairedPrompt WeightDiff"
     ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "

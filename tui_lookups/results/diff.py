@@ -184,3 +184,38 @@ class NeuronDiff:
     correlation: float | None
     prompts: tuple[PairedPrompt, ...]
     provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedNeuron:
+    """A neuron of the first model, and the one of the second that it correlates with most in its layer.
+
+    `mutual`: and the other way round. The tokens are what each promotes most in its own model.
+    """
+
+    neuron: NeuronId
+    match: NeuronId
+    correlation: float
+    mutual: bool
+    top_token: Token
+    match_top_token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedLayer:
+    """How many neurons of a layer are matched mutually, and the median size of the best correlations."""
+
+    layer: int
+    neurons: int
+    mutual: int
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeuronMatches:
+    """Neurons of two models matched by correlation, the best matched first; and every layer."""
+
+    against: ModelInfo
+    neurons: tuple[MatchedNeuron, ...]
+    layers: tuple[MatchedLayer, ...]
+    provenance: Provenance

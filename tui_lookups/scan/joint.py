@@ -79,35 +79,44 @@ class JointReducer(BatchReducer):
 
 
 class JointPass:
-    """What a pass has found so far; used while both models are held.
+    """What a pass of two models has found so far.
 
     Args:
+        d_mlp: of either; device: the first one's.
         top: prompts kept a neuron, role and sign.
         copies: which prompts of the corpus are copies: of one text the best prompt is kept.
     """
 
     def __init__(
         self,
-        first: LookupModel,
-        second: LookupModel,
+        d_mlp: int,
+        device: torch.device,
         corpus: Windows,
         layers: Sequence[int],
         *,
         top: int,
         copies: Copies | None,
     ) -> None:
-        device = state_device(first.device)
-        self._reducer = JointReducer(first, second, corpus, layers)
-        self._layers = tuple(layers)
+        device = state_device(device)
+        self._corpus, self._layers = corpus, tuple(layers)
+        self._limit: int | None = None  # padded tokens that fit into memory, once that was learnt
         self._state = ScanState.empty(
-            len(ROLES) * len(layers), first.info.d_mlp, signs=2, top=top, sample=0, device=device
+            len(ROLES) * len(layers), d_mlp, signs=2, top=top, sample=0, device=device
         )
         self._texts = None if copies is None else TextTable.of(copies, device)
         self._sample = np.empty(0, np.int64)
 
-    def take(self, prompt_ids: npt.NDArray[np.int64], poll: Poll) -> None:
-        """Run a batch, prompts sorted by length. Raises what `BatchReducer` does."""
-        pieces = self._reducer(prompt_ids, poll)
+    def take(
+        self, prompt_ids: npt.NDArray[np.int64], first: LookupModel, second: LookupModel, poll: Poll
+    ) -> None:
+        """Run a batch, prompts sorted by length, in the same two models each time.
+
+        Raises what `BatchReducer` does.
+        """
+        reducer = JointReducer(first, second, self._corpus, self._layers)
+        reducer.limit = self._limit
+        pieces = reducer(prompt_ids, poll)
+        self._limit = reducer.limit
         merge_batch(self._state, 0, pieces, self._sample, self._texts)
 
     def layer_arrays(self, layer: int, positions: int) -> Arrays:
