@@ -15,6 +15,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import (
     ActivationDiff,
     ChangedNeuron,
+    HeadsDiff,
+    HeadShift,
     LayerCorrelation,
     MatchedLayer,
     MatchedNeuron,
@@ -24,6 +26,7 @@ from tui_lookups.results import (
     MovedVector,
     NeuronDiff,
     NeuronMatches,
+    OtherShift,
     PairedPrompt,
     WeightDiff,
 )
@@ -64,6 +67,10 @@ MATCHES = NeuronMatches(
     WEIGHTS.against, (MatchedNeuron(NEURON, NeuronId(5, 7), -0.96875, True, BECAUSE, HOSTILE),),
     (MatchedLayer(5, 768, 576, 0.875),), PROVENANCE,
 )  # fmt: skip
+HEADS = HeadsDiff(
+    NEURON, WEIGHTS.against, 7, "pre_activation", 1.0, 2.5,
+    (HeadShift(HeadId(2, 1), 0.25, 1.25, 0.75, 0.25),), (OtherShift("mlps", 0.75, 1.25, 0.5, 0.0),), PROVENANCE,
+)  # fmt: skip
 
 
 class Diffing(FakeExplorer):
@@ -82,6 +89,10 @@ class Diffing(FakeExplorer):
     def diff_matches(self, other: str, *, top: int = 20) -> NeuronMatches:
         assert (other, top) == ("tuned", 20)
         return MATCHES
+
+    def diff_heads(self, other: str, neuron: NeuronId, *, top: int = 20) -> HeadsDiff:
+        assert (other, neuron, top) == ("tuned", NEURON, 20)
+        return HEADS
 
     def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> NeuronDiff:
         assert (other, neuron, top) == ("tuned", NEURON, 2)
@@ -154,6 +165,15 @@ def test_a_neuron_is_shown_in_both_models(capsys: pytest.CaptureFixture[str]) ->
     assert [line[:2] for line in lines if line[:1] == ["tuned"]] == [["tuned", "4.500"], ["tuned", "0.100"]]
     assert "| because|" in out
     assert "\x1b" not in out
+
+
+def test_heads_of_a_neuron_with_both_parts_of_their_change(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invocation.run(cli.app, ["diff", "demo", "tuned", "--neuron", "L5.N371", "--heads"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["L2.H1", "+0.2500", "+1.2500", "+1.0000", "+0.7500", "+0.2500"] in lines
+    assert ["mlps", "+0.7500", "+1.2500", "+0.5000", "+0.5000", "+0.0000"] in lines
+    assert ["pre-activation", "+1.0000", "+2.5000", "+1.5000"] in lines
+    assert invocation.run(cli.app, ["diff", "demo", "tuned", "--heads"]) == 2
 
 
 def test_a_list_is_not_of_one_neuron(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 from tests.answering.conftest import TEXTS
 from tests.tiny_models import edit_config, edit_weights
 from tui_lookups.answering.two_models import DifferentModelsError
-from tui_lookups.errors import LookupsError
+from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.settings import load_settings
@@ -206,3 +206,25 @@ def test_a_copy_with_permuted_neurons_is_matched_completely(make, copied: Copy, 
     assert again.diff_matches(other, top=84) == found
     assert len(again.diff_matches(other, top=2).neurons) == 2
     assert not again._engine.opened_so_far()[2], "what was found is kept"
+
+
+def test_the_heads_behind_a_neuron_in_both(make, copied: Copy, tmp_path: Path) -> None:
+    neuron = NeuronId(2, 5)
+    other = copied("llama", lambda weights: weights["model.layers.1.self_attn.o_proj.weight"].mul_(1.5))
+    explorer = make(corpus=corpus_of(tmp_path))
+    found = explorer.diff_heads(str(other), neuron, top=99)
+    assert len(found.heads) == 12
+    assert 5 <= found.prompts <= 10
+    sizes = [abs(head.after - head.before) for head in found.heads]
+    assert sizes == sorted(sizes, reverse=True)
+    for row in (*found.heads, *found.others):
+        assert row.by_writing + row.by_reading == pytest.approx(row.after - row.before, abs=1e-6)
+    parts = (*found.heads, *found.others)
+    assert sum(row.before for row in parts) == pytest.approx(found.target_before, abs=1e-5)
+    assert sum(row.after for row in parts) == pytest.approx(found.target_after, abs=1e-5)
+    assert found.target_before > 0, "counted in the direction in which it fires"
+    below = [head for head in found.heads if head.head.layer == 0]
+    assert all(head.by_writing == pytest.approx(0, abs=1e-6) for head in below)
+    assert make(corpus=corpus_of(tmp_path)).diff_heads(str(other), neuron, top=99) == found
+    with pytest.raises(UnsupportedModelError, match="folded weights"):
+        make(corpus=corpus_of(tmp_path), raw_weights=True).diff_heads(str(other), neuron)

@@ -41,6 +41,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "head_means": ("seed", "mean_sample"),
     "head_reads": ("trimmed", *_TRIMMED, "paper_limit", *_LISTED),
     "heads": ("preset", *_ACTIVE),
+    "heads_diff": ("sign",),
     "index": ("seed", "keep_copies"),
     "inputs": (),
     "inputs_overview": ("trimmed", *_ALL_PROMPTS),

@@ -12,9 +12,9 @@ from tui_lookups.ids import NeuronId
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
-    from tui_lookups.results import ActivationDiff, NeuronDiff, NeuronMatches, WeightDiff
+    from tui_lookups.results import ActivationDiff, HeadsDiff, NeuronDiff, NeuronMatches, WeightDiff
 
-    Compared = WeightDiff | ActivationDiff | NeuronMatches | NeuronDiff
+    Compared = WeightDiff | ActivationDiff | NeuronMatches | NeuronDiff | HeadsDiff
 
 
 @command()
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--activations", is_flag=True, help="Whose activations over the corpus changed instead.")
 @click.option("--match", is_flag=True, help="Which neuron is which, by correlation: for two seeds.")
 @click.option("--neuron", metavar="NEURON", help="One neuron in both, and the prompts on which it changed.")
+@click.option("--heads", is_flag=True, help="With --neuron: the heads behind it in both.")
 @top_option(None, "How many neurons, heads and tensors (20 by default); prompts of a kind (5).")
 def diff(
     invocation: Invocation,
@@ -31,6 +32,7 @@ def diff(
     activations: bool,
     match: bool,
     neuron: str | None,
+    heads: bool,
     top: int | None,
 ) -> None:
     """What moved from MODEL_A to MODEL_B.
@@ -40,12 +42,16 @@ def diff(
     --match or --neuron both run over the corpus, once."""
     if activations + match + (neuron is not None) > 1:
         raise click.UsageError("Of --activations, --match and --neuron only one can be asked for.")
+    if heads and neuron is None:
+        raise click.UsageError("--heads needs a --neuron.")
     invocation.flags["model"] = before
     name = None if neuron is None else NeuronId.parse(neuron)
 
     def question(explorer: Explorer, narrator: Narrator) -> Compared:
         from tui_lookups.commands import tables_diff  # noqa: F401 - registers its renderers
 
+        if name is not None and heads:
+            return explorer.diff_heads(after, name, top=top or 20)
         if name is not None:
             return explorer.diff_neuron(after, name, top=top or 5)
         if match:

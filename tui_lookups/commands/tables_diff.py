@@ -11,10 +11,13 @@ from tui_lookups.commands.tables import around, cells_of, render, table_of, titl
 from tui_lookups.exports.shades import LEVELS, level
 from tui_lookups.results import (
     ActivationDiff,
+    HeadsDiff,
+    HeadShift,
     MovedTensor,
     MovedVector,
     NeuronDiff,
     NeuronMatches,
+    OtherShift,
     PairedPrompt,
     WeightDiff,
 )
@@ -171,6 +174,23 @@ def _pairs(rows: Sequence[PairedPrompt], models: tuple[str, str], largest: float
             cells = cells_of(*named, visible(model), f"{values[row.position]:.3f}")
             table.add_row(*cells, _shaded(row, values, largest))
     return table
+
+
+@render.register
+def _(result: HeadsDiff) -> RenderableType:
+    models = result.provenance.model.name, result.against.name
+    what = f"Heads behind {result.neuron} in both"
+    title = title_of(what, between(*models, "folded"), f"mean over {result.prompts} prompts")
+    numbers = ("before", "after", "change", "by what is written", "by what reads it")
+    table = table_of("", *numbers, numbers=numbers)
+    rows: list[tuple[str, HeadShift | OtherShift]] = [(str(head.head), head) for head in result.heads]
+    for name, row in (*rows, *((other.name.replace("_", " "), other) for other in result.others)):
+        figures = (row.before, row.after, row.after - row.before, row.by_writing, row.by_reading)
+        table.add_row(*cells_of(name, *(f"{figure:+.4f}" for figure in figures)))
+    change = result.target_after - result.target_before
+    sums = f"{result.target_before:+.4f}", f"{result.target_after:+.4f}", f"{change:+.4f}"
+    table.add_row(*cells_of(result.target.replace("_", "-"), *sums))
+    return Group(title, table)
 
 
 def _correlation(value: float | None) -> str:

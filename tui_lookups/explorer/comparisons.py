@@ -58,6 +58,23 @@ class Comparisons:
 
         return neuron_matches(self._services.against(other), top)
 
+    def diff_heads(self, other: str, neuron: NeuronId, *, top: int = 20) -> answer.HeadsDiff:
+        """The heads behind a neuron in both models, and what of each one's change is due to what.
+
+        Over the prompts that fire it most in either model, at its peaks.
+
+        Args:
+            other: as in `diff`.
+            top: how many heads, those that differ most.
+        Raises:
+            DifferentModelsError: as `diff_activations`.
+            LookupsError: the neuron fires on no prompt in either model.
+            UnsupportedModelError: the raw basis; or a sum does not close within its bound.
+        """
+        from tui_lookups.answering.heads_diff import heads_diff
+
+        return heads_diff(self._services.against(other), neuron, top)
+
     def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> answer.NeuronDiff:
         """One neuron in both models: on which prompts it rose and fell most, and its highest in each.
 

@@ -24,6 +24,7 @@ _LISTS = {
     "ExplainedList": ("explained",),
     "HeadAblation": ("prompts",),
     "HeadAttributions": ("heads",),
+    "HeadsDiff": ("heads",),
     "HeadOverview": ("heads",),
     "InputsOverview": ("neurons",),
     "NeuronDiff": ("prompts",),

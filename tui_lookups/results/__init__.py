@@ -35,8 +35,9 @@ _NAMES = {
         "TokenMatch TokenNeurons"
     ),
     "diff": (
-        "ActivationDiff ChangedNeuron LayerCorrelation MatchedLayer MatchedNeuron MovedHead MovedNeuron "
-        "MovedTensor MovedVector NeuronDiff NeuronMatches PairedKind PairedPrompt WeightDiff"
+        "ActivationDiff ChangedNeuron HeadShift HeadsDiff LayerCorrelation MatchedLayer MatchedNeuron "
+        "MovedHead MovedNeuron MovedTensor MovedVector NeuronDiff NeuronMatches OtherShift PairedKind "
+        "PairedPrompt WeightDiff"
     ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "

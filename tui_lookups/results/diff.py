@@ -219,3 +219,52 @@ class NeuronMatches:
     neurons: tuple[MatchedNeuron, ...]
     layers: tuple[MatchedLayer, ...]
     provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class HeadShift:
+    """What a head contributes to a neuron in both models, the mean over prompts, and why it differs.
+
+    `by_writing` is what the change of what it writes comes to, `by_reading` that of what reads it; they sum
+    to `after - before`.
+    """
+
+    head: HeadId
+    before: float
+    after: float
+    by_writing: float
+    by_reading: float
+
+
+@dataclass(frozen=True, slots=True)
+class OtherShift:
+    """The same of everything else: "mlps", "embedding", "attention_biases" or "bias"."""
+
+    name: str
+    before: float
+    after: float
+    by_writing: float
+    by_reading: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsDiff:
+    """The heads behind a neuron in both models, over the prompts that fire it most in either.
+
+    Where it fires negatively, what pushes it down counts as positive. `target` is what all sums to: the
+    pre-activation, of a gated neuron the activation.
+
+    Attributes:
+        heads: those that differ most first.
+        others: everything else; with all heads, it sums to the targets.
+    """
+
+    neuron: NeuronId
+    against: ModelInfo
+    prompts: int
+    target: Literal["activation", "pre_activation"]
+    target_before: float
+    target_after: float
+    heads: tuple[HeadShift, ...]
+    others: tuple[OtherShift, ...]
+    provenance: Provenance
