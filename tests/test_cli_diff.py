@@ -69,7 +69,8 @@ MATCHES = NeuronMatches(
 )  # fmt: skip
 HEADS = HeadsDiff(
     NEURON, WEIGHTS.against, 7, "pre_activation", 1.0, 2.5,
-    (HeadShift(HeadId(2, 1), 0.25, 1.25, 0.75, 0.25),), (OtherShift("mlps", 0.75, 1.25, 0.5, 0.0),), PROVENANCE,
+    (HeadShift(HeadId(2, 1), 0.25, 1.25, 0.75, 0.25),),
+    (OtherShift("mlps", 0.75, 1.25, 0.5, 0.0),), PROVENANCE,
 )  # fmt: skip
 
 
