@@ -185,3 +185,5 @@ def test_a_list_is_not_of_one_neuron(capsys: pytest.CaptureFixture[str]) -> None
 def test_two_models_have_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert invocation.run(cli.app, ["diff", "demo"]) == 2
     assert "MODEL_B" in capsys.readouterr().err
+    assert invocation.run(cli.app, ["diff", "a", "b", "--model", "c"]) == 2
+    assert "leave out --model" in capsys.readouterr().err

@@ -226,5 +226,7 @@ def test_the_heads_behind_a_neuron_in_both(make, copied: Copy, tmp_path: Path) -
     below = [head for head in found.heads if head.head.layer == 0]
     assert all(head.by_writing == pytest.approx(0, abs=1e-6) for head in below)
     assert make(corpus=corpus_of(tmp_path)).diff_heads(str(other), neuron, top=99) == found
+    with pytest.raises(LookupsError, match="in none of the layers asked for"):
+        make(corpus=corpus_of(tmp_path), layers="0-1").diff_heads(str(other), neuron)
     with pytest.raises(UnsupportedModelError, match="folded weights"):
         make(corpus=corpus_of(tmp_path), raw_weights=True).diff_heads(str(other), neuron)

@@ -98,6 +98,7 @@ def read_with(
     found = []
     for place in range(len(places.targets)):
         directions = torch.from_numpy(np.stack([each[place] for each in vectors], 1))
+        directions = directions.to(model.compute_dtype)  # before it goes to a device that has no doubles
         reader = Reader(
             model.at_home(directions),
             model.at_home(torch.zeros(len(vectors))),

@@ -95,10 +95,7 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     """See `Explorer.diff_neuron`."""
     check_count("top", top)
     engine = models.first
-    models.of_one_architecture()
-    engine.check_neuron(neuron)
-    if neuron.layer not in engine.layers():
-        raise LookupsError(f"{neuron} is in none of the layers asked for.", "Leave out --layers.")
+    check_neuron(models, neuron)
     sign = engine.conventions().sign
     key = models.key("neuron_diff", corpus=True, neuron=str(neuron), top=top)
     known = engine.cached(key, NeuronDiff)
@@ -126,6 +123,14 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     provenance = engine.provenance(corpus=True, top=top, sign=sign)
     made = NeuronDiff(neuron, models.infos()[1], engine.basis, change, r, prompts, provenance)
     return engine.keep(key, made)
+
+
+def check_neuron(models: TwoModels, neuron: NeuronId) -> None:
+    """Raise LookupsError when the models have no such neuron, or its layer is none of those asked for."""
+    models.of_one_architecture()
+    models.first.check_neuron(neuron)
+    if neuron.layer not in models.first.layers():
+        raise LookupsError(f"{neuron} is in none of the layers asked for.", "Leave out --layers.")
 
 
 class ChosenPrompt(NamedTuple):

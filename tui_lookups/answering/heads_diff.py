@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tui_lookups.answering.activation_diff import KEPT, chosen_prompts, joint_layers
+from tui_lookups.answering.activation_diff import KEPT, check_neuron, chosen_prompts, joint_layers
 from tui_lookups.answering.checks import check_attribution, check_count
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError, Poll
@@ -24,8 +24,7 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
     check_count("top", top)
     engine = models.first
     check_attribution(engine.basis)
-    models.of_one_architecture()
-    engine.check_neuron(neuron)
+    check_neuron(models, neuron)
     sign = engine.conventions().sign
     key = models.key("heads_diff", corpus=True, neuron=str(neuron), top=top)
     known = engine.cached(key, HeadsDiff)

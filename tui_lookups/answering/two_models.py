@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,11 +69,17 @@ class TwoModels:
         self.first = first
         self._settings: Settings = structs.replace(first.settings, model=other)
         self._results = results
+        self._making = threading.Lock()
+        self._second: Engine | None = None
 
-    @cached_property
+    @property
     def second(self) -> Engine:
-        settings = self._settings
-        return Engine(settings, self._results, doing=_Heard(compiles=settings.compile))
+        """The engine of the second model."""
+        with self._making:
+            if self._second is None:
+                doing = _Heard(compiles=self._settings.compile)
+                self._second = Engine(self._settings, self._results, doing=doing)
+            return self._second
 
     def infos(self) -> tuple[ModelInfo, ModelInfo]:
         """What the two are."""
@@ -165,8 +171,9 @@ class TwoModels:
 
     def close(self) -> None:
         """Let go of the second model; the first one's engine is not this one's to close."""
-        if "second" in vars(self):
-            self.second.close(None)
+        with self._making:
+            if self._second is not None:
+                self._second.close(None)
 
 
 def _of_files(engine: Engine) -> FileMatrices | None:

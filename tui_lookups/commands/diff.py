@@ -42,6 +42,8 @@ def diff(
     --match or --neuron both run over the corpus, once."""
     if activations + match + (neuron is not None) > 1:
         raise click.UsageError("Of --activations, --match and --neuron only one can be asked for.")
+    if "model" in invocation.flags:
+        raise click.UsageError("diff names both models itself; leave out --model.")
     if heads and neuron is None:
         raise click.UsageError("--heads needs a --neuron.")
     invocation.flags["model"] = before
