@@ -69,6 +69,7 @@ class LateGroup(click.Group):
             docs,
             explanation,
             export,
+            groups,
             man,
             pairs,
             sums,

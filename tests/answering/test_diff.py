@@ -114,6 +114,11 @@ def test_models_that_differ_are_refused_by_what_differs(make, copied: Copy, tiny
         explorer.diff(str(folder))
 
 
+def test_units_of_a_dictionary_are_not_compared(make, tiny_folder, tmp_path: Path) -> None:
+    with pytest.raises(LookupsError, match="by their MLP neurons, not by the units"):
+        make(units=str(tmp_path)).diff(str(tiny_folder("llama")))
+
+
 def corpus_of(tmp_path: Path) -> str:
     path = tmp_path / "texts.txt"
     path.write_text("\n\n".join(TEXTS), encoding="utf-8")

@@ -82,7 +82,12 @@ class TwoModels:
             return self._second
 
     def infos(self) -> tuple[ModelInfo, ModelInfo]:
-        """What the two are."""
+        """What the two are. Raises LookupsError where units of a dictionary take the place of neurons."""
+        if self._settings.units is not None:
+            raise LookupsError(
+                "Two models are compared by their MLP neurons, not by the units of a dictionary.",
+                "Leave out --units.",
+            )
         return self.first.model_info(), self.second.model_info()
 
     def of_one_architecture(self) -> None:

@@ -9,6 +9,7 @@ from tui_lookups.results.components import *
 from tui_lookups.results.congruence import *
 from tui_lookups.results.diff import *
 from tui_lookups.results.explanation import *
+from tui_lookups.results.groups import *
 from tui_lookups.results.inputs import *
 from tui_lookups.results.inventory import *
 from tui_lookups.results.matches import *

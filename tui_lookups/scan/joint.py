@@ -53,7 +53,7 @@ class JointReducer(BatchReducer):
         super().__init__(first, corpus.window_tokens, layers, both_signs=True)
         self._second = second
 
-    def _forward(self, windows: Sequence[Window], poll: Poll) -> Reductions:
+    def _forward(self, windows: Sequence[Window], poll: Poll, floors: Tensor | None) -> Reductions:
         lengths, count = [len(window) for window in windows], len(self._layers)
         found = Reductions.empty(
             len(ROLES) * count,
@@ -71,8 +71,10 @@ class JointReducer(BatchReducer):
             wide = torch.promote_types(before.dtype, torch.float32)
             first, second = before.to(wide), after.to(before.device, wide)
             for role, activation in enumerate((first, second, second - first)):
-                room = found.layer(role * count + self._layers.index(layer))
-                reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device))
+                slot = role * count + self._layers.index(layer)
+                floor = None if floors is None else floors[slot]
+                beyond = uncounted(activation.device)
+                reduce_activations(activation, lengths, found.layer(slot), uncounted=beyond, floor=floor)
 
         activations_side_by_side(self._model, self._second, pad(windows), self._layers, meet, poll)
         return found
@@ -115,7 +117,7 @@ class JointPass:
         """
         reducer = JointReducer(first, second, self._corpus, self._layers)
         reducer.limit = self._limit
-        pieces = reducer(prompt_ids, poll)
+        pieces = reducer(prompt_ids, poll, self._state.floors(0))
         self._limit = reducer.limit
         merge_batch(self._state, 0, pieces, self._sample, self._texts)
 
