@@ -12,6 +12,7 @@ import torch
 
 from tests.model.test_file_weights import opened
 from tests.tiny_models import edit_weights
+from tui_lookups.analysis import congruence
 from tui_lookups.analysis.moved import (
     largest_singular_value,
     moved_heads,
@@ -180,3 +181,18 @@ def test_the_largest_singular_value(shape: tuple[int, int]) -> None:
     spread = random.normal(size=shape)
     assert 0.95 * np.linalg.norm(spread, 2) <= largest_singular_value(spread)
     assert largest_singular_value(spread) <= np.linalg.norm(spread, 2) * (1 + 1e-9)
+
+
+def test_top_tokens_of_many_neurons_are_found_a_block_at_a_time(
+    before: FileMatrices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [NeuronId(layer, index) for layer in LAYERS for index in range(9)]
+    at_once = congruence.own_tokens(before.writes, names)
+    formed = []
+    congruences = before.writes.congruences
+    monkeypatch.setattr(congruence, "BLOCK_NUMBERS", 4 * before.writes.d_vocab)
+    monkeypatch.setattr(
+        before.writes, "congruences", lambda rows: formed.append(len(rows)) or congruences(rows)
+    )
+    assert congruence.own_tokens(before.writes, names) == at_once
+    assert formed == [4] * 6 + [3]

@@ -18,7 +18,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
-from tui_lookups.progress import Count, tell
+from tui_lookups.progress import Count, Progress, tell
 from tui_lookups.results import (
     ActivationDiff,
     ChangedNeuron,
@@ -26,8 +26,8 @@ from tui_lookups.results import (
     NeuronDiff,
     PairedKind,
     PairedPrompt,
-    Sign,
 )
+from tui_lookups.results.conventions import Conventions
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
@@ -96,7 +96,7 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     check_count("top", top)
     engine = models.first
     check_neuron(models, neuron)
-    sign = engine.conventions().sign
+    conventions = engine.conventions()
     key = models.key("neuron_diff", corpus=True, neuron=str(neuron), top=top)
     known = engine.cached(key, NeuronDiff)
     if known is not None:
@@ -105,7 +105,7 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     from tui_lookups.answering.answers import activations_on
 
     arrays = joint_layers(models, engine.layers())[neuron.layer]
-    chosen = chosen_prompts(arrays, neuron.index, sign, top)
+    chosen = chosen_prompts(arrays, neuron.index, conventions, top)
     corpus, vocabulary = engine.corpus(arrays=True), engine.vocabulary()
     windows = [corpus.window_tokens(each.prompt_id).tolist() for each in chosen]
     before, after = (
@@ -120,7 +120,7 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     )
     moments, place = arrays["moments"], neuron.index
     change, r = float(activation_changes(moments)[place]), _number(correlations(moments)[place])
-    provenance = engine.provenance(corpus=True, top=top, sign=sign)
+    provenance = engine.provenance(corpus=True, top=top, sign=conventions.sign)
     made = NeuronDiff(neuron, models.infos()[1], engine.basis, change, r, prompts, provenance)
     return engine.keep(key, made)
 
@@ -142,10 +142,11 @@ class ChosenPrompt(NamedTuple):
     position: int
 
 
-def chosen_prompts(arrays: Arrays, index: int, sign: Sign, top: int) -> list[ChosenPrompt]:
+def chosen_prompts(arrays: Arrays, index: int, conventions: Conventions, top: int) -> list[ChosenPrompt]:
     """A neuron's prompts: where it rose most, where it fell most, and the highest in each model.
 
-    Left out are slots that a small corpus leaves empty, and prompts on which it neither rose nor fell.
+    Left out are slots that a small corpus leaves empty, and prompts on which it does not fire, or neither
+    rose nor fell.
 
     Args:
         arrays: of its layer, see `JointPass.layer_arrays`.
@@ -156,12 +157,14 @@ def chosen_prompts(arrays: Arrays, index: int, sign: Sign, top: int) -> list[Cho
     values = arrays["values"][:, :, index]
     wanted: list[tuple[PairedKind, int, int]] = [("rose", 2, 0), ("fell", 2, 1)]
     kinds: tuple[PairedKind, PairedKind] = ("peak before", "peak after")
-    wanted += [(kind, role, peak_of(values[role, :, 0], sign)[0]) for role, kind in enumerate(kinds)]
+    wanted += [
+        (kind, role, peak_of(values[role, :, 0], conventions.sign)[0]) for role, kind in enumerate(kinds)
+    ]
     chosen = []
     for kind, role, which in wanted:
         prompts, positions = (arrays[name][role, which, index] for name in ("prompts", "positions"))
         for slot in range(min(top, KEPT)):
-            if prompts[slot] >= 0 and values[role, which, slot] > 0:
+            if prompts[slot] >= 0 and values[role, which, slot] > conventions.fires_above:
                 chosen.append(ChosenPrompt(kind, slot + 1, int(prompts[slot]), int(positions[slot])))
     return chosen
 
@@ -188,8 +191,7 @@ def _joint_pass(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
 
     engine = models.first
     corpus = models.shared_corpus()
-    copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker)
-
+    copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker, _tell)
     plan = engine.on_model(lambda model, poll: batch_plan(engine, model, corpus, layers))
     device = engine.on_model(lambda model, poll: model.device)
     joint = JointPass(engine.model_info().d_mlp, device, corpus, layers, top=KEPT, copies=copies)
@@ -199,6 +201,10 @@ def _joint_pass(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
         models.on_both(partial(joint.take, plan.batch(number)))
     positions = counted_positions(corpus)
     return {layer: joint.layer_arrays(layer, positions) for layer in layers}
+
+
+def _tell(news: Progress | str) -> None:
+    tell(Progress(news) if isinstance(news, str) else news)
 
 
 def batch_plan(engine: Engine, model: LookupModel, corpus: Corpus, layers: Sequence[int]) -> BatchPlan:

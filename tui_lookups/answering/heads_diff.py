@@ -25,7 +25,7 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
     engine = models.first
     check_attribution(engine.basis)
     check_neuron(models, neuron)
-    sign = engine.conventions().sign
+    conventions = engine.conventions()
     key = models.key("heads_diff", corpus=True, neuron=str(neuron), top=top)
     known = engine.cached(key, HeadsDiff)
     if known is not None:
@@ -33,7 +33,7 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
     from tui_lookups.analysis.shift import reading_at, shifts
 
     arrays = joint_layers(models, engine.layers())[neuron.layer]
-    chosen = chosen_prompts(arrays, neuron.index, sign, KEPT)
+    chosen = chosen_prompts(arrays, neuron.index, conventions, KEPT)
     peaks = dict.fromkeys((each.prompt_id, each.position) for each in chosen if each.kind.startswith("peak"))
     if not peaks:
         raise LookupsError(f"{neuron} fires on no prompt in either model.", "Choose another neuron.")
@@ -49,7 +49,7 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
         each.on_model(partial(_read, neuron, places, vectors, own))
         for own, (each, places) in enumerate(zip(both, (before, after), strict=True))
     ]
-    signs = _directions(sign, before.activations, after.activations)
+    signs = _directions(conventions.sign, before.activations, after.activations)
     shift = shifts(*products)
     means = np.stack([(part * signs[:, None]).mean(0) for part in shift], 1)  # [components, 4]
     last = engine.model_info().last_head_layer(neuron.layer) + 1
@@ -77,7 +77,7 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
         target_after=targets[1],
         heads=tuple(sorted(heads, key=lambda head: -abs(head.after - head.before))[:top]),
         others=others,
-        provenance=engine.provenance(corpus=True, top=top, sign=sign),
+        provenance=engine.provenance(corpus=True, top=top, sign=conventions.sign),
     )
     return engine.keep(key, made)
 
