@@ -40,7 +40,7 @@ class Line:
         return (
             bool(commands)
             and not elsewhere & set(arguments)
-            and "reproduce" not in commands
+            and not {"reproduce", "diff"} & set(commands)
             and (commands[0] not in _NEEDS_MORE or "--dry-run" in arguments)
         )
 

@@ -154,10 +154,13 @@ class FakeExplorer:
             return TokenMatch(text, BECAUSE, (), ())
         return TokenMatch(text, both[text], (), tuple(other for key, other in both.items() if key != text))
 
-    def nearest(self, neuron: NeuronId, *, by: NearBy = "writes", top: int = 20) -> NearestNeurons:
-        self._asked("nearest", neuron=str(neuron), by=by, top=top)
+    def nearest(
+        self, neuron: NeuronId, *, by: NearBy = "writes", top: int = 20, other: str | None = None
+    ) -> NearestNeurons:
+        self._asked("nearest", neuron=str(neuron), by=by, top=top, other=other)
         rows = (NearNeuron(NeuronId(4, 2), 0.625, BECAUSE), NearNeuron(NeuronId(3, 1), -0.25, HOSTILE))
-        return NearestNeurons(neuron, by, "folded", rows, PROVENANCE)
+        against = None if other is None else replace(MODEL, name=other)
+        return NearestNeurons(neuron, by, "folded", rows, PROVENANCE, against)
 
     def tokens(self, neuron: NeuronId, *, top: int = 20) -> NeuronTokens:
         self._asked("tokens", neuron=neuron, top=top)

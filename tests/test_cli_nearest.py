@@ -23,3 +23,13 @@ def test_the_neurons_most_like_one_are_listed(
     document = json.loads(capsys.readouterr().out)
     assert (document["neuron"], document["by"]) == ("L5.N371", "writes")
     assert document["neurons"][0]["cosine"] == 0.625
+
+
+def test_those_of_another_model_and_by_activations(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(invocation, "open_explorer", FakeExplorer)
+    assert invocation.run(cli.app, ["nearest", "L5.N371", "--by", "activations", "--in", "tuned"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Neurons of tuned that fire most like L5.N371")
+    assert lines[1].split() == ["neuron", "correlation", "top", "token"]

@@ -65,6 +65,7 @@ class LateGroup(click.Group):
             attends,
             cache_and_config,
             diagnostics,
+            diff,
             docs,
             explanation,
             export,

@@ -248,8 +248,10 @@ def score_neurons(
 
 
 def own_tokens(model: Writes, neurons: Sequence[NeuronId]) -> dict[NeuronId, Token]:
-    """The token that each neuron promotes most."""
-    return {score.neuron: score.top_token for score in score_neurons(model, neurons, 0)} if neurons else {}
+    """The token that each neuron promotes most; `BLOCK_NUMBERS` congruences are formed at a time."""
+    size = max(1, BLOCK_NUMBERS // model.d_vocab)
+    some = (neurons[start : start + size] for start in range(0, len(neurons), size))
+    return {score.neuron: score.top_token for names in some for score in score_neurons(model, names, 0)}
 
 
 def neuron_tokens(

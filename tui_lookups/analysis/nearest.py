@@ -1,10 +1,11 @@
-"""The neurons of other layers that write, or read, most like one neuron (method.md, section 2, Nearest).
+"""The neurons of other layers, or of another model, most like one neuron (method.md, section 2, Nearest).
 
 1. Writes: the cosine of two rows of W_out as congruence takes them: after a norm behind the MLP, and centred
    where the final norm centres. One product of a matrix and a vector a layer, from the files alone.
 2. Reads: the cosine of two columns of W_in with the norm before the MLP folded into them. A gated neuron is
    the product of what it reads with W_in and with its gate: so is the cosine of two. From the loaded model, a
    block of columns at a time.
+3. Activations: Pearson's correlation over a corpus, the cosine of activations counted from their means.
 """
 
 from __future__ import annotations
@@ -29,15 +30,30 @@ _BLOCK = 1024
 
 def write_cosines(model: Writes, neuron: NeuronId, layer: int) -> Floats:
     """Of what each neuron of a layer writes with what `neuron` writes: [d_mlp]; 0 where nothing is."""
-    own = model.directions([neuron])[0]
+    return cosines_with_write(model, model.directions([neuron])[0], layer)
+
+
+def cosines_with_write(model: Writes, own: Floats, layer: int) -> Floats:
+    """As `write_cosines`, with what a neuron of any model writes: [d_model]."""
     return _cosines(model.toward(layer, own), model.lengths(layer) * np.linalg.norm(own))
 
 
 def read_cosines(model: LookupModel, neuron: NeuronId, layer: int) -> Floats:
     """Of what each neuron of a layer reads with what `neuron` reads: [d_mlp]; 0 where nothing is."""
+    return cosines_with_read(model, neuron_read(model, neuron), layer)
+
+
+def neuron_read(model: LookupModel, neuron: NeuronId) -> Floats:
+    """What a neuron reads with, W_in first and then W_gate where there is one: [1 or 2, d_model]."""
     from tui_lookups.model.components import read_vectors
 
-    own = read_vectors(model, neuron.layer, [neuron.index])[:, :, 0]
+    return read_vectors(model, neuron.layer, [neuron.index])[:, :, 0]
+
+
+def cosines_with_read(model: LookupModel, own: Floats, layer: int) -> Floats:
+    """As `read_cosines`, with what a neuron of any model reads with: see `neuron_read`."""
+    from tui_lookups.model.components import read_vectors
+
     found = []
     every = range(model.info.d_mlp)
     for start in every[::_BLOCK]:
@@ -50,18 +66,20 @@ def read_cosines(model: LookupModel, neuron: NeuronId, layer: int) -> Floats:
 
 def nearest(
     model: Writes,
-    neuron: NeuronId,
+    neuron: NeuronId | None,
     layers: Sequence[int],
     cosines_of: Callable[[int], Floats],
     top: int,
     *,
     poll: Poll = no_poll,
 ) -> tuple[NearNeuron, ...]:
-    """The `top` neurons of `layers`, but for that of `neuron`, whose cosine is largest; ties by layer, index.
+    """The `top` neurons of `layers` whose cosine is largest; ties by layer, index.
 
-    `cosines_of` a layer are one of the two above.
+    Args:
+        neuron: its own layer is left out; None where it is one of another model.
+        cosines_of: a layer's: of writes, of reads, or of activations (scan/correlating.py).
     """
-    others = [layer for layer in layers if layer != neuron.layer]
+    others = [layer for layer in layers if neuron is None or layer != neuron.layer]
     rows = []
     for layer in others:
         poll()

@@ -61,7 +61,7 @@ def build_prompts(
     if not entries:
         return []
     rows = [corpus.window_tokens(entry.prompt_id).tolist() for entry in entries]
-    activations = _activations(model, neuron, rows, poll)
+    activations = activations_on(model, neuron, rows, poll)
     peaks, signs = [entry.position for entry in entries], [entry.sign for entry in entries]
     trims: Sequence[Trim | None] = [None] * len(rows)
     if trim:
@@ -77,9 +77,10 @@ def build_prompts(
     return prompts
 
 
-def _activations(
+def activations_on(
     model: LookupModel, neuron: NeuronId, rows: Sequence[Sequence[int]], poll: Poll
 ) -> list[list[float]]:
+    """The neuron's activation at every token of each row of token ids."""
     activations: list[list[float]] = []
     for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS):
         values = model.neuron_activations(model.batch(rows[place] for place in batch), neuron, poll=poll)
@@ -94,7 +95,7 @@ def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll:
     """The neuron's activation at every token of a text. Raises LookupsError for an empty or too long one."""
     model.check_neuron(neuron)
     check_text(ids, model.vocabulary.bos_id, model.info)
-    return _activations(model, neuron, [ids], poll)[0]
+    return activations_on(model, neuron, [ids], poll)[0]
 
 
 def head_attributions(
@@ -266,7 +267,7 @@ def place_samples(
     if not prompt_ids:
         return []
     rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
-    activations = _activations(model, neuron, rows, poll)
+    activations = activations_on(model, neuron, rows, poll)
     return [
         Entry(prompt_id, 1 + int(np.argmax(values[1:])), 1)
         for prompt_id, values in zip(prompt_ids, activations, strict=True)

@@ -29,6 +29,7 @@ _ALL_PROMPTS = (*_TRIMMED, "paper_limit", *_LISTED, *_ACTIVE)
 
 RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "ablation": ("trimmed", *_ALL_PROMPTS, "seed", "mean_sample"),
+    "activation_diff": ("sign",),
     "activations": (),
     "atlas_layer": (),
     "attends": (),
@@ -40,10 +41,15 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "head_means": ("seed", "mean_sample"),
     "head_reads": ("trimmed", *_TRIMMED, "paper_limit", *_LISTED),
     "heads": ("preset", *_ACTIVE),
+    "heads_diff": ("sign", "fires_above", "keep_copies"),
     "index": ("seed", "keep_copies"),
     "inputs": (),
     "inputs_overview": ("trimmed", *_ALL_PROMPTS),
+    "joint_layer": ("keep_copies",),
+    "matched_layer": (),
+    "matches": (),
     "nearest": (),
+    "neuron_diff": ("sign", "fires_above", "keep_copies"),
     "neuron_means": ("seed", "mean_sample"),
     "neurons": (),
     "overview": ("trimmed", *_ALL_PROMPTS, "least_share", "most_share"),
@@ -56,6 +62,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "tokens": (),
     "trace": (),
     "trace_graph": (),
+    "weight_diff": (),
     "why": (),
 }
 """By kind of answer: the conventions it rests on that its question does not settle.
@@ -80,10 +87,12 @@ _FIRST: Mapping[str, float] = {
 RANKS_TOKENS = frozenset(
     (
         "ablation",
+        "activation_diff",
         "atlas_layer",
         "carries",
         "figures",
         "first_view",
+        "matches",
         "nearest",
         "neurons",
         "predictions",
@@ -95,6 +104,7 @@ RANKS_TOKENS = frozenset(
         "tokens",
         "trace",
         "trace_graph",
+        "weight_diff",
         "why",
     )
 )

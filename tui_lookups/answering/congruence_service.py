@@ -8,13 +8,12 @@ model (`Engine.on_writes`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from tui_lookups.answering.atlas_service import AtlasService
-from tui_lookups.answering.checks import check_count, check_folded, check_layers
+from tui_lookups.answering.checks import check_count, check_layers
 from tui_lookups.answering.engine import Engine
 from tui_lookups.demo.measurements import read_measurements
 from tui_lookups.errors import LookupsError, Poll
@@ -22,8 +21,6 @@ from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     AsOne,
     FirstView,
-    NearBy,
-    NearestNeurons,
     NeuronScore,
     NeuronTokens,
     SetNeurons,
@@ -34,8 +31,6 @@ from tui_lookups.results import (
 
 if TYPE_CHECKING:  # what is cached is answered before NumPy is imported
     from tui_lookups.model.file_weights import Writes
-    from tui_lookups.model.lookup_model import LookupModel
-    from tui_lookups.model.tensor_files import Floats
 
 
 class CongruenceService:
@@ -168,44 +163,6 @@ class CongruenceService:
 
         key = self._engine.key("tokens", corpus=False, neuron=str(neuron), top=top)
         return self._engine.cached(key, NeuronTokens) or self._engine.keep(key, self._engine.on_writes(work))
-
-    def nearest(self, neuron: NeuronId, by: NearBy, top: int) -> NearestNeurons:
-        """The neurons of other layers that write, or read, most alike. See `Explorer.nearest`."""
-        check_count("top", top)
-        engine = self._engine
-        engine.check_neuron(neuron)
-        if by not in get_args(NearBy):
-            raise LookupsError(f"by cannot be {by!r}.", 'Give "writes" or "reads".')
-        if by == "reads":
-            check_folded(
-                engine.basis,
-                "What neurons read is compared in folded weights only.",
-                "Leave out --raw-weights, or compare what they write.",
-            )
-        layers = engine.layers()
-
-        def answer(model: Writes, cosines_of: Callable[[int], Floats], poll: Poll) -> NearestNeurons:
-            from tui_lookups.analysis.nearest import nearest
-
-            rows = nearest(model, neuron, layers, cosines_of, top, poll=poll)
-            provenance = engine.provenance(corpus=False, by=by, top=top, layers=",".join(map(str, layers)))
-            provenance = replace(provenance, device=model.ran_on)
-            return NearestNeurons(neuron, by, engine.basis, rows, provenance)
-
-        def writes(model: Writes, poll: Poll) -> NearestNeurons:
-            from tui_lookups.analysis.nearest import write_cosines
-
-            return answer(model, partial(write_cosines, model, neuron), poll)
-
-        def reads(model: LookupModel, poll: Poll) -> NearestNeurons:
-            from tui_lookups.analysis.nearest import read_cosines
-
-            return answer(model, partial(read_cosines, model, neuron), poll)
-
-        key = engine.key("nearest", corpus=False, neuron=str(neuron), by=by, top=top, layers=list(layers))
-        return engine.cached(key, NearestNeurons) or engine.keep(
-            key, engine.on_writes(writes) if by == "writes" else engine.on_model(reads)
-        )
 
     def score(self, neuron: NeuronId, token: Token) -> NeuronScore:
         """One neuron's row in a token's ranking, wherever it ranks."""

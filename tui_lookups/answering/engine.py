@@ -58,13 +58,15 @@ class Engine:
     `results` is a folder for results, indexes and corpora in place of the cache folder's own.
     """
 
-    def __init__(self, settings: Settings, results: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, results: Path | None = None, *, doing: Doing | None = None
+    ) -> None:
         self.settings = settings
         self.basis: Basis = "raw" if settings.raw_weights else "folded"
         self.cache = ResultCache(results or settings.cache_dir, settings.cache_size_limit)
         self.thread = ModelThread()
         self.device = settings.device
-        self.doing = Doing(compiles=settings.compile)
+        self.doing = doing or Doing(compiles=settings.compile)
         self.tokenising = False
         self.error: LookupsError | None = None
         """What the start in the background stumbled over, for the status."""

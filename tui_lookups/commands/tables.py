@@ -97,9 +97,17 @@ def token_text(token: Token) -> Text:
 
 
 def around(
-    tokens: Sequence[Token], position: int, start: int = 0, before: int = BEFORE_PEAK, after: int = AFTER_PEAK
+    tokens: Sequence[Token],
+    position: int,
+    start: int = 0,
+    before: int = BEFORE_PEAK,
+    after: int = AFTER_PEAK,
+    shade: Sequence[str] | None = None,
 ) -> Text:
-    """The text around tokens[position], marked |so|; what lies before `start` or after it is dim."""
+    """The text around tokens[position], marked |so|; what lies before `start` or after it is dim.
+
+    `shade`: a style for each token in place of that.
+    """
     left, room = position, before
     while left > 0 and room > 0:
         left -= 1
@@ -112,7 +120,9 @@ def around(
     for index in range(left, right):
         shown = visible(tokens[index].text)
         if index == position:
-            text.append(f"|{shown}|", style="bold")
+            text.append(f"|{shown}|", style="bold" if shade is None else f"bold {shade[index]}")
+        elif shade is not None:
+            text.append(shown, style=shade[index])
         else:
             text.append(shown, style="" if start <= index < position else "dim")
     return text.append("…" if right < len(tokens) else "")
@@ -191,11 +201,13 @@ def _(result: NeuronTokens) -> RenderableType:
 
 @render.register
 def _(result: NearestNeurons) -> RenderableType:
-    table = table_of("neuron", "cosine", "top token", numbers=("cosine",))
+    figure = "correlation" if result.by == "activations" else "cosine"
+    table = table_of("neuron", figure, "top token", numbers=(figure,))
     for row in result.neurons:
         table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
-    what = "write" if result.by == "writes" else "read"
-    title = f"{_kind(result.provenance)} of other layers that {what} most like {result.neuron}"
+    what = {"writes": "write", "reads": "read", "activations": "fire"}[result.by]
+    where = "other layers" if result.against is None else result.against.name
+    title = f"{_kind(result.provenance)} of {where} that {what} most like {result.neuron}"
     return Group(title_of(title, source_of(result.provenance)), table)
 
 

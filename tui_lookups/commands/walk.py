@@ -129,12 +129,13 @@ def tokens(invocation: Invocation, neuron: str, top: int) -> None:
     type=click.Choice(get_args(NearBy)),
     default="writes",
     show_default=True,
-    help="Compare what neurons write, or what they read.",
+    help="Compare what neurons write, what they read, or their activations over the corpus.",
 )
-def nearest(invocation: Invocation, neuron: str, top: int, by: NearBy) -> None:
-    """The neurons of other layers most like NEURON."""
+@click.option("--in", "other", metavar="MODEL", help="Search another model instead.")
+def nearest(invocation: Invocation, neuron: str, top: int, by: NearBy, other: str | None) -> None:
+    """The neurons of other layers most like NEURON, or those of another model."""
     name = NeuronId.parse(neuron)
-    invocation.answer(lambda explorer, _: explorer.nearest(name, by=by, top=top))
+    invocation.answer(lambda explorer, _: explorer.nearest(name, by=by, top=top, other=other))
 
 
 @command()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups.errors import Cancelled
+from tui_lookups.explorer.comparisons import Comparisons
 from tui_lookups.explorer.exact_sums import ExactSums
 from tui_lookups.explorer.groups import Groups
 from tui_lookups.explorer.services import Question, Services
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Explorer(ExactSums, Groups, Surveys, Upkeep):
+class Explorer(Comparisons, ExactSums, Groups, Surveys, Upkeep):
     """Answers questions about one model and one corpus. Cheap to make: nothing is opened or imported yet."""
 
     def __init__(self, settings: Settings, *, results: Path | None = None) -> None:

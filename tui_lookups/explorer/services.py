@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.survey_pairs import SurveyPairs
     from tui_lookups.answering.survey_service import SurveyService
     from tui_lookups.answering.trace_service import TraceService
+    from tui_lookups.answering.two_models import TwoModels
     from tui_lookups.answering.why_service import WhyService
     from tui_lookups.explanation.desk import RequestDesk
     from tui_lookups.explanation.store import ExplainedStore
@@ -92,6 +93,7 @@ class Services:
         self._opened: Engine | None = None
         self._failure = ""  # why there is no engine
         self._closed = False
+        self._against: dict[str, TwoModels] = {}
 
     @property
     def engine(self) -> Engine:
@@ -255,6 +257,16 @@ class Services:
             self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
         )
 
+    def against(self, other: str) -> TwoModels:
+        """The Explorer's model and another one, which is held as long as this one is."""
+        from tui_lookups.answering.two_models import TwoModels
+
+        engine = self.engine
+        with self.making:
+            if other not in self._against:
+                self._against[other] = TwoModels(engine, other, self._results)
+            return self._against[other]
+
     # --- never waiting ---
 
     @property
@@ -326,6 +338,8 @@ class Services:
         engine, scan = self._opened, self._scan_made
         if "sessions" in vars(self):
             self.sessions.close()
+        for models in tuple(self._against.values()):
+            models.close()
         if engine is None:
             return ""
         lost = engine.close(scan.checkpoint if scan is not None and scan.unsaved else None)

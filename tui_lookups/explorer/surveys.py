@@ -42,10 +42,20 @@ class Surveys:
         return self._services.atlas.atlas(per_layer, reject, sign, read)
 
     def nearest(
-        self, neuron: NeuronId, *, by: answer.NearBy = "writes", top: int = 20
+        self, neuron: NeuronId, *, by: answer.NearBy = "writes", top: int = 20, other: str | None = None
     ) -> answer.NearestNeurons:
-        """The neurons of other layers that write, or read, most like this one (section 2, Nearest)."""
-        return self._services.congruence.nearest(neuron, by, top)
+        """The neurons of other layers that write, read or fire most like this one (section 2, Nearest).
+
+        Args:
+            by: "activations" over the corpus take a pass.
+            other: another model, named as in the setting `model`, all of whose layers are searched instead.
+        Raises:
+            DifferentModelsError: the other is of another width or, for activations, has another tokenizer.
+        """
+        from tui_lookups.answering.nearest import nearest_neurons
+
+        models = None if other is None else self._services.against(other)
+        return nearest_neurons(self._services.engine, neuron, by, top, models)
 
     def survey_plan(
         self,

@@ -17,15 +17,19 @@ from tui_lookups.storage.codec import to_plain
 Record = dict[str, Any]
 
 _LISTS = {
+    "ActivationDiff": ("neurons",),
     "Activations": ("tokens", "activations"),
     "Atlas": ("layers",),
     "Carried": ("contributions",),
     "ExplainedList": ("explained",),
     "HeadAblation": ("prompts",),
     "HeadAttributions": ("heads",),
+    "HeadsDiff": ("heads",),
     "HeadOverview": ("heads",),
     "InputsOverview": ("neurons",),
+    "NeuronDiff": ("prompts",),
     "NeuronExamples": ("examples",),
+    "NeuronMatches": ("neurons",),
     "NeuronInputs": ("contributions",),
     "NeuronPrompts": ("prompts",),
     "NearestNeurons": ("neurons",),
@@ -45,6 +49,7 @@ _LISTS = {
     "TokenNeurons": ("neurons",),
     "Trace": ("nodes",),
     "Why": ("contributions",),
+    "WeightDiff": ("neurons",),
     "WhyByLayer": ("layers",),
 }
 """By a result's class, the list that holds its records; of several, equally long, each gives its part."""

@@ -125,11 +125,11 @@ class FileWeights:
         self, local: LocalModel, config: dict[str, Any], vocabulary: Vocabulary, dtype: str, basis: Basis
     ) -> None:
         self.basis: Basis = basis
-        self._tensors = NamedTensors(local, config, dtype)
-        self._files, self._head = self._tensors.files, self._tensors.head
-        self._norm_weight, self._post_weights = self._tensors.final_norm(), self._tensors.post_norms()
-        self.vocabulary = vocabulary.padded(self._tensors.sizes["d_vocab"])
-        self.info = self._tensors.info(local, self.vocabulary.bos)
+        self.tensors = NamedTensors(local, config, dtype)
+        self._files, self._head = self.tensors.files, self.tensors.head
+        self._norm_weight, self._post_weights = self.tensors.final_norm(), self.tensors.post_norms()
+        self.vocabulary = vocabulary.padded(self.tensors.sizes["d_vocab"])
+        self.info = self.tensors.info(local, self.vocabulary.bos)
         self._d_mlp, self._d_model = self.info.d_mlp, self.info.d_model
 
     @property
@@ -155,8 +155,8 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """Every neuron's W_out times one direction: [d_mlp]."""
-        name, read = self._tensors.W_out(layer), self._after_mlp(layer, direction)
-        if self._tensors.layout.neurons_in_rows:
+        name, read = self.tensors.W_out(layer), self._after_mlp(layer, direction)
+        if self.tensors.layout.neurons_in_rows:
             return np.concatenate([block @ read for _, block in self._files.blocks(name, BLOCK_NUMBERS)])
         found = np.zeros(self._d_mlp, dtype=self._files.number_type)
         for rows, block in self._files.blocks(name, BLOCK_NUMBERS):
@@ -181,13 +181,13 @@ class FileWeights:
 
     def _writes(self, layer: int, indices: Sequence[int] | None = None) -> Floats:
         """What these neurons of a layer write, by default all of them: [n, d_model]."""
-        name, files = self._tensors.W_out(layer), self._files
+        name, files = self.tensors.W_out(layer), self._files
         beside = range(self._d_mlp) if indices is None else indices
         if isinstance(beside, range):
-            in_rows = self._tensors.layout.neurons_in_rows
+            in_rows = self.tensors.layout.neurons_in_rows
             rows = (files.rows if in_rows else files.columns)(name, beside.start, beside.stop)
             rows = rows if in_rows else rows.T
-        elif self._tensors.layout.neurons_in_rows:
+        elif self.tensors.layout.neurons_in_rows:
             rows = np.concatenate([files.rows(name, i, i + 1) for i in beside])
         else:
             chosen = np.asarray(beside)
@@ -206,7 +206,7 @@ class FileWeights:
     def _after_mlp(self, layer: int, values: Floats) -> Floats:
         """What is written along d_model, or read there, as what follows the MLP weights it."""
         weighted = values if self._post_weights is None else values * self._post_weights[layer]
-        return weighted if self._tensors.write_scale == 1 else weighted * self._tensors.write_scale
+        return weighted if self.tensors.write_scale == 1 else weighted * self.tensors.write_scale
 
     # --- how a token reads it ---
 
@@ -256,11 +256,11 @@ class FileWeights:
         read = directions
         if self.basis == "folded":
             read = (read - read.mean(axis=1, keepdims=True) if self._is_centred else read) * self._norm_weight
-        scale = self._tensors.read_scale
+        scale = self.tensors.read_scale
         return read if scale == 1 else read * scale
 
     def _as_read(self, unembedding: Floats) -> Floats:
-        scaled = unembedding if self._tensors.read_scale == 1 else unembedding * self._tensors.read_scale
+        scaled = unembedding if self.tensors.read_scale == 1 else unembedding * self.tensors.read_scale
         if self.basis == "raw":
             return scaled
         weighted = scaled * self._norm_weight
@@ -268,11 +268,11 @@ class FileWeights:
 
     @property
     def _is_centred(self) -> bool:
-        return self._tensors.family.norm == "LayerNorm"
+        return self.tensors.family.norm == "LayerNorm"
 
     @property
     def _is_vocabulary_centred(self) -> bool:
-        return self.basis == "folded" and not self._tensors.is_capped
+        return self.basis == "folded" and not self.tensors.is_capped
 
     @property
     def _mean(self) -> Floats:

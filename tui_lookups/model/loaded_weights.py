@@ -61,6 +61,10 @@ class LoadedWeights:
         """Whether the final norm takes off the mean of whatever it reads."""
         return self.basis == "folded" and self.wiring.centred
 
+    def parameters(self) -> dict[str, Tensor]:
+        """Every parameter as it lies, by its name in the model."""
+        return {name: weight.detach() for name, weight in self._hf_model.named_parameters()}
+
     def at_home(self, weight: Tensor) -> Tensor:
         """A tensor on `device`, in `compute_dtype`."""
         return weight.detach().to(self.device, self.compute_dtype)

@@ -19,7 +19,7 @@ from tui_lookups.model.fates import require_none_refused
 from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.sources import LocalModel
-from tui_lookups.model.tensor_files import Floats, NotInFilesError, TensorFiles
+from tui_lookups.model.tensor_files import Floats, NotInFilesError, PlacedTensor, TensorFiles
 from tui_lookups.results import ModelInfo, Token
 
 BLOCK_NUMBERS = 500_000
@@ -88,7 +88,23 @@ class NamedTensors:
 
     def W_out(self, layer: int) -> str:
         """The name of a layer's W_out."""
-        return self._named(f"{self.layout.block.format(layer)}{self.layout.W_out}")
+        return self.in_block(layer, self.layout.W_out)
+
+    def in_block(self, layer: int, module: str) -> str:
+        """The name of the weight of a layer's module. Raises NotInFilesError where there is none."""
+        return self._named(f"{self.layout.block.format(layer)}{module}")
+
+    def norm_in(self, layer: int, module: str) -> Floats:
+        """What a norm in a layer multiplies by: [d_model]."""
+        return self._norm(f"{self.layout.block.format(layer)}{module}")
+
+    def unprefixed(self) -> dict[str, PlacedTensor]:
+        """All tensors that are parameters, without the prefix that files of one model may or may not have."""
+        return {name.removeprefix(self._prefix): tensor for name, tensor in self._own.items()}
+
+    def stored_name(self, name: str) -> str:
+        """The name in the files of one of `unprefixed`."""
+        return name if name in self._own else f"{self._prefix}{name}"
 
     def final_norm(self) -> Floats:
         """What the norm before the unembedding multiplies by: [d_model]."""

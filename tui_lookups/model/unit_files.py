@@ -38,7 +38,7 @@ class UnitFileWeights(FileWeights):
         units: LocalDictionary,
     ) -> None:
         super().__init__(local, config, vocabulary, dtype, basis)
-        family, info = self._tensors.family, self.info
+        family, info = self.tensors.family, self.info
         self._dictionary = open_dictionary(units, "float64" if dtype == "float64" else "float32")
         norm = family.norm if family.pre_norm else None
         require_fit(self._dictionary, Place(info.name, info.n_layers, info.d_model, norm))

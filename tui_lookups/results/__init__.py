@@ -35,6 +35,11 @@ _NAMES = {
         "MemberScore NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens "
         "SetNeurons SetScore TokenCongruence TokenMatch TokenNeurons"
     ),
+    "diff": (
+        "ActivationDiff ChangedNeuron HeadShift HeadsDiff LayerCorrelation MatchedLayer MatchedNeuron "
+        "MovedHead MovedNeuron MovedTensor MovedVector NeuronDiff NeuronMatches OtherShift PairedKind "
+        "PairedPrompt WeightDiff"
+    ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "

@@ -7,6 +7,7 @@ from tui_lookups.results.base import *
 from tui_lookups.results.checkup import *
 from tui_lookups.results.components import *
 from tui_lookups.results.congruence import *
+from tui_lookups.results.diff import *
 from tui_lookups.results.explanation import *
 from tui_lookups.results.groups import *
 from tui_lookups.results.inputs import *

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.ids import NeuronId
-from tui_lookups.results.base import AsOne, Basis, Provenance, Sign, Token
+from tui_lookups.results.base import AsOne, Basis, ModelInfo, Provenance, Sign, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,15 @@ class NeuronTokens:
     provenance: Provenance
 
 
-NearBy = Literal["writes", "reads"]
+NearBy = Literal["writes", "reads", "activations"]
 
 
 @dataclass(frozen=True, slots=True)
 class NearNeuron:
-    """A neuron of another layer, the cosine, and the token that it promotes most."""
+    """A neuron of another layer or model, the cosine, and the token that it promotes most.
+
+    Of activations the cosine is Pearson's correlation.
+    """
 
     neuron: NeuronId
     cosine: float
@@ -115,10 +118,11 @@ class NearNeuron:
 
 @dataclass(frozen=True, slots=True)
 class NearestNeurons:
-    """The neurons of other layers that write, or read, most like `neuron`, largest cosine first."""
+    """The neurons most like `neuron`, largest cosine first: of other layers, or of the model `against`."""
 
     neuron: NeuronId
     by: NearBy
     basis: Basis
     neurons: tuple[NearNeuron, ...]
     provenance: Provenance
+    against: ModelInfo | None = None
