@@ -186,7 +186,9 @@ def test_half_precision_leaves_a_small_remainder(tiny_model, name: str, dtype: s
     model = tiny_model(name, dtype)
     worst = 0.0
     for layer in range(model.info.n_layers):
-        for found in decompose_neurons(model, layer, range(0, model.info.d_mlp, 9), [random_row(12, 7)], [11]):
+        for found in decompose_neurons(
+            model, layer, range(0, model.info.d_mlp, 9), [random_row(12, 7)], [11]
+        ):
             worst = max(worst, abs(found.remainder) / found.scale)
     assert worst <= bound
 
