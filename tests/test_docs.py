@@ -29,11 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A few passages, short windows and lists: whether it runs does not rest on how long they are."""
+    """A few of the packaged passages and short lists: whether it runs does not rest on how many there are."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("LOOKUPS_CORPUS", str(first_passages(folder / "few.jsonl", 12)))
     monkeypatch.setenv("LOOKUPS_TOP", "4")
-    monkeypatch.setenv("LOOKUPS_WINDOW", "48")
     monkeypatch.setenv("LOOKUPS_CACHE_DIR", str(folder / "cache"))
     monkeypatch.setenv("LOOKUPS_OFFLINE", "1")
     monkeypatch.setenv("LOOKUPS_THREADS", "1")
