@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -208,18 +209,27 @@ class HuggingFaceReference:
 
     def reaches(self, tokens: list[int], position: int, source_layer: int, head: int, layer: int) -> bool:
         """Whether silencing a head changes what the neurons of `layer` read: found by trying."""
-        out = self.part(source_layer, self.names.attention_out)
+        text = tuple(tokens)
+        before, after = self._read(text), self._read(text, (source_layer, head))
+        return not torch.equal(before[layer][0, position], after[layer][0, position])
+
+    @cache  # noqa: B019 - a reference lives as long as the tests do, and is asked by every layer
+    def _read(self, tokens: tuple[int, ...], silent: tuple[int, int] | None = None) -> list[Tensor]:
+        """What the neurons of each layer read, one head of one layer silenced or none."""
+        layers = range(len(self.blocks))
+        wanted = {f"up {layer}": (self.part(layer, self.names.up), "out") for layer in layers}
 
         def silence(z: Tensor) -> Tensor:
-            silenced = z.clone()
-            width = z.shape[-1] // self.n_heads
+            silenced, width = z.clone(), z.shape[-1] // self.n_heads
             silenced[..., head * width : (head + 1) * width] = 0
             return silenced
 
-        row, up = torch.tensor([tokens]), self.part(layer, self.names.up)
-        before, _ = self.capture(row, {"up": (up, "out")})
-        after, _ = self.capture(row, {"up": (up, "out")}, ((out, silence),))
-        return not torch.equal(before["up"][0, position], after["up"][0, position])
+        edits: tuple[tuple[nn.Module, Callable[[Tensor], Tensor]], ...] = ()
+        if silent is not None:
+            source_layer, head = silent
+            edits = ((self.part(source_layer, self.names.attention_out), silence),)
+        kept, _ = self.capture(torch.tensor([tokens]), wanted, edits)
+        return [kept[f"up {layer}"] for layer in layers]
 
     @torch.no_grad()
     def parts(

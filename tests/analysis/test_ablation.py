@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,10 +66,16 @@ class HuggingFace:
         width = z.shape[-1] // self._reference.n_heads
         return z[..., self._head.index * width : (self._head.index + 1) * width]
 
+    @cache  # noqa: B019 - as long as the tests of this module
     def z(self, row: tuple[int, ...]) -> torch.Tensor:
         """[positions, d_head], constant included."""
         kept, _ = self._reference.capture(torch.tensor([row]), {"z": (self._out, "in")})
         return self._slice(kept["z"][0])
+
+    @cache  # noqa: B019 - likewise
+    def untouched(self, case: Case, neuron: NeuronId) -> tuple[float, torch.Tensor]:
+        """Activation and probabilities with nothing overwritten."""
+        return self.run(case, neuron, None, 0)
 
     def run(
         self, case: Case, neuron: NeuronId, values: torch.Tensor | None, start: int
@@ -85,22 +93,30 @@ class HuggingFace:
         return float(kept["a"][0, case.position, neuron.index]), output.logits[0, case.position].softmax(-1)
 
 
+@pytest.fixture(scope="module")
+def plain_model(reference) -> Callable[[str, HeadId], HuggingFace]:
+    """plain_model(family, head): made once, with what it has run unchanged."""
+    return cache(lambda name, head: HuggingFace(reference(name), head))
+
+
 @pytest.mark.parametrize("positions", ["peak", "all"])
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("name", MODELS)
 def test_equals_the_hugging_face_model_with_the_slice_overwritten(
-    tiny_model, reference, name: str, method, positions
+    tiny_model, plain_model, name: str, method, positions
 ) -> None:
     model = tiny_model(name, "float64")
     neuron = NeuronId(model.info.n_layers - 1, 3)
     cases = cases_of(signs=(1, -1, 1, 1))
     mine = (model.W_out(neuron.layer)[neuron.index] @ unembedding_of(model)).numpy()
     for head in (HeadId(0, 1), head_for(model, neuron)):
-        plain = HuggingFace(reference(name), head)
+        plain = plain_model(name, head)
         z = [plain.z(case.ids) for case in cases]
-        corpus = [case.ids for case in cases_of(9)]
-        mean = torch.cat([plain.z(row)[1:] for row in corpus]).mean(0)
-        found_mean = mean_over(model, corpus, head.layer)[head.layer, head.index]
+        mean = found_mean = None
+        if method == "mean":
+            corpus = [case.ids for case in cases_of(9)]
+            mean = torch.cat([plain.z(row)[1:] for row in corpus]).mean(0)
+            found_mean = mean_over(model, corpus, head.layer)[head.layer, head.index]
         found = ablate_head(
             model,
             neuron,
@@ -122,7 +138,7 @@ def test_equals_the_hugging_face_model_with_the_slice_overwritten(
             else:
                 values = plain.constant if method == "zero" else mean
                 assert row.donor is None
-            before, p_before = plain.run(case, neuron, None, 0)
+            before, p_before = plain.untouched(case, neuron)
             after, p_after = plain.run(case, neuron, values, start)
             token = int(mine.argmax() if case.sign > 0 else mine.argmin())
             assert row.token.id == token

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -20,9 +22,20 @@ Q = len(TOKENS) - 1
 ALL = 10**6
 
 
-def read_token(model) -> tuple[TextPass, Reading]:
-    text = TextPass(model, TOKENS, None, no_poll)
-    return text, token_reading(text, 71, None, Q)
+ReadWhole = Callable[[str], tuple[TextPass, Reading, Graph]]
+
+
+@pytest.fixture(scope="module")
+def read_token(tiny_model) -> ReadWhole:
+    """read_token(family): why a token is predicted, and its graph with nothing pruned, made once."""
+
+    @cache
+    def read(name: str) -> tuple[TextPass, Reading, Graph]:
+        text = TextPass(tiny_model(name, "float64"), TOKENS, None, no_poll)
+        root = token_reading(text, 71, None, Q)
+        return text, root, prune(text, root, ALL, no_poll)
+
+    return read
 
 
 def into(graph: Graph, target: int) -> float:
@@ -34,9 +47,10 @@ def out_of(graph: Graph, source: int) -> float:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_leaves_a_component_is_its_relevance_where_nothing_is_pruned(tiny_model, name: str) -> None:
-    text, root = read_token(tiny_model(name, "float64"))
-    graph = prune(text, root, ALL, no_poll)
+def test_what_leaves_a_component_is_its_relevance_where_nothing_is_pruned(
+    read_token: ReadWhole, name: str
+) -> None:
+    text, root, graph = read_token(name)
     size = sum(abs(node.relevance) for node in graph.nodes)
     assert graph.explained == pytest.approx(root.value, abs=1e-10 * size)
     for place, node in enumerate(graph.nodes):
@@ -51,11 +65,12 @@ def test_what_leaves_a_component_is_its_relevance_where_nothing_is_pruned(tiny_m
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_enters_a_component_is_its_relevance_less_biases(tiny_model, name: str) -> None:
+def test_what_enters_a_component_is_its_relevance_less_biases(
+    tiny_model, read_token: ReadWhole, name: str
+) -> None:
     """Of a model whose blocks have no biases; the rounding of heads is the softmax's."""
     model = tiny_model(name, "float64")
-    text, root = read_token(model)
-    graph = prune(text, root, ALL, no_poll)
+    _, _, graph = read_token(name)
     size = sum(abs(node.relevance) for node in graph.nodes)
     biased = model.value_biases[0] is not None or model.wiring.blocks[0].up.bias is not None
     differing = [
@@ -67,9 +82,9 @@ def test_what_enters_a_component_is_its_relevance_less_biases(tiny_model, name: 
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gemma2"])
-def test_pruning_keeps_the_most_relevant_and_says_what_it_lost(tiny_model, name: str) -> None:
-    text, root = read_token(tiny_model(name, "float64"))
-    whole, some = prune(text, root, ALL, no_poll), prune(text, root, 12, no_poll)
+def test_pruning_keeps_the_most_relevant_and_says_what_it_lost(read_token: ReadWhole, name: str) -> None:
+    text, root, whole = read_token(name)
+    some = prune(text, root, 12, no_poll)
     assert [node.relevance for node in some.nodes] == pytest.approx(
         [node.relevance for node in whole.nodes[:12]]
     )

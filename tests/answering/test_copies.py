@@ -21,20 +21,23 @@ pytestmark = pytest.mark.usefixtures("once_loaded")
 
 NEURON, SILENT = NeuronId(5, 146), NeuronId(5, 0)
 PASSAGES, COPIES, NEAR = 30, 25, 15
+BEGINNING = 240
+"""Characters of a passage: some 60 tokens, which are trimmed in a moment."""
 
 Make = Callable[..., Explorer]
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packaged passages; one of them again and again, and again below a line that is always another."""
+    """Beginnings of packaged passages; one again and again, and again below a line that is always another."""
     packaged = Path(tui_lookups.__file__).parent / "demo" / "passages.jsonl"
     lines = packaged.read_text(encoding="utf-8").splitlines()[:PASSAGES]
-    repeated = json.loads(lines[7])["text"]
+    beginnings = [json.loads(line)["text"][:BEGINNING] for line in lines]
+    repeated = beginnings[7]  # NEURON fires highest on it
     near = [f"On the {day}th of May {1900 + day}, in {day} words.\n{repeated}" for day in range(NEAR)]
-    more = [json.dumps({"text": text}) for text in [repeated] * COPIES + near]
+    lines = [json.dumps({"text": text}) for text in [*beginnings, *[repeated] * COPIES, *near]]
     path = tmp_path_factory.mktemp("copies") / "repeated.jsonl"
-    path.write_text("\n".join([*lines, *more]), encoding="utf-8")
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 

@@ -26,7 +26,7 @@ TOKEN = "hf_" + "m" * 30
 FORKS = """
 import json, os, sys, time
 from tui_lookups.cli import main  # first: the package tells the hub's library what not to ask for
-import datasets, tests.faults.scene, transformer_lens.model_bridge
+import datasets, tests.faults.scene
 from transformers.models.gpt2 import modeling_gpt2
 
 wait = time.sleep

@@ -26,7 +26,7 @@ from tui_lookups.model.sources import demo_folder
 from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 from tui_lookups.settings import load_settings
 
-PASSAGES = 24
+PASSAGES, WINDOW = 12, 48
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with ChatServer() as server:
         with pytest.MonkeyPatch.context() as patch, loaded_once(patch, {}):
             chosen = load_settings(
-                cache_dir=folder / "cache", corpus=str(corpus), threads=1, device="cpu", seed=3, top=8,
-                base_url=server.base_url, explainer_model="gpt-4", explainer_retries=0,
+                cache_dir=folder / "cache", corpus=str(corpus), window=WINDOW, threads=1, device="cpu",
+                seed=3, top=8, base_url=server.base_url, explainer_model="gpt-4", explainer_retries=0,
             )  # fmt: skip
             explorer = Explorer(chosen)
             selection = _selection(explorer)

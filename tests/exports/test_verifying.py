@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.exports.conftest import Bench
+from tests.exports.conftest import WINDOW, Bench
 from tui_lookups.errors import ExportError
 from tui_lookups.explanation.store import ExplainedStore
 from tui_lookups.explorer import Explorer
@@ -103,8 +103,8 @@ def test_other_batch_sizes_stay_within_the_tolerance(bench: Bench) -> None:
     """The scan's batches and the attribution's padding change; the figures do so by rounding only."""
     other = Explorer(
         load_settings(
-            cache_dir=bench.folder / "cache", corpus=str(bench.corpus), threads=1, device="cpu", seed=3,
-            top=8, batch_tokens=300,
+            cache_dir=bench.folder / "cache", corpus=str(bench.corpus), window=WINDOW, threads=1,
+            device="cpu", seed=3, top=8, batch_tokens=300,
         ),
         results=bench.folder / "other",
     )  # fmt: skip

@@ -20,6 +20,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any
 
@@ -48,6 +50,14 @@ OnText = Callable[[str], None]
 """Told the text so far without thoughts, each time some arrives; called on the requests' thread."""
 
 _CONNECT_SECONDS = 10.0
+
+
+@cache
+def _certificates() -> SSLContext:
+    """Whom a connection trusts, read once a process: reading them takes longer than all else of a client."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,9 @@ class ChatClient:
             base_url=self._endpoint.base_url,
             timeout=openai.Timeout(failures.timeout, connect=min(failures.timeout, _CONNECT_SECONDS)),
             max_retries=failures.retries,
-            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [refuse_retries]}),
+            http_client=openai.DefaultAsyncHttpxClient(
+                verify=_certificates(), event_hooks={"response": [refuse_retries]}
+            ),
         )
         return self
 
