@@ -1,0 +1,1 @@
+"""How a small dictionary of transcoders is trained on the packaged model; not in the wheel."""
