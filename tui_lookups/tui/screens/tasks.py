@@ -94,7 +94,7 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Under way"
             dialog.border_subtitle = Content(
-                "   ".join(f"{key_of(self.app, f'tasks.{what}')} {what}" for what in ("stop", "close"))
+                f"{key_of(self.app, 'tasks.stop')} stop, go on   {key_of(self.app, 'tasks.close')} close"
             )
             yield TaskRows(id="task-rows")
             yield WrappedText(id="task-note", classes="note")
