@@ -68,6 +68,11 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
             help="demo, smollm2, a hub name (NAME@REVISION), a folder or a .gguf file.",
         ),
         flag(
+            ["--units"], _MODEL, metavar="FOLDER", often=True,
+            help="A dictionary of transcoders: its units take the place of neurons.",
+            shell_complete=offering(paths="dir"),
+        ),
+        flag(
             ["--corpus"], _MODEL, metavar="CORPUS", often=True, help=kinds,
             shell_complete=offering("demo", paths="file"),
         ),

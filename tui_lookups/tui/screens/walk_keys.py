@@ -53,6 +53,9 @@ WALK_KEYS: tuple[Binding, ...] = (
     Binding(
         "M", "over('survey')", "survey", id="walk.survey", tooltip="Every head of every next-token neuron"
     ),
+    hidden(
+        "G", "over('shared_heads')", "shared heads", "walk.shared-heads", "The heads of all marked neurons"
+    ),
     Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"
     ),

@@ -18,7 +18,9 @@ from tui_lookups.settings import Settings
 from tui_lookups.settings_values import format_layers
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from collections.abc import Sequence
+
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import TracePlace
     from tui_lookups.tui.state.walk import Walk
@@ -58,6 +60,13 @@ def continued_survey(
     return _written_out(what, _Question(tuple(words), f"explorer.{asked}({python})"), settings)
 
 
+def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings) -> str:
+    """The heads that neurons share, likewise."""
+    named = ", ".join(f"NeuronId({neuron.layer}, {neuron.index})" for neuron in neurons)
+    question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
+    return _written_out(what, question, settings)
+
+
 def _written_out(what: str, question: _Question, settings: Settings) -> str:
     return _command(question, settings) if what == "command" else _notebook(question, settings)
 
@@ -68,7 +77,7 @@ def _question(walk: Walk, pane: PaneName) -> _Question | None:
         return _ranking(walk)
     if neuron is None:
         return None
-    python = f"NeuronId({neuron.layer}, {neuron.index})"
+    python = f"{type(neuron).__name__}({neuron.layer}, {neuron.index})"
     if pane == "prompts":
         if walk.kind == "top":
             return _Question(("prompts", str(neuron)), f"explorer.prompts({python})")
@@ -120,7 +129,7 @@ def continued_trace(what: str, place: TracePlace, settings: Settings) -> str:
     neuron = asked.pop("neuron", None)
     texts = [] if place.text is None else [repr(place.text)]
     if neuron is not None:
-        texts.append(f"neuron=NeuronId({neuron.layer}, {neuron.index})")
+        texts.append(f"neuron={type(neuron).__name__}({neuron.layer}, {neuron.index})")
     python = f"explorer.trace({', '.join([*texts, *(f'{name}={value!r}' for name, value in asked.items())])})"
     words = ["trace", *([] if place.text is None else [place.text])]
     words += [] if neuron is None else ["--neuron", str(neuron)]
