@@ -113,6 +113,9 @@ def test_a_scan_that_is_stopped_keeps_and_answers_what_it_has_and_goes_on_from_t
         assert len(steps) == 3, "the batch under way was the last"
         so_far = explorer.prompts(neuron, wait=False)
         assert (so_far.scanned_prompts, so_far.complete) == (scan.prompts, False)
+        explorer.stats([neuron])
+        assert state_of(explorer) == "stopped", "questions leave it at rest"
+        assert len(steps) == 3
         explorer.start()
         until(lambda: state_of(explorer) == "done")
         assert explorer.prompts(neuron).complete

@@ -124,14 +124,8 @@ class ScanSession:
         return self._scan.peek(neuron)
 
     def start(self) -> None:
-        """Make the scan the background work of the model thread, unless it is done or under way.
-
-        One that was stopped goes on from where it was.
-        """
-        self._stop_wanted = False
-        if self._scan is not None and self.progress is not None and self.progress.state == "stopped":
-            self.progress = self._scan.progress()
-            self.engine.thread.set_background(self._step, self.failed)
+        """Make the scan the background work of the model thread, unless it is done, under way or stopped."""
+        if self._stopped is not None:
             return
         if self._ended.is_set() or self.index() is not None:
             self._ended.set()
@@ -141,6 +135,20 @@ class ScanSession:
             return
         self._find_copies()
         self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
+
+    @property
+    def _stopped(self) -> ScanLedger | None:
+        """The scan, where the person stopped it."""
+        return self._scan if self.progress is not None and self.progress.state == "stopped" else None
+
+    def go_on(self) -> None:
+        """Go on with a scan that was stopped, from where it was; else as `start`."""
+        self._stop_wanted = False
+        if (scan := self._stopped) is None:
+            self.start()
+        else:
+            self.progress = scan.progress()
+            self.engine.thread.set_background(self._step, self.failed)
 
     def _find_copies(self) -> None:
         """Before the model thread is needed: other questions need not wait for it."""
@@ -281,15 +289,15 @@ class ScanSession:
             if self._checkpoint_wanted or stops:
                 self._checkpoint_wanted = False
                 scan.checkpoint()
-            more = stops or scan.step(poll)
-            self.progress = scan.progress()
+            more, trouble = stops or scan.step(poll), ""
         except CacheError as error:
             # A checkpoint that cannot be written does not end the scan: the next one may succeed.
             _log.warning("%s", error)
-            self.progress, more = replace(scan.progress(), message=str(error)), True
-        if stops:
-            self.progress = replace(self.progress, state="stopped", seconds_left=None)
+            more, trouble = True, str(error)
         if more:
+            now = scan.progress()
+            now = replace(now, message=trouble) if trouble else now
+            self.progress = replace(now, state="stopped", seconds_left=None) if stops else now
             return not stops
         self._index = scan.finish()
         self.progress = scan.progress()
@@ -318,7 +326,7 @@ class ScanSession:
         if self._error is not None:
             self._error = None
             self._ended.clear()
-        self.start()
+        self.go_on()
         while not self._ended.wait(0.1):
             self._poll()
             self._tell(hear)
@@ -377,7 +385,7 @@ class ScanSession:
         self._workers.close(_LEAVING_SECONDS)
 
     def stop(self) -> None:
-        """Have a running scan write what it has after the batch under way, and rest until `start`."""
+        """Have a running scan write what it has after the batch under way, and rest until `go_on`."""
         self._stop_wanted = True
 
     def request_checkpoint(self) -> None:

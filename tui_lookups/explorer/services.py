@@ -309,7 +309,7 @@ class Services:
 
         def work() -> None:
             try:
-                self.scan.start()
+                self.scan.go_on()
                 self.engine.on_model(lambda model, poll: None, loading=True)
             except (Cancelled, LoadingStoppedError):
                 return
