@@ -20,6 +20,10 @@ LINES = [
     ("neurons --tokens-f", ["--tokens-file"]),
     ("prompts --kind d", ["deciles"]),
     ("neurons --sort c", ["congruence", "cosine"]),
+    ("neurons --model s", ["smollm2"]),
+    ("--device c", ["cpu", "cuda"]),
+    ("scan --corpus ./", ["file"]),
+    ("--cache-dir /", ["dir"]),
 ]
 
 

@@ -36,6 +36,10 @@ class ModelLoadError(LookupsError):
     """The model cannot be found, read, or fitted into memory."""
 
 
+class LoadingStoppedError(LookupsError):
+    """The person stopped the loading of the model; what is cached goes on being answered."""
+
+
 class UnsupportedModelError(LookupsError):
     """The model has no MLP neurons in the sense of this tool, or its decomposition does not close."""
 

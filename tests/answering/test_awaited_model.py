@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tui_lookups.answering.doing import Doing
 from tui_lookups.answering.engine import Engine
+from tui_lookups.errors import LoadingStoppedError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
 from tui_lookups.settings import load_settings
@@ -65,4 +67,43 @@ def test_a_question_that_waits_for_the_model_is_seen_to(
         assert not isinstance(answers[0], BaseException)
     finally:
         go_on.set()
+        again.close()
+
+
+def test_loading_that_is_stopped_leaves_what_is_cached_and_goes_on_when_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("One text about time.\n\nAnother about rain.", encoding="utf-8")
+    settings = load_settings(cache_dir=tmp_path / "cache", corpus=str(texts), device="cpu", threads=1)
+    first = Explorer(settings)
+    try:
+        first.prompts(NEURON)
+    finally:
+        first.close()
+
+    told, said = [], Doing.say
+
+    def stopped_while_weights_are_read(self: Doing, news: Any) -> None:
+        said(self, news)
+        told.append(self.progress)
+        if "reading the weights" in self.progress.what and self.progress.done and len(told) < 100:
+            again.stop_loading()
+
+    monkeypatch.setattr(Doing, "say", stopped_while_weights_are_read)
+    again = Explorer(settings)
+    try:
+        with pytest.raises(LoadingStoppedError, match="was stopped"):
+            again.heads(NEURON, prompt=1)
+        assert told[-1].total == 100
+        assert told[-1].done < 100, "between two tensors"
+        assert again.status().stage != "failed"
+        assert again.prompts(NEURON).complete, "it is in the cache"
+        with pytest.raises(LoadingStoppedError):
+            again.heads(NEURON, prompt=1)
+        monkeypatch.setattr(Doing, "say", said)
+        again.start()
+        until(lambda: again.status().stage == "ready")
+        assert again.heads(NEURON, prompt=1).neuron == NEURON
+    finally:
         again.close()

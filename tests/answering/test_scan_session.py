@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tui_lookups.errors import LookupsError, UnavailableError
+from tui_lookups.errors import CacheError, LookupsError, UnavailableError
 from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
 from tui_lookups.results import ScanProgress
 from tui_lookups.scan.scan import Scan
 from tui_lookups.scan.state import ScanState
@@ -85,6 +86,73 @@ def test_a_checkpoint_that_is_asked_for_is_written_between_two_batches(
     finally:
         again.close()
     assert 0 < resumed < again.corpus_info().prompts
+
+
+def test_a_scan_that_is_stopped_keeps_and_answers_what_it_has_and_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, neuron = of_few_texts(tmp_path, checkpoint_seconds=3600), NeuronId(0, 1)
+    step, steps = Scan.step, []
+
+    def stopped_at_the_third(scan: Scan, *given, **more) -> bool:
+        steps.append(1)
+        if len(steps) == 3:
+            explorer.stop_scan()
+        return step(scan, *given, **more)
+
+    monkeypatch.setattr(Scan, "step", stopped_at_the_third)
+    explorer = Explorer(settings)
+    explorer.stop_scan()  # there is nothing to stop
+    try:
+        explorer.start()
+        until(lambda: state_of(explorer) == "stopped")
+        scan = explorer.status().scan
+        assert scan is not None
+        assert 0 < scan.prompts < scan.total_prompts
+        assert scan.under_way is None
+        assert len(steps) == 3, "the batch under way was the last"
+        so_far = explorer.prompts(neuron, wait=False)
+        assert (so_far.scanned_prompts, so_far.complete) == (scan.prompts, False)
+        explorer.stats([neuron])
+        assert state_of(explorer) == "stopped", "questions leave it at rest"
+        assert len(steps) == 3
+        explorer.start()
+        until(lambda: state_of(explorer) == "done")
+        assert explorer.prompts(neuron).complete
+    finally:
+        explorer.close()
+
+
+def test_a_scan_stops_where_it_cannot_be_saved_and_a_question_for_all_of_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, step = of_few_texts(tmp_path, checkpoint_seconds=3600), Scan.step
+
+    def no_room(_scan: Scan) -> None:
+        raise CacheError("The disk is full.", "Make room.")
+
+    def stopped_at_once(scan: Scan, *given, **more) -> bool:
+        explorer.stop_scan()
+        monkeypatch.setattr(Scan, "step", step)
+        return step(scan, *given, **more)
+
+    monkeypatch.setattr(Scan, "step", stopped_at_once)
+    monkeypatch.setattr(Scan, "checkpoint", no_room)
+    explorer = Explorer(settings)
+    try:
+        explorer.start()
+        until(lambda: state_of(explorer) == "stopped")
+        scan = explorer.status().scan
+        assert scan is not None
+        assert "The disk is full." in scan.message
+        assert explorer.scan().prompts == scan.total_prompts
+    finally:
+        explorer.close()
+
+
+def state_of(explorer: Explorer) -> str:
+    scan = explorer.status().scan
+    return "" if scan is None else scan.state
 
 
 def until(condition: Callable[[], bool]) -> None:

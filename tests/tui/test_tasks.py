@@ -18,12 +18,32 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.explorer import Question
 from tui_lookups.model_thread import CancelToken
 from tui_lookups.progress import Progress
+from tui_lookups.results import Status
 from tui_lookups.tui.screens.tasks import TaskRows, TasksScreen, row_text
 from tui_lookups.tui.state import queries as queries_module
 from tui_lookups.tui.state.queries import Answered, Queries
-from tui_lookups.tui.state.tasks import WORDS, Tasks
+from tui_lookups.tui.state.tasks import WORDS, Row, Tasks
+from tui_lookups.tui.widgets.text import WrappedText
 
-STATUS = CannedExplorer(scanned=506).status()
+EXPLORER = CannedExplorer(scanned=506)
+STATUS = EXPLORER.status()
+
+
+class Stoppable(CannedExplorer):
+    """Its scan can be stopped, and goes on."""
+
+    stopped = False
+
+    def status(self) -> Status:
+        found = super().status()
+        assert found.scan is not None
+        return replace(found, scan=replace(found.scan, state="stopped")) if self.stopped else found
+
+    def stop_scan(self) -> None:
+        self.stopped = True
+
+    def start(self) -> None:
+        self.stopped = False
 
 
 class Bench:
@@ -47,7 +67,7 @@ class Bench:
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        return [(row_text(row), row.how or "") for row in self.tasks.rows(STATUS)]
+        return [(row_text(row), row.how or "") for row in self.tasks.rows(STATUS, self.explorer)]
 
 
 def test_what_is_waited_for_is_listed_with_how_far_it_is() -> None:
@@ -91,7 +111,7 @@ def test_stopping_tells_who_waits_and_drops_the_answer() -> None:
     bench = Bench()
     bench.ask("ablate")
     bench.now += 3
-    (row,) = bench.tasks.rows(STATUS)
+    (row,) = bench.tasks.rows(STATUS, bench.explorer)
     assert row.stop is not None
     row.stop()
     bench.explorer.release()  # it comes all the same
@@ -101,15 +121,57 @@ def test_stopping_tells_who_waits_and_drops_the_answer() -> None:
     assert not bench.queries.waiting("ablate")
 
 
-def test_loading_and_the_scan_are_listed_and_say_why_no_key_stops_them() -> None:
+def listed(**changes: Any) -> tuple[list[str], list[Row]]:
+    rows = list(Tasks().rows(replace(STATUS, **changes), EXPLORER))
+    return [row_text(row) for row in rows], rows
+
+
+def test_loading_and_the_scan_are_listed_and_can_be_stopped() -> None:
     reading = Progress("reading the weights", 41, 100, stage=5, stages=6)
     scanning = CannedExplorer(scanned=253).status().scan
-    rows = Tasks().rows(replace(STATUS, loading=reading, scan=scanning))
-    assert [row_text(row) for row in rows] == [
+    said, rows = listed(loading=reading, scan=scanning)
+    assert said == [
         "5 of 6: reading the weights, 41%",
         "scanning: 253 of 506 prompts (50%), 5,000 tokens/s",
     ]
-    assert all(row.stop is None and row.why for row in rows)
+    assert [row.stop for row in rows] == [EXPLORER.stop_loading, EXPLORER.stop_scan]
+
+
+def test_what_is_stopped_says_so_and_how_far_it_is_and_can_go_on() -> None:
+    scan = CannedExplorer(scanned=253).status().scan
+    assert scan is not None
+    said, rows = listed(stage="stopped", scan=replace(scan, state="stopped"))
+    assert said == ["loading the model", "scan: 253 of 506 prompts"]
+    assert [(row.how, row.stop, row.resume) for row in rows] == [("stopped", None, EXPLORER.start)] * 2
+
+
+def test_what_no_key_stops_says_why() -> None:
+    scan = CannedExplorer(scanned=253).status().scan
+    assert scan is not None
+    elsewhere = replace(scan, state="waiting", message="another lookups-tui is scanning this corpus")
+    _, rows = listed(loading=Progress("tokenising", stage=2, stages=6), scan=elsewhere)
+    assert all(row.stop is None and row.resume is None and row.why for row in rows)
+
+
+async def test_the_scan_is_stopped_and_goes_on_by_one_key() -> None:
+    explorer = Stoppable(scanned=253, hostile=False)
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, "J", "s")
+        note = app.screen.query_one("#task-note", WrappedText).text
+        assert (
+            note == "The scan stops after the batch under way and keeps what it has. s on it again goes on."
+        )
+        assert any("stopped" in text and "scan: 253 of 506 prompts" in text for text in texts(app))
+        asked = len(explorer.calls)
+        app.walk_screen.poll_status()
+        app.walk_screen.steps.neurons.poll()
+        assert len(explorer.calls) == asked, "what is stopped brings no better prompts"
+        await press(pilot, "escape")
+        await until(lambda: "scan stopped at 50%" in texts(app)[0], pilot)
+        await press(pilot, "J", "s", "escape")
+        await until(lambda: "scan stopped" not in texts(app)[0], pilot)
+        app.walk_screen.steps.neurons.poll()
+        assert len(explorer.calls) > asked
 
 
 @pytest.mark.parametrize("size", [(60, 16), SMALL])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from tui_lookups.errors import LoadingStoppedError
 from tui_lookups.progress import Progress, Say
 
 
@@ -16,6 +17,8 @@ class Doing:
 
     def __init__(self, *, compiles: bool) -> None:
         self.stages = 6 + compiles
+        self.stopped = False
+        """Whether the person stopped the loading of the weights; set from any thread."""
         self._told, self._since = Progress("starting"), time.monotonic()
 
     def say(self, news: Progress | str) -> None:
@@ -30,11 +33,23 @@ class Doing:
         """What was told last, and for how long it has been done."""
         return replace(self._told, seconds=time.monotonic() - self._since)
 
-    def stage(self, first: int, last: int | None = None) -> Say:
-        """Say what is done as a stage: `first`, up to `last` one more for each new thing."""
+    def require_going(self) -> None:
+        """Raises LoadingStoppedError once loading was stopped."""
+        if self.stopped:
+            raise LoadingStoppedError(
+                "Loading the model was stopped.", "The app's list of what is under way goes on with it."
+            )
+
+    def stage(self, first: int, last: int | None = None, *, stops: bool = False) -> Say:
+        """Say what is done as a stage: `first`, up to `last` one more for each new thing.
+
+        `stops`: saying raises LoadingStoppedError once loading was stopped.
+        """
         things: list[str] = []
 
         def say(news: Progress | str) -> None:
+            if stops:
+                self.require_going()
             now = Progress(news) if isinstance(news, str) else news
             if now.what not in things:
                 things.append(now.what)

@@ -30,7 +30,7 @@ from tui_lookups.answering.checks import check_sign
 from tui_lookups.answering.doing import Doing
 from tui_lookups.answering.model_files import ModelFiles
 from tui_lookups.answering.worker_pool import WorkerPool
-from tui_lookups.errors import Cancelled, LookupsError, Poll
+from tui_lookups.errors import Cancelled, LoadingStoppedError, LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.vocabulary import Vocabulary
@@ -327,8 +327,11 @@ class Engine:
             return self._model
         if self._load_error is not None:
             raise self._load_error
+        self.doing.require_going()
         try:
             model = self._load(self.local(), poll)
+        except LoadingStoppedError:
+            raise
         except LookupsError as error:
             self.error = self._load_error = error
             raise
@@ -342,7 +345,7 @@ class Engine:
         return self._load_error is None
 
     def _load(self, local: LocalModel, poll: Poll) -> LookupModel:
-        say = self.doing.stage(4, self.doing.stages)
+        say = self.doing.stage(4, self.doing.stages, stops=True)
         say("importing torch")
         # OpenMP's threads spin while they wait, at the cost of other work: read once, as torch is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -351,7 +354,8 @@ class Engine:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         poll()
-        # From here on only closing stops it: a question that is given up must not take the model with it.
+        # From here on only closing, or the person, stops it: a question that is given up must not take the
+        # model with it.
         model = model_loader.load(
             self.settings,
             local,

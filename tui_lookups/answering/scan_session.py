@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.answering.engine import Engine
-from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, UnavailableError, as_lookups_error
+from tui_lookups.answering.scan_elsewhere import progress_elsewhere
+from tui_lookups.errors import CacheError, Cancelled, LookupsError, Poll, as_lookups_error
 from tui_lookups.ids import NeuronId
 from tui_lookups.model_thread import CURRENT_TOKEN, Priority
 from tui_lookups.progress import tell
 from tui_lookups.results import ScanProgress, ScanSummary
 from tui_lookups.storage.arrays import MANIFEST, ArrayFolder
-from tui_lookups.storage.index import ScanIndex, ScanManifest
+from tui_lookups.storage.index import ScanIndex, holds_index
 from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tui_lookups.scan.subject import ScannedModel, ScanOptions
 
 _LOOK_AGAIN_SECONDS = 1.0
-_ELSEWHERE = "another lookups-tui is scanning this corpus"
 _LEAVING_SECONDS, _ENDING_SECONDS = 0.5, 10.0
 """How long Ray may take to end when the program is left, and when a scan is done."""
 
@@ -52,6 +52,7 @@ class ScanSession:
         self._index: ScanIndex | None = None
         self._scan: ScanLedger | None = None  # its steps run on the model thread only
         self._ended = threading.Event()
+        self._stop_wanted = False
         self._checkpoint_wanted = False  # no Event: a signal's handler sets it, and must take no lock
         self._error: LookupsError | None = None
         self._key: str | None = None
@@ -95,7 +96,7 @@ class ScanSession:
         """Forget the index, and drop its folder unless another process is making it again already."""
         _log.warning("the index is damaged and is made again: %s", error)
         self.engine.doing.say("the index was damaged; scanning again")
-        if _holds_an_index(folder) and not ArrayFolder(folder).drop():
+        if holds_index(folder) and not ArrayFolder(folder).drop():
             _log.info("another process is scanning into %s already", folder)
         self._index = None
         self.progress = None
@@ -123,7 +124,9 @@ class ScanSession:
         return self._scan.peek(neuron)
 
     def start(self) -> None:
-        """Make the scan the background work of the model thread, unless it is done or under way."""
+        """Make the scan the background work of the model thread, unless it is done, under way or stopped."""
+        if self._stopped is not None:
+            return
         if self._ended.is_set() or self.index() is not None:
             self._ended.set()
             return
@@ -132,6 +135,20 @@ class ScanSession:
             return
         self._find_copies()
         self.engine.on_model(lambda model, poll: self._begin(model), loading=True)
+
+    @property
+    def _stopped(self) -> ScanLedger | None:
+        """The scan, where the person stopped it."""
+        return self._scan if self.progress is not None and self.progress.state == "stopped" else None
+
+    def go_on(self) -> None:
+        """Go on with a scan that was stopped, from where it was; else as `start`."""
+        self._stop_wanted = False
+        if (scan := self._stopped) is None:
+            self.start()
+        else:
+            self.progress = scan.progress()
+            self.engine.thread.set_background(self._step, self.failed)
 
     def _find_copies(self) -> None:
         """Before the model thread is needed: other questions need not wait for it."""
@@ -237,7 +254,7 @@ class ScanSession:
 
     def _follow(self, folder: Path) -> None:
         """Another process scans the very same thing: wait for its index, or take over if it ends without."""
-        self.progress = self._progress_elsewhere(folder)
+        self.progress = progress_elsewhere(folder, self.engine.corpus().info)
         if self._watching:
             return
         self._watching = True
@@ -251,7 +268,7 @@ class ScanSession:
                 ):
                     # Before a scan is planned anew, which for a large corpus takes the model thread's time.
                     if ArrayFolder(folder).held():
-                        self.progress = self._progress_elsewhere(folder)
+                        self.progress = progress_elsewhere(folder, self.engine.corpus().info)
                     else:
                         self.start()
             except Cancelled:
@@ -263,39 +280,25 @@ class ScanSession:
 
         threading.Thread(target=watch, name="lookups-watch", daemon=True).start()
 
-    def _progress_elsewhere(self, folder: Path) -> ScanProgress:
-        """How far the process that holds a scan's folder was at its last checkpoint."""
-        info = self.engine.corpus().info
-        try:
-            committed = ArrayFolder(folder).manifest()
-            found = None if committed is None else ScanManifest.from_plain(committed.description)
-        except (CacheError, UnavailableError):  # whoever scans there finds out, and says so
-            found = None
-        prompts, tokens, seconds = (found.prompts, found.tokens, found.seconds) if found else (0, 0, 0.0)
-        # What was taken over from an earlier index took no time.
-        speed = tokens / seconds if found and seconds and not found.extended_from else 0.0
-        left = (info.tokens - tokens) / speed if speed else None
-        return ScanProgress(
-            "waiting", prompts, info.prompts, tokens, info.tokens, seconds, left, speed, _ELSEWHERE
-        )
-
     def _step(self, poll: Poll) -> bool:
         scan = self._scan
         if scan is None:
             return False
+        stops = self._stop_wanted  # asked for later, it is seen to at the next step
         try:
-            if self._checkpoint_wanted:
+            if self._checkpoint_wanted or stops:
                 self._checkpoint_wanted = False
                 scan.checkpoint()
-            more = scan.step(poll)
+            more, trouble = stops or scan.step(poll), ""
         except CacheError as error:
             # A checkpoint that cannot be written does not end the scan: the next one may succeed.
             _log.warning("%s", error)
-            self.progress = replace(scan.progress(), message=str(error))
-            return True
+            more, trouble = True, str(error)
         if more:
-            self.progress = scan.progress()
-            return True
+            now = scan.progress()
+            now = replace(now, message=trouble) if trouble else now
+            self.progress = replace(now, state="stopped", seconds_left=None) if stops else now
+            return not stops
         self._index = scan.finish()
         self.progress = scan.progress()
         self._scan = None
@@ -323,7 +326,7 @@ class ScanSession:
         if self._error is not None:
             self._error = None
             self._ended.clear()
-        self.start()
+        self.go_on()
         while not self._ended.wait(0.1):
             self._poll()
             self._tell(hear)
@@ -381,6 +384,10 @@ class ScanSession:
             scan.close()
         self._workers.close(_LEAVING_SECONDS)
 
+    def stop(self) -> None:
+        """Have a running scan write what it has after the batch under way, and rest until `go_on`."""
+        self._stop_wanted = True
+
     def request_checkpoint(self) -> None:
         """Have a running scan write what it has after the batch under way. At once, from any thread."""
         self._checkpoint_wanted = True
@@ -389,11 +396,3 @@ class ScanSession:
         """Write what the running scan has. Call on the model thread."""
         if self._scan is not None:
             self._scan.checkpoint()
-
-
-def _holds_an_index(folder: Path) -> bool:
-    """Whether a finished index lies there, sound or not, rather than a scan's checkpoint or nothing."""
-    try:
-        return ScanIndex.find(folder) is not None
-    except CacheError:
-        return True

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import click
 
+from tui_lookups.commands.completing import offering
 from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.results import BosSetting, DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
@@ -63,13 +64,18 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
     return [
         flag(
             ["--model"], _MODEL, metavar="MODEL", often=True,
+            shell_complete=offering("demo", "smollm2", paths="file"),
             help="demo, smollm2, a hub name (NAME@REVISION), a folder or a .gguf file.",
         ),
         flag(
             ["--units"], _MODEL, metavar="FOLDER", often=True,
             help="A dictionary of transcoders: its units take the place of neurons.",
+            shell_complete=offering(paths="dir"),
         ),
-        flag(["--corpus"], _MODEL, metavar="CORPUS", often=True, help=kinds),
+        flag(
+            ["--corpus"], _MODEL, metavar="CORPUS", often=True, help=kinds,
+            shell_complete=offering("demo", paths="file"),
+        ),
         flag(["--max-documents"], _MODEL, type=int, metavar="N", help="Most documents taken of the corpus."),
         flag(
             ["--text-field"], _MODEL, metavar="NAME",
@@ -91,7 +97,10 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
             ["--sign"], _RULES, type=_choice(SignSetting), help="Which sign of activation counts as firing."
         ),
         flag(["--keep-copies/--distinct-texts"], _RULES, help="List every copy of a repeated text."),
-        flag(["--device"], _MACHINE, metavar="DEVICE", help="auto, cpu, cuda:1, mps."),
+        flag(
+            ["--device"], _MACHINE, metavar="DEVICE", help="auto, cpu, cuda:1, mps.",
+            shell_complete=offering("auto", "cpu", "cuda", "mps"),
+        ),
         flag(
             ["--device-map"], _MACHINE, type=_choice(DeviceMap), help="Spread a large model over all GPUs."
         ),
@@ -110,7 +119,10 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
             ["--ray-workers"], _MACHINE, type=int, metavar="N", help="Ray workers; one per GPU by default."
         ),
         flag(["--gpus-per-worker"], _MACHINE, type=int, metavar="N", help="GPUs per Ray worker."),
-        flag(["--cache-dir"], _MACHINE, metavar="FOLDER", help="Folder of the cache."),
+        flag(
+            ["--cache-dir"], _MACHINE, metavar="FOLDER", help="Folder of the cache.",
+            shell_complete=offering(paths="dir"),
+        ),
         flag(
             ["--explainer-model"], _EXPLAINER, metavar="NAME",
             help="Model that explains heads and scores explanations.",
@@ -124,7 +136,10 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
             help="How an answer is printed; parquet needs a file or a pipe, svg is its figure.",
         ),
         flag(["--json"], _OUTPUT, is_flag=True, often=True, help="Print one JSON document: --format json."),
-        flag(["--log"], _OUTPUT, metavar="FILE", help="Write a log to this file."),
+        flag(
+            ["--log"], _OUTPUT, metavar="FILE", help="Write a log to this file.",
+            shell_complete=offering(paths="file"),
+        ),
         flag(["--debug"], _OUTPUT, is_flag=True, help="Print a traceback when something fails."),
     ]  # fmt: skip
 

@@ -50,10 +50,10 @@ class Measurements:
 
     def story(self, word: WordMeasure) -> str:
         """One line for a newcomer, with the figures the word was chosen for."""
-        share = f"{round(10 * word.precision)} of the ten texts that fire it most continue with that word"
+        share = f"{round(10 * word.precision)} of the ten texts that fire it most go on with that word"
         return (
             f"{word.neuron} writes towards “{visible_token(word.word)}”: {share} "
-            f"(a neuron at random: {self.random_precision:.1%}). Which heads look that up? T: a tour."
+            f"(at random: {self.random_precision:.1%}). Which heads look that up? T: a tour."
         )
 
 

@@ -72,8 +72,25 @@ class Explorer(Comparisons, ExactSums, Groups, Surveys, Upkeep):
         return self._services.problems
 
     def start(self) -> None:
-        """Load the model and scan the corpus in the background; what goes wrong appears in `status`."""
+        """Load the model and scan the corpus in the background; what goes wrong appears in `status`.
+
+        What was stopped goes on.
+        """
         self._services.start()
+
+    def stop_scan(self) -> None:
+        """Stop the scan after the batch under way, with a checkpoint, until `start`; never waits.
+
+        What it has goes on being answered; a question that waits for the whole scan starts it again.
+        """
+        self._services.stop_scan()
+
+    def stop_loading(self) -> None:
+        """Stop the loading of the model's weights, between two tensors, until `start`; never waits.
+
+        What is cached goes on being answered; what needs the model raises LoadingStoppedError.
+        """
+        self._services.stop_loading()
 
     def ask(
         self, question: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]

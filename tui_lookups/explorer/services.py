@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from tui_lookups.errors import Cancelled, as_lookups_error
+from tui_lookups.errors import Cancelled, LoadingStoppedError, as_lookups_error
 
 if TYPE_CHECKING:
     from tui_lookups.answering.atlas_service import AtlasService
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tui_lookups.settings import Settings
 
 T = TypeVar("T")
-Stage = Literal["starting", "loading", "ready", "failed"]
+Stage = Literal["starting", "loading", "stopped", "ready", "failed"]
 
 
 class made_once(Generic[T]):
@@ -290,6 +290,8 @@ class Services:
         done = scan is not None and scan.state == "done"  # what is asked then may all be in the cache
         if stage == "loading" and (loaded or (done and not engine.awaited)):
             stage = "ready"
+        if stage == "loading" and engine.doing.stopped:
+            stage = "stopped"
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
         loading = engine.doing.progress if busy and not engine.error else None
         message = str(engine.error) if engine.error else "" if loading is None else loading.sentence
@@ -314,11 +316,14 @@ class Services:
     def start(self) -> None:
         """See `Explorer.start`."""
 
+        if self._opened is not None:
+            self._opened.doing.stopped = False
+
         def work() -> None:
             try:
-                self.scan.start()
+                self.scan.go_on()
                 self.engine.on_model(lambda model, poll: None, loading=True)
-            except Cancelled:
+            except (Cancelled, LoadingStoppedError):
                 return
             except Exception as error:  # noqa: BLE001 - a thread's boundary: said in the status
                 engine = self._opened
@@ -326,6 +331,16 @@ class Services:
                     engine.error = as_lookups_error(error)
 
         threading.Thread(target=work, name="lookups-start", daemon=True).start()
+
+    def stop_scan(self) -> None:
+        """See `Explorer.stop_scan`."""
+        if self._scan_made is not None:
+            self._scan_made.stop()
+
+    def stop_loading(self) -> None:
+        """See `Explorer.stop_loading`."""
+        if self._opened is not None:
+            self._opened.doing.stopped = True
 
     def request_checkpoint(self) -> None:
         """See `Explorer.request_checkpoint`; a signal's handler calls it, and it takes no lock."""

@@ -12,9 +12,12 @@ from tui_lookups.results.base import CorpusInfo, ModelInfo, Provenance, Token
 
 @dataclass(frozen=True, slots=True)
 class ScanProgress:
-    """How far the background scan is; `seconds_left` is None before the first batch."""
+    """How far the background scan is; `seconds_left` is None before the first batch.
 
-    state: Literal["waiting", "running", "done", "failed"]
+    "stopped": by the person; what it has is kept and goes on answering.
+    """
+
+    state: Literal["waiting", "running", "stopped", "done", "failed"]
     prompts: int
     total_prompts: int
     tokens: int
@@ -65,7 +68,7 @@ class ScanSummary:
 class Status:
     """A snapshot for the header: never blocks, never computes."""
 
-    stage: Literal["starting", "loading", "ready", "failed"]
+    stage: Literal["starting", "loading", "stopped", "ready", "failed"]
     message: str
     device: str
     dtype: str

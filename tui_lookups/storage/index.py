@@ -306,3 +306,11 @@ def _smallest_unsigned(values: Array, largest: int) -> Array:
         if largest < np.iinfo(dtype).max:
             return values.astype(dtype)
     return values.astype(np.uint64)
+
+
+def holds_index(folder: Path) -> bool:
+    """Whether a finished index lies there, sound or not, rather than a scan's checkpoint or nothing."""
+    try:
+        return ScanIndex.find(folder) is not None
+    except CacheError:
+        return True

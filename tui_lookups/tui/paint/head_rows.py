@@ -94,7 +94,9 @@ def list_row(
         Segment(left, palette.plain),
         Segment(f"{signed(cell.value):>7} {glyphs(cell.value, maximum):<3}", style),
         Segment(state, palette.strong),
-        Segment(attends, palette.plain),
+        Segment(
+            attends, palette.dim if cell.attends is None or cell.attends.weight is None else palette.plain
+        ),
         Segment(palette.bar_text(abs(cell.value), maximum, room) + " " * bool(room), palette.bar),
         Segment(fit(cell.note, max(0, width - 28 - room - len(attends))), palette.dim),
     ]

@@ -76,7 +76,13 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
     """Looks several times a second while it is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s,delete", "stop", "stop", id="tasks.stop", tooltip="Stop what is under the cursor"),
+        Binding(
+            "s,delete",
+            "stop",
+            "stop",
+            id="tasks.stop",
+            tooltip="Stop what is under the cursor; what was stopped goes on",
+        ),
         Binding("escape,J,q", "close", "close", id="tasks.close", tooltip="Back to where you were"),
     ]
 
@@ -88,7 +94,7 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
         with Vertical(classes="dialog -list") as dialog:
             dialog.border_title = "Under way"
             dialog.border_subtitle = Content(
-                "   ".join(f"{key_of(self.app, f'tasks.{what}')} {what}" for what in ("stop", "close"))
+                f"{key_of(self.app, 'tasks.stop')} stop, go on   {key_of(self.app, 'tasks.close')} close"
             )
             yield TaskRows(id="task-rows")
             yield WrappedText(id="task-note", classes="note")
@@ -99,17 +105,20 @@ class TasksScreen(LeavesOnce, ModalScreen[None]):
         self.set_interval(LOW_SECONDS if app_of(self).few_updates else _LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        self.query_one(TaskRows).take(app_of(self).tasks.rows(self._explorer.status()))
+        self.query_one(TaskRows).take(app_of(self).tasks.rows(self._explorer.status(), self._explorer))
 
     def action_stop(self) -> None:
         rows = self.query_one(TaskRows)
         if not rows.rows:
             return
         row = rows.rows[rows.cursor]
-        if row.stop is not None:
-            row.stop()
+        do, note = row.stop or row.resume, row.why
+        if do is not None:
+            do()
             self._look()
-        self.query_one("#task-note", WrappedText).show_text(row.why)
+        if row.stop is not None and note:
+            note += f" {key_of(self.app, 'tasks.stop')} on it again goes on."
+        self.query_one("#task-note", WrappedText).show_text(note)
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -20,8 +20,8 @@ from tui_lookups.tui.panes.token import TokenPane
 from tui_lookups.tui.screens.head_dialogs import HeadDialogs
 from tui_lookups.tui.screens.marking import Marking
 from tui_lookups.tui.screens.other_screens import OtherScreens
-from tui_lookups.tui.screens.panes_screen import PanesScreen
 from tui_lookups.tui.screens.places import Places
+from tui_lookups.tui.screens.screen_of_panes import ScreenOfPanes
 from tui_lookups.tui.screens.session import Session
 from tui_lookups.tui.screens.tour import Tour
 from tui_lookups.tui.screens.walk_keys import WALK_KEYS
@@ -59,7 +59,7 @@ _PROMPTS_SECONDS = 1.0
 _REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
 
-class WalkScreen(PanesScreen):
+class WalkScreen(ScreenOfPanes):
     """From a token to the heads behind the neurons that promote it."""
 
     AUTO_FOCUS = "#neurons"
@@ -85,7 +85,7 @@ class WalkScreen(PanesScreen):
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
-        self.set_reactive(PanesScreen.size_class, layout)
+        self.set_reactive(ScreenOfPanes.size_class, layout)
         self.explorer = explorer
         changed = cast("Callable[[str], None]", self._changed)
         self.queries = Queries(explorer, self.post_message, changed, lambda: app_of(self).tasks)

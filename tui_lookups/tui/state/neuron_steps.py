@@ -170,6 +170,9 @@ class NeuronSteps:
     def poll(self) -> None:
         """Ask again for the prompts of the open neuron while the scan may still improve them."""
         walk = self._walk
+        scan = None if walk.status is None else walk.status.scan
+        if scan is not None and scan.state == "stopped" and walk.prompts is not None:
+            return
         unfinished = walk.prompts is None or (walk.kind == "top" and not walk.prompts.complete)
         stuck = "prompts" in walk.errors
         if walk.neuron is not None and unfinished and not stuck and not walk.waiting("prompts"):

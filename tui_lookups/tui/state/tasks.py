@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from tui_lookups.explorer import Question
+    from tui_lookups.explorer import Explorer, Question
     from tui_lookups.progress import Progress
     from tui_lookups.results import Status
 
@@ -97,7 +97,12 @@ class Ended(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A line of the list; `stop` is None for what no key stops, and `why` says why."""
+    """A line of the list.
+
+    Attributes:
+        stop: None for what no key stops: `why` says why. Of what can be stopped it says what comes of that.
+        resume: goes on with what was stopped.
+    """
 
     what: str
     seconds: float
@@ -106,6 +111,40 @@ class Row(NamedTuple):
     said: str = ""
     stop: Callable[[], None] | None = None
     why: str = ""
+    resume: Callable[[], None] | None = None
+
+
+_WEIGHTS = 4
+"""The first stage of loading that can be stopped: before it are files and texts."""
+
+
+def _loading(status: Status, explorer: Explorer) -> list[Row]:
+    """What makes the model ready, or that this was stopped."""
+    loading = status.loading
+    if status.stage == "stopped":
+        return [Row("loading the model", 0.0, "stopped", resume=explorer.start)]
+    if loading is None:
+        return []
+    if loading.stage < _WEIGHTS:
+        why = "Nothing is answered without files and texts: only quitting stops this."
+        return [Row("", loading.seconds, None, loading, why=why)]
+    why = "Loading stops after the tensor under way; what is cached goes on being shown."
+    return [Row("", loading.seconds, None, loading, stop=explorer.stop_loading, why=why)]
+
+
+def _scan(status: Status, explorer: Explorer) -> list[Row]:
+    """The scan: under way, stopped, or made by another process."""
+    scan = status.scan
+    if scan is not None and scan.state == "stopped":
+        far = f"{scan.prompts:,} of {scan.total_prompts:,} prompts"
+        return [Row("scan", scan.seconds, "stopped", said=far, resume=explorer.start)]
+    if scan is None or (under_way := scan.under_way) is None:
+        return []
+    if scan.state == "waiting":
+        why = "Another lookups-tui makes this scan: it is stopped there."
+        return [Row("", under_way.seconds, None, under_way, why=why)]
+    why = "The scan stops after the batch under way and keeps what it has."
+    return [Row("", under_way.seconds, None, under_way, stop=explorer.stop_scan, why=why)]
 
 
 class Tasks:
@@ -134,17 +173,10 @@ class Tasks:
         """Nobody waits for it any more."""
         self.running.remove(task)
 
-    def rows(self, status: Status) -> tuple[Row, ...]:
+    def rows(self, status: Status, explorer: Explorer) -> tuple[Row, ...]:
         """What makes ready, the scan, the questions that are waited for, and what has ended."""
-        rows: list[Row] = []
-        if status.loading is not None:
-            why = "Loading cannot be stopped; what is cached is shown meanwhile."
-            rows.append(Row("", status.loading.seconds, None, status.loading, why=why))
-        scanning = None if status.scan is None else status.scan.under_way
-        if scanning is not None:
-            why = "The scan gives way to every question; leaving the app keeps what it has."
-            rows.append(Row("", scanning.seconds, None, scanning, why=why))
         now = self._clock()
+        rows = [*_loading(status, explorer), *_scan(status, explorer)]
         rows += [
             Row(task.what, now - task.begun, None, task.progress, stop=task.stop)
             for task in self.running

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.contribution_rows import LayerRow, Row
 
 _LEFT, _NAME, _FIGURES, _GROUP = 16, 11, 20, 33
-_LEAST_BAR, _MOST_BAR, _LONGEST_STEP = 3, 24, 60
+_LEAST_BAR, _MOST_BAR, _LONGEST_STEP = 3, 48, 60
 _SHARES_FROM = 1e-6
 """Of a target below it no shares are said: all would be huge."""
 

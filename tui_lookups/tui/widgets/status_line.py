@@ -89,6 +89,8 @@ def scan_text(status: Status, *, words: bool = False) -> str:
     """How far the work in the background is."""
     if status.stage == "failed":
         return "failed"
+    if status.stage == "stopped":
+        return "loading stopped"
     if status.stage in ("starting", "loading"):
         return f"{status.stage} {visible(status.message)}".strip()
     return visible(status.message) if status.scan is None else _scan(status.scan, words)
@@ -97,6 +99,8 @@ def scan_text(status: Status, *, words: bool = False) -> str:
 def _scan(scan: ScanProgress, words: bool) -> str:
     if scan.state == "done":
         return "scan done"
+    if scan.state == "stopped":
+        return f"scan stopped at {Progress('scan', scan.prompts, scan.total_prompts).share or 0.0:.0%}"
     if scan.state == "failed":
         return f"scan failed {visible(scan.message)}".strip()
     done, total = (scan.prompts, scan.total_prompts) if scan.total_prompts else (0, 1)

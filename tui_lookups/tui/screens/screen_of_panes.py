@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.steps import Steps
 
 
-class PanesScreen(Screen[None]):
+class ScreenOfPanes(Screen[None]):
     """The walk as far as it is panes; what is told from one to the other is the walk's."""
 
     panes: PaneSet
