@@ -5,7 +5,7 @@ A pane for another question is made here and added to `by_name`; what it shows i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
@@ -58,20 +58,21 @@ class PaneSet:
         self._problems = Problems()
         self._waited: dict[Part, int] = {}
         self.layout: Layout = layout
-        on = dict.fromkeys(pages(layout, self.focused), "pane -on")
+        self._given: tuple[object, ...] = (None,) * 4
         self.token = token
-        self.neurons = NeuronsPane(walk, steps, classes=on.get("neurons", "pane"))
-        self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
-        self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
-        self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
+        self.neurons = NeuronsPane(walk, steps)
+        self.prompts = PromptsPane(walk)
+        self.heads = HeadsPane(walk, steps.heads)
+        self.head = HeadPane(walk, steps.heads, explanations)
         self.by_name: dict[PaneName, Pane] = {
             "neurons": self.neurons,
             "prompts": self.prompts,
             "heads": self.heads,
             "detail": self.head,
         }
-        self._lower = Room(self.heads, self.head, id="lower", classes="-on" if "heads" in on else None)
+        self._lower = Room(self.heads, self.head, id="lower")
         self._all = Room(self.neurons, self.prompts, self._lower, id="panes")
+        self._display(pages(layout, self.focused))
         self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
         self._status_line = StatusLine(id="status")
 
@@ -255,12 +256,14 @@ class PaneSet:
         for name in ("small", "narrow", "columns", "tall", "wide"):
             self._screen.set_class(name == layout, f"-{name}")
         self._screen.set_class(self.zoomed, "-zoomed")
-        shown = pages(layout, focused, zoomed=self.zoomed)
-        for name, pane in self.by_name.items():
-            pane.set_class(name in shown, "-on")
-        self._lower.set_class("heads" in shown or "detail" in shown, "-on")
+        self._display(pages(layout, focused, zoomed=self.zoomed))
         self._give_rooms()
         self.show_focus()
+
+    def _display(self, shown: Collection[PaneName]) -> None:
+        for name, pane in self.by_name.items():
+            pane.display = name in shown
+        self._lower.display = "heads" in shown or "detail" in shown
 
     def zoom(self) -> None:
         """The pane with the focus alone, or all there is room for again."""
@@ -294,12 +297,16 @@ class PaneSet:
         upper = f"{100 - rows}fr" if layout == "wide" else f"{100 - rows}fr {2 * (100 - rows)}fr"
         lower = rows if layout == "wide" else 3 * rows
         open_ = not self.zoomed and layout != "small"
-        styles = self._all.styles
-        styles.grid_columns = f"{column} 1fr" if open_ and beside and own.column else None
-        styles.grid_rows = f"{upper} {lower}fr" if open_ and above and own.lower else None
-        detail = self.head.styles
-        detail.width = f"{rooms.detail_share(own)}%" if open_ and above and own.detail else None
-        detail.height = rooms.below_height(own, size.height) if open_ and not above and own.below else None
+        given = (
+            f"{column} 1fr" if open_ and beside and own.column else None,
+            f"{upper} {lower}fr" if open_ and above and own.lower else None,
+            f"{rooms.detail_share(own)}%" if open_ and above and own.detail else None,
+            rooms.below_height(own, size.height) if open_ and not above and own.below else None,
+        )
+        if given != self._given:  # Textual lays all of it out anew whenever one is set to nothing
+            self._given = given
+            grid, detail = self._all.styles, self.head.styles
+            grid.grid_columns, grid.grid_rows, detail.width, detail.height = given
 
     def show_focus(self) -> None:
         """Mark the pane that has the focus."""
