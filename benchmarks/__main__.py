@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs instead of {PAIRS}")
     parser.add_argument("--batches", type=int, default=4, help="batches of the corpus a run takes")
     parser.add_argument("--batch-tokens", type=int, default=4096, help="padded tokens in a batch")
+    parser.add_argument("--neurons", type=int, default=20, help="that the row of a survey looks at")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="threads of torch")
     return parser
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pairs=pairs,
             batches=asked.batches,
             batch_tokens=asked.batch_tokens,
+            neurons=asked.neurons,
             device=asked.device,
             threads=asked.threads,
         )

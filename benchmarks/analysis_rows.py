@@ -7,6 +7,7 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 from unittest import mock
 
@@ -17,7 +18,7 @@ from benchmarks.measuring import Pairs, child, interleave, timed
 from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 from tui_lookups.analysis.attribution import Place, decompose, decompose_places, most_tokens
-from tui_lookups.analysis.batches import shared_passes
+from tui_lookups.analysis.batches import SharedPass, shared_passes
 from tui_lookups.analysis.congruence import best_first, rank_neurons, token_scores
 from tui_lookups.analysis.exact_sum import exact_sums
 from tui_lookups.ids import NeuronId
@@ -127,32 +128,37 @@ def attribution(bench: Bench) -> list[Figure]:
 
 @row("survey")
 def survey(bench: Bench) -> list[Figure]:
-    """Heads of many neurons of the last layer, on prompts they partly share, against the passes alone."""
-    model, rows = bench.model, longest_prompts(bench)
-    layer, drawn = model.info.n_layers - 1, random.Random(0)
+    """Heads of many neurons of the last layers, on prompts they partly share, against the passes alone."""
+    model, rows, drawn = bench.model, longest_prompts(bench), random.Random(0)
     peaks = [
-        (NeuronId(layer, index), row[: drawn.randint(2, len(row))])
-        for index in range(SURVEYED)
-        for row in drawn.sample(rows, PROMPTS // 2)
+        (NeuronId(model.info.n_layers - 1 - number // SURVEYED, number % SURVEYED), row)
+        for number in range(min(bench.neurons, SURVEYED * model.info.n_layers))
+        for row in (row[: drawn.randint(2, len(row))] for row in drawn.sample(rows, PROMPTS // 2))
     ]
-    passes = shared_passes([tuple(text) for _, text in peaks], most_tokens(model))
+    passes: list[tuple[SharedPass, list[Place]]] = []
+    for _, group in groupby(peaks, lambda peak: peak[0].layer):
+        mine = list(group)
+        for each in shared_passes([tuple(text) for _, text in mine], most_tokens(model.device.type)):
+            places = [Place(mine[text][0], row, len(mine[text][1]) - 1) for text, row in each.read]
+            passes.append((each, places))
 
     def ours() -> None:
-        for each in passes:
-            places = [Place(peaks[text][0], row, len(peaks[text][1]) - 1) for text, row in each.read]
+        for each, places in passes:
             decompose_places(model, each.rows, places)
 
     def forward() -> None:
-        for each in passes:
-            model.mlp_activations(model.batch(each.rows), [layer], lambda *_: None)
+        for each, places in passes:
+            model.mlp_activations(model.batch(each.rows), [places[0].neuron.layer], lambda *_: None)
 
     pairs = interleave(timed(ours), timed(forward), bench.pairs)
     ratios = [1 / ratio for ratio in pairs.ratios]
-    run = sum(len(each.rows) for each in passes)
+    layers, run = len({neuron.layer for neuron, _ in peaks}), sum(len(each.rows) for each, _ in passes)
+    neurons = len({neuron for neuron, _ in peaks})
     return [
         Figure(
-            f"survey, {SURVEYED} neurons of a layer", "its forward passes", statistics.median(ratios), "x",
-            Bar("at most", 1.5), 1e3 * statistics.median(pairs.ours), 1e3 * statistics.median(pairs.theirs),
+            f"survey, {neurons} neurons of {layers} layer{'s' * (layers > 1)}", "its forward passes",
+            statistics.median(ratios), "x", Bar("at most", 1.5),
+            1e3 * statistics.median(pairs.ours), 1e3 * statistics.median(pairs.theirs),
             "ms", (min(ratios), max(ratios)), f"{len(peaks)} peaks in {run} rows",
         )
     ]  # fmt: skip

@@ -83,6 +83,30 @@ def atlas_extra(bench: Bench, arguments: argparse.Namespace) -> dict[str, object
     return {"extra": peak_memory() - before}
 
 
+def survey_peak(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
+    """Heads of neurons of the last layers, none of them in the cache; the scan was before."""
+    from unittest import mock
+
+    from tui_lookups.answering.overviews import HeadOverviews
+    from tui_lookups.explorer import Explorer
+    from tui_lookups.settings import load_settings
+
+    explorer = Explorer(
+        load_settings(
+            model=bench.model_name, corpus=arguments.corpus, cache_dir=bench.cache_dir, device=bench.device,
+            threads=bench.threads, offline=True,
+        )
+    )  # fmt: skip
+    explorer.scan()
+    end = explorer.model_info().n_layers
+    layers = range(max(0, end - 10), end)
+    with mock.patch.object(HeadOverviews, "_cached", return_value=None):
+        explorer.survey(per_layer=1, layers=layers)  # what libraries set up once is not counted
+        reset_peak()
+        found = explorer.survey(per_layer=arguments.per_layer, layers=layers)
+    return {"peak": peak_memory(), "neurons": len(found.neurons)}
+
+
 def answers(bench: Bench, arguments: argparse.Namespace) -> dict[str, object]:
     """A scan of a corpus in an empty cache, and the heads behind the first prompts of some neurons."""
     from tui_lookups.explorer import Explorer
@@ -144,6 +168,7 @@ _WORK: dict[str, Callable[[Bench, argparse.Namespace], dict[str, object]]] = {
     "attribution": attribution_extra,
     "keys": keys,
     "questions": questions,
+    "survey": survey_peak,
 }
 
 
@@ -157,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--batches", type=int, default=2)
     parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--per-layer", type=int, default=1)
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--way", choices=("ours", "batch", "single"), default="ours")
     parser.add_argument("--presses", type=int, default=40)

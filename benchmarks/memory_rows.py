@@ -1,4 +1,4 @@
-"""Peak memory of a scan and of the atlas, each in a process of its own."""
+"""Peak memory of a scan, of a survey and of the atlas, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from benchmarks.registry import Bar, Figure, row
 from benchmarks.workbench import Bench
 
 TIMES = 10
+FEW = 2
+"""Neurons of a layer."""
 MOST_TURNS = 3
 """Each side scans so often, in turn: what an allocator keeps differs by some percent from run to run."""
 
@@ -32,6 +34,23 @@ def scan_memory(bench: Bench) -> list[Figure]:
             100 * (often / once - 1), "%", Bar("at most", 5.0),
             often / 2**20, once / 2**20, "MiB", (min(growth), max(growth)),
             note=f"with index and checkpoints written; {bench.batches} batches and {TIMES} times as many",
+        )
+    ]  # fmt: skip
+
+
+@row("survey_memory")
+def survey_memory(bench: Bench) -> list[Figure]:
+    """A survey of some neurons a layer, and of ten times as many."""
+    peaks = []
+    for per_layer in (FEW, TIMES * FEW):
+        arguments = ["survey", "--per-layer", str(per_layer), *bench_arguments(bench)]
+        peaks.append(json.loads(child(*arguments, environment=STEADY_ALLOCATOR)))
+    few, many = (float(said["peak"]) for said in peaks)
+    return [
+        Figure(
+            f"peak memory of a survey, {peaks[1]['neurons']} neurons", f"{peaks[0]['neurons']} neurons",
+            100 * (many / few - 1), "%", Bar("at most", 5.0), many / 2**20, few / 2**20, "MiB",
+            note="of the last layers, at most ten; once each",
         )
     ]  # fmt: skip
 

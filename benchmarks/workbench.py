@@ -40,6 +40,7 @@ class Bench:
         pairs: repetitions.
         batches: batches of the corpus that a run of the scan takes.
         batch_tokens: padded tokens in a batch.
+        neurons: that a survey looks at.
         device, threads: where the model runs; None leaves torch's own choice of threads.
     """
 
@@ -48,6 +49,7 @@ class Bench:
     pairs: int = 7
     batches: int = 4
     batch_tokens: int = 4096
+    neurons: int = 20
     device: str = "cpu"
     threads: int | None = None
 

@@ -11,14 +11,24 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from rich.console import Console
 
-from tests.fake_answers import NEURON, FakeExplorer
+from tests.fake_answers import NEURON, PROVENANCE, FakeExplorer
 from tui_lookups import cli
 from tui_lookups.commands import invocation
 from tui_lookups.commands.narration import LineTeller, Narrator
+from tui_lookups.commands.tables import render
 from tui_lookups.ids import HeadId
 from tui_lookups.progress import Progress
-from tui_lookups.results import ExplainedPair, Plan, ScoreMeans, Summary, Survey
+from tui_lookups.results import (
+    ExplainedPair,
+    Plan,
+    ScoreMeans,
+    ServedNeurons,
+    Summary,
+    Survey,
+    SurveyedHead,
+)
 from tui_lookups.settings import Settings
 
 
@@ -92,6 +102,60 @@ def test_the_neurons_a_head_serves(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["head"]["head"] == "L3.H1"
     assert document["pairs"][0]["neuron"] == "L5.N371"
     assert run(capsys, "served-by", "nothing")[0] == 1
+
+
+def test_the_picture_of_layers_and_heads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As text, also for a pipe; the others than people are answered as without it."""
+    _, out, err = run(capsys, "served-by", "L3.H1", "--picture")
+    assert err == ""
+    assert out.startswith(run(capsys, "served-by", "L3.H1")[1])
+    title, names, *rows = out[out.index("Neurons that each head") :].splitlines()
+    survey = FakeExplorer(Settings()).survey(per_layer=20, progress=lambda _: None)
+    n_heads = survey.provenance.model.n_heads
+    assert "serves none" in title
+    assert names.split() == [f"H{n}" for n in range(n_heads)]
+    shown = {head.head: (head.serves, head.carries) for head in survey.heads}
+    at = names.index("H1") + 2
+    assert rows[0].startswith("L3")
+    assert rows[0][:at].split()[1:] == [".", "1"]
+    assert rows[0][at] == "*"
+    assert shown[HeadId(3, 1)] == (1, 0.375)
+    assert out[out.index("Percent") :].splitlines()[2].split() == ["L3", "5", "38*"]
+    assert out.endswith("* L3.H1\n")
+    monkeypatch.setenv("COLUMNS", "20")
+    for form in ("--json", "--format=csv"):
+        plain = run(capsys, "served-by", "L3.H1", form)
+        assert run(capsys, "served-by", "L3.H1", "--picture", form) == plain
+
+
+def test_the_picture_is_fitted_to_the_width() -> None:
+    """Heads that have no room stand below."""
+    from tui_lookups.commands.tables_survey import ServedPicture
+
+    heads = tuple(
+        SurveyedHead(HeadId(layer, n), 40, serves=10 * layer, mean_attribution=1.0, carries=n / 8)
+        for layer in range(11)
+        for n in range(8)
+    )
+    served = ServedNeurons(heads[9], (), PROVENANCE)
+
+    def lines(width: int) -> list[str]:
+        console = Console(width=width, file=io.StringIO(), color_system=None)
+        with console.capture() as capture:
+            console.print(render(ServedPicture(served, heads, 8)))
+        text = capture.get()
+        return text[text.index("Neurons that") :].splitlines()
+
+    wide, narrow = lines(80), lines(30)
+    assert sum("H0" in line for line in wide) == sum("H7" in line for line in wide) == 2
+    assert next(line.split() for line in wide if line.startswith("L10")) == ["L10", *["100"] * 8]
+    assert any("10*" in line for line in wide)
+    assert all(len(line.rstrip()) <= 30 for line in narrow if line.startswith(("L", " ")))
+    headers = [line.split() for line in narrow if line.strip().startswith("H")]
+    assert [name for header in headers for name in header] == [f"H{n}" for n in range(8)] * 2
+    assert len(headers) == 4
 
 
 def test_the_report_says_how_far_it_is() -> None:

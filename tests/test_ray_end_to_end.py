@@ -201,7 +201,7 @@ def _scanning(mark: str) -> list[int]:
             title = Path(f"/proc/{process}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"ShardWorker" in title:
+        if b"ModelWorker" in title:
             found.append(process)
     return found
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.results import Atlas, AtlasNeuron
 from tui_lookups.settings import load_settings
 
 TEXTS = [
@@ -43,3 +47,28 @@ def make(survey_folder: Path, tiny_folder: Callable[[str], Path]) -> Iterator[Ca
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many neurons in every layer as are asked for, which the vocabulary of the tiny models is too small
+    for."""
+    atlas = AtlasService.atlas
+
+    def crowd(service: AtlasService, per_layer: int, *given: Any) -> Atlas:
+        found = atlas(service, per_layer, *given)
+        token = next(layer.neurons[0].top_token for layer in found.layers if layer.neurons)
+        return replace(
+            found,
+            layers=tuple(
+                replace(
+                    layer,
+                    neurons=tuple(
+                        AtlasNeuron(NeuronId(layer.layer, index), token, 1.0) for index in range(per_layer)
+                    ),
+                )
+                for layer in found.layers
+            ),
+        )
+
+    monkeypatch.setattr(AtlasService, "atlas", crowd)

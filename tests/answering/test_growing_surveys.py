@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tui_lookups.analysis.batches import SharedPass
 from tui_lookups.answering import survey_service
+from tui_lookups.answering.answers import HeadsSeen
+from tui_lookups.answering.overviews import Peaks
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import ServedNeurons, Survey, SurveyProgress
+from tui_lookups.results import HeadOverview, ServedNeurons, Survey, SurveyProgress
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
@@ -49,6 +54,37 @@ def test_it_grows_neuron_by_neuron(make: Callable[..., Explorer], monkeypatch: p
     found = explorer.served_by(head, per_layer=PER_LAYER, so_far=served.append)
     assert served[-1] == found
     assert [len(part.pairs) for part in served] == sorted(len(part.pairs) for part in served)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_what_is_held_does_not_grow_with_the_number_of_neurons(
+    make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of neurons that are done nothing but their rows: what was seen and worked out is of one group."""
+    monkeypatch.setattr(survey_service, "_TOGETHER", 2)
+
+    def most_held(per_layer: int) -> dict[type, int]:
+        most: Counter[type] = Counter()
+
+        def look(_: SurveyProgress) -> None:
+            nonlocal most
+            most |= held() - before
+
+        explorer = make("llama", tmp_path / str(per_layer))
+        explorer.scan()
+        before = held()
+        explorer.survey(per_layer=per_layer, progress=look)
+        return dict(most)
+
+    few, many = most_held(4), most_held(12)
+    assert few == many
+    assert 0 < few[HeadOverview] <= 4
+
+
+def held() -> Counter[type]:
+    """How many there are of what a survey works with."""
+    kinds = {HeadOverview, HeadsSeen, SharedPass, Peaks}
+    return Counter(type(each) for each in gc.get_objects() if type(each) in kinds)
 
 
 def test_of_chosen_layers(make: Callable[..., Explorer]) -> None:

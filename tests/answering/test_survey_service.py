@@ -14,13 +14,12 @@ import pytest
 
 from tests.explanation.chat_server import EXPLANATION, ChatServer
 from tui_lookups.analysis import attribution
-from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.results import Atlas, AtlasNeuron, HeadOverview, SurveyProgress
+from tui_lookups.results import HeadOverview, SurveyProgress
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
@@ -29,31 +28,6 @@ PER_LAYER = 3
 
 class Stopped(Exception):
     """Somebody ends the survey."""
-
-
-@pytest.fixture
-def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many neurons in every layer as are asked for, which the vocabulary of the tiny models is too small
-    for."""
-    atlas = AtlasService.atlas
-
-    def crowd(service: AtlasService, per_layer: int, *given: Any) -> Atlas:
-        found = atlas(service, per_layer, *given)
-        token = next(layer.neurons[0].top_token for layer in found.layers if layer.neurons)
-        return replace(
-            found,
-            layers=tuple(
-                replace(
-                    layer,
-                    neurons=tuple(
-                        AtlasNeuron(NeuronId(layer.layer, index), token, 1.0) for index in range(per_layer)
-                    ),
-                )
-                for layer in found.layers
-            ),
-        )
-
-    monkeypatch.setattr(AtlasService, "atlas", crowd)
 
 
 @pytest.mark.usefixtures("crowded")

@@ -22,7 +22,7 @@ from tui_lookups.scan.batch_size import (
     token_bytes,
 )
 from tui_lookups.scan.ray.scan import RayScan
-from tui_lookups.scan.ray.workers import ShardWorker
+from tui_lookups.scan.ray.workers import ModelWorker
 from tui_lookups.scan.reductions import Reductions, reduce_activations
 from tui_lookups.scan.scan import run_scan
 from tui_lookups.scan.subject import ScannedModel
@@ -112,7 +112,7 @@ def test_workers_share_the_memory_of_a_cpu_and_not_that_of_gpus(monkeypatch: pyt
     monkeypatch.setattr(batch_size, "free_bytes", lambda device: free[str(device)])
     model = FakeModel()
     assert Room.of(model, 4) == Room(2 * GB, False)
-    assert ShardWorker(FakeModel, 8).report().room == Room(1 * GB, False)
+    assert ModelWorker(FakeModel, 8).report().room == Room(1 * GB, False)
     model.devices = (torch.device("cuda:0"), torch.device("cuda:1"))
     assert Room.of(model, 4) == Room(5 * GB, False)
 

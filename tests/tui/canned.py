@@ -60,6 +60,7 @@ from tui_lookups.results import (
     ScanProgress,
     ServedNeurons,
     SessionState,
+    SharedHeads,
     SourceToken,
     Status,
     Survey,
@@ -601,6 +602,15 @@ class CannedExplorer(Explorer):
             raise LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers.")
         return found
 
+    def shared_heads(self, neurons: Sequence[NeuronId], *, trimmed: bool | None = None) -> SharedHeads:
+        self._called("shared_heads", tuple(neurons))
+        from tui_lookups.analysis.neuron_groups import shared_heads  # with NumPy: not before a first paint
+
+        overviews = [
+            replace(self.heads_overview(neuron), mean_target=canned_survey.TARGET) for neuron in neurons
+        ]
+        return shared_heads(overviews, least_share=0.25, provenance=self.provenance())
+
     def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
         self._called("head_reads", (neuron, head))
         tokens = [*VOCABULARY[3:8], *VOCABULARY[-3:]] if self.hostile else VOCABULARY[3:11]
@@ -722,6 +732,10 @@ class CannedExplorer(Explorer):
         shown = replace(self.prompt(neuron, 0), prompt_id=number, rank=heads.rank or 0)
         at = replace(shown, tokens=heads.tokens, peak=peak)
         return canned_why.inputs(neuron, at, heads.context, top, self.provenance())
+
+    def cached_inputs(self, neuron: NeuronId, **asked: Any) -> NeuronInputs | None:
+        self._called("cached_inputs", neuron)
+        return self.inputs(neuron, **asked) if neuron in self.cached else None
 
     def inputs_overview(self, neuron: NeuronId, *, top: int = 50, **_: Any) -> InputsOverview:
         self._called("inputs_overview", neuron)

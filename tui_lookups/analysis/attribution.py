@@ -37,6 +37,7 @@ from tui_lookups.model.components import (
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
+from tui_lookups.model.wiring import Block
 from tui_lookups.progress import batches
 from tui_lookups.results import OtherComponents, Preset
 
@@ -150,7 +151,7 @@ def decompose(
         check_reaches(model, neuron, source_head, preset)
     texts = [tuple(row[: q + 1]) for row, q in zip(rows, positions, strict=True)]
     results: list[Decomposition] = []
-    found = consecutive([len(text) for text in texts], most_tokens(model))
+    found = consecutive([len(text) for text in texts], most_tokens(model.device.type))
     for batch in batches(found, "attributing to the heads"):
         poll()
         places = [Place(neuron, row, positions[place]) for row, place in enumerate(batch)]
@@ -166,9 +167,9 @@ def decompose(
     return results
 
 
-def most_tokens(model: LookupModel) -> int:
-    """Most padded tokens of one of this module's forward passes."""
-    return _BATCH_TOKENS.get(model.device.type, MOST_TOKENS)
+def most_tokens(device: str) -> int:
+    """Most padded tokens of one of this module's forward passes on a kind of device, such as "cuda"."""
+    return _BATCH_TOKENS.get(device, MOST_TOKENS)
 
 
 @torch.inference_mode()
@@ -253,6 +254,18 @@ def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
     safe = torch.where(pre == 0, torch.ones_like(pre), pre)
     width = torch.full_like(pre, _SLOPE)
     return torch.where(pre == 0, (act(width) - act(-width)) / (2 * _SLOPE), act(safe) / safe)
+
+
+def ratio_of(block: Block, pre: Tensor, fired: Tensor) -> Tensor:
+    """What a plain neuron's activation is its pre-activation times, held (method.md, sections 9 and 14).
+
+    A unit of a dictionary lets its pre-activation through or not, which may rest on a threshold of its own or
+    on all other units: it is read off what it did.
+    """
+    if block.units is None:
+        return held_ratio(block.activation, pre)
+    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
+    return torch.where(pre == 0, torch.zeros_like(pre), fired / safe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,31 +6,33 @@ See method.md, sections 4 and 12.
    Trimmed contexts, and preset "paper", which leaves prompts out by their length, need the prompts list.
 2. Texts up to their peaks that begin alike are one row of a forward pass: attention is causal. So neurons of
    a layer that share a prompt share its pass, and each reads it at its own peak.
-3. Rows run together by their length, a few of them in a job of the model thread, so that other questions need
-   not wait. Which ones run together rests on the neurons alone, not on what is in the cache already: figures
-   come out the same, to the last digit, wherever somebody ended the work before.
+3. Rows run together by their length, a few of them in a pass, so that other questions need not wait. Which
+   ones run together rests on the neurons alone, not on what is in the cache already nor on who runs them
+   (passes.py): figures come out the same, to the last digit, wherever somebody ended the work before.
 4. Each neuron's overview is kept in the cache as soon as its last row was run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_attribution, check_firing_sign
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.passes import Passes, PassesHere
 from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt, top_entries, why_silent
 from tui_lookups.answering.prompt_service import PARTS, PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.results import HeadOverview, NeuronPrompts, Part
+from tui_lookups.results import HeadOverview, NeuronPrompts, Part, Preset
 from tui_lookups.results.conventions import Conventions
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.batches import SharedPass
+    from tui_lookups.analysis.batches import Ids
     from tui_lookups.answering.answers import HeadsSeen
     from tui_lookups.model.lookup_model import LookupModel
 
@@ -46,12 +48,52 @@ class Peaks(NamedTuple):
     note: str
 
 
-class _Peak(NamedTuple):
-    """One of the places of several neurons; `number` is the neuron's among them."""
+class _Reading(NamedTuple):
+    """A neuron's peak in one of the rows of a pass; `sign` is that of the direction in which it fires."""
 
-    number: int
     neuron: NeuronId
-    place: PeakInput
+    row: int
+    position: int
+    sign: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsPass:
+    """One forward pass, and the heads at each of the peaks in it; a worker can be given it."""
+
+    rows: tuple[Ids, ...]
+    readings: tuple[_Reading, ...]
+    preset: Preset
+
+    def __call__(self, model: LookupModel, poll: Poll) -> list[HeadsSeen]:
+        """What is seen at each of the peaks. Raises as `decompose_places` does."""
+        from tui_lookups.analysis.attribution import Place, decompose_places
+        from tui_lookups.answering.answers import HeadsSeen
+
+        places = [Place(reading.neuron, reading.row, reading.position) for reading in self.readings]
+        found = decompose_places(model, self.rows, places, preset=self.preset, poll=poll)
+        return [
+            HeadsSeen(parts.heads.ravel() * reading.sign, parts.target * reading.sign)
+            for parts, reading in zip(found, self.readings, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Neurons of a layer that are asked about together.
+
+    Attributes:
+        known: the overviews that were in the cache.
+        peaks: of each neuron; of none, where all are known.
+        texts: of each neuron that is not known, its peaks by their numbers among those of all.
+        read: in each of the passes that it needs, the numbers of the peaks that are read.
+    """
+
+    neurons: Sequence[NeuronId]
+    known: Sequence[HeadOverview | None]
+    peaks: Sequence[Peaks]
+    texts: dict[int, list[int]]
+    read: Sequence[list[int]]
 
 
 class HeadOverviews:
@@ -68,18 +110,21 @@ class HeadOverviews:
         """Every head over all of the neuron's prompts. See `Explorer.heads_overview`."""
         conventions = self._engine.conventions(trimmed=trimmed)
         self.check(neuron, conventions)
+        here = PassesHere(self._engine)
         if not wait and self._scan.index() is None:
             listed = self._prompts.prompts(neuron, sign=conventions.sign, wait=False, part=part)
-            return self._work_out([self._of_list(listed, conventions)], conventions, part)[0]
-        return self.of_layer([neuron], trimmed=trimmed, part=part)[0]
+            group = self._group([neuron], [None], [self._of_list(listed, conventions)], conventions, here)
+            return self._work_out(group, conventions, part, here)[0]
+        return next(self.of_groups([[neuron]], here, trimmed=trimmed, part=part))[0]
 
     def cached(
         self, neuron: NeuronId, *, trimmed: bool | None, part: Part | None = None
     ) -> HeadOverview | None:
         """The overview of a neuron where it is in the cache; never computes."""
-        found = self._engine.cached(
-            self._key(neuron, self._engine.conventions(trimmed=trimmed), part), HeadOverview
-        )
+        return self._cached(neuron, self._engine.conventions(trimmed=trimmed), part)
+
+    def _cached(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> HeadOverview | None:
+        found = self._engine.cached(self._key(neuron, conventions, part), HeadOverview)
         # One of an earlier version has no mean target.
         return None if found is None or (found.prompts and found.mean_target is None) else found
 
@@ -87,35 +132,62 @@ class HeadOverviews:
         """Whether neurons of a layer are worth asking about together: trimmed contexts seldom begin alike."""
         return not _needs_trims(self._engine.conventions(trimmed=trimmed))
 
-    def of_layer(
+    def of_groups(
         self,
-        neurons: Sequence[NeuronId],
+        groups: Iterable[Sequence[NeuronId]],
+        passes: Passes,
         *,
         trimmed: bool | None,
         part: Part | None = None,
         told: Callable[[int, float], None] = lambda finished, share: None,
-    ) -> list[HeadOverview]:
-        """The overviews of neurons of one layer, in their order.
+    ) -> Iterator[list[HeadOverview]]:
+        """The overviews of groups of neurons, each of one layer, in their order.
 
         Args:
-            told: how many of them are there, and which share of the passes for the others was made; never
-                called where all are in the cache.
+            passes: runs the forward passes; those of some groups are added ahead of their turn.
+            told: how many of the group whose turn it is are there, and which share of the passes for its
+                others was made; never called for a group that is in the cache.
         """
         conventions = self._engine.conventions(trimmed=trimmed)
+        begun: deque[_Group] = deque()
+        for neurons in groups:
+            begun.append(self._begin(neurons, conventions, part, passes))
+            if len(begun) > passes.ahead:
+                yield self._end(begun.popleft(), conventions, part, passes, told)
+        while begun:
+            yield self._end(begun.popleft(), conventions, part, passes, told)
+
+    def _begin(
+        self, neurons: Sequence[NeuronId], conventions: Conventions, part: Part | None, passes: Passes
+    ) -> _Group:
+        """Adds the passes of the neurons that are not in the cache."""
         for neuron in neurons:
             self.check(neuron, conventions)
-        known = [self.cached(neuron, trimmed=trimmed, part=part) for neuron in neurons]
-        missing = [number for number, found in enumerate(known) if found is None]
-        if missing:
-            peaks = [self.peaks(neuron, conventions, part) for neuron in neurons]
+        known = [self._cached(neuron, conventions, part) for neuron in neurons]
+        if None not in known:
+            return _Group(neurons, known, (), {}, ())
+        peaks = [self.peaks(neuron, conventions, part) for neuron in neurons]
+        return self._group(neurons, known, peaks, conventions, passes)
 
-            def keep(number: int, found: HeadOverview) -> None:
-                known[number] = self._engine.keep(self._key(neurons[number], conventions, part), found)
+    def _end(
+        self,
+        group: _Group,
+        conventions: Conventions,
+        part: Part | None,
+        passes: Passes,
+        told: Callable[[int, float], None],
+    ) -> list[HeadOverview]:
+        """The group's overviews, each kept in the cache when its last pass was run."""
+        known = list(group.known)
 
-            def hear(share: float) -> None:
-                told(sum(found is not None for found in known), share)
+        def keep(number: int, found: HeadOverview) -> None:
+            known[number] = self._engine.keep(self._key(group.neurons[number], conventions, part), found)
 
-            self._work_out(peaks, conventions, part, missing, keep, hear)
+        def hear(share: float) -> None:
+            told(sum(found is not None for found in known), share)
+
+        if None in known:
+            self._work_out(group, conventions, part, passes, keep, hear)
         return [found for found in known if found is not None]
 
     def check(self, neuron: NeuronId, conventions: Conventions) -> None:
@@ -163,51 +235,60 @@ class HeadOverviews:
 
     # --- how ---
 
-    def _work_out(
+    def _group(
         self,
+        neurons: Sequence[NeuronId],
+        known: Sequence[HeadOverview | None],
         peaks: Sequence[Peaks],
         conventions: Conventions,
+        passes: Passes,
+    ) -> _Group:
+        """Adds the passes that the neurons which are not known need."""
+        from tui_lookups.analysis.attribution import most_tokens
+        from tui_lookups.analysis.batches import shared_passes
+
+        every = [(number, place) for number, of in enumerate(peaks) for place in of.places]
+        texts: dict[int, list[int]] = {n: [] for n, overview in enumerate(known) if overview is None}
+        for text, (number, _) in enumerate(every):
+            if number in texts:
+                texts[number].append(text)
+        runs = []
+        if every:
+            rows = [place.ids[: place.position + 1] for _, place in every]
+            runs = shared_passes(rows, most_tokens(passes.device()))
+        runs = [run for run in runs if any(every[text][0] in texts for text, _ in run.read)]
+
+        def reading(text: int, row: int) -> _Reading:
+            number, place = every[text]
+            return _Reading(peaks[number].neuron, row, place.position, place.sign)
+
+        passes.add(
+            HeadsPass(run.rows, tuple(reading(*of) for of in run.read), conventions.preset) for run in runs
+        )
+        return _Group(neurons, known, peaks, texts, [[text for text, _ in run.read] for run in runs])
+
+    def _work_out(
+        self,
+        group: _Group,
+        conventions: Conventions,
         part: Part | None,
-        wanted: Collection[int] = (0,),
+        passes: Passes,
         keep: Callable[[int, HeadOverview], object] = lambda number, found: None,
         told: Callable[[float], None] = lambda share: None,
     ) -> dict[int, HeadOverview]:
-        """The overviews of the wanted ones, by their number, each handed to `keep` when it is there."""
-        every = [_Peak(n, of.neuron, place) for n, of in enumerate(peaks) for place in of.places]
-        mine = {n: [text for text, peak in enumerate(every) if peak.number == n] for n in wanted}
-        passes = self._engine.on_model(lambda model, poll: _passes(model, every)) if every else []
-        passes = [run for run in passes if any(every[text].number in mine for text, _ in run.read)]
+        """The overviews that are not known, by their number, each handed to `keep` when it is there."""
         seen: dict[int, HeadsSeen] = {}
         made: dict[int, HeadOverview] = {}
-        for done in range(len(passes) + 1):
+        for done in range(len(group.read) + 1):
             if done:
-                seen |= self._run(passes[done - 1], every, conventions)
-            for number in [n for n in mine if n not in made and all(text in seen for text in mine[n])]:
-                rows = [seen.pop(text) for text in mine[number]]
-                made[number] = self._overview(peaks[number], rows, conventions, part)
-                keep(number, made[number])
-            told(done / max(1, len(passes)))
+                seen |= zip(group.read[done - 1], passes.next(), strict=True)
+            for number, texts in group.texts.items():
+                if number not in made and all(text in seen for text in texts):
+                    rows = [seen.pop(text) for text in texts]
+                    made[number] = self._overview(group.peaks[number], rows, conventions, part)
+                    keep(number, made[number])
+            told(done / max(1, len(group.read)))
         return made
-
-    def _run(self, run: SharedPass, every: Sequence[_Peak], conventions: Conventions) -> dict[int, HeadsSeen]:
-        """One forward pass: what was seen of the heads at each of the peaks that are in it, by its number."""
-        peaks = [every[text] for text, _ in run.read]
-
-        def work(model: LookupModel, poll: Poll) -> dict[int, HeadsSeen]:
-            from tui_lookups.analysis.attribution import Place, decompose_places
-            from tui_lookups.answering.answers import HeadsSeen
-
-            places = [
-                Place(peak.neuron, row, peak.place.position)
-                for peak, (_, row) in zip(peaks, run.read, strict=True)
-            ]
-            found = decompose_places(model, run.rows, places, preset=conventions.preset, poll=poll)
-            return {
-                text: HeadsSeen(each.heads.ravel() * peak.place.sign, each.target * peak.place.sign)
-                for (text, _), peak, each in zip(run.read, peaks, found, strict=True)
-            }
-
-        return self._engine.on_model(work)
 
     def _overview(
         self, of: Peaks, seen: Sequence[HeadsSeen], conventions: Conventions, part: Part | None
@@ -220,13 +301,6 @@ class HeadOverviews:
         n_heads = self._engine.model_info().n_heads
         found = head_overview(of.neuron, seen, n_heads, conventions=conventions, provenance=provenance)
         return replace(found, note=of.note)
-
-
-def _passes(model: LookupModel, every: Sequence[_Peak]) -> list[SharedPass]:
-    from tui_lookups.analysis.attribution import most_tokens
-    from tui_lookups.analysis.batches import shared_passes
-
-    return shared_passes([p.place.ids[: p.place.position + 1] for p in every], most_tokens(model))
 
 
 def _needs_trims(conventions: Conventions) -> bool:

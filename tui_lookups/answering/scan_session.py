@@ -329,7 +329,7 @@ class ScanSession:
             self._tell(hear)
         if self._error is not None:
             raise self._error
-        self._workers.close(_ENDING_SECONDS)
+        self._workers.release(_ENDING_SECONDS)
         index = self.index()
         if self.engine.loadable:  # what once stood in the scan's way is mended
             self.engine.error = None

@@ -4,7 +4,7 @@
 2. Each neuron's heads over all its prompts are an answer of their own (`HeadOverviews`), kept in the cache as
    soon as it is there. A survey that was ended on its way, however it was, goes on there.
 3. Neurons of a layer are asked about together, so many at a time, and share the passes over prompts that they
-   have in common.
+   have in common. The passes are run by whoever scans: this process, or workers of Ray.
 4. The tables are put together from these answers as they come: they are the figures of the single questions,
    and of a neuron no more is kept in memory than its rows.
 """
@@ -20,6 +20,7 @@ from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.passes import Passes, passes_of
 from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId
@@ -141,11 +142,12 @@ class SurveyService:
         """The survey of these neurons; `so_far` is told it as it grows, now and then."""
         tables = SurveyTables()
         due = time.monotonic() + _TELL_SECONDS
-        for neuron, overview in self._rows(atlas, trimmed, progress):
-            tables.add(neuron, overview)
-            if so_far is not None and time.monotonic() >= due:
-                so_far(self._survey(atlas, trimmed, tables))
-                due = time.monotonic() + _TELL_SECONDS
+        with passes_of(self._engine) as passes:
+            for neuron, overview in self._rows(atlas, trimmed, passes, progress):
+                tables.add(neuron, overview)
+                if so_far is not None and time.monotonic() >= due:
+                    so_far(self._survey(atlas, trimmed, tables))
+                    due = time.monotonic() + _TELL_SECONDS
         return self._survey(atlas, trimmed, tables)
 
     def _survey(self, atlas: Atlas, trimmed: bool | None, tables: SurveyTables) -> Survey:
@@ -175,18 +177,31 @@ class SurveyService:
         )
 
     def _rows(
-        self, atlas: Atlas, trimmed: bool | None, progress: Callable[[SurveyProgress], None]
+        self,
+        atlas: Atlas,
+        trimmed: bool | None,
+        passes: Passes,
+        progress: Callable[[SurveyProgress], None],
     ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
         """Each neuron's heads, asked a layer's neurons at a time."""
         together = _TOGETHER if self._overviews.shares_passes(trimmed=trimmed) else 1
-        clock = _Clock(sum(len(layer.neurons) for layer in atlas.layers), progress)
-        for layer in atlas.layers:
-            for start in range(0, len(layer.neurons), together):
-                some = layer.neurons[start : start + together]
-                names = [neuron.neuron for neuron in some]
-                with clock.timing(len(some)) as told, heard_by(None):  # its passes are parts of this
-                    found = self._overviews.of_layer(names, trimmed=trimmed, part=self._part, told=told)
-                yield from zip(some, found, strict=True)
+        groups = [
+            layer.neurons[start : start + together]
+            for layer in atlas.layers
+            for start in range(0, len(layer.neurons), together)
+        ]
+        clock = _Clock(sum(len(group) for group in groups), progress)
+        found = self._overviews.of_groups(
+            ([neuron.neuron for neuron in group] for group in groups),
+            passes,
+            trimmed=trimmed,
+            part=self._part,
+            told=clock.told,
+        )
+        for group in groups:
+            with clock.timing(len(group)), heard_by(None):  # its passes are parts of this
+                overviews = next(found)
+            yield from zip(group, overviews, strict=True)
 
 
 class _Clock:
@@ -197,29 +212,34 @@ class _Clock:
         self._began = time.monotonic()
         self._start: float | None = None  # of the first pass: the scan and the loading are before it
         self._done = 0  # neurons
-        self._worked = 0.0  # as many neurons' passes, all made since `_start`
+        self._neurons = 0  # those whose turn it is
+        self._worked = 0.0  # as many neurons' passes before them, all made since `_start`
+        self._share = 0.0  # of their passes
         self._tell(0, total)
 
     @contextmanager
-    def timing(self, neurons: int) -> Iterator[Callable[[int, float], None]]:
-        """Gives what is told how many of some neurons are there, and which share of their passes was made."""
-        before = self._worked
-
-        def told(finished: int, share: float) -> None:
-            if self._start is None:
-                self._start = time.monotonic()
-            self._worked = before + share * neurons
-            self._tell(self._done + finished, self._total - self._done - share * neurons)
-
-        yield told
+    def timing(self, neurons: int) -> Iterator[None]:
+        """It is the turn of so many neurons."""
+        self._neurons, self._share = neurons, 0.0
+        yield
+        self._worked += self._share * neurons
+        self._neurons, self._share = 0, 0.0
         self._done += neurons
         self._tell(self._done, self._total - self._done)
+
+    def told(self, finished: int, share: float) -> None:
+        """So many of the neurons whose turn it is are there, and such a share of their passes was made."""
+        if self._start is None:
+            self._start = time.monotonic()
+        self._share = share
+        self._tell(self._done + finished, self._total - self._done - share * self._neurons)
 
     def _tell(self, done: int, to_go: float) -> None:
         now = time.monotonic()
         left = 0.0 if done == self._total else None
-        if left is None and self._start is not None and self._worked:
-            left = (now - self._start) / self._worked * to_go
+        worked = self._worked + self._share * self._neurons
+        if left is None and self._start is not None and worked:
+            left = (now - self._start) / worked * to_go
         share = 1 - to_go / self._total if self._total else 1.0
         so_far = SurveyProgress(done, self._total, now - self._began, left, share)
         self._progress(so_far)

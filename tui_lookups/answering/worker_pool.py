@@ -1,9 +1,10 @@
-"""Workers of Ray for the scan of one Explorer: what they load, and when they go.
+"""Workers of Ray for the scan and the surveys of one Explorer: what they load, and when they go.
 
 1. `LoadRequest` is all that is sent to a worker: names, paths and choices from the settings, no secret. A
    worker loads the model with them by the loader that every other way of loading takes.
 2. The first worker says what the model is; that is remembered, so that this process needs no model to
    tokenise the corpus and to write the index.
+3. The scan lets go of them when it is done; a survey borrows them, and then they stay until it is done, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,7 +79,7 @@ class LoadRequest:
 
 
 class WorkerPool:
-    """Opens workers when a scan needs them, and lets go of them. Hold `lock` while opening.
+    """Opens workers when they are needed, and lets go of them. Hold `lock` while opening.
 
     Args:
         local: finds the model's files.
@@ -99,6 +101,7 @@ class WorkerPool:
         self._settings = settings
         self._local, self._learn, self._say, self._poll = local, learn, say, poll
         self._workers: RayWorkers | None = None
+        self._borrowed = 0
         self._report: WorkerReport | None = None
 
     def open(self) -> tuple[RayWorkers, WorkerReport]:
@@ -141,8 +144,28 @@ class WorkerPool:
             self.close()
             raise
         self._learn(report.scanned.info, report.scanned.device)
-        say(f"scanning with {workers.count} workers")
+        say(f"working with {workers.count} workers")
         return workers, report
+
+    @contextmanager
+    def borrowed(self) -> Iterator[tuple[RayWorkers, WorkerReport]]:
+        """As `open`; meanwhile they stay, and afterwards they go if nobody else has borrowed them."""
+        with self.lock:
+            opened = self.open()
+            self._borrowed += 1
+        seconds = 0.0
+        try:
+            yield opened
+            seconds = _ENDING_SECONDS
+        finally:
+            with self.lock:
+                self._borrowed -= 1
+            self.release(seconds)
+
+    def release(self, seconds: float) -> None:
+        """Let go of the workers as `close` does, unless somebody has borrowed them."""
+        if not self._borrowed:
+            self.close(seconds)
 
     def close(self, seconds: float = 0.0) -> None:
         """Let go of the workers, waiting for the end of Ray at most so long. Safe from any thread."""

@@ -21,6 +21,7 @@ from tui_lookups.results import (
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
+    from tui_lookups.commands.tables_survey import ServedPicture
     from tui_lookups.explorer import Explorer
 
 
@@ -64,8 +65,8 @@ def survey(
     """The heads of every next-token neuron of the layers (--layers).
 
     Every head over the prompts of each neuron, the pairs that are worth explaining, and which neurons each
-    head serves; on request explanations, scores and ablations of the pairs. Goes on where it was ended. Heads
-    are looked at by this process, also where the scan runs on Ray."""
+    head serves; on request explanations, scores and ablations of the pairs. Goes on where it was ended. Where
+    the scan runs on Ray (--engine), the passes over prompts do, too."""
     if plan and output is not None:
         raise click.UsageError("--plan writes nothing; leave --output out.")
 
@@ -124,15 +125,23 @@ def survey(
 @click.argument("head")
 @_per_layer
 @click.option("--trimmed/--full", default=None, help="Run the trimmed prompts.")
-def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool | None) -> None:
+@click.option("--picture", is_flag=True, help="Also draw layers x heads, of a survey of all the layers.")
+def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool | None, picture: bool) -> None:
     """The neurons that HEAD serves.
 
-    Those for which it is worth explaining, of the neurons of `survey`. What was not surveyed yet is first."""
+    Those for which it is worth explaining, of the neurons of `survey`. What was not surveyed yet is first.
+    The picture says of every head how many neurons it serves, and which share of what fires those that it
+    reaches it carries; it is no part of --json."""
     name = HeadId.parse(head)
 
-    def question(explorer: Explorer, narrator: Narrator) -> ServedNeurons:
-        from tui_lookups.commands import tables_survey  # noqa: F401 - registers its renderers
+    def question(explorer: Explorer, narrator: Narrator) -> ServedNeurons | ServedPicture:
+        from tui_lookups.commands.tables_survey import ServedPicture
 
-        return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
+        hear = narrator.hear_survey
+        if not picture or invocation.format != "table":
+            return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=hear)
+        found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=hear)
+        served = explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=hear)
+        return ServedPicture(served, found.heads, found.provenance.model.n_heads)
 
     invocation.answer(question)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from tui_lookups.commands.tables import (
@@ -106,6 +107,64 @@ def _(result: ServedNeurons) -> RenderableType:
         source_of(result.provenance),
     )
     return Group(title, _pairs(result.pairs) if result.pairs else Text("It is worth explaining for none."))
+
+
+@dataclass(frozen=True)
+class ServedPicture:
+    """A head's neurons, and beside it every head of a survey as layers x heads.
+
+    Attributes:
+        n_heads: of a layer.
+    """
+
+    served: ServedNeurons
+    heads: tuple[SurveyedHead, ...]
+    n_heads: int
+
+
+@render.register
+def _(result: ServedPicture) -> RenderableType:
+    def served(head: SurveyedHead) -> str:
+        return str(head.serves) if head.serves else "."
+
+    def carried(head: SurveyedHead) -> str:
+        return "" if head.carries is None else str(round(100 * head.carries))
+
+    return Group(
+        render(result.served),
+        Text(""),
+        Text("Neurons that each head serves; . where it serves none"),
+        _Grid(result, served),
+        Text(""),
+        Text("Percent that each head carries of what fires the neurons it reaches"),
+        _Grid(result, carried),
+        Text(f"* {result.served.head.head}"),
+    )
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Layers x heads, as many heads side by side as there is room for; the others stand below."""
+
+    picture: ServedPicture
+    words: Callable[[SurveyedHead], str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        picture, named = self.picture, self.picture.served.head.head
+        cells = {
+            (row.head.layer, row.head.index): self.words(row) + ("*" if row.head == named else " ")
+            for row in picture.heads
+        }
+        layers = sorted({layer for layer, _ in cells})
+        label = 1 + len(f"L{layers[-1]}") if layers else 0
+        width = 1 + max(len(f"H{picture.n_heads - 1} "), *map(len, cells.values())) if cells else 1
+        beside = max(1, (options.max_width - label) // width)
+        for start in range(0, picture.n_heads if cells else 0, beside):
+            heads = range(start, min(start + beside, picture.n_heads))
+            yield Text(" " * label + "".join(f"H{n} ".rjust(width) for n in heads), style="bold")
+            for layer in layers:
+                row = "".join(cells.get((layer, n), "").rjust(width) for n in heads)
+                yield Text(f"L{layer}".ljust(label) + row)
 
 
 def _pairs(pairs: Iterable[SurveyedPair]) -> RenderableType:

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.scan.fake_model import FakeModel, random_corpus
+from tests.scan.fake_model import random_corpus
 from tests.scan.helpers import RoughModel
+from tests.scan.ray.made_up import Actor, Gone, MadeUpRay, away
 from tests.scan.ray.two_nodes import PROMPTS
 from tests.scan.test_scan import digests, new_scan
 from tui_lookups.scan.ray import workers as ray_workers
 from tui_lookups.scan.ray.cluster import RayError
 from tui_lookups.scan.ray.scan import RayScan
-from tui_lookups.scan.ray.workers import RETRIES, RayWorkers, ShardWorker
+from tui_lookups.scan.ray.workers import RETRIES, RayWorkers
 from tui_lookups.scan.scan import run_scan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,66 +45,6 @@ def test_a_machine_that_goes_away_leaves_its_shards_to_the_others(tmp_path: Path
     assert said["again"] > 0
     assert said["identical"]
     assert said["prompts"] == PROMPTS
-
-
-class Gone(Exception):
-    """No answer."""
-
-
-class Actor:
-    """A worker in this process. `answers` is asked before every answer."""
-
-    def __init__(self, load: Callable[[], FakeModel]) -> None:
-        self.worker = ShardWorker(load)
-        self.given = 0
-        self.answers: Callable[[], bool] = lambda: True
-        self.report = SimpleNamespace(remote=lambda: (self, self.worker.report))
-        self.scan = SimpleNamespace(remote=self._scan)
-
-    def _scan(self, *arguments: Any) -> tuple[Actor, Callable[[], Any]]:
-        self.given += 1
-        return self, lambda: self.worker.scan(*arguments)
-
-
-class MadeUpRay:
-    """Two processors; a reference is an actor and what it would do, done when it is asked for."""
-
-    exceptions = SimpleNamespace(RayTaskError=ArithmeticError, RayError=Gone)
-
-    def __init__(self) -> None:
-        self.actors: list[Actor] = []
-        self.unable = 0  # so many of the first actors never answer
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
-
-    def nodes(self) -> list[dict[str, bool]]:
-        return [{"Alive": True}, {"Alive": True}]
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def kill(self, actor: Actor) -> None:
-        self.actors.remove(actor)
-
-    def remote(self, **_: object) -> Any:
-        def make(load: Callable[[], FakeModel], sharing: int) -> Actor:
-            actor = Actor(load)
-            if self.unable > len(self.actors):
-                actor.answers = lambda: False
-            self.actors.append(actor)
-            return actor
-
-        return lambda kind: SimpleNamespace(remote=make)
-
-    def wait(self, references: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
-        return references[:1], references[1:]
-
-    def get(self, reference: tuple[Actor, Callable[[], Any]]) -> Any:
-        actor, work = reference
-        if not actor.answers():
-            raise Gone
-        return work()
 
 
 @pytest.fixture
@@ -133,18 +74,6 @@ def expected(folder: Path) -> dict[str, str]:
     run_scan(new_scan(RoughModel(gated=True), random_corpus(800), folder))
     found: dict[str, str] = digests(folder)
     return found
-
-
-def away(first: int, last: int) -> Callable[[], bool]:
-    """Answers, but for those from the `first` on to before the `last`."""
-    asked = 0
-
-    def answers() -> bool:
-        nonlocal asked
-        asked += 1
-        return not first <= asked < last
-
-    return answers
 
 
 def test_a_worker_that_is_back_gets_shards_again(ray: MadeUpRay, tmp_path: Path) -> None:

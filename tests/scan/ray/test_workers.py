@@ -5,33 +5,38 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.answering.conftest import TEXTS
 from tests.scan.fake_model import FakeModel, random_corpus
 from tests.scan.helpers import RoughModel, SlowModel
 from tests.scan.test_scan import digests, new_scan
 from tests.scan.test_shards import plan_of
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.explorer import Explorer
 from tui_lookups.scan.ray import cluster as ray_cluster
 from tui_lookups.scan.ray import reaper as ray_reaper
 from tui_lookups.scan.ray.cluster import RayCluster, RayError
 from tui_lookups.scan.ray.scan import RayScan
-from tui_lookups.scan.ray.workers import RayWorkers, ShardWorker
+from tui_lookups.scan.ray.workers import ModelWorker, RayWorkers
 from tui_lookups.scan.scan import run_scan
 from tui_lookups.scan.shards import make_shard
+from tui_lookups.settings import load_settings
 
 PROMPTS = 400
 
@@ -92,6 +97,45 @@ def test_a_worker_killed_in_mid_shard_loses_nothing(cluster: RayCluster, tmp_pat
     assert len(list(traces.iterdir())) >= 2  # processes that have scanned
 
 
+@pytest.mark.parametrize("kills", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_survey_by_workers_is_that_of_one_process(
+    cluster: RayCluster,
+    tiny_folder: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kills: int,
+) -> None:
+    """Also where a worker is killed that was just given a pass; by default a made-up Ray loses them."""
+    (tmp_path / "texts.txt").write_text("\n\n".join(TEXTS), encoding="utf-8")
+
+    def explorer(cache: str, **settings: Any) -> Explorer:
+        return Explorer(
+            load_settings(
+                model=str(tiny_folder("llama")), corpus=str(tmp_path / "texts.txt"), device="cpu", threads=1,
+                top=6, window=24, cache_dir=str(tmp_path / cache), **settings,
+            )
+        )  # fmt: skip
+
+    with closing(explorer("alone")) as alone:
+        expected = alone.survey()
+    assert len({row.neuron.layer for row in expected.neurons if row.prompts}) > 1
+    shutil.copytree(tmp_path / "alone" / "indexes", tmp_path / "shared" / "indexes")
+    submit, killed = RayWorkers.submit_work, list[int]()
+
+    def submit_and_kill(workers: RayWorkers, *given: Any) -> None:
+        submit(workers, *given)
+        if len(killed) < kills:
+            assert workers._expected is not None
+            killed.append(workers._expected.process)  # that of the first, which is given the first pass
+            os.kill(killed[-1], signal.SIGKILL)
+
+    monkeypatch.setattr(RayWorkers, "submit_work", submit_and_kill)
+    with closing(explorer("shared", engine="ray", ray_workers=1 + kills)) as shared:
+        assert shared.survey() == expected
+        assert shared._engine._model is None
+    assert len(killed) == kills
+
+
 def test_what_loading_raises_comes_back_as_it_is(cluster: RayCluster) -> None:
     with pytest.raises(ModelLoadError, match="no such model") as caught:
         workers_of(fail, 1).open(lambda: None)
@@ -134,7 +178,7 @@ class FakeRay:
         return references[:1], references[1:]
 
     def get(self, reference: object) -> object:
-        return ShardWorker(FakeModel).report()
+        return ModelWorker(FakeModel).report()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +222,7 @@ def test_a_worker_with_another_model_refuses() -> None:
     corpus = random_corpus(40)
     plan, sample = plan_of(corpus)
     shard = make_shard(plan, corpus, sample, 0, 2)
-    worker = ShardWorker(FakeModel)
+    worker = ModelWorker(FakeModel)
     report = worker.report()
     assert worker.scan(report, shard, range(3), 4).end == 2
     scanned = report.scanned

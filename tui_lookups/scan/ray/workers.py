@@ -1,13 +1,15 @@
-"""Workers of a scan as Ray actors: each loads the model once and scans the shards it is given.
+"""Workers as Ray actors: each loads the model once and does the tasks it is given.
 
-1. `ShardWorker` is what an actor holds. It is lazy: an actor that Ray has started again, on this machine or
-   another, loads the model when it is given the shard that its predecessor died with.
-2. Every shard says which model it is for; a worker that has loaded another one, or runs other versions,
-   refuses. What must agree is everything that decides a bit of the index.
-3. `RayWorkers` starts the actors, gives shards to those that have loaded the model, and hands results on. A
-   worker that dies is started again by Ray, and its shard with it, a few times.
+A task is a shard of a scan, or another piece of work with the model, such as a forward pass of a survey.
+
+1. `ModelWorker` is what an actor holds. It is lazy: an actor that Ray has started again, on this machine or
+   another, loads the model when it is given the task that its predecessor died with.
+2. Every task says which model it is for; a worker that has loaded another one, or runs other versions,
+   refuses. What must agree is everything that decides a bit of the results.
+3. `RayWorkers` starts the actors, gives tasks to those that have loaded the model, and hands results on. A
+   worker that dies is started again by Ray, and its task with it, a few times.
 4. What Ray cannot start again in time, with a machine that is gone before Ray has noticed, is lost to the
-   others: its shards are given to them, and it is asked every few seconds whether it is back. A shard has one
+   others: its tasks are given to them, and it is asked every few seconds whether it is back. A task has one
    reference whose result is taken; what a lost worker may still say of it is dropped. A worker that dies
    again and again while it first loads the model is left out, if there is another.
 """
@@ -18,13 +20,13 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from tui_lookups.errors import LookupsError, Poll, kind_and_line
+from tui_lookups.errors import LookupsError, Poll, kind_and_line, no_poll
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.scan.batch_size import Room
 from tui_lookups.scan.ray.cluster import RayCluster, RayError
@@ -34,17 +36,20 @@ from tui_lookups.scan.subject import ScannedModel
 Load = Callable[[], LookupModel]
 """Loads the model in the worker's process; a function of a module that can be imported there."""
 
+Work = Callable[[LookupModel, Poll], Any]
+"""Something to do with the model, in a form that can be sent to a worker: a frozen dataclass, say."""
+
 QUEUED = 2
-"""Shards before a worker: the second is sent while it scans the first."""
+"""Tasks before a worker: the second is sent while it does the first."""
 
 RETRIES = 3
-"""Times a shard is scanned again by Ray after the death of its worker, and then by this process elsewhere."""
+"""Times a task is done again by Ray after the death of its worker, and then by this process elsewhere."""
 
 _BACK_SECONDS = 5.0
 """Between two questions whether a lost worker is back."""
 
 _PATIENCE_SECONDS, _LOADING_SECONDS = 120.0, 900.0
-"""How long nobody may be there to scan: Ray needs half a minute to see that a machine is gone. The second
+"""How long nobody may be there to work: Ray needs half a minute to see that a machine is gone. The second
 while one that was lost is being started again, with its model."""
 
 _VERSIONS = ("lookups-tui", "torch", "transformers", "transformer_lens")
@@ -77,7 +82,7 @@ class WorkerReport:
         return "; ".join(f"{what} ({a} against {b})" for what, a, b in pairs if a != b)
 
 
-class ShardWorker:
+class ModelWorker:
     """What an actor holds: a model, loaded when it is first needed.
 
     Args:
@@ -102,14 +107,21 @@ class ShardWorker:
 
     def scan(self, expected: WorkerReport, shard: Shard, layers: Sequence[int], top: int) -> ShardResult:
         """Scan a shard. Raises LookupsError, also when another model than `expected` is loaded."""
+        result = scan_shard(self._checked(expected), shard, layers=layers, top=top, fits=self._fits)
+        self._fits = result.cut_to
+        return result
+
+    def run(self, expected: WorkerReport, work: Work) -> Any:
+        """Do any other piece of work. Raises LookupsError as `scan` does, and what the work raises."""
+        return work(self._checked(expected), no_poll)
+
+    def _checked(self, expected: WorkerReport) -> LookupModel:
         report = self.report()
         difference = report.differs_from(expected)
         if difference:
             raise refusal(report, difference)
         assert self._model is not None
-        result = scan_shard(self._model, shard, layers=layers, top=top, fits=self._fits)
-        self._fits = result.cut_to
-        return result
+        return self._model
 
 
 def refusal(report: WorkerReport, difference: str) -> RayError:
@@ -133,18 +145,23 @@ class _LostError(RayError):
 
 @dataclass(slots=True)
 class _Task:
-    """A shard that was handed out. `reference` is None while no worker is there to take it."""
+    """What was handed out. `reference` is None while no worker is there to take it.
 
-    shard: Shard
-    layers: tuple[int, ...]
-    top: int
+    Attributes:
+        what: it is, at the beginning of a sentence.
+        method: of the worker, called with what it is to expect and with `given`.
+    """
+
+    what: str
+    method: str
+    given: tuple[Any, ...]
     worker: Any = None
     reference: Any = None
     losses: int = 0
 
 
 class RayWorkers:
-    """Actors of one scan. Every method but `close` on one thread at a time.
+    """Actors that hold one model. Every method but `close` on one thread at a time.
 
     Args:
         cluster: not opened yet.
@@ -170,8 +187,8 @@ class RayWorkers:
         self._count, self._processors, self._gpus_each = count, processors, gpus_each
         self._ray: Any = None
         self._loading: dict[Any, Any] = {}  # reference of the report: actor
-        self._queues: dict[Any, list[Any]] = {}  # actor: references of the shards before it
-        self._tasks: dict[int, _Task] = {}  # by their first batch
+        self._queues: dict[Any, list[Any]] = {}  # actor: references of the tasks before it
+        self._tasks: dict[Hashable, _Task] = {}  # of a shard: by its first batch
         self._lost: dict[Any, float] = {}  # actor: when to ask it again
         self._coming_back: set[Any] = set()  # those of `_loading` that were lost
         self._last_seen = 0.0
@@ -212,7 +229,7 @@ class RayWorkers:
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",
-        )(ShardWorker)
+        )(ModelWorker)
         nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
         for _ in range(count):
             made = actor.remote(self._load, -(-count // max(1, nodes)))
@@ -273,7 +290,7 @@ class RayWorkers:
         return len(self._queues)
 
     def room(self) -> int:
-        """How many more shards they would take now."""
+        """How many more tasks they would take now."""
         waiting = [reference for queue in self._queues.values() for reference in queue]
         if waiting:
             done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
@@ -283,32 +300,45 @@ class RayWorkers:
 
     def submit(self, shard: Shard, layers: Sequence[int], top: int) -> None:
         """Put a shard before the worker that has fewest."""
-        task = self._tasks[shard.first] = _Task(shard, tuple(layers), top)
+        given = (shard, tuple(layers), top)
+        self._put(shard.first, _Task(f"The shard at batch {shard.first}", "scan", given))
+
+    def submit_work(self, key: Hashable, work: Work) -> None:
+        """Put another piece of work before the worker that has fewest; `take` it by its key."""
+        self._put(key, _Task("A piece of work", "run", (work,)))
+
+    def drop(self, keys: Iterable[Hashable]) -> None:
+        """Nobody takes the results of these tasks any more."""
+        for key in keys:
+            self._tasks.pop(key, None)
+
+    def _put(self, key: Hashable, task: _Task) -> None:
+        self._tasks[key] = task
         self._give(task)
 
     def _give(self, task: _Task) -> None:
         task.worker, queue = min(self._queues.items(), key=lambda item: len(item[1]))
-        task.reference = task.worker.scan.remote(self._expected, task.shard, task.layers, task.top)
+        task.reference = getattr(task.worker, task.method).remote(self._expected, *task.given)
         queue.append(task.reference)
 
-    def take(self, first: int, seconds: float) -> ShardResult | None:
-        """The result of the shard that begins with batch `first`, if it comes within so many seconds."""
+    def take(self, key: Hashable, seconds: float) -> Any:
+        """The result of a task, a shard's by its first batch; None if it does not come in so many seconds."""
         self._require_somebody()
-        task = self._tasks.get(first)
+        task = self._tasks.get(key)
         if task is None or task.reference is None:
             return None
         there, _ = self._ray.wait([task.reference], timeout=seconds)
         if not there:
             return None
         try:
-            result: ShardResult = self._get(task.reference, f"The shard at batch {first} lost its worker")
+            result = self._get(task.reference, f"{task.what} lost its worker")
         except _LostError:
             task.losses += 1
             if task.losses > RETRIES:
                 raise
             self._lose(task.worker)
             return None
-        del self._tasks[first]
+        del self._tasks[key]
         return result
 
     def _require_somebody(self) -> None:
@@ -320,12 +350,12 @@ class RayWorkers:
         if self._tasks and now - self._last_seen > patience:
             raise RayError(
                 f"All workers have been lost for {patience:.0f} s.",
-                "Check that the machines of the cluster are up, then scan again; it resumes.",
+                "Check that the machines of the cluster are up, then ask again: what was done is kept.",
             )
 
     def _lose(self, worker: Any) -> None:
         """Give what lies before a worker that does not answer to the others, and ask it again later."""
-        _log.warning("a worker is lost; its shards go to the others")
+        _log.warning("a worker is lost; its tasks go to the others")
         if self._queues.pop(worker, None) is not None:
             self._lost[worker] = time.monotonic() + _BACK_SECONDS
         for task in self._tasks.values():

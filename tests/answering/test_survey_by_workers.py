@@ -1,0 +1,151 @@
+"""Surveys whose passes are run by workers of Ray: the tables of one process, whoever is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.scan.ray.made_up import MadeUpRay, away
+from tui_lookups.analysis import attribution
+from tui_lookups.answering.engine import Engine
+from tui_lookups.errors import Cancelled, LookupsError
+from tui_lookups.explorer import Explorer
+from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
+from tui_lookups.results import HeadOverview, Survey, SurveyProgress
+from tui_lookups.scan.ray import cluster as ray_cluster
+from tui_lookups.scan.ray import workers as ray_workers
+from tui_lookups.scan.ray.workers import RETRIES
+
+pytestmark = pytest.mark.usefixtures("once_loaded", "crowded")
+
+PER_LAYER = 6
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> MadeUpRay:
+    """Two workers in this process; short passes, a few of them for each layer."""
+    monkeypatch.setattr(attribution, "_BATCH_TOKENS", {"cpu": 24})
+    monkeypatch.setattr(ray_workers, "_BACK_SECONDS", 0.0)
+    made = MadeUpRay()
+    cluster = SimpleNamespace(open=lambda poll: made, close=lambda seconds: None)
+    monkeypatch.setattr(ray_cluster, "RayCluster", lambda *_, **__: cluster)
+    return made
+
+
+@pytest.fixture
+def alone(ray: MadeUpRay, make: Callable[..., Explorer]) -> Survey:
+    """The survey of one process."""
+    return make("llama").survey(per_layer=PER_LAYER)
+
+
+def by_workers(make: Callable[..., Explorer], cache: Path) -> Explorer:
+    return make("llama", cache, engine="ray", ray_workers=2)
+
+
+def scanned(make: Callable[..., Explorer], cache: Path) -> Explorer:
+    explorer = by_workers(make, cache)
+    explorer.scan()
+    return explorer
+
+
+def test_the_tables_are_those_of_one_process(
+    ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path
+) -> None:
+    """From nothing, with the scan; this process loads no model."""
+    explorer, told = by_workers(make, tmp_path / "cache"), list[SurveyProgress]()
+    found = explorer.survey(per_layer=PER_LAYER, progress=told.append)
+    assert found == alone
+    assert explorer._engine._model is None
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert (told[-1].done, told[-1].share, told[-1].seconds_left) == (len(alone.neurons), 1.0, 0.0)
+    assert not ray.actors, "they are let go of when it is done"
+
+
+def test_passes_of_later_neurons_are_handed_out_before_their_turn(
+    ray: MadeUpRay, make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker waits for the last passes of a layer."""
+    monkeypatch.setattr(attribution, "_BATCH_TOKENS", {"cpu": 10_000})  # one pass a layer
+    explorer, before = scanned(make, tmp_path / "cache"), list[list[int]]()
+    explorer.survey(
+        per_layer=PER_LAYER,
+        progress=lambda _: before.append([actor.given for actor in ray.actors]),
+    )
+    assert explorer.model_info().n_layers == 3
+    assert next(given for given in before if any(given)) == [2, 1], "all, when the first has come"
+
+
+def test_what_a_lost_worker_had_is_run_by_the_other(
+    ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path
+) -> None:
+    explorer, answers = scanned(make, tmp_path / "cache"), list[int]()
+
+    def lose_one(progress: SurveyProgress) -> None:
+        if progress.done and not answers:
+            ray.actors[1].answers = away(1, 3)
+            answers.append(ray.actors[1].given)
+
+    assert explorer.survey(per_layer=PER_LAYER, progress=lose_one) == alone
+    assert answers
+
+
+def test_a_pass_that_every_worker_is_lost_with_is_said_and_what_was_kept_stays(
+    ray: MadeUpRay,
+    alone: Survey,
+    make: Callable[..., Explorer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As is one that is given up; the survey goes on there, each neuron once, in one process too."""
+    cache, kept, keep = tmp_path / "cache", list[str](), Engine.keep
+    explorer, token = scanned(make, cache), CancelToken()
+
+    def noted(engine: Engine, key: str, answer: Any) -> Any:
+        if isinstance(answer, HeadOverview):
+            kept.append(str(answer.neuron))
+        return keep(engine, key, answer)
+
+    def lose_all(progress: SurveyProgress) -> None:
+        if progress.done:
+            for actor in ray.actors:
+                actor.answers = lambda: False
+
+    def give_up(progress: SurveyProgress) -> None:
+        if progress.done > PER_LAYER:
+            token.cancel()
+
+    monkeypatch.setattr(Engine, "keep", noted)
+    monkeypatch.setattr(ray_workers, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(ray_workers, "_LOADING_SECONDS", 0.1)
+    with pytest.raises(LookupsError, match=r"lost") as caught:
+        explorer.survey(per_layer=PER_LAYER, progress=lose_all)
+    assert "kept" in caught.value.hint or str(RETRIES + 1) in caught.value.message
+    first = len(kept)
+    assert 0 < first < len(alone.neurons)
+    asked = CURRENT_TOKEN.set(token)
+    try:
+        with pytest.raises(Cancelled):
+            explorer.survey(per_layer=PER_LAYER, progress=give_up)
+    finally:
+        CURRENT_TOKEN.reset(asked)
+    assert first < len(kept) < len(alone.neurons)
+    assert not ray.actors
+    again = make("llama", cache).survey(per_layer=PER_LAYER)
+    assert replace(again, provenance=alone.provenance) == alone
+    assert sorted(kept) == sorted(str(row.neuron) for row in alone.neurons)
+
+
+def test_a_single_neuron_is_looked_at_here(
+    ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path
+) -> None:
+    """No worker is started for a question whose answer somebody waits for."""
+    explorer = scanned(make, tmp_path / "cache")
+    row = next(row for row in alone.neurons if row.prompts)
+    found = explorer.heads_overview(row.neuron)
+    assert found.mean_target == pytest.approx(row.mean_target)
+    assert not ray.actors
