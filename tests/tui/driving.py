@@ -10,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.canned import CannedExplorer
+from tests.tui.idleness import let_pass
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import TextLines
@@ -43,7 +44,7 @@ async def settle(pilot: Pilot[None]) -> None:
 
 async def rest(pilot: Pilot[None]) -> None:
     """Until the cursor counts as at rest."""
-    await pilot.pause(0.3)
+    await let_pass(pilot, 0.3)
     await settle(pilot)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.tui.canned import CORPUS, CannedExplorer
 from tests.tui.driving import hints, running, settle
+from tests.tui.idleness import let_pass
 from tui_lookups.results import Status
 from tui_lookups.tui.state.problems import Problems
 
@@ -29,11 +30,11 @@ async def test_the_app_says_what_was_not_kept() -> None:
     explorer = CannedExplorer()
     async with running(explorer) as (app, pilot):
         explorer.problems = ("A result was not kept: the disk is full [red].",)
-        await pilot.pause(0.4)
+        await let_pass(pilot, 0.4)
         await settle(pilot)
         assert hints(app) == explorer.problems[0]
         app.show_message("Something else.")
-        await pilot.pause(0.4)
+        await let_pass(pilot, 0.4)
         assert hints(app) == "Something else."
 
 
@@ -50,6 +51,6 @@ async def test_the_app_says_what_there_is_to_know_of_the_corpus(what: dict[str, 
             return replace(super().status(), corpus=replace(CORPUS, **what))
 
     async with running(LeavesOut()) as (app, pilot):
-        await pilot.pause(0.4)
+        await let_pass(pilot, 0.4)
         await settle(pilot)
         assert hints(app) == said

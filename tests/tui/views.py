@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 
 from tests.tui.canned import CannedExplorer
+from tests.tui.idleness import let_pass
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.progress import Progress
@@ -162,7 +163,7 @@ async def shown(name: str, size: tuple[int, int]) -> AsyncIterator[tuple[Lookups
     async with app.run_test(size=size) as pilot:
         await still(app, pilot)
         for key in view.keys:
-            await (pilot.pause(0.35) if key == REST else pilot.press(_named(key)))
+            await (let_pass(pilot, 0.35) if key == REST else pilot.press(_named(key)))
             if key == REST:
                 await still(app, pilot)
         await still(app, pilot)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class HeadPane(Pane):
     """The chosen head, on the open prompt or over all prompts."""
 
-    def __init__(self, walk: Walk, steps: HeadSteps, explanations: HeadExplanations, *, classes: str) -> None:
-        super().__init__(4, "Head", id="detail-pane", classes=classes)
+    def __init__(self, walk: Walk, steps: HeadSteps, explanations: HeadExplanations) -> None:
+        super().__init__(4, "Head", id="detail-pane")
         self._walk = walk
         self._steps = steps
         self._explanations = explanations

@@ -36,8 +36,8 @@ _BARS = ((150, 20), (100, 10), (0, 3))
 class HeadsPane(Pane):
     """Moving only moves; what a head reads is asked for once the cursor rests."""
 
-    def __init__(self, walk: Walk, steps: HeadSteps, *, classes: str) -> None:
-        super().__init__(3, "Heads", id="heads-pane", classes=classes)
+    def __init__(self, walk: Walk, steps: HeadSteps) -> None:
+        super().__init__(3, "Heads", id="heads-pane")
         self._walk = walk
         self._steps = steps
         self.body = self._grid = HeadGrid(id="heads")

@@ -35,8 +35,8 @@ class InputsPane(Pane):
 
     _timer: Timer | None = None
 
-    def __init__(self, walk: Walk, steps: InputSteps, *, classes: str) -> None:
-        super().__init__(5, "Inputs", id="inputs-pane", classes=classes)
+    def __init__(self, walk: Walk, steps: InputSteps) -> None:
+        super().__init__(5, "Inputs", id="inputs-pane")
         self._walk = walk
         self._steps = steps
         self._shown: NeuronInputs | None = None
@@ -78,7 +78,7 @@ class InputsPane(Pane):
             self._ask_if_still_due()
 
     def _ask_if_still_due(self) -> None:
-        if self._steps.uncached and self.has_class("-on"):
+        if self._steps.uncached and self.display:
             self._steps.open_inputs()
 
     def ask(self) -> None:

@@ -44,8 +44,8 @@ class NeuronsPane(Pane):
     _line: SearchLine | None = None
     _rest: Timer | None = None
 
-    def __init__(self, walk: Walk, steps: Steps, *, classes: str) -> None:
-        super().__init__(1, "Neurons", id="neurons-pane", classes=classes)
+    def __init__(self, walk: Walk, steps: Steps) -> None:
+        super().__init__(1, "Neurons", id="neurons-pane")
         self._walk = walk
         self._steps = steps
         self.body = self._table = NeuronsTable(id="neurons")

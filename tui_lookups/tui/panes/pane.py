@@ -47,8 +47,8 @@ class Pane(Vertical):
     }
     """
 
-    def __init__(self, number: int, title: str, *, id: str, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, number: int, title: str, *, id: str) -> None:
+        super().__init__(id=id)
         self._number = number
         self.words = title
         self._active = False

@@ -5,7 +5,7 @@ A pane for another question is made here and added to `by_name`; what it shows i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
@@ -59,13 +59,13 @@ class PaneSet:
         self._problems = Problems()
         self._waited: dict[Part, int] = {}
         self.layout: Layout = layout
-        on = dict.fromkeys(pages(layout, self.focused), "pane -on")
+        self._given: tuple[object, ...] = (None,) * 4
         self.token = token
-        self.neurons = NeuronsPane(walk, steps, classes=on.get("neurons", "pane"))
-        self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
-        self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
-        self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
-        self.inputs = InputsPane(walk, steps.inputs, classes=on.get("inputs", "pane"))
+        self.neurons = NeuronsPane(walk, steps)
+        self.prompts = PromptsPane(walk)
+        self.heads = HeadsPane(walk, steps.heads)
+        self.head = HeadPane(walk, steps.heads, explanations)
+        self.inputs = InputsPane(walk, steps.inputs)
         self.by_name: dict[PaneName, Pane] = {
             "neurons": self.neurons,
             "prompts": self.prompts,
@@ -73,10 +73,9 @@ class PaneSet:
             "detail": self.head,
             "inputs": self.inputs,
         }
-        self._lower = Room(
-            self.heads, self.head, self.inputs, id="lower", classes="-on" if "heads" in on else None
-        )
+        self._lower = Room(self.heads, self.head, self.inputs, id="lower")
         self._all = Room(self.neurons, self.prompts, self._lower, id="panes")
+        self._display(pages(layout, self.focused))
         self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
         self._status_line = StatusLine(id="status")
 
@@ -274,13 +273,15 @@ class PaneSet:
         for name in ("small", "narrow", "columns", "tall", "wide", "vast"):
             self._screen.set_class(name == layout, f"-{name}")
         self._screen.set_class(self.zoomed, "-zoomed")
-        shown = pages(layout, focused, zoomed=self.zoomed)
-        for name, pane in self.by_name.items():
-            pane.set_class(name in shown, "-on")
-        self._lower.set_class(not {"heads", "detail", "inputs"}.isdisjoint(shown), "-on")
+        self._display(pages(layout, focused, zoomed=self.zoomed))
         self._give_rooms()
         self.show_focus()
         self._show_inputs()
+
+    def _display(self, shown: Collection[PaneName]) -> None:
+        for name, pane in self.by_name.items():
+            pane.display = name in shown
+        self._lower.display = not {"heads", "detail", "inputs"}.isdisjoint(shown)
 
     def zoom(self) -> None:
         """The pane with the focus alone, or all there is room for again."""
@@ -314,12 +315,16 @@ class PaneSet:
         upper = f"{100 - rows}fr {2 * (100 - rows)}fr" if layout == "tall" else f"{100 - rows}fr"
         lower = 3 * rows if layout == "tall" else rows
         open_ = not self.zoomed and layout != "small"
-        styles = self._all.styles
-        styles.grid_columns = f"{column} 1fr" if open_ and beside and own.column else None
-        styles.grid_rows = f"{upper} {lower}fr" if open_ and above and own.lower else None
-        detail = self.head.styles
-        detail.width = f"{rooms.detail_share(own, layout)}%" if open_ and above and own.detail else None
-        detail.height = rooms.below_height(own, size.height) if open_ and not above and own.below else None
+        given = (
+            f"{column} 1fr" if open_ and beside and own.column else None,
+            f"{upper} {lower}fr" if open_ and above and own.lower else None,
+            f"{rooms.detail_share(own, layout)}%" if open_ and above and own.detail else None,
+            rooms.below_height(own, size.height) if open_ and not above and own.below else None,
+        )
+        if given != self._given:  # Textual lays all of it out anew whenever one is set to nothing
+            self._given = given
+            grid, detail = self._all.styles, self.head.styles
+            grid.grid_columns, grid.grid_rows, detail.width, detail.height = given
 
     def show_focus(self) -> None:
         """Mark the pane that has the focus."""

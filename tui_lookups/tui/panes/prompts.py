@@ -59,8 +59,8 @@ class PromptsPane(Pane):
 
     _line: FindLine | None = None
 
-    def __init__(self, walk: Walk, *, classes: str) -> None:
-        super().__init__(2, "Prompts", id="prompts-pane", classes=classes)
+    def __init__(self, walk: Walk) -> None:
+        super().__init__(2, "Prompts", id="prompts-pane")
         self._walk = walk
         self.body = self._list = PromptList(id="prompts")
         self._facts = TextLines(id="prompt-facts")
