@@ -24,7 +24,6 @@ from tui_lookups.results import (
     CacheInfo,
     HeadAttributions,
     HeadOverview,
-    NearestNeurons,
     NeuronPrompts,
     NeuronsOfTokens,
     NeuronTokens,
@@ -147,7 +146,8 @@ def source_of(provenance: Provenance) -> str:
     return f"({model.name}{units}{corpus}, {provenance.basis} weights)"
 
 
-def _kind(provenance: Provenance) -> str:
+def kind_of(provenance: Provenance) -> str:
+    """What is listed: "Neurons", or "Units" of a dictionary."""
     return f"{provenance.model.kind.capitalize()}s"
 
 
@@ -163,7 +163,7 @@ def cells_of(*cells: str) -> list[Text]:
 @render.register
 def _(result: TokenNeurons) -> RenderableType:
     title = title_of(
-        f"{_kind(result.provenance)} that promote {visible_token(result.token.text)} #{result.token.id}",
+        f"{kind_of(result.provenance)} that promote {visible_token(result.token.text)} #{result.token.id}",
         sign_of(result.sign, result.provenance),
         source_of(result.provenance),
     )
@@ -197,18 +197,6 @@ def _(result: NeuronTokens) -> RenderableType:
             )
         parts += [table, Text("")]
     return Group(*parts[:-1])
-
-
-@render.register
-def _(result: NearestNeurons) -> RenderableType:
-    figure = "correlation" if result.by == "activations" else "cosine"
-    table = table_of("neuron", figure, "top token", numbers=(figure,))
-    for row in result.neurons:
-        table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
-    what = {"writes": "write", "reads": "read", "activations": "fire"}[result.by]
-    where = "other layers" if result.against is None else result.against.name
-    title = f"{_kind(result.provenance)} of {where} that {what} most like {result.neuron}"
-    return Group(title_of(title, source_of(result.provenance)), table)
 
 
 @render.register

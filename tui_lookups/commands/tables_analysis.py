@@ -1,4 +1,4 @@
-"""Tables of the wider analysis: atlas, ablation, figures at the peak, published figures.
+"""Tables of the wider analysis: atlas, nearest neurons, ablation, figures at the peak, published figures.
 
 Importing this module adds its renderers to `tables.render`; see tables.py for the rules they keep.
 """
@@ -8,12 +8,22 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tui_lookups.commands.tables import cells_of, render, sign_of, source_of, table_of, title_of, token_text
+from tui_lookups.commands.tables import (
+    cells_of,
+    kind_of,
+    render,
+    sign_of,
+    source_of,
+    table_of,
+    title_of,
+    token_text,
+)
 from tui_lookups.results import (
     AblationMean,
     Atlas,
     HeadAblation,
     KolmogorovSmirnov,
+    NearestNeurons,
     NeuronPrompts,
     PromptsWithFigures,
     Reproduction,
@@ -42,6 +52,18 @@ def _(result: PromptsWithFigures) -> RenderableType:
             Text(probability),
         )
     return Group(plain, Text(""), title_of("At the peaks: direct logit contribution to its token"), table)
+
+
+@render.register
+def _(result: NearestNeurons) -> RenderableType:
+    figure = "correlation" if result.by == "activations" else "cosine"
+    table = table_of("neuron", figure, "top token", numbers=(figure,))
+    for row in result.neurons:
+        table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
+    what = {"writes": "write", "reads": "read", "activations": "fire"}[result.by]
+    where = "other layers" if result.against is None else result.against.name
+    title = f"{kind_of(result.provenance)} of {where} that {what} most like {result.neuron}"
+    return Group(title_of(title, source_of(result.provenance)), table)
 
 
 @render.register
