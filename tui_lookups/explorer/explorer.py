@@ -63,14 +63,6 @@ class Explorer(Comparisons, ExactSums, Groups, Surveys, Upkeep):
         """What is being done, for a header: never blocks, never computes."""
         return self._services.status(self._met)
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What the cache refused, dropped or could not keep so far: the first sentence of each kind.
-
-        May wait while the cache is opened; `status` has what was known when the last `ask` was answered.
-        """
-        return self._services.problems
-
     def start(self) -> None:
         """Load the model and scan the corpus in the background; what goes wrong appears in `status`.
 

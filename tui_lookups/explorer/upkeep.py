@@ -102,6 +102,14 @@ class Upkeep:
 
     # --- the cache ---
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the cache refused, dropped or could not keep so far: the first sentence of each kind.
+
+        May wait while the cache is opened; `status` has what was known when the last `ask` was answered.
+        """
+        return self._services.problems
+
     def cache_info(self) -> answer.CacheInfo:
         return self._services.engine.cache.info()
 
