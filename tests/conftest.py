@@ -133,8 +133,9 @@ def once_loaded() -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def quick_waits() -> Iterator[None]:
-    """The app under test is waited for by what is left to do: see tests/tui/idleness.py."""
+    """The app under test is waited for by what is left to do, and its styles are parsed once a process."""
     from tests.tui.idleness import idle_when_nothing_is_left
+    from tests.tui.parsed_styles import parsed_once
 
-    with idle_when_nothing_is_left():
+    with idle_when_nothing_is_left(), parsed_once():
         yield

@@ -283,9 +283,9 @@ class Components:
         return float(np.abs(self.heads).sum() + np.abs(self.mlps).sum()) + rest
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=64)
 def folded(folder: Path, dtype: str = "float64") -> Folded:
-    """The model of a folder, folded; the last few are kept."""
+    """The model of a folder, folded; those of every family are kept, which are tiny."""
     return Folded(folder, getattr(torch, dtype))
 
 

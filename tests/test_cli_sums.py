@@ -117,7 +117,9 @@ def test_keys_of_why(shell: Shell) -> None:
     assert found["rest"] == sum(found["neurons_by_layer"]) - sum(
         row["contribution"] for row in found["neurons"]
     )
-    assert set(found["other"]) == {"embedding", "attention_biases", "mlp_biases", "bias"}
+    assert set(found["other"]) == {
+        "embedding", "attention_biases", "mlp_biases", "bias", "skip", "error",
+    }  # fmt: skip
     inputs = shell.document("inputs", "5.371")
     assert {"neuron", "position", "target", "heads", "neurons", "rest", "other", "sum", "remainder"} <= set(
         inputs

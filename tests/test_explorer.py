@@ -30,23 +30,29 @@ from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
+WINDOW = 64
 FOLLOWED = NeuronId(3, 700)
 CHECKED = (NeuronId(0, 5), NeuronId(3, 700), NeuronId(5, 0))
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A quarter of the packaged passages."""
+    """Every eighth of the packaged passages."""
     packaged = Path(tui_lookups.__file__).parent / "demo" / "passages.jsonl"
-    quarter = tmp_path_factory.mktemp("corpus") / "quarter.jsonl"
-    quarter.write_text("".join(packaged.read_text(encoding="utf-8").splitlines(keepends=True)[::4]))
-    return str(quarter)
+    some = tmp_path_factory.mktemp("corpus") / "some.jsonl"
+    some.write_text("".join(packaged.read_text(encoding="utf-8").splitlines(keepends=True)[::8]))
+    return str(some)
+
+
+def opened(cache: Path, corpus: str, **more: int) -> Explorer:
+    """An Explorer whose windows are short: a passage is two or three of them."""
+    settings = load_settings(cache_dir=cache, corpus=corpus, window=WINDOW, threads=1, device="cpu", **more)
+    return Explorer(settings)
 
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory: pytest.TempPathFactory, corpus: str) -> Iterator[Explorer]:
-    cache = tmp_path_factory.mktemp("cache")
-    made = Explorer(load_settings(cache_dir=cache, corpus=corpus, threads=1, device="cpu"))
+    made = opened(tmp_path_factory.mktemp("cache"), corpus)
     yield made
     made.close()
 
@@ -263,11 +269,12 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
 ) -> None:
     neuron = explorer.neurons(" time", top=1).neurons[0].neuron
     listed = explorer.prompts(neuron).prompts
-    top = {prompt.prompt_id for prompt in listed}
+    elsewhere = {prompt.prompt_id for prompt in listed}
     drawn, cut = [], next(p for p in listed if p.trimmed is not None and p.trimmed.trimmed)
     for kind in ("random", "deciles"):
         found = explorer.sampled_prompts(neuron, kind).prompts
-        drawn.append(next(prompt for prompt in found if prompt.prompt_id not in top))
+        drawn.append(next(prompt for prompt in found if prompt.prompt_id not in elsewhere))
+        elsewhere |= {prompt.prompt_id for prompt in found}
     selection = Selection(
         (),
         tuple(SelectedPrompt(neuron, prompt.prompt_id) for prompt in drawn),
@@ -345,7 +352,7 @@ def test_a_failed_question_hands_over_its_error(explorer: Explorer) -> None:
 
 def test_the_first_prompts_are_told_before_the_list_is_worked_out(tmp_path: Path, corpus: str) -> None:
     told: list[NeuronPrompts] = []
-    fresh = Explorer(load_settings(cache_dir=tmp_path, corpus=corpus, threads=1, device="cpu"))
+    fresh = opened(tmp_path, corpus)
     try:
         whole = fresh.prompts(NeuronId(4, 1), so_far=told.append)
         lengths = [len(part.prompts) for part in told]
@@ -369,9 +376,7 @@ def test_live_prompts_improve_until_they_are_the_index(
 ) -> None:
     neuron = NeuronId(5, 0)
     finished: NeuronPrompts = explorer.prompts(neuron)
-    live = Explorer(
-        load_settings(cache_dir=tmp_path, corpus=corpus, threads=1, device="cpu", batch_tokens=1024)
-    )
+    live = opened(tmp_path, corpus, batch_tokens=1024)
     try:
         seen = [live.prompts(neuron, wait=False)]
         while not seen[-1].complete and len(seen) < 500:

@@ -177,7 +177,11 @@ class TestInputs:
                 assert len(parts.neurons_by_layer) == NEURON.layer
                 assert closes(parts)
         no_model()
-        assert explorer().inputs(NEURON, trimmed=True, top=4, prompt=2) == answers[True, "prompt"]
+        again: Explorer = explorer()
+        known = answers[True, "prompt"]
+        assert again.inputs(NEURON, trimmed=True, top=4, prompt=2) == known
+        assert again.cached_inputs(NEURON, trimmed=True, top=4, prompt_id=known.prompt_id) == known
+        assert again.cached_inputs(NEURON, trimmed=True, top=5, prompt_id=known.prompt_id) is None
 
     def test_a_position_takes_the_place_of_the_peak(self, explorer) -> None:
         asked: Explorer = explorer()

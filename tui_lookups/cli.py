@@ -68,6 +68,7 @@ class LateGroup(click.Group):
             docs,
             explanation,
             export,
+            groups,
             man,
             pairs,
             sums,

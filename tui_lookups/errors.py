@@ -40,6 +40,10 @@ class UnsupportedModelError(LookupsError):
     """The model has no MLP neurons in the sense of this tool, or its decomposition does not close."""
 
 
+class DictionaryError(LookupsError):
+    """A dictionary of transcoders that is missing or damaged, or does not fit the model."""
+
+
 class CorpusError(LookupsError):
     """A corpus that is missing, empty, binary or undecodable."""
 

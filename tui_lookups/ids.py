@@ -1,4 +1,4 @@
-"""Names of neurons ("L9.N1985") and heads ("L7.H4"): parsing and printing.
+"""Names of neurons ("L9.N1985"), units of a dictionary ("L9.F1985") and heads ("L7.H4"): parsing, printing.
 
 Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tui_lookups.errors import BadIdError, LookupsError
 
 _NEURON = re.compile(r"L?(\d{1,6})[.,]N?(\d{1,9})", re.IGNORECASE | re.ASCII)
+_FEATURE = re.compile(r"L?(\d{1,6})[.,]F(\d{1,9})", re.IGNORECASE | re.ASCII)
 _HEAD = re.compile(r"L?(\d{1,6})[.,]H?(\d{1,6})", re.IGNORECASE | re.ASCII)
 
 
@@ -63,7 +64,7 @@ class _Component:
     @classmethod
     def parse(cls, text: str) -> _Component:
         """Read a name that says of which kind it is: "L9.N1985", "L7.H4". Raises BadIdError."""
-        for kind, letter in ((NeuronId, "N"), (HeadId, "H")):
+        for kind, letter in ((NeuronId, "N"), (FeatureId, "F"), (HeadId, "H")):
             if letter in text.upper():
                 return kind.parse(text)
         raise BadIdError(
@@ -78,11 +79,23 @@ class NeuronId(_Component):
 
     @classmethod
     def parse(cls, text: str) -> NeuronId:
-        """Read "L9.N1985", "9.1985" or "(9, 1985)". Raises BadIdError on anything else."""
-        return cls(*_parse(text, _NEURON, "neuron", "L9.N1985 or 9.1985"))
+        """Read "L9.N1985", "9.1985" or "(9, 1985)"; or "L9.F1985", a FeatureId. Raises BadIdError."""
+        feature = _FEATURE.fullmatch(re.sub(r"\s+", "", text))
+        if feature is not None:
+            return FeatureId(int(feature[1]), int(feature[2]))
+        return NeuronId(*_parse(text, _NEURON, "neuron", "L9.N1985 or 9.1985"))
 
     def __str__(self) -> str:
         return f"L{self.layer}.N{self.index}"
+
+
+class FeatureId(NeuronId):
+    """Unit `index` of a dictionary's transcoder of layer `layer`, in the place of a neuron."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.F{self.index}"
 
 
 class HeadId(_Component):

@@ -81,6 +81,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "demo, a .txt, .jsonl (also .gz, .zst) or .parquet file, a folder, or hub:OWNER/NAME",
         ),
     ] = "demo"
+    units: Annotated[
+        Text | None,
+        text(
+            "Dictionary of transcoders whose units take the place of neurons.",
+            "none, or a folder in SAELens', circuit-tracer's or Gemma Scope's layout",
+            none="none",
+        ),
+    ] = None
     device: Annotated[DeviceName, word("Where the model runs.", "auto, cpu, cuda, cuda:N, mps")] = "auto"
     device_map: Annotated[
         DeviceMap,

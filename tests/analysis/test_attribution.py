@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.analysis.neurons import decompose_neurons
 from tests.reference_raw import RawGPT2, RawLlama, RawParts
 from tests.tiny_models import N_HEADS, RECIPES
 from tui_lookups.analysis import attribution
@@ -49,37 +50,39 @@ def test_every_neuron_closes(tiny_model, name: str, dtype: str, bound: float) ->
     signs = set()
     for layer in range(model.info.n_layers):
         source = source_of(model, layer)
-        for index in range(0, model.info.d_mlp, 4):
-            for found in decompose(model, NeuronId(layer, index), rows, positions, source_head=source):
-                assert abs(found.remainder) <= bound * found.scale
-                assert found.scale > 1e-3
-                signs.add(found.activation > 0)
-                if source is not None:
-                    whole = found.heads[source.layer, source.index]
-                    spread = np.abs(found.sources).sum()
-                    assert abs(found.sources.sum() - whole) <= source_bound * max(spread, abs(whole))
-                    assert found.sources.shape == (found.position + 1,)
-                if model.info.gated:
-                    assert largest(found.gate + found.up - found.heads) <= 1e-12 * found.scale
-                else:
-                    assert found.gate is None
-                    assert found.up is None
+        indices = range(0, model.info.d_mlp, 4)
+        for found in decompose_neurons(model, layer, indices, rows, positions, source_head=source):
+            assert abs(found.remainder) <= bound * found.scale
+            assert found.scale > 1e-3
+            signs.add(found.activation > 0)
+            if source is not None:
+                whole = found.heads[source.layer, source.index]
+                spread = np.abs(found.sources).sum()
+                assert abs(found.sources.sum() - whole) <= source_bound * max(spread, abs(whole))
+                assert found.sources.shape == (found.position + 1,)
+            if model.info.gated:
+                assert largest(found.gate + found.up - found.heads) <= 1e-12 * found.scale
+            else:
+                assert found.gate is None
+                assert found.up is None
     assert signs == {True, False}, "neurons of both signs are meant to be looked at"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_equals_the_hugging_face_model_with_held_norms(tiny_model, reference, name: str) -> None:
     row = random_row(ROW_LENGTH, 3)
-    for dtype in ("float64", "float32"):
-        model = tiny_model(name, dtype)
+    info = tiny_model(name).info
+    for layer in range(info.n_layers):
+        source = source_of(tiny_model(name), layer)
+        expected = reference(name).parts(row, POSITION, layer, source and (source.layer, source.index))
         # Rotary angles, attention probabilities and RMS norms run in float32 inside transformers, so this
         # reference itself is only that exact; the raw references below are held to 1e-10.
         bound = 1e-5
-        for layer in range(model.info.n_layers):
-            source = source_of(model, layer)
-            expected = reference(name).parts(row, POSITION, layer, source and (source.layer, source.index))
-            for index in range(0, model.info.d_mlp, 5):
-                found = decompose(model, NeuronId(layer, index), [row], [POSITION], source_head=source)[0]
+        indices = range(0, info.d_mlp, 5)
+        for dtype in ("float64", "float32"):
+            model = tiny_model(name, dtype)
+            for found in decompose_neurons(model, layer, indices, [row], [POSITION], source_head=source):
+                index = found.neuron.index
 
                 def of(part: torch.Tensor, index: int = index, expected=expected) -> np.ndarray:
                     return expected.attribution(part)[..., index].numpy()
@@ -99,7 +102,7 @@ def test_equals_the_hugging_face_model_with_held_norms(tiny_model, reference, na
                 if source is not None:
                     assert largest(found.sources - of(expected.sources)) <= tolerance
                     assert largest(found.weights - expected.pattern.numpy()) <= bound
-                if model.info.gated:
+                if info.gated:
                     halves = expected.halves(expected.heads)[..., index].numpy()
                     assert largest(found.gate - halves[0]) <= tolerance
                     assert largest(found.up - halves[1]) <= tolerance
@@ -135,10 +138,12 @@ def held_to(found: Decomposition, expected: RawParts, bound: float, head: HeadId
 def test_gpt2_from_its_raw_weights(tiny_model, tiny_folder, dtype: str, bound: float) -> None:
     model, raw, row = tiny_model("gpt2", dtype), RawGPT2(tiny_folder("gpt2")), random_row(ROW_LENGTH, 5)
     for layer in range(model.info.n_layers):
-        for index in range(0, model.info.d_mlp, 3):
-            for head in (HeadId(layer, 1), HeadId(0, 3)):
-                found = decompose(model, NeuronId(layer, index), [row], [POSITION], source_head=head)[0]
-                held_to(found, raw.parts(row, POSITION, layer, index), bound, head)
+        indices = range(0, model.info.d_mlp, 3)
+        expected = [raw.parts(row, POSITION, layer, index) for index in indices]
+        for head in (HeadId(layer, 1), HeadId(0, 3)):
+            neurons = decompose_neurons(model, layer, indices, [row], [POSITION], source_head=head)
+            for found, parts in zip(neurons, expected, strict=True):
+                held_to(found, parts, bound, head)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-6), ("float32", 1e-5)])
@@ -146,9 +151,9 @@ def test_llama_from_its_raw_weights(tiny_model, tiny_folder, dtype: str, bound: 
     model, raw, row = tiny_model("llama", dtype), RawLlama(tiny_folder("llama")), random_row(ROW_LENGTH, 6)
     for layer in range(model.info.n_layers):
         head = HeadId(layer, 3)
-        for index in range(0, model.info.d_mlp, 3):
-            found = decompose(model, NeuronId(layer, index), [row], [POSITION], source_head=head)[0]
-            gate, up = raw.parts(row, POSITION, layer, index)
+        indices = range(0, model.info.d_mlp, 3)
+        for found in decompose_neurons(model, layer, indices, [row], [POSITION], source_head=head):
+            gate, up = raw.parts(row, POSITION, layer, found.neuron.index)
             g, u = gate.pre, up.pre
             half = 1 / (1 + np.exp(-g)) / 2  # SiLU: act(g) / g is the sigmoid
             expected = RawParts(
@@ -181,8 +186,9 @@ def test_half_precision_leaves_a_small_remainder(tiny_model, name: str, dtype: s
     model = tiny_model(name, dtype)
     worst = 0.0
     for layer in range(model.info.n_layers):
-        for index in range(0, model.info.d_mlp, 9):
-            found = decompose(model, NeuronId(layer, index), [random_row(12, 7)], [11])[0]
+        for found in decompose_neurons(
+            model, layer, range(0, model.info.d_mlp, 9), [random_row(12, 7)], [11]
+        ):
             worst = max(worst, abs(found.remainder) / found.scale)
     assert worst <= bound
 

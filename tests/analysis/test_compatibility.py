@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.analysis.neurons import decompose_neurons
 from tests.reference_compatibility import attribution, folded
 from tests.tiny_models import FURTHER, RECIPES
-from tui_lookups.analysis.attribution import decompose
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 
 NOT_FOLDED = {
     "codegen": "TransformerLens lays its values out otherwise",
@@ -51,10 +51,11 @@ def test_attribution_and_sources(tiny_model, tiny_folder: Callable[[str], Path],
     model, folder = tiny_model(name), tiny_folder(name)
     for layer in range(model.info.n_layers):
         last = model.info.last_head_layer(layer)
-        for index in (1, model.info.d_mlp // 2, model.info.d_mlp - 2):
-            expected = attribution(folder, (layer, index), ROW, POSITION)
-            for source in [None] if last < 0 else [HeadId(0, 2), HeadId(last, 1)]:
-                found = decompose(model, NeuronId(layer, index), [ROW], [POSITION], source_head=source)[0]
+        indices = (1, model.info.d_mlp // 2, model.info.d_mlp - 2)
+        neurons = [attribution(folder, (layer, index), ROW, POSITION) for index in indices]
+        for source in [None] if last < 0 else [HeadId(0, 2), HeadId(last, 1)]:
+            decomposed = decompose_neurons(model, layer, indices, [ROW], [POSITION], source_head=source)
+            for found, expected in zip(decomposed, neurons, strict=True):
                 bound = 3e-6 * max(expected.scale, 1e-3)
                 assert found.heads.shape == expected.heads.shape
                 for part in ("heads", "mlps", "embedding", "attention_biases", "bias", "target"):

@@ -174,7 +174,7 @@ class TestRanking:
     def test_several_tokens_at_once_are_each_on_its_own(self, tiny_model, monkeypatch, name: str) -> None:
         model = tiny_model(name, "float64")
         expected = [rank_neurons(model, token, top=5, layers=range(2)) for token in TOKENS]
-        monkeypatch.setattr("tui_lookups.analysis.congruence._BLOCK_NUMBERS", 7 * model.d_vocab)
+        monkeypatch.setattr("tui_lookups.analysis.congruence.BLOCK_NUMBERS", 7 * model.d_vocab)
         found = rank_tokens(model, TOKENS, top=5, layers=range(2))
         for mine, theirs in zip(found, expected, strict=True):
             for row, other in zip(mine, theirs, strict=True):

@@ -15,9 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.analysis.neurons import decompose_neurons
 from tests.tiny_models import FURTHER, N_CTX, N_HEADS, VOCABULARY, attention_of
-from tui_lookups.analysis.attribution import decompose
-from tui_lookups.ids import NeuronId
 from tui_lookups.model.points import Point
 
 LENGTH, POSITION = 30, 26
@@ -69,8 +68,8 @@ def test_it_is_the_hugging_face_model_and_closes(
     for ours, theirs in zip(seen, activations, strict=True):
         assert torch.allclose(ours, theirs, atol=2e-4, rtol=1e-3)
     for layer in range(3):
-        for index in range(0, model.info.d_mlp, 13):
-            whole = decompose(model, NeuronId(layer, index), [tokens[0].tolist()], [POSITION])[0]
+        indices, ids = range(0, model.info.d_mlp, 13), tokens[0].tolist()
+        for whole in decompose_neurons(model, layer, indices, [ids], [POSITION]):
             assert abs(whole.remainder) <= 1e-4 * whole.scale
             assert whole.scale > 1e-3
 

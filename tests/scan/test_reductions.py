@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from benchmarks import launches
 from tests.faults import processes
 from tests.scan.fake_model import FakeModel, random_corpus
-from tests.scan.test_scan import digests, new_scan
+from tests.scan.test_scan import digests, distinct_scan, new_scan
 from tui_lookups.errors import no_poll
 from tui_lookups.scan import reductions
 from tui_lookups.scan import state as scan_state
@@ -103,6 +104,48 @@ def test_both_ways_agree_and_the_cpu_takes_the_one_without_padding(lengths: list
             assert (ours - theirs).abs().max() <= 1e-6 * size
         else:
             assert torch.equal(ours, theirs)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(2, 12), min_size=1, max_size=8),
+    st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_positions_of_what_enters_are_the_same_when_they_are_looked_up(
+    lengths: list[int], dtype: torch.dtype, both_signs: bool, seed: int
+) -> None:
+    lengths, generator = sorted(lengths), torch.Generator().manual_seed(seed)
+    activation = torch.randint(-4, 5, (len(lengths), lengths[-1], 5), generator=generator).to(dtype) / 4
+    for row, length in enumerate(lengths):
+        activation[row, length:] = torch.nan if seed % 2 else 1.0  # padding, a frequent maximum even
+    floor = torch.randint(-4, 5, (1 + both_signs, 5), generator=generator) / 4
+    floor[0, 0] = -torch.inf
+    every = reduced(reduce_by_length, activation, lengths, both_signs=both_signs)
+
+    def with_floor(activation: torch.Tensor, lengths: Sequence[int], found: Reductions) -> None:
+        reduce_by_length(activation, lengths, found, floor)
+
+    with mock.patch.object(reductions, "_FEW", 2.0):
+        some = reduced(with_floor, activation, lengths, both_signs=both_signs)
+    enters = every.values >= floor.unsqueeze(1)
+    assert torch.equal(some.positions[enters], every.positions[enters])
+    for name in {field.name for field in fields(Reductions)} - {"positions"}:
+        assert torch.equal(getattr(some, name), getattr(every, name))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_scan_that_looks_positions_up_ends_with_the_same_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: bool
+) -> None:
+    looked_up = mock.Mock(wraps=reductions._look_up)
+    monkeypatch.setattr(reductions, "_look_up", looked_up)
+    for folder, few in (("never", 0.0), ("often", 0.5)):
+        monkeypatch.setattr(reductions, "_FEW", few)
+        run_scan(distinct_scan(FakeModel(gated=gated), random_corpus(200), tmp_path / folder, top=3))
+        assert looked_up.called is (folder == "often")
+    assert digests(tmp_path / "never") == digests(tmp_path / "often")
 
 
 @pytest.mark.parametrize("both_signs", [False, True])

@@ -60,6 +60,7 @@ from tui_lookups.results import (
     ScanProgress,
     ServedNeurons,
     SessionState,
+    SharedHeads,
     SourceToken,
     Status,
     Survey,
@@ -151,6 +152,37 @@ def noise(*key: object) -> float:
         state = (state ^ byte) * 16777619 & 0xFFFFFFFF
     state = (state ^ (state >> 15)) * 2246822519 & 0xFFFFFFFF
     return (state ^ (state >> 13)) / 2**32
+
+
+@cache
+def _prompt(neuron: NeuronId, n: int, usual_length: int, hostile: bool) -> Prompt:
+    words = len(WORDS)
+    length = max(4, int(usual_length * (0.5 + noise("length", n))))
+    tokens = [BOS]
+    for position in range(1, length):
+        place = noise(neuron, n, position)
+        if hostile and place < 0.12:
+            tokens.append(VOCABULARY[len(VOCABULARY) - 1 - int(place / 0.12 * len(HOSTILE))])
+        else:
+            tokens.append(VOCABULARY[1 + int(place * words)])
+    peak = max(2, int(length * 0.7))
+    tokens[peak] = next(t for t in VOCABULARY if t.text == " but")
+    if peak + 1 < length:
+        tokens[peak + 1] = BECAUSE
+    phi = 4.31 / (1 + 0.03 * n)
+    values = [0.9 * phi * max(0.0, noise("a", neuron, n, p) - 0.55) ** 1.5 - 0.05 for p in range(length)]
+    values[peak] = phi
+    following = tokens[peak + 1] if peak + 1 < length else None
+    trim = Trim(max(1, peak - 6), phi * 0.86, True, "")
+    return Prompt(
+        n + 1,
+        1000 + n,
+        1,
+        tuple(tokens),
+        tuple(values),
+        Peak(peak, tokens[peak], phi, following),
+        trim,
+    )
 
 
 class CannedExplorer(Explorer):
@@ -402,33 +434,7 @@ class CannedExplorer(Explorer):
 
     def prompt(self, neuron: NeuronId, n: int) -> Prompt:
         """The n-th prompt of a neuron, best first when everything is scanned."""
-        words = len(WORDS)
-        length = max(4, int(self.length * (0.5 + noise("length", n))))
-        tokens = [BOS]
-        for position in range(1, length):
-            place = noise(neuron, n, position)
-            if self.hostile and place < 0.12:
-                tokens.append(VOCABULARY[len(VOCABULARY) - 1 - int(place / 0.12 * len(HOSTILE))])
-            else:
-                tokens.append(VOCABULARY[1 + int(place * words)])
-        peak = max(2, int(length * 0.7))
-        tokens[peak] = next(t for t in VOCABULARY if t.text == " but")
-        if peak + 1 < length:
-            tokens[peak + 1] = BECAUSE
-        phi = 4.31 / (1 + 0.03 * n)
-        values = [0.9 * phi * max(0.0, noise("a", neuron, n, p) - 0.55) ** 1.5 - 0.05 for p in range(length)]
-        values[peak] = phi
-        following = tokens[peak + 1] if peak + 1 < length else None
-        trim = Trim(max(1, peak - 6), phi * 0.86, True, "")
-        return Prompt(
-            n + 1,
-            1000 + n,
-            1,
-            tuple(tokens),
-            tuple(values),
-            Peak(peak, tokens[peak], phi, following),
-            trim,
-        )
+        return _prompt(neuron, n, self.length, self.hostile)
 
     def heads(
         self,
@@ -596,6 +602,15 @@ class CannedExplorer(Explorer):
             raise LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers.")
         return found
 
+    def shared_heads(self, neurons: Sequence[NeuronId], *, trimmed: bool | None = None) -> SharedHeads:
+        self._called("shared_heads", tuple(neurons))
+        from tui_lookups.analysis.neuron_groups import shared_heads  # with NumPy: not before a first paint
+
+        overviews = [
+            replace(self.heads_overview(neuron), mean_target=canned_survey.TARGET) for neuron in neurons
+        ]
+        return shared_heads(overviews, least_share=0.25, provenance=self.provenance())
+
     def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
         self._called("head_reads", (neuron, head))
         tokens = [*VOCABULARY[3:8], *VOCABULARY[-3:]] if self.hostile else VOCABULARY[3:11]
@@ -717,6 +732,10 @@ class CannedExplorer(Explorer):
         shown = replace(self.prompt(neuron, 0), prompt_id=number, rank=heads.rank or 0)
         at = replace(shown, tokens=heads.tokens, peak=peak)
         return canned_why.inputs(neuron, at, heads.context, top, self.provenance())
+
+    def cached_inputs(self, neuron: NeuronId, **asked: Any) -> NeuronInputs | None:
+        self._called("cached_inputs", neuron)
+        return self.inputs(neuron, **asked) if neuron in self.cached else None
 
     def inputs_overview(self, neuron: NeuronId, *, top: int = 50, **_: Any) -> InputsOverview:
         self._called("inputs_overview", neuron)

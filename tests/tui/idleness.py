@@ -9,6 +9,9 @@ Here the app is idle when
 2. no timer goes off within `_SOON`: Textual lays out anew 1/120 s after a resize, and paints 1/60 s after a
    change. What such timers set in motion is waited for as well, `_ROUNDS` times: some look at something
    again and again.
+
+On the way there Textual composes the screen time and again, which was half of what these tests cost. Without
+a terminal nobody sees that: what has changed is composed once, when a pause ends.
 """
 
 from __future__ import annotations
@@ -33,7 +36,30 @@ def idle_when_nothing_is_left() -> Iterator[None]:
         patch.setattr(app, "wait_for_idle", _idle)
         patch.setattr(pilot, "wait_for_idle", _idle)
         patch.setattr(pilot.Pilot, "_wait_for_screen", _queues_empty)
+        _paint_when_idle(patch)
         yield
+
+
+def _paint_when_idle(patch: pytest.MonkeyPatch) -> None:
+    """Without a terminal, the regions that have changed add up until a pause ends."""
+    from textual._compositor import Compositor
+    from textual.pilot import Pilot
+
+    compose, pause = Compositor.render_update, Pilot.pause
+
+    def put_off(compositor: Compositor, full: bool = False, **options: Any) -> Any:
+        if full or compositor.root is None or not compositor.root.app.is_headless:
+            return compose(compositor, full, **options)
+        return None
+
+    async def pause_and_paint(pilot: Pilot[Any], delay: float | None = None) -> None:
+        await pause(pilot, delay)
+        app, screen = pilot.app, pilot.app.screen
+        if screen._compositor._dirty_regions:
+            app._display(screen, compose(screen._compositor, screen_stack=app._background_screens))
+
+    patch.setattr(Compositor, "render_update", put_off)
+    patch.setattr(Pilot, "pause", pause_and_paint)
 
 
 async def _idle(*_: float) -> None:

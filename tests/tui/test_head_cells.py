@@ -19,6 +19,7 @@ from tui_lookups.tui.text.attribution import decomposition, overview_facts
 from tui_lookups.tui.widgets.head_detail import HeadDetail
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.text import PackedText
+from tui_lookups.visible import visible_token
 
 NEURON = NeuronId(5, 371)
 
@@ -168,3 +169,45 @@ def test_a_head_that_is_always_active_has_nothing_to_be_contrasted_with() -> Non
     ):
         mean = replace(overview.heads[0], active_fraction=share, worth_explaining=False)
         assert said in overview_facts(head, replace(overview, heads=(mean,)))
+
+
+@pytest.mark.parametrize("size", [(60, 16), LARGE])
+async def test_the_list_has_what_heads_attend_to_and_says_where_nobody_asked(size: tuple[int, int]) -> None:
+    async with running(CannedExplorer(hostile=False), size) as (app, pilot):
+        await press(pilot, "3")
+        await rest(pilot)
+        walk, pane = app.walk_screen.walk, app.walk_screen.panes.heads
+        chosen, grid = walk.head, app.screen.query_one(HeadGrid)
+        assert chosen is not None
+        token = visible_token(walk.attended[chosen].token.text)
+        assert f"{chosen} attends 67% to {token}" in str(pane.border_subtitle)
+        await press(pilot, "v")
+        rows = [text for text in texts(app) if " not asked " in text or f" 67% {token[:9]}" in text]
+        assert f"{chosen} " in rows[0]
+        assert "not asked" not in rows[0]
+        assert len(rows) >= 3
+        assert all("not asked" in row for row in rows[1:])
+        assert f"attends 67% to {token}" in grid.plain_lines()[0]
+        assert "attends" not in grid.plain_lines()[1]
+        names, first, second, *_ = grid.table()
+        assert names[3:] == ("attention", "attends_to")
+        assert first[3:] == (pytest.approx(2 / 3), token)
+        assert second[3:] == (None, None)
+        await press(pilot, "j")
+        await rest(pilot)
+        assert "attends 67% to" in grid.plain_lines()[1]
+        await press(pilot, "2", "j", "3")
+        await rest(pilot)
+        assert set(walk.attended) == {walk.head}, "of another prompt nothing was asked"
+
+
+async def test_a_head_that_is_looked_at_folds_no_layer_and_means_attend_to_nothing() -> None:
+    async with running(CannedExplorer(hostile=False), LARGE) as (app, pilot):
+        await press(pilot, "3", "k", "k")
+        grid = app.screen.query_one(HeadGrid)
+        before = grid._rows
+        await rest(pilot)
+        assert grid._rows == before
+        await press(pilot, "a")
+        assert not str(app.walk_screen.panes.heads.border_subtitle)
+        assert grid.table()[0][-1] == "worth explaining"

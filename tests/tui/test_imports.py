@@ -20,7 +20,7 @@ def test_the_app_is_light() -> None:
     assert not modules & set(HEAVY)
     assert "tui_lookups.explorer" not in modules
     late_screens = ("help", "basket", "export", "open_export", "atlas", "ablation", "explained")
-    for late in (*late_screens, "playground", "send", "served_by", "survey", "write"):
+    for late in (*late_screens, "playground", "send", "served_by", "shared_heads", "survey", "write"):
         assert f"tui_lookups.tui.screens.{late}" not in modules
 
 

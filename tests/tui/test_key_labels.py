@@ -32,7 +32,7 @@ OWN = {
     "inputs.all": "$", "components.open": "f8",
     "playground.close": "f6", "playground.heads": "f8", "atlas.close": "f6", "token.enter": "f8",
     "app.undo": "~", "app.tasks": "'", "token.leave": "f6",
-    "line.enter": "f8", "line.leave": "f6", "app.plain": "f4",
+    "walk.shared-heads": "|", "line.enter": "f8", "line.leave": "f6", "app.plain": "f4",
 }  # fmt: skip
 _VERBS = (
     "next|before|ends|explains|exports|lists|asks|writes|shows|stops|scores|goes|leaves|layer|own|text|method"

@@ -83,7 +83,9 @@ async def test_a_list_is_copied_as_a_table() -> None:
         await press(pilot, "H")
         await rest(pilot)
         await press(pilot, "Y")
-        assert app.clipboard.startswith("head\tattribution\tactive\nL3.H2\t1.92\t1\n")
+        assert app.clipboard.startswith(
+            "head\tattribution\tactive\tattention\tattends_to\nL3.H2\t1.92\t1\t0.66"
+        )
 
 
 async def test_low_bandwidth_draws_ascii_and_few_shades() -> None:

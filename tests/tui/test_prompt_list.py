@@ -134,5 +134,6 @@ async def test_of_painted_lines_the_last_are_kept(monkeypatch: pytest.MonkeyPatc
         painted: set[object] = set()
         for _ in range(40):
             await pilot.press("right")
+            await pilot.pause()  # until it is painted
             painted.update(prompts._strips)
         assert len(prompts._strips) == 50 < len(painted)

@@ -127,6 +127,9 @@ VIEWS: dict[str, View] = {
     "trace": View("TraceScreen", ("w", REST, "r", REST, "down", "enter", REST, "down", "down", "o", REST)),
     "trace-export": View("TraceExportScreen", ("w", REST, "left", "r", REST, "x")),
     "served-by": View("ServedByScreen", ("3", REST, "left", "D", REST, "down", REST)),
+    "shared-heads": View(
+        "SharedHeadsScreen", ("space", "j", "space", "j", "space", "G", REST, "down", "right")
+    ),
     "survey": View("SurveyScreen", ("M", REST, "r", REST, "down")),
     "survey-heads": View("SurveyScreen", ("M", REST, "r", REST, "v", "m", "up", REST)),
     "survey-export": View("SurveyExportScreen", ("M", REST, "r", REST, "x")),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from tui_lookups.analysis.attribution import Decomposition
 from tui_lookups.ids import HeadId
 from tui_lookups.results import ActivityRule, HeadAttribution
 from tui_lookups.results.conventions import DEFAULTS
+
+if TYPE_CHECKING:  # heads that are in the cache are summed without torch
+    from tui_lookups.analysis.attribution import Decomposition
 
 
 def effective_rule(rule: ActivityRule, n_heads: int) -> ActivityRule:

@@ -29,6 +29,7 @@ from tui_lookups.analysis.head_reading import (
 )
 from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, check_position
+from tui_lookups.model.components import beside_roles
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.summed import Readers, Summed, summed
 from tui_lookups.results.components import Contributions
@@ -178,7 +179,8 @@ def _pairs(
 def _by_group(found: Summed) -> Tensor:
     """[groups, m], in the order of `_group_names`, but for the last."""
     heads = found.heads.flatten(0, 1)
-    single = torch.stack([found.attention_biases.sum(0), found.mlp_biases.sum(0)])
+    constant = [found.attention_biases, found.mlp_biases, *found.beside.values()]
+    single = torch.stack([by_layer.sum(0) for by_layer in constant])
     return torch.cat([found.embedding.unsqueeze(0), heads, found.mlps, single])
 
 
@@ -187,8 +189,9 @@ def _group_names(text: HeadOnText) -> tuple[str, ...]:
     return (
         "embedding",
         *(str(HeadId(layer, head)) for layer in layers for head in heads),
-        *(f"L{layer} neurons" for layer in layers),
+        *(f"L{layer} {text.model.info.kind}s" for layer in layers),
         "attention biases",
         "MLP biases",
+        *beside_roles(text.model, layers),
         "bias",
     )

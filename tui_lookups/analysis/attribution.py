@@ -37,6 +37,7 @@ from tui_lookups.model.components import (
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point, Role
+from tui_lookups.model.wiring import Block
 from tui_lookups.progress import batches
 from tui_lookups.results import OtherComponents, Preset
 
@@ -253,6 +254,18 @@ def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
     safe = torch.where(pre == 0, torch.ones_like(pre), pre)
     width = torch.full_like(pre, _SLOPE)
     return torch.where(pre == 0, (act(width) - act(-width)) / (2 * _SLOPE), act(safe) / safe)
+
+
+def ratio_of(block: Block, pre: Tensor, fired: Tensor) -> Tensor:
+    """What a plain neuron's activation is its pre-activation times, held (method.md, sections 9 and 14).
+
+    A unit of a dictionary lets its pre-activation through or not, which may rest on a threshold of its own or
+    on all other units: it is read off what it did.
+    """
+    if block.units is None:
+        return held_ratio(block.activation, pre)
+    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
+    return torch.where(pre == 0, torch.zeros_like(pre), fired / safe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,10 @@ from tui_lookups.model.file_weights import Extremes, Writes
 from tui_lookups.results import NeuronScore, Sign, Token, TokenCongruence
 
 Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 
-_BLOCK_NUMBERS = 8_000_000
+BLOCK_NUMBERS = 8_000_000
 """Most congruences formed at once (32 MB in float32)."""
 
 _ROUNDING = 1e-4
@@ -82,15 +83,15 @@ def rank_neurons(
     scores, d_mlp = by_layer.ravel(), by_layer.shape[1]
     merit = scores if sign == "+" else -scores if sign == "-" else np.abs(scores)
     if next_token_only:
-        possible = np.flatnonzero(_may_be_next_token(model, token_id, layers, scores, sign, extremes, poll))
+        possible = np.flatnonzero(may_be_next_token(model, token_id, layers, scores, sign, extremes, poll))
         order = possible[best_first(merit[possible], len(possible))]
     else:
         order = best_first(merit, top)
     found: list[NeuronScore] = []
-    chunk = max(1, min(max(top, 16), _BLOCK_NUMBERS // model.d_vocab))
+    chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
         places = order[start : start + chunk]
-        neurons = [NeuronId(layers[int(p) // d_mlp], int(p) % d_mlp) for p in places]
+        neurons = [model.info.neuron_id(layers[int(p) // d_mlp], int(p) % d_mlp) for p in places]
         asked = [token_id] * len(neurons)
         rows = _score_rows(model, neurons, asked, flip_negative=sign != "+", poll=poll)
         found.extend(row for row in rows if not next_token_only or row.top_token.id == token_id)
@@ -107,10 +108,11 @@ def rank_tokens(
     for token_id in token_ids:
         by_layer = token_scores(model, token_id, layers, poll=poll)
         places = best_first(by_layer.ravel(), top)
-        neurons += [NeuronId(layers[int(p) // by_layer.shape[1]], int(p) % by_layer.shape[1]) for p in places]
+        width = by_layer.shape[1]
+        neurons += [model.info.neuron_id(layers[int(p) // width], int(p) % width) for p in places]
         asked += [token_id] * len(places)
     rows: list[NeuronScore] = []
-    chunk = max(1, _BLOCK_NUMBERS // model.d_vocab)
+    chunk = max(1, BLOCK_NUMBERS // model.d_vocab)
     for start in range(0, len(neurons), chunk):
         part = slice(start, start + chunk)
         rows += _score_rows(model, neurons[part], asked[part], flip_negative=False, poll=poll)
@@ -127,7 +129,7 @@ def best_first(merit: Floats, count: int) -> npt.NDArray[np.intp]:
     return among[np.argsort(-merit[among], kind="stable")][:count]
 
 
-def _may_be_next_token(
+def may_be_next_token(
     model: Writes,
     token_id: int,
     layers: Sequence[int],
@@ -194,20 +196,13 @@ def _score_rows(
         reading[token_id] = np.linalg.norm(model.unembedding(token_id))
     directions = model.directions(neurons)
     congruence = model.congruences(directions)  # [neurons, d_vocab]
-    place_of_token = (np.arange(len(neurons)), np.asarray(token_ids, dtype=np.intp))
-    own = congruence[place_of_token]
+    own = congruence[np.arange(len(neurons)), np.asarray(token_ids, dtype=np.intp)]
     lengths = np.linalg.norm(directions, axis=1) * np.array([reading[token_id] for token_id in token_ids])
     cosine = own / np.maximum(lengths, np.finfo(lengths.dtype).tiny)
-    if flip_negative:
-        congruence *= np.where(own < 0, -1.0, 1.0).astype(congruence.dtype)[:, None]
-    asked = congruence[place_of_token][:, None]
-    congruence[:, _unused(model)] = -np.inf
-    ranks = (congruence > asked).sum(axis=1) + 1
-    top_ids = congruence.argmax(axis=1)
-    best = congruence[np.arange(len(neurons)), top_ids]
+    flipped = own < 0 if flip_negative else np.zeros(len(neurons), dtype=bool)
+    (ranks,), top_ids, top_congruences = among_tokens(model, congruence, own[None], flipped)
     rows = []
     for place, neuron in enumerate(neurons):
-        flipped = flip_negative and float(own[place]) < 0
         rows.append(
             NeuronScore(
                 neuron=neuron,
@@ -217,10 +212,31 @@ def _score_rows(
                 cosine=float(cosine[place]),
                 token_rank=int(ranks[place]),
                 top_token=model.vocabulary.token(int(top_ids[place])),
-                top_congruence=-float(best[place]) if flipped else float(best[place]),
+                top_congruence=float(top_congruences[place]),
             )
         )
     return rows
+
+
+def among_tokens(
+    model: Writes, congruence: Floats, asked: Floats, flipped: Bools
+) -> tuple[Ints, Ints, Floats]:
+    """Where congruences stand among those with all tokens, and the tokens that neurons promote most.
+
+    Args:
+        congruence: of each neuron with every token [neurons, d_vocab]; overwritten.
+        asked: [tokens, neurons]. flipped: the neurons that are read as -W_out [neurons].
+    Returns:
+        The ranks [tokens, neurons], the top tokens' ids, and their congruences, which keep their sign
+        [neurons].
+    """
+    direction = np.where(flipped, -1.0, 1.0).astype(congruence.dtype)
+    if flipped.any():
+        congruence *= direction[:, None]
+    congruence[:, _unused(model)] = -np.inf
+    ranks = np.stack([(congruence > row[:, None]).sum(axis=1) + 1 for row in asked * direction])
+    top_ids = congruence.argmax(axis=1)
+    return ranks, top_ids, congruence[np.arange(len(top_ids)), top_ids] * direction
 
 
 def score_neurons(

@@ -15,7 +15,7 @@ See method.md, sections 8 and 9.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,15 @@ from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import (
     Reader,
+    beside_roles,
+    beside_units,
     contributions,
     mlp_biases,
     neuron_contributions,
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.model.points import Point
+from tui_lookups.model.wiring import Beside
 from tui_lookups.progress import counting
 from tui_lookups.results import Contributions, HeadContribution, NeuronContribution, OtherContributions, Token
 
@@ -47,9 +50,11 @@ class ExactSum:
         heads: [head layers, n_heads].
         neurons, activations: [mlp layers, d_mlp].
         attention_biases: [head layers]; mlp_biases: [mlp layers].
+        beside: what MLPs write beside a dictionary's units, [mlp layers] each (section 14).
         bias: what the reader itself adds.
         target: what is read.
         relative_remainder: the largest |remainder| of the reader's directions, in units of step 4.
+        neuron_id: what its neurons are named by.
     """
 
     heads: Array
@@ -61,6 +66,8 @@ class ExactSum:
     bias: float
     target: float
     relative_remainder: float
+    neuron_id: type[NeuronId] = NeuronId
+    beside: Mapping[Beside, Array] = field(default_factory=dict)
 
     def of(self, component: HeadId | NeuronId) -> float:
         """What one component contributes."""
@@ -70,7 +77,7 @@ class ExactSum:
     def largest(self, top: int) -> list[NeuronId]:
         """The `top` neurons of largest |contribution|, largest first; ties in layer, then neuron order."""
         places = best_first(np.abs(self.neurons).ravel(), top)
-        return [NeuronId(*divmod(int(place), self.neurons.shape[1])) for place in places]
+        return [self.neuron_id(*divmod(int(place), self.neurons.shape[1])) for place in places]
 
 
 @torch.inference_mode()
@@ -95,13 +102,18 @@ def exact_sums(
     """
     found = contributions(model, reader, seen)
     by_layer, of_mlps, whole = [], [], []
+    roles = beside_roles(model, reader.mlp_layers)
+    aside: dict[Beside, list[Tensor]] = {role: [] for role in roles}
     weighting = weights.to(found.heads.device, found.heads.dtype).unsqueeze(2)  # [batch, n, 1]
     poll = counting(poll, "summing what is in it", len(reader.mlp_layers), "layers")
     for layer in reader.mlp_layers:
         poll()
         each = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]
         of_mlps.append(mlp_biases(model, reader, seen, layer))
-        whole.append(each.sum(1) + of_mlps[-1])
+        beside = beside_units(model, reader, seen, layer)
+        for role in roles:
+            aside[role].append(beside.get(role, torch.zeros_like(of_mlps[-1])))
+        whole.append(each.sum(1) + of_mlps[-1] + sum(beside.values()))
         by_layer.append((each @ weighting).squeeze(2))
     parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1)]
     parts += [found.attention_biases.sum(1, keepdim=True)]
@@ -122,6 +134,7 @@ def exact_sums(
     heads, embedding = weighted(found.heads), weighted(found.embedding)
     bias = weighted(found.bias.expand(len(read), -1))
     attention, mlps = weighted(found.attention_biases), weighted(layers_of(of_mlps, n))
+    of_beside = {role: weighted(layers_of(values, n)) for role, values in aside.items()}
     neurons = layers_of(by_layer, d_mlp).cpu().double()
     activations = layers_of([seen[Point("post", layer)] for layer in reader.mlp_layers], d_mlp).cpu().double()
     if not bool(torch.isfinite(every.sum())):
@@ -139,6 +152,8 @@ def exact_sums(
             bias=float(bias[row]),
             target=target,
             relative_remainder=relative[row],
+            neuron_id=model.info.neuron_id,
+            beside={role: values[row] for role, values in of_beside.items()},
         )
         for row, target in enumerate(targets)
     ]
@@ -181,7 +196,11 @@ def as_contributions(
         neurons=neurons,
         neurons_by_layer=tuple(found.neurons.sum(1).tolist()),
         other=OtherContributions(
-            found.embedding, float(found.attention_biases.sum()), float(found.mlp_biases.sum()), found.bias
+            found.embedding,
+            float(found.attention_biases.sum()),
+            float(found.mlp_biases.sum()),
+            found.bias,
+            **{role: float(values.sum()) for role, values in found.beside.items()},
         ),
         target=found.target,
     )

@@ -45,12 +45,14 @@ class Graph:
         edges: (source, target, contribution); target -1 is the root.
         explained: what of the root reaches it from kept embeddings and biases through kept components.
         biases: those of it.
+        beside: what MLPs write beside a dictionary's units, and reaches the root through kept components.
     """
 
     nodes: tuple[Kept, ...]
     edges: tuple[tuple[int, int, float], ...]
     explained: float
     biases: float
+    beside: float
 
 
 @torch.inference_mode()
@@ -67,7 +69,7 @@ def prune(text: TextPass, root: Reading, nodes: int, poll: Poll) -> Graph:
     embeddings = [each.position for each in kept if each.component is None]
     biases = through_kept.biases + through_kept.rounding
     explained = float(through_kept.embedding[embeddings].sum()) + biases
-    return Graph(kept, tuple(_edges(text, root, kept, found, poll)), explained, biases)
+    return Graph(kept, tuple(_edges(text, root, kept, found, poll)), explained, biases, through_kept.beside)
 
 
 def _largest(found: Relevance, nodes: int) -> tuple[Kept, ...]:
@@ -147,7 +149,7 @@ def _written(text: TextPass, each: Kept) -> Tensor:
         written = text.at(Point("z", layer), row)[0, index] @ W_O(model, layer)[index]
     else:
         fired = text.neurons(layer, [position])[0].a[index]
-        written = fired * model.at_home(block.down.matrix[index])
+        written = fired * model.at_home(block.down.inputs([index]))[0]
     name: NormName = "ln1_post" if isinstance(each.component, HeadId) else "ln2_post"
     norm = block.norms.get(name)
     if norm is not None:

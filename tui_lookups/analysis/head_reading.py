@@ -170,8 +170,11 @@ def _sum(model: LookupModel, found: Summed, n: int, of: Sum) -> ExactSum:
         bias=of.bias,
         target=of.target,
         relative_remainder=0.0,
+        neuron_id=model.info.neuron_id,
+        beside={role: values[:, n].numpy() for role, values in found.beside.items()},
     )
-    every = [made.heads.ravel(), made.neurons.sum(1) + made.mlp_biases, made.attention_biases]
+    of_mlps = made.neurons.sum(1) + made.mlp_biases + sum(made.beside.values())
+    every = [made.heads.ravel(), of_mlps, made.attention_biases]
     parts = np.concatenate([*every, [made.embedding, made.bias]])
     off = relative(of.target - float(parts.sum()), parts, of.between)
     require_closure(model, of.what, off)

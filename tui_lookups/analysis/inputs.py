@@ -25,7 +25,7 @@ from torch import Tensor
 from tui_lookups.analysis.attribution import check_reaches, held_ratio, require_closure
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.exact_sum import ExactSum, exact_sums
-from tui_lookups.errors import Poll, no_poll
+from tui_lookups.errors import LookupsError, Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.components import Reader, neuron_reader, points_read, written
 from tui_lookups.model.lookup_model import LookupModel
@@ -159,6 +159,12 @@ def cut_edge(
         check_reaches(model, neuron, component, "default")
     else:
         check_neuron_reaches(model, neuron, component)
+    units = model.wiring.blocks[neuron.layer].units
+    if units is not None and units.alone is None:
+        raise LookupsError(
+            f"Whether {neuron} fires with one input less rests on all units of its layer (top-k).",
+            "Without --edge, the whole model is run with the component taken out.",
+        )
     reader, norm = neuron_reader(model, neuron), model.wiring.blocks[neuron.layer].norms.get("ln2")
     stream = Point("resid_mid", neuron.layer)
     also = [] if norm is None else [stream]
@@ -192,5 +198,10 @@ def check_neuron_reaches(model: LookupModel, neuron: NeuronId, earlier: NeuronId
 def _activation(model: LookupModel, neuron: NeuronId, read: npt.NDArray[np.float64]) -> float:
     """What the neuron gives of what it reads: u and g, or the pre-activation alone."""
     gate = torch.tensor([read[-1]], dtype=model.compute_dtype, device=model.device)
-    activated = float(model.wiring.blocks[neuron.layer].activation(gate))
+    block = model.wiring.blocks[neuron.layer]
+    if block.units is None:
+        activated = float(block.activation(gate))
+    else:
+        assert block.units.alone is not None  # refused above
+        activated = float(block.units.alone(neuron.index, gate))
     return activated if len(read) == 1 else activated * float(read[0])

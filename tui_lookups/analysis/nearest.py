@@ -69,7 +69,7 @@ def nearest(
     if not rows:
         return ()
     places = best_first(np.concatenate(rows), top)
-    found = [NeuronId(others[int(p) // len(rows[0])], int(p) % len(rows[0])) for p in places]
+    found = [model.info.neuron_id(others[int(p) // len(rows[0])], int(p) % len(rows[0])) for p in places]
     tokens = own_tokens(model, found)
     return tuple(
         NearNeuron(name, float(rows[int(p) // len(rows[0])][name.index]), tokens[name])

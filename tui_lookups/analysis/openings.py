@@ -31,6 +31,7 @@ from tui_lookups.model.components import W_O, of_attention_biases
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
+from tui_lookups.model.wiring import Beside
 from tui_lookups.progress import counting
 
 
@@ -100,6 +101,7 @@ def open_readings(
     stream = text.at(Point("resid_pre"), torch.tensor(at, device=model.device))
     embedding = (stream.T * read).sum(0)
     attention, mlp = read.new_zeros(n), read.new_zeros(n)
+    beside: dict[Leaf, Tensor] = {"skip": read.new_zeros(n), "error": read.new_zeros(n)}
     rows = [_Row() for _ in readings]
     layers = range(max(max(r.head_layers, r.mlp_layers) for r in readings))
     poll = counting(poll, "opening", len(layers), "layers")
@@ -115,14 +117,16 @@ def open_readings(
             mlp[columns] += _neurons(
                 text, layer, read[:, columns], [at[i] for i in columns], columns, rows, width
             )
-    leaves = torch.stack([embedding, attention, mlp]).cpu().double().T.tolist()
+            for role, values in _beside(text, layer, read[:, columns], [at[i] for i in columns]).items():
+                beside[role][columns] += values
+    leaves = torch.stack([embedding, attention, mlp, *beside.values()]).cpu().double().T.tolist()
+    names: tuple[Leaf, ...] = ("embedding", "attention_biases", "mlp_biases", *beside, "bias")
     found = []
     for reading, row, of_leaves in zip(readings, rows, leaves, strict=True):
-        names: tuple[Leaf, ...] = ("embedding", "attention_biases", "mlp_biases", "bias")
         for name, value in zip(names, (*of_leaves, reading.bias), strict=True):
             if value != 0 or name == "embedding":
                 row.parts.append((value, name, 0, None))
-        found.append(row.opening(reading.position, width))
+        found.append(row.opening(reading.position, width, model.info.neuron_id))
     return found
 
 
@@ -140,22 +144,22 @@ class _Row:
     others: int = 0
     size: float = 0.0
 
-    def opening(self, position: int, width: int | None) -> Opening:
+    def opening(self, position: int, width: int | None, neuron_id: type[NeuronId]) -> Opening:
         ordered = sorted(self.parts, key=lambda figure: -abs(figure[0]))
         kept, left = ordered[:width], ordered[len(ordered[:width]) :]
         return Opening(
-            tuple(Part(_component(figure), position, figure[0], figure[3]) for figure in kept),
+            tuple(Part(_component(figure, neuron_id), position, figure[0], figure[3]) for figure in kept),
             self.rest + sum(figure[0] for figure in left),
             self.others + len(left),
             self.size + sum(abs(figure[0]) for figure in ordered),
         )
 
 
-def _component(figure: _Figure) -> Component:
+def _component(figure: _Figure, neuron_id: type[NeuronId]) -> Component:
     _, layer, index, activation = figure
     if not isinstance(layer, int):
         return layer
-    return HeadId(layer, index) if activation is None else NeuronId(layer, index)
+    return HeadId(layer, index) if activation is None else neuron_id(layer, index)
 
 
 def _heads(
@@ -204,6 +208,14 @@ def _neurons(
         row.rest, row.size = row.rest + rest, row.size + size
         row.others += len(found) - len(indices)
     return written
+
+
+def _beside(text: TextPass, layer: int, read: Tensor, at: list[int]) -> dict[Beside, Tensor]:
+    """What a layer's MLP writes beside a dictionary's units and biases, read by each: [n]."""
+    read, _ = through(text, read, layer, "ln2_post", at)
+    places = torch.tensor(at, device=text.model.device)
+    roles = text.model.wiring.blocks[layer].beside
+    return {role: (text.at(Point(role, layer), places).T * read).sum(0) for role in roles}
 
 
 def require_sum(text: TextPass, value: float, opening: Opening, what: str) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import held_ratio
+from tui_lookups.analysis.attribution import held_ratio, ratio_of
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, Reader, neuron_reader, read_after, token_reader
 from tui_lookups.model.lookup_model import LookupModel
@@ -28,8 +28,9 @@ from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
 from tui_lookups.model.wiring import NormName
 
-Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding"]
-"""A component that has no parts. "bias" is what the reader itself adds."""
+Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding", "skip", "error"]
+"""A component that has no parts. "bias" is what the reader itself adds; "skip" and "error" are what MLPs
+write beside a dictionary's units (method.md, section 14)."""
 
 Component = HeadId | NeuronId | int | Leaf
 """A part of what is read; of a head, a position that it read."""
@@ -153,7 +154,7 @@ def _is_part(model: LookupModel, above: Reading | HeadReading, component: Compon
 def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
     model, layer = text.model, neuron.layer
     read, _ = through(text, above.vector.unsqueeze(1), layer, "ln2_post", [above.position])
-    written = model.at_home(model.wiring.blocks[layer].down.matrix[neuron.index])
+    (written,) = model.at_home(model.wiring.blocks[layer].down.inputs([neuron.index]))
     return for_slope(text, neuron, above.position, written @ read[:, 0])
 
 
@@ -162,8 +163,8 @@ def for_slope(text: TextPass, neuron: NeuronId, position: int, slope: Tensor) ->
     own, fired = neuron_reading(text, neuron, position), text.neurons(neuron.layer, [position])[0]
     value = float(slope * fired.a[neuron.index])
     if fired.u is None:
-        activation = text.model.wiring.blocks[neuron.layer].activation
-        slope = slope * held_ratio(activation, fired.g[neuron.index])
+        block, at = text.model.wiring.blocks[neuron.layer], neuron.index
+        slope = slope * ratio_of(block, fired.g[at], fired.a[at])
     return replace(own, vector=own.vector * slope, value=value, bias=own.bias * float(slope))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import BOUNDS, held_ratio
+from tui_lookups.analysis.attribution import BOUNDS, held_ratio, ratio_of
 from tui_lookups.analysis.readings import Reading, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
@@ -51,6 +51,7 @@ class Relevance:
         neurons: the largest of every layer.
         embedding: [pos].
         biases: of attention, MLPs and neurons, at all positions; rounding: of heads (see openings.py).
+        beside: what MLPs write beside a dictionary's units (method.md, section 14), at all positions.
         size: the sum of the sizes of all relevances.
     """
 
@@ -60,12 +61,13 @@ class Relevance:
     embedding: Tensor = field(default_factory=lambda: torch.zeros(0))
     biases: float = 0.0
     rounding: float = 0.0
+    beside: float = 0.0
     size: float = 0.0
 
     @property
     def sum(self) -> float:
         """What reaches the root from its leaves."""
-        return float(self.embedding.sum()) + self.biases + self.rounding
+        return float(self.embedding.sum()) + self.biases + self.rounding + self.beside
 
     def require_sum(self, text: TextPass, root: Reading) -> None:
         """Raise UnsupportedModelError where the leaves do not sum to the root."""
@@ -144,10 +146,14 @@ class _Backward:
         self._found.biases += float(constant.sum())
         if block.down.bias is not None:
             self._found.biases += float((model.at_home(block.down.bias) @ read).sum())
+        for role in block.beside:
+            written = (text.at(Point(role, layer), at) * read.T).sum(1)
+            self._found.beside += float(written.sum())
+            self._found.size += float(written.abs().sum())
         self._keep_largest(layer, at, found, a, slopes)
         if self._only is not None:
             slopes = slopes * self._mask(NeuronId, layer, at, slopes)
-        ratio = held_ratio(block.activation, g)
+        ratio = ratio_of(block, g, a) if u is None else held_ratio(block.activation, g)
         ways = [(block.up, slopes * ratio)]
         if block.gate is not None and u is not None:
             ways = [(block.up, slopes * ratio / 2 * g), (block.gate, slopes * ratio / 2 * u)]
@@ -193,9 +199,9 @@ class _Backward:
         figures = (
             torch.stack([values.flatten()[kept] for values in (found, a, slopes)]).cpu().double().tolist()
         )
-        places, width = at.tolist(), found.shape[1]
+        places, width, name = at.tolist(), found.shape[1], self._text.model.info.neuron_id
         for flat, value, fired, slope in zip(kept.tolist(), *figures, strict=True):
-            neuron, position = NeuronId(layer, flat % width), places[flat // width]
+            neuron, position = name(layer, flat % width), places[flat // width]
             self._found.neurons.append(NeuronRelevance(neuron, position, value, fired, slope))
 
     def _mask(self, kind: type[HeadId | NeuronId], layer: int, at: Tensor, like: Tensor) -> Tensor:

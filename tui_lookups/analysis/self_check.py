@@ -47,7 +47,7 @@ def check_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
 
     def choose(layer: int, activations: Tensor) -> None:
         at_end = activations[0, -1]
-        chosen.extend(NeuronId(layer, int(i)) for i in (at_end.argmax(), at_end.argmin()))
+        chosen.extend(model.info.neuron_id(layer, int(i)) for i in (at_end.argmax(), at_end.argmin()))
 
     model.mlp_activations(model.batch([ids]), layers, choose, poll=poll)
     worst = Closure(chosen[0], 0.0, BOUNDS[model.dtype])

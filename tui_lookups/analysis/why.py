@@ -135,6 +135,7 @@ def layers_of(model: LookupModel, why: WhyFound) -> tuple[LayerOfWhy, ...]:
     """What each layer adds, and the lens behind it (step 3)."""
     found = why.found
     biases = found.attention_biases + found.mlp_biases
+    beside = np.sum(list(found.beside.values()), axis=0) if found.beside else None
     return tuple(
         LayerOfWhy(
             layer=layer,
@@ -143,6 +144,7 @@ def layers_of(model: LookupModel, why: WhyFound) -> tuple[LayerOfWhy, ...]:
             biases=float(biases[layer]),
             lens_logit=why.lens[layer + 1],
             lens_token=model.vocabulary.token(why.lens_tokens[layer]),
+            beside=None if beside is None else float(beside[layer]),
         )
         for layer in range(model.info.n_layers)
     )

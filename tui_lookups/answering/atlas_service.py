@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from tui_lookups.answering.checks import check_count
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, Poll
-from tui_lookups.ids import NeuronId
 from tui_lookups.progress import Count, tell
 from tui_lookups.results import Atlas, AtlasLayer, AtlasNeuron, Sign
 
@@ -66,11 +65,12 @@ class AtlasService:
             engine.model_info().d_vocab,
         )
         homes = home_layers(found, counts, by)
+        neuron_id = engine.model_info().neuron_id
 
         def row(layer: int, extremes: Extremes) -> tuple[AtlasNeuron, ...]:
             best = next_token_neurons(extremes, counts, by, per_layer)
             return tuple(
-                AtlasNeuron(NeuronId(layer, top.index), vocabulary.token(top.token_id), top.congruence)
+                AtlasNeuron(neuron_id(layer, top.index), vocabulary.token(top.token_id), top.congruence)
                 for top in best
             )
 

@@ -16,11 +16,11 @@ from tui_lookups.model.vocabulary import VocabularyHead
 from tui_lookups.results import Basis, ModelInfo
 from tui_lookups.results.conventions import CHOICES, CONVENTIONS_VERSION, NUMBERS, Conventions
 
-ANSWER_VERSION = 1
-"""Part of every cache key: raised when the meaning of a cached result changes."""
+ANSWER_VERSION = 2
+"""Part of every cache key: raised when a cached result comes to mean or to say something else."""
 
-INFO_VERSION = 2
-"""The same of what a model is: raised when the context of longrope models became shorter."""
+INFO_VERSION = 3
+"""The same of what a model is: raised when it came to say which dictionary is open."""
 
 _ACTIVE = ("activity_rule", "active_deviations", "active_highest", "few_heads")
 _TRIMMED = ("preset", "kept_share")
@@ -52,6 +52,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "removed": ("seed", "mean_sample"),
     "sampled": (*_TRIMMED, "seed"),
     "score": (),
+    "set_neurons": (),
     "tokens": (),
     "trace": (),
     "trace_graph": (),
@@ -90,6 +91,7 @@ RANKS_TOKENS = frozenset(
         "removed",
         "sampled",
         "score",
+        "set_neurons",
         "tokens",
         "trace",
         "trace_graph",

@@ -8,10 +8,10 @@ model (`Engine.on_writes`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.checks import check_count, check_folded, check_layers
@@ -20,11 +20,13 @@ from tui_lookups.demo.measurements import read_measurements
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
+    AsOne,
     FirstView,
     NearBy,
     NearestNeurons,
     NeuronScore,
     NeuronTokens,
+    SetNeurons,
     Sign,
     Token,
     TokenNeurons,
@@ -57,12 +59,7 @@ class CongruenceService:
         engine, by = self._engine, self._engine.ranking_sign(sign)
         vocabulary = engine.vocabulary()
         asked = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
-        if layers is None:
-            ranked = engine.layers()
-        else:
-            info = engine.model_info()
-            check_layers(layers, info.n_layers, info.name)
-            ranked = tuple(layers)
+        ranked = self._ranked(layers)
 
         def work(model: Writes, poll: Poll) -> TokenNeurons:
             from tui_lookups.analysis.congruence import rank_neurons
@@ -96,6 +93,65 @@ class CongruenceService:
             next_token_only=next_token_only,
         )
         return engine.cached(key, TokenNeurons) or engine.keep(key, engine.on_writes(work))
+
+    def neurons_of_set(
+        self,
+        tokens: Sequence[str | int],
+        as_one: AsOne,
+        *,
+        top: int,
+        layers: tuple[int, ...] | None,
+        sign: Sign | None,
+        next_token_only: bool,
+    ) -> SetNeurons:
+        """The neurons of several tokens as one, best first. See `Explorer.neurons_of_set`."""
+        check_count("top", top)
+        if as_one not in get_args(AsOne):
+            raise LookupsError(f"Tokens cannot be read as one by {as_one!r}.", "Give mean, any or all.")
+        engine, by = self._engine, self._engine.ranking_sign(sign)
+        vocabulary, ranked = engine.vocabulary(), self._ranked(layers)
+        named = (
+            vocabulary.token(each) if isinstance(each, int) else vocabulary.find(each) for each in tokens
+        )
+        members = tuple(dict.fromkeys(named))
+        if not members:
+            raise LookupsError("A set of tokens needs one at least.", 'Name tokens, like " because".')
+        question: dict[str, Any] = {
+            "as_one": as_one,
+            "top": top,
+            "sign": by,
+            "next_token_only": next_token_only,
+        }
+
+        def work(model: Writes, poll: Poll) -> SetNeurons:
+            from tui_lookups.analysis.token_sets import rank_for_set
+
+            rows = rank_for_set(
+                model,
+                [member.id for member in members],
+                as_one=as_one,
+                top=top,
+                layers=ranked,
+                sign=by,
+                next_token_only=next_token_only,
+                extremes=self._atlas.cached(ranked) if next_token_only else None,
+                poll=poll,
+            )
+            provenance = engine.provenance(corpus=False, layers=",".join(map(str, ranked)), **question)
+            provenance = replace(provenance, device=model.ran_on)
+            return SetNeurons(members[0], engine.basis, by, rows, provenance, members, as_one)
+
+        ids = [member.id for member in members]
+        key = engine.key("set_neurons", corpus=False, tokens=ids, layers=list(ranked), **question)
+        return engine.cached(key, SetNeurons) or engine.keep(key, engine.on_writes(work))
+
+    def _ranked(self, layers: tuple[int, ...] | None) -> tuple[int, ...]:
+        """The layers whose neurons are ranked together; those of the settings where none are named."""
+        if layers is None:
+            return self._engine.layers()
+        info = self._engine.model_info()
+        check_layers(layers, info.n_layers, info.name)
+        return tuple(layers)
 
     def tokens(self, neuron: NeuronId, top: int) -> NeuronTokens:
         """The tokens a neuron promotes and suppresses most."""

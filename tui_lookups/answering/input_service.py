@@ -5,6 +5,7 @@ Each is answered from the cache where it can be. The sums are exact under every 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,7 @@ class InputService:
 
     def inputs(self, neuron: NeuronId, *, trimmed: bool | None, top: int, **asked: Any) -> NeuronInputs:
         """See `Explorer.inputs`; `asked` as `place_of` has it."""
-        check_count("top", top)
-        conventions = self._engine.conventions(trimmed=trimmed)
-        self._check(neuron)
-        place = place_of(self._engine, self._prompts, neuron, conventions, **asked)
+        place, key = self._place(neuron, trimmed, top, asked)
         rank = None if place.prompt is None else place.prompt.rank
 
         def work(model: LookupModel, poll: Poll) -> NeuronInputs:
@@ -54,9 +52,30 @@ class InputService:
                 poll=poll,
             )
 
-        key = self._key("inputs", conventions, neuron, place, top=top)
         found = self._engine.cached(key, NeuronInputs) or self._engine.keep(key, self._engine.on_model(work))
         return replace(found, rank=rank)
+
+    def cached(
+        self, neuron: NeuronId, *, trimmed: bool | None, top: int, **asked: Any
+    ) -> NeuronInputs | None:
+        """See `Explorer.cached_inputs`."""
+        place, key = self._place(neuron, trimmed, top, asked)
+        found = self._engine.cached(key, NeuronInputs)
+        return (
+            None
+            if found is None
+            else replace(found, rank=None if place.prompt is None else place.prompt.rank)
+        )
+
+    def _place(
+        self, neuron: NeuronId, trimmed: bool | None, top: int, asked: Mapping[str, Any]
+    ) -> tuple[Place, str]:
+        """Where the neuron is looked at, and under which key the answer is kept."""
+        check_count("top", top)
+        conventions = self._engine.conventions(trimmed=trimmed)
+        self._check(neuron)
+        place = place_of(self._engine, self._prompts, neuron, conventions, **asked)
+        return place, self._key("inputs", conventions, neuron, place, top=top)
 
     def overview(self, neuron: NeuronId, *, trimmed: bool | None, top: int) -> InputsOverview:
         """See `Explorer.inputs_overview`."""

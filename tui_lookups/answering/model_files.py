@@ -86,11 +86,13 @@ class ModelFiles:
     def _open(self) -> FileWeights | None:
         from tui_lookups.model.file_weights import FileWeights
         from tui_lookups.model.tensor_files import NotInFilesError
+        from tui_lookups.model.unit_files import UnitFileWeights
 
         local = self.local()
         try:
             config = read_config(local.folder, local.name)
-            weights = FileWeights(local, config, self.vocabulary(), self._settings.dtype, self._basis)
+            given = local, config, self.vocabulary(), self._settings.dtype, self._basis
+            weights = FileWeights(*given) if local.units is None else UnitFileWeights(*given, local.units)
         except NotInFilesError as error:
             self.note = str(error)
             _log.info("%s is loaded to be read: %s", local.name, error)

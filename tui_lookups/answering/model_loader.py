@@ -31,7 +31,7 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         digest: SHA-256 of a file, or what is remembered of it.
         poll: called meanwhile; raises Cancelled to stop.
     """
-    return find_model(
+    local = find_model(
         settings.model,
         cache_dir=settings.cache_dir,
         digest=digest,
@@ -40,6 +40,11 @@ def find(settings: Settings, digest: Callable[[Path], str], *, say: Say, poll: P
         say=say,
         poll=poll,
     )
+    if settings.units is None:
+        return local
+    from tui_lookups.model.dictionaries.folders import find_dictionary  # with NumPy
+
+    return local.with_units(find_dictionary(settings.units, digest))
 
 
 def bos_rule(settings: Settings) -> BosRule:
@@ -77,6 +82,7 @@ def load(
             bos=bos_rule(settings),
             trust_remote_code=settings.trust_remote_code,
             spread=settings.device_map == "auto",
+            units=local.units,
             say=say,
         )
     once_read()

@@ -152,7 +152,7 @@ def inputs_overview(
             active += active_heads(signed.ravel(), conventions.activity_rule)[0].reshape(shape)
     means, fractions = total / max(1, len(places)), active / max(1, len(places))
     largest = best_first(np.abs(means).ravel(), top) if places else ()
-    named = [NeuronId(*divmod(int(at), model.info.d_mlp)) for at in largest]
+    named = [model.info.neuron_id(*divmod(int(at), model.info.d_mlp)) for at in largest]
     rows = tuple(
         NeuronInputMean(each, float(means[each.layer, each.index]), float(fractions[each.layer, each.index]))
         for each in named

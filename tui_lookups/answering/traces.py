@@ -14,7 +14,7 @@ import torch
 
 from tui_lookups.analysis.graph import Kept, prune
 from tui_lookups.analysis.openings import Part
-from tui_lookups.analysis.readings import Component, Reading, neuron_reading, token_reading
+from tui_lookups.analysis.readings import Component, Leaf, Reading, neuron_reading, token_reading
 from tui_lookups.analysis.trace import Node, Path, grow, has_parts
 from tui_lookups.analysis.why import most_probable
 from tui_lookups.errors import BadIdError, LookupsError, NumericalError, Poll
@@ -120,7 +120,7 @@ def graph(
         ROOT, "root", name_of_root(root), at.position, root.value, _share(root.value, root.value),
         root.activation, root.value - at_root,
     )  # fmt: skip
-    lost = root.value - found.explained
+    lost = root.value - found.explained - found.beside
     return TraceGraph(
         root=root,
         tokens=text.model.vocabulary.tokens(list(at.ids)),
@@ -131,6 +131,7 @@ def graph(
         edges=tuple(GraphEdge(ids[source], ids[target], value) for source, target, value in found.edges),
         explained=found.explained,
         biases=found.biases,
+        beside=None if text.model.info.units is None else found.beside,
         lost=lost,
         lost_share=_share(lost, root.value),
         provenance=provenance,
@@ -225,7 +226,7 @@ def _name(component: Component, path: Path) -> str:
 
 def _kind(
     component: Component,
-) -> Literal["head", "source", "neuron", "embedding", "attention_biases", "mlp_biases", "bias", "rounding"]:
+) -> Literal["head", "source", "neuron"] | Leaf:
     if isinstance(component, HeadId):
         return "head"
     if isinstance(component, NeuronId):

@@ -65,6 +65,10 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
             ["--model"], _MODEL, metavar="MODEL", often=True,
             help="demo, smollm2, a hub name (NAME@REVISION), a folder or a .gguf file.",
         ),
+        flag(
+            ["--units"], _MODEL, metavar="FOLDER", often=True,
+            help="A dictionary of transcoders: its units take the place of neurons.",
+        ),
         flag(["--corpus"], _MODEL, metavar="CORPUS", often=True, help=kinds),
         flag(["--max-documents"], _MODEL, type=int, metavar="N", help="Most documents taken of the corpus."),
         flag(

@@ -132,7 +132,13 @@ def title_of(*parts: str) -> Text:
 
 def source_of(provenance: Provenance) -> str:
     corpus = f", corpus {provenance.corpus.name}" if provenance.corpus else ""
-    return f"({provenance.model.name}{corpus}, {provenance.basis} weights)"
+    model = provenance.model
+    units = f" with the units of {model.units.name}" if model.units else ""
+    return f"({model.name}{units}{corpus}, {provenance.basis} weights)"
+
+
+def _kind(provenance: Provenance) -> str:
+    return f"{provenance.model.kind.capitalize()}s"
 
 
 def sign_of(sign: Sign, provenance: Provenance) -> str:
@@ -147,7 +153,7 @@ def cells_of(*cells: str) -> list[Text]:
 @render.register
 def _(result: TokenNeurons) -> RenderableType:
     title = title_of(
-        f"Neurons that promote {visible_token(result.token.text)} #{result.token.id}",
+        f"{_kind(result.provenance)} that promote {visible_token(result.token.text)} #{result.token.id}",
         sign_of(result.sign, result.provenance),
         source_of(result.provenance),
     )
@@ -189,7 +195,7 @@ def _(result: NearestNeurons) -> RenderableType:
     for row in result.neurons:
         table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
     what = "write" if result.by == "writes" else "read"
-    title = f"Neurons of other layers that {what} most like {result.neuron}"
+    title = f"{_kind(result.provenance)} of other layers that {what} most like {result.neuron}"
     return Group(title_of(title, source_of(result.provenance)), table)
 
 

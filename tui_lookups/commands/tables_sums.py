@@ -66,15 +66,16 @@ def _(result: Why) -> RenderableType:
 
 @render.register
 def _(result: WhyByLayer) -> RenderableType:
-    table = table_of(
-        "behind", "heads", "neurons", "biases", "logit lens", "most probable there",
-        numbers=("heads", "neurons", "biases", "logit lens"),
-    )  # fmt: skip
-    table.add_row(*cells_of("embedding", "", "", "", f"{result.lens_embedding:+.3f}", ""))
+    units = result.provenance.model.units is not None
+    beside = ("skip, error",) if units else ()
+    columns = ("heads", "units" if units else "neurons", "biases", *beside, "logit lens")
+    table = table_of("behind", *columns, "most probable there", numbers=columns)
+    empty = [""] * (len(columns) - 1)
+    table.add_row(*cells_of("embedding", *empty, f"{result.lens_embedding:+.3f}", ""))
     for row in result.layers:
+        added = (row.heads, row.neurons, row.biases, *([row.beside or 0.0] if units else []), row.lens_logit)
         table.add_row(
-            *cells_of(f"layer {row.layer}", f"{row.heads:+.3f}", f"{row.neurons:+.3f}"),
-            *cells_of(f"{row.biases:+.3f}", f"{row.lens_logit:+.3f}"),
+            *cells_of(f"layer {row.layer}", *(f"{value:+.3f}" for value in added)),
             token_text(row.lens_token),
         )
     return Group(*_head_of(result), table)
@@ -248,9 +249,11 @@ def _components(found: Contributions) -> list[tuple[HeadId | NeuronId, float, fl
 
 def _sum(found: Contributions, target: str) -> str:
     rest, heads = found.other, sum(row.contribution for row in found.heads)
+    beside = "".join(f"{name} {value:+.3f}  " for name, value in rest.beside)
     return (
-        f"heads {heads:+.3f}  neurons {sum(found.neurons_by_layer):+.3f}  embedding {rest.embedding:+.3f}  "
-        f"attention biases {rest.attention_biases:+.3f}  MLP biases {rest.mlp_biases:+.3f}  "
+        f"heads {heads:+.3f}  {found.kind} {sum(found.neurons_by_layer):+.3f}  "
+        f"embedding {rest.embedding:+.3f}  attention biases {rest.attention_biases:+.3f}  "
+        f"MLP biases {rest.mlp_biases:+.3f}  {beside}"
         f"bias {rest.bias:+.3f}  =  {found.sum:.3f};  {target}: {found.target:.3f}, "
         f"remainder {found.remainder:.1e}"
     )

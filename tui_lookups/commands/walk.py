@@ -11,7 +11,7 @@ import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results import NeuronsOfTokens
+from tui_lookups.results import AsOne, NeuronsOfTokens
 from tui_lookups.results.congruence import NearBy
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.visible import visible_token
@@ -29,9 +29,14 @@ _ORDERS: dict[str, Callable[[NeuronScore], float] | None] = {
 
 
 @command()
-@click.argument("token", required=False)
+@click.argument("tokens", nargs=-1, metavar="[TOKEN]...")
 @click.option("--tokens-file", type=FilePath(), metavar="FILE", help="The tokens of a file, one a line.")
 @top_option(20, "How many neurons.")
+@click.option(
+    "--as-one",
+    type=click.Choice(get_args(AsOne)),
+    help="Several TOKENs as one: by the mean of their congruences, the largest (any) or the smallest (all).",
+)
 @click.option("--next-token-only", is_flag=True, help="Only neurons whose own top token is this one.")
 @click.option(
     "--sort",
@@ -42,38 +47,50 @@ _ORDERS: dict[str, Callable[[NeuronScore], float] | None] = {
 )
 def neurons(
     invocation: Invocation,
-    token: str | None,
+    tokens: tuple[str, ...],
     tokens_file: Path | None,
     top: int,
+    as_one: AsOne | None,
     next_token_only: bool,
     sort: str,
 ) -> None:
     """The neurons that promote TOKEN.
 
-    " time" and "time" are different tokens; "#640" is the token with that id."""
-    if (token is None) is (tokens_file is None):
+    " time" and "time" are different tokens; "#640" is the token with that id. With --as-one several tokens,
+    such as the spellings of a word, or those of a file, are ranked for together."""
+    if bool(tokens) is (tokens_file is not None):
         raise click.UsageError("Name a TOKEN, or a file with --tokens-file.")
+    if len(tokens) > 1 and as_one is None:
+        raise click.UsageError("Several tokens are ranked for with --as-one mean, any or all.")
     others: tuple[Token, ...] = ()
 
     def question(explorer: Explorer, narrator: Narrator) -> TokenNeurons | NeuronsOfTokens:
         from tui_lookups.answering.atlas_service import read_tokens
+        from tui_lookups.commands import tables_groups  # noqa: F401 - registers its renderers
 
         def of(text: str) -> TokenNeurons:
-            found = explorer.neurons(text, top=top, next_token_only=next_token_only)
-            order = _ORDERS[sort]
-            return found if order is None else replace(found, neurons=tuple(sorted(found.neurons, key=order)))
+            return _sorted(explorer.neurons(text, top=top, next_token_only=next_token_only), sort)
 
-        if token is None:
-            assert tokens_file is not None
-            return NeuronsOfTokens(tuple(map(of, read_tokens(tokens_file))))
+        named = tokens if tokens_file is None else read_tokens(tokens_file)
+        if as_one is not None:
+            found = explorer.neurons_of_set(named, as_one=as_one, top=top, next_token_only=next_token_only)
+            return _sorted(found, sort)
+        if tokens_file is not None:
+            return NeuronsOfTokens(tuple(map(of, named)))
         nonlocal others
-        found = of(token)
+        (token,) = named
+        ranking = of(token)
         others = explorer.resolve_token(token).close if invocation.format == "table" else ()
-        return found
+        return ranking
 
     invocation.answer(question)
     for other in others:
         click.echo(f"`{visible_token(other.text)}` (#{other.id}) is another token.", err=True)
+
+
+def _sorted(found: TokenNeurons, sort: str) -> TokenNeurons:
+    order = _ORDERS[sort]
+    return found if order is None else replace(found, neurons=tuple(sorted(found.neurons, key=order)))
 
 
 @command()

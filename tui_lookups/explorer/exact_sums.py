@@ -97,6 +97,20 @@ class ExactSums:
             top=top,
         )
 
+    def cached_inputs(
+        self,
+        neuron: NeuronId,
+        *,
+        prompt_id: int | None = None,
+        text: str | None = None,
+        position: int | None = None,
+        trimmed: bool | None = None,
+        top: int = 50,
+    ) -> answer.NeuronInputs | None:
+        """What `inputs` answers, where the cache has it; None otherwise. Works no sum out."""
+        asked = {"prompt_id": prompt_id, "text": text, "position": position}
+        return self._services.inputs.cached(neuron, trimmed=trimmed, top=top, **asked)
+
     def inputs_overview(
         self, neuron: NeuronId, *, trimmed: bool | None = None, top: int = 50
     ) -> answer.InputsOverview:

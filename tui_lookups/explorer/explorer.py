@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups.errors import Cancelled
 from tui_lookups.explorer.exact_sums import ExactSums
+from tui_lookups.explorer.groups import Groups
 from tui_lookups.explorer.services import Question, Services
 from tui_lookups.explorer.surveys import Surveys
 from tui_lookups.explorer.upkeep import Upkeep
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Explorer(ExactSums, Surveys, Upkeep):
+class Explorer(ExactSums, Groups, Surveys, Upkeep):
     """Answers questions about one model and one corpus. Cheap to make: nothing is opened or imported yet."""
 
     def __init__(self, settings: Settings, *, results: Path | None = None) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.engine import Engine
     from tui_lookups.answering.example_service import ExampleService
     from tui_lookups.answering.explaining import Explaining
+    from tui_lookups.answering.group_service import GroupService
     from tui_lookups.answering.head_scores import HeadScores
     from tui_lookups.answering.head_service import HeadService
     from tui_lookups.answering.input_service import InputService
@@ -180,6 +181,12 @@ class Services:
         from tui_lookups.answering.survey_service import SurveyService
 
         return SurveyService(self.engine, self.atlas, self.overviews)
+
+    @made_once
+    def groups(self) -> GroupService:
+        from tui_lookups.answering.group_service import GroupService
+
+        return GroupService(self.engine, self.prompts, self.heads, self.overviews)
 
     @made_once
     def traces(self) -> TraceService:

@@ -152,10 +152,11 @@ def _of_sum(parts: Contributions, title: str) -> Element:
     """The parts of a sum, the whole, and the largest heads and neurons in it."""
     groups = [
         ("heads", sum(row.contribution for row in parts.heads)),
-        ("neurons", sum(parts.neurons_by_layer)),
+        (parts.kind, sum(parts.neurons_by_layer)),
         ("embedding", parts.other.embedding),
         ("attention biases", parts.other.attention_biases),
         ("MLP biases", parts.other.mlp_biases),
+        *parts.other.beside,
         ("bias", parts.other.bias),
         ("sum", parts.sum),
     ]
@@ -180,7 +181,10 @@ def _of_why(found: Why) -> Element:
 
 
 def _of_layers_of_why(found: WhyByLayer) -> Element:
-    rows = [(f"layer {row.layer}", row.heads + row.neurons + row.biases) for row in found.layers]
+    rows = [
+        (f"layer {row.layer}", row.heads + row.neurons + row.biases + (row.beside or 0.0))
+        for row in found.layers
+    ]
     return drawing.bars(rows, f"What each layer adds to the logit of {visible_token(found.token.text)}")
 
 

@@ -36,6 +36,9 @@ _LISTS = {
     "PromptsWithFigures": ("prompts", "figures"),
     "ScoreReport": ("scores",),
     "ServedNeurons": ("pairs",),
+    "SetNeurons": ("neurons",),
+    "SharedHeads": ("heads",),
+    "SummedHeads": ("heads",),
     "Survey": ("pairs",),
     "TokenNeurons": ("neurons",),
     "Trace": ("nodes",),
@@ -48,6 +51,9 @@ _SIDES = {"key": "key_side", "query": "query_side", "pairs": "pairs"}
 
 _WITHIN = {"Atlas": "neurons", "NeuronsOfTokens": "neurons"}
 """Where a list's objects have a list of their own, which is it."""
+
+_BY_NEURON = {"SharedHeads": "mean_attribution", "SummedHeads": "attribution"}
+"""Where a list's objects say something of each of several neurons, which figure has a column a neuron."""
 
 _SHARED = ("token", "foil", "neuron", "head", "layer", "method", "context")
 _NAME_OF_NUMBER = {"activations": "activation"}
@@ -75,6 +81,8 @@ def records_of(result: object) -> list[Record]:
         rows = [{**shared, **row} for row in rows]
     else:
         rows = [{**shared, **_shared(row), **inner} for row in rows for inner in row[within]]
+    if kind in _BY_NEURON:
+        rows = [_by_neuron(row, _BY_NEURON[kind]) for row in rows]
     if kind == "Activations":
         rows = [{"position": position, **row} for position, row in enumerate(rows)]
     return _alike([_flat(row) for row in rows])
@@ -103,7 +111,16 @@ def _objects(name: str, values: Any) -> list[Record]:
     ]
 
 
+def _by_neuron(row: Record, figure: str) -> Record:
+    """The row with a column for each of its neurons, named as the neuron is."""
+    rest = {name: value for name, value in row.items() if name != "neurons"}
+    return {**rest, **{part["neuron"]: part[figure] for part in row["neurons"]}}
+
+
 def _shared(plain: Record) -> Record:
+    if "as_one" in plain:  # a set of tokens: `token` is only the first of them
+        texts = [token["text"] for token in plain["tokens"]]
+        return {"tokens": json.dumps(texts, ensure_ascii=False), "as_one": plain["as_one"]}
     return {name: plain[name] for name in _SHARED if plain.get(name) is not None}
 
 

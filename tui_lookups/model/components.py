@@ -14,7 +14,7 @@ See method.md, sections 1, 4, 8 and 9.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from torch import Tensor
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
-from tui_lookups.model.wiring import NormName
+from tui_lookups.model.wiring import Beside, NormName
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def neurons_reader(model: LookupModel, layer: int, indices: Sequence[int]) -> Re
     """What neurons of a layer read with, those of a neuron side by side; see `neuron_reader`."""
     block = model.wiring.blocks[layer]
     parts = [block.up] + ([] if block.gate is None else [block.gate])
-    columns = [model.at_home(part.matrix[:, list(indices)]) for part in parts]  # [d_model, neurons] each
+    columns = [model.at_home(part.outputs(indices)) for part in parts]  # [d_model, neurons] each
     read = torch.stack(columns, 2).flatten(1)
     biases = [part.bias for part in parts]
     constants = torch.stack(
@@ -129,6 +129,7 @@ def points_read(model: LookupModel, reader: Reader, *, neurons: bool = False) ->
         points += [Point("ln1_post", layer)] if "ln1_post" in blocks[layer].norms else []
     for layer in reader.mlp_layers:
         points.append(Point("post" if neurons else "mlp_out", layer))
+        points += [Point(role, layer) for role in blocks[layer].beside] if neurons else []
         points += [Point("ln2_post", layer)] if "ln2_post" in blocks[layer].norms else []
     return points
 
@@ -174,7 +175,7 @@ def neuron_contributions(
 ) -> Tensor:
     """What every neuron of a layer contributes: [batch, d_mlp, n].
 
-    With `mlp_biases` they sum to what `contributions` says of the layer's MLP.
+    With `mlp_biases` and `beside_units` they sum to what `contributions` says of the layer's MLP.
 
     Args:
         seen: as those of `contributions`, neurons in them (`points_read`).
@@ -192,6 +193,23 @@ def mlp_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor],
     bias = model.wiring.blocks[layer].down.bias
     written = torch.zeros_like(constant) if bias is None else model.at_home(bias) @ read
     return written / divisor + constant / scale
+
+
+def beside_roles(model: LookupModel, layers: Iterable[int]) -> tuple[Beside, ...]:
+    """What MLPs of these layers write beside a dictionary's units and biases."""
+    return tuple(dict.fromkeys(role for layer in layers for role in model.wiring.blocks[layer].beside))
+
+
+def beside_units(
+    model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], layer: int
+) -> dict[Beside, Tensor]:
+    """What a layer's MLP contributes beside a dictionary's units and biases: [batch, n] each.
+
+    See method.md, section 14.
+    """
+    read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, True), layer, "ln2_post")
+    roles = model.wiring.blocks[layer].beside
+    return {role: seen[Point(role, layer)] @ read / divisor for role in roles}
 
 
 def of_attention_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
@@ -239,7 +257,7 @@ def written(model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Poin
         added, after = seen[Point("z", layer)][:, index] @ W_O(model, layer)[index], Point("ln1_post", layer)
         norm = block.norms.get("ln1_post")
     else:
-        row = model.at_home(block.down.matrix[index])
+        (row,) = model.at_home(block.down.inputs([index]))
         added, after = seen[Point("post", layer)][:, index, None] * row, Point("ln2_post", layer)
         norm = block.norms.get("ln2_post")
     if norm is not None:

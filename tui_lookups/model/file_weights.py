@@ -192,6 +192,10 @@ class FileWeights:
         else:
             chosen = np.asarray(beside)
             rows = np.concatenate([block[:, chosen] for _, block in files.blocks(name, BLOCK_NUMBERS)]).T
+        return self._as_written(layer, rows)
+
+    def _as_written(self, layer: int, rows: Floats) -> Floats:
+        """Rows of W_out [n, d_model] as the unembedding sees them. Raises NumericalError."""
         rows = self._after_mlp(layer, rows)
         if self.basis == "folded" and self._is_centred:
             rows = rows - rows.mean(axis=1, keepdims=True)

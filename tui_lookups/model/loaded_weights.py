@@ -25,6 +25,11 @@ _BLOCK_NUMBERS = 16_000_000
 """Numbers of a matrix in half precision that are converted at once: 64 MB in float32."""
 
 
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What figures are computed in: at least single precision, whatever the weights are stored in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 class LoadedWeights:
     """Weights of one model, handed out on `device`, that of its first block.
 
@@ -44,13 +49,12 @@ class LoadedWeights:
         self.info = info
         self.architecture = architecture
         self.basis: Basis = basis
-        downs = [block.down.matrix for block in wiring.blocks]
-        self.dtype: torch.dtype = downs[0].dtype
-        self.device = downs[0].device
-        self.devices = tuple(dict.fromkeys(down.device for down in downs))
+        outs = [block.heads_out.matrix for block in wiring.blocks]
+        self.dtype: torch.dtype = outs[0].dtype
+        self.device = outs[0].device
+        self.devices = tuple(dict.fromkeys(out.device for out in outs))
         """Where its blocks are, the first one's device first."""
-        # Figures are computed in at least single precision, whatever the weights are stored in.
-        self.compute_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+        self.compute_dtype = wide(self.dtype)
 
     @property
     def _is_centred(self) -> bool:
@@ -69,7 +73,7 @@ class LoadedWeights:
         A norm after the MLP multiplies it by its weight, and a residual multiplier scales it; where the
         final norm centres, so is it (method.md, sections 1 and 2).
         """
-        written = self._after_mlp(layer, self.at_home(self.wiring.blocks[layer].down.matrix[rows]))
+        written = self._after_mlp(layer, self.at_home(self.wiring.blocks[layer].down.inputs(rows)))
         return written - written.mean(1, keepdim=True) if self._is_centred else written
 
     def _after_mlp(self, layer: int, values: Tensor) -> Tensor:
@@ -110,7 +114,7 @@ class LoadedWeights:
     @torch.inference_mode()
     def lengths(self, layer: int) -> Floats:
         """The length of what each neuron writes: [d_mlp]."""
-        shape = self.wiring.blocks[layer].down.matrix.shape
+        shape = self.wiring.blocks[layer].down.shape
         return self._to_numpy(torch.cat([self.W_out(layer, rows).norm(dim=1) for rows in _blocks(*shape)]))
 
     @torch.inference_mode()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ from tui_lookups.errors import (
 from tui_lookups.model.architecture import describe
 from tui_lookups.model.checkpoint import FLOATS, StoredTensor, read_tensors, require_weights
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
+from tui_lookups.model.dictionaries.dictionary import of_units, require_fit
+from tui_lookups.model.dictionaries.folders import LocalDictionary, open_dictionary
 from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.fits import require_room
@@ -42,6 +45,7 @@ from tui_lookups.model.placement import is_spread, over_gpus, require_on_gpus
 from tui_lookups.model.proof import find_wiring, random_text
 from tui_lookups.model.tensor_places import judge_names, judge_tensors, let_go, require_same_values
 from tui_lookups.model.tokenizer_folder import read_vocabulary
+from tui_lookups.model.units import place_of
 from tui_lookups.progress import Count, Say
 from tui_lookups.results import Basis, BosRule, ModelInfo
 
@@ -81,6 +85,7 @@ def load_model(
     bos: BosRule = "auto",
     trust_remote_code: bool = False,
     spread: bool = False,
+    units: LocalDictionary | None = None,
     say: Say = lambda _: None,
 ) -> LookupModel:
     """Load a local Hugging Face folder.
@@ -91,6 +96,7 @@ def load_model(
         folded: read through the norms; False gives the raw basis, for congruence only.
         bos: whether begin-of-text is put in front of texts.
         spread: the blocks on all GPUs (placement.py), instead of all on `device`.
+        units: the dictionary whose units take the place of its neurons.
         say: told each stage in a few words.
     Raises:
         ModelLoadError: missing or damaged files, no such device, not enough memory.
@@ -160,7 +166,14 @@ def load_model(
                 bos=vocabulary.bos,
             )
             basis: Basis = "folded" if folded else "raw"
-            model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis)
+            dictionary = None
+            if units is not None:
+                say(f"opening {units.name}")
+                dictionary = open_dictionary(units, "float64" if dtype == "float64" else "float32")
+                require_fit(dictionary, place_of(name, wiring))
+                info = of_units(info, dictionary)
+                architecture = replace(architecture, gated=False, activation=dictionary.activation.label)
+            model = LookupModel(hf_model, wiring, info, vocabulary, architecture, basis, dictionary)
     except LookupsError:
         raise
     except Exception as error:  # transformers raises many kinds; each is told in one sentence

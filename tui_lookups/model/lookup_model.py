@@ -23,10 +23,12 @@ from tui_lookups.errors import ModelLoadError, NumericalError, Poll, first_line,
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.attention import Attention, open_attention
-from tui_lookups.model.loaded_weights import LoadedWeights
+from tui_lookups.model.dictionaries.dictionary import Dictionary
+from tui_lookups.model.loaded_weights import LoadedWeights, wide
 from tui_lookups.model.points import EndOfPass, Hook, ModuleHooks, Point, apart, end_of_pass, ends_early
 from tui_lookups.model.replayed_attention import ReplayedAttention
 from tui_lookups.model.second_tree import second_tree
+from tui_lookups.model.units import with_units
 from tui_lookups.model.vocabulary import Vocabulary
 from tui_lookups.model.wiring import Wiring, read_wiring
 from tui_lookups.results import Basis, ModelInfo
@@ -58,6 +60,8 @@ class LookupModel(LoadedWeights):
         info: what the model is.
         vocabulary: token texts and encoding.
         architecture: how its MLP neurons are wired.
+        dictionary: its units take the place of the MLP neurons, in all that is said of the others here;
+            `info` and `architecture` are then of these.
     """
 
     def __init__(
@@ -68,7 +72,10 @@ class LookupModel(LoadedWeights):
         vocabulary: Vocabulary,
         architecture: Architecture,
         basis: Basis,
+        dictionary: Dictionary | None = None,
     ) -> None:
+        self._dictionary = dictionary
+        wiring = self._of_units(wiring)
         super().__init__(hf_model, wiring, info, architecture, basis)
         self.vocabulary = vocabulary
         self._points = ModuleHooks(hf_model, wiring, self.device, self.compute_dtype)
@@ -183,7 +190,7 @@ class LookupModel(LoadedWeights):
         """
         try:
             tree = second_tree(self._hf_model)
-            wiring = read_wiring(tree)
+            wiring = self._of_units(read_wiring(tree))
             for block in wiring.blocks:
                 # The MLP is left alone: a pass hands its activations out on the way, which a compiled one
                 # cannot. Shapes stay open, so that one compilation serves all batches.
@@ -197,6 +204,12 @@ class LookupModel(LoadedWeights):
                 "Leave --compile out, or install a C++ compiler.",
             ) from error
         self._scanned, self.forward_path = compiled, "compiled"
+
+    def _of_units(self, wiring: Wiring) -> Wiring:
+        """A tree's wiring, with units for neurons where a dictionary is open."""
+        if self._dictionary is None:
+            return wiring
+        return with_units(wiring, self._dictionary, wide(wiring.blocks[0].down.dtype))
 
     def _require_same_activations(self, compiled: tuple[nn.Module, Wiring]) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -26,16 +26,18 @@ class Norm:
         centred: the mean of what it reads is taken off (LayerNorm).
         adds_one: it multiplies by 1 + its weight (Gemma, Nemotron).
         eps: what is added to the variance, or to the mean square.
+        is_weighted: what it gives is taken with its weight and its bias, not before them.
     """
 
     module: nn.Module
     centred: bool
     adds_one: bool
     eps: float
+    is_weighted: bool = True
 
     def weight(self, like: Tensor) -> Tensor | None:
         """What it multiplies by, [d_model], as `like` is; None where it has no weight."""
-        weight = self.module._parameters.get("weight")
+        weight = self._parameter("weight")
         if weight is None:
             return None
         there = weight.detach().to(like.device, like.dtype)
@@ -43,8 +45,11 @@ class Norm:
 
     def bias(self, like: Tensor) -> Tensor | None:
         """[d_model], as `like` is; None where it has none."""
-        bias = self.module._parameters.get("bias")
+        bias = self._parameter("bias")
         return None if bias is None else bias.detach().to(like.device, like.dtype)
+
+    def _parameter(self, name: str) -> Tensor | None:
+        return self.module._parameters.get(name) if self.is_weighted else None
 
     def scale(self, x: Tensor) -> Tensor:
         """What it divides by: [..., 1] for x [..., d_model]."""

@@ -20,14 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll
-from tui_lookups.model.wiring import NormName, Wiring
+from tui_lookups.model.wiring import NormName, Projection, Wiring
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
 
 Role = (
     Literal[
-        "resid_pre", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "ln_final"
+        "resid_pre", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "skip",
+        "error", "ln_final",
     ]
     | NormName
 )  # fmt: skip
@@ -42,6 +43,8 @@ class Point(NamedTuple):
     z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
     pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
     mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
+    skip, error: where a dictionary's units are its neurons, what its skip writes, and what neither writes,
+        [d_model].
     ln1, ln1_post, ln2, ln2_post, ln_final: the scale that a norm divides by, [1]. ln_final has layer 0.
     """
 
@@ -97,16 +100,28 @@ class ModuleHooks:
             bias = None if heads is None else self.value_biases[point.layer]
             part = block.down if heads is None else block.heads_out
             return part.module.register_forward_pre_hook(self._editing(hook, tokens, heads, bias))
-        if point.role in ("pre", "pre_linear", "mlp_out"):
+        if point.role in ("pre", "pre_linear"):
             gate = block.up if block.gate is None else block.gate
-            part = {"pre": gate, "pre_linear": block.up, "mlp_out": block.down}[point.role]
-
-            def gave(_: nn.Module, arguments: Any, output: Tensor) -> None:
-                hook(part.of_output(apart(output, tokens)).to(self._device))
-
-            return part.module.register_forward_hook(gave)
+            part = {"pre": gate, "pre_linear": block.up}[point.role]
+            return self._output_hook(part.module, hook, tokens, part)
+        if point.role == "mlp_out":
+            return self._output_hook(block.output, hook, tokens)
+        if point.role in ("skip", "error"):
+            assert block.units is not None
+            return self._output_hook(block.units.beside[point.role], hook, tokens)
         norm = block.norms[cast(NormName, point.role)]
         return self._scale_hook(norm.module, norm.scale, hook, tokens)
+
+    def _output_hook(
+        self, module: nn.Module, hook: Hook, tokens: Tensor, part: Projection | None = None
+    ) -> Any:
+        """Args: `part` takes its role's part of the output."""
+
+        def gave(_: nn.Module, arguments: Any, output: Tensor) -> None:
+            whole = apart(output, tokens)
+            hook((whole if part is None else part.of_output(whole)).to(self._device))
+
+        return module.register_forward_hook(gave)
 
     def _scale_hook(
         self, module: nn.Module, scale: Callable[[Tensor], Tensor], hook: Hook, tokens: Tensor

@@ -16,8 +16,9 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui_lookups.errors import ModelLoadError, Poll
 from tui_lookups.home import expanded
@@ -29,6 +30,9 @@ from tui_lookups.model.checkpoint import (
 )
 from tui_lookups.progress import Say
 from tui_lookups.storage.files import Digest, reason
+
+if TYPE_CHECKING:
+    from tui_lookups.model.dictionaries.folders import LocalDictionary
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _OTHER_WEIGHTS = ("pytorch_model*.bin", "pytorch_model*.bin.index.json")
@@ -52,7 +56,8 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[A-Za-z0-9][\
 class LocalModel:
     """A model's files on this machine. `source` says, for people and provenance, where they come from.
 
-    `inventory_of` is the file that `folder` was made from, where that is not what the person has.
+    `inventory_of` is the file that `folder` was made from, where that is not what the person has. `units` is
+    the dictionary whose units take the place of its neurons; the fingerprint is of both then.
     """
 
     name: str
@@ -60,6 +65,12 @@ class LocalModel:
     folder: Path
     fingerprint: str
     inventory_of: Path | None = None
+    units: LocalDictionary | None = None
+
+    def with_units(self, units: LocalDictionary) -> LocalModel:
+        """The same model with a dictionary open."""
+        both = hashlib.sha256(f"{self.fingerprint}\0{units.fingerprint}".encode()).hexdigest()
+        return replace(self, fingerprint=both, units=units)
 
 
 def demo_folder() -> Path:

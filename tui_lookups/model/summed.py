@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from tui_lookups.errors import Poll
-from tui_lookups.model.components import W_O, read_after
+from tui_lookups.model.components import W_O, beside_roles, read_after
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
-from tui_lookups.model.wiring import NormName
+from tui_lookups.model.wiring import Beside, NormName
 
 _MOST_NUMBERS = 2**24
 """Of what some heads write, at once."""
@@ -38,6 +38,7 @@ class Summed:
         activations: of each neuron, where each reader is told of them, likewise.
         attention_biases, mlp_biases: [layers, n]. Value biases count among those of attention.
         embedding: [n].
+        beside: what MLPs write beside a dictionary's units, [layers, n] each (method.md, section 14).
     """
 
     heads: Tensor
@@ -47,6 +48,7 @@ class Summed:
     embedding: Tensor
     attention_biases: Tensor
     mlp_biases: Tensor
+    beside: dict[Beside, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +100,8 @@ def summed(
     hooks: dict[Point, Hook] = {Point("resid_pre"): see_embedding}
     neurons = any(each.told for each in asked)
     for layer in range(n_layers):
-        norms = model.wiring.blocks[layer].norms
-        points = [Point("z", layer), Point("mlp_out", layer)]
+        norms, beside = model.wiring.blocks[layer].norms, model.wiring.blocks[layer].beside
+        points = [Point("z", layer), Point("mlp_out", layer), *(Point(role, layer) for role in beside)]
         points += [Point("post", layer)] if neurons else []
         points += [Point(name, layer) for name in _POST_NORMS if name in norms]
         hooks |= {point: keep(point) for point in points}
@@ -124,6 +126,7 @@ class _OfLayer:
     activations: Tensor | None
     attention_biases: Tensor
     mlp_biases: Tensor
+    beside: dict[Beside, Tensor]
 
 
 def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embedding: Tensor) -> Summed:
@@ -133,6 +136,11 @@ def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embeddin
         parts = [part for layer in layers if (part := getattr(layer, name)) is not None]
         return torch.stack(parts).cpu().double() if parts else torch.zeros(0, *shape, dtype=torch.float64)
 
+    roles = beside_roles(model, range(len(layers)))
+    beside = {
+        role: torch.stack([layer.beside.get(role, layer.mlp_biases.new_zeros(n)) for layer in layers])
+        for role in roles
+    }
     return Summed(
         heads=joined("heads", info.n_heads, n),
         mlps=joined("mlp", n),
@@ -141,6 +149,7 @@ def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embeddin
         embedding=embedding.cpu().double(),
         attention_biases=joined("attention_biases", n),
         mlp_biases=joined("mlp_biases", n),
+        beside={role: values.cpu().double() for role, values in beside.items()},
     )
 
 
@@ -164,6 +173,9 @@ def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], 
     read, constant = _through(model, asked, seen, layer, "ln2_post")
     bias = None if block.down.bias is None else model.at_home(block.down.bias)
     written = seen[Point("mlp_out", layer)][at]
+    beside = {role: seen[Point(role, layer)][at] for role in block.beside}
+    for other in [*([] if bias is None else [bias]), *beside.values()]:
+        written = written - other
     neurons = activations = None
     if asked.told:
         post = seen[Point("post", layer)]
@@ -171,11 +183,12 @@ def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], 
         activations = post[list(asked.told)].T
     return _OfLayer(
         heads=heads,
-        mlp=_product(written if bias is None else written - bias, read),
+        mlp=_product(written, read),
         neurons=neurons,
         activations=activations,
         attention_biases=of_attention,
         mlp_biases=_of_biases([] if bias is None else [bias], read) + constant,
+        beside={role: _product(values, read) for role, values in beside.items()},
     )
 
 

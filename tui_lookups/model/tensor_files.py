@@ -1,10 +1,11 @@
-"""The tensors of a Hugging Face folder, read with NumPy a block at a time; no tensor library is imported.
+"""Tensors of .safetensors and .npz files, read with NumPy a block at a time; no tensor library is imported.
 
 1. A .safetensors file begins with the length of a JSON header that gives each tensor's type, shape and place.
 2. Values are read by ordinary reads, never mapped: a mapped file that is cut short under a running program
    ends it. Descriptors stay open, so that a file replaced meanwhile is still the one that was opened; one
    that was written over is found out by `require_unchanged`.
-3. float32, float64, float16 and bfloat16 become float32 (float64 stays): bfloat16 is the upper half of a
+3. A .npz file, as numpy.savez writes it, is read likewise (npz_header.py).
+4. float32, float64, float16 and bfloat16 become float32 (float64 stays): bfloat16 is the upper half of a
    float32. A number format asked for that is narrower rounds the values first, as loading the model would.
 """
 
@@ -14,7 +15,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_lookups.errors import ModelLoadError
+from tui_lookups.model.npz_header import read_npz_header
 from tui_lookups.storage.files import reason
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -34,6 +36,7 @@ _STORED: dict[str, type[np.generic]] = {
     "F16": np.float16,
     "BF16": np.uint16,
 }
+_OF_NPZ = {"f8": "F64", "f4": "F32", "f2": "F16"}
 
 
 class NotInFilesError(Exception):
@@ -55,7 +58,7 @@ class PlacedTensor:
 
 
 class TensorFiles:
-    """Every tensor of the .safetensors files among `files`, by its name there.
+    """Every tensor of the .safetensors and .npz files among `files`, by its name there.
 
     Args:
         files: of one model; an index of shards is passed over, and a file of PyTorch's is not read here.
@@ -72,7 +75,7 @@ class TensorFiles:
         self.tensors: dict[str, PlacedTensor] = {}
         try:
             for path in files:
-                if path.suffix == ".safetensors":
+                if path.suffix in _HEADERS:
                     self._open(path)
         except OSError as error:
             raise ModelLoadError(
@@ -84,7 +87,7 @@ class TensorFiles:
     def _open(self, path: Path) -> None:
         file = io.FileIO(path)
         self._files[path] = file, _state(file)
-        for name, tensor in _read_header(path, file).items():
+        for name, tensor in _HEADERS[path.suffix](path, file).items():
             if name in self.tensors:
                 raise NotInFilesError(f"two files hold a tensor {name}")
             self.tensors[name] = tensor
@@ -98,6 +101,12 @@ class TensorFiles:
         self._fill(tensor, raw, start * width * raw.itemsize)
         return self._as_numbers(tensor.stored, raw).reshape(rows, *tensor.shape[1:])
 
+    def scalar(self, name: str) -> Floats:
+        """A tensor without axes, as `number_type`: []. Raises as `rows` does."""
+        raw = np.empty(1, dtype=self._stored_type(name))
+        self._fill(self.tensors[name], raw, 0)
+        return self._as_numbers(self.tensors[name].stored, raw).reshape(())
+
     def columns(self, name: str, start: int, stop: int) -> Floats:
         """Columns `start` to `stop` of a matrix: [its rows, stop - start]. Raises as `rows` does."""
         height, width = self.matrix(name)
@@ -108,6 +117,10 @@ class TensorFiles:
         for row, values in enumerate(raw):
             self._fill(tensor, values, (row * width + start) * raw.itemsize)
         return self._as_numbers(tensor.stored, raw)
+
+    def require_numbers(self, name: str) -> None:
+        """Raise NotInFilesError unless a tensor is stored in a format that is read here."""
+        self._stored_type(name)
 
     def _stored_type(self, name: str) -> type[np.generic]:
         stored = _STORED.get(self.tensors[name].stored)
@@ -207,3 +220,16 @@ def _placed(path: Path, entry: dict[str, Any], base: int, size: int) -> PlacedTe
     if stored is not None and tensor.numbers * np.dtype(stored).itemsize != end - begin:
         raise ValueError("a tensor has another size than its shape says")
     return tensor
+
+
+def _read_npz(path: Path, file: io.FileIO) -> dict[str, PlacedTensor]:
+    return {
+        name: PlacedTensor(path, _OF_NPZ.get(dtype.newbyteorder("=").str[1:], str(dtype)), shape, begin)
+        for name, (dtype, shape, begin) in read_npz_header(path, file).items()
+    }
+
+
+_HEADERS: dict[str, Callable[[Path, io.FileIO], dict[str, PlacedTensor]]] = {
+    ".safetensors": _read_header,
+    ".npz": _read_npz,
+}

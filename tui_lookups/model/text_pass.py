@@ -71,7 +71,8 @@ class TextPass:
         points = [Point("resid_pre")] + ([Point("ln_final")] if last is None else [])
         for layer in self.layers:
             points += [Point(role, layer) for role in ("attn_in", "z", "mlp_in")]
-            points += [Point(norm, layer) for norm in self.model.wiring.blocks[layer].norms]
+            block = self.model.wiring.blocks[layer]
+            points += [Point(name, layer) for name in (*block.norms, *block.beside)]
         return points
 
     def _keeper(self, point: Point) -> Hook:
@@ -106,7 +107,7 @@ class TextPass:
         """The same at several positions at once, kept nowhere: [n, d_mlp] each, in compute_dtype."""
         block, model = self.model.wiring.blocks[layer], self.model
         given = self._seen[Point("mlp_in", layer)][positions]
-        given = given.to(block.up.matrix.device, block.up.matrix.dtype)
+        given = given.to(block.up.device, block.up.dtype)
         u = block.up.of_output(block.up.module(given))
         if block.gate is None:
             return Neurons(model.at_home(u), None, model.at_home(block.activation(u)))

@@ -8,15 +8,19 @@ model computes what its roles say is proven by a pass (proof.py). Nothing here c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from tui_lookups.model.norms import Norm, find_norm
 
 NormName = Literal["ln1", "ln1_post", "ln2", "ln2_post"]
+
+Beside = Literal["skip", "error"]
+"""What of an MLP's output is neither a unit's of a dictionary nor a bias (method.md, section 14)."""
 
 _NORMS: tuple[dict[NormName, tuple[str, ...]], ...] = (
     {  # Gemma 2 and 3
@@ -79,6 +83,30 @@ class Projection:
         return there if self.rows is None else there[:, self.rows]
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Of the matrix: d_in, d_out."""
+        d_in, d_out = self.matrix.shape
+        return d_in, d_out
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the matrix."""
+        return self.matrix.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the matrix is."""
+        return self.matrix.device
+
+    def inputs(self, which: Sequence[int] | slice) -> Tensor:
+        """The matrix' rows of some of its inputs: [n, d_out]."""
+        return self.matrix[which if isinstance(which, slice) else list(which)]
+
+    def outputs(self, which: Sequence[int]) -> Tensor:
+        """The matrix' columns of some of its outputs: [d_in, n]."""
+        return self.matrix[:, list(which)]
+
+    @property
     def bias(self) -> Tensor | None:
         """[d_out], a view; None where it has none."""
         bias = of_parameter(self.module, "bias")
@@ -87,6 +115,23 @@ class Projection:
     def of_output(self, output: Tensor) -> Tensor:
         """The part of the module's output that is this role's."""
         return output if self.rows is None else output[..., self.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitModules:
+    """What hooks see of a block whose neurons are a dictionary's units (units.py).
+
+    Attributes:
+        output: it gives what the units stand for: the MLP's output, or that after the norm behind it.
+        beside: what is given what is written beside the units: "error", what the dictionary leaves
+            unexplained, and "skip", where it has one.
+        alone: a unit's activation, by its number, of its own pre-activation; None where that rests on the
+            other units too (top-k).
+    """
+
+    output: nn.Module
+    beside: Mapping[Beside, nn.Module]
+    alone: Callable[[int, Tensor], Tensor] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +146,7 @@ class Block:
         down: what neurons write through; it is given their activations.
         activation: the function of the gate, or of the plain MLP.
         norms: those there are. A block with one norm for both has it as "ln1" and as "ln2".
+        units: where a dictionary's units are its neurons; `up`, `down` and `activation` are then theirs.
     """
 
     module: nn.Module
@@ -111,6 +157,17 @@ class Block:
     down: Projection
     activation: Callable[[Tensor], Tensor]
     norms: dict[NormName, Norm]
+    units: UnitModules | None = None
+
+    @property
+    def output(self) -> nn.Module:
+        """What gives all that the MLP writes, neurons and biases, before a norm it is read through."""
+        return self.down.module if self.units is None else self.units.output
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """What its MLP writes beside neurons and biases: nothing, unless its neurons are units."""
+        return () if self.units is None else tuple(self.units.beside)
 
 
 @dataclass(frozen=True, eq=False)

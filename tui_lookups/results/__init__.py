@@ -26,18 +26,21 @@ _NAMES = {
     "attends": "Attends Carried Key PairContribution",
     "base": (
         "SCHEMA_VERSION ActivityRule Basis BosRule BosSetting CorpusInfo DeviceMap Direction "
-        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token"
+        "Dtype ModelInfo Preset Provenance ScanEngine Sign SignSetting Token UnitsInfo"
     ),
     "checkup": "Checkup Finding SelfCheck",
     "components": "Contributions HeadContribution NeuronContribution OtherContributions",
     "congruence": (
-        "NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens TokenCongruence "
-        "TokenMatch TokenNeurons"
+        "AsOne MemberScore NearBy NearNeuron NearestNeurons NeuronScore NeuronTokens NeuronsOfTokens "
+        "SetNeurons SetScore TokenCongruence TokenMatch TokenNeurons"
     ),
     "explanation": (
         "Author Control DeviationOf Example ExampleAnswer Explained ExplainedList Explanation "
         "ExplanationScore Figures ExplainedHead LeftOut NeuronExamples NeuronExplanations ExplainedHeads "
         "Part Plan ScoreReport Shuffled Summary Usage"
+    ),
+    "groups": (
+        "HeadForNeuron HeadInSum MemberNeuron NeuronInSum SharedHead SharedHeads SummedHead SummedHeads"
     ),
     "inputs": "EdgeCut InputsOverview NeuronInputMean NeuronInputs",
     "inventory": "FileEntry",

@@ -8,6 +8,7 @@ from tui_lookups.results.checkup import *
 from tui_lookups.results.components import *
 from tui_lookups.results.congruence import *
 from tui_lookups.results.explanation import *
+from tui_lookups.results.groups import *
 from tui_lookups.results.inputs import *
 from tui_lookups.results.inventory import *
 from tui_lookups.results.matches import *

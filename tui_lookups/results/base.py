@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import FeatureId, HeadId, NeuronId
 
 SCHEMA_VERSION = 1
 """Version of every JSON document this package prints."""
@@ -36,8 +36,24 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitsInfo:
+    """A dictionary whose units take the place of a model's MLP neurons (method.md, section 14).
+
+    `fingerprint` is a content hash of its files; `activation` says what units make of what they read.
+    """
+
+    name: str
+    fingerprint: str
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model is, without its weights. `fingerprint` is a content hash of weights and tokenizer."""
+    """What a model is, without its weights. `fingerprint` is a content hash of weights and tokenizer.
+
+    Where a dictionary is open, `units` says which: `d_mlp` is then the number of its units in a layer, and
+    the fingerprint is of both.
+    """
 
     name: str
     source: str
@@ -54,6 +70,17 @@ class ModelInfo:
     gated: bool
     own_layer: bool  # attention runs before the MLP in a block, so its heads reach the block's own neurons
     bos: Token | None
+    units: UnitsInfo | None = None
+
+    @property
+    def neuron_id(self) -> type[NeuronId]:
+        """What its neurons are named by: a FeatureId where a dictionary is open."""
+        return NeuronId if self.units is None else FeatureId
+
+    @property
+    def kind(self) -> str:
+        """What its neurons are called: "neuron", or "unit" where a dictionary is open."""
+        return "neuron" if self.units is None else "unit"
 
     @property
     def n_neurons(self) -> int:
@@ -64,11 +91,22 @@ class ModelInfo:
         return layer if self.own_layer else layer - 1
 
     def check_neuron(self, neuron: NeuronId) -> None:
-        """Raise BadIdError when the model has no such neuron."""
+        """Raise BadIdError when the model has no such neuron, or units are open and it is none, or is one."""
+        meant = self.neuron_id(neuron.layer, neuron.index)
+        if meant != neuron and self.units is not None:
+            raise BadIdError(
+                f"{neuron} is a neuron, and the units of {self.units.name} are open in their place.",
+                f"Write {meant} for the unit, or leave --units out.",
+            )
+        if meant != neuron:
+            raise BadIdError(
+                f"{neuron} is a unit of a dictionary, and none is open.",
+                f"Open one with --units, or write {meant} for the neuron.",
+            )
         if neuron.layer >= self.n_layers or neuron.index >= self.d_mlp:
             raise BadIdError(
-                f"{self.name} has no neuron {neuron}.",
-                f"Layers run from 0 to {self.n_layers - 1}, neurons from 0 to {self.d_mlp - 1}.",
+                f"{self.name} has no {self.kind} {neuron}.",
+                f"Layers run from 0 to {self.n_layers - 1}, {self.kind}s from 0 to {self.d_mlp - 1}.",
             )
 
     def check_token(self, token: Token) -> None:

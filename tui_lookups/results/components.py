@@ -49,12 +49,28 @@ class OtherContributions:
         attention_biases: of all layers, value biases and biases of norms after attention in them.
         mlp_biases: of all layers, biases of norms after the MLP in them.
         bias: what the reader itself adds: the bias of its norm and its own.
+        skip, error: where a dictionary is open (section 14), what its skips write, and what it leaves
+            unexplained of what MLPs write; None where there is nothing of the kind.
     """
 
     embedding: float
     attention_biases: float
     mlp_biases: float
     bias: float
+    skip: float | None = None
+    error: float | None = None
+
+    @property
+    def beside(self) -> tuple[tuple[str, float], ...]:
+        """Those of a dictionary, by name: skip and error, where there are any."""
+        both = (("skip", self.skip), ("error", self.error))
+        return tuple((name, value) for name, value in both if value is not None)
+
+    @property
+    def sum(self) -> float:
+        """All of them."""
+        constants = self.attention_biases + self.mlp_biases + self.bias
+        return self.embedding + constants + sum(value for _, value in self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,11 @@ class Contributions:
     sum: float
     remainder: float
 
+    @property
+    def kind(self) -> str:
+        """What its neurons are: "neurons", or "units" of a dictionary."""
+        return "neurons" if self.other.error is None else "units"
+
     @classmethod
     def of(
         cls,
@@ -88,7 +109,6 @@ class Contributions:
     ) -> Contributions:
         """The sum of parts, and what is left of the target."""
         every = sum(neurons_by_layer)
-        others = other.embedding + other.attention_biases + other.mlp_biases + other.bias
-        whole = sum(row.contribution for row in heads) + every + others
+        whole = sum(row.contribution for row in heads) + every + other.sum
         rest = every - sum(row.contribution for row in neurons)
         return cls(heads, neurons, rest, neurons_by_layer, other, target, whole, target - whole)

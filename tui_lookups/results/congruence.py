@@ -51,6 +51,43 @@ class NeuronsOfTokens:
     tokens: tuple[TokenNeurons, ...]
 
 
+AsOne = Literal["mean", "any", "all"]
+"""How a set of tokens is read: by the mean of its members, by the one that gets most, or by the one that
+gets least."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberScore:
+    """What one neuron gives one token of a set."""
+
+    token: Token
+    congruence: float
+    cosine: float
+    token_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetScore(NeuronScore):
+    """One row of a set's ranking: `congruence` is that to the set, `token_rank` that of the leading member.
+
+    Attributes:
+        leading: the member that the figure is that of; by the mean the one that gets most.
+        members: each of them, in the order of the set.
+    """
+
+    leading: Token
+    members: tuple[MemberScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetNeurons(TokenNeurons):
+    """A set's neurons, best first; `token` is the first of `tokens`."""
+
+    neurons: tuple[SetScore, ...]
+    tokens: tuple[Token, ...]
+    as_one: AsOne
+
+
 @dataclass(frozen=True, slots=True)
 class TokenCongruence:
     id: int

@@ -16,10 +16,21 @@ ROOT = "root"
 """The name of the node that a trace begins from."""
 
 TraceKind = Literal[
-    "root", "head", "source", "neuron", "embedding", "attention_biases", "mlp_biases", "bias", "rounding"
+    "root",
+    "head",
+    "source",
+    "neuron",
+    "embedding",
+    "attention_biases",
+    "mlp_biases",
+    "bias",
+    "rounding",
+    "skip",
+    "error",
 ]
 """What a node is. "source": a position that a head read. "bias": what the reader above itself adds.
-"rounding": what a head's output is off its pattern times its values, which another implementation gives."""
+"rounding": what a head's output is off its pattern times its values, which another implementation gives.
+"neuron": a dictionary's unit too; "skip", "error": what MLPs write beside those (method.md, section 14)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +169,9 @@ class TraceGraph:
     Attributes:
         explained: what of the root comes from kept embeddings and from biases over kept nodes alone.
         biases: the part of `explained` that biases are.
-        lost: the root less that; lost_share: of the root, None where that is 0.
+        lost: the root less that, and less `beside`; lost_share: of the root, None where that is 0.
+        beside: what skips and errors of a dictionary bring over kept nodes (section 14); None where none is
+            open.
     """
 
     root: TraceRoot
@@ -173,3 +186,4 @@ class TraceGraph:
     lost: float
     lost_share: float | None
     provenance: Provenance
+    beside: float | None = None

@@ -25,6 +25,7 @@ class LayerOfWhy:
 
     Attributes:
         heads, neurons: sums over the layer's; biases: of its attention and its MLP.
+        beside: what its MLP writes beside a dictionary's units (section 14); None where none is open.
         lens_logit: the centred logit of the token (against the foil, if there is one) were the final norm, at
             its own scale, to read the stream behind this layer.
         lens_token: the token that would be most probable there.
@@ -36,6 +37,7 @@ class LayerOfWhy:
     biases: float
     lens_logit: float
     lens_token: Token
+    beside: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

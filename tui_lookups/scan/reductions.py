@@ -17,7 +17,9 @@
    that fall along the positions: three vectorised passes, five times as fast as torch's max with indices.
    With position p = 1, 2, ... of n tokens goes the weight n - p. What is small, a number a row and neuron, is
    worked out once a layer and not once a piece.
-7. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
+7. Late in a scan hardly an extreme enters a running top k any more, and only those that do need a position.
+   Where the first rows of a layer show that, the few are looked up one by one.
+8. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
    in float64 over prompts.
 """
 
@@ -44,6 +46,9 @@ _log = logging.getLogger(__name__)
 _CPU_PIECE = 1 << 18
 """Elements reduced at once on a CPU: 1 MB of float32."""
 
+_FEW = 1 / 32
+"""Share of extremes that enter a running top k below which looking up each of their positions is cheaper."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reductions:
@@ -53,7 +58,8 @@ class Reductions:
 
     Attributes:
         values: [n_layers, signs, batch, d_mlp] float32, the maxima over the positions that count.
-        positions: [n_layers, signs, batch, d_mlp] int32, the first position that attains each.
+        positions: [n_layers, signs, batch, d_mlp] int32, the first position that attains each; any position
+            where a maximum is below the floor that was given.
         lowest: [n_layers, d_mlp] float32, the minimum over all rows and positions.
         sums: [n_layers, 2, d_mlp] float64: the sum and the sum of squares over all rows and positions.
         positive: [n_layers, d_mlp] int32, how many are above zero.
@@ -85,7 +91,12 @@ class Reductions:
 
 
 def reduce_activations(
-    activation: Tensor, lengths: Sequence[int], found: Reductions, *, uncounted: Tensor | None = None
+    activation: Tensor,
+    lengths: Sequence[int],
+    found: Reductions,
+    *,
+    uncounted: Tensor | None = None,
+    floor: Tensor | None = None,
 ) -> None:
     """Reduce hook_post of one layer.
 
@@ -94,9 +105,10 @@ def reduce_activations(
         lengths: tokens of each row, padding excluded; at least 2; equal lengths side by side.
         found: the room of the layer, on any device.
         uncounted: see `uncounted_positions`, on the same device; made here where it is not given.
+        floor: [signs, d_mlp] float32, the least maximum whose position is asked for; None asks for all.
     """
     if activation.device.type == "cpu":
-        reduce_by_length(activation, lengths, found)
+        reduce_by_length(activation, lengths, found, floor)
         return
     if uncounted is None:
         uncounted = uncounted_positions(lengths, activation.device)
@@ -133,39 +145,63 @@ def reduce_masked(activation: Tensor, uncounted: Tensor, found: Reductions) -> N
     torch.sum(scratch.mul_(scratch).sum(1).to(home), 0, dtype=torch.float64, out=found.sums[1])
 
 
-def reduce_by_length(activation: Tensor, lengths: Sequence[int], found: Reductions) -> None:
+def reduce_by_length(
+    activation: Tensor, lengths: Sequence[int], found: Reductions, floor: Tensor | None = None
+) -> None:
     """As `reduce_activations`, a run of rows of one length at a time: the way of a CPU."""
     batch, _, d_mlp = activation.shape
     wide = activation.dtype if activation.dtype in (torch.float32, torch.float64) else torch.float32
     extremes = torch.empty(2, batch, d_mlp, dtype=wide)
-    falls = extremes.new_empty(len(found.values), batch, d_mlp)
+    falls = extremes.new_zeros(len(found.values), batch, d_mlp)
     row_sums = extremes.new_empty(3, batch, d_mlp)  # values, squares, how many are above zero
     falling = torch.arange(max(lengths) - 1, 0, -1, dtype=wide).view(1, -1, 1)
     pieces = list(_pieces(activation, lengths))
     most = max((rows.stop - rows.start) * (length - 1) for rows, length in pieces)
     buffer = extremes.new_empty(most * d_mlp)
-    for rows, length in pieces:
+    few = False
+    for number, (rows, length) in enumerate(pieces):
         piece = activation[rows, 1:length].to(wide)
         room = buffer[: piece.numel()].view(piece.shape)
         torch.amax(piece, 1, out=extremes[0, rows])
         torch.amin(piece, 1, out=extremes[1, rows])
-        for extreme, fall in zip(extremes, falls, strict=False):  # step 6
+        if number == 0 and floor is not None:  # step 7
+            few = bool(_entering(extremes[:, rows], floor).float().mean() < _FEW)
+        for extreme, fall in zip(extremes, () if few else falls, strict=False):  # step 6
             torch.eq(piece, extreme[rows].unsqueeze(1), out=room)
             torch.amax(room.mul_(falling[:, 1 - length :]), 1, out=fall[rows])
         torch.sum(piece, 1, out=row_sums[0, rows])
         torch.sum(torch.mul(piece, piece, out=room), 1, out=row_sums[1, rows])
         torch.sum(torch.gt(piece, 0, out=room), 1, out=row_sums[2, rows])
+    ends = torch.tensor(lengths, dtype=wide).unsqueeze(1)
+    if few and floor is not None:
+        _look_up(activation, ends, extremes, _entering(extremes, floor), falls)
     found.values[0].copy_(extremes[0])
     found.lowest.copy_(extremes[1].amin(0))
     if len(found.values) == 2:
         found.values[1].copy_(extremes[1].neg_())
-    ends = torch.tensor(lengths, dtype=wide).unsqueeze(1)
     found.positions.copy_(torch.minimum(ends - falls, ends - 1))  # with NaN a place that means nothing
     found.positive.copy_(row_sums[2].sum(0, dtype=torch.float64))
     found.sums.zero_()
     for rows, _ in pieces:  # in this order, which is part of how the sums are rounded
         for total, of_rows in zip(found.sums, row_sums[:2, rows], strict=True):
             total += of_rows.sum(0, dtype=torch.float64)
+
+
+def _entering(extremes: Tensor, floor: Tensor) -> Tensor:
+    """Which maxima, and with both signs which negated minima, reach the floor: [signs, batch, d_mlp]."""
+    values = torch.stack([extremes[0], -extremes[1]])[: len(floor)]
+    return values.float() >= floor.unsqueeze(1)
+
+
+def _look_up(activation: Tensor, ends: Tensor, extremes: Tensor, entering: Tensor, falls: Tensor) -> None:
+    """Fill in the weights of step 6 of those that enter, [signs, batch, d_mlp] each."""
+    signs, rows, neurons = entering.nonzero(as_tuple=True)
+    if not len(rows):
+        return
+    sought = extremes[signs, rows, neurons].unsqueeze(1)
+    attained = activation[rows, 1:, neurons].to(sought.dtype) == sought  # [entering, pos - 1]
+    weights = ends[rows] - torch.arange(1, activation.shape[1], dtype=ends.dtype)  # below 1 in the padding
+    falls[signs, rows, neurons] = (attained * weights).amax(1)
 
 
 def state_device(device: torch.device) -> torch.device:
@@ -214,8 +250,13 @@ class BatchReducer:
         self.limit: int | None = None
         """Padded tokens that fit into memory, once that was learnt; may be set to what was learnt before."""
 
-    def __call__(self, prompt_ids: npt.NDArray[np.int64], poll: Poll) -> list[Piece]:
+    def __call__(
+        self, prompt_ids: npt.NDArray[np.int64], poll: Poll, floors: Tensor | None = None
+    ) -> list[Piece]:
         """Reductions of a batch (prompts sorted by length), usually in one piece.
+
+        Args:
+            floors: [n_layers, signs, d_mlp], see `reduce_activations`.
 
         Raises LookupsError when not even one prompt fits into memory, and what `poll` raises.
         """
@@ -223,7 +264,7 @@ class BatchReducer:
         padded = len(windows) * max(map(len, windows))
         if self.limit is None or padded <= self.limit or len(prompt_ids) == 1:
             try:
-                return [Piece(prompt_ids, self._forward(windows, poll))]
+                return [Piece(prompt_ids, self._forward(windows, poll, floors))]
             except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
                 if not is_out_of_memory(error):
                     raise
@@ -238,9 +279,9 @@ class BatchReducer:
             if self._model.device.type == "cuda":
                 torch.cuda.empty_cache()
         half = len(prompt_ids) // 2
-        return self(prompt_ids[:half], poll) + self(prompt_ids[half:], poll)
+        return self(prompt_ids[:half], poll, floors) + self(prompt_ids[half:], poll, floors)
 
-    def _forward(self, windows: Sequence[Window], poll: Poll) -> Reductions:
+    def _forward(self, windows: Sequence[Window], poll: Poll, floors: Tensor | None) -> Reductions:
         lengths = [len(window) for window in windows]
         found = Reductions.empty(
             len(self._layers),
@@ -255,8 +296,10 @@ class BatchReducer:
             return None if device.type == "cpu" else uncounted_positions(lengths, device)
 
         def consume(layer: int, activation: Tensor) -> None:
-            room = found.layer(self._layers.index(layer))
-            reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device))
+            slot = self._layers.index(layer)
+            floor = None if floors is None else floors[slot]
+            room = found.layer(slot)
+            reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device), floor=floor)
 
         tokens = to_device(pad(windows), self._model.device)
         self._model.mlp_activations(tokens, self._layers, consume, poll=poll)

@@ -63,9 +63,10 @@ class Scan(ScanLedger):
         if number == len(self.plan):
             return False
         started = self._clock()
-        pieces = self._reducer(self.plan.batch(number), poll)
+        part = int(self.plan.parts[number])
+        pieces = self._reducer(self.plan.batch(number), poll, self._need_state().floors(part))
         with self._merging() as state:
-            merge_batch(state, int(self.plan.parts[number]), pieces, self._sample, self._texts)
+            merge_batch(state, part, pieces, self._sample, self._texts)
             if self.plan.ends_block(number + 1):
                 state.close_block()
         self._advance(number + 1, self._clock() - started, cut_to=self._reducer.limit or 0)

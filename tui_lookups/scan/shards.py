@@ -148,7 +148,8 @@ def scan_shard(
     blocks: list[Array] = []
     for number in range(shard.end - shard.first):
         ids = shard.prompt_ids[shard.offsets[number] : shard.offsets[number + 1]]
-        merge_batch(state, int(shard.parts[number]), reducer(ids, poll), shard.sample, texts)
+        part = int(shard.parts[number])
+        merge_batch(state, part, reducer(ids, poll, state.floors(part)), shard.sample, texts)
         if (shard.first + number + 1) % BLOCK_BATCHES == 0 or shard.first + number + 1 == shard.end:
             blocks.append(state.take_open_sums())
     arrays = {name: array for name, array in state.to_arrays().items() if name not in _SUMS}

@@ -103,6 +103,16 @@ class ScanState:
         """What it takes."""
         return sum(getattr(self, f.name).nbytes for f in fields(self))
 
+    def floors(self, part: int) -> Tensor | None:
+        """What a value of a part must reach to enter each running top k: [n_layers, signs, d_mlp] float32.
+
+        It only rises while more is merged. None where looking would make the host wait for the device.
+        """
+        if self.keys.device.type != "cpu":
+            return None
+        last = self.keys[:, :, part, :, -1]
+        return torch.where(last == EMPTY, -torch.inf, key_values(last))
+
     def merge(
         self, part: int, piece: Piece, sample: npt.NDArray[np.int64], texts: Tensor | None = None
     ) -> None:

@@ -6,7 +6,7 @@ figure, a bar and what is known besides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from tui_lookups.tui.paint.shading import Palette
 
 
+class Attends(NamedTuple):
+    """The token that a head attends to most, and its attention there; without one where nobody asked yet."""
+
+    token: str = ""
+    weight: float | None = None
+
+
 class Cell(NamedTuple):
     """What is known of a head: a figure, whether it has a star, and `note` in words.
 
     `figures`: the figure as it stands in a cell of the grid, longest first, where it is no attribution.
+    `attends`: on one text what it attends to; None where that is no question.
     """
 
     value: float
     starred: bool
     note: str = ""
     figures: tuple[str, ...] = ()
+    attends: Attends | None = None
 
 
 def signed(value: float, decimals: int = 2) -> str:
@@ -53,6 +62,24 @@ def by_size(cells: Mapping[HeadId, Cell]) -> tuple[HeadId, ...]:
     return tuple(sorted(cells, key=lambda head: -abs(cells[head].value)))
 
 
+def table(
+    heads: Sequence[HeadId], cells: Mapping[HeadId, Cell], star: str
+) -> Sequence[Sequence[str | int | float | None]]:
+    """These heads with all their figures, the names of the columns first; no rows without heads."""
+    names = ("head", "attribution", star)
+    rows = [(str(head), cells[head].value, int(cells[head].starred)) for head in heads]
+    if not has_attention(cells):
+        return (names, *rows) if rows else ()
+    attends = [cells[head].attends or Attends() for head in heads]
+    more = [(known.weight, None if known.weight is None else known.token) for known in attends]
+    return ((*names, "attention", "attends_to"), *((*row, *two) for row, two in zip(rows, more, strict=True)))
+
+
+def has_attention(cells: Mapping[HeadId, Cell]) -> bool:
+    """Whether what heads attend to is a question here."""
+    return any(cell.attends is not None for cell in cells.values())
+
+
 def list_row(
     place: int, head: HeadId, cell: Cell, maximum: float, width: int, palette: Palette, *, marked: bool
 ) -> list[Segment]:
@@ -60,27 +87,46 @@ def list_row(
     style = palette.plain + palette.shade(level(cell.value, maximum))
     left = f"{place:4d} {head!s:<9}"
     state = "* " if cell.starred else "  "
-    room = max(0, min(16, width - 48))
+    attends = "" if cell.attends is None else _attention(cell.attends)
+    room = max(0, min(16, width - 48 - len(attends)))
     return [
         Segment("●" if marked else " ", palette.strong),
         Segment(left, palette.plain),
         Segment(f"{signed(cell.value):>7} {glyphs(cell.value, maximum):<3}", style),
         Segment(state, palette.strong),
+        Segment(attends, palette.plain),
         Segment(palette.bar_text(abs(cell.value), maximum, room) + " " * bool(room), palette.bar),
-        Segment(fit(cell.note, max(0, width - 28 - room)), palette.dim),
+        Segment(fit(cell.note, max(0, width - 28 - room - len(attends))), palette.dim),
     ]
 
 
-def list_heading(width: int) -> str:
-    """Above the list."""
-    return fit("   # head    attrib.", width)
+_ATTENDED = 10
+"""Cells of the token that a head attends to most."""
+
+
+def _attention(attends: Attends) -> str:
+    """The column of a list: never a blank, which would look like nothing."""
+    if attends.weight is None:
+        return fit("not asked", _ATTENDED + 6)
+    return f"{attends.weight:>4.0%} {fit(attends.token, _ATTENDED)} "
+
+
+def attends_words(attends: Attends | None) -> str:
+    """The same in words; empty where it is not known."""
+    known = attends is not None and attends.weight is not None
+    return f"attends {attends.weight:.0%} to {attends.token}" if known and attends else ""
+
+
+def list_heading(cells: Mapping[HeadId, Cell], width: int) -> str:
+    """Above the list of these heads."""
+    return fit(f"    # head     attrib.       {'attends to' if has_attention(cells) else ''}", width)
 
 
 def plain_row(place: int, head: HeadId, cell: Cell, star: str) -> str:
     """One head in words; `star` is what a star says of a head."""
     state = star if cell.starred else f"not {star}"
-    note = f", {cell.note}" if cell.note else ""
-    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{note}"
+    known = "".join(f", {words}" for words in (cell.note, attends_words(cell.attends)) if words)
+    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{known}"
 
 
 def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
@@ -110,5 +156,5 @@ def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> st
     if cell is None:
         return f"{head} does not reach the neuron"
     state = star if cell.starred else f"not {star}"
-    note = f"\n{cell.note}" if cell.note else ""
-    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{note}"
+    known = "".join(f"\n{words}" for words in (cell.note, attends_words(cell.attends)) if words)
+    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{known}"

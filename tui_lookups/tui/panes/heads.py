@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual import on
+from textual.content import Content
 
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.messages import HeadChosen, HeadMoved
 from tui_lookups.tui.panes.pane import Pane
-from tui_lookups.tui.text.heads import active_words, cells_of, heads_tab, heads_title, sum_parts
+from tui_lookups.tui.text.heads import (
+    active_words,
+    attention_of_chosen,
+    cells_of,
+    heads_tab,
+    heads_title,
+    sum_parts,
+)
 from tui_lookups.tui.widgets.head_grid import HeadGrid
 from tui_lookups.tui.widgets.text import PackedText
 
@@ -54,7 +62,18 @@ class HeadsPane(Pane):
             otherwise = f"Waiting for the prompts of {walk.neuron}."
         grid.show_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
         self.show_title()
+        self._show_attention()
         self._show_sum()
+
+    def show_sources(self) -> None:
+        """What one more head attends to is known: the list has it, and the frame of the chosen one."""
+        if self._walk.sources is not None and not self._walk.over_all:
+            self._grid.take_cells(cells_of(self._walk))
+        self._show_attention()
+
+    def _show_attention(self) -> None:
+        words = attention_of_chosen(self._walk)
+        self.border_subtitle = Content(f" {words} " if words else "")
 
     def _show_sum(self) -> None:
         """The sum with its bars, as long as there is room for."""

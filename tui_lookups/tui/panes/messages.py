@@ -9,6 +9,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import Token
+    from tui_lookups.tui.state.given_text import GivenText
 
 
 class TokenChosen(Message):
@@ -31,6 +32,14 @@ class NeuronChosen(_OfNeuron):
 
 class NeuronNamed(_OfNeuron):
     """A neuron was typed by its name."""
+
+
+class NeuronMet(_OfNeuron):
+    """Enter on an earlier neuron, which is opened on the text it was met on."""
+
+    def __init__(self, neuron: NeuronId, text: GivenText) -> None:
+        super().__init__(neuron)
+        self.text = text
 
 
 class NeuronsSifted(Message):

@@ -39,6 +39,7 @@ class Pane(Vertical):
     Pane {
         border: round $frame;
         border-title-color: $foreground;
+        border-subtitle-color: $foreground;
         padding: 0;
         &:focus-within { border: round $primary; border-title-style: bold; }
         &:ansi { border: round ansi_bright_black; }

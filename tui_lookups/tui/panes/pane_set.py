@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.panes.head import HeadPane
 from tui_lookups.tui.panes.heads import HeadsPane
+from tui_lookups.tui.panes.inputs import InputsPane
 from tui_lookups.tui.panes.neurons import NeuronsPane
 from tui_lookups.tui.panes.notice import Notice, Tabs, TooSmall
 from tui_lookups.tui.panes.pane import Room
 from tui_lookups.tui.panes.prompts import PromptsPane
 from tui_lookups.tui.state import rooms
 from tui_lookups.tui.state.given_text import GIVEN
-from tui_lookups.tui.state.layouts import pages
+from tui_lookups.tui.state.layouts import pages, panes_of
 from tui_lookups.tui.state.problems import Problems
 from tui_lookups.tui.widgets.status_line import StatusLine
 
@@ -64,13 +65,17 @@ class PaneSet:
         self.prompts = PromptsPane(walk, classes=on.get("prompts", "pane"))
         self.heads = HeadsPane(walk, steps.heads, classes=on.get("heads", "pane"))
         self.head = HeadPane(walk, steps.heads, explanations, classes=on.get("detail", "pane"))
+        self.inputs = InputsPane(walk, steps.inputs, classes=on.get("inputs", "pane"))
         self.by_name: dict[PaneName, Pane] = {
             "neurons": self.neurons,
             "prompts": self.prompts,
             "heads": self.heads,
             "detail": self.head,
+            "inputs": self.inputs,
         }
-        self._lower = Room(self.heads, self.head, id="lower", classes="-on" if "heads" in on else None)
+        self._lower = Room(
+            self.heads, self.head, self.inputs, id="lower", classes="-on" if "heads" in on else None
+        )
         self._all = Room(self.neurons, self.prompts, self._lower, id="panes")
         self._notice, self._tabs = Notice(id="notice"), Tabs(id="tabs")
         self._status_line = StatusLine(id="status")
@@ -112,8 +117,12 @@ class PaneSet:
             self.prompts.show_predictions()
         elif part in ("heads", "overview"):
             self._show_heads()
+        elif part == "inputs":
+            self.inputs.show()
         else:
             self.show_head()
+            if part == "sources":
+                self.heads.show_sources()
         if part in ("neuron", "prompts", "heads", "overview", "sources"):
             self.show_marks()
         self._show_tabs()
@@ -198,6 +207,13 @@ class PaneSet:
     def _show_heads(self) -> None:
         self.heads.show()
         self.show_head()
+        self._show_inputs()
+
+    def _show_inputs(self) -> None:
+        """What fires the neuron, where there is room for it beside the heads."""
+        if self._shows("inputs"):
+            self._steps.inputs.look_up()
+            self.inputs.show()
 
     def show_head(self) -> None:
         """Show the chosen head, and what it reads."""
@@ -220,7 +236,7 @@ class PaneSet:
 
     def _show_tabs(self) -> None:
         show = self._tabs.show_in_words if app_of(self._screen).plain else self._tabs.show
-        show(tuple(self.by_name.values()), self.by_name[self.focused])
+        show(tuple(self.by_name[name] for name in panes_of(self.layout)), self.by_name[self.focused])
 
     def rest_on_raising_head(self) -> None:
         """Put the head cursor on the head that raises most, unless it is on one that reaches the neuron."""
@@ -240,10 +256,13 @@ class PaneSet:
 
     # --- which panes are on screen ---
 
+    def _shows(self, pane: PaneName) -> bool:
+        return pane in pages(self.layout, self.focused, zoomed=self.zoomed)
+
     @property
     def shows_heads(self) -> bool:
         """Whether the heads are on screen."""
-        return "heads" in pages(self.layout, self.focused, zoomed=self.zoomed)
+        return self._shows("heads")
 
     def arrange(self, layout: Layout, focused: PaneName) -> None:
         """Show the panes a terminal of this layout has room for."""
@@ -252,15 +271,16 @@ class PaneSet:
             self._steps.neurons.preview(None)
         if not self._screen.is_mounted:
             return
-        for name in ("small", "narrow", "columns", "tall", "wide"):
+        for name in ("small", "narrow", "columns", "tall", "wide", "vast"):
             self._screen.set_class(name == layout, f"-{name}")
         self._screen.set_class(self.zoomed, "-zoomed")
         shown = pages(layout, focused, zoomed=self.zoomed)
         for name, pane in self.by_name.items():
             pane.set_class(name in shown, "-on")
-        self._lower.set_class("heads" in shown or "detail" in shown, "-on")
+        self._lower.set_class(not {"heads", "detail", "inputs"}.isdisjoint(shown), "-on")
         self._give_rooms()
         self.show_focus()
+        self._show_inputs()
 
     def zoom(self) -> None:
         """The pane with the focus alone, or all there is room for again."""
@@ -289,16 +309,16 @@ class PaneSet:
     def _give_rooms(self) -> None:
         """Sizes of a person's own; where they changed none, those of the style sheet."""
         own, layout, size = self.own_rooms, self.layout, self._screen.size
-        beside, above = layout in ("wide", "columns"), layout in ("wide", "tall")
+        beside, above = layout in ("vast", "wide", "columns"), layout in ("vast", "wide", "tall")
         column, rows = rooms.column_width(own, size.width), rooms.lower_share(own, layout)
-        upper = f"{100 - rows}fr" if layout == "wide" else f"{100 - rows}fr {2 * (100 - rows)}fr"
-        lower = rows if layout == "wide" else 3 * rows
+        upper = f"{100 - rows}fr {2 * (100 - rows)}fr" if layout == "tall" else f"{100 - rows}fr"
+        lower = 3 * rows if layout == "tall" else rows
         open_ = not self.zoomed and layout != "small"
         styles = self._all.styles
         styles.grid_columns = f"{column} 1fr" if open_ and beside and own.column else None
         styles.grid_rows = f"{upper} {lower}fr" if open_ and above and own.lower else None
         detail = self.head.styles
-        detail.width = f"{rooms.detail_share(own)}%" if open_ and above and own.detail else None
+        detail.width = f"{rooms.detail_share(own, layout)}%" if open_ and above and own.detail else None
         detail.height = rooms.below_height(own, size.height) if open_ and not above and own.below else None
 
     def show_focus(self) -> None:

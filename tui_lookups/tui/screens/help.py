@@ -36,6 +36,7 @@ _WHERE = {
     "all-heads": "All heads in words",
     "served-by": "A head's side",
     "serves": "Layers x heads",
+    "shared": "Heads of marked neurons",
     "token": "Token box",
     "list": "Lists",
     "walk": "Anywhere on the walk",

@@ -1,5 +1,5 @@
 """What lies over the walk and leads back to it: why a token, inputs, traces, the corpus searched, a head's
-side, survey, atlas, playground, explanations; and what leads out."""
+side, survey, heads that neurons share, atlas, playground, explanations; and what leads out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.screens.marked_neurons import MarkedNeurons
 from tui_lookups.tui.screens.surveys import SurveyScreens
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
@@ -15,6 +16,7 @@ from tui_lookups.tui.state.left_screens import (
     InputsPlace,
     SearchPlace,
     ServedByPlace,
+    SharedHeadsPlace,
     SurveyPlace,
     TracePlace,
     WhyPlace,
@@ -55,6 +57,7 @@ class OtherScreens:
         self._walk = walk
         self._places = places
         self._surveys = SurveyScreens(screen, explorer, queries, places)
+        self._marked = MarkedNeurons(screen, explorer, walk, places)
         self._open_place = places.open_place
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
@@ -84,6 +87,7 @@ class OtherScreens:
             "search": self.search,
             "served_by": self.served_by_open_head,
             "survey": self._surveys.survey,
+            "shared_heads": self._marked.shared_heads,
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
@@ -161,6 +165,8 @@ class OtherScreens:
         """Open one of them as it was left; what is opened there continues the walk."""
         if isinstance(place, ServedByPlace | SurveyPlace):
             self._surveys.reopen(place)
+        elif isinstance(place, SharedHeadsPlace):
+            self._marked.reopen(place)
         else:
             self._reopen_text(place)
 

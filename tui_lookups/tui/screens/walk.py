@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
-from textual.reactive import reactive
-from textual.screen import Screen
 
 from tui_lookups.results import SelectedAblation
 from tui_lookups.tui.base_app import app_of
@@ -22,14 +20,16 @@ from tui_lookups.tui.panes.token import TokenPane
 from tui_lookups.tui.screens.head_dialogs import HeadDialogs
 from tui_lookups.tui.screens.marking import Marking
 from tui_lookups.tui.screens.other_screens import OtherScreens
+from tui_lookups.tui.screens.panes_screen import PanesScreen
 from tui_lookups.tui.screens.places import Places
 from tui_lookups.tui.screens.session import Session
 from tui_lookups.tui.screens.tour import Tour
 from tui_lookups.tui.screens.walk_keys import WALK_KEYS
+from tui_lookups.tui.state.given_text import GIVEN
 from tui_lookups.tui.state.head_explanations import HeadExplanations
 from tui_lookups.tui.state.head_run import HeadRun
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.layouts import PANES, layout_for
+from tui_lookups.tui.state.layouts import layout_for, panes_of
 from tui_lookups.tui.state.queries import Answered, Queries
 from tui_lookups.tui.state.steps import Steps
 from tui_lookups.tui.state.walk import Walk
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
     from tui_lookups.results import Item
     from tui_lookups.tui.panes import messages
-    from tui_lookups.tui.state.layouts import Layout, PaneName
     from tui_lookups.tui.state.walk import Part
     from tui_lookups.tui.widgets.head_grid import HeadGrid
     from tui_lookups.tui.widgets.neurons_table import NeuronsTable
@@ -60,7 +59,7 @@ _PROMPTS_SECONDS = 1.0
 _REST_SECONDS = 0.2  # the cursor has come to rest: only then is model work asked for
 
 
-class WalkScreen(Screen[None]):
+class WalkScreen(PanesScreen):
     """From a token to the heads behind the neurons that promote it."""
 
     AUTO_FOCUS = "#neurons"
@@ -77,8 +76,6 @@ class WalkScreen(Screen[None]):
             super().__init__()
             self.message = message
 
-    focused_pane: reactive[PaneName] = reactive("neurons", repaint=False)
-    size_class: reactive[Layout] = reactive("narrow", repaint=False)
     _styled = False
     _answered_once = False
     _failed = False
@@ -88,7 +85,7 @@ class WalkScreen(Screen[None]):
         # the classes of the first layout are there from the start: the first paint is styled once
         layout = layout_for(size.width, size.height)
         super().__init__(classes=f"-{layout}")
-        self.set_reactive(WalkScreen.size_class, layout)
+        self.set_reactive(PanesScreen.size_class, layout)
         self.explorer = explorer
         changed = cast("Callable[[str], None]", self._changed)
         self.queries = Queries(explorer, self.post_message, changed, lambda: app_of(self).tasks)
@@ -178,68 +175,7 @@ class WalkScreen(Screen[None]):
         """The sentence of the tour's step, empty without a tour."""
         return self.tour.text(app_of(self).key_of)
 
-    # --- the focus ---
-
-    def go(self, pane: PaneName) -> None:
-        """Show a pane and give it the focus."""
-        with self.app.batch_update():
-            self.focused_pane = pane
-            self.panes.by_name[pane].body.focus()
-
-    def watch_focused_pane(self, pane: PaneName) -> None:
-        self.panes.arrange(self.size_class, pane)
-        self.tour.follow(pane)
-        self.panes.show("story")
-        if pane != "neurons":
-            self.panes.prompts.hold()
-        self.panes.by_name[pane].ask()
-
-    def watch_size_class(self) -> None:
-        self.panes.arrange(self.size_class, self.focused_pane)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        for name, pane in self.panes.by_name.items():
-            if event.widget is pane.body:
-                self.focused_pane = name
-        self.panes.show_focus()
-
-    def on_resize(self, event: events.Resize) -> None:
-        was, self.size_class = self.size_class, self._layout(event.size)
-        self.panes.arrange(self.size_class, self.focused_pane)
-        self.panes.show_path()  # it is cut to the width
-        if was == "small" and self.size_class != "small" and self.is_current:
-            self.go(self.focused_pane)  # what is not displayed loses the focus
-        if self.panes.shows_heads:
-            self.steps.heads.open_heads()  # a terminal that grew may show them only now
-
-    def _layout(self, size: Size) -> Layout:
-        return layout_for(size.width, size.height, plain=app_of(self).plain)
-
-    def plain_changed(self) -> None:
-        """Plain text was switched on or off: what is shown is the same, how is not."""
-        self.size_class = self._layout(self.size)
-        self.panes.plain_changed()
-
-    def action_pane(self, number: int) -> None:
-        self.go(PANES[number])
-
-    def action_pane_step(self, by: int) -> None:
-        self.go(PANES[(PANES.index(self.focused_pane) + by) % len(PANES)])
-
-    def action_go_heads(self) -> None:
-        neuron = self.panes.neurons.under_cursor
-        if self.focused_pane == "neurons" and neuron is not None:
-            self.places.open_neuron(neuron, "heads")
-        else:
-            self.go("heads")
-
-    def action_back(self) -> None:
-        if self.explanations.cancel():
-            self.show_message("The request was stopped.")
-        elif not (
-            self.tour.leave() or self.panes.by_name[self.focused_pane].go_back() or self.places.leave_door()
-        ):
-            self.go(PANES[max(0, PANES.index(self.focused_pane) - 1)])
+    # --- what the panes tell ---
 
     def action_mark(self) -> None:
         self.marking.mark()
@@ -249,8 +185,6 @@ class WalkScreen(Screen[None]):
 
     def action_copy_as(self, what: str) -> None:
         self.other_screens.copy_as(what, self.focused_pane)
-
-    # --- what the panes tell ---
 
     def action_type_token(self) -> None:
         self.panes.token.type_token()
@@ -287,6 +221,10 @@ class WalkScreen(Screen[None]):
             self.show_message(why)
         else:
             self.places.open_neuron(event.neuron, "prompts")
+
+    def on_neuron_met(self, event: messages.NeuronMet) -> None:
+        place = Place(self.walk.token, event.neuron, GIVEN, pane="prompts", text=event.text)
+        self.places.open_place(place)
 
     def on_prompt_moved(self, event: messages.PromptMoved) -> None:
         if event.other_prompt:
@@ -368,12 +306,6 @@ class WalkScreen(Screen[None]):
 
     # --- where the walk goes, and what lies over it ---
 
-    def action_zoom(self) -> None:
-        self.panes.zoom()
-
-    def action_room(self, by: int) -> None:
-        self.panes.give_room(by)
-
     def action_history(self, by: int) -> None:
         if why := self.places.step(by):
             self.show_message(why)
@@ -390,6 +322,13 @@ class WalkScreen(Screen[None]):
 
     def action_tour(self) -> None:
         self.tour.step()
+
+    def action_inputs_pane(self) -> None:
+        """What fires the neuron: its pane, where the terminal has room for it, else its screen."""
+        if "inputs" in panes_of(self.size_class):
+            self.go("inputs")
+        else:
+            self.action_over("inputs")
 
     def action_over(self, what: str) -> None:
         if what == "served_by":

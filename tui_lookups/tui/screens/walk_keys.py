@@ -23,6 +23,9 @@ WALK_KEYS: tuple[Binding, ...] = (
     hidden("3", "pane(2)", "heads", "walk.heads-pane", "The heads, from any pane"),
     hidden("4", "pane(3)", "head", "walk.detail", "Go to the head's detail"),
     hidden(
+        "5", "inputs_pane", "inputs", "walk.inputs-pane", "What fires the neuron: its pane, or its screen"
+    ),
+    hidden(
         "left_square_bracket,backspace",
         "history(-1)",
         "before",
@@ -50,6 +53,9 @@ WALK_KEYS: tuple[Binding, ...] = (
     ),
     Binding(
         "M", "over('survey')", "survey", id="walk.survey", tooltip="Every head of every next-token neuron"
+    ),
+    hidden(
+        "G", "over('shared_heads')", "shared heads", "walk.shared-heads", "The heads of all marked neurons"
     ),
     Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"

@@ -87,7 +87,7 @@ def rows_of_why(why: Why) -> SumRows:
     total = found.other.embedding
     layers = [LayerRow("embed", total, total, lens_logit=why.lens_embedding, first=_place(rows, "embedding"))]
     for layer in why.layers:
-        added = layer.heads + layer.neurons + layer.biases
+        added = layer.heads + layer.neurons + layer.biases + (layer.beside or 0.0)
         total += added
         layers.append(
             LayerRow(
@@ -136,7 +136,8 @@ def rows_of_overview(overview: InputsOverview) -> SumRows:
 
 
 def _biases(rest: OtherContributions) -> tuple[tuple[str, float], ...]:
-    return ("attn-bias", rest.attention_biases), ("mlp-bias", rest.mlp_biases), ("bias", rest.bias)
+    constants = ("attn-bias", rest.attention_biases), ("mlp-bias", rest.mlp_biases), ("bias", rest.bias)
+    return (*constants, *rest.beside)
 
 
 def _by_size(
@@ -155,7 +156,7 @@ def _by_size(
     ]
     if (others := found_of - len(found.neurons)) > 0:
         rest = sum(found.neurons_by_layer) - sum(n.contribution for n in found.neurons)
-        rows.append(Row(f"{others:,} other neurons", rest))
+        rows.append(Row(f"{others:,} other {found.kind}", rest))
     return tuple(sorted(rows, key=lambda row: -abs(row.value)))
 
 

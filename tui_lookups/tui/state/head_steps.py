@@ -51,7 +51,7 @@ class HeadSteps:
         def done(heads: HeadAttributions) -> None:
             if _prompt_of(heads) != walk.prompt_id:
                 return
-            walk.heads = heads
+            walk.heads, walk.attended = heads, {}
             self._changed("heads")
             if walk.head is not None:
                 self._ask_sources(walk.head)
@@ -142,6 +142,9 @@ class HeadSteps:
         def done(sources: HeadAttributions) -> None:
             if _prompt_of(sources) == walk.prompt_id and sources.source_head == walk.head:
                 walk.sources = sources
+                known = [source for source in sources.sources if source.weight is not None]
+                if known:
+                    walk.attended[head] = max(known, key=lambda source: source.weight or 0.0)
                 self._changed("sources")
 
         ask = self._heads_on(prompt.prompt_id)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-Layout = Literal["small", "narrow", "columns", "tall", "wide"]
-PaneName = Literal["neurons", "prompts", "heads", "detail"]
+Layout = Literal["small", "narrow", "columns", "tall", "wide", "vast"]
+PaneName = Literal["neurons", "prompts", "heads", "detail", "inputs"]
 
 PANES: tuple[PaneName, ...] = ("neurons", "prompts", "heads", "detail")
+"""Those that every terminal shows, if only one at a time."""
 
 MIN_WIDTH, MIN_HEIGHT = 60, 16
 
@@ -15,16 +16,24 @@ MIN_WIDTH, MIN_HEIGHT = 60, 16
 def layout_for(width: int, height: int, *, plain: bool = False) -> Layout:
     """The layout of a terminal of `width` x `height` cells.
 
-    `wide`: every pane. `columns`: neurons beside one other page. `tall`: all pages above each other.
+    `vast`: every pane, the inputs beside the heads. `wide`: all but those. `columns`: neurons beside one
+    other page. `tall`: all pages above each other.
     `narrow`: one page at a time, as `plain` text is whatever the size. `small`: a notice only.
     """
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         return "small"
     if plain:
         return "narrow"
+    if width >= 220 and height >= 45:
+        return "vast"
     if width >= 120:
         return "wide" if height >= 30 else "columns"
     return "tall" if height >= 44 else "narrow"
+
+
+def panes_of(layout: Layout) -> tuple[PaneName, ...]:
+    """The panes that a layout has, at once or one after the other, in the order of their keys."""
+    return (*PANES, "inputs") if layout == "vast" else PANES
 
 
 def lines_of_closed(width: int, height: int, *, plain: bool = False) -> int:
@@ -42,8 +51,8 @@ def pages(layout: Layout, focused: PaneName, *, zoomed: bool = False) -> tuple[P
     """
     if zoomed:
         return (focused,)
-    if layout in ("wide", "tall"):
-        return PANES
+    if layout in ("vast", "wide", "tall"):
+        return panes_of(layout)
     if layout == "columns":
         if focused in ("heads", "detail"):
             return ("neurons", "heads", "detail")

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
         InputsOverview,
         NeuronInputs,
         Removed,
+        SelectedNeuron,
         ServedNeurons,
+        SharedHeads,
         SurveyedPair,
         Token,
         Why,
     )
     from tui_lookups.tui.state.given_text import GivenText
-    from tui_lookups.tui.state.orders import PairOrder
+    from tui_lookups.tui.state.orders import PairOrder, SharedOrder
     from tui_lookups.tui.state.trace_tree import TraceTree
 
 View = Literal["list", "layers", "groups"]
@@ -174,6 +176,17 @@ class ServedByPlace:
         return mine == theirs
 
 
+@dataclass(frozen=True, slots=True)
+class SharedHeadsPlace:
+    """Marked neurons, the heads that they share once all are worked out, and where the cursors stood."""
+
+    neurons: tuple[SelectedNeuron, ...]
+    found: SharedHeads | None = None
+    order: SharedOrder = "active"
+    column: int = 0
+    head: HeadId | None = None
+
+
 SurveyView = Literal["pairs", "heads"]
 Measure = Literal["serves", "carries"]
 
@@ -198,7 +211,9 @@ class SearchPlace:
     row: int = 0
 
 
-LeftScreen: TypeAlias = WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace | SearchPlace
+LeftScreen: TypeAlias = (
+    WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace | SearchPlace | SharedHeadsPlace
+)
 """What a walk can have gone on from."""
 
 

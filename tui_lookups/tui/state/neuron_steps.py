@@ -39,6 +39,7 @@ _OF_NEURON: tuple[Part, ...] = (
     "overview",
     "heads",
     "sources",
+    "inputs",
     "predictions",
     "given",
 )

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tui_lookups.ids import NeuronId
-    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt, SurveyedPair
+    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt, SharedHead, SurveyedPair
 
 NeuronOrder = Literal["congruence", "cosine", "rank", "layer", "activity"]
 PromptOrder = Literal["peak", "length", "corpus"]
@@ -16,12 +16,14 @@ HeadOrder = Literal["size", "layer"]
 AtlasLayerOrder = Literal["layer", "tokens"]
 AtlasNeuronOrder = Literal["congruence", "neuron", "token"]
 PairOrder = Literal["neuron", "attribution", "share", "active", "head", "token"]
+SharedOrder = Literal["active", "sum", "neuron", "head"]
 
 NEURONS: tuple[NeuronOrder, ...] = ("congruence", "cosine", "rank", "layer", "activity")
 PROMPTS: tuple[PromptOrder, ...] = ("peak", "length", "corpus")
 HEADS: tuple[HeadOrder, ...] = ("size", "layer")
 ATLAS_LAYERS: tuple[AtlasLayerOrder, ...] = ("layer", "tokens")
 ATLAS_NEURONS: tuple[AtlasNeuronOrder, ...] = ("congruence", "neuron", "token")
+SHARED_HEADS: tuple[SharedOrder, ...] = ("active", "sum", "neuron", "head")
 
 O = TypeVar("O")  # noqa: E741
 
@@ -103,3 +105,17 @@ def low_rank_of_first(rows: Sequence[NeuronScore]) -> tuple[int, bool] | None:
 
 def _middle(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
+
+
+def shared_in(order: SharedOrder, heads: tuple[SharedHead, ...], neuron: NeuronId) -> tuple[SharedHead, ...]:
+    """Heads of several neurons: as they are answered, by their sum, by what each is for `neuron`, by name."""
+    if order == "sum":
+        return tuple(sorted(heads, key=lambda row: -row.attribution))
+    if order == "neuron":
+        own = {
+            row.head: part.mean_attribution for row in heads for part in row.neurons if part.neuron == neuron
+        }
+        return tuple(sorted(heads, key=lambda row: (row.head not in own, -own.get(row.head, 0.0))))
+    if order == "head":
+        return tuple(sorted(heads, key=lambda row: row.head))
+    return heads

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 Divider = Literal["column", "lower", "detail", "below"]
 
 COLUMN = 50
-LOWER: dict[Layout, int] = {"wide": 40, "tall": 25}
-DETAIL = 33
+LOWER: dict[Layout, int] = {"vast": 40, "wide": 40, "tall": 25}
+DETAIL: dict[Layout, int] = {"vast": 25, "wide": 33, "tall": 33}
 BELOW = 9
 _STEPS: dict[Divider, int] = {"column": 4, "lower": 5, "detail": 4, "below": 1}
 _LEAST_BESIDE = 40
@@ -31,12 +31,20 @@ class Rooms(NamedTuple):
     below: int = 0
 
 
+_ABOVE_AND_BELOW: dict[PaneName, tuple[Divider, int]] = {
+    "prompts": ("lower", -1),
+    "heads": ("lower", 1),
+    "detail": ("detail", 1),
+    "inputs": ("lower", 1),
+}
+
+
 def divider_of(pane: PaneName, layout: Layout) -> tuple[Divider, int] | None:
     """The divider that makes a pane larger, and which way; None where the pane has all the room there is."""
-    if layout in ("wide", "tall"):
+    if layout in ("vast", "wide", "tall"):
         if pane == "neurons":
-            return ("column", 1) if layout == "wide" else ("lower", -1)
-        return {"prompts": ("lower", -1), "heads": ("lower", 1), "detail": ("detail", 1)}[pane]  # type: ignore[return-value]
+            return ("lower", -1) if layout == "tall" else ("column", 1)
+        return _ABOVE_AND_BELOW[pane]
     if pane in ("heads", "detail"):
         return "below", 1 if pane == "detail" else -1
     return None if layout != "columns" else ("column", 1 if pane == "neurons" else -1)
@@ -57,9 +65,9 @@ def lower_share(rooms: Rooms, layout: Layout) -> int:
     return max(15, min(LOWER.get(layout, 40) + rooms.lower * _STEPS["lower"], 75))
 
 
-def detail_share(rooms: Rooms) -> int:
+def detail_share(rooms: Rooms, layout: Layout) -> int:
     """Percent of the width that the head has beside the heads."""
-    return max(20, min(DETAIL + rooms.detail * _STEPS["detail"], 70))
+    return max(20, min(DETAIL.get(layout, 33) + rooms.detail * _STEPS["detail"], 70))
 
 
 def below_height(rooms: Rooms, height: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.state.head_steps import HeadSteps
+from tui_lookups.tui.state.input_steps import InputSteps
 from tui_lookups.tui.state.neuron_steps import NeuronSteps
 from tui_lookups.tui.state.token_steps import TokenSteps
 
@@ -27,5 +28,6 @@ class Steps:
         later: Callable[[Callable[[], None]], object],
     ) -> None:
         self.heads = HeadSteps(walk, explorer, queries, changed)
+        self.inputs = InputSteps(walk, explorer, queries, changed)
         self.neurons = NeuronSteps(walk, explorer, queries, changed, self.heads)
         self.tokens = TokenSteps(walk, explorer, queries, changed, self.neurons, later)

@@ -55,6 +55,7 @@ WORDS = {
     "served-by": "neurons that the head serves",
     "reads": "what the head reads for the neuron",
     "all-reads": "what the head reads for each neuron",
+    "shared-heads": "heads of the marked neurons",
     "survey": "survey",
     "survey-plan": "what the survey would cost",
     "head-table": "what is known of the heads",
@@ -67,7 +68,7 @@ WORDS = {
 }
 """Questions by their kind."""
 
-OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "figures"))
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "inputs", "figures"))
 """Kinds that are about the open neuron."""
 
 

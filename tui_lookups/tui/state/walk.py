@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         HeadAttributions,
         HeadOverview,
         ModelInfo,
+        NeuronInputs,
         NeuronPrompts,
         NeuronScore,
         NeuronTokens,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         PromptFigures,
         PromptKind,
         PromptPredictions,
+        SourceToken,
         Status,
         Token,
         TokenNeurons,
@@ -48,6 +50,7 @@ Part = Literal[
     "heads",
     "overview",
     "sources",
+    "inputs",
     "figures",
     "predictions",
     "given",
@@ -62,6 +65,10 @@ def raises_most(heads: HeadAttributions) -> HeadId | None:
     sign = -1 if heads.target.name == "activation" and heads.target.value < 0 else 1
     best = max(heads.heads, key=lambda row: sign * row.attribution, default=None)
     return None if best is None else best.head
+
+
+def _place_of(found: HeadAttributions | NeuronInputs) -> tuple[object, ...]:
+    return found.neuron, found.prompt_id, found.context, found.position, found.tokens
 
 
 class Walk:
@@ -114,6 +121,10 @@ class Walk:
         self.overview: HeadOverview | None = None
         self.head: HeadId | None = None
         self.sources: HeadAttributions | None = None
+        self.attended: dict[HeadId, SourceToken] = {}
+        """Of each head that was looked at on the open prompt, the token it attends to most."""
+        self.inputs: NeuronInputs | None = None
+        """What fired the neuron where that was asked last, which need not be what is open."""
 
     def waiting(self, part: Part) -> bool:
         """Whether an answer for this part is under way."""
@@ -169,6 +180,13 @@ class Walk:
     def shown_heads(self) -> HeadAttributions | HeadOverview | None:
         """The heads that are on screen: of the open prompt, or over all prompts."""
         return self.overview if self.over_all else self.heads
+
+    @property
+    def shown_inputs(self) -> NeuronInputs | None:
+        """What fires the neuron at the very place the heads on screen are about; None where not known."""
+        if self.inputs is None or self.heads is None:
+            return None
+        return self.inputs if _place_of(self.inputs) == _place_of(self.heads) else None
 
     @property
     def gated(self) -> bool | None:

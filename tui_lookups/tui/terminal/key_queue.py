@@ -20,6 +20,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from textual.app import ScreenStackError
@@ -46,6 +47,7 @@ class KeyQueue:
         self._hand_on = hand_on
         self._waiting: deque[Key | Paste] = deque()
         self._turn = 0
+        self._taken_at = monotonic()
         self._unanswered: Callable[[], bool] | None = None
         self._lost: asyncio.TimerHandle | None = None
         """Ends the turn of a key whose callback was lost; None while no key has its turn."""
@@ -57,6 +59,7 @@ class KeyQueue:
     async def take(self, key: Key | Paste | None = None) -> None:
         """A key from the terminal, or a pasted text, which is one; None when the one before is done with."""
         if key is not None:
+            self._taken_at = monotonic()
             self._waiting.append(key)
             if getattr(key, "key", "") == "escape":
                 self._unanswered = None
@@ -74,6 +77,11 @@ class KeyQueue:
         )
         await self._hand_on(self._waiting.popleft())
         self._climb(at, at, turn, _TIMES)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """For how long no key has come."""
+        return monotonic() - self._taken_at
 
     @property
     def _screen(self) -> Screen[object] | None:

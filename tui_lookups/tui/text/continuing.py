@@ -1,7 +1,7 @@
 """What a pane shows as a command line and as Python: to go on in a shell or a notebook. Pure.
 
 1. A pane is one question: a token's neurons, a neuron's prompts, its heads on one prompt or over all, what
-   one head reads. The choices it was asked with are in it.
+   one head reads, what fires the neuron. The choices it was asked with are in it.
 2. Of the settings those are in it that are not the defaults and that answers depend on; on a command line
    those without a flag stand before it, as environment variables.
 3. A command names a prompt by its rank among the highest: one of a sample has none, and Python takes its
@@ -18,7 +18,9 @@ from tui_lookups.settings import Settings
 from tui_lookups.settings_values import format_layers
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from collections.abc import Sequence
+
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.tui.state.layouts import PaneName
     from tui_lookups.tui.state.left_screens import TracePlace
     from tui_lookups.tui.state.walk import Walk
@@ -58,6 +60,13 @@ def continued_survey(
     return _written_out(what, _Question(tuple(words), f"explorer.{asked}({python})"), settings)
 
 
+def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings) -> str:
+    """The heads that neurons share, likewise."""
+    named = ", ".join(f"NeuronId({neuron.layer}, {neuron.index})" for neuron in neurons)
+    question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
+    return _written_out(what, question, settings)
+
+
 def _written_out(what: str, question: _Question, settings: Settings) -> str:
     return _command(question, settings) if what == "command" else _notebook(question, settings)
 
@@ -68,22 +77,23 @@ def _question(walk: Walk, pane: PaneName) -> _Question | None:
         return _ranking(walk)
     if neuron is None:
         return None
-    python = f"NeuronId({neuron.layer}, {neuron.index})"
+    python = f"{type(neuron).__name__}({neuron.layer}, {neuron.index})"
     if pane == "prompts":
         if walk.kind == "top":
             return _Question(("prompts", str(neuron)), f"explorer.prompts({python})")
         kind = f"explorer.sampled_prompts({python}, {walk.kind!r})"
         return _Question(("prompts", str(neuron), "--kind", walk.kind), kind)
-    shown = walk.shown_heads
+    shown = walk.heads if pane == "inputs" else walk.shown_heads
     if shown is None:
         return None
     text, trimmed = ("--trimmed", True) if shown.context == "trimmed" else ("--full", False)
-    if walk.over_all:
+    if walk.over_all and pane != "inputs":
         overview = f"explorer.heads_overview({python}, trimmed={trimmed})"
         return _Question(("heads", str(neuron), "--all-prompts", text), overview)
     if walk.prompt is None:
         return None
-    words = ["heads", str(neuron), "--prompt", str(walk.prompt.rank), text]
+    asked = "inputs" if pane == "inputs" else "heads"
+    words = [asked, str(neuron), "--prompt", str(walk.prompt.rank), text]
     more = f"prompt_id={walk.prompt_id}, trimmed={trimmed}"
     if walk.on_given_text and walk.given is not None:  # which no command asks at a position of its own
         more = f"text={walk.given.text!r}, position={walk.prompt.peak.position}"
@@ -91,7 +101,7 @@ def _question(walk: Walk, pane: PaneName) -> _Question | None:
         words += ["--sources", str(walk.head)]
         more += f", sources=HeadId({walk.head.layer}, {walk.head.index})"
     by_rank = walk.kind == "top" and not walk.on_given_text
-    return _Question(tuple(words) if by_rank else (), f"explorer.heads({python}, {more})")
+    return _Question(tuple(words) if by_rank else (), f"explorer.{asked}({python}, {more})")
 
 
 def _ranking(walk: Walk) -> _Question | None:
@@ -119,7 +129,7 @@ def continued_trace(what: str, place: TracePlace, settings: Settings) -> str:
     neuron = asked.pop("neuron", None)
     texts = [] if place.text is None else [repr(place.text)]
     if neuron is not None:
-        texts.append(f"neuron=NeuronId({neuron.layer}, {neuron.index})")
+        texts.append(f"neuron={type(neuron).__name__}({neuron.layer}, {neuron.index})")
     python = f"explorer.trace({', '.join([*texts, *(f'{name}={value!r}' for name, value in asked.items())])})"
     words = ["trace", *([] if place.text is None else [place.text])]
     words += [] if neuron is None else ["--neuron", str(neuron)]

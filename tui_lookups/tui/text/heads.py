@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.results.conventions import LEAST_PERCENT, MOST_PERCENT
-from tui_lookups.tui.paint.head_rows import Cell
+from tui_lookups.tui.paint.head_rows import Attends, Cell, attends_words
 from tui_lookups.tui.text.attribution import (
     decomposition,
     direction_share,
@@ -15,6 +15,7 @@ from tui_lookups.tui.text.attribution import (
     why_no_head,
 )
 from tui_lookups.tui.text.empty import missing
+from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId
@@ -36,9 +37,27 @@ def cells_of(walk: Walk) -> dict[HeadId, Cell]:
         return {}
     whole = walk.heads.target.value
     return {
-        s.head: Cell(walk.score(s), s.active, f"{walk.score(s) / whole:.0%} of {whole:.2f}" if whole else "")
+        s.head: Cell(
+            walk.score(s),
+            s.active,
+            f"{walk.score(s) / whole:.0%} of {whole:.2f}" if whole else "",
+            attends=_attends(walk, s.head),
+        )
         for s in walk.heads.heads
     }
+
+
+def _attends(walk: Walk, head: HeadId) -> Attends:
+    source = walk.attended.get(head)
+    return Attends() if source is None else Attends(visible_token(source.token.text), source.weight)
+
+
+def attention_of_chosen(walk: Walk) -> str:
+    """What the chosen head attends to most on the open prompt; empty where that is not known."""
+    if walk.head is None or walk.heads is None or walk.over_all or not walk.reaches(walk.head):
+        return ""
+    words = attends_words(_attends(walk, walk.head))
+    return f"{walk.head} {words}" if words else ""
 
 
 def sum_parts(walk: Walk, scale: tuple[str, ...], key: KeyOf, bar_width: int = 0) -> tuple[str, ...]:

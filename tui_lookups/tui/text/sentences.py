@@ -137,6 +137,7 @@ SENTENCES: Mapping[str, str] = {
     "walk.prompts": "Go to the prompts",
     "walk.restore": "Go back to where the last session ended",
     "walk.rooms": "Make the panes as large as they were at first",
+    "walk.shared-heads": "Show the heads that serve the marked neurons",
     "walk.smaller": "Make this pane smaller",
     "walk.token": "Open a token, a neuron or a head by its name",
     "walk.search": "Search all texts of the corpus",

@@ -20,6 +20,8 @@ _ENDS = {
     "attention_biases": "constants of attention",
     "mlp_biases": "constants of MLPs",
     "bias": "what its reader adds",
+    "skip": "what the dictionary's skips write",
+    "error": "what the dictionary leaves unexplained",
     "rounding": "what its head's output is off its pattern times its values",
 }
 """What a node without parts is."""

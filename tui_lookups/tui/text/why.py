@@ -59,10 +59,11 @@ def parts_of(found: Contributions) -> tuple[str, ...]:
     rest = found.other
     parts = (
         ("heads", sum(row.contribution for row in found.heads)),
-        ("neurons", sum(found.neurons_by_layer)),
+        (found.kind, sum(found.neurons_by_layer)),
         ("embed", rest.embedding),
         ("attn-bias", rest.attention_biases),
         ("mlp-bias", rest.mlp_biases),
+        *rest.beside,
         ("bias", rest.bias),
     )
     return (*(f"{name} {signed(value)}" for name, value in parts if value), f"rest {plain(found.remainder)}")

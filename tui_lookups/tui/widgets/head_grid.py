@@ -121,11 +121,15 @@ class HeadGrid(Canvas):
         if cells != self._cells:
             self._opened = frozenset()
         self._n_layers, self._n_heads, self._cells, self._star = n_layers, n_heads, cells, star
-        self._maximum = max((abs(cell.value) for cell in cells.values()), default=0.0)
-        self._maximum = max(self._maximum, least if cells else 0.0)
+        self._maximum = max(least, *(abs(cell.value) for cell in cells.values())) if cells else 0.0
         self._order = head_rows.by_size(cells)
         self._places = {head: place for place, head in enumerate(self._order, 1)}
         self._measure()
+
+    def take_cells(self, cells: Mapping[HeadId, Cell]) -> None:
+        """The same figures with more known of the heads."""
+        self._cells = cells
+        self.forget()
 
     def _measure(self) -> None:
         self.cell = head_cells.cell_width(self.size.width - LABEL - 1, self._n_heads)
@@ -164,12 +168,7 @@ class HeadGrid(Canvas):
         return None if self.head is None else str(self.head)
 
     def table(self) -> Table:
-        rows = (
-            (str(head), cell.value, int(cell.starred))
-            for head in self._in_list
-            for cell in (self._cells[head],)
-        )
-        return (("head", "attribution", self._star), *rows) if self._cells else ()
+        return head_rows.table(self._in_list, self._cells, self._star)
 
     def go_to(self, head: HeadId) -> None:
         """Put the cursor on a head, telling nobody."""
@@ -198,7 +197,9 @@ class HeadGrid(Canvas):
 
     def _list_line(self, y: int, width: int) -> Strip:
         if y < self._top:
-            return self.strip([Segment(head_rows.list_heading(width), self.palette.heading)], width)
+            return self.strip(
+                [Segment(head_rows.list_heading(self._cells, width), self.palette.heading)], width
+            )
         index = self.scroll_offset.y + y - self._top
         if index >= len(self._in_list):
             return self.strip([], width)

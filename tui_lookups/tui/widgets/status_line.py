@@ -72,8 +72,9 @@ def places(status: Status) -> tuple[str, ...]:
         known = [] if status.device == "auto" else device
         return ("  ".join(["lookups", *([visible(status.asked)] if status.asked else []), *known]),)
     name, family = visible(model.name), visible(model.family)
-    shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} neurons"
-    small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}N"
+    shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} {model.kind}s"
+    small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}{'N' if model.units is None else 'F'}"
+    name += f" + {visible(model.units.name)}" if model.units else ""
     texts = [] if corpus is None else [f"{visible(corpus.name)} {corpus.prompts:,} prompts"]
     count = [] if corpus is None else [f"{corpus.prompts:,} prompts"]
     return (

@@ -1,0 +1,1 @@
+"""Dictionaries of transcoders on disk: what they say, and their tensors (method.md, section 14)."""
