@@ -96,6 +96,7 @@ async def let_pass(pilot: Pilot[Any], seconds: float) -> None:
     if threading.active_count() > 1:
         await pilot.pause(seconds)
         return
+    await pilot.pause()  # what was sent sets its timers now, not once the time has passed
     ahead = loop.time() - time.monotonic() + seconds
     loop.time = lambda: time.monotonic() + ahead
     await pilot.pause()
