@@ -161,7 +161,8 @@ def test_the_command_runs_the_rows_asked_for_and_writes_json(
 
 def test_every_row_of_the_design_is_there() -> None:
     assert set(REGISTRY.rows) == {
-        "scan_forward", "scan_limit", "scan_gpu", "scan_hooks", "scan_launches", "atlas_memory", "survey_memory",
+        "scan_forward", "scan_limit", "scan_gpu", "scan_hooks", "scan_launches", "atlas_memory",
+        "survey_memory",
         "attribution", "attribution_memory", "first_neurons", "first_neurons_wide", "ready_to_scan",
         "ready_for_heads", "busy", "ranking", "why", "trace", "survey", "scan_memory", "first_paint",
         "cached_neurons", "keys", "reopen", "bytes",
