@@ -148,9 +148,9 @@ def _open_app(invocation: Invocation, token: str | None, session: str | None) ->
         raise click.UsageError(f"--{'json' if invocation.json else 'format'} needs a subcommand.")
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
         if stream is None or not stream.isatty():
-            found = "closed" if stream is None else "not a terminal"
+            problem = "closed" if stream is None else "not a terminal"
             raise LookupsError(
-                f"The app needs a terminal, but {name} is {found}.",
+                f"The app needs a terminal, but {name} is {problem}.",
                 f"For scripts use a subcommand, such as `{NAME} neurons TOKEN --json`.",
             )
     settings = invocation.settings()

@@ -52,9 +52,9 @@ def examine(explorer: Explorer, *, model: bool = True) -> Checkup:
     self_check: SelfCheck | None = None
     entries: tuple[FileEntry, ...] = ()
     if model:
-        found, self_check = model_check(explorer)
+        model_findings, self_check = model_check(explorer)
         listed, entries = contents(explorer)
-        findings += [*found, *listed, *(corpus_check(explorer) if self_check else ())]
+        findings += [*model_findings, *listed, *(corpus_check(explorer) if self_check else ())]
     return Checkup(tuple(findings), sum(f.state == "problem" for f in findings), self_check, entries)
 
 
@@ -249,26 +249,26 @@ def contents(explorer: Explorer) -> tuple[list[Finding], tuple[FileEntry, ...]]:
 def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:
     """Load the model and check that the decomposition of a few of its neurons closes."""
     try:
-        found = explorer.self_check()
+        check = explorer.self_check()
     except LookupsError as error:
         return [Finding("model", "problem", error.message, error.hint)], None
     info = explorer.model_info()
     wiring = ", ".join(
         (
-            "gated MLP" if found.gated else "plain MLP",
-            "own-layer heads reach it" if found.own_layer else "own-layer heads do not reach it",
-            f"norm {found.mlp_norm}" + (" and post-norms" if found.post_norms else ""),
+            "gated MLP" if check.gated else "plain MLP",
+            "own-layer heads reach it" if check.own_layer else "own-layer heads do not reach it",
+            f"norm {check.mlp_norm}" + (" and post-norms" if check.post_norms else ""),
         )
     )
-    family = found.family if found.listed else f"{found.family} (not a listed family)"
+    family = check.family if check.listed else f"{check.family} (not a listed family)"
     closing = (
-        f"remainder {found.relative_remainder:.1e} of the components at {found.neuron}, "
-        f"{found.bound:.0e} allowed"
+        f"remainder {check.relative_remainder:.1e} of the components at {check.neuron}, "
+        f"{check.bound:.0e} allowed"
     )
     return [
         Finding("model", "ok", f"{info.name}: {family}, {wiring}"),
-        Finding("decomposition", "ok" if found.closes else "problem", closing),
-    ], found
+        Finding("decomposition", "ok" if check.closes else "problem", closing),
+    ], check
 
 
 def corpus_check(explorer: Explorer) -> Iterator[Finding]:

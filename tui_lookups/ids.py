@@ -121,9 +121,9 @@ else:
 
 def parse_component(text: str) -> HeadId | NeuronId:
     """Read "L9.N1985" or "L7.H4". Raises BadIdError on anything that does not say which it is."""
-    found = _Component.parse(text)
-    assert isinstance(found, HeadId | NeuronId)
-    return found
+    component = _Component.parse(text)
+    assert isinstance(component, HeadId | NeuronId)
+    return component
 
 
 def check_position(position: int, n_tokens: int) -> None:

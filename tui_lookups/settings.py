@@ -299,20 +299,20 @@ def describe_settings(**flags: Any) -> tuple[SettingRow, ...]:
 
 def _merged(flags: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
     """The settings, and in words where each that is not at its default comes from."""
-    known = setting_fields()
+    names = setting_fields()
     config = config_file.config_path()
     values = read_config(config)
     sources = dict.fromkeys(values, f"file {config}")
     for variable, value in os.environ.items():
         name = variable.lower().removeprefix(PREFIX.lower())
-        if value and variable.lower().startswith(PREFIX.lower()) and name in known:
+        if value and variable.lower().startswith(PREFIX.lower()) and name in names:
             values[name], sources[name] = value, f"environment {variable}"
     for name, value in flags.items():
         if value is not None:
             values[name], sources[name] = value, f"flag {_flag(name)}"
-            if name not in known:
+            if name not in names:
                 raise FlagError(f"{name!r} is not a setting (flag {_flag(name)}).", _close_to(name))
-    checked = {name: _checked(known[name], value, sources[name]) for name, value in values.items()}
+    checked = {name: _checked(names[name], value, sources[name]) for name, value in values.items()}
     return Settings(**{**PRESETS[checked.get("preset", "default")], **checked}), sources
 
 
@@ -324,8 +324,8 @@ def _checked(field: SettingField, value: object, source: str) -> Any:
         return msgspec.convert(field.read(value), field.type)
     except ValueError as error:  # msgspec's ValidationError is one
         kind = FlagError if source.startswith("flag ") else SettingsError
-        place = source + config_file.line_of(field.name) if source.startswith("file ") else source
-        message = f"{field.name} cannot be {value!r} ({place})."
+        where = source + config_file.line_of(field.name) if source.startswith("file ") else source
+        message = f"{field.name} cannot be {value!r} ({where})."
         raise kind(message, f"Allowed: {field.allowed}.") from error
 
 
@@ -357,9 +357,9 @@ def _flag(name: str) -> str:
 def _close_to(key: str) -> str:
     import difflib
 
-    known = [name for name in setting_fields() if name not in NOT_IN_FILE]
-    close = difflib.get_close_matches(key.replace("-", "_"), known, n=1)
-    return f"Did you mean {close[0]}?" if close else f"Settings are {', '.join(known)}."
+    names = [name for name in setting_fields() if name not in NOT_IN_FILE]
+    close = difflib.get_close_matches(key.replace("-", "_"), names, n=1)
+    return f"Did you mean {close[0]}?" if close else f"Settings are {', '.join(names)}."
 
 
 def plain_value(field: SettingField, value: Any) -> Plain:

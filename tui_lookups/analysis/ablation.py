@@ -113,11 +113,11 @@ def ablate_head(
     with staged(3, 3):
         what = f"running them without {head}"
         after = run_at_peaks(model, neuron, rows, peaks, wanted, hooks, poll=poll, what=what)
-    found = []
-    for place, case in enumerate(cases):
-        heads = direct[place].heads
+    ablated = []
+    for number, case in enumerate(cases):
+        heads = direct[number].heads
         active, _ = active_heads(case.sign * heads.ravel(), rule)
-        found.append(
+        ablated.append(
             AblatedPrompt(
                 rank=case.rank,
                 prompt_id=case.prompt_id,
@@ -126,14 +126,14 @@ def ablate_head(
                 active=bool(active[head.layer * heads.shape[1] + head.index]),
                 attribution=float(heads[head.layer, head.index]),
                 token=by_sign[case.sign],
-                activation_before=float(before.activation[place]),
-                activation_after=float(after.activation[place]),
-                probability_before=float(before.probability[place, 0]),
-                probability_after=float(after.probability[place, 0]),
-                donor=None if donors is None else cases[donors[place]].prompt_id,
+                activation_before=float(before.activation[number]),
+                activation_after=float(after.activation[number]),
+                probability_before=float(before.probability[number, 0]),
+                probability_after=float(after.probability[number, 0]),
+                donor=None if donors is None else cases[donors[number]].prompt_id,
             )
         )
-    return tuple(found)
+    return tuple(ablated)
 
 
 # --- what is put in place of z ---
@@ -150,10 +150,10 @@ def _replacing(
     def hooks(batch: range, tokens: Tensor) -> Mapping[Point, Hook]:
         def hook(z: Tensor) -> Tensor:
             replaced = z.clone()
-            for row, place in enumerate(batch):
-                peak = cases[place].position
+            for row, index in enumerate(batch):
+                peak = cases[index].position
                 start = 0 if positions == "all" else peak
-                replaced[row, start : peak + 1, head.index] = value(place, start).to(z)
+                replaced[row, start : peak + 1, head.index] = value(index, start).to(z)
             return replaced
 
         return {Point("z", head.layer): hook}
@@ -218,7 +218,7 @@ def draw_donors(prompt_ids: Sequence[int], seed: int) -> list[int]:
             "Resampling needs another prompt of the neuron, and it has only one.", "Use --method mean."
         )
     draws = [int(number) for number in hash_ids(np.asarray(prompt_ids, np.int64), seed)]
-    return [(place + 1 + draw % (n - 1)) % n for place, draw in enumerate(draws)]
+    return [(index + 1 + draw % (n - 1)) % n for index, draw in enumerate(draws)]
 
 
 @torch.inference_mode()
@@ -226,7 +226,7 @@ def head_z(
     model: LookupModel, head: HeadId, rows: Sequence[Sequence[int]], *, poll: Poll = no_poll
 ) -> list[Tensor]:
     """A head's z on each row: [positions, d_head] each."""
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     for batch in consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS):
         poll()
         kept: list[Tensor] = []
@@ -234,10 +234,10 @@ def head_z(
         def keep(z: Tensor, kept: list[Tensor] = kept) -> None:
             kept.append(z[:, :, head.index].clone())
 
-        tokens = model.batch(rows[place] for place in batch)
+        tokens = model.batch(rows[index] for index in batch)
         model.run(tokens, {Point("z", head.layer): keep}, stop_after=head.layer, poll=poll)
-        found += [kept[0][row, : len(rows[place])] for row, place in enumerate(batch)]
-    return found
+        outputs += [kept[0][row, : len(rows[index])] for row, index in enumerate(batch)]
+    return outputs
 
 
 @torch.inference_mode()
@@ -257,11 +257,11 @@ def mean_over(
     info = model.info
     width = (info.n_heads, info.d_head) if role == "z" else (info.d_mlp,)
     total = np.zeros((last_layer + 1, *width))
-    found = consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS)
-    for batch in batches(found, "taking a mean over the corpus"):
+    cut = consecutive([len(row) for row in rows], MOST_TOKENS, BATCH_ROWS)
+    for batch in batches(cut, "taking a mean over the corpus"):
         poll()
-        tokens = model.batch(rows[place] for place in batch)
-        lengths = torch.tensor([len(rows[place]) for place in batch], device=tokens.device)
+        tokens = model.batch(rows[index] for index in batch)
+        lengths = torch.tensor([len(rows[index]) for index in batch], device=tokens.device)
         steps = torch.arange(tokens.shape[1], device=tokens.device)
         counts = (steps > 0) & (steps < lengths.unsqueeze(1))  # [batch, pos]
 

@@ -49,9 +49,9 @@ def attributions_of_heads(
     heads = decomposition.heads
     mask, threshold = active_heads(sign * heads.ravel(), rule)
     rows = []
-    for place, value in enumerate(heads.ravel()):
-        head = HeadId(*divmod(place, heads.shape[1]))
-        gate = None if decomposition.gate is None else float(decomposition.gate.ravel()[place])
-        up = None if decomposition.up is None else float(decomposition.up.ravel()[place])
-        rows.append(HeadAttribution(head, head.layer, head.index, float(value), bool(mask[place]), gate, up))
+    for number, value in enumerate(heads.ravel()):
+        head = HeadId(*divmod(number, heads.shape[1]))
+        gate = None if decomposition.gate is None else float(decomposition.gate.ravel()[number])
+        up = None if decomposition.up is None else float(decomposition.up.ravel()[number])
+        rows.append(HeadAttribution(head, head.layer, head.index, float(value), bool(mask[number]), gate, up))
     return tuple(rows), sign * threshold

@@ -73,7 +73,7 @@ def home_layers(layers: Sequence[Extremes], counts: Bools, sign: Sign) -> list[i
     """Per layer, how many tokens that count have their best neuron there; ties go to the earlier layer."""
     best = np.full(len(counts), -np.inf)
     home = np.zeros(len(counts), dtype=np.int64)
-    for place, extremes in enumerate(layers):
+    for slot, extremes in enumerate(layers):
         flipped = -extremes.token_smallest
         strength = (
             extremes.token_largest
@@ -83,6 +83,6 @@ def home_layers(layers: Sequence[Extremes], counts: Bools, sign: Sign) -> list[i
             else np.maximum(extremes.token_largest, flipped)
         )
         better = strength > best
-        home[better] = place
+        home[better] = slot
         best[better] = strength[better]
     return [int(count) for count in np.bincount(home[counts], minlength=len(layers))]

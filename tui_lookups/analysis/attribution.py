@@ -151,10 +151,10 @@ def decompose(
         check_reaches(model, neuron, source_head, preset)
     texts = [tuple(row[: q + 1]) for row, q in zip(rows, positions, strict=True)]
     results: list[Decomposition] = []
-    found = consecutive([len(text) for text in texts], most_tokens(model.device.type))
-    for batch in batches(found, "attributing to the heads"):
+    cut = consecutive([len(text) for text in texts], most_tokens(model.device.type))
+    for batch in batches(cut, "attributing to the heads"):
         poll()
-        places = [Place(neuron, row, positions[place]) for row, place in enumerate(batch)]
+        places = [Place(neuron, row, positions[index]) for row, index in enumerate(batch)]
         results += decompose_places(
             model,
             texts[batch.start : batch.stop],
@@ -219,7 +219,7 @@ def decompose_places(
         sources, weights = sources.cpu().double(), weights.cpu().double()
     gates, a, *u = (values.cpu().double() for values in (g, a, *u))
     rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
-    found = []
+    decompositions = []
     for n, place in enumerate(places):
         mine = _Own(float(gates[n]), float(u[0][n]) if gated else None, float(a[n]), float(rho[n]))
         row = Contributions(**{name: values[n] for name, values in vars(parts).items()})
@@ -229,8 +229,8 @@ def decompose_places(
         made = _decomposition(place.neuron, place.position, row, by_key, attention, mine)
         if hold and preset != "paper":
             require_closure(model, str(place.neuron), made.relative_remainder)
-        found.append(made)
-    return found
+        decompositions.append(made)
+    return decompositions
 
 
 def _own_columns(values: Tensor, which: Tensor, n_neurons: int) -> Tensor:
@@ -242,8 +242,10 @@ def _own_columns(values: Tensor, which: Tensor, n_neurons: int) -> Tensor:
 
 def _of_own(parts: Contributions, which: Tensor, n_neurons: int) -> Contributions:
     """Contributions to each place's own neuron, the bias a row a place as well."""
-    each = {**vars(parts), "bias": parts.bias.expand(len(which), -1)}
-    return Contributions(**{name: _own_columns(values, which, n_neurons) for name, values in each.items()})
+    expanded = {**vars(parts), "bias": parts.bias.expand(len(which), -1)}
+    return Contributions(
+        **{name: _own_columns(values, which, n_neurons) for name, values in expanded.items()}
+    )
 
 
 def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ def shared_passes(texts: Sequence[Ids], most_tokens: int) -> list[SharedPass]:
         readers[within[text]].append(number)
     return [
         SharedPass(
-            tuple(rows[place] for place in batch),
-            tuple((number, row) for row, place in enumerate(batch) for number in readers[rows[place]]),
+            tuple(rows[index] for index in batch),
+            tuple((number, row) for row, index in enumerate(batch) for number in readers[rows[index]]),
         )
         for batch in consecutive([len(row) for row in rows], most_tokens)
     ]

@@ -111,9 +111,9 @@ def _carried(
         apart = apart - biases[text.head.index].to(apart)
     target = float(weight * (apart @ along))
     readers = text.readers((weight * (values[source] @ along)).unsqueeze(0), told=[source])
-    (found,) = summed(text.model, text.tokens, [readers], text.head.layer, poll=poll)
+    (sums_of_parts,) = summed(text.model, text.tokens, [readers], text.head.layer, poll=poll)
     of = Sum(target, 0.0, f"what {text.head} carries from position {source}")
-    (parts,) = as_sums(text, found, [of], top)
+    (parts,) = as_sums(text, sums_of_parts, [of], top)
     return CarriedParts(float(weight), parts)
 
 

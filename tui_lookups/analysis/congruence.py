@@ -87,17 +87,17 @@ def rank_neurons(
         order = possible[best_first(merit[possible], len(possible))]
     else:
         order = best_first(merit, top)
-    found: list[NeuronScore] = []
+    ranked: list[NeuronScore] = []
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
-        places = order[start : start + chunk]
-        neurons = [model.info.neuron_id(layers[int(p) // d_mlp], int(p) % d_mlp) for p in places]
+        candidates = order[start : start + chunk]
+        neurons = [model.info.neuron_id(layers[int(p) // d_mlp], int(p) % d_mlp) for p in candidates]
         asked = [token_id] * len(neurons)
         rows = _score_rows(model, neurons, asked, flip_negative=sign != "+", poll=poll)
-        found.extend(row for row in rows if not next_token_only or row.top_token.id == token_id)
-        if len(found) >= top:
+        ranked.extend(row for row in rows if not next_token_only or row.top_token.id == token_id)
+        if len(ranked) >= top:
             break
-    return tuple(found[:top])
+    return tuple(ranked[:top])
 
 
 def rank_tokens(
@@ -107,17 +107,17 @@ def rank_tokens(
     neurons, asked = [], []
     for token_id in token_ids:
         by_layer = token_scores(model, token_id, layers, poll=poll)
-        places = best_first(by_layer.ravel(), top)
+        best = best_first(by_layer.ravel(), top)
         width = by_layer.shape[1]
-        neurons += [model.info.neuron_id(layers[int(p) // width], int(p) % width) for p in places]
-        asked += [token_id] * len(places)
+        neurons += [model.info.neuron_id(layers[int(p) // width], int(p) % width) for p in best]
+        asked += [token_id] * len(best)
     rows: list[NeuronScore] = []
     chunk = max(1, BLOCK_NUMBERS // model.d_vocab)
     for start in range(0, len(neurons), chunk):
         part = slice(start, start + chunk)
         rows += _score_rows(model, neurons[part], asked[part], flip_negative=False, poll=poll)
-    each = len(rows) // max(1, len(token_ids))
-    return [tuple(rows[start : start + each]) for start in range(0, len(rows), max(1, each))]
+    share = len(rows) // max(1, len(token_ids))
+    return [tuple(rows[start : start + share]) for start in range(0, len(rows), max(1, share))]
 
 
 def best_first(merit: Floats, count: int) -> npt.NDArray[np.intp]:
@@ -202,17 +202,17 @@ def _score_rows(
     flipped = own < 0 if flip_negative else np.zeros(len(neurons), dtype=bool)
     (ranks,), top_ids, top_congruences = among_tokens(model, congruence, own[None], flipped)
     rows = []
-    for place, neuron in enumerate(neurons):
+    for number, neuron in enumerate(neurons):
         rows.append(
             NeuronScore(
                 neuron=neuron,
                 layer=neuron.layer,
                 index=neuron.index,
-                congruence=float(own[place]),
-                cosine=float(cosine[place]),
-                token_rank=int(ranks[place]),
-                top_token=model.vocabulary.token(int(top_ids[place])),
-                top_congruence=float(top_congruences[place]),
+                congruence=float(own[number]),
+                cosine=float(cosine[number]),
+                token_rank=int(ranks[number]),
+                top_token=model.vocabulary.token(int(top_ids[number])),
+                top_congruence=float(top_congruences[number]),
             )
         )
     return rows

@@ -76,8 +76,8 @@ class ExactSum:
 
     def largest(self, top: int) -> list[NeuronId]:
         """The `top` neurons of largest |contribution|, largest first; ties in layer, then neuron order."""
-        places = best_first(np.abs(self.neurons).ravel(), top)
-        return [self.neuron_id(*divmod(int(place), self.neurons.shape[1])) for place in places]
+        largest = best_first(np.abs(self.neurons).ravel(), top)
+        return [self.neuron_id(*divmod(int(number), self.neurons.shape[1])) for number in largest]
 
 
 @torch.inference_mode()
@@ -100,25 +100,25 @@ def exact_sums(
         targets: what the weighted figures sum to, by row.
     Raises NumericalError for NaN or infinite values.
     """
-    found = contributions(model, reader, seen)
+    summed_parts = contributions(model, reader, seen)
     by_layer, of_mlps, whole = [], [], []
     roles = beside_roles(model, reader.mlp_layers)
     aside: dict[Beside, list[Tensor]] = {role: [] for role in roles}
-    weighting = weights.to(found.heads.device, found.heads.dtype).unsqueeze(2)  # [batch, n, 1]
+    weighting = weights.to(summed_parts.heads.device, summed_parts.heads.dtype).unsqueeze(2)  # [batch, n, 1]
     poll = counting(poll, "summing what is in it", len(reader.mlp_layers), "layers")
     for layer in reader.mlp_layers:
         poll()
-        each = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]
+        of_layer = neuron_contributions(model, reader, seen, layer)  # [batch, d_mlp, n]
         of_mlps.append(mlp_biases(model, reader, seen, layer))
         beside = beside_units(model, reader, seen, layer)
         for role in roles:
             aside[role].append(beside.get(role, torch.zeros_like(of_mlps[-1])))
-        whole.append(each.sum(1) + of_mlps[-1] + sum(beside.values()))
-        by_layer.append((each @ weighting).squeeze(2))
-    parts = [found.heads.flatten(1, 2), found.embedding.unsqueeze(1)]
-    parts += [found.attention_biases.sum(1, keepdim=True)]
+        whole.append(of_layer.sum(1) + of_mlps[-1] + sum(beside.values()))
+        by_layer.append((of_layer @ weighting).squeeze(2))
+    parts = [summed_parts.heads.flatten(1, 2), summed_parts.embedding.unsqueeze(1)]
+    parts += [summed_parts.attention_biases.sum(1, keepdim=True)]
     parts += [mlp.unsqueeze(1) for mlp in whole]
-    every = torch.cat([*parts, found.bias.expand(len(read), 1, -1)], 1).cpu().double()
+    every = torch.cat([*parts, summed_parts.bias.expand(len(read), 1, -1)], 1).cpu().double()
     off = (read.cpu().double() - every.sum(1)).abs() / every.abs().sum(1).clamp(min=1e-30)
     relative = off.amax(1).tolist()
 
@@ -131,9 +131,9 @@ def exact_sums(
         return torch.stack(list(values), 1) if values else weighting.new_zeros(len(read), 0, width)
 
     n, d_mlp = weights.shape[1], model.info.d_mlp
-    heads, embedding = weighted(found.heads), weighted(found.embedding)
-    bias = weighted(found.bias.expand(len(read), -1))
-    attention, mlps = weighted(found.attention_biases), weighted(layers_of(of_mlps, n))
+    heads, embedding = weighted(summed_parts.heads), weighted(summed_parts.embedding)
+    bias = weighted(summed_parts.bias.expand(len(read), -1))
+    attention, mlps = weighted(summed_parts.attention_biases), weighted(layers_of(of_mlps, n))
     of_beside = {role: weighted(layers_of(values, n)) for role, values in aside.items()}
     neurons = layers_of(by_layer, d_mlp).cpu().double()
     activations = layers_of([seen[Point("post", layer)] for layer in reader.mlp_layers], d_mlp).cpu().double()

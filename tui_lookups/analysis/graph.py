@@ -61,15 +61,17 @@ def prune(text: TextPass, root: Reading, nodes: int, poll: Poll) -> Graph:
 
     Raises UnsupportedModelError where the leaves of the whole do not sum to the root.
     """
-    found = relevance(text, root, most=nodes, poll=poll)
-    found.require_sum(text, root)
-    kept = _largest(found, nodes)
-    places: set[Place] = {(each.component, each.position) for each in kept if each.component is not None}
+    relevant = relevance(text, root, most=nodes, poll=poll)
+    relevant.require_sum(text, root)
+    kept = _largest(relevant, nodes)
+    places: set[Place] = {(node.component, node.position) for node in kept if node.component is not None}
     through_kept = relevance(text, root, most=1, poll=poll, only=places)
-    embeddings = [each.position for each in kept if each.component is None]
+    embeddings = [node.position for node in kept if node.component is None]
     biases = through_kept.biases + through_kept.rounding
     explained = float(through_kept.embedding[embeddings].sum()) + biases
-    return Graph(kept, tuple(_edges(text, root, kept, found, poll)), explained, biases, through_kept.beside)
+    return Graph(
+        kept, tuple(_edges(text, root, kept, relevant, poll)), explained, biases, through_kept.beside
+    )
 
 
 def _largest(found: Relevance, nodes: int) -> tuple[Kept, ...]:
@@ -82,7 +84,7 @@ def _largest(found: Relevance, nodes: int) -> tuple[Kept, ...]:
                 Kept(HeadId(layer, head), position, value) for head, value in enumerate(of_heads) if value
             ]
     every.sort(key=lambda each: -abs(each.relevance))
-    return tuple(each for each in every[:nodes] if each.relevance)
+    return tuple(node for node in every[:nodes] if node.relevance)
 
 
 def _edges(
@@ -90,10 +92,10 @@ def _edges(
 ) -> list[tuple[int, int, float]]:
     """What kept components bring each other, and the root (step 2)."""
     at: dict[int, list[int]] = {}
-    for place, each in enumerate(kept):
-        at.setdefault(each.position, []).append(place)
+    for number, node in enumerate(kept):
+        at.setdefault(node.position, []).append(number)
     written = {
-        position: torch.stack([_written(text, kept[place]) for place in places])
+        position: torch.stack([_written(text, kept[number]) for number in places])
         for position, places in at.items()
     }
     edges = []
@@ -116,17 +118,17 @@ def _readings(
     """What reads on behalf of each target, at the positions where something is kept."""
     yield -1, [root]
     heads: dict[int, list[tuple[int, HeadId, int]]] = {}
-    for target, each in enumerate(kept):
-        if isinstance(each.component, HeadId):
-            heads.setdefault(each.component.layer, []).append((target, each.component, each.position))
-        elif each.component is not None:
-            slope = root.vector.new_tensor(each.slope)
-            yield target, [for_slope(text, each.component, each.position, slope)]
+    for target, node in enumerate(kept):
+        if isinstance(node.component, HeadId):
+            heads.setdefault(node.component.layer, []).append((target, node.component, node.position))
+        elif node.component is not None:
+            slope = root.vector.new_tensor(node.slope)
+            yield target, [for_slope(text, node.component, node.position, slope)]
     for layer, of_layer in heads.items():
         targets, names, positions = (list(column) for column in zip(*of_layer, strict=True))
         along = found.readers[layer][positions, [name.index for name in names]]
         for target, head in zip(targets, carried_back(text, names, positions, along), strict=True):
-            yield target, [at_source(text, head, place) for place in at if place <= head.position]
+            yield target, [at_source(text, head, position) for position in at if position <= head.position]
 
 
 def _reaches(source: Kept, reading: Reading) -> bool:

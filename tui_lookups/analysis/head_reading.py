@@ -126,14 +126,14 @@ def read_head(
     reading = read_attention(block.attention, norm, calls[-1], streams[0], model.compute_dtype, where)
     pattern = reading.handed.pattern(head.index, position)
     # Copies: autograd keeps what it multiplies with, and refuses what an inference pass made.
-    found = HeadOnText(
+    on_text = HeadOnText(
         model, head, tokens, {point: v[0].clone() for point, v in here.items()}, reading, pattern
     )
-    z, biases = found.here[Point("z", layer)][head.index], model.value_biases[layer]
-    values = found.query_key_value[2].detach()
+    z, biases = on_text.here[Point("z", layer)][head.index], model.value_biases[layer]
+    values = on_text.query_key_value[2].detach()
     whole = (z if biases is None else z + biases[head.index]).to(values)
     require_same_z(pattern[None], values[None], whole[None], model.dtype, f"{head} of {model.info.name}")
-    return found
+    return on_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Sum:
 
 def as_sums(text: HeadOnText, found: Summed, sums: Sequence[Sum], top: int) -> list[Contributions]:
     """What was summed for readers, as results that close, the `top` largest neurons of each named."""
-    return [as_contributions(_sum(text.model, found, n, each), top) for n, each in enumerate(sums)]
+    return [as_contributions(_sum(text.model, found, n, component), top) for n, component in enumerate(sums)]
 
 
 def _sum(model: LookupModel, found: Summed, n: int, of: Sum) -> ExactSum:

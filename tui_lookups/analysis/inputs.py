@@ -85,12 +85,12 @@ def neuron_sums(
         UnsupportedModelError: a sum does not close within the bound of the model's precision.
     """
     model.check_neuron(neuron)
-    found: list[NeuronSum] = []
+    sums: list[NeuronSum] = []
     for batch in consecutive([position + 1 for position in positions], MOST_TOKENS, _BATCH_ROWS):
         poll()
         some, at = rows[batch.start : batch.stop], positions[batch.start : batch.stop]
-        found += _batch(model, neuron, neuron_reader(model, neuron), some, at, [], poll)[0]
-    return found
+        sums += _batch(model, neuron, neuron_reader(model, neuron), some, at, [], poll)[0]
+    return sums
 
 
 @torch.inference_mode()
@@ -121,15 +121,19 @@ def _batch(
         rho, read, targets = torch.ones_like(g), g.unsqueeze(1), g
         weights = torch.ones_like(read)
     sums = exact_sums(model, reader, seen, read, weights, targets.tolist(), poll=poll)
-    found = []
-    for place, each in enumerate(sums):
+    neuron_sums_of_batch = []
+    for number, one_sum in enumerate(sums):
         mine = NeuronSum(
-            each, float(a[place]), float(g[place]), float(u[0][place]) if gated else None, float(rho[place])
+            one_sum,
+            float(a[number]),
+            float(g[number]),
+            float(u[0][number]) if gated else None,
+            float(rho[number]),
         )
-        off = max(each.relative_remainder, _product_remainder(mine))
+        off = max(one_sum.relative_remainder, _product_remainder(mine))
         require_closure(model, str(neuron), off)
-        found.append(mine)
-    return found, seen
+        neuron_sums_of_batch.append(mine)
+    return neuron_sums_of_batch, seen
 
 
 def _product_remainder(own: NeuronSum) -> float:

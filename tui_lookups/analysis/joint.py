@@ -19,8 +19,8 @@ def correlations(moments: Doubles) -> Doubles:
     """
     before, after, difference = moments[:, 1]
     both = np.sqrt(before * after)
-    found = (before + after - difference) / np.where(both > 0, 2 * both, np.nan)
-    return np.asarray(found.clip(-1, 1))
+    quotients = (before + after - difference) / np.where(both > 0, 2 * both, np.nan)
+    return np.asarray(quotients.clip(-1, 1))
 
 
 def activation_changes(moments: Doubles) -> Doubles:

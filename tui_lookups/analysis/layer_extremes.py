@@ -38,15 +38,15 @@ def layer_extremes(model: Writes, layer: int, *, poll: Poll = no_poll) -> Extrem
         for tokens in _blocks(d_vocab, max(1, _BLOCK_NUMBERS // max(height, d_model))):
             poll()
             without = unused[(unused >= tokens.start) & (unused < tokens.stop)] - tokens.start
-            found = model.extremes(writes, tokens, without)
-            better = found.largest > largest[rows]
-            largest_ids[rows] = np.where(better, found.largest_ids, largest_ids[rows])
-            largest[rows] = np.where(better, found.largest, largest[rows])
-            better = found.smallest < smallest[rows]
-            smallest_ids[rows] = np.where(better, found.smallest_ids, smallest_ids[rows])
-            smallest[rows] = np.where(better, found.smallest, smallest[rows])
-            token_largest[tokens] = np.maximum(token_largest[tokens], found.token_largest)
-            token_smallest[tokens] = np.minimum(token_smallest[tokens], found.token_smallest)
+            extremes = model.extremes(writes, tokens, without)
+            better = extremes.largest > largest[rows]
+            largest_ids[rows] = np.where(better, extremes.largest_ids, largest_ids[rows])
+            largest[rows] = np.where(better, extremes.largest, largest[rows])
+            better = extremes.smallest < smallest[rows]
+            smallest_ids[rows] = np.where(better, extremes.smallest_ids, smallest_ids[rows])
+            smallest[rows] = np.where(better, extremes.smallest, smallest[rows])
+            token_largest[tokens] = np.maximum(token_largest[tokens], extremes.token_largest)
+            token_smallest[tokens] = np.minimum(token_smallest[tokens], extremes.token_smallest)
     if not bool(np.isfinite(largest).all() and np.isfinite(smallest).all()):
         raise NumericalError.of_layer(layer)
     return Extremes(

@@ -33,9 +33,9 @@ def match_neurons(correlations: npt.NDArray[Any], *, either_sign: bool) -> Match
     merit = np.abs(correlations) if either_sign else correlations
     every = np.arange(len(merit))
     best, back = merit.argmax(axis=1), merit.argmax(axis=0)
-    found = merit[every, best] > 0
+    matched = merit[every, best] > 0
     return Matches(
-        np.where(found, best, -1),
-        np.where(found, correlations[every, best], 0.0),
-        found & (back[best] == every),
+        np.where(matched, best, -1),
+        np.where(matched, correlations[every, best], 0.0),
+        matched & (back[best] == every),
     )

@@ -81,9 +81,9 @@ def vector_moves(before: Floats, after: Floats) -> VectorMoves:
 def neuron_moves(before: Matrices, after: Matrices, layer: int) -> list[VectorMoves]:
     """Of a layer's neurons: what they write, what they read with W_in, and with W_gate if they have one."""
     every = slice(0, before.writes.info.d_mlp)
-    found = [vector_moves(before.writes.write_block(layer, every), after.writes.write_block(layer, every))]
+    moves = [vector_moves(before.writes.write_block(layer, every), after.writes.write_block(layer, every))]
     pairs = zip(before.reads(layer), after.reads(layer), strict=True)
-    return found + [vector_moves(a, b) for a, b in pairs]
+    return moves + [vector_moves(a, b) for a, b in pairs]
 
 
 def moved_neurons(
@@ -142,8 +142,8 @@ def moved_tensors(before: Matrices, after: Matrices, poll: Poll) -> tuple[list[M
     """
     theirs = after.shapes()
     common = {name: shape for name, shape in before.shapes().items() if theirs.get(name) == shape}
-    found = [_moved_tensor(before, after, name, shape, poll) for name, shape in common.items()]
-    return [row for row in found if row is not None], len(common)
+    tensors = [_moved_tensor(before, after, name, shape, poll) for name, shape in common.items()]
+    return [row for row in tensors if row is not None], len(common)
 
 
 def tensors_apart(before: Matrices, after: Matrices) -> tuple[str, ...]:

@@ -54,14 +54,14 @@ def cosines_with_read(model: LookupModel, own: Floats, layer: int) -> Floats:
     """As `read_cosines`, with what a neuron of any model reads with: see `neuron_read`."""
     from tui_lookups.model.components import read_vectors
 
-    found = []
+    by_neuron = []
     every = range(model.info.d_mlp)
     for start in every[::_BLOCK]:
         block = read_vectors(model, layer, every[start : start + _BLOCK])  # [directions, d_model, n]
         lengths = np.linalg.norm(block, axis=1) * np.linalg.norm(own, axis=1)[:, None]
         cosines = _cosines(np.einsum("rd,rdn->rn", own, block), lengths)
-        found.append(cosines.prod(axis=0))
-    return np.concatenate(found)
+        by_neuron.append(cosines.prod(axis=0))
+    return np.concatenate(by_neuron)
 
 
 def nearest(
@@ -86,12 +86,12 @@ def nearest(
         rows.append(cosines_of(layer))
     if not rows:
         return ()
-    places = best_first(np.concatenate(rows), top)
-    found = [model.info.neuron_id(others[int(p) // len(rows[0])], int(p) % len(rows[0])) for p in places]
-    tokens = own_tokens(model, found)
+    best = best_first(np.concatenate(rows), top)
+    neurons = [model.info.neuron_id(others[int(p) // len(rows[0])], int(p) % len(rows[0])) for p in best]
+    tokens = own_tokens(model, neurons)
     return tuple(
         NearNeuron(name, float(rows[int(p) // len(rows[0])][name.index]), tokens[name])
-        for name, p in zip(found, places, strict=True)
+        for name, p in zip(neurons, best, strict=True)
     )
 
 

@@ -138,5 +138,5 @@ def summed_heads(attributions: Sequence[HeadAttributions], rule: ActivityRule, s
 
 def _summed(values: Iterable[float | None]) -> float | None:
     """The sum; None where a part is, as the halves of plain neurons are."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) if numbers else None

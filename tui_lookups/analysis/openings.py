@@ -121,13 +121,13 @@ def open_readings(
                 beside[role][columns] += values
     leaves = torch.stack([embedding, attention, mlp, *beside.values()]).cpu().double().T.tolist()
     names: tuple[Leaf, ...] = ("embedding", "attention_biases", "mlp_biases", *beside, "bias")
-    found = []
+    opened = []
     for reading, row, of_leaves in zip(readings, rows, leaves, strict=True):
         for name, value in zip(names, (*of_leaves, reading.bias), strict=True):
             if value != 0 or name == "embedding":
                 row.parts.append((value, name, 0, None))
-        found.append(row.opening(reading.position, width, model.info.neuron_id))
-    return found
+        opened.append(row.opening(reading.position, width, model.info.neuron_id))
+    return opened
 
 
 _Figure = tuple[float, int | Leaf, int, float | None]
@@ -170,9 +170,9 @@ def _heads(
     read, written = through(text, read, layer, "ln1_post", at)
     projected = W_O(model, layer) @ read  # [n_heads, d_head, n]
     z = text.at(Point("z", layer), torch.tensor(at, device=model.device))
-    found = torch.einsum("nhd,hdn->nh", z, projected)
-    require_finite(found, layer)
-    for column, of_heads in zip(columns, found.cpu().double().tolist(), strict=True):
+    values = torch.einsum("nhd,hdn->nh", z, projected)
+    require_finite(values, layer)
+    for column, of_heads in zip(columns, values.cpu().double().tolist(), strict=True):
         rows[column].parts += [(value, layer, head, None) for head, value in enumerate(of_heads)]
     return written + of_attention_biases(model, layer, read, projected)
 
@@ -189,24 +189,24 @@ def _neurons(
     """Add a layer's neurons to `rows`; what the bias of its MLP writes: [n]."""
     model, bias = text.model, text.model.wiring.blocks[layer].down.bias
     read, written = through(text, read, layer, "ln2_post", at)
-    a = torch.stack([found.a for found in text.neurons(layer, at)], 1)  # [d_mlp, n]
-    found = a * model.written_along(layer, read)
-    require_finite(found, layer)
+    a = torch.stack([writes.a for writes in text.neurons(layer, at)], 1)  # [d_mlp, n]
+    writes = a * model.written_along(layer, read)
+    require_finite(writes, layer)
     if bias is not None:
         written = written + model.at_home(bias) @ read
-    kept = found.abs().topk(len(found) if width is None else min(width, len(found)), dim=0).indices
-    values = found.gather(0, kept)
-    left = found.scatter(0, kept, 0.0)
+    kept = writes.abs().topk(len(writes) if width is None else min(width, len(writes)), dim=0).indices
+    values = writes.gather(0, kept)
+    left = writes.scatter(0, kept, 0.0)
     sums = torch.stack([left.sum(0), left.abs().sum(0)]).cpu().double().T.tolist()
     each = torch.stack([values, a.gather(0, kept)]).cpu().double().transpose(1, 2).tolist()
-    for place, (column, indices) in enumerate(zip(columns, kept.T.tolist(), strict=True)):
-        row, (rest, size) = rows[column], sums[place]
+    for number, (column, indices) in enumerate(zip(columns, kept.T.tolist(), strict=True)):
+        row, (rest, size) = rows[column], sums[number]
         row.parts += [
             (value, layer, index, fired)
-            for index, value, fired in zip(indices, each[0][place], each[1][place], strict=True)
+            for index, value, fired in zip(indices, each[0][number], each[1][number], strict=True)
         ]
         row.rest, row.size = row.rest + rest, row.size + size
-        row.others += len(found) - len(indices)
+        row.others += len(writes) - len(indices)
     return written
 
 

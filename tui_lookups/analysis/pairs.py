@@ -19,8 +19,8 @@ def ks_distance(first: Sequence[float], second: Sequence[float]) -> KolmogorovSm
         return None
     from scipy.stats import ks_2samp  # takes half a second to import
 
-    found = ks_2samp(first, second)
-    return KolmogorovSmirnov(float(found.statistic), float(found.pvalue))
+    result = ks_2samp(first, second)
+    return KolmogorovSmirnov(float(result.statistic), float(result.pvalue))
 
 
 def compare_pairs(ablations: Sequence[HeadAblation]) -> PairComparison:

@@ -68,11 +68,11 @@ def run_at_peaks(
     Raises NumericalError for NaN or infinite values, Cancelled from `poll`.
     """
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-    found = consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS)
-    for batch in batches(found, what):
+    cut = consecutive([position + 1 for position in positions], MOST_TOKENS, BATCH_ROWS)
+    for batch in batches(cut, what):
         poll()
-        tokens = model.batch(rows[place][: positions[place] + 1] for place in batch)
-        at = torch.tensor([positions[place] for place in batch], device=tokens.device)
+        tokens = model.batch(rows[index][: positions[index] + 1] for index in batch)
+        at = torch.tensor([positions[index] for index in batch], device=tokens.device)
         kept: dict[Point, Tensor] = {}
         post, scales = Point("post", neuron.layer), [Point("ln_final")]
         if model.architecture.mlp_post_norm:
@@ -82,7 +82,7 @@ def run_at_peaks(
         logs = model.log_probabilities(tokens, at, {**edits, **seeing}, poll=poll)
         activation = kept[post][:, neuron.index]
         scale = torch.stack([kept[point][:, 0] for point in scales]).prod(0)
-        wanted = torch.tensor([list(token_ids[place]) for place in batch], device=tokens.device)
+        wanted = torch.tensor([list(token_ids[index]) for index in batch], device=tokens.device)
         for values in (activation, scale, logs):
             require_finite(values, neuron.layer)
         pieces.append((activation, scale, logs.gather(1, wanted).exp()))
@@ -125,10 +125,10 @@ def peak_figures(
         (tokens[prompt.sign].id, tokens[prompt.sign].id if after is None else after.id)
         for prompt, after in zip(prompts, following, strict=True)
     ]
-    found = run_at_peaks(model, neuron, rows, [p.peak.position for p in prompts], wanted, poll=poll)
+    at_peaks = run_at_peaks(model, neuron, rows, [p.peak.position for p in prompts], wanted, poll=poll)
     figures = []
-    for place, (prompt, after) in enumerate(zip(prompts, following, strict=True)):
-        activation, scale = float(found.activation[place]), float(found.scale[place])
+    for number, (prompt, after) in enumerate(zip(prompts, following, strict=True)):
+        activation, scale = float(at_peaks.activation[number]), float(at_peaks.scale[number])
         figures.append(
             PromptFigures(
                 rank=prompt.rank,
@@ -139,9 +139,9 @@ def peak_figures(
                 congruence=congruence[prompt.sign],
                 logit_contribution=activation * congruence[prompt.sign] / scale,
                 scale=scale,
-                probability=float(found.probability[place, 0]),
+                probability=float(at_peaks.probability[number, 0]),
                 next_token=after,
-                next_probability=None if after is None else float(found.probability[place, 1]),
+                next_probability=None if after is None else float(at_peaks.probability[number, 1]),
             )
         )
     return tuple(figures)

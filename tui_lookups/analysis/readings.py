@@ -121,23 +121,23 @@ def below(
 
     Raises ValueError for a component that has no parts, or is no part of what is above it.
     """
-    found: dict[int, Reading | HeadReading] = {}
+    readings_of: dict[int, Reading | HeadReading] = {}
     heads: dict[int, list[tuple[int, Reading, HeadId]]] = {}
-    for place, (above, component) in enumerate(steps):
+    for number, (above, component) in enumerate(steps):
         if not _is_part(text.model, above, component):
             raise ValueError(f"{component} is no part that has parts")
         if isinstance(above, HeadReading):
             assert isinstance(component, int)
-            found[place] = at_source(text, above, component)
+            readings_of[number] = at_source(text, above, component)
         elif isinstance(component, NeuronId):
-            found[place] = _of_neuron(text, above, component)
+            readings_of[number] = _of_neuron(text, above, component)
         else:
             assert isinstance(component, HeadId)
-            heads.setdefault(component.layer, []).append((place, above, component))
+            heads.setdefault(component.layer, []).append((number, above, component))
     for layer, of_layer in heads.items():
         readings = _of_heads(text, layer, [(above, head) for _, above, head in of_layer])
-        found.update(zip([place for place, _, _ in of_layer], readings, strict=True))
-    return [found[place] for place in range(len(steps))]
+        readings_of.update(zip([number for number, _, _ in of_layer], readings, strict=True))
+    return [readings_of[number] for number in range(len(steps))]
 
 
 def _is_part(model: LookupModel, above: Reading | HeadReading, component: Component) -> bool:
@@ -185,8 +185,8 @@ def carried_back(
     readers[rows, columns] = along
     vectors = text.attention.read_back(layer, readers)
     z = text.at(Point("z", layer), torch.tensor(positions, device=model.device))[rows, columns]
-    found = zip(heads, positions, vectors, along, (z * along).sum(1).tolist(), strict=True)
-    return [HeadReading(*each) for each in found]
+    readings = zip(heads, positions, vectors, along, (z * along).sum(1).tolist(), strict=True)
+    return [HeadReading(*reading) for reading in readings]
 
 
 def at_source(text: TextPass, above: HeadReading, source: int) -> Reading:

@@ -141,8 +141,8 @@ class _Backward:
         read, constant = through(text, read, layer, "ln2_post", at.tolist())
         slopes = model.written_along(layer, read).T  # [n, d_mlp]
         g, u, a = text.run_mlp(layer, at)
-        found = a * slopes
-        require_finite(found, layer)
+        relevances = a * slopes
+        require_finite(relevances, layer)
         self._found.biases += float(constant.sum())
         if block.down.bias is not None:
             self._found.biases += float((model.at_home(block.down.bias) @ read).sum())
@@ -150,7 +150,7 @@ class _Backward:
             written = (text.at(Point(role, layer), at) * read.T).sum(1)
             self._found.beside += float(written.sum())
             self._found.size += float(written.abs().sum())
-        self._keep_largest(layer, at, found, a, slopes)
+        self._keep_largest(layer, at, relevances, a, slopes)
         if self._only is not None:
             slopes = slopes * self._mask(NeuronId, layer, at, slopes)
         ratio = ratio_of(block, g, a) if u is None else held_ratio(block.activation, g)

@@ -52,8 +52,8 @@ def check_closure(model: LookupModel, *, poll: Poll = no_poll) -> Closure:
     model.mlp_activations(model.batch([ids]), layers, choose, poll=poll)
     worst = Closure(chosen[0], 0.0, BOUNDS[model.dtype])
     for neuron in chosen:
-        found = decompose(model, neuron, [ids], [_LENGTH - 1], hold=False, poll=poll)[0]
-        relative = found.relative_remainder
+        decomposition = decompose(model, neuron, [ids], [_LENGTH - 1], hold=False, poll=poll)[0]
+        relative = decomposition.relative_remainder
         if relative > worst.relative_remainder:
             worst = Closure(neuron, relative, worst.bound)
     return worst

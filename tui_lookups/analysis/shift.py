@@ -95,7 +95,7 @@ def read_with(
         UnsupportedModelError: read with its own, the components and the bias do not sum to the target.
     """
     reached = neuron_reader(model, neuron)
-    found = []
+    by_component = []
     for place in range(len(places.targets)):
         directions = torch.from_numpy(np.stack([each[place] for each in vectors], 1))
         directions = directions.to(model.compute_dtype)  # before it goes to a device that has no doubles
@@ -109,8 +109,8 @@ def read_with(
         seen = {point: values[place : place + 1] for point, values in places.seen.items()}
         parts = contributions(model, reader, seen)
         rows = (parts.heads[0].flatten(0, 1), parts.mlps[0], parts.embedding, parts.attention_biases.sum(1))
-        found.append(torch.cat(rows).cpu().double().numpy())
-    products = np.stack(found)
+        by_component.append(torch.cat(rows).cpu().double().numpy())
+    products = np.stack(by_component)
     mine = np.column_stack([products[..., own], places.biases])
     off = np.abs(mine.sum(1) - places.targets) / np.maximum(np.abs(mine).sum(1), 1e-30)
     require_closure(model, str(neuron), float(off.max()))

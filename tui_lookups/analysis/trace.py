@@ -71,11 +71,11 @@ def grow(
     for deep in range(depth):
         openings = _open(text, [reading for _, _, reading in level], width, poll)
         to_open: list[tuple[Path, Part, Reading | HeadReading]] = []
-        for (place, part, reading), opening in zip(level, openings, strict=True):
-            require_sum(text, reading.value, opening, " in ".join(map(str, place[::-1])) or "the root")
-            nodes.append(Node(place, part, opening))
+        for (parent, part, reading), opening in zip(level, openings, strict=True):
+            require_sum(text, reading.value, opening, " in ".join(map(str, parent[::-1])) or "the root")
+            nodes.append(Node(parent, part, opening))
             for child in opening.parts:
-                below_it = (*place, child.component)
+                below_it = (*parent, child.component)
                 if has_parts(child.component) and deep + 1 < depth:
                     to_open.append((below_it, child, reading))
                 else:
@@ -87,36 +87,38 @@ def grow(
             )
         poll()
         readings = below(text, [(above, child.component) for _, child, above in to_open])
-        level = [(place, part, reading) for (place, part, _), reading in zip(to_open, readings, strict=True)]
+        level = [
+            (parent, part, reading) for (parent, part, _), reading in zip(to_open, readings, strict=True)
+        ]
     return nodes
 
 
 def _part(text: TextPass, root: Reading, path: Path, reading: Reading | HeadReading) -> Part:
     """The component at the end of a path, as a part of what is above it."""
     component, position = path[-1], reading.position
-    found = Part(component, position, reading.value)
+    part = Part(component, position, reading.value)
     if isinstance(component, NeuronId):
         fired = text.neurons(component.layer, [position])[0].a[component.index]
-        return replace(found, activation=float(fired))
+        return replace(part, activation=float(fired))
     above = follow(text, root, path[:-1])
     if isinstance(above, HeadReading):
         pattern = text.pattern(above.head.layer)[above.head.index]
-        return replace(found, weight=float(pattern[above.position, position]))
-    return found
+        return replace(part, weight=float(pattern[above.position, position]))
+    return part
 
 
 def _open(
     text: TextPass, readings: Sequence[Reading | HeadReading], width: int | None, poll: Poll
 ) -> list[Opening]:
     """The parts of each, streams read together `_TOGETHER` at a time."""
-    found: dict[int, Opening] = {}
-    streams = [(place, reading) for place, reading in enumerate(readings) if isinstance(reading, Reading)]
+    opened: dict[int, Opening] = {}
+    streams = [(number, reading) for number, reading in enumerate(readings) if isinstance(reading, Reading)]
     for start in range(0, len(streams), _TOGETHER):
         some = streams[start : start + _TOGETHER]
         openings = open_readings(text, [reading for _, reading in some], width, poll)
-        found.update({place: opening for (place, _), opening in zip(some, openings, strict=True)})
-    for place, reading in enumerate(readings):
+        opened.update({number: opening for (number, _), opening in zip(some, openings, strict=True)})
+    for number, reading in enumerate(readings):
         if isinstance(reading, HeadReading):
             poll()
-            found[place] = open_head(text, reading, width)
-    return [found[place] for place in range(len(readings))]
+            opened[number] = open_head(text, reading, width)
+    return [opened[number] for number in range(len(readings))]

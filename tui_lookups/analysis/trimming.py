@@ -90,17 +90,17 @@ def trim_prompts(
     evaluate = _Evaluator(model, neuron, poll)
     wholes = evaluate([prompt.ids[: prompt.peak + 1] for prompt in prompts])
     search = _bisect if preset == "paper" else _shortest
-    hopeful = [place for place, p in enumerate(prompts) if p.sign * wholes[place] > 0]
-    found = search(
+    hopeful = [number for number, p in enumerate(prompts) if p.sign * wholes[number] > 0]
+    searched = search(
         evaluate,
         model.vocabulary.bos_id,
-        [prompts[place] for place in hopeful],
-        [keep * prompts[place].sign * wholes[place] for place in hopeful],
+        [prompts[number] for number in hopeful],
+        [keep * prompts[number].sign * wholes[number] for number in hopeful],
     )
     trims = [Trim(0, whole, False, "the peak is not positive") for whole in wholes]
-    for place, (start, kept) in zip(hopeful, found, strict=True):
-        activation = wholes[place] if kept is None else kept
-        trims[place] = _describe(prompts[place], start, activation, model.vocabulary.bos_id, keep, preset)
+    for number, (start, kept) in zip(hopeful, searched, strict=True):
+        activation = wholes[number] if kept is None else kept
+        trims[number] = _describe(prompts[number], start, activation, model.vocabulary.bos_id, keep, preset)
     return trims
 
 
@@ -130,16 +130,16 @@ class _Evaluator:
     def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
         answers = [0.0] * len(texts)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        for batch in consecutive([len(texts[place]) for place in order], _BATCH_TOKENS):
+        for batch in consecutive([len(texts[index]) for index in order], _BATCH_TOKENS):
             rows = order[batch.start : batch.stop]
             self._poll()
             values = self._model.neuron_activations(
-                self._model.batch([texts[place] for place in rows]), self._neuron, poll=self._poll
+                self._model.batch([texts[index] for index in rows]), self._neuron, poll=self._poll
             )
-            last = torch.tensor([len(texts[place]) - 1 for place in rows], device=values.device)
+            last = torch.tensor([len(texts[index]) - 1 for index in rows], device=values.device)
             picked = values.gather(1, last[:, None])[:, 0].tolist()
-            for place, value in zip(rows, picked, strict=True):
-                answers[place] = value
+            for index, value in zip(rows, picked, strict=True):
+                answers[index] = value
         return answers
 
 
@@ -153,7 +153,7 @@ def _shortest(
 ) -> list[_Found]:
     """The shortest sufficient suffix of each prompt."""
     prefix = () if bos_id is None else (bos_id,)
-    found: list[_Found] = [(None, None)] * len(prompts)
+    trims: list[_Found] = [(None, None)] * len(prompts)
     # The peak must not be at position 0, so without a prefix the first candidate starts one token earlier.
     next_start = [prompt.peak - (0 if prefix else 1) for prompt in prompts]
     # A text of the model's full context that lacks begin-of-text has no room for it.
@@ -165,23 +165,25 @@ def _shortest(
     while open_places:
         tell(count.at(len(prompts) - len(open_places)))
         # Lengths n+1 to n+w of as many prompts are (n+w)^2/2 - n^2/2 tokens each.
-        each = evaluate.round / len(open_places)
-        width = max(1, int(math.sqrt(tried_so_far**2 + 2 * each)) - tried_so_far)
+        share = evaluate.round / len(open_places)
+        width = max(1, int(math.sqrt(tried_so_far**2 + 2 * share)) - tried_so_far)
         tried = [
-            (place, start)
-            for place in open_places
-            for start in range(next_start[place], max(next_start[place] - width, lowest[place] - 1), -1)
+            (number, start)
+            for number in open_places
+            for start in range(next_start[number], max(next_start[number] - width, lowest[number] - 1), -1)
         ]
         values = evaluate([prefix + prompts[p].ids[start : prompts[p].peak + 1] for p, start in tried])
-        for (place, start), value in zip(tried, values, strict=True):
-            next_start[place] = start - 1
-            if found[place][0] is None and prompts[place].sign * value >= targets[place]:
-                found[place] = (start, value)
+        for (number, start), value in zip(tried, values, strict=True):
+            next_start[number] = start - 1
+            if trims[number][0] is None and prompts[number].sign * value >= targets[number]:
+                trims[number] = (start, value)
         open_places = [
-            place for place in open_places if found[place][0] is None and next_start[place] >= lowest[place]
+            number
+            for number in open_places
+            if trims[number][0] is None and next_start[number] >= lowest[number]
         ]
         tried_so_far += width
-    return found
+    return trims
 
 
 def _bisect(
@@ -190,23 +192,23 @@ def _bisect(
     """The largest start that the authors' bisection finds sufficient, and the value tried last."""
     low = [_body(prompt, bos_id) for prompt in prompts]
     high = [prompt.peak for prompt in prompts]
-    found: list[_Found] = [(None, None)] * len(prompts)
+    trims: list[_Found] = [(None, None)] * len(prompts)
     count = Count("trimming", len(prompts), "prompts")
-    while open_places := [place for place in range(len(prompts)) if high[place] - low[place] > 1]:
+    while open_places := [number for number in range(len(prompts)) if high[number] - low[number] > 1]:
         tell(count.at(len(prompts) - len(open_places)))
-        middles = [low[place] + (high[place] - low[place]) // 2 for place in open_places]
+        middles = [low[number] + (high[number] - low[number]) // 2 for number in open_places]
         values = evaluate(
             [
-                prompts[place].ids[middle : prompts[place].peak + 1]
-                for place, middle in zip(open_places, middles, strict=True)
+                prompts[number].ids[middle : prompts[number].peak + 1]
+                for number, middle in zip(open_places, middles, strict=True)
             ]
         )
-        for place, middle, value in zip(open_places, middles, values, strict=True):
-            if prompts[place].sign * value > targets[place]:
-                low[place], found[place] = middle, (middle, value)
+        for number, middle, value in zip(open_places, middles, values, strict=True):
+            if prompts[number].sign * value > targets[number]:
+                low[number], trims[number] = middle, (middle, value)
             else:
-                high[place], found[place] = middle, (found[place][0], value)
-    return found
+                high[number], trims[number] = middle, (trims[number][0], value)
+    return trims
 
 
 def _describe(

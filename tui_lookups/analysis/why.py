@@ -104,16 +104,16 @@ def why_token(
     target = float(wide[asked] - (wide.mean() if foil_id is None else wide[foil_id]))
     reader = token_reader(model, asked, foil_id)
     one = torch.ones(1, 1, dtype=torch.float64)
-    (found,) = exact_sums(
+    (exact,) = exact_sums(
         model, reader, seen, torch.tensor([[target]], dtype=torch.float64), one, [target], poll=poll
     )
     told = model.vocabulary.token(asked).text
-    require_closure(model, f"the logit of {told!r} at position {position}", found.relative_remainder)
+    require_closure(model, f"the logit of {told!r} at position {position}", exact.relative_remainder)
     before = torch.cat([seen[point] for point in streams])  # [n_layers, d_model]
-    named = found.largest(top)
+    named = exact.largest(top)
     return WhyFound(
         token_id=asked,
-        found=found,
+        found=exact,
         probabilities=logs.exp().cpu().double(),
         predictions=predictions,
         lens=(*_lens(model, reader, before), target),
@@ -133,14 +133,14 @@ def most_probable(model: LookupModel, logs: Tensor, top: int) -> tuple[Predictio
 
 def layers_of(model: LookupModel, why: WhyFound) -> tuple[LayerOfWhy, ...]:
     """What each layer adds, and the lens behind it (step 3)."""
-    found = why.found
-    biases = found.attention_biases + found.mlp_biases
-    beside = np.sum(list(found.beside.values()), axis=0) if found.beside else None
+    exact = why.found
+    biases = exact.attention_biases + exact.mlp_biases
+    beside = np.sum(list(exact.beside.values()), axis=0) if exact.beside else None
     return tuple(
         LayerOfWhy(
             layer=layer,
-            heads=float(found.heads[layer].sum()),
-            neurons=float(found.neurons[layer].sum()),
+            heads=float(exact.heads[layer].sum()),
+            neurons=float(exact.neurons[layer].sum()),
             biases=float(biases[layer]),
             lens_logit=why.lens[layer + 1],
             lens_token=model.vocabulary.token(why.lens_tokens[layer]),
@@ -188,10 +188,10 @@ def probability_without(
         return replaced
 
     hooks: Mapping[Point, Hook] = {Point("z" if is_head else "post", component.layer): hook}
-    found = float(model.log_probabilities(tokens, at, hooks, poll=poll)[0, token_id].exp())
-    if not np.isfinite(found):
+    probability = float(model.log_probabilities(tokens, at, hooks, poll=poll)[0, token_id].exp())
+    if not np.isfinite(probability):
         raise NumericalError(
             f"Without {component} the model's next-token probabilities are not finite.",
             "Load it with --dtype float32.",
         )
-    return found
+    return probability

@@ -46,15 +46,15 @@ def activation_diff(models: TwoModels, top: int) -> ActivationDiff:
     models.of_one_architecture()
     sign = engine.conventions().sign
     key = models.key("activation_diff", corpus=True, top=top, layers=list(layers))
-    known = engine.cached(key, ActivationDiff)
-    if known is not None:
-        return known
+    cached = engine.cached(key, ActivationDiff)
+    if cached is not None:
+        return cached
     from tui_lookups.analysis.congruence import best_first, own_tokens
     from tui_lookups.analysis.joint import activation_changes, correlations, peak_of
 
-    found = joint_layers(models, layers)
-    changes = [activation_changes(found[layer]["moments"]) for layer in layers]
-    related = [correlations(found[layer]["moments"]) for layer in layers]
+    by_layer = joint_layers(models, layers)
+    changes = [activation_changes(by_layer[layer]["moments"]) for layer in layers]
+    related = [correlations(by_layer[layer]["moments"]) for layer in layers]
     every, d_mlp = np.concatenate(changes), engine.model_info().d_mlp
     places = [divmod(int(place), d_mlp) for place in best_first(every, top) if every[place] > 0]
     names = [NeuronId(layers[place], index) for place, index in places]
@@ -63,7 +63,7 @@ def activation_diff(models: TwoModels, top: int) -> ActivationDiff:
     )
     rows = []
     for name, (place, index) in zip(names, places, strict=True):
-        values = found[name.layer]["values"][:, :, index, 0]
+        values = by_layer[name.layer]["values"][:, :, index, 0]
         rows.append(
             ChangedNeuron(
                 neuron=name,
@@ -98,9 +98,9 @@ def neuron_diff(models: TwoModels, neuron: NeuronId, top: int) -> NeuronDiff:
     check_neuron(models, neuron)
     conventions = engine.conventions()
     key = models.key("neuron_diff", corpus=True, neuron=str(neuron), top=top)
-    known = engine.cached(key, NeuronDiff)
-    if known is not None:
-        return known
+    cached = engine.cached(key, NeuronDiff)
+    if cached is not None:
+        return cached
     from tui_lookups.analysis.joint import activation_changes, correlations
     from tui_lookups.answering.answers import activations_on
 
@@ -176,12 +176,12 @@ def joint_layers(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
     engine, kind = models.first, "joint_layer"
     keys = {layer: models.key(kind, corpus=True, layer=layer, kept=KEPT) for layer in layers}
     kept = {layer: engine.cache.get(kind, key) for layer, key in keys.items()}
-    found: dict[int, Arrays] = {layer: load(data) for layer, data in kept.items() if data is not None}
-    missing = [layer for layer in layers if layer not in found]
+    by_layer: dict[int, Arrays] = {layer: load(data) for layer, data in kept.items() if data is not None}
+    missing = [layer for layer in layers if layer not in by_layer]
     for layer, arrays in _joint_pass(models, missing).items() if missing else ():
         engine.cache.put(kind, keys[layer], bytes(save(arrays)))
-        found[layer] = arrays
-    return found
+        by_layer[layer] = arrays
+    return by_layer
 
 
 def _joint_pass(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:

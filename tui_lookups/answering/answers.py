@@ -112,10 +112,10 @@ def head_attributions(
 ) -> HeadAttributions:
     """The exact decomposition at one place as a result (method.md, section 4)."""
     rule, preset = conventions.activity_rule, conventions.preset
-    found = decompose(
+    decompositions = decompose(
         model, neuron, [place.ids], [place.position], source_head=sources, preset=preset, poll=poll
     )[0]
-    heads, threshold = attributions_of_heads(found, rule, place.sign)
+    heads, threshold = attributions_of_heads(decompositions, rule, place.sign)
     tokens = model.vocabulary.tokens(list(place.ids))
     return HeadAttributions(
         neuron=neuron,
@@ -124,17 +124,19 @@ def head_attributions(
         context=context,  # type: ignore[arg-type]
         tokens=tokens,
         position=place.position,
-        activation=found.activation,
-        pre_activation=found.pre_activation,
-        target=Target("activation" if found.gate is not None else "pre_activation", found.target),
+        activation=decompositions.activation,
+        pre_activation=decompositions.pre_activation,
+        target=Target(
+            "activation" if decompositions.gate is not None else "pre_activation", decompositions.target
+        ),
         heads=heads,
-        other=found.other,
-        sum=found.sum,
-        remainder=found.remainder,
+        other=decompositions.other,
+        sum=decompositions.sum,
+        remainder=decompositions.remainder,
         activity_rule=effective_rule(rule, len(heads)),
         activity_threshold=threshold,
         source_head=sources,
-        sources=_sources(found, tokens),
+        sources=_sources(decompositions, tokens),
         provenance=provenance,
     )
 
@@ -168,7 +170,7 @@ def head_overview(
     rule, context = conventions.activity_rule, conventions.context
     if not seen:
         return HeadOverview(neuron, 0, context, rule, (), provenance)
-    signed = np.stack([each.attributions for each in seen])
+    signed = np.stack([prompt.attributions for prompt in seen])
     active = np.stack([active_heads(row, rule)[0] for row in signed])
     heads = []
     for column in range(signed.shape[1]):
@@ -177,7 +179,7 @@ def head_overview(
         mean, worth = float(signed[:, column].mean()), conventions.worth_explaining(fraction)
         heads.append(HeadMean(HeadId(layer, index), layer, index, mean, fraction, worth))
     used = effective_rule(rule, signed.shape[1])
-    target = float(np.mean([each.target for each in seen]))
+    target = float(np.mean([prompt.target for prompt in seen]))
     return HeadOverview(neuron, len(seen), context, used, tuple(heads), provenance, mean_target=target)
 
 
@@ -222,9 +224,9 @@ def head_ablation(
         cases = [Case(None, None, given.ids, given.position, given.sign)]
     else:
         counted = counted_prompts(given, preset, bos)
-        places = ((each, input_of_prompt(bos, each, trimmed=conventions.trimmed)) for each in counted)
+        places = ((prompt, input_of_prompt(bos, prompt, trimmed=conventions.trimmed)) for prompt in counted)
         cases = [Case(p.rank, p.prompt_id, at.ids, at.position, at.sign) for p, at in places]
-    found = ablate_head(
+    ablated = ablate_head(
         model,
         neuron,
         head,
@@ -239,7 +241,7 @@ def head_ablation(
     )
     used = effective_rule(rule, count_reaching(model, neuron, preset))
     return HeadAblation(
-        neuron, head, method, positions, context, used, seed, sample, found, summarise(found),
+        neuron, head, method, positions, context, used, seed, sample, ablated, summarise(ablated),
         provenance,
     )  # fmt: skip
 
@@ -292,18 +294,18 @@ def examples(
     preset = conventions.preset
     kept = counted_prompts(prompts, preset, model.vocabulary.bos_id)
     places = [input_of_prompt(model.vocabulary.bos_id, prompt, trimmed=True) for prompt in kept]
-    found = decompose(
+    decompositions = decompose(
         model, neuron, [p.ids for p in places], [p.position for p in places], preset=preset, poll=poll
     )
     heads, made = 0, []
-    for prompt, place, decomposition in zip(kept, places, found, strict=True):
-        attributed, _ = attributions_of_heads(decomposition, conventions.activity_rule, place.sign)
+    for prompt, peak, decomposition in zip(kept, places, decompositions, strict=True):
+        attributed, _ = attributions_of_heads(decomposition, conventions.activity_rule, peak.sign)
         heads = len(attributed)
-        shown = [i for i in place.ids[: place.position + 1] if i not in model.vocabulary.special_ids]
+        shown = [i for i in peak.ids[: peak.position + 1] if i not in model.vocabulary.special_ids]
         text = "".join(token.text for token in model.vocabulary.tokens(shown))
         token = prompt.peak.next_token
         if preset == "paper":
-            token = promoted_token(model, neuron, place.sign)
+            token = promoted_token(model, neuron, peak.sign)
         follows = None if token is None else token.text
         active = tuple(row.head for row in attributed if row.active)
         made.append(Example(prompt.prompt_id, text, follows, active))

@@ -50,21 +50,21 @@ class AtlasService:
             reject = () if listed is None else read_tokens(listed)
         vocabulary, layers = engine.vocabulary(), engine.layers() if layers is None else layers
         rejected = tuple({token.id: token for token in map(vocabulary.find, reject)}.values())
-        found: list[Extremes] = []
+        by_layer: list[Extremes] = []
         ran_on = engine.device
         count = Count("reading the layers", len(layers), "layers")
         for layer in layers:
-            tell(count.at(len(found)))
-            read(len(found), len(layers))
+            tell(count.at(len(by_layer)))
+            read(len(by_layer), len(layers))
             extremes, ran_on = self._extremes(layer)
-            found.append(extremes)
+            by_layer.append(extremes)
         counts = token_filter(
             vocabulary.texts,
             vocabulary.special_ids,
             [token.id for token in rejected],
             engine.model_info().d_vocab,
         )
-        homes = home_layers(found, counts, by)
+        homes = home_layers(by_layer, counts, by)
         neuron_id = engine.model_info().neuron_id
 
         def row(layer: int, extremes: Extremes) -> tuple[AtlasNeuron, ...]:
@@ -82,7 +82,7 @@ class AtlasService:
             rejected=rejected,
             layers=tuple(
                 AtlasLayer(layer, row(layer, extremes), home)
-                for layer, extremes, home in zip(layers, found, homes, strict=True)
+                for layer, extremes, home in zip(layers, by_layer, homes, strict=True)
             ),
             provenance=replace(
                 engine.provenance(
@@ -98,13 +98,13 @@ class AtlasService:
 
     def cached(self, layers: Sequence[int]) -> list[Extremes] | None:
         """The extremes of these layers where all of them are in the cache; never computes."""
-        found = []
+        by_layer = []
         for layer in layers:
-            known = self._cached(layer)
-            if known is None:
+            extremes = self._cached(layer)
+            if extremes is None:
                 return None
-            found.append(known[0])
-        return found
+            by_layer.append(extremes[0])
+        return by_layer
 
     def _key(self, layer: int) -> str:
         return self._engine.key(_KIND, corpus=False, layer=layer)
@@ -115,18 +115,18 @@ class AtlasService:
 
     def _extremes(self, layer: int) -> tuple[Extremes, str]:
         """A layer's, and the device that they were made on."""
-        known = self._cached(layer)
-        if known is not None:
-            return known
+        cached = self._cached(layer)
+        if cached is not None:
+            return cached
 
         def work(model: Writes, poll: Poll) -> tuple[Extremes, str]:
             from tui_lookups.analysis.layer_extremes import layer_extremes
 
             return layer_extremes(model, layer, poll=poll), model.ran_on
 
-        found = self._engine.on_writes(work)
-        self._engine.cache.put(_KIND, self._key(layer), _to_bytes(*found))
-        return found
+        computed = self._engine.on_writes(work)
+        self._engine.cache.put(_KIND, self._key(layer), _to_bytes(*computed))
+        return computed
 
 
 def read_tokens(path: Path) -> list[str]:

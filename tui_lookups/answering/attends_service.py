@@ -88,19 +88,19 @@ class AttendsService:
 
             ids = asked.ids
             if neuron is not None:
-                found = carried_to_neuron(model, head, neuron, ids, asked.position, at, top=top, poll=poll)
+                carried = carried_to_neuron(model, head, neuron, ids, asked.position, at, top=top, poll=poll)
             else:
                 assert read is not None
-                found = carried_to_token(model, head, read.id, ids, asked.position, at, top=top, poll=poll)
+                carried = carried_to_token(model, head, read.id, ids, asked.position, at, top=top, poll=poll)
             provenance = engine.provenance(corpus=asked.of_corpus, **question)
             return Carried(
-                head, neuron, read, asked.tokens, asked.position, at, found.weight, found.contributions,
+                head, neuron, read, asked.tokens, asked.position, at, carried.weight, carried.contributions,
                 provenance,
             )  # fmt: skip
 
         key = engine.key("carries", corpus=asked.of_corpus, ids=asked.ids, **question)
-        found = engine.cached(key, Carried) or engine.keep(key, engine.on_model(work))
-        return replace(found, tokens=asked.tokens)
+        carried = engine.cached(key, Carried) or engine.keep(key, engine.on_model(work))
+        return replace(carried, tokens=asked.tokens)
 
     def attends(
         self,
@@ -125,15 +125,15 @@ class AttendsService:
         def work(model: LookupModel, poll: Poll) -> Attends:
             from tui_lookups.analysis.attends import attended
 
-            row = [each.id for each in asked.tokens]
-            found = attended(model, head, row, asked.position, at, top=top, poll=poll)
+            row = [token.id for token in asked.tokens]
+            attends = attended(model, head, row, asked.position, at, top=top, poll=poll)
             provenance = engine.provenance(corpus=asked.of_corpus, **question)
-            return _attends(head, asked, found, provenance)
+            return _attends(head, asked, attends, provenance)
 
         # An earlier version kept every pair: its answers are missed.
         where = engine.key("attends", corpus=asked.of_corpus, ids=asked.ids, pairs=PAIRS_KEPT, **question)
-        found = engine.cached(where, Attends) or engine.keep(where, engine.on_model(work))
-        return replace(found, tokens=asked.tokens)
+        attends = engine.cached(where, Attends) or engine.keep(where, engine.on_model(work))
+        return replace(attends, tokens=asked.tokens)
 
     def _check(self, neuron: NeuronId | None, head: HeadId, top: int) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""
@@ -159,10 +159,10 @@ class AttendsService:
         engine = self._engine
         if neuron is not None:
             conventions = engine.conventions(trimmed=trimmed)
-            place = place_of(
+            peak = place_of(
                 engine, self._prompts, neuron, conventions, prompt=prompt, prompt_id=prompt_id, text=text
             )
-            ids, at = list(place.input.ids), place.input.position
+            ids, at = list(peak.input.ids), peak.input.position
         elif text is None:
             raise LookupsError("A head is asked about on a text.", "Give a text, or a neuron of its prompts.")
         else:
@@ -177,17 +177,17 @@ def position_of(place: Place, tokens: Sequence[Token]) -> int:
     if not isinstance(place, str):
         check_position(place, len(tokens))
         return place
-    found = [position for position, token in enumerate(tokens) if token.text == place]
-    if not found:
+    positions = [position for position, token in enumerate(tokens) if token.text == place]
+    if not positions:
         raise LookupsError(
             f"None of the first {len(tokens)} tokens of the text is {place!r}.",
             "Give a token exactly as it stands there, with its space, or a position.",
         )
-    if len(found) > 1:
+    if len(positions) > 1:
         raise LookupsError(
-            f"{place!r} stands at positions {', '.join(map(str, found))}.", "Give one of these positions."
+            f"{place!r} stands at positions {', '.join(map(str, positions))}.", "Give one of these positions."
         )
-    return found[0]
+    return positions[0]
 
 
 def _attends(head: HeadId, asked: _Asked, found: Advantage, provenance: Provenance) -> Attends:
@@ -195,12 +195,12 @@ def _attends(head: HeadId, asked: _Asked, found: Advantage, provenance: Provenan
         Key(position, asked.tokens[position], weight, score)
         for position, weight, score in zip(found.allowed, found.weights, found.scores, strict=True)
     )
-    chosen = next(each for each in keys if each.position == found.key)
+    chosen = next(key for key in keys if key.position == found.key)
     cells, groups = found.pairs.ravel(), found.groups
     kept, rest = largest_pairs(cells)
     pairs = tuple(
-        PairContribution(groups[place // len(groups)], groups[place % len(groups)], float(cells[place]))
-        for place in kept
+        PairContribution(groups[pair // len(groups)], groups[pair % len(groups)], float(cells[pair]))
+        for pair in kept
     )
     return Attends(
         head=head,

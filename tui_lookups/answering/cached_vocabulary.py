@@ -47,9 +47,9 @@ def cached_vocabulary(local: LocalModel, cache: ResultCache, bos: BosRule = "aut
         return vocabulary
 
     def entries() -> Entries:
-        found = cache.get(_ENTRIES, entries_key)
+        cached = cache.get(_ENTRIES, entries_key)
         try:
-            return msgspec.json.decode(found or b"", type=Entries)
+            return msgspec.json.decode(cached or b"", type=Entries)
         except msgspec.DecodeError:  # dropped as damaged, cleared by another process, or of another version
             read_anew = read().entries
             cache.put(_ENTRIES, entries_key, msgspec.json.encode(read_anew))

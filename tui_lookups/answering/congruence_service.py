@@ -175,17 +175,17 @@ class CongruenceService:
         for neuron in neurons:
             engine.check_neuron(neuron)
             keys[neuron] = engine.key("score", corpus=False, neuron=str(neuron), token=token.id)
-        known = {neuron: engine.cached(key, NeuronScore) for neuron, key in keys.items()}
-        missing = [neuron for neuron, found in known.items() if found is None]
+        cached = {neuron: engine.cached(key, NeuronScore) for neuron, key in keys.items()}
+        missing = [neuron for neuron, score in cached.items() if score is None]
 
         def work(model: Writes, poll: Poll) -> list[NeuronScore]:
             from tui_lookups.analysis.congruence import score_neurons
 
             return score_neurons(model, missing, token.id)
 
-        for score in engine.on_writes(work) if missing else ():
-            known[score.neuron] = engine.keep(keys[score.neuron], score)
-        return tuple(found for neuron in neurons if (found := known[neuron]) is not None)
+        for made in engine.on_writes(work) if missing else ():
+            cached[made.neuron] = engine.keep(keys[made.neuron], made)
+        return tuple(score for neuron in neurons if (score := cached[neuron]) is not None)
 
     def first_view(self) -> FirstView:
         """The token and neuron to open with.

@@ -34,9 +34,9 @@ def corpus_means(
     corpus = engine.corpus(arrays=True)
     drawn = answers.mean_sample(corpus, sample, conventions.seed)
     key = engine.key(kind, conventions, corpus=True, sample=sample)
-    known = engine.cache.get(kind, key)
-    if known is not None:
-        return load(known)[name], len(drawn)
-    found = answers.corpus_mean(model, corpus, drawn, role, poll)
-    engine.cache.put(kind, key, bytes(save({name: found})))
-    return found, len(drawn)
+    cached = engine.cache.get(kind, key)
+    if cached is not None:
+        return load(cached)[name], len(drawn)
+    computed = answers.corpus_mean(model, corpus, drawn, role, poll)
+    engine.cache.put(kind, key, bytes(save({name: computed})))
+    return computed, len(drawn)

@@ -34,7 +34,7 @@ def search_corpus(
     if not wanted:
         raise LookupsError("There is nothing to search for.", "Give a text.")
     vocabulary, corpus = engine.vocabulary(), engine.corpus(arrays=True)
-    pieces = [each.casefold() for each in vocabulary.texts]
+    pieces = [piece.casefold() for piece in vocabulary.texts]
     if vocabulary.bos_id is not None:
         pieces[vocabulary.bos_id] = ""  # it is in front of every window, and in no text
     note, hits, told = _not_found_so(vocabulary, wanted), list[CorpusHit](), time.monotonic()

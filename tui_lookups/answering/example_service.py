@@ -76,8 +76,8 @@ class ExampleService:
                 entries = [entry for entry in entries if entry.text not in shown]
             preset = conventions.preset
             prompts = answers.build_prompts(model, corpus, neuron, entries, preset=preset, poll=poll)
-            heads, found = answers.examples(model, neuron, prompts, conventions=conventions, poll=poll)
-            return NeuronExamples(neuron, part, heads, conventions.activity_rule, found, provenance)
+            heads, examples = answers.examples(model, neuron, prompts, conventions=conventions, poll=poll)
+            return NeuronExamples(neuron, part, heads, conventions.activity_rule, examples, provenance)
 
         def produce() -> NeuronExamples:
             # Not on the model thread, where tokenising a damaged corpus anew would hold up every question.
@@ -95,25 +95,25 @@ class ExampleService:
         Raises LookupsError when there is none, or the head does not reach the neuron.
         """
         self._engine.check_head(head)
-        found = self.examples(neuron, part)
-        if not found.examples:
+        examples = self.examples(neuron, part)
+        if not examples.examples:
             raise LookupsError(
                 f"{neuron} has no prompts in the {part} half of the corpus.",
                 "Explanations need a corpus of several documents.",
             )
-        reaching = found.heads // self._engine.model_info().n_heads
+        reaching = examples.heads // self._engine.model_info().n_heads
         if self._engine.conventions().preset == "paper" and head.layer == neuron.layer:
             raise left_out_by_paper(head, neuron)
         if head.layer >= reaching:
             raise out_of_reach(head, neuron, reaching - 1)
-        return Labelled(found.examples, tuple(head in example.active for example in found.examples))
+        return Labelled(examples.examples, tuple(head in example.active for example in examples.examples))
 
     def worth_explaining(self, neuron: NeuronId) -> tuple[HeadId, ...]:
         """The heads worth explaining on the neuron's trimmed prompts (method.md, section 4).
 
         Raises LookupsError for a neuron that never fires.
         """
-        found = self._overviews.overview(neuron, trimmed=True)
-        if found.note:
-            raise LookupsError(found.note, "There is nothing to explain; ask about another neuron.")
-        return tuple(mean.head for mean in found.heads if mean.worth_explaining)
+        overview = self._overviews.overview(neuron, trimmed=True)
+        if overview.note:
+            raise LookupsError(overview.note, "There is nothing to explain; ask about another neuron.")
+        return tuple(mean.head for mean in overview.heads if mean.worth_explaining)

@@ -194,9 +194,9 @@ class Explaining:
             usage=NOTHING,
             provenance=self._examples.provenance(),
         )
-        known = self.store.get(made)
-        if known is not None:
-            return known.explanation
+        earlier = self.store.get(made)
+        if earlier is not None:
+            return earlier.explanation
         self.store.keep(Explained(made, None))
         return made
 
@@ -220,9 +220,11 @@ class Explaining:
         api_key: str | None = None,
     ) -> NeuronExplanations:
         """Explain every head that is worth explaining for a neuron; see `explain_pairs`."""
-        found = self.explain_pairs(self.pairs_of(neuron), fresh=fresh, progress=progress, api_key=api_key)
+        explained = self.explain_pairs(self.pairs_of(neuron), fresh=fresh, progress=progress, api_key=api_key)
         provenance = self._examples.provenance()
-        return NeuronExplanations(neuron, found.explanations, found.left_out, found.usage, provenance)
+        return NeuronExplanations(
+            neuron, explained.explanations, explained.left_out, explained.usage, provenance
+        )
 
     def explain_pairs(
         self,
@@ -247,14 +249,14 @@ class Explaining:
             api_key=api_key,
             token=CURRENT_TOKEN.get(),
         )
-        found = []
-        for (pair, request, active, inactive), each in zip(asking, asked, strict=True):
+        explanations = []
+        for (pair, request, active, inactive), outcome in zip(asking, asked, strict=True):
             try:
-                found.append(self._kept(*pair, request, each, active, inactive))
+                explanations.append(self._kept(*pair, request, outcome, active, inactive))
             except AnswerError as error:
                 left_out.append(LeftOut(*pair, error.message))
         usage = self._desk.usage(wanted, asked, whole=False)
-        return ExplainedPairs(tuple(found), tuple(left_out), usage)
+        return ExplainedPairs(tuple(explanations), tuple(left_out), usage)
 
     def pairs_of(self, neuron: NeuronId) -> list[Pair]:
         """The neuron with each head that is worth explaining for it."""

@@ -90,10 +90,10 @@ class HeadScores:
         asking: list[ChatRequest] = []
         if explanation is None:
             request, *_ = self._explaining.request(neuron, head)
-            known = self._desk.cached(request)
-            if known is None:
+            cached = self._desk.cached(request)
+            if cached is None:
                 asking.append(request)
-            explanation = _UNKNOWN_EXPLANATION if known is None else read_explanation(known.text)
+            explanation = _UNKNOWN_EXPLANATION if cached is None else read_explanation(cached.text)
         if len(set(labels)) == 2:
             other = [] if controls is None else [controls.of(neuron, head, explanation)[0]]
             asking += [score_request(text, example) for text in (explanation, *other) for example in examples]
@@ -124,8 +124,8 @@ class HeadScores:
         if explanation is None:
             about = self._explaining.explain(neuron, head, api_key=api_key)
         else:
-            known = self._cached(neuron, head, explanation)
-            about = known or self._explaining.write(neuron, head, explanation)
+            cached = self._cached(neuron, head, explanation)
+            about = cached or self._explaining.write(neuron, head, explanation)
         trial = self._trial(about, self._controls(control))
         return self._score_all([trial], fresh, progress, api_key)[0][0]
 
@@ -168,15 +168,15 @@ class HeadScores:
         asked = self._desk.ask_all(
             asking, fresh=fresh, progress=progress, api_key=api_key, token=CURRENT_TOKEN.get()
         )
-        found = dict(zip(asking, asked, strict=True))
-        scores = [self._scored(trial, found) for trial in trials]
+        outcomes = dict(zip(asking, asked, strict=True))
+        scores = [self._scored(trial, outcomes) for trial in trials]
         return scores, self._desk.usage(asking, asked, whole=False)
 
     def _scored(self, trial: Trial, found: dict[ChatRequest, RequestOutcome]) -> ExplanationScore:
         """A trial's score from its answers, kept with its explanation."""
         about, asking = trial.explanation, trial.all_requests
         asked = [found[request] for request in asking]
-        given = [each.answer for each in asked if each.answer is not None]
+        given = [outcome.answer for outcome in asked if outcome.answer is not None]
         answers = trial.answers(about.explanation, found)
         control = None
         if trial.control is not None and not trial.single_class:
@@ -208,7 +208,7 @@ class HeadScores:
         if trial.single_class or made.answered:  # else an earlier score stays
             kept = self._store.get(about) or Explained(about, None)
             self._store.keep(replace(kept, score=made))
-        cached = bool(asked) and all(each.cached for each in asked)
+        cached = bool(asked) and all(outcome.cached for outcome in asked)
         return replace(made, cached=cached, usage=self._desk.usage(asking, asked, whole=False))
 
     # --- many pairs: all heads worth explaining for a neuron, or those of a survey ---
@@ -254,11 +254,11 @@ class HeadScores:
         explained = self._explaining.explain_pairs(pairs, progress=progress, api_key=api_key)
         controls = self._controls(control)
         trials, left_out = [], list(explained.left_out)
-        for each in explained.explanations:
+        for explanation in explained.explanations:
             try:
-                trials.append(self._trial(each, controls))
+                trials.append(self._trial(explanation, controls))
             except LookupsError as error:
-                left_out.append(LeftOut(each.neuron, each.head, error.message))
+                left_out.append(LeftOut(explanation.neuron, explanation.head, error.message))
         scores, usage = self._score_all(trials, fresh, progress, api_key)
         return self._report(scores, left_out, _sum([explained.usage, usage]))
 
@@ -269,9 +269,9 @@ class HeadScores:
         """
         newest, others = self._newest(set(neurons), self._ours())
         if not newest:
-            found = f" Scored so far: by {', '.join(sorted(others))}." if others else ""
+            so_far = f" Scored so far: by {', '.join(sorted(others))}." if others else ""
             raise LookupsError(
-                f"Nothing of this model and corpus is scored by {self._desk.endpoint.model} yet.{found}",
+                f"Nothing of this model and corpus is scored by {self._desk.endpoint.model} yet.{so_far}",
                 "Run `lookups-tui score --worth-explaining NEURON` first.",
             )
         return self._report_of(newest)
@@ -285,15 +285,15 @@ class HeadScores:
         """Every head worth explaining for a neuron with what is known of it; asks nobody anything."""
         heads = self._examples.worth_explaining(neuron)
         wanted = {(neuron, head) for head in heads}
-        known: dict[HeadId, Explained] = {}
+        by_head: dict[HeadId, Explained] = {}
         entries = self._ours()
         for entry in entries:
             about = entry.explanation
             if (about.neuron, about.head) in wanted and self._is_ours(about):
-                known.setdefault(about.head, entry)
+                by_head.setdefault(about.head, entry)
         scored = self._newest({neuron}, entries)[0]
         newest = {pair: entry for pair, entry in scored.items() if pair in wanted}
-        rows = tuple(ExplainedHead(head, newest.get((neuron, head)) or known.get(head)) for head in heads)
+        rows = tuple(ExplainedHead(head, newest.get((neuron, head)) or by_head.get(head)) for head in heads)
         return ExplainedHeads(neuron, rows, self._report_of(newest), self._examples.provenance())
 
     def _is_ours(self, about: Explanation) -> bool:
@@ -324,21 +324,23 @@ class HeadScores:
     def _report_of(self, newest: dict[tuple[NeuronId, HeadId], Explained]) -> ScoreReport:
         entries = [newest[pair] for pair in sorted(newest)]
         scores = [entry.score for entry in entries if entry.score is not None]
-        usage = _sum(each.usage for entry in entries for each in (entry.explanation, entry.score) if each)
+        usage = _sum(part.usage for entry in entries for part in (entry.explanation, entry.score) if part)
         return self._report(scores, (), usage)
 
     def _report(
         self, scores: Sequence[ExplanationScore], left_out: Iterable[LeftOut], usage: Usage
     ) -> ScoreReport:
-        single = [LeftOut(each.neuron, each.head, _one_class(each)) for each in scores if each.single_class]
-        kept = tuple(each for each in scores if not each.single_class)
+        single = [
+            LeftOut(score.neuron, score.head, _one_class(score)) for score in scores if score.single_class
+        ]
+        kept = tuple(score for score in scores if not score.single_class)
         of = self._deviation_of
-        controls = (each.control.score.head_explanation_score for each in kept if each.control is not None)
+        controls = (score.control.score.head_explanation_score for score in kept if score.control is not None)
         return ScoreReport(
             scores=kept,
             left_out=(*left_out, *single),
-            head_explanation_score=summary((each.score.head_explanation_score for each in kept), of=of),
-            f1=summary((each.score.f1 for each in kept), of=of),
+            head_explanation_score=summary((score.score.head_explanation_score for score in kept), of=of),
+            f1=summary((score.score.f1 for score in kept), of=of),
             control=summary(controls, of=of),
             usage=usage,
             provenance=self._examples.provenance(),
@@ -352,15 +354,15 @@ def _one_class(score: ExplanationScore) -> str:
 
 def _sum(usages: Iterable[Usage]) -> Usage:
     total = NOTHING
-    for each in usages:
-        costs = [cost for cost in (total.cost, each.cost) if cost is not None]
+    for usage in usages:
+        costs = [cost for cost in (total.cost, usage.cost) if cost is not None]
         total = Usage(
-            total.calls + each.calls,
-            total.cached + each.cached,
-            total.failed + each.failed,
-            total.input_tokens + each.input_tokens,
-            total.output_tokens + each.output_tokens,
-            total.estimated or each.estimated,
+            total.calls + usage.calls,
+            total.cached + usage.cached,
+            total.failed + usage.failed,
+            total.input_tokens + usage.input_tokens,
+            total.output_tokens + usage.output_tokens,
+            total.estimated or usage.estimated,
             sum(costs) if costs else None,
         )
     return total

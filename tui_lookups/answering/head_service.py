@@ -58,7 +58,7 @@ class HeadService:
         """The decomposition at the peak of a prompt of the neuron, or of a text. See `Explorer.heads`."""
         conventions = self._engine.conventions(trimmed=trimmed)
         self._check(neuron, sources)
-        place = place_of(
+        peak = place_of(
             self._engine,
             self._prompts,
             neuron,
@@ -68,8 +68,8 @@ class HeadService:
             text=text,
             position=None if text is None else position,
         )
-        found = self._at(neuron, place.input, place.prompt, place.context, sources, conventions)
-        return found if place.prompt is None else replace(found, rank=place.prompt.rank)
+        attributions = self._at(neuron, peak.input, peak.prompt, peak.context, sources, conventions)
+        return attributions if peak.prompt is None else replace(attributions, rank=peak.prompt.rank)
 
     def _at(
         self,
@@ -112,11 +112,13 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        found = engine.cached(key, HeadAttributions)
-        if found is None or any(source.weight is None for source in found.sources):  # of an earlier version
-            found = engine.keep(key, engine.on_model(work))
-        at_peak = found.tokens[found.position].id
-        return replace(found, special=at_peak in engine.vocabulary().special_ids)
+        attributions = engine.cached(key, HeadAttributions)
+        if attributions is None or any(
+            source.weight is None for source in attributions.sources
+        ):  # of an earlier version
+            attributions = engine.keep(key, engine.on_model(work))
+        at_peak = attributions.tokens[attributions.position].id
+        return replace(attributions, special=at_peak in engine.vocabulary().special_ids)
 
     # --- ablation (method.md, section 6) ---
 

@@ -27,9 +27,9 @@ def heads_diff(models: TwoModels, neuron: NeuronId, top: int) -> HeadsDiff:
     check_neuron(models, neuron)
     conventions = engine.conventions()
     key = models.key("heads_diff", corpus=True, neuron=str(neuron), top=top)
-    known = engine.cached(key, HeadsDiff)
-    if known is not None:
-        return known
+    cached = engine.cached(key, HeadsDiff)
+    if cached is not None:
+        return cached
     from tui_lookups.analysis.shift import reading_at, shifts
 
     arrays = joint_layers(models, engine.layers())[neuron.layer]

@@ -25,7 +25,7 @@ def index_peaks(engine: Engine, scan: ScanSession, neuron: NeuronId) -> tuple[Ra
     record, corpus, vocabulary = scan.require(neuron), engine.corpus(arrays=True), engine.vocabulary()
     if why_silent(record, conventions):
         return ()
-    found = []
+    peaks = []
     activations = {
         (prompt_id, sign): value
         for sign in record.signs
@@ -43,5 +43,5 @@ def index_peaks(engine: Engine, scan: ScanSession, neuron: NeuronId) -> tuple[Ra
             tokens[entry.position].id in vocabulary.special_ids,
         )
         text = text_before(tokens, entry.position)
-        found.append(RankedPeak(rank, entry.prompt_id, entry.sign, peak, text, entry.copies))
-    return tuple(found)
+        peaks.append(RankedPeak(rank, entry.prompt_id, entry.sign, peak, text, entry.copies))
+    return tuple(peaks)

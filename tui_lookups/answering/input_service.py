@@ -34,8 +34,8 @@ class InputService:
 
     def inputs(self, neuron: NeuronId, *, trimmed: bool | None, top: int, **asked: Any) -> NeuronInputs:
         """See `Explorer.inputs`; `asked` as `place_of` has it."""
-        place, key = self._place(neuron, trimmed, top, asked)
-        rank = None if place.prompt is None else place.prompt.rank
+        peak, key = self._place(neuron, trimmed, top, asked)
+        rank = None if peak.prompt is None else peak.prompt.rank
 
         def work(model: LookupModel, poll: Poll) -> NeuronInputs:
             from tui_lookups.answering import sums
@@ -43,28 +43,28 @@ class InputService:
             return sums.inputs(
                 model,
                 neuron,
-                place.input,
-                prompt_id=place.prompt_id,
+                peak.input,
+                prompt_id=peak.prompt_id,
                 rank=rank,
-                context=place.context,
+                context=peak.context,
                 top=top,
-                provenance=self._engine.provenance(corpus=place.prompt_id is not None, top=top),
+                provenance=self._engine.provenance(corpus=peak.prompt_id is not None, top=top),
                 poll=poll,
             )
 
-        found = self._engine.cached(key, NeuronInputs) or self._engine.keep(key, self._engine.on_model(work))
-        return replace(found, rank=rank)
+        inputs = self._engine.cached(key, NeuronInputs) or self._engine.keep(key, self._engine.on_model(work))
+        return replace(inputs, rank=rank)
 
     def cached(
         self, neuron: NeuronId, *, trimmed: bool | None, top: int, **asked: Any
     ) -> NeuronInputs | None:
         """See `Explorer.cached_inputs`."""
         place, key = self._place(neuron, trimmed, top, asked)
-        found = self._engine.cached(key, NeuronInputs)
+        inputs = self._engine.cached(key, NeuronInputs)
         return (
             None
-            if found is None
-            else replace(found, rank=None if place.prompt is None else place.prompt.rank)
+            if inputs is None
+            else replace(inputs, rank=None if place.prompt is None else place.prompt.rank)
         )
 
     def _place(
@@ -91,10 +91,10 @@ class InputService:
             provenance = engine.provenance(
                 corpus=True, prompts=len(prompts), top=top, **choices("inputs_overview", conventions)
             )
-            found = sums.inputs_overview(
+            overview = sums.inputs_overview(
                 model, neuron, prompts, conventions=conventions, top=top, provenance=provenance, poll=poll
             )
-            return replace(found, note=listed.note)
+            return replace(overview, note=listed.note)
 
         key = engine.key(
             "inputs_overview",
@@ -113,15 +113,15 @@ class InputService:
         engine, conventions = self._engine, self._engine.conventions(trimmed=trimmed)
         self._check(neuron)
         check_reaches(engine, component, neuron)
-        place = place_of(engine, self._prompts, neuron, conventions, **asked)
+        peak = place_of(engine, self._prompts, neuron, conventions, **asked)
 
         def work(model: LookupModel, poll: Poll) -> EdgeCut:
             from tui_lookups.answering import sums
 
-            provenance = engine.provenance(corpus=place.prompt_id is not None, context=place.context)
-            return sums.edge_cut(model, neuron, component, place.input, provenance=provenance, poll=poll)
+            provenance = engine.provenance(corpus=peak.prompt_id is not None, context=peak.context)
+            return sums.edge_cut(model, neuron, component, peak.input, provenance=provenance, poll=poll)
 
-        key = self._key("edge_cut", conventions, neuron, place, component=str(component))
+        key = self._key("edge_cut", conventions, neuron, peak, component=str(component))
         return engine.cached(key, EdgeCut) or engine.keep(key, engine.on_model(work))
 
     def _key(self, kind: str, conventions: Conventions, neuron: NeuronId, place: Place, **more: Any) -> str:

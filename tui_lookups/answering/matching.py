@@ -25,27 +25,27 @@ def neuron_matches(models: TwoModels, top: int) -> NeuronMatches:
     models.of_one_architecture()
     engine, layers = models.first, models.first.layers()
     key = models.key("matches", corpus=True, top=top, layers=list(layers))
-    known = engine.cached(key, NeuronMatches)
-    if known is not None:
-        return known
+    cached = engine.cached(key, NeuronMatches)
+    if cached is not None:
+        return cached
     from tui_lookups.analysis.congruence import best_first, own_tokens
 
-    found = _matched_layers(models, layers)
-    sizes = np.concatenate([np.abs(found[layer]["correlation"]) for layer in layers])
+    by_layer = _matched_layers(models, layers)
+    sizes = np.concatenate([np.abs(by_layer[layer]["correlation"]) for layer in layers])
     d_mlp = engine.model_info().d_mlp
     rows = []
     for place in best_first(sizes, top):
         layer, index = layers[int(place) // d_mlp], int(place) % d_mlp
-        match = int(found[layer]["match"][index])
+        match = int(by_layer[layer]["match"][index])
         if match >= 0:
-            figures = float(found[layer]["correlation"][index]), bool(found[layer]["mutual"][index])
+            figures = float(by_layer[layer]["correlation"][index]), bool(by_layer[layer]["mutual"][index])
             rows.append((NeuronId(layer, index), NeuronId(layer, match), *figures))
     before = engine.on_writes(lambda model, poll: own_tokens(model, [row[0] for row in rows]))
     after = models.second.on_writes(lambda model, poll: own_tokens(model, list({row[1] for row in rows})))
     neurons = tuple(MatchedNeuron(a, b, r, mutual, before[a], after[b]) for a, b, r, mutual in rows)
     of_layers = []
     for layer in layers:
-        mutual, sizes = int(found[layer]["mutual"].sum()), np.abs(found[layer]["correlation"])
+        mutual, sizes = int(by_layer[layer]["mutual"].sum()), np.abs(by_layer[layer]["correlation"])
         of_layers.append(MatchedLayer(layer, d_mlp, mutual, float(np.median(sizes))))
     provenance = engine.provenance(corpus=True, top=top, layers=",".join(map(str, layers)))
     return engine.keep(key, NeuronMatches(models.infos()[1], neurons, tuple(of_layers), provenance))
@@ -60,15 +60,15 @@ def _matched_layers(models: TwoModels, layers: Sequence[int]) -> dict[int, Array
     engine, kind = models.first, "matched_layer"
     keys = {layer: models.key(kind, corpus=True, layer=layer) for layer in layers}
     kept = {layer: engine.cache.get(kind, key) for layer, key in keys.items()}
-    found: dict[int, Arrays] = {layer: load(data) for layer, data in kept.items() if data is not None}
-    missing = [layer for layer in layers if layer not in found]
+    by_layer: dict[int, Arrays] = {layer: load(data) for layer, data in kept.items() if data is not None}
+    missing = [layer for layer in layers if layer not in by_layer]
     at_once = most_layers(engine.model_info().d_mlp)
     passes = [missing[start : start + at_once] for start in range(0, len(missing), at_once)]
     for number, group in enumerate(passes):
         for layer, arrays in _pass(models, group, number, len(passes)).items():
             engine.cache.put(kind, keys[layer], bytes(save(arrays)))
-            found[layer] = arrays
-    return found
+            by_layer[layer] = arrays
+    return by_layer
 
 
 def _pass(models: TwoModels, layers: Sequence[int], number: int, passes: int) -> dict[int, Arrays]:

@@ -48,9 +48,9 @@ def nearest_neurons(
     key = (engine if models is None else models).key(
         "nearest", corpus=over_corpus, neuron=str(neuron), by=by, top=top, layers=list(layers)
     )
-    known = engine.cached(key, NearestNeurons)
-    if known is not None:
-        return known
+    cached = engine.cached(key, NearestNeurons)
+    if cached is not None:
+        return cached
 
     def answer(model: Writes, cosines_of: Callable[[int], Floats], poll: Poll) -> NearestNeurons:
         from tui_lookups.analysis.nearest import nearest
@@ -65,20 +65,20 @@ def nearest_neurons(
         from tui_lookups.analysis.nearest import cosines_with_write
 
         own = engine.on_writes(lambda model, poll: model.directions([neuron])[0])
-        found = searched.on_writes(
+        computed = searched.on_writes(
             lambda model, poll: answer(model, partial(cosines_with_write, model, own), poll)
         )
     elif by == "reads":
         from tui_lookups.analysis.nearest import cosines_with_read, neuron_read
 
         own = engine.on_model(lambda model, poll: neuron_read(model, neuron))
-        found = searched.on_model(
+        computed = searched.on_model(
             lambda model, poll: answer(model, partial(cosines_with_read, model, own), poll)
         )
     else:
         one = _correlate(engine, neuron, layers, models)
-        found = searched.on_writes(lambda model, poll: answer(model, one.of_layer, poll))
-    return engine.keep(key, found)
+        computed = searched.on_writes(lambda model, poll: answer(model, one.of_layer, poll))
+    return engine.keep(key, computed)
 
 
 def _correlate(

@@ -54,8 +54,8 @@ def place_of(
         ids = tuple(token.id for token in given.tokens)
         if position is not None:
             check_position(position, len(ids))
-        found = input_of_text(given.activations, ids, sign=conventions.sign, position=position)
-        return Place(found, None, None, "text")
+        peak = input_of_text(given.activations, ids, sign=conventions.sign, position=position)
+        return Place(peak, None, None, "text")
     if position is not None and prompt_id is not None:
         corpus = engine.corpus(arrays=True)
         check_prompt_id(prompt_id, corpus.info.prompts)
@@ -65,5 +65,5 @@ def place_of(
     shown = prompts.prompt(neuron, prompt, prompt_id, sign=conventions.sign)
     if conventions.trimmed:
         (shown,) = prompts.with_trims(neuron, (shown,))
-    found = input_of_prompt(engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
-    return Place(found, shown.prompt_id, shown, found.context)
+    peak = input_of_prompt(engine.vocabulary().bos_id, shown, trimmed=conventions.trimmed)
+    return Place(peak, shown.prompt_id, shown, peak.context)

@@ -39,11 +39,11 @@ def keep(engine: Engine, note: Note) -> None:
 
 def kept(engine: Engine) -> tuple[Note, ...]:
     """The notes of the open model, and of its corpus where they are about prompts, oldest first."""
-    found = (engine.cache.get_result(NOTES, key, KeptNote) for key in engine.cache.keys(NOTES))
+    stored = (engine.cache.get_result(NOTES, key, KeptNote) for key in engine.cache.keys(NOTES))
     own = [
-        each.note
-        for each in found
-        if each is not None and each.note.text and (each.model, each.corpus) == _whose(engine, each.note)
+        note.note
+        for note in stored
+        if note is not None and note.note.text and (note.model, note.corpus) == _whose(engine, note.note)
     ]
     return tuple(sorted(own, key=lambda note: note.written))
 

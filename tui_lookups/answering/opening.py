@@ -41,9 +41,9 @@ def first_view(model: Writes, layers: Sequence[int], poll: Poll) -> FirstView:
 
 
 def _spaced_words(model: Writes, limit: int = 20) -> list[Token]:
-    found = [
+    tokens = [
         Token(i, text)
         for i, text in enumerate(model.vocabulary.texts)
         if text.startswith(" ") and text[1:].isalpha() and len(text) > 3
     ]
-    return found[:limit] or [model.vocabulary.token(0)]
+    return tokens[:limit] or [model.vocabulary.token(0)]

@@ -71,10 +71,10 @@ class HeadsPass:
         from tui_lookups.answering.answers import HeadsSeen
 
         places = [Place(reading.neuron, reading.row, reading.position) for reading in self.readings]
-        found = decompose_places(model, self.rows, places, preset=self.preset, poll=poll)
+        decompositions = decompose_places(model, self.rows, places, preset=self.preset, poll=poll)
         return [
             HeadsSeen(parts.heads.ravel() * reading.sign, parts.target * reading.sign)
-            for parts, reading in zip(found, self.readings, strict=True)
+            for parts, reading in zip(decompositions, self.readings, strict=True)
         ]
 
 
@@ -124,9 +124,9 @@ class HeadOverviews:
         return self._cached(neuron, self._engine.conventions(trimmed=trimmed), part)
 
     def _cached(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> HeadOverview | None:
-        found = self._engine.cached(self._key(neuron, conventions, part), HeadOverview)
+        overview = self._engine.cached(self._key(neuron, conventions, part), HeadOverview)
         # One of an earlier version has no mean target.
-        return None if found is None or (found.prompts and found.mean_target is None) else found
+        return None if overview is None or (overview.prompts and overview.mean_target is None) else overview
 
     def shares_passes(self, *, trimmed: bool | None) -> bool:
         """Whether neurons of a layer are worth asking about together: trimmed contexts seldom begin alike."""
@@ -163,11 +163,11 @@ class HeadOverviews:
         """Adds the passes of the neurons that are not in the cache."""
         for neuron in neurons:
             self.check(neuron, conventions)
-        known = [self._cached(neuron, conventions, part) for neuron in neurons]
-        if None not in known:
-            return _Group(neurons, known, (), {}, ())
+        cached = [self._cached(neuron, conventions, part) for neuron in neurons]
+        if None not in cached:
+            return _Group(neurons, cached, (), {}, ())
         peaks = [self.peaks(neuron, conventions, part) for neuron in neurons]
-        return self._group(neurons, known, peaks, conventions, passes)
+        return self._group(neurons, cached, peaks, conventions, passes)
 
     def _end(
         self,
@@ -178,17 +178,17 @@ class HeadOverviews:
         told: Callable[[int, float], None],
     ) -> list[HeadOverview]:
         """The group's overviews, each kept in the cache when its last pass was run."""
-        known = list(group.known)
+        overviews = list(group.known)
 
         def keep(number: int, found: HeadOverview) -> None:
-            known[number] = self._engine.keep(self._key(group.neurons[number], conventions, part), found)
+            overviews[number] = self._engine.keep(self._key(group.neurons[number], conventions, part), found)
 
         def hear(share: float) -> None:
-            told(sum(found is not None for found in known), share)
+            told(sum(overview is not None for overview in overviews), share)
 
-        if None in known:
+        if None in overviews:
             self._work_out(group, conventions, part, passes, keep, hear)
-        return [found for found in known if found is not None]
+        return [overview for overview in overviews if overview is not None]
 
     def check(self, neuron: NeuronId, conventions: Conventions) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""
@@ -299,8 +299,8 @@ class HeadOverviews:
             corpus=True, prompts=len(seen), **choices("overview", conventions), **_question(part)
         )
         n_heads = self._engine.model_info().n_heads
-        found = head_overview(of.neuron, seen, n_heads, conventions=conventions, provenance=provenance)
-        return replace(found, note=of.note)
+        overview = head_overview(of.neuron, seen, n_heads, conventions=conventions, provenance=provenance)
+        return replace(overview, note=of.note)
 
 
 def _needs_trims(conventions: Conventions) -> bool:

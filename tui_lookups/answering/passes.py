@@ -104,11 +104,11 @@ class PassesByWorkers:
     def next(self) -> Any:
         """See `Passes.next`."""
         self.device()
-        found = None
-        while found is None:
-            found = self._engine.thread.run(self._step, Priority.INTERACTIVE, CURRENT_TOKEN.get())
+        result = None
+        while result is None:
+            result = self._engine.thread.run(self._step, Priority.INTERACTIVE, CURRENT_TOKEN.get())
         self._under_way.popleft()
-        return found
+        return result
 
     def _step(self, poll: Poll) -> Any:
         """Hand out what there is room for; the result of the next pass, if it is there."""

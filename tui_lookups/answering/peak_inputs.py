@@ -40,12 +40,12 @@ def top_entries(record: NeuronRecord, top: int, sign: Sign, part: int | None = N
     Where copies are kept, every prompt is a text.
     """
     best: dict[int, tuple[float, Entry]] = {}
-    for each in _signs(sign):
-        found = record.top(top, part, sign=each)
-        columns = (found.values, found.prompt_ids, found.positions, found.texts, found.copies)
+    for one_sign in _signs(sign):
+        entries = record.top(top, part, sign=one_sign)
+        columns = (entries.values, entries.prompt_ids, entries.positions, entries.texts, entries.copies)
         for value, prompt_id, position, text, copies in zip(*columns, strict=True):
-            entry = Entry(prompt_id, position, each, text, copies or None)
-            merit = each * value
+            entry = Entry(prompt_id, position, one_sign, text, copies or None)
+            merit = one_sign * value
             if text not in best or merit > best[text][0]:
                 best[text] = (merit, entry)
     ordered = sorted(best.values(), key=lambda pair: (-pair[0], pair[1].prompt_id))
@@ -56,7 +56,7 @@ def why_silent(record: NeuronRecord, conventions: Conventions) -> str:
     """A sentence where the neuron fires on no prompt seen so far; "" where it fires, or none was seen."""
     stats, sign, least = record.stats(), conventions.sign, conventions.fires_above
     extremes = {1: stats.maximum, -1: stats.minimum}
-    if not record.prompts or any(each * extremes[each] > least for each in _signs(sign)):
+    if not record.prompts or any(one_sign * extremes[one_sign] > least for one_sign in _signs(sign)):
         return ""
     how = {"+": "", "-": " negatively", "both": " in either direction"}[sign]
     return (

@@ -54,8 +54,8 @@ class PredictionService:
 
         def work(model: LookupModel, poll: Poll) -> PromptPredictions:
             positions = range(first, min(first + STRETCH, len(row)))
-            found = next_tokens(model, row, positions, top=top, poll=poll)
-            return PromptPredictions(prompt_id, found, engine.provenance(corpus=of_corpus, top=top))
+            predictions = next_tokens(model, row, positions, top=top, poll=poll)
+            return PromptPredictions(prompt_id, predictions, engine.provenance(corpus=of_corpus, top=top))
 
         key = engine.key("predictions", corpus=of_corpus, first=first, stretch=STRETCH, top=top, **asked)
         return engine.cached(key, PromptPredictions) or engine.keep(key, engine.on_model(work))
@@ -74,21 +74,21 @@ def next_tokens(
     from tui_lookups.errors import NumericalError
 
     at = torch.tensor([list(positions)], device=model.device)
-    found = model.log_probabilities(model.batch([row]), at, poll=poll)[0]  # [positions, d_vocab]
-    if not bool(torch.isfinite(found.logsumexp(-1)).all()):
+    log_probabilities = model.log_probabilities(model.batch([row]), at, poll=poll)[0]  # [positions, d_vocab]
+    if not bool(torch.isfinite(log_probabilities.logsumexp(-1)).all()):
         raise NumericalError(
             "The model's next-token probabilities are not finite.", "Load it with --dtype float32."
         )
     tokens = model.vocabulary.token
     rows = []
-    for place, position in enumerate(positions):
+    for number, position in enumerate(positions):
         after = row[position + 1] if position + 1 < len(row) else None
         rows.append(
             PositionPredictions(
                 position,
-                most_probable(model, found[place], top),
+                most_probable(model, log_probabilities[number], top),
                 None if after is None else tokens(after),
-                None if after is None else float(found[place, after].exp()),
+                None if after is None else float(log_probabilities[number, after].exp()),
             )
         )
     return tuple(rows)

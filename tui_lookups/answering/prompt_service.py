@@ -93,16 +93,16 @@ class PromptService:
             return self._show(self._build(neuron, top, part, conventions, trim=False, so_far=so_far))
         self._scan.wait()
         key = prompts_key(engine, self._scan, neuron, top, part, conventions, trim)
-        found = engine.cached(key, NeuronPrompts) or engine.keep(
+        prompts = engine.cached(key, NeuronPrompts) or engine.keep(
             key, self._build(neuron, top, part, conventions, trim=trim, so_far=so_far)
         )
-        self._keep(neuron, found.prompts)
-        return self._show(found)
+        self._keep(neuron, prompts.prompts)
+        return self._show(prompts)
 
     def cached(self, neuron: NeuronId) -> NeuronPrompts | None:
         """See `Explorer.cached_prompts`."""
-        found = cached_prompts(self._engine, self._scan, neuron)
-        return None if found is None else self._show(found)
+        prompts = cached_prompts(self._engine, self._scan, neuron)
+        return None if prompts is None else self._show(prompts)
 
     def prompt(self, neuron: NeuronId, rank: int | None, prompt_id: int | None, *, sign: Sign) -> Prompt:
         """One prompt, by its number in the corpus or by its rank (from 1; the first by default).
@@ -143,11 +143,11 @@ class PromptService:
         ]
         if not missing:
             return tuple(prompts)
-        found = self._prompts_of(neuron, missing, trim=True)
+        trimmed = self._prompts_of(neuron, missing, trim=True)
         return tuple(
             prompt
             if prompt.trimmed is not None
-            else replace(found[prompt.prompt_id, prompt.sign], rank=prompt.rank)
+            else replace(trimmed[prompt.prompt_id, prompt.sign], rank=prompt.rank)
             for prompt in prompts
         )
 
@@ -220,12 +220,12 @@ class PromptService:
 
     def with_figures(self, shown: NeuronPrompts, kind: PromptKind) -> PromptsWithFigures:
         """A list of prompts and its figures; in the raw basis a note stands in for the figures."""
-        known = {field.name: getattr(shown, field.name) for field in fields(shown)}
+        shown_fields = {field.name: getattr(shown, field.name) for field in fields(shown)}
         try:
             rows, note = self.figures(shown, kind, None).prompts, ""
         except UnsupportedModelError as error:
             rows, note = (), error.message
-        return PromptsWithFigures(**known, kind=kind, figures=rows, figures_note=note)
+        return PromptsWithFigures(**shown_fields, kind=kind, figures=rows, figures_note=note)
 
     def stats(self, neurons: Sequence[NeuronId]) -> tuple[NeuronStats, ...]:
         """Statistics of each neuron; a finished index needs no model. See `Explorer.stats`."""
@@ -254,9 +254,9 @@ class PromptService:
             return Activations(neuron, text, model.vocabulary.tokens(ids), tuple(values), provenance)
 
         key = engine.key("activations", corpus=False, neuron=str(neuron), text=text)
-        found = engine.cached(key, Activations) or engine.keep(key, engine.on_model(work))
+        answer = engine.cached(key, Activations) or engine.keep(key, engine.on_model(work))
         special = engine.vocabulary().special_ids
-        return replace(found, special=tuple(i for i, t in enumerate(found.tokens) if t.id in special))
+        return replace(answer, special=tuple(i for i, t in enumerate(answer.tokens) if t.id in special))
 
     def _build(
         self,
@@ -273,10 +273,10 @@ class PromptService:
 
         def listed(found: dict[tuple[int, int], Prompt]) -> NeuronPrompts:
             """The list up to the first prompt that is not known yet."""
-            known = takewhile(lambda entry: (entry.prompt_id, entry.sign) in found, entries)
+            answered = takewhile(lambda entry: (entry.prompt_id, entry.sign) in found, entries)
             ranked = [
                 replace(found[entry.prompt_id, entry.sign], rank=rank, copies=entry.copies)
-                for rank, entry in enumerate(known, 1)
+                for rank, entry in enumerate(answered, 1)
             ]
             return engine.on_model(
                 lambda model, poll: self._list(
@@ -309,23 +309,23 @@ class PromptService:
 
         engine = self._engine
         preset, corpus = engine.conventions().preset, engine.corpus(arrays=True)
-        found = self._kept(neuron, entries, trim)
-        missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in found]
+        prompts = self._kept(neuron, entries, trim)
+        missing = [entry for entry in entries if (entry.prompt_id, entry.sign) not in prompts]
         what = "trimming" if trim else "working out the prompts"
-        count = progress.Count(what, len(entries), "prompts", known=len(found))
+        count = progress.Count(what, len(entries), "prompts", known=len(prompts))
         for start in range(0, len(missing), _AT_ONCE):
             few = missing[start : start + _AT_ONCE]
 
             def build(model: LookupModel, poll: Poll, few: Sequence[Entry] = few) -> list[Prompt]:
                 return build_prompts(model, corpus, neuron, few, preset=preset, poll=poll, trim=trim)
 
-            progress.tell(count.at(len(found)))
+            progress.tell(count.at(len(prompts)))
             with progress.heard_by(None):  # what is told of these few
                 built = engine.on_model(build)
             self._keep(neuron, built)
-            found.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
-            tell(found)
-        return found
+            prompts.update({(prompt.prompt_id, prompt.sign): prompt for prompt in built})
+            tell(prompts)
+        return prompts
 
     def _kept(self, neuron: NeuronId, entries: Sequence[Entry], trim: bool) -> dict[tuple[int, int], Prompt]:
         """Prompts built before, by id and sign; with `trim` only those whose trimmed context is known."""

@@ -59,11 +59,14 @@ class ReadsService:
         def work(model: LookupModel, poll: Poll) -> HeadReads:
             from tui_lookups.analysis.attribution import decompose
 
-            found = decompose(
+            decompositions = decompose(
                 model, neuron, [p.ids for p in places], [p.position for p in places],
                 source_head=head, preset=conventions.preset, poll=poll,
             )  # fmt: skip
-            sources = [[] if each.sources is None else each.sources.tolist() for each in found]
+            sources = [
+                [] if decomposition.sources is None else decomposition.sources.tolist()
+                for decomposition in decompositions
+            ]
             means, on = means_by_token(places, sources)
             first = sorted(means, key=lambda token: (-means[token], token))[:top]
             return HeadReads(
@@ -91,10 +94,10 @@ def means_by_token(
     """
     means: dict[int, float] = {}
     on: dict[int, int] = {}
-    for place, values in zip(places, sources, strict=True):
-        ids = place.ids[: place.position + 1]
+    for peak, values in zip(places, sources, strict=True):
+        ids = peak.ids[: peak.position + 1]
         for token, value in zip(ids, values, strict=True):
-            means[token] = means.get(token, 0.0) + place.sign * value / len(places)
+            means[token] = means.get(token, 0.0) + peak.sign * value / len(places)
         for token in set(ids):
             on[token] = on.get(token, 0) + 1
     return means, on

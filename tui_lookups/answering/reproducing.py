@@ -18,10 +18,10 @@ _ABLATED_ELSEWHERE = "`lookups-tui survey --preset paper --ablate` works it out,
 
 def published_of(name: str) -> tuple[PublishedFigure, ...]:
     """Congruences that were published of a model. Raises LookupsError where nothing at all was."""
-    known = {**PUBLISHED, **PUBLISHED_MEANS}
-    if name not in known:
+    published = {**PUBLISHED, **PUBLISHED_MEANS}
+    if name not in published:
         raise LookupsError(
-            f"No published figures of {name!r} are known here.", f"There are some of {', '.join(known)}."
+            f"No published figures of {name!r} are known here.", f"There are some of {', '.join(published)}."
         )
     return PUBLISHED.get(name, ())
 

@@ -16,12 +16,14 @@ def progress_elsewhere(folder: Path, corpus: CorpusInfo) -> ScanProgress:
     """How far the process that holds a scan's folder was at its last checkpoint."""
     try:
         committed = ArrayFolder(folder).manifest()
-        found = None if committed is None else ScanManifest.from_plain(committed.description)
+        progress = None if committed is None else ScanManifest.from_plain(committed.description)
     except (CacheError, UnavailableError):  # whoever scans there finds out, and says so
-        found = None
-    prompts, tokens, seconds = (found.prompts, found.tokens, found.seconds) if found else (0, 0, 0.0)
+        progress = None
+    prompts, tokens, seconds = (
+        (progress.prompts, progress.tokens, progress.seconds) if progress else (0, 0, 0.0)
+    )
     # What was taken over from an earlier index took no time.
-    speed = tokens / seconds if found and seconds and not found.extended_from else 0.0
+    speed = tokens / seconds if progress and seconds and not progress.extended_from else 0.0
     left = (corpus.tokens - tokens) / speed if speed else None
     return ScanProgress(
         "waiting", prompts, corpus.prompts, tokens, corpus.tokens, seconds, left, speed, _ELSEWHERE

@@ -355,16 +355,16 @@ class ScanSession:
         """Scan to the end, resuming where an earlier scan stopped, and say what that was."""
         engine = self.engine
         info = engine.corpus().info
-        known = self.index() is not None
+        indexed = self.index() is not None
         index = self.wait(hear)
         done = self.progress
         return ScanSummary(
             prompts=info.prompts,
             tokens=info.tokens,
             neurons=len(engine.layers()) * engine.model_info().d_mlp,
-            seconds=0.0 if known or done is None else done.seconds,
-            tokens_per_second=0.0 if known or done is None else done.tokens_per_second,
-            resumed_from=info.prompts if known else self.resumed_from,
+            seconds=0.0 if indexed or done is None else done.seconds,
+            tokens_per_second=0.0 if indexed or done is None else done.tokens_per_second,
+            resumed_from=info.prompts if indexed else self.resumed_from,
             index_path=str(index.folder),
             provenance=engine.provenance(
                 corpus=True, top=self.top, layers=",".join(map(str, engine.layers()))

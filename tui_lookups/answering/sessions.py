@@ -100,13 +100,13 @@ def load_session(cache_dir: Path, *, model: str, corpus: str | None, name: str =
 
 def _set_aside(path: Path) -> str:
     """Give a damaged session another name; a sentence that says it, empty where it keeps its own."""
-    numbers = (place for n in range(1, _MOST_DAMAGED) if not (place := Path(f"{path}.damaged-{n}")).exists())
-    place = next(numbers, Path(f"{path}.damaged-{_MOST_DAMAGED}"))
+    numbers = (free for n in range(1, _MOST_DAMAGED) if not (free := Path(f"{path}.damaged-{n}")).exists())
+    free = next(numbers, Path(f"{path}.damaged-{_MOST_DAMAGED}"))
     try:
-        path.rename(place)
+        path.rename(free)
     except OSError:
         return ""
-    return f"It was set aside as {place}."
+    return f"It was set aside as {free}."
 
 
 class Sessions:
@@ -139,7 +139,7 @@ class Sessions:
 
     def save(self, session: SessionState, *, model: str, corpus: str | None, name: str) -> SavedSession:
         """Save under `name`, or under it with a number where another process has it open."""
-        own = next(each for each in self._names(model, name) if self.claim(model, each))
+        own = next(free for free in self._names(model, name) if self.claim(model, free))
         path = save_session(self._cache_dir, session, model=model, corpus=corpus, name=own)
         return _described(path, own, session)
 
@@ -155,16 +155,16 @@ class Sessions:
     def saved(self, *, model: str, corpus: str | None) -> tuple[SavedSession, ...]:
         """Every session of this model, newest first; one that cannot be opened says why."""
         stem = session_path(self._cache_dir, model).stem
-        found = []
+        sessions = []
         for path in self._cache_dir.glob(f"{stem}*.json"):
             name = path.stem.removeprefix(stem).removeprefix("-")
             try:
                 state = load_session(self._cache_dir, model=model, corpus=corpus, name=name)
                 if state is not None:  # it was deleted meanwhile
-                    found.append(_described(path, name, state))
+                    sessions.append(_described(path, name, state))
             except LookupsError as error:
-                found.append(SavedSession(name, "", problem=str(error)))
-        return tuple(sorted(found, key=lambda each: each.saved, reverse=True))
+                sessions.append(SavedSession(name, "", problem=str(error)))
+        return tuple(sorted(sessions, key=lambda each: each.saved, reverse=True))
 
     def delete(self, *, model: str, name: str) -> None:
         """Delete a session. Raises LookupsError where it cannot be, or another process has it open."""

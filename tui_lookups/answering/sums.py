@@ -55,19 +55,19 @@ def why(
 ) -> Why:
     """Why a token after a position (method.md, section 8); the most probable one where none is named."""
     asked, against = _id(token), _id(foil)
-    found = why_token(model, row, position, asked, against, top=top, poll=poll)
+    exact = why_token(model, row, position, asked, against, top=top, poll=poll)
     return Why(
         tokens=model.vocabulary.tokens(list(row)),
         position=position,
-        token=model.vocabulary.token(found.token_id),
+        token=model.vocabulary.token(exact.token_id),
         foil=foil,
-        predictions=found.predictions,
-        probability=float(found.probabilities[found.token_id]),
-        foil_probability=None if foil is None else float(found.probabilities[foil.id]),
-        target=LogitTarget("logit" if foil is None else "logit_difference", found.found.target),
-        contributions=as_contributions(found.found, top, found.congruences, found.own, found.token_id),
-        layers=layers_of(model, found),
-        lens_embedding=found.lens[0],
+        predictions=exact.predictions,
+        probability=float(exact.probabilities[exact.token_id]),
+        foil_probability=None if foil is None else float(exact.probabilities[foil.id]),
+        target=LogitTarget("logit" if foil is None else "logit_difference", exact.found.target),
+        contributions=as_contributions(exact.found, top, exact.congruences, exact.own, exact.token_id),
+        layers=layers_of(model, exact),
+        lens_embedding=exact.lens[0],
         soft_cap=model.wiring.logit_cap,
         provenance=provenance,
     )
@@ -87,12 +87,12 @@ def removed(
     poll: Poll,
 ) -> Removed:
     """A token's probability with `value` in place of a component (method.md, sections 6 and 8)."""
-    found = why_token(model, row, position, _id(token), _id(foil), top=0, poll=poll)
-    without = probability_without(model, row, position, component, value, found.token_id, poll=poll)
-    before = float(found.probabilities[found.token_id])
-    named = {**provenance.parameters, "token": found.token_id}
+    exact = why_token(model, row, position, _id(token), _id(foil), top=0, poll=poll)
+    without = probability_without(model, row, position, component, value, exact.token_id, poll=poll)
+    before = float(exact.probabilities[exact.token_id])
+    named = {**provenance.parameters, "token": exact.token_id}
     provenance = replace(provenance, parameters=named)
-    return Removed(component, method, found.found.of(component), before, without, provenance)
+    return Removed(component, method, exact.found.of(component), before, without, provenance)
 
 
 def inputs(
@@ -108,7 +108,7 @@ def inputs(
     poll: Poll,
 ) -> NeuronInputs:
     """What fires a neuron at one place, down to earlier neurons (method.md, section 9)."""
-    (found,) = neuron_sums(model, neuron, [place.ids], [place.position], poll=poll)
+    (exact,) = neuron_sums(model, neuron, [place.ids], [place.position], poll=poll)
     return NeuronInputs(
         neuron=neuron,
         prompt_id=prompt_id,
@@ -116,9 +116,9 @@ def inputs(
         context=context,
         tokens=model.vocabulary.tokens(list(place.ids)),
         position=place.position,
-        activation=found.activation,
-        target=_target(found),
-        contributions=as_contributions(found.found, top, own=own_tokens(model, found.found.largest(top))),
+        activation=exact.activation,
+        target=_target(exact),
+        contributions=as_contributions(exact.found, top, own=own_tokens(model, exact.found.largest(top))),
         provenance=provenance,
     )
 
@@ -146,16 +146,18 @@ def inputs_overview(
         tell(count.at(start))
         with heard_by(None):  # what is told of these few
             sums = neuron_sums(model, neuron, [p.ids for p in few], [p.position for p in few], poll=poll)
-        for place, found in zip(few, sums, strict=True):
-            signed = place.sign * found.found.neurons
+        for peak, one_sum in zip(few, sums, strict=True):
+            signed = peak.sign * one_sum.found.neurons
             total += signed
             active += active_heads(signed.ravel(), conventions.activity_rule)[0].reshape(shape)
     means, fractions = total / max(1, len(places)), active / max(1, len(places))
     largest = best_first(np.abs(means).ravel(), top) if places else ()
     named = [model.info.neuron_id(*divmod(int(at), model.info.d_mlp)) for at in largest]
     rows = tuple(
-        NeuronInputMean(each, float(means[each.layer, each.index]), float(fractions[each.layer, each.index]))
-        for each in named
+        NeuronInputMean(
+            neuron, float(means[neuron.layer, neuron.index]), float(fractions[neuron.layer, neuron.index])
+        )
+        for neuron in named
     )
     by_layer = tuple(means.sum(1).tolist())
     return InputsOverview(neuron, len(places), conventions.context, rows, by_layer, provenance)
@@ -171,19 +173,19 @@ def edge_cut(
     poll: Poll,
 ) -> EdgeCut:
     """A component taken out of one neuron's input only (method.md, section 11)."""
-    found = cut_edge(model, neuron, component, place.ids, place.position, poll=poll)
+    cut = cut_edge(model, neuron, component, place.ids, place.position, poll=poll)
     return EdgeCut(
         neuron=neuron,
         component=component,
         tokens=model.vocabulary.tokens(list(place.ids)),
         position=place.position,
-        target=_target(found.neuron),
-        activation=found.neuron.activation,
-        contribution=found.contribution,
-        held=found.held,
-        activation_held=found.activation_held,
-        free=found.free,
-        activation_free=found.activation_free,
+        target=_target(cut.neuron),
+        activation=cut.neuron.activation,
+        contribution=cut.contribution,
+        held=cut.held,
+        activation_held=cut.activation_held,
+        free=cut.free,
+        activation_free=cut.activation_free,
         provenance=provenance,
     )
 

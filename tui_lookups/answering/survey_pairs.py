@@ -83,9 +83,9 @@ class SurveyPairs:
     def explain(self, survey: Survey, *, score: bool, control: bool, hear: Hear | None) -> Survey:
         """The survey with each pair explained, and with `score` scored. See `Explorer.explain_survey`."""
         if not score:
-            found = self._explaining.explain_pairs(_pairs(survey), progress=hear)
-            rows = [_explained(each) for each in found.explanations]
-            return replace(survey, explained=_in_order(survey, rows, found.left_out))
+            explained = self._explaining.explain_pairs(_pairs(survey), progress=hear)
+            rows = [_explained(explanation) for explanation in explained.explanations]
+            return replace(survey, explained=_in_order(survey, rows, explained.left_out))
         report = self._scores.score_pairs(_pairs(survey), control=control, progress=hear)
         return replace(
             survey,
@@ -109,7 +109,7 @@ class SurveyPairs:
                 "No head is worth explaining for any of these neurons.", "Survey more of them: --per-layer."
             )
         part = ablated_on(self._engine.conventions().preset)
-        found = [
+        ablations = [
             self._heads.ablate(
                 *pair,
                 method=method,
@@ -120,7 +120,7 @@ class SurveyPairs:
             )
             for pair in _told(_pairs(survey), "ablations", progress)
         ]
-        return replace(survey, ablation=compare_pairs(found))
+        return replace(survey, ablation=compare_pairs(ablations))
 
     def follow_up(
         self, plan: SurveyPlan, *, explain: bool, score: bool, control: bool, ablate: bool
@@ -132,7 +132,8 @@ class SurveyPairs:
         if not (explain or score or ablate) or not plan.done:
             return plan
         pairs, neurons = (
-            math.ceil(known * plan.neurons / plan.done) for known in (plan.worth_explaining, plan.with_pairs)
+            math.ceil(so_far * plan.neurons / plan.done)
+            for so_far in (plan.worth_explaining, plan.with_pairs)
         )
         settings = self._engine.settings
         top, example = settings.top, Example(0, " the" * settings.window, " the", ())

@@ -59,9 +59,9 @@ class SurveyService:
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
         info, done, worth, with_pairs = self._engine.model_info(), 0, 0, 0
         for neuron in listed:
-            known = self._overviews.cached(neuron, trimmed=trimmed, part=self._part)
-            mine = 0 if known is None else sum(head.worth_explaining for head in known.heads)
-            done, worth, with_pairs = done + (known is not None), worth + mine, with_pairs + (mine > 0)
+            cached = self._overviews.cached(neuron, trimmed=trimmed, part=self._part)
+            mine = 0 if cached is None else sum(head.worth_explaining for head in cached.heads)
+            done, worth, with_pairs = done + (cached is not None), worth + mine, with_pairs + (mine > 0)
         return SurveyPlan(
             layers=tuple(layer.layer for layer in atlas.layers),
             neurons=len(listed),
@@ -109,10 +109,10 @@ class SurveyService:
                 so_far(served)
 
         atlas = self._neurons(per_layer, reached)
-        found = _served(self._grown(atlas, trimmed, progress, None if so_far is None else part), head)
-        if found is None:
+        of_head = _served(self._grown(atlas, trimmed, progress, None if so_far is None else part), head)
+        if of_head is None:
             raise _reaches_none(head)
-        return found
+        return of_head
 
     @property
     def _part(self) -> Part | None:

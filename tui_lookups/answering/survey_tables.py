@@ -46,10 +46,10 @@ class SurveyTables:
         served: dict[HeadId, list[float]] = {}
         for pair in self.pairs:
             served.setdefault(pair.head, []).append(pair.mean_attribution)
-        found = []
+        heads = []
         for name in sorted(self._attributed, key=lambda name: (name.layer, name.index)):
             whole, mine = self._targets[name], served.get(name, [])
-            found.append(
+            heads.append(
                 SurveyedHead(
                     head=name,
                     reaches=self._reaches[name],
@@ -58,7 +58,7 @@ class SurveyTables:
                     carries=self._attributed[name] / whole if whole else None,
                 )
             )
-        return tuple(found)
+        return tuple(heads)
 
     def by_layer(self) -> tuple[SurveyedLayer, ...]:
         """Every layer of a neuron, or of a head that reaches one that fires."""

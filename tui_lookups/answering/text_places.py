@@ -34,8 +34,8 @@ def row_of(engine: Engine, asked: str, text: str | None, prompt_id: int | None) 
         return encoded(engine, text or "")
     corpus = engine.corpus(arrays=True)
     check_prompt_id(prompt_id, corpus.info.prompts)
-    found: list[int] = corpus.window_tokens(prompt_id).tolist()
-    return found
+    row: list[int] = corpus.window_tokens(prompt_id).tolist()
+    return row
 
 
 def encoded(engine: Engine, text: str) -> list[int]:

@@ -60,9 +60,9 @@ class TraceService:
         from tui_lookups.answering.traces import Asked, At
 
         root, ids = exported.root, [token.id for token in exported.tokens]
-        known = self._engine.vocabulary()
+        vocabulary = self._engine.vocabulary()
         named = [token for token in (root.token, root.foil) if token is not None]
-        if not ids or any(known.token(token.id) != token for token in (*exported.tokens, *named)):
+        if not ids or any(vocabulary.token(token.id) != token for token in (*exported.tokens, *named)):
             raise LookupsError(
                 "The trace is of tokens that the model has not.", "Give the model that the trace is of."
             )
@@ -121,14 +121,14 @@ class TraceService:
         """On the model thread: a pass over a text, run where it is not held."""
         from tui_lookups.model.text_pass import TextPass
 
-        found = self._passes.get((ids, last))
-        if found is None or found.model is not model:
+        made = self._passes.get((ids, last))
+        if made is None or made.model is not model:
             while len(self._passes) >= _PASSES:
                 self._passes.popitem(last=False)
-            found = self._passes[ids, last] = TextPass(model, ids, last, poll)
-        found.poll = poll
+            made = self._passes[ids, last] = TextPass(model, ids, last, poll)
+        made.poll = poll
         self._passes.move_to_end((ids, last))
-        return found
+        return made
 
     def let_go(self) -> None:
         """Hold no pass any more, and so no model: the model thread has ended."""
@@ -158,7 +158,7 @@ class TraceService:
             raise LookupsError(
                 "A trace begins from a neuron or from a token, not from both.", "Leave one of them out."
             )
-        place = place_of(
+        peak = place_of(
             engine,
             self._prompts,
             neuron,
@@ -168,8 +168,8 @@ class TraceService:
             text=text,
             position=position,
         )
-        ids = tuple(place.input.ids[: place.input.position + 1])
-        return Asked(neuron, None, None), At(ids, place.prompt_id, place.context)
+        ids = tuple(peak.input.ids[: peak.input.position + 1])
+        return Asked(neuron, None, None), At(ids, peak.prompt_id, peak.context)
 
     def _check(self, neuron: NeuronId | None) -> None:
         check_folded(self._engine.basis)

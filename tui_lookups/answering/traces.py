@@ -75,9 +75,9 @@ def trace(
         grown = grow(text, reading, path, depth=depth, width=width, poll=poll)
     except ValueError as error:
         raise no_such_node(node) from error
-    nodes = tuple(_node(each, root.value, asked, at.position) for each in grown)
-    leaves = math.fsum(each.contribution for each in nodes if not each.opened)
-    rests = math.fsum(each.rest.contribution for each in nodes if each.rest is not None)
+    nodes = tuple(_node(node, root.value, asked, at.position) for node in grown)
+    leaves = math.fsum(node.contribution for node in nodes if not node.opened)
+    rests = math.fsum(node.rest.contribution for node in nodes if node.rest is not None)
     return Trace(
         root=root,
         tokens=text.model.vocabulary.tokens(list(at.ids)),
@@ -97,30 +97,30 @@ def graph(
 ) -> TraceGraph:
     """The pruned graph of so many components."""
     root, reading = _root(text, asked, at.position)
-    found = prune(text, reading, nodes, poll)
-    names = [_name_in_graph(each) for each in found.nodes]
-    into = [[value for _, target, value in found.edges if target == place] for place in range(len(names))]
+    pruned = prune(text, reading, nodes, poll)
+    names = [_name_in_graph(node) for node in pruned.nodes]
+    into = [[value for _, target, value in pruned.edges if target == number] for number in range(len(names))]
     kept = [
         GraphNode(
-            id=f"{name}@{each.position}",
-            kind=_kind(each.component or "embedding"),  # type: ignore[arg-type]
+            id=f"{name}@{node.position}",
+            kind=_kind(node.component or "embedding"),  # type: ignore[arg-type]
             component=name,
-            position=each.position,
-            relevance=each.relevance,
-            share=_share(each.relevance, root.value),
-            activation=each.activation,
+            position=node.position,
+            relevance=node.relevance,
+            share=_share(node.relevance, root.value),
+            activation=node.activation,
             # An embedding has no parts, and so no rest.
-            rest=0.0 if each.component is None else each.relevance - math.fsum(parts),
+            rest=0.0 if node.component is None else node.relevance - math.fsum(parts),
         )
-        for name, each, parts in zip(names, found.nodes, into, strict=True)
+        for name, node, parts in zip(names, pruned.nodes, into, strict=True)
     ]
-    ids = [*(each.id for each in kept), ROOT]  # the target -1 is the root
-    at_root = math.fsum(value for _, target, value in found.edges if target == -1)
+    ids = [*(node.id for node in kept), ROOT]  # the target -1 is the root
+    at_root = math.fsum(value for _, target, value in pruned.edges if target == -1)
     top = GraphNode(
         ROOT, "root", name_of_root(root), at.position, root.value, _share(root.value, root.value),
         root.activation, root.value - at_root,
     )  # fmt: skip
-    lost = root.value - found.explained - found.beside
+    lost = root.value - pruned.explained - pruned.beside
     return TraceGraph(
         root=root,
         tokens=text.model.vocabulary.tokens(list(at.ids)),
@@ -128,10 +128,10 @@ def graph(
         prompt_id=at.prompt_id,
         context=at.context,
         nodes=(top, *kept),
-        edges=tuple(GraphEdge(ids[source], ids[target], value) for source, target, value in found.edges),
-        explained=found.explained,
-        biases=found.biases,
-        beside=None if text.model.info.units is None else found.beside,
+        edges=tuple(GraphEdge(ids[source], ids[target], value) for source, target, value in pruned.edges),
+        explained=pruned.explained,
+        biases=pruned.biases,
+        beside=None if text.model.info.units is None else pruned.beside,
         lost=lost,
         lost_share=_share(lost, root.value),
         provenance=provenance,

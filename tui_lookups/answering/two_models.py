@@ -117,8 +117,8 @@ class TwoModels:
         ours, theirs = self.first.vocabulary(), self.second.vocabulary()
         if ours.fingerprint == theirs.fingerprint:
             return
-        known = min(ours.head.named, theirs.head.named)
-        for token_id, pair in enumerate(zip(ours.texts[:known], theirs.texts[:known], strict=True)):
+        rows = min(ours.head.named, theirs.head.named)
+        for token_id, pair in enumerate(zip(ours.texts[:rows], theirs.texts[:rows], strict=True)):
             if pair[0] != pair[1]:
                 before, after = self.infos()
                 raise DifferentModelsError(

@@ -53,8 +53,8 @@ class WhyService:
         key = engine.key(
             "why", corpus=prompt_id is not None, ids=row[: at + 1], prompt=prompt_id, top=top, **ids
         )
-        found = engine.cached(key, Why) or engine.keep(key, engine.on_model(work))
-        return replace(found, tokens=engine.vocabulary().tokens(row))
+        answer = engine.cached(key, Why) or engine.keep(key, engine.on_model(work))
+        return replace(answer, tokens=engine.vocabulary().tokens(row))
 
     def removed(
         self,

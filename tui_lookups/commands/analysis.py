@@ -114,16 +114,16 @@ def reproduce(invocation: Invocation, published: str) -> None:
             invocation.emit(skipped(published, why))
             return
         invocation.flags["model"] = published
-    found: list[Reproduction] = []
+    results: list[Reproduction] = []
 
     def question(explorer: Explorer, narrator: Narrator) -> Reproduction:
-        found.append(explorer.reproduce(published))
-        return found[0]
+        results.append(explorer.reproduce(published))
+        return results[0]
 
     invocation.answer(question)
-    differing = [row for row in found[0].figures if not row.agrees]
+    differing = [row for row in results[0].figures if not row.agrees]
     if differing:
         raise LookupsError(
-            f"{len(differing)} of {len(found[0].figures)} figures differ from the published ones.",
+            f"{len(differing)} of {len(results[0].figures)} figures differ from the published ones.",
             "They are of float32 and folded weights; a converted or quantised copy has others.",
         )

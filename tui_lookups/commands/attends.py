@@ -122,14 +122,14 @@ def attends(
     name, reader = HeadId.parse(head), None if neuron is None else NeuronId.parse(neuron)
 
     def question(explorer: Explorer, narrator: Narrator) -> Attends | SideOf:
-        found = explorer.attends(
+        answer = explorer.attends(
             name, text=text, neuron=reader, prompt=prompt, query=query, key=key, trimmed=trimmed, top=top
         )
         if invocation.json:
-            return found
+            return answer
         from tui_lookups.commands.tables_sums import SideOf
 
-        return SideOf(found, side)
+        return SideOf(answer, side)
 
     invocation.answer(question)
 

@@ -15,7 +15,7 @@ def offering(*names: str, paths: Literal["file", "dir"] | None = None) -> Offer:
     """Those of `names` that begin as what is typed does; without one the shell's own `paths`."""
 
     def offer(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[CompletionItem]:
-        known = [CompletionItem(name) for name in names if name.startswith(typed)]
-        return known if known or paths is None else [CompletionItem(typed, type=paths)]
+        offered = [CompletionItem(name) for name in names if name.startswith(typed)]
+        return offered if offered or paths is None else [CompletionItem(typed, type=paths)]
 
     return offer

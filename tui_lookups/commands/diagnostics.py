@@ -45,17 +45,17 @@ def doctor(invocation: Invocation, no_model: bool) -> None:
     """What this machine, terminal, cache and model allow; what is wrong, what to do.
 
     Exits 1 when something is a problem."""
-    found: list[Checkup] = []
+    checks: list[Checkup] = []
 
     def question(explorer: Explorer, narrator: Narrator) -> Checkup:
         from tui_lookups.doctor import examine
 
-        found.append(examine(explorer, model=not no_model))
-        return found[0]
+        checks.append(examine(explorer, model=not no_model))
+        return checks[0]
 
     invocation.answer(question, rows=doctor_rows)
-    if found[0].problems:
-        raise LookupsError(f"Problems found: {found[0].problems}.", "See the lines marked PROBLEM.")
+    if checks[0].problems:
+        raise LookupsError(f"Problems found: {checks[0].problems}.", "See the lines marked PROBLEM.")
 
 
 @command(cache)

@@ -32,26 +32,26 @@ class PageList:
 
 def read_pages() -> dict[str, Page]:
     """The pages by name, in alphabetical order."""
-    found = {}
+    pages = {}
     for path in sorted(FOLDER.glob("*.md"), key=lambda path: path.stem.lower()):
         text = path.read_text(encoding="utf-8")
         name = path.stem.lower()
-        found[name] = Page(name, text.splitlines()[0].lstrip("# "), text)
-    return found
+        pages[name] = Page(name, text.splitlines()[0].lstrip("# "), text)
+    return pages
 
 
 @command()
 @click.argument("page", required=False)
 def docs(invocation: Invocation, page: str | None) -> None:
     """The documentation: a page by its name, or the list of pages."""
-    found = read_pages()
+    pages = read_pages()
     if page is None:
-        listed = tuple(Page(each.name, each.title, None) for each in found.values())
-        invocation.emit(PageList(listed), rows=[(each.name, each.title) for each in listed])
+        listed = tuple(Page(page.name, page.title, None) for page in pages.values())
+        invocation.emit(PageList(listed), rows=[(page.name, page.title) for page in listed])
         return
-    chosen = found.get(page.lower())
+    chosen = pages.get(page.lower())
     if chosen is None or chosen.text is None:
-        raise LookupsError(f"There is no page {page!r}.", f"The pages: {', '.join(found)}.")
+        raise LookupsError(f"There is no page {page!r}.", f"The pages: {', '.join(pages)}.")
     if invocation.json:
         invocation.emit(chosen, rows=[])
     elif sys.stdout.isatty():

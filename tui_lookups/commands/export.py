@@ -60,12 +60,12 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     prompts: list[SelectedPrompt] = []
     heads: list[SelectedHead] = []
     for neuron in chosen:
-        found = explorer.prompts(neuron, top=most).prompts
-        prompts += (SelectedPrompt(neuron, prompt.prompt_id) for prompt in found)
-        if found:
+        listed = explorer.prompts(neuron, top=most).prompts
+        prompts += (SelectedPrompt(neuron, prompt.prompt_id) for prompt in listed)
+        if listed:
             scores = explorer.heads(neuron, prompt=1).heads
             largest = sorted(scores, key=lambda score: -abs(score.attribution))[:EXPORT_HEADS]
-            heads += (SelectedHead(neuron, score.head, found[0].prompt_id) for score in largest)
+            heads += (SelectedHead(neuron, score.head, listed[0].prompt_id) for score in largest)
     return Selection(tuple(chosen.values()), tuple(prompts), tuple(heads))
 
 

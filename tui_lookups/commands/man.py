@@ -53,15 +53,15 @@ def man_page(app: click.Group, ctx: click.Context) -> str:
 def _commands(group: click.Group, ctx: click.Context, path: str) -> list[str]:
     lines = []
     for name in group.list_commands(ctx):
-        found = group.get_command(ctx, name)
-        assert found is not None
-        inner = click.Context(found, info_name=name, parent=ctx)
-        if isinstance(found, click.Group):
-            lines += _commands(found, inner, f"{path} {name}")
+        command = group.get_command(ctx, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=ctx)
+        if isinstance(command, click.Group):
+            lines += _commands(command, inner, f"{path} {name}")
             continue
-        usage = " ".join(part for part in found.collect_usage_pieces(inner) if part != "[OPTIONS]")
-        lines += [f".SS {_text(f'{path} {name} {usage}'.strip())}", *_paragraphs(found.help)]
-        lines += _options(found, inner)
+        usage = " ".join(part for part in command.collect_usage_pieces(inner) if part != "[OPTIONS]")
+        lines += [f".SS {_text(f'{path} {name} {usage}'.strip())}", *_paragraphs(command.help)]
+        lines += _options(command, inner)
     return lines
 
 

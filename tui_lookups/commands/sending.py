@@ -86,9 +86,9 @@ def _require_something(result: object) -> None:
             raise LookupsError("Nothing was explained.", "Each head that is left out says why.")
         return
     scores = result.scores if isinstance(result, ScoreReport) else (result,)
-    asked = [each for each in scores if isinstance(each, ExplanationScore) and each.answers]
-    if asked and not any(each.answered for each in asked):
-        answers = [answer for each in asked for answer in each.answers]
+    asked = [score for score in scores if isinstance(score, ExplanationScore) and score.answers]
+    if asked and not any(score.answered for score in asked):
+        answers = [answer for score in asked for answer in score.answers]
         why = next((answer.problem for answer in answers if answer.problem), "")
         raise LookupsError(
             f"Nothing was scored, since none of {len(answers)} prompts was answered with Yes or No: {why}",

@@ -60,15 +60,15 @@ def why(
     if (text is None) is (prompt_id is None):
         raise click.UsageError("Give a TEXT, or a prompt of the corpus with --prompt-id.")
     removed = None if remove is None else parse_component(remove)
-    place: dict[str, Any] = {"prompt_id": prompt_id, "position": position, "token": token, "foil": foil}
+    where: dict[str, Any] = {"prompt_id": prompt_id, "position": position, "token": token, "foil": foil}
 
     def question(explorer: Explorer, narrator: Narrator) -> Why | Removed:
         if removed is not None:
-            return explorer.removed(removed, text, method=method, **place)
-        found = explorer.why(text, top=top, **place)
+            return explorer.removed(removed, text, method=method, **where)
+        answer = explorer.why(text, top=top, **where)
         if by == "list":
-            return found
-        return WhyByLayer(**{field.name: getattr(found, field.name) for field in fields(found)})
+            return answer
+        return WhyByLayer(**{field.name: getattr(answer, field.name) for field in fields(answer)})
 
     invocation.answer(question)
 

@@ -71,12 +71,12 @@ def survey(
         raise click.UsageError("--plan writes nothing; leave --output out.")
 
     def look(explorer: Explorer, narrator: Narrator) -> Survey:
-        found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
+        ablated = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=narrator.hear_survey)
         if ablate:
-            found = explorer.ablate_survey(
-                found, method=method, positions=positions, progress=narrator.hear_survey
+            ablated = explorer.ablate_survey(
+                ablated, method=method, positions=positions, progress=narrator.hear_survey
             )
-        return found
+        return ablated
 
     def written(explorer: Explorer, narrator: Narrator, found: Survey) -> Survey:
         if output is not None:
@@ -115,8 +115,8 @@ def survey(
     def send(explorer: Explorer, narrator: Narrator) -> Survey:
         from tui_lookups.commands import tables_pairs, tables_survey  # noqa: F401 - register renderers
 
-        found = explorer.explain_survey(seen[0], score=score, control=control, progress=narrator.hear)
-        return written(explorer, narrator, found)
+        explained = explorer.explain_survey(seen[0], score=score, control=control, progress=narrator.hear)
+        return written(explorer, narrator, explained)
 
     planned(invocation, plan_of, send, fresh=False, dry_run=False, yes=yes)
 
@@ -140,8 +140,8 @@ def served_by(invocation: Invocation, head: str, per_layer: int, trimmed: bool |
         hear = narrator.hear_survey
         if not picture or invocation.format != "table":
             return explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=hear)
-        found = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=hear)
+        grown = explorer.survey(per_layer=per_layer, trimmed=trimmed, progress=hear)
         served = explorer.served_by(name, per_layer=per_layer, trimmed=trimmed, progress=hear)
-        return ServedPicture(served, found.heads, found.provenance.model.n_heads)
+        return ServedPicture(served, grown.heads, grown.provenance.model.n_heads)
 
     invocation.answer(question)

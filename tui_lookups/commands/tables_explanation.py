@@ -89,7 +89,7 @@ def _(result: Explanation) -> RenderableType:
 
 def _answered(scores: Sequence[ExplanationScore]) -> str:
     """Of how many prompts there is an answer, in words."""
-    answered, asked = sum(each.answered for each in scores), sum(len(each.answers) for each in scores)
+    answered, asked = sum(score.answered for score in scores), sum(len(score.answers) for score in scores)
     return f"{answered} of {asked} prompts" + ("" if answered else ": nothing was scored")
 
 
@@ -135,7 +135,7 @@ def _(result: ExplanationScore) -> RenderableType:
 
 
 def _left_out(left_out: Iterable[LeftOut]) -> list[RenderableType]:
-    return [_words(f"{each.head} of {each.neuron} is left out. {each.reason}", "dim") for each in left_out]
+    return [_words(f"{head.head} of {head.neuron} is left out. {head.reason}", "dim") for head in left_out]
 
 
 @render.register

@@ -20,8 +20,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def sparkline(values: Sequence[float | None]) -> str:
     """A block for each value, from the smallest to the largest; a blank for one that is not there."""
-    known = [value for value in values if value is not None]
-    low, span = min(known, default=0.0), max(known, default=0.0) - min(known, default=0.0)
+    numbers = [value for value in values if value is not None]
+    low, span = min(numbers, default=0.0), max(numbers, default=0.0) - min(numbers, default=0.0)
 
     def block(value: float | None) -> str:
         if value is None:

@@ -88,7 +88,8 @@ def _head_of(result: Why) -> list[RenderableType]:
         f"Why {_named(result.token)}{against} after position {result.position}", source_of(result.provenance)
     )
     probable = "next: " + ", ".join(
-        f"{visible_token(each.token.text)} {each.probability:.3f}" for each in result.predictions[:5]
+        f"{visible_token(prediction.token.text)} {prediction.probability:.3f}"
+        for prediction in result.predictions[:5]
     )
     what = "logit less the foil's" if result.foil else "logit less the mean over the vocabulary"
     capped = f", before the soft cap of {result.soft_cap:g}" if result.soft_cap else ""

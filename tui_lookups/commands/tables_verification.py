@@ -41,9 +41,15 @@ def _differences(differing: tuple[Difference, ...]) -> RenderableType:
         "where", "exported", "recomputed", "absolute", "relative", "",
         numbers=("exported", "recomputed", "absolute", "relative"),
     )  # fmt: skip
-    for each in differing[:DIFFERENCES_SHOWN]:
-        sizes = ("" if size is None else f"{size:.2e}" for size in (each.absolute, each.relative))
-        cells = (each.where, _value(each.exported), _value(each.recomputed), *sizes, each.note)
+    for difference in differing[:DIFFERENCES_SHOWN]:
+        sizes = ("" if size is None else f"{size:.2e}" for size in (difference.absolute, difference.relative))
+        cells = (
+            difference.where,
+            _value(difference.exported),
+            _value(difference.recomputed),
+            *sizes,
+            difference.note,
+        )
         table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
     if len(differing) > DIFFERENCES_SHOWN:
         more = f"{len(differing) - DIFFERENCES_SHOWN:,} more; --json has them all."

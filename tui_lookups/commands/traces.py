@@ -81,13 +81,13 @@ def trace(
 
         for path in filter(None, (graph, html)):
             check_free(path, force)  # before minutes of work
-        found = explorer.trace(text, node=node, depth=depth, width=width, **asked)
+        answer = explorer.trace(text, node=node, depth=depth, width=width, **asked)
         if graph is not None:
             pruned = explorer.trace_graph(text, nodes=nodes, **asked)
             written.append(f"{write_graph(pruned, graph, force)}: {told_of(pruned)}")
         if html is not None:
-            written.append(str(write_page(found, html, force)))
-        return found
+            written.append(str(write_page(answer, html, force)))
+        return answer
 
     invocation.answer(question)
     for line in written:

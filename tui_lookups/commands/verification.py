@@ -37,13 +37,13 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
         if name in invocation.flags:
             flag = "--" + name.replace("_", "-")
             raise click.UsageError(f"{flag} does not go with verify: the export says what was computed.")
-    found: list[Verification] = []
+    results: list[Verification] = []
 
     def question(explorer: Explorer, narrator: Narrator) -> Verification:
         from tui_lookups.exports import verifying
 
         flags = invocation.flags
-        found.append(
+        results.append(
             verifying.verify(
                 explorer,
                 export,
@@ -53,11 +53,11 @@ def verify(invocation: Invocation, export: Path, tolerance: float) -> None:
                 progress=narrator.hear,
             )
         )
-        return found[0]
+        return results[0]
 
     invocation.answer(question)
-    if not found[0].agrees:
+    if not results[0].agrees:
         raise LookupsError(
-            f"{len(found[0].differing):,} of {found[0].checked:,} values differ from the export.",
+            f"{len(results[0].differing):,} of {results[0].checked:,} values differ from the export.",
             "The report says which, and by how much.",
         )

@@ -108,7 +108,7 @@ class Corpus:
         wanted = sorted(set(counts))
         if wanted and not 0 <= wanted[0] <= wanted[-1] <= len(self):
             raise ValueError(f"the corpus has {len(self)} prompts")
-        found: dict[int, str] = {}
+        digests: dict[int, str] = {}
         digest, done = WindowDigest(), 0
         arrays = self._arrays
         for count in wanted:
@@ -121,8 +121,8 @@ class Corpus:
                     arrays["split"][arrays["documents"][done:end]],
                 )
                 done = end
-            found[count] = digest.hexdigest()
-        return [found[count] for count in counts]
+            digests[count] = digest.hexdigest()
+        return [digests[count] for count in counts]
 
     def require_rows(self, info: ModelInfo, token: Callable[[int], Token]) -> None:
         """Raise CorpusError, naming the token and its document, where the model has no row for a token."""
@@ -130,10 +130,10 @@ class Corpus:
         for start in range(0, len(tokens), _TOKENS_AT_ONCE):
             beyond = np.flatnonzero(tokens[start : start + _TOKENS_AT_ONCE] >= info.d_vocab)
             if len(beyond):
-                place = start + int(beyond[0])
-                prompt_id = int(np.searchsorted(offsets, place, side="right")) - 1
+                offset = start + int(beyond[0])
+                prompt_id = int(np.searchsorted(offsets, offset, side="right")) - 1
                 try:
-                    info.check_token(token(int(tokens[place])))
+                    info.check_token(token(int(tokens[offset])))
                 except UnknownTokenError as error:
                     raise CorpusError(
                         f"Document {self.document(prompt_id) + 1} of {self.info.name} cannot be read: "
@@ -191,7 +191,7 @@ def cut_windows(tokens: Sequence[int], window: int, bos_id: int | None) -> list[
     prefix = [] if bos_id is None else [bos_id]
     room = window - len(prefix)
     windows = [prefix + list(tokens[start : start + room]) for start in range(0, len(tokens), room)]
-    return [each for each in windows if len(each) >= 2]
+    return [piece for piece in windows if len(piece) >= 2]
 
 
 def part_of(text: str) -> int:
@@ -213,10 +213,10 @@ def open_corpus(source: Source, fingerprint: str, folder_root: Path) -> Corpus |
             name: int(manifest.description[name]) for name in ("documents", "prompts", "tokens", "window")
         }
         cut = bool(manifest.description.get("cut", False))
-        content = None if (known := manifest.description.get("content")) is None else str(known)
+        content = None if (count := manifest.description.get("content")) is None else str(count)
         # What an earlier version tokenised was not counted.
-        left_out = None if (known := manifest.description.get("left_out")) is None else int(known)
-        special = None if (known := manifest.description.get("special_tokens")) is None else int(known)
+        left_out = None if (count := manifest.description.get("left_out")) is None else int(count)
+        special = None if (count := manifest.description.get("special_tokens")) is None else int(count)
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{folder.path} does not hold a corpus.", "Remove that folder.") from error
     # Whoever sees the corpus named sees that there was more of it.
@@ -328,16 +328,16 @@ def _write(
         if len(ids) != len(batch):
             raise ValueError(f"encode answered {len(ids)} lists for {len(batch)} texts")
         windows = [
-            (document.number, each)
+            (document.number, piece)
             for document, of_document in zip(batch, ids, strict=True)
-            for each in cut_windows(of_document, window, bos_id)
+            for piece in cut_windows(of_document, window, bos_id)
         ]
         parts = {document.number: part_of(document.text) for document in batch}
         split.append(np.fromiter(parts.values(), dtype=np.uint8))
         documents.append(np.array([number for number, _ in windows], dtype=np.int64))
-        lengths = np.array([len(each) for _, each in windows], dtype=np.int64)
+        lengths = np.array([len(piece) for _, piece in windows], dtype=np.int64)
         offsets.append(tokens.length + np.cumsum(lengths))
-        flat = chain.from_iterable(each for _, each in windows)
+        flat = chain.from_iterable(piece for _, piece in windows)
         joined = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
         tokens.append(joined)
         put_in_front = len(windows) if bos_id in special_ids else 0

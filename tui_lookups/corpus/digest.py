@@ -41,5 +41,5 @@ class WindowDigest:
 
     def hexdigest(self) -> str:
         """The digest (hex) of the windows so far; more may follow."""
-        whole = [f"{_FORMAT}\n{self._windows}", *(each.hexdigest() for each in self._hashes)]
+        whole = [f"{_FORMAT}\n{self._windows}", *(part.hexdigest() for part in self._hashes)]
         return hashlib.sha256("\n".join(whole).encode("ascii")).hexdigest()

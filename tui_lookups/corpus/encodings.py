@@ -27,8 +27,8 @@ def encoding_of(start: bytes) -> tuple[str, bool]:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name, True
-    found = max(_UNMARKED, key=lambda each: _spaces(start, *each))
-    return (found[0], False) if _spaces(start, *found) > 0 else ("", False)
+    likeliest = max(_UNMARKED, key=lambda each: _spaces(start, *each))
+    return (likeliest[0], False) if _spaces(start, *likeliest) > 0 else ("", False)
 
 
 def _spaces(start: bytes, encoding: str, width: int) -> float:
@@ -39,6 +39,9 @@ def _spaces(start: bytes, encoding: str, width: int) -> float:
         text = codecs.getincrementaldecoder(encoding)("strict").decode(sample)
     except UnicodeDecodeError:
         return 0.0
-    if any(unicodedata.category(each) in ("Cc", "Cn", "Co") and each not in _SPACES for each in text):
+    if any(
+        unicodedata.category(character) in ("Cc", "Cn", "Co") and character not in _SPACES
+        for character in text
+    ):
         return 0.0
-    return sum(each in _SPACES for each in text) / max(1, len(text))
+    return sum(character in _SPACES for character in text) / max(1, len(text))

@@ -139,10 +139,10 @@ class HubSource:
 
     def _remembered(self) -> str:
         store = self._revisions
-        known = None if store is None else store.get(_KIND, self._key(store))
-        if known is None:
+        remembered = None if store is None else store.get(_KIND, self._key(store))
+        if remembered is None:
             raise _offline_error(self.hub.repo)
-        return known.decode("ascii")
+        return remembered.decode("ascii")
 
     def _key(self, store: BytesStore) -> str:
         return store.key(_KIND, repo=self.hub.repo, branch=self.hub.revision)

@@ -139,9 +139,9 @@ def _characters(path: Path, count: Count) -> Iterator[str]:
         try:
             text = decode.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            place = f"line {line + error.object[: error.start].count(10)}, "
-            place += f"byte {offset - pending + error.start}"
-            raise _no_utf8(path, start, f"is not UTF-8: {place}") from error
+            where = f"line {line + error.object[: error.start].count(10)}, "
+            where += f"byte {offset - pending + error.start}"
+            raise _no_utf8(path, start, f"is not UTF-8: {where}") from error
         if text and not started:
             text, started = text.removeprefix("\ufeff"), True
         line += chunk.count(b"\n")

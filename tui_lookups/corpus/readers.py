@@ -182,23 +182,23 @@ def _open_folder(folder: Path, field: TextField | None) -> FileSource:
         return _open_splits(folder, field)
     if (folder / _STATE).is_file() and (folder / _INFO).is_file():
         return FileSource(folder.name, str(folder), _saved_files(folder), field=field)
-    found: list[Path] = []
+    files: list[Path] = []
     others = 0
     broken: list[str] = []
     for path in _listed(folder):
         if _ending(path) in READERS and not path.name.startswith(".") and path.is_file():
-            found.append(path)
+            files.append(path)
             continue
         others += 1
         if path.is_symlink() and not path.exists():
             broken.append(path.relative_to(folder).as_posix())
-    if not found:
+    if not files:
         raise CorpusError(f"There is no {_endings()} file in {folder}.", f"Name {_ALLOWED}.")
-    found.sort(key=lambda path: path.relative_to(folder).as_posix())
+    files.sort(key=lambda path: path.relative_to(folder).as_posix())
     note = f"{others} other file{'s' * (others != 1)} in {folder} left out" if others else ""
     if broken:
         note += f"; links to nothing among them: {listed(sorted(broken))}"
-    return FileSource(folder.name or str(folder), str(folder), tuple(found), note and note + ".", field)
+    return FileSource(folder.name or str(folder), str(folder), tuple(files), note and note + ".", field)
 
 
 def _listed(folder: Path) -> Iterator[Path]:

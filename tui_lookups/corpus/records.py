@@ -134,8 +134,8 @@ def no_field(where: str, kind: str, name: str, fields: Iterable[str]) -> CorpusE
 
 def listed(names: Iterable[str]) -> str:
     """The first names of many."""
-    known = list(names)
-    return ", ".join(known[:_SHOWN]) + ", ..." * (len(known) > _SHOWN) or "none"
+    columns = list(names)
+    return ", ".join(columns[:_SHOWN]) + ", ..." * (len(columns) > _SHOWN) or "none"
 
 
 def value_at(record: Mapping[str, object], name: str) -> object:
@@ -152,10 +152,10 @@ def value_at(record: Mapping[str, object], name: str) -> object:
 
 def conversation(value: object) -> Messages | None:
     """The messages of a conversation as chat templates take them; None for what is none."""
-    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(turn, dict) for turn in value):
         return None
-    if all(isinstance(each.get("role"), str) and "content" in each for each in value):
+    if all(isinstance(turn.get("role"), str) and "content" in turn for turn in value):
         return value
-    if all(isinstance(each.get("from"), str) and isinstance(each.get("value"), str) for each in value):
-        return [{"role": _ROLES.get(each["from"], each["from"]), "content": each["value"]} for each in value]
+    if all(isinstance(turn.get("from"), str) and isinstance(turn.get("value"), str) for turn in value):
+        return [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
     return None

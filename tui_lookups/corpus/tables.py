@@ -38,21 +38,21 @@ def text_column(columns: Iterable[tuple[str, bool]], where: str, field: TextFiel
     Raises:
         CorpusError: there is none, or more than one to choose from.
     """
-    known = list(columns)
+    column_names = list(columns)
     if field is not None:
-        names = [name for name, _ in known]
+        names = [name for name, _ in column_names]
         for name in (field.name, field.name.partition(".")[0]):
             if name in names:
                 return name
         raise no_field(where, "column", field.name, names)
-    texts = [name for name, is_text in known if is_text]
+    texts = [name for name, is_text in column_names if is_text]
     if "text" in texts:
         return "text"
     if len(texts) == 1:
         return texts[0]
     problem = "no column of text" if not texts else "no column `text`, and several columns of text"
     raise CorpusError(
-        f"{where} has {problem}; its columns are {listed(name for name, _ in known)}.",
+        f"{where} has {problem}; its columns are {listed(name for name, _ in column_names)}.",
         "Name one of them with --text-field, or call it `text`.",
     )
 
@@ -65,11 +65,15 @@ def read_parquet(path: Path, records: Records) -> Iterator[str]:
         column = _begin(file.schema_arrow, path, records)
         paths = [file.metadata.schema.column(i).path for i in range(len(file.schema))]
         # A nested column is several: messages.list.element.role, messages.list.element.content.
-        places = [i for i, each in enumerate(paths) if each == column or each.startswith(column + ".")]
+        leaves = [
+            i
+            for i, path_in_schema in enumerate(paths)
+            if path_in_schema == column or path_in_schema.startswith(column + ".")
+        ]
         row = 0
         for number in range(file.metadata.num_row_groups):
             group = file.metadata.row_group(number)
-            chunks = [group.column(place) for place in places]
+            chunks = [group.column(leaf) for leaf in leaves]
             rows = min(_rows_at_once(chunk, group.num_rows, path) for chunk in chunks)
             for batch in file.iter_batches(rows, row_groups=[number], columns=[column]):
                 yield from _texts(batch.column(0), column, path, row, records)

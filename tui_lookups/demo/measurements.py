@@ -63,10 +63,10 @@ def read_measurements(path: Path = MEASURED) -> Measurements:
     Raises:
         OSError, ValueError, KeyError: the package is damaged; the file ships with it.
     """
-    found = json.loads(path.read_text(encoding="utf-8"))
-    samples = found["precision"]["samples"]
+    measurements = json.loads(path.read_text(encoding="utf-8"))
+    samples = measurements["precision"]["samples"]
     return Measurements(
-        model_fingerprint=found["model"],
+        model_fingerprint=measurements["model"],
         random_precision=sum(sample["random"] for sample in samples) / len(samples),
         words=tuple(
             WordMeasure(
@@ -77,6 +77,6 @@ def read_measurements(path: Path = MEASURED) -> Measurements:
                 own=word["own"],
                 precision=word["precision"],
             )
-            for word in found["words"]
+            for word in measurements["words"]
         ),
     )

@@ -141,7 +141,7 @@ class ChatClient:
             reserve: told of tokens that another try may take beyond those of the first; may raise.
         """
         stream = on_text is not None
-        known = trying = self._dialect.learned
+        learned = trying = self._dialect.learned
         most = self._dialect.most_tokens(request, trying, room=room)
         paid: ChatAnswer | None = None
         while True:
@@ -152,12 +152,12 @@ class ChatClient:
             sent = self._dialect.parameters(request, trying, stream=stream, room=room)
             came = await self._try(sent, request, on_text)
             if isinstance(came, _Failed):
-                following = self._following(came, request, sent, trying, known, stream=stream)
+                following = self._following(came, request, sent, trying, learned, stream=stream)
                 if following is None:
                     raise came.told  # outside of any handler: nothing is chained
-                known, trying = self._dialect.learned, following
+                learned, trying = self._dialect.learned, following
                 continue
-            self._remember(came, None if trying is known else trying)
+            self._remember(came, None if trying is learned else trying)
             answer = self._answer(came, self._dialect.notes(request, trying), paid)
             if not trying.withheld or came.thinking_tokens != 0:
                 return answer
@@ -183,12 +183,12 @@ class ChatClient:
 
     def _remember(self, reply: _Reply, tried: Learned | None) -> None:
         """Know from now on whether the model thinks, and what it took where something else was `tried`."""
-        known = self._dialect.learned
+        learned = self._dialect.learned
         if tried is not None:
-            known = replace(known, limit=tried.limit, refused=tried.refused, withheld=tried.withheld)
-        thinks = known.thinks or reply.thought
-        begins = known.begins_in_thoughts or begins_in_thoughts(reply.text)
-        self._dialect.remember(replace(known, thinks=thinks, begins_in_thoughts=begins))
+            learned = replace(learned, limit=tried.limit, refused=tried.refused, withheld=tried.withheld)
+        thinks = learned.thinks or reply.thought
+        begins = learned.begins_in_thoughts or begins_in_thoughts(reply.text)
+        self._dialect.remember(replace(learned, thinks=thinks, begins_in_thoughts=begins))
 
     async def _try(
         self, sent: dict[str, Any], request: ChatRequest, on_text: OnText | None
@@ -270,8 +270,8 @@ class ChatClient:
     def _answer(self, reply: _Reply, notes: tuple[str, ...], paid: ChatAnswer | None) -> ChatAnswer:
         """A reply as it is kept; its tokens are those of the tries before it too, where they were `paid`."""
         clean = self._failures.without_key
-        text, known = reply.text, self._dialect.learned
-        if known.begins_in_thoughts and reply.reason == "length" and not thoughts(text):
+        text, learned = reply.text, self._dialect.learned
+        if learned.begins_in_thoughts and reply.reason == "length" and not thoughts(text):
             text = ""  # cut before its thoughts were closed
         answer = ChatAnswer(
             text=clean(text),
@@ -297,7 +297,7 @@ class ChatClient:
 def _raise_error_in(response: Any, choice: Any) -> None:
     """Raise what an answer with status 200 says went wrong."""
     responses = response if isinstance(response, list) else [response]
-    for body in ({"error": field(each, "error")} for each in (*responses, choice)):
+    for body in ({"error": field(part, "error")} for part in (*responses, choice)):
         if error_in(body) is not None:
             raise ErrorInAnswerError(read_error(200, body))
 
@@ -326,22 +326,22 @@ def _alternatives(choice: Any, text: str) -> dict[str, float] | None:
 
     None without any; empty where that token has none or there is no such token.
     """
-    places = getattr(getattr(choice, "logprobs", None), "content", None)
-    if not isinstance(places, list) or not places:
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+    if not isinstance(tokens, list) or not tokens:
         return None
-    return answer_alternatives(text, [_token_alternatives(place) for place in places])
+    return answer_alternatives(text, [_token_alternatives(token) for token in tokens])
 
 
 def _token_alternatives(place: Any) -> TokenAlternatives:
     """One place of the log-probabilities; what is no token spells nothing: no answer is found there."""
     listed = getattr(place, "top_logprobs", None)
-    found: dict[str, float] = {}
-    for each in [place, *(listed if isinstance(listed, list) else ())]:
-        token, logprob = getattr(each, "token", None), getattr(each, "logprob", None)
+    probabilities: dict[str, float] = {}
+    for alternative in [place, *(listed if isinstance(listed, list) else ())]:
+        token, logprob = getattr(alternative, "token", None), getattr(alternative, "logprob", None)
         if isinstance(token, str) and isinstance(logprob, int | float) and math.isfinite(logprob):
-            found[token] = float(logprob)
+            probabilities[token] = float(logprob)
     token, as_bytes = getattr(place, "token", None), getattr(place, "bytes", None)
     if isinstance(as_bytes, list) and all(type(byte) is int and 0 <= byte < 256 for byte in as_bytes):
-        return TokenAlternatives(bytes(as_bytes), found)
+        return TokenAlternatives(bytes(as_bytes), probabilities)
     spelled = token.encode("utf-8", "replace") if isinstance(token, str) else b""
-    return TokenAlternatives(spelled, found)
+    return TokenAlternatives(spelled, probabilities)

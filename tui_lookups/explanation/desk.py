@@ -123,7 +123,7 @@ class RequestDesk:
         return usage_of(self._asker, requests, asked, self._prices, whole=whole)
 
     def _unknown(self, requests: Iterable[ChatRequest], fresh: bool) -> list[ChatRequest]:
-        return [each for each in dict.fromkeys(requests) if self._asker.cached(each, fresh) is None]
+        return [request for request in dict.fromkeys(requests) if self._asker.cached(request, fresh) is None]
 
     def _require(self, requests: Iterable[ChatRequest], fresh: bool) -> None:
         self._budget.require(sum(map(self._asker.most_tokens, self._unknown(requests, fresh))))

@@ -54,13 +54,13 @@ class Learned:
 
     def without(self, refused: frozenset[str]) -> Learned:
         """What is known once these parameters were refused."""
-        found = replace(self, refused=tuple(sorted({*self.refused, *refused})))
+        reduced = replace(self, refused=tuple(sorted({*self.refused, *refused})))
         if "max_completion_tokens" in refused:
-            return replace(found, limit=None)
+            return replace(reduced, limit=None)
         if "max_tokens" in refused:
-            withheld = tuple(name for name in ("logprobs", "temperature") if name not in found.refused)
-            return replace(found, limit="max_completion_tokens", withheld=withheld)
-        return found
+            withheld = tuple(name for name in ("logprobs", "temperature") if name not in reduced.refused)
+            return replace(reduced, limit="max_completion_tokens", withheld=withheld)
+        return reduced
 
 
 class KeptLearned(Protocol):
@@ -106,18 +106,18 @@ class Dialect:
         self, request: ChatRequest, learned: Learned, *, stream: bool, room: bool = False
     ) -> dict[str, Any]:
         """What goes with the message, by what is `learned`; with `room` for thoughts in any case."""
-        found: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         if learned.limit is not None:
-            found[learned.limit] = self.most_tokens(request, learned, room=room)
+            parameters[learned.limit] = self.most_tokens(request, learned, room=room)
         if learned.sends("temperature"):
-            found["temperature"] = request.temperature
+            parameters["temperature"] = request.temperature
         if request.logprobs and learned.sends("logprobs"):
-            found |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+            parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if stream:
-            found["stream"] = True
+            parameters["stream"] = True
             if learned.sends("stream_options"):
-                found["stream_options"] = {"include_usage": True}
-        return found
+                parameters["stream_options"] = {"include_usage": True}
+        return parameters
 
     def knows(self, request: ChatRequest) -> bool:
         """Whether a request like this one was answered before, with all that it is sent with."""
@@ -135,14 +135,14 @@ class Dialect:
     @staticmethod
     def notes(request: ChatRequest, learned: Learned) -> tuple[str, ...]:
         """In words, what a request was sent without, by what was `learned`."""
-        found = []
+        notes = []
         if learned.limit is None:
-            found.append("The endpoint refuses a limit on the length of answers; none was set.")
+            notes.append("The endpoint refuses a limit on the length of answers; none was set.")
         if not learned.sends("temperature"):
-            found.append(f"The endpoint {learned.refuses('temperature')} temperature 0; its own was used.")
+            notes.append(f"The endpoint {learned.refuses('temperature')} temperature 0; its own was used.")
         if request.logprobs and not learned.sends("logprobs"):
-            found.append(f"The endpoint {learned.refuses('logprobs')} log-probabilities.")
-        return tuple(found)
+            notes.append(f"The endpoint {learned.refuses('logprobs')} log-probabilities.")
+        return tuple(notes)
 
 
 def next_try(learned: Learned, sent: dict[str, Any], error: ErrorBody) -> Learned | None:

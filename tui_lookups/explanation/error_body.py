@@ -81,22 +81,22 @@ def read_error(status: int, body: object) -> ErrorBody:
             body = json.loads(text)
         except ValueError:
             return ErrorBody(status, text)
-    found = error_in(body)
-    if found is None:
+    error = error_in(body)
+    if error is None:
         return ErrorBody(status, "" if body in (None, "", {}, []) else _text(body))
-    if not isinstance(found, dict):
-        return ErrorBody(status, _text(found))
-    message = next((found[name] for name in ("message", "detail", "msg") if found.get(name)), found)
+    if not isinstance(error, dict):
+        return ErrorBody(status, _text(error))
+    message = next((error[name] for name in ("message", "detail", "msg") if error.get(name)), error)
     nested = error_in(message) if isinstance(message, dict) else None
     said = _text(message if nested is None else nested)
-    code, kind, param = (_word(found.get(name)) for name in ("code", "type", "param"))
+    code, kind, param = (_word(error.get(name)) for name in ("code", "type", "param"))
     return ErrorBody(status, said, code, kind, param)
 
 
 def error_in(body: object) -> Any:
     """The error object or sentence in a parsed body; None where there is none."""
     if isinstance(body, list):
-        return next((found for found in map(error_in, body) if found is not None), None)
+        return next((error for error in map(error_in, body) if error is not None), None)
     if not isinstance(body, dict):
         return None
     if body.get("error"):

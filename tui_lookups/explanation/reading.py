@@ -64,28 +64,28 @@ class TokenAlternatives:
 
 
 def _channel_thoughts(text: str) -> list[tuple[int, int]]:
-    found, at = [], 0
+    spans, at = [], 0
     while (header := _CHANNEL.search(text, at)) is not None:
         end = _CHANNEL_END.search(text, header.end())
         assert end is not None  # at the latest the end of the text
         if header[1] == "final" and header[2] is not None:
-            found += [header.span(), end.span()]
+            spans += [header.span(), end.span()]
         else:
-            found.append((header.start(), end.end()))
+            spans.append((header.start(), end.end()))
         at = max(end.end(), header.end())
-    return found
+    return spans
 
 
 def _marked_thoughts(text: str) -> list[tuple[int, int]]:
-    found, at = [], 0
+    spans, at = [], 0
     while (closing := _CLOSING.search(text, at)) is not None:
         opening = _OPENING.search(text, at, closing.start())
-        found.append((0 if opening is None else opening.start(), closing.end()))
+        spans.append((0 if opening is None else opening.start(), closing.end()))
         at = closing.end()
     unclosed = _OPENING.match(text, at + len(text[at:]) - len(text[at:].lstrip()))
     if unclosed is not None:
-        found.append((unclosed.start(), len(text)))
-    return found
+        spans.append((unclosed.start(), len(text)))
+    return spans
 
 
 def thoughts(text: str) -> tuple[tuple[int, int], ...]:
@@ -130,8 +130,8 @@ def find_answer(text: str) -> FoundAnswer | None:
 
 def read_yes_no(text: str) -> Word | None:
     """The Yes or No an answer begins with; None for any other answer."""
-    found = find_answer(text)
-    return None if found is None else found.word
+    answer = find_answer(text)
+    return None if answer is None else answer.word
 
 
 def _word_of(token: str) -> str | None:
@@ -147,17 +147,17 @@ def answer_alternatives(text: str, tokens: Sequence[TokenAlternatives]) -> dict[
         and end with marks that the text lacks.
     Empty where there is no such token: no Yes or No, one that is split, or tokens that do not spell `text`.
     """
-    found, whole = find_answer(text), b"".join(each.token for each in tokens)
+    answer, whole = find_answer(text), b"".join(token.token for token in tokens)
     at = whole.rfind(text.encode())
-    if found is None or at < 0:
+    if answer is None or at < 0:
         return {}
-    start = at + len(text[: found.start].encode())
-    end = at + len(text[: found.end].encode())
+    start = at + len(text[: answer.start].encode())
+    end = at + len(text[: answer.end].encode())
     begins = 0
-    for each in tokens:
-        ends = begins + len(each.token)
+    for token in tokens:
+        ends = begins + len(token.token)
         if begins <= start and end <= ends:
-            return each.alternatives
+            return token.alternatives
         begins = ends
     return {}
 

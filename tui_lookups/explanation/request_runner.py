@@ -62,8 +62,8 @@ class RequestRunner:
 
     def cached(self, request: ChatRequest, fresh: bool) -> ChatAnswer | None:
         """The answer that need not be asked for. Earlier versions kept those that are neither Yes nor No."""
-        found = None if fresh else self.store.newest(request)
-        return found if found is not None and _is_of_use(request, found) else None
+        newest = None if fresh else self.store.newest(request)
+        return newest if newest is not None and _is_of_use(request, newest) else None
 
     def most_tokens(self, request: ChatRequest) -> int:
         """Tokens a request can take, there and back."""
@@ -79,9 +79,9 @@ class RequestRunner:
         check: Check | None = None,
     ) -> RequestOutcome:
         """One request. Raises ExplainerError, AnswerError, BudgetError."""
-        known = self.cached(request, fresh)
-        if known is not None:
-            return RequestOutcome(known, True, None)
+        cached = self.cached(request, fresh)
+        if cached is not None:
+            return RequestOutcome(cached, True, None)
         if fresh:
             self.dialect.forget()
         async with connect() as client:
@@ -174,21 +174,21 @@ class RequestRunner:
         check: Check | None = None,
     ) -> list[RequestOutcome]:
         """All requests, answered in their order. Raises ExplainerError and BudgetError."""
-        found: dict[ChatRequest, RequestOutcome] = {}
+        outcomes: dict[ChatRequest, RequestOutcome] = {}
         waiting: list[ChatRequest] = []
         for request in dict.fromkeys(requests):
-            known = self.cached(request, fresh)
-            if known is None:
+            cached = self.cached(request, fresh)
+            if cached is None:
                 waiting.append(request)
             else:
-                found[request] = RequestOutcome(known, True, None)
-        teller = _Teller(len(found), len(found) + len(waiting), progress)
+                outcomes[request] = RequestOutcome(cached, True, None)
+        teller = _Teller(len(outcomes), len(outcomes) + len(waiting), progress)
         if waiting:
             if fresh:
                 self.dialect.forget()
             async with connect() as client:
-                await self._send_all(client, waiting, found, teller, check)
-        return [found[request] for request in requests]
+                await self._send_all(client, waiting, outcomes, teller, check)
+        return [outcomes[request] for request in requests]
 
     async def _send_all(
         self,
@@ -277,14 +277,14 @@ def usage_of(
     there = back = 0
     estimated = False
     distinct = dict(zip(requests, asked, strict=True))
-    for request, each in distinct.items():
-        if each.answer is None or (each.cached and not whole):
+    for request, outcome in distinct.items():
+        if outcome.answer is None or (outcome.cached and not whole):
             continue
-        counted = asker.tokens_of(request, each.answer)
+        counted = asker.tokens_of(request, outcome.answer)
         there, back = there + counted[0], back + counted[1]
-        estimated |= each.answer.input_tokens is None or each.answer.output_tokens is None
-    answered = sum(each.answer is not None for each in distinct.values())
-    cached = 0 if whole else sum(each.cached for each in distinct.values())
+        estimated |= outcome.answer.input_tokens is None or outcome.answer.output_tokens is None
+    answered = sum(outcome.answer is not None for outcome in distinct.values())
+    cached = 0 if whole else sum(outcome.cached for outcome in distinct.values())
     return Usage(
         calls=answered - cached,
         cached=cached,

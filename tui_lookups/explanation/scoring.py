@@ -25,12 +25,12 @@ def _ratio(part: int, whole: int) -> float | None:
 
 def figures(answers: Iterable[ExampleAnswer]) -> Figures:
     """All figures over these answers; see `Figures` for what is None when."""
-    known = list(answers)
-    answered = [each for each in known if each.answer is not None]
-    tp = sum(each.active and each.answer == "yes" for each in answered)
-    fp = sum(not each.active and each.answer == "yes" for each in answered)
-    tn = sum(not each.active and each.answer == "no" for each in answered)
-    fn = sum(each.active and each.answer == "no" for each in answered)
+    listed = list(answers)
+    answered = [answer for answer in listed if answer.answer is not None]
+    tp = sum(answer.active and answer.answer == "yes" for answer in answered)
+    fp = sum(not answer.active and answer.answer == "yes" for answer in answered)
+    tn = sum(not answer.active and answer.answer == "no" for answer in answered)
+    fn = sum(answer.active and answer.answer == "no" for answer in answered)
     positive, negative = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
     balanced = None if positive is None or negative is None else (positive + negative) / 2
     return Figures(
@@ -42,16 +42,16 @@ def figures(answers: Iterable[ExampleAnswer]) -> Figures:
         fp=fp,
         tn=tn,
         fn=fn,
-        unanswered=len(known) - len(answered),
+        unanswered=len(listed) - len(answered),
         roc_auc=_auc_of(answered),
     )
 
 
 def _auc_of(answered: Sequence[ExampleAnswer]) -> float | None:
-    scores = [each.probability for each in answered if each.probability is not None]
+    scores = [answer.probability for answer in answered if answer.probability is not None]
     if len(scores) < len(answered):
         return None
-    return roc_auc([each.active for each in answered], scores)
+    return roc_auc([answer.active for answer in answered], scores)
 
 
 def roc_auc(labels: Sequence[bool], scores: Sequence[float]) -> float | None:
@@ -72,9 +72,9 @@ def shuffled(answers: Sequence[ExampleAnswer], seed: int, shuffles: int = SHUFFL
     true = figures(answers).head_explanation_score
     if true is None:
         return None
-    answered = [each for each in answers if each.answer is not None]
-    yes = [each.answer == "yes" for each in answered]
-    labels = [each.active for each in answered]
+    answered = [answer for answer in answers if answer.answer is not None]
+    yes = [answer.answer == "yes" for answer in answered]
+    labels = [answer.active for answer in answered]
     drawn = random.Random(seed)
     values = []
     for _ in range(shuffles):
@@ -102,8 +102,10 @@ def summary(values: Iterable[float | None], *, of: DeviationOf = "sample") -> Su
     Args:
         of: the sample's deviation (over n - 1), or the population's (over n), which the authors print.
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return Summary(0, None, None, of)
     deviate = statistics.pstdev if of == "population" else statistics.stdev
-    return Summary(len(known), statistics.fmean(known), deviate(known) if len(known) > 1 else None, of)
+    return Summary(
+        len(numbers), statistics.fmean(numbers), deviate(numbers) if len(numbers) > 1 else None, of
+    )

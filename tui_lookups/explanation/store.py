@@ -45,13 +45,13 @@ class AnswerStore:
 
     def history(self, request: ChatRequest) -> tuple[ChatAnswer, ...]:
         """Every answer that is kept, oldest first."""
-        found = self._cache.get_result(ANSWERS, self._key(request), AnswerHistory)
-        return () if found is None else found.answers
+        history = self._cache.get_result(ANSWERS, self._key(request), AnswerHistory)
+        return () if history is None else history.answers
 
     def newest(self, request: ChatRequest) -> ChatAnswer | None:
         """The answer that counts, None where the request was never answered."""
-        found = self.history(request)
-        return found[-1] if found else None
+        answers = self.history(request)
+        return answers[-1] if answers else None
 
     def add(self, request: ChatRequest, answer: ChatAnswer) -> None:
         """Keep an answer beside the older ones."""
@@ -111,8 +111,8 @@ class ExplainedStore:
     def all(self) -> list[Explained]:
         """Everything that is kept, newest explanation first."""
         entries = (self._cache.get_result(EXPLAINED, key, Explained) for key in self._cache.keys(EXPLAINED))
-        found = [entry for entry in entries if entry is not None]
-        return sorted(found, key=lambda entry: entry.explanation.created, reverse=True)
+        kept = [entry for entry in entries if entry is not None]
+        return sorted(kept, key=lambda entry: entry.explanation.created, reverse=True)
 
 
 def matches(entry: Explained, query: str) -> bool:

@@ -100,7 +100,7 @@ class Explorer(Comparisons, ExactSums, Groups, Surveys, Upkeep):
             try:
                 try:
                     with heard_by(asked.hear):
-                        found = question()
+                        answer = question()
                 finally:
                     self._met = self.problems
             except Cancelled:
@@ -110,7 +110,7 @@ class Explorer(Comparisons, ExactSums, Groups, Surveys, Upkeep):
                     failed(error)
                 return
             if not token.cancelled:
-                done(found)
+                done(answer)
 
         threading.Thread(target=work, name="lookups-question", daemon=True).start()
         return asked

@@ -83,8 +83,10 @@ class Revisions:
             scores = explorer.scores([row.neuron for row in ranking.neurons], here)
             return NeuronsAtRevision(revision, explorer.model_fingerprint(), here, scores)
 
-        ranking, found = self._each(rank, follow)
-        return NeuronsOverRevisions(ranking.token, ranking.basis, ranking.sign, found, ranking.provenance)
+        ranking, by_revision = self._each(rank, follow)
+        return NeuronsOverRevisions(
+            ranking.token, ranking.basis, ranking.sign, by_revision, ranking.provenance
+        )
 
     def neuron(
         self,
@@ -140,8 +142,8 @@ class Revisions:
             )  # fmt: skip
             return row, provenance
 
-        (promoted, followed), found = self._each(begin, follow)
-        rows, provenances = zip(*found, strict=True)
+        (promoted, followed), by_revision = self._each(begin, follow)
+        rows, provenances = zip(*by_revision, strict=True)
         firing: Firing | None = "text" if text is not None else "prompts" if prompts else None
         return NeuronOverRevisions(neuron, followed, promoted.basis, firing, rows, provenances[-1])
 
@@ -150,13 +152,13 @@ class Revisions:
     ) -> tuple[First, tuple[Each, ...]]:
         """What the last revision begins with, and what follows from it at each, in the order of the names."""
         begun: list[First] = []
-        found: dict[str, Each] = {}
+        answers: dict[str, Each] = {}
         for number, name in enumerate((self._names[-1], *self._names[:-1]), 1):
             with self._open_at(name, number) as explorer:
                 if not begun:
                     begun.append(begin(explorer))
-                found[name] = follow(explorer, name, begun[0])
-        return begun[0], tuple(found[name] for name in self._names)
+                answers[name] = follow(explorer, name, begun[0])
+        return begun[0], tuple(answers[name] for name in self._names)
 
 
 def _same_token(explorer: Explorer, revision: str, token: Token) -> Token:

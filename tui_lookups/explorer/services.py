@@ -271,8 +271,8 @@ class Services:
 
     @property
     def _scan_made(self) -> ScanSession | None:
-        found: ScanSession | None = vars(self).get("scan")
-        return found
+        scan: ScanSession | None = vars(self).get("scan")
+        return scan
 
     def status(self, problems: tuple[str, ...]) -> Status:
         """See `Explorer.status`; `problems` are those of the cache."""
@@ -295,9 +295,9 @@ class Services:
         busy = stage == "loading" or engine.tokenising  # a long corpus, with the model ready
         loading = engine.doing.progress if busy and not engine.error else None
         message = str(engine.error) if engine.error else "" if loading is None else loading.sentence
-        known = None if corpus is None else corpus.info
+        corpus_info = None if corpus is None else corpus.info
         return Status(
-            stage, message, engine.device, settings.dtype, info, known, scan, settings.layers, problems,
+            stage, message, engine.device, settings.dtype, info, corpus_info, scan, settings.layers, problems,
             settings.model, loading,
         )  # fmt: skip
 

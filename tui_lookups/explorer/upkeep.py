@@ -97,8 +97,10 @@ class Upkeep:
         """The published figures of the model `name` beside those of this Explorer's model."""
         from tui_lookups.answering.reproducing import NOTHING_SCORED, means_of, reproduce
 
-        found = reproduce(self._services.engine, name)
-        return replace(found, means=means_of(name, self._services.head_scores.scored(), NOTHING_SCORED))
+        reproduction = reproduce(self._services.engine, name)
+        return replace(
+            reproduction, means=means_of(name, self._services.head_scores.scored(), NOTHING_SCORED)
+        )
 
     # --- the cache ---
 
@@ -156,8 +158,8 @@ class Upkeep:
         info, corpus, _ = self._services.engine.opened_so_far()
         if info is None:
             return None
-        known = None if corpus is None else corpus.info.fingerprint
-        return self._services.sessions.save(session, model=info.fingerprint, corpus=known, name=name)
+        fingerprint = None if corpus is None else corpus.info.fingerprint
+        return self._services.sessions.save(session, model=info.fingerprint, corpus=fingerprint, name=name)
 
     def load_session(self, name: str = "") -> answer.SessionState | None:
         """What was saved under `name`, or last, for this model, None where nothing was; without its prompts

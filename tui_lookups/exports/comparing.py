@@ -59,15 +59,15 @@ class Comparison:
         self, exported: Mapping[str, Json], recomputed: Mapping[str, Json], at: str, scale: float
     ) -> None:
         for key in dict.fromkeys((*exported, *recomputed)):
-            place = pointer(at, key)
+            path = pointer(at, key)
             if key not in exported or key not in recomputed:
-                self._differ(place, exported.get(key), recomputed.get(key), "only one of the two has it")
+                self._differ(path, exported.get(key), recomputed.get(key), "only one of the two has it")
                 continue
-            found = recomputed[key]
-            inner = _largest(found) if key in _GROUPS and not scale else scale
+            ours = recomputed[key]
+            inner = _largest(ours) if key in _GROUPS and not scale else scale
             if at.endswith("/stats"):
                 inner = _stats_scale(recomputed) if key in (*_STATS_GROUP, "histogram") else 0.0
-            self.compare(exported[key], found, place, inner)
+            self.compare(exported[key], ours, path, inner)
 
     def _compare_lists(
         self, exported: Sequence[Json], recomputed: Sequence[Json], at: str, scale: float
@@ -86,13 +86,13 @@ class Comparison:
         ids = [row.get("id") for row in exported if isinstance(row, dict)]
         if len(set(ids)) != len(recomputed):
             return recomputed
-        known = {row["id"]: row for row in recomputed}
-        found = []
+        by_id = {row["id"]: row for row in recomputed}
+        aligned = []
         for id_, row in zip(ids, recomputed, strict=True):
-            other = known.get(id_, row)
+            other = by_id.get(id_, row)
             apart = abs(other["congruence"] - row["congruence"])
-            found.append(other if apart <= self.tolerance * scale else row)
-        return found
+            aligned.append(other if apart <= self.tolerance * scale else row)
+        return aligned
 
     def _compare_values(self, exported: Json, recomputed: Json, at: str, scale: float) -> None:
         if isinstance(exported, dict | list) or isinstance(recomputed, dict | list):

@@ -90,5 +90,5 @@ class ExportDocument:
             tuple(SelectedNeuron(n.neuron, n.token) for n in self.neurons),
             tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
             tuple(SelectedHead(h.neuron, h.head, h.prompt_id, h.context) for h in self.heads),
-            tuple(each.marked for each in self.ablations),
+            tuple(ablation.marked for ablation in self.ablations),
         ).noted(self.notes)

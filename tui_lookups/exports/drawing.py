@@ -100,20 +100,20 @@ def grid(
     layers = sorted({layer for layer, _ in values})
     heads = max((head for _, head in values), default=-1) + 1
     figure = _figure(left + side * heads + 12, top + side * len(layers) + 6, title)
-    place = {layer: top + side * (len(layers) - 1 - row) for row, layer in enumerate(layers)}
+    row_top = {layer: top + side * (len(layers) - 1 - row) for row, layer in enumerate(layers)}
     most = largest(values.values())
     shades: dict[int, list[str]] = {}
     for (layer, head), value in values.items():
-        cell = f"M{left + side * head} {place[layer]}h11v11h-11z"
+        cell = f"M{left + side * head} {row_top[layer]}h11v11h-11z"
         shades.setdefault(level(value, most), []).append(cell)
     for shade, cells in sorted(shades.items()):  # one path a shade: a thousand grids fit a page
         SubElement(figure, "path", {"d": "".join(cells), **_fill(shade)})
-    frames = [f"M{left + side * head} {place[layer]}h11v11h-11z" for layer, head in sorted(marked)]
+    frames = [f"M{left + side * head} {row_top[layer]}h11v11h-11z" for layer, head in sorted(marked)]
     if frames:
         SubElement(figure, "path", {"d": "".join(frames), "fill": "none", "stroke": "currentColor"})
     for layer in layers:
         if layer % _every(len(layers)) == 0 or layer == layers[-1]:
-            _text(figure, left - 4, place[layer] + 10, f"L{layer}", anchor="end")
+            _text(figure, left - 4, row_top[layer] + 10, f"L{layer}", anchor="end")
     for head in range(0, heads, _every(heads)):
         _text(figure, left + side * head + 5.5, top - 5, str(head), anchor="middle")
     return figure
@@ -125,17 +125,17 @@ def shaded(
     """A text whose tokens are shaded by their values, in lines; the token at `framed` has a frame."""
     most = largest(values)
     left = 6.0
-    places, x, row, widest = [], 0, 0, 0
+    boxes, x, row, widest = [], 0, 0, 0
     for token in tokens:
         shown = visible(token)
         cells = cell_len(shown)
         if x and x + cells > _TEXT_CELLS:
             x, row = 0, row + 1
-        places.append((shown, x, row, cells))
+        boxes.append((shown, x, row, cells))
         x += cells
         widest = max(widest, x)
     figure = _figure(2 * left + _CELL * widest, 30 + _LINE * (row + 1), title)
-    for position, ((shown, x, row, cells), value) in enumerate(zip(places, values, strict=True)):
+    for position, ((shown, x, row, cells), value) in enumerate(zip(boxes, values, strict=True)):
         at, y = left + _CELL * x, 26 + _LINE * row
         box = {"x": f"{at:g}", "y": f"{y:g}", "width": f"{_CELL * cells:g}", "height": f"{_LINE - 2}"}
         frame = {"stroke": "currentColor"} if position == framed else {}
@@ -153,13 +153,13 @@ def shaded(
 
 def stacked(figures: Sequence[Element], title: str) -> Element:
     """Figures below each other."""
-    width = max(float(each.get("width", "0")) for each in figures)
-    whole = _figure(width, 24 + sum(float(each.get("height", "0")) for each in figures), title)
+    width = max(float(figure.get("width", "0")) for figure in figures)
+    whole = _figure(width, 24 + sum(float(figure.get("height", "0")) for figure in figures), title)
     y = 24.0
-    for each in figures:
+    for figure in figures:
         group = SubElement(whole, "g", {"transform": f"translate(0 {y:g})"})
-        group.extend(part for part in each if part.tag != "title")
-        y += float(each.get("height", "0"))
+        group.extend(part for part in figure if part.tag != "title")
+        y += float(figure.get("height", "0"))
     return whole
 
 
@@ -210,8 +210,8 @@ def _text(
 def _box(figure: Element, x: float, y: float, width: float, height: float, value: float) -> None:
     """A solid bar, in the colour of the sign of `value`."""
     fill = POSITIVE if value >= 0 else NEGATIVE
-    place = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}", "fill": fill}
-    SubElement(figure, "rect", place)
+    geometry = {"x": f"{x:g}", "y": f"{y:g}", "width": f"{width:g}", "height": f"{height:g}", "fill": fill}
+    SubElement(figure, "rect", geometry)
 
 
 def _fill(shade: int) -> dict[str, str]:

@@ -57,10 +57,10 @@ class ExplanationsCheck:
             if score is not None:
                 self._left(pointer(at, "explanation_score"), "It belongs to no explanation.")
             return
-        known = self._store.get(about)
-        self._explanation(head, about, known, pointer(at, "explanation"))
+        ours = self._store.get(about)
+        self._explanation(head, about, ours, pointer(at, "explanation"))
         if score is not None:
-            self._score(head, score, known, pointer(at, "explanation_score"))
+            self._score(head, score, ours, pointer(at, "explanation_score"))
 
     def _left(self, where: str, reason: str) -> None:
         self.not_recomputed.append(NotRecomputed(where, reason))
@@ -112,12 +112,12 @@ class ExplanationsCheck:
         drawn = None if score.shuffled is None else shuffled(answers, self._explorer.settings.seed)
         self._same(plain, {"shuffled": None if drawn is None else to_plain(drawn)}, at)
         if score.control is not None:
-            place = pointer(at, "control")
+            path = pointer(at, "control")
             said = self._answers(
-                score.control.answers, plain["control"]["answers"], numbers, pointer(place, "answers")
+                score.control.answers, plain["control"]["answers"], numbers, pointer(path, "answers")
             )
             if said is not None:
-                self._same(plain["control"], {"score": to_plain(figures(said))}, place)
+                self._same(plain["control"], {"score": to_plain(figures(said))}, path)
         self._said(score, plain, None if known is None else known.score, at)
 
     def _answers(
@@ -131,9 +131,9 @@ class ExplanationsCheck:
         if len(answers) != len(numbers):
             self._comparison.compare(plain, [{}] * len(numbers), at)
             return None
-        for place, (row, (prompt_id, active)) in enumerate(zip(plain, numbers, strict=True)):
-            self._same(row, {"prompt_id": prompt_id, "active": active}, pointer(at, place))
-        return [replace(each, active=active) for each, (_, active) in zip(answers, numbers, strict=True)]
+        for number, (row, (prompt_id, active)) in enumerate(zip(plain, numbers, strict=True)):
+            self._same(row, {"prompt_id": prompt_id, "active": active}, pointer(at, number))
+        return [replace(answer, active=active) for answer, (_, active) in zip(answers, numbers, strict=True)]
 
     def _said(
         self, score: ExplanationScore, plain: dict[str, Any], known: ExplanationScore | None, at: str
@@ -147,7 +147,7 @@ class ExplanationsCheck:
 def _words(plain: dict[str, Any]) -> dict[str, Any]:
     """What is left to compare with the cache when subject, source and figures have been recomputed."""
     done = ("neuron", "head", "provenance", "active", "inactive", "single_class", "score", "shuffled")
-    found = {key: value for key, value in plain.items() if key not in done}
-    if found.get("control") is not None:
-        found["control"] = {key: value for key, value in found["control"].items() if key != "score"}
-    return found
+    words = {key: value for key, value in plain.items() if key not in done}
+    if words.get("control") is not None:
+        words["control"] = {key: value for key, value in words["control"].items() if key != "score"}
+    return words

@@ -129,24 +129,24 @@ def exported_head(
     It is worked out on the texts it was marked on.
     """
     trimmed = explorer.settings.trimmed if marked.context is None else marked.context == "trimmed"
-    known = explorer.explaining.explained(marked.neuron, marked.head)
+    explained = explorer.explaining.explained(marked.neuron, marked.head)
     made = ExportedHead(
         marked.neuron,
         marked.head,
         marked.prompt_id,
         attributions=None,
         mean=None,
-        explanation=known[0].explanation if known else None,
-        explanation_score=known[0].score if known else None,
+        explanation=explained[0].explanation if explained else None,
+        explanation_score=explained[0].score if explained else None,
         context="trimmed" if trimmed else "full",
     )
     if marked.prompt_id is not None:
         kind, prompt = lists.find(marked.neuron, marked.prompt_id, first)
         lists.ask(marked.neuron, kind)
-        found = explorer.heads(
+        attributions = explorer.heads(
             marked.neuron, prompt_id=marked.prompt_id, sources=marked.head, trimmed=trimmed
         )
-        return replace(made, attributions=replace(found, rank=prompt.rank), kind=kind)
+        return replace(made, attributions=replace(attributions, rank=prompt.rank), kind=kind)
     for mean in explorer.heads_overview(marked.neuron, trimmed=trimmed).heads:
         if mean.head == marked.head:
             return replace(made, mean=mean)

@@ -72,8 +72,8 @@ def _problem(plain: Any) -> str | None:
         return "it is no JSON object"
     for part, keys in REQUIRED.items():
         found = plain.get(part)
-        for each in found if isinstance(found, list) else [found]:
-            missing = [key for key in keys if not isinstance(each, dict) or key not in each]
+        for part_found in found if isinstance(found, list) else [found]:
+            missing = [key for key in keys if not isinstance(part_found, dict) or key not in part_found]
             if missing:
                 return f"{part} has no {missing[0]}"
     return None

@@ -93,11 +93,11 @@ def tables_of(report: Report) -> Tables:
 
 def lists_of(survey: Survey) -> Tables:
     """The lists of a survey by name: neurons, pairs and heads, and of any others those that have rows."""
-    found = {each.name: getattr(survey, each.name) for each in fields(survey)}
-    found["ablated"] = () if survey.ablation is None else survey.ablation.pairs
+    lists = {field.name: getattr(survey, field.name) for field in fields(survey)}
+    lists["ablated"] = () if survey.ablation is None else survey.ablation.pairs
     return {
         name: records_of(rows)
-        for name, rows in found.items()
+        for name, rows in lists.items()
         if name in COLUMNS or (isinstance(rows, tuple) and rows and is_dataclass(rows[0]))
     }
 
@@ -164,20 +164,23 @@ def _attributions(walk: Walk) -> list[Record]:
     return [
         {
             "neuron": str(walk.neuron),
-            "prompt_id": found.prompt_id,
+            "prompt_id": attributions.prompt_id,
             "head": str(row.head),
             "attribution": row.attribution,
             "active": row.active,
         }
-        for found in _distinct(walk)
-        for row in found.heads
+        for attributions in _distinct(walk)
+        for row in attributions.heads
     ]
 
 
 def _distinct(walk: Walk) -> list[HeadAttributions]:
     """One of each prompt: heads that were marked on the same one have the same attributions."""
     return list(
-        {(found.prompt_id, found.context, found.position): found for found in walk.on_prompts}.values()
+        {
+            (attributions.prompt_id, attributions.context, attributions.position): attributions
+            for attributions in walk.on_prompts
+        }.values()
     )
 
 
@@ -185,12 +188,12 @@ def _sources(walk: Walk) -> list[Record]:
     return [
         {
             "neuron": str(walk.neuron),
-            "head": str(found.source_head),
-            "prompt_id": found.prompt_id,
+            "head": str(attributions.source_head),
+            "prompt_id": attributions.prompt_id,
             "position": row.position,
             **_token("token", row.token),
             "attribution": row.attribution,
         }
-        for found in walk.on_prompts
-        for row in found.sources
+        for attributions in walk.on_prompts
+        for row in attributions.sources
     ]

@@ -65,11 +65,11 @@ def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
     written, folder = [], expanded(folder)
     with refusing(f"{folder} cannot be written", "Name another folder, or make room."):
         for layer, walks in sorted(layers.items()):
-            place = folder / model_id(report.provenance.model) / source_id(layer)
+            where = folder / model_id(report.provenance.model) / source_id(layer)
             for name, data in _files(report, layer, walks).items():
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(place / name, data)
-            written.append(place)
+                (where / name).parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(where / name, data)
+            written.append(where)
     return tuple(written)
 
 
@@ -226,12 +226,14 @@ def _activation(report: Report, walk: Walk, prompt: Prompt) -> Line:
 
 def _split(walk: Walk, prompt: Prompt) -> HeadAttributions | None:
     """Of the heads that were split over the whole prompt's tokens, the one of largest attribution."""
-    found = [
-        each
-        for each in walk.on_prompts
-        if each.prompt_id == prompt.prompt_id and each.sources and each.tokens == prompt.tokens
+    split = [
+        attributions
+        for attributions in walk.on_prompts
+        if attributions.prompt_id == prompt.prompt_id
+        and attributions.sources
+        and attributions.tokens == prompt.tokens
     ]
-    return max(found, key=lambda each: abs(sum(source.attribution for source in each.sources)), default=None)
+    return max(split, key=lambda each: abs(sum(source.attribution for source in each.sources)), default=None)
 
 
 def _explanations(model: ModelInfo, walk: Walk) -> list[Line]:
@@ -239,24 +241,27 @@ def _explanations(model: ModelInfo, walk: Walk) -> list[Line]:
     return [
         {
             "id": _id(
-                "explanation", *named.values(), str(each.explanation.head), each.explanation.explanation
+                "explanation",
+                *named.values(),
+                str(explained.explanation.head),
+                explained.explanation.explanation,
             ),
             **named,
             "authorId": CREATOR,
-            "description": f"{each.explanation.head}: {each.explanation.explanation}",
+            "description": f"{explained.explanation.head}: {explained.explanation.explanation}",
             "typeName": None,
             "explanationModelName": None,
             "notes": json.dumps(
                 {
-                    "head": str(each.explanation.head),
-                    "model": each.explanation.model,
+                    "head": str(explained.explanation.head),
+                    "model": explained.explanation.model,
                     "head_explanation_score": (
-                        None if each.score is None else each.score.score.head_explanation_score
+                        None if explained.score is None else explained.score.score.head_explanation_score
                     ),
                 }
             ),
         }
-        for each in walk.explained
+        for explained in walk.explained
     ]
 
 

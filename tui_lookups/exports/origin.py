@@ -123,21 +123,21 @@ def require_same(document: ExportDocument, explorer: Explorer) -> Fingerprints:
             f"fingerprint {opened[:16]}…, the export's {provenance.model.fingerprint[:16]}….",
             _hint(provenance.model.units, explorer.settings.units),
         )
-    found = explorer.corpus_info().fingerprint
+    fingerprint = explorer.corpus_info().fingerprint
     wanted = "" if provenance.corpus is None else provenance.corpus.fingerprint
-    if found != wanted:
+    if fingerprint != wanted:
         raise OtherSourceError(
             f"The corpus {explorer.settings.corpus} is not the one of the export: its content has the "
-            f"fingerprint {found[:16]}…, the export's {wanted[:16]}….",
+            f"fingerprint {fingerprint[:16]}…, the export's {wanted[:16]}….",
             "Point --corpus at the texts that were exported from (as many of them, too).",
         )
-    return Fingerprints(opened, found)
+    return Fingerprints(opened, fingerprint)
 
 
 def narrowed(document: ExportDocument, settings: Settings, n_layers: int, prompts: int) -> Settings:
     """Only the layers that the export has neurons of; and no more prompts a neuron than there can be."""
-    neurons = {each.neuron for each in document.neurons} | {each.neuron for each in document.prompts}
-    neurons |= {each.neuron for each in document.heads} | {each.neuron for each in document.ablations}
+    neurons = {item.neuron for item in document.neurons} | {item.neuron for item in document.prompts}
+    neurons |= {item.neuron for item in document.heads} | {item.neuron for item in document.ablations}
     layers = tuple(sorted({neuron.layer for neuron in neurons if neuron.layer < n_layers}))
     top = min(settings.top, max(_MANY_PROMPTS, prompts))
     return structs.replace(settings, layers=layers or (0,), top=top)

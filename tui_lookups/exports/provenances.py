@@ -16,11 +16,11 @@ Plain = dict[str, Any]
 
 def source_of(provenance: Plain) -> Plain:
     """A provenance as plain JSON, less the device and where model and corpus lie."""
-    found = {key: value for key, value in provenance.items() if key != "device"}
+    source = {key: value for key, value in provenance.items() if key != "device"}
     for part in ("model", "corpus"):
-        if found[part] is not None:
-            found[part] = {key: value for key, value in found[part].items() if key not in _PLACES}
-    return found
+        if source[part] is not None:
+            source[part] = {key: value for key, value in source[part].items() if key not in _PLACES}
+    return source
 
 
 def alike(exported: Plain, made: Plain) -> tuple[Plain, Plain]:

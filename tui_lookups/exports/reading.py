@@ -57,10 +57,10 @@ def _bring_up(plain: dict[str, Any]) -> None:
     or, over all prompts, by the setting.
     """
     prompts, heads = _objects(plain.get("prompts")), _objects(plain.get("heads"))
-    bodies = _objects([each.get("prompt") for each in prompts])
+    bodies = _objects([item.get("prompt") for item in prompts])
     first = plain["schema_version"] == 1
     if any("copies" in body for body in bodies) or (
-        first and any("kind" in each or "context" in each for each in (*prompts, *heads))
+        first and any("kind" in item or "context" in item for item in (*prompts, *heads))
     ):
         return  # of a later version, whatever it says: the schema refuses it
     plain["schema_version"] = EXPORT_VERSION
@@ -77,7 +77,7 @@ def _bring_up(plain: dict[str, Any]) -> None:
 
 
 def _objects(part: object) -> list[dict[str, Any]]:
-    return [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
+    return [item for item in part if isinstance(item, dict)] if isinstance(part, list) else []
 
 
 def _at(part: Any, *keys: str) -> Any:

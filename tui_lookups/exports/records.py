@@ -72,7 +72,7 @@ def records_of(result: object) -> list[Record]:
     Raises NumericalError as `to_plain` does.
     """
     if isinstance(result, list | tuple):
-        return _alike([_flat(to_plain(each)) for each in result])
+        return _alike([_flat(to_plain(row)) for row in result])
     plain, kind = to_plain(result), type(result).__name__
     lists = _LISTS.get(kind)
     if kind == "SideOf":  # one side of why a head attends, or its pairs

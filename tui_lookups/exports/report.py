@@ -92,11 +92,11 @@ def of_survey(
     explorer: Explorer, survey: Survey, told: Callable[[int, int], None] = lambda done, of: None
 ) -> Report:
     """The report of a survey. `told` hears, on this thread, of how many of its neurons it is done."""
-    known = _by_neuron(explorer.explaining.cached())
+    explained = _by_neuron(explorer.explaining.cached())
     walks = []
     for done, neuron in enumerate(survey.neurons):
         told(done, len(survey.neurons))
-        walks.append(_surveyed(explorer, survey, neuron, known.get(neuron.neuron, ())))
+        walks.append(_surveyed(explorer, survey, neuron, explained.get(neuron.neuron, ())))
     told(len(survey.neurons), len(survey.neurons))
     return Report(SCHEMA_VERSION, codec.generator(), _now(), survey.provenance, survey, tuple(walks))
 
@@ -137,11 +137,11 @@ def _now() -> str:
 
 
 def _by_neuron(explained: Iterable[Explained]) -> dict[NeuronId, tuple[Explained, ...]]:
-    found: dict[NeuronId, tuple[Explained, ...]] = {}
-    for each in explained:
-        neuron = each.explanation.neuron
-        found[neuron] = (*found.get(neuron, ()), each)
-    return found
+    by_neuron: dict[NeuronId, tuple[Explained, ...]] = {}
+    for explanation in explained:
+        neuron = explanation.explanation.neuron
+        by_neuron[neuron] = (*by_neuron.get(neuron, ()), explanation)
+    return by_neuron
 
 
 def _surveyed(
@@ -173,21 +173,21 @@ def _surveyed(
 
 
 def _marked(document: ExportDocument, neuron: NeuronId) -> Walk:
-    found = next((each for each in document.neurons if each.neuron == neuron), None)
-    prompts = tuple(each.prompt for each in document.prompts if each.neuron == neuron)
-    heads = [each for each in document.heads if each.neuron == neuron]
+    scored = next((item for item in document.neurons if item.neuron == neuron), None)
+    prompts = tuple(item.prompt for item in document.prompts if item.neuron == neuron)
+    heads = [item for item in document.heads if item.neuron == neuron]
     return Walk(
         neuron=neuron,
-        token=None if found is None else found.token,
-        congruence=None if found is None else found.congruence,
-        tokens=() if found is None else found.tokens,
-        suppressed=() if found is None else found.suppressed,
-        stats=None if found is None else found.stats,
+        token=None if scored is None else scored.token,
+        congruence=None if scored is None else scored.congruence,
+        tokens=() if scored is None else scored.tokens,
+        suppressed=() if scored is None else scored.suppressed,
+        stats=None if scored is None else scored.stats,
         peaks=tuple(map(RankedPeak.of, prompts)),
         prompts=prompts,
-        heads=tuple(each.mean for each in heads if each.mean is not None),
-        on_prompts=tuple(each.attributions for each in heads if each.attributions is not None),
-        explained=tuple({each.head: said for each in heads if (said := _said(each)) is not None}.values()),
+        heads=tuple(item.mean for item in heads if item.mean is not None),
+        on_prompts=tuple(item.attributions for item in heads if item.attributions is not None),
+        explained=tuple({item.head: said for item in heads if (said := _said(item)) is not None}.values()),
         note="",
     )
 

@@ -126,7 +126,7 @@ def _figures(survey: Survey) -> list[Markup]:
     drawn = [figures.of_layers(neurons, "Pairs by layer of the neuron")] if neurons else []
     if heads:
         drawn += [figures.of_layers(heads, "Pairs by layer of the head"), figures.of_served(survey.heads)]
-    return [_drawn(each) for each in drawn]
+    return [_drawn(figure) for figure in drawn]
 
 
 def _drawn(figure: Any) -> Markup:
@@ -138,8 +138,8 @@ def _shown(walk: Walk) -> dict[str, Any]:
     grids = (
         [figures.of_means(walk.heads, "Mean over its prompts; frame: worth explaining")] if walk.heads else []
     )
-    one_each = {found.prompt_id: found for found in walk.on_prompts}
-    grids += [figures.of_attributions(found) for found in one_each.values()]
+    one_each = {attributions.prompt_id: attributions for attributions in walk.on_prompts}
+    grids += [figures.of_attributions(attributions) for attributions in one_each.values()]
     return {
         "neuron": str(walk.neuron),
         "token": None if walk.token is None else visible_token(walk.token.text),
@@ -152,8 +152,8 @@ def _shown(walk: Walk) -> dict[str, Any]:
         "stats": walk.stats,
         "prompts": [_prompt(prompt) for prompt in walk.prompts],
         "figures": [_drawn(grid) for grid in grids],
-        "reads": [_read(found) for found in walk.on_prompts if found.sources],
-        "explained": [_said(each) for each in walk.explained],
+        "reads": [_read(attributions) for attributions in walk.on_prompts if attributions.sources],
+        "explained": [_said(explained) for explained in walk.explained],
     }
 
 

@@ -30,12 +30,12 @@ def _validator() -> Draft202012Validator:
 def _without_references(part: Any, definitions: dict[str, Any]) -> Any:
     """A schema with every "#/$defs/..." put in its place; no definition of ours refers to itself."""
     if isinstance(part, list):
-        return [_without_references(each, definitions) for each in part]
+        return [_without_references(value, definitions) for value in part]
     if not isinstance(part, dict):
         return part
     if "$ref" in part:
         return _without_references(definitions[part["$ref"].rpartition("/")[2]], definitions)
-    return {key: _without_references(each, definitions) for key, each in part.items() if key != "$defs"}
+    return {key: _without_references(value, definitions) for key, value in part.items() if key != "$defs"}
 
 
 def first_problem(plain: object) -> str | None:

@@ -154,7 +154,7 @@ def as_latex(text: str) -> str:
     inner = shown.strip(" ")
     before, after = shown.split(inner, 1) if inner else (shown, "")
     space = r"\textvisiblespace{}"
-    escaped = "".join(_LATEX.get(each, each) for each in inner)
+    escaped = "".join(_LATEX.get(character, character) for character in inner)
     return space * len(before) + escaped + space * len(after)
 
 

@@ -41,17 +41,17 @@ def parse_trace(plain: dict[str, Any], path: Path) -> tuple[Trace, str]:
             "Trace again, or verify it with the program that wrote it.",
         )
     try:
-        found = codec.from_json_bytes(Trace, json.dumps(rest).encode("ascii"))
+        parsed = codec.from_json_bytes(Trace, json.dumps(rest).encode("ascii"))
     except codec.DecodeError as error:
         raise ExportError(
             f"{path} is no trace: {error.message.rstrip('.')}.", "Name a file that trace --json printed."
         ) from error
-    if not found.nodes or len({node.id for node in found.nodes}) != len(found.nodes):
+    if not parsed.nodes or len({node.id for node in parsed.nodes}) != len(parsed.nodes):
         raise ExportError(
             f"{path} is no trace: it has no nodes, or two of one name.",
             "Name a file that trace --json printed.",
         )
-    return found, generator
+    return parsed, generator
 
 
 def settings_of(trace: Trace, base: Settings, model: str | None) -> Settings:
@@ -124,18 +124,18 @@ def recompute_trace(
 
 def _compare_nodes(comparison: Comparison, trace: Trace, made: Trace) -> None:
     """Node by node; each figure is measured against the largest of its kind, rounding being of that size."""
-    known = {node.id: codec.to_plain(node) for node in made.nodes}
+    by_id = {node.id: codec.to_plain(node) for node in made.nodes}
     scales = {key: _largest(made, key) for key in ("contribution", "share", "activation", "weight")}
     for number, node in enumerate(trace.nodes):
-        found = known.pop(node.id, None)
-        if found is None:
+        ours = by_id.pop(node.id, None)
+        if ours is None:
             comparison.missing(f"/nodes/{number}/id", node.id, "It is not among the largest parts.")
             continue
         for key, value in codec.to_plain(node).items():
             scale = scales.get(key, scales["contribution"])
-            comparison.compare(value, found[key], f"/nodes/{number}/{key}", scale)
-    if known:
-        comparison.missing("/nodes", None, f"{len(known)} further nodes are in it now.")
+            comparison.compare(value, ours[key], f"/nodes/{number}/{key}", scale)
+    if by_id:
+        comparison.missing("/nodes", None, f"{len(by_id)} further nodes are in it now.")
 
 
 def _largest(trace: Trace, key: str) -> float:

@@ -167,8 +167,8 @@ def recompute(
         device=explorer.status().device,
     )
     sources = alike(to_plain(document.provenance), to_plain(provenance))
-    for each in sources:
-        del each["parameters"]
+    for source in sources:
+        del source["parameters"]
     comparison.compare(*sources, "/provenance")
     if provenance.device != document.provenance.device:
         notes = (*notes, f"Exported on {document.provenance.device}, recomputed on {provenance.device}.")
@@ -182,7 +182,7 @@ def recompute(
         differing=differing,
         tolerance=tolerance,
         largest_relative=comparison.largest,
-        not_recomputed=(*(NotRecomputed(*each) for each in given), *words.not_recomputed),
+        not_recomputed=(*(NotRecomputed(*source) for source in given), *words.not_recomputed),
         fingerprints=fingerprints,
         exported_by=document.generator,
         exported=document.created,
@@ -230,14 +230,14 @@ class _Again:
             marked = SelectedPrompt(exported.neuron, exported.prompt.prompt_id)
             made = filling.exported_prompt(self._lists, marked, exported.kind)
             prompts = self._lists.of(exported.neuron, made.kind)
-            found = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
+            prompt = replace(made.prompt, rank=self._rank(prompts, made.prompt, exported.prompt.rank))
             if exported.prompt.trimmed is None:
-                found = replace(found, trimmed=None)
+                prompt = replace(prompt, trimmed=None)
             if exported.prompt.peak.special is None:
-                found = replace(found, peak=replace(found.peak, special=None))
+                prompt = replace(prompt, peak=replace(prompt.peak, special=None))
             if exported.prompt.copies is None:
-                found = replace(found, copies=None)
-            return replace(made, prompt=found)
+                prompt = replace(prompt, copies=None)
+            return replace(made, prompt=prompt)
 
         self._compare(exported, make, at, ("prompt", f"#{exported.prompt.prompt_id}"))
 
@@ -287,4 +287,4 @@ def _scale(made: object) -> float:
     """Of an ablation, the largest activation: one that is nearly zero without the head is rounding noise."""
     if not isinstance(made, HeadAblation):
         return 0.0
-    return max((abs(each.activation_before) for each in made.prompts), default=0.0)
+    return max((abs(prompt.activation_before) for prompt in made.prompts), default=0.0)

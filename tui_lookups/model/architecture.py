@@ -54,7 +54,7 @@ def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Arc
         raise UnsupportedModelError(f"{name} ({model_type}) has blocks of several kinds.", SUPPORTED)
     first = wiring.blocks[0]
     ln1, ln2 = first.norms.get("ln1"), first.norms.get("ln2")
-    found = Architecture(
+    architecture = Architecture(
         family=model_type,
         listed=model_type in FAMILIES,
         gated=gated[0],
@@ -65,9 +65,9 @@ def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Arc
         centred=wiring.centred,
         activation=activation,
     )
-    if found.listed:
-        _hold_to_table(found, FAMILIES[model_type], name)
-    return found
+    if architecture.listed:
+        _hold_to_table(architecture, FAMILIES[model_type], name)
+    return architecture
 
 
 def _hold_to_table(found: Architecture, family: Family, name: str) -> None:

@@ -91,8 +91,8 @@ class Bridge:
     def logits(self, tokens: Tensor, hooks: Mapping[str, Hook], *, poll: Poll = no_poll) -> Tensor:
         """Run everything, as `run` does, and give the logits: [batch, pos, d_vocab]."""
         with self._hooked(hooks, tokens.shape, self.layers[-1], poll):
-            found: Tensor = self.lens.original_model(input_ids=tokens, use_cache=False).logits
-        return found
+            logits: Tensor = self.lens.original_model(input_ids=tokens, use_cache=False).logits
+        return logits
 
     @contextmanager
     def _hooked(
@@ -131,15 +131,15 @@ class Bridge:
 
     def roles(self) -> dict[str, int]:
         """The names above that this model has, each with the number of axes of its activation."""
-        found = {"blocks.0.hook_resid_pre": 3, "ln_final.hook_scale": 3}
+        axes_of = {"blocks.0.hook_resid_pre": 3, "ln_final.hook_scale": 3}
         for layer, block in enumerate(self.lens.blocks):
             parts = {f"{norm}.hook_scale": 3 for norm in _NORMS if norm in block.submodules}
             parts |= {"attn.hook_z": 4, "attn.hook_pattern": 4, "attn.hook_v": 4}
-            parts |= {f"mlp.hook_{place}": 3 for place in ("pre", "post", "out")}
+            parts |= {f"mlp.hook_{point}": 3 for point in ("pre", "post", "out")}
             if "gate" in block.mlp.submodules:
                 parts["mlp.hook_pre_linear"] = 3
-            found |= {f"blocks.{layer}.{part}": axes for part, axes in parts.items()}
-        return found
+            axes_of |= {f"blocks.{layer}.{part}": axes for part, axes in parts.items()}
+        return axes_of
 
 
 _NORMS = ("ln1", "ln1_post", "ln2", "ln2_post")
@@ -257,8 +257,8 @@ def _require_same(bridge: Bridge, hf_model: Any, tokens: Tensor) -> None:
     every = {name: keep(name) for name in kept}
     with torch.inference_mode():
         expected = _on_cpu(hf_model(tokens, use_cache=False).logits)
-    found = _on_cpu(bridge.logits(tokens, every))
-    _require_close(expected, found, next(hf_model.parameters()).dtype, len(bridge.layers))
+    logits = _on_cpu(bridge.logits(tokens, every))
+    _require_close(expected, logits, next(hf_model.parameters()).dtype, len(bridge.layers))
     for name, axes in bridge.roles().items():
         if len(kept[name]) != 1 or kept[name][0].dim() != axes:
             raise NoBridge(f"TransformerLens does not hand out {name}")

@@ -80,8 +80,8 @@ def _shards(index: Path) -> list[Path]:
 def _weight_map(index: Path) -> dict[str, str]:
     """Which file each tensor is in, by a shard index. Raises ModelLoadError."""
     try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        names = set(found.values())
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = set(listed.values())
         strange = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelLoadError(f"{index} cannot be read.", "Fetch the model again.") from error
@@ -90,7 +90,7 @@ def _weight_map(index: Path) -> dict[str, str]:
             f"{index.name} names the weight file {sorted(strange)[0]!r}, which is not in {index.parent}.",
             "Fetch the model again.",
         )
-    weight_map: dict[str, str] = found
+    weight_map: dict[str, str] = listed
     return weight_map
 
 
@@ -154,9 +154,9 @@ def _sets_of_shards(names: Iterable[str]) -> list[tuple[str, str, int, set[int]]
     """Stem, ending, count and the numbers that are there, of each set of shards among the names."""
     sets: dict[tuple[str, str, int], set[int]] = {}
     for name in names:
-        if found := _SHARD.fullmatch(name):
-            key = (found["stem"], found["ending"], int(found["count"]))
-            sets.setdefault(key, set()).add(int(found["number"]))
+        if match := _SHARD.fullmatch(name):
+            key = (match["stem"], match["ending"], int(match["count"]))
+            sets.setdefault(key, set()).add(int(match["number"]))
     return [(*key, numbers) for key, numbers in sorted(sets.items())]
 
 
@@ -165,26 +165,28 @@ def read_tensors(folder: Path, name: str) -> dict[str, StoredTensor]:
 
     Raises ModelLoadError: a damaged file, a tensor in two files, or one that only the index has.
     """
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path in weight_files(folder):
         if path.name.endswith(".index.json"):
             continue
         for tensor in _header(path, name):
-            if tensor.name in found:
+            if tensor.name in tensors:
                 raise ModelLoadError(
-                    f"{name} holds {tensor.name} twice: in {found[tensor.name].file.name} and {path.name}.",
+                    f"{name} holds {tensor.name} twice: in {tensors[tensor.name].file.name} and {path.name}.",
                     "Fetch the model again.",
                 )
-            found[tensor.name] = tensor
+            tensors[tensor.name] = tensor
     for path in weight_files(folder):
-        absent = sorted(_weight_map(path).keys() - found.keys()) if path.name.endswith(".index.json") else []
+        absent = (
+            sorted(_weight_map(path).keys() - tensors.keys()) if path.name.endswith(".index.json") else []
+        )
         if absent:
             more = f" and {len(absent) - 1} more tensors" if len(absent) > 1 else ""
             raise ModelLoadError(
                 f"{name} is incomplete: no shard holds {absent[0]}{more}, which {path.name} names.",
                 "Fetch the model again.",
             )
-    return found
+    return tensors
 
 
 def _header(path: Path, name: str) -> list[StoredTensor]:

@@ -241,7 +241,7 @@ def _is_neutral(key: str, value: Any, config: dict[str, Any]) -> bool:
     if key.startswith("sliding_window") and config.get("use_sliding_window") is False:
         return True
     if isinstance(value, list):
-        return all(each == _WHOLE for each in value)
+        return all(factor == _WHOLE for factor in value)
     return value is not True and value in (None, False, 0, 1, {}, "")
 
 
@@ -261,11 +261,11 @@ def _judge_rotary(key: str, value: Any, made: Any, of_family: set[str]) -> Judge
     nested = [each for each in made.values() if isinstance(each, dict)]
     for parameters in nested or [made]:
         kind = parameters.get("rope_type", parameters.get("type", "default"))
-        known = _ROTARY_KINDS.get(str(kind))
-        if known is None:
+        parameters_of_kind = _ROTARY_KINDS.get(str(kind))
+        if parameters_of_kind is None:
             return refused(key, "key", NOT_APPLIED, f"{kind} is no kind of rotary embedding that is known")
         given = {name for name, each in parameters.items() if each is not None}
-        strange = sorted(given - known - _ROTARY_COMMON - of_family)
+        strange = sorted(given - parameters_of_kind - _ROTARY_COMMON - of_family)
         if strange:
             return refused(key, "key", NOT_APPLIED, f"{strange[0]} is not used by the kind {kind}")
     return applied(key, "key", "rotary embedding")

@@ -97,12 +97,12 @@ def require_none_refused(judged: Iterable[Judged], name: str, owner: str = "the 
         name: of the model.
         owner: what has no place for it, or does not apply it: a class of transformers.
     """
-    of_one_kind = [each for each in judged if each.reason is not None]
+    of_one_kind = [tensor for tensor in judged if tensor.reason is not None]
     if not of_one_kind:
         return
     reason = of_one_kind[0].reason
     assert reason is not None
-    names = [each.entry.name for each in of_one_kind if each.reason is reason]
+    names = [tensor.entry.name for tensor in of_one_kind if tensor.reason is reason]
     raise ModelLoadError(reason.sentence.format(name=name, what=some(names), owner=owner), reason.hint)
 
 

@@ -72,10 +72,10 @@ class FileLayout:
             layer = _LAYER.search(own)
             if layer is not None and int(layer[1]) < n_layers:
                 block = self.block.format(layer[1])
-                known = own.startswith(block) and own.removeprefix(block) in of_block
+                expected = own.startswith(block) and own.removeprefix(block) in of_block
             else:
-                known = own in around or name == f"{self.head}.weight"
-            if not known:
+                expected = own in around or name == f"{self.head}.weight"
+            if not expected:
                 return name
         return ""
 

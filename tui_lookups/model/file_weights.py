@@ -158,10 +158,10 @@ class FileWeights:
         name, read = self.tensors.W_out(layer), self._after_mlp(layer, direction)
         if self.tensors.layout.neurons_in_rows:
             return np.concatenate([block @ read for _, block in self._files.blocks(name, BLOCK_NUMBERS)])
-        found = np.zeros(self._d_mlp, dtype=self._files.number_type)
+        congruences = np.zeros(self._d_mlp, dtype=self._files.number_type)
         for rows, block in self._files.blocks(name, BLOCK_NUMBERS):
-            found += read[rows] @ block
-        return found
+            congruences += read[rows] @ block
+        return congruences
 
     def lengths(self, layer: int) -> Floats:
         """The length of what each neuron writes: [d_mlp]."""
@@ -169,11 +169,11 @@ class FileWeights:
 
     def directions(self, neurons: Sequence[NeuronId]) -> Floats:
         """What these neurons write: [n, d_model]."""
-        found = np.empty((len(neurons), self._d_model), dtype=self._files.number_type)
+        directions = np.empty((len(neurons), self._d_model), dtype=self._files.number_type)
         for layer in sorted({neuron.layer for neuron in neurons}):
-            places = [place for place, neuron in enumerate(neurons) if neuron.layer == layer]
-            found[places] = self._writes(layer, [neurons[place].index for place in places])
-        return found
+            numbers = [number for number, neuron in enumerate(neurons) if neuron.layer == layer]
+            directions[numbers] = self._writes(layer, [neurons[number].index for number in numbers])
+        return directions
 
     def write_block(self, layer: int, neurons: slice) -> Floats:
         """What neurons of a layer write that stand beside each other: [n, d_model]."""
@@ -224,11 +224,11 @@ class FileWeights:
     def congruences(self, directions: Floats) -> Floats:
         """Directions times the unembedding of every token: [n, d_vocab]."""
         read = self._before_unembedding(directions)
-        found = np.empty((len(directions), self.info.d_vocab), dtype=self._files.number_type)
+        congruences = np.empty((len(directions), self.info.d_vocab), dtype=self._files.number_type)
         for rows, block in self._files.blocks(self._head, BLOCK_NUMBERS):
-            np.matmul(read, block.T, out=found[:, rows])
-        found -= (read @ self._mean)[:, None]
-        return found
+            np.matmul(read, block.T, out=congruences[:, rows])
+        congruences -= (read @ self._mean)[:, None]
+        return congruences
 
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
@@ -301,9 +301,9 @@ def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, e
     token = info.d_vocab // 3
     for layer in {0, info.n_layers - 1} if not differing else ():
         expected = model.toward(layer, model.unembedding(token))
-        found = files.toward(layer, files.unembedding(token))
+        from_files = files.toward(layer, files.unembedding(token))
         bound = (_SAME if exact else _SAME_IN_HALF) * float(np.abs(expected).max())
-        if not float(np.abs(found - expected).max()) <= bound:
+        if not float(np.abs(from_files - expected).max()) <= bound:
             differing.append(f"the congruences of layer {layer}")
     if differing:
         raise ModelLoadError(

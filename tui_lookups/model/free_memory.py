@@ -26,8 +26,8 @@ def free_bytes(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
-    known = [*_available(), *_left_by_groups(), *_left_of_address_space()]
-    return max(0, min(known)) if known else None
+    figures = [*_available(), *_left_by_groups(), *_left_of_address_space()]
+    return max(0, min(figures)) if figures else None
 
 
 def _available() -> Iterator[int]:

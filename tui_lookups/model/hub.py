@@ -65,10 +65,10 @@ def hub_folder(
     try:
         with _quiet():
             if local_only:
-                found = snapshot_download(
+                folder = snapshot_download(
                     repo, revision=revision, allow_patterns=list(patterns), local_files_only=True
                 )
-                return Path(found)
+                return Path(folder)
             _require_name_service(name)
             return _fetch(name, patterns, other_weights, say, poll)
     except LookupsError:
@@ -161,8 +161,8 @@ def _fetch(
 
     def work() -> None:
         try:
-            found = snapshot_download(repo, revision=revision, allow_patterns=wanted, tqdm_class=Stoppable)
-            answer.set_result(found)
+            folder = snapshot_download(repo, revision=revision, allow_patterns=wanted, tqdm_class=Stoppable)
+            answer.set_result(folder)
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
             answer.set_exception(error)
 
@@ -202,8 +202,8 @@ def _is_about_the_network(error: Exception) -> bool:
     """Connection errors come from several libraries; "not in the local cache" is one of them, too."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    known = (HfHubHTTPError, LocalEntryNotFoundError, OSError)
-    return isinstance(error, known) or type(error).__module__.startswith(_HTTP_LIBRARIES)
+    errors = (HfHubHTTPError, LocalEntryNotFoundError, OSError)
+    return isinstance(error, errors) or type(error).__module__.startswith(_HTTP_LIBRARIES)
 
 
 def _require_name_service(name: str) -> None:

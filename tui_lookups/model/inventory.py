@@ -67,7 +67,7 @@ def folder_inventory(folder: Path, *, trust_remote_code: bool = False) -> tuple[
     judged = [*judge_files(folder)]
     if (folder / "config.json").is_file():
         judged += _judge_inside(folder, trust_remote_code)
-    return tuple(each.entry for each in judged)
+    return tuple(tensor.entry for tensor in judged)
 
 
 def _judge_inside(folder: Path, trust_remote_code: bool) -> list[Judged]:

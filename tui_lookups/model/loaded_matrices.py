@@ -23,11 +23,11 @@ class LoadedMatrices:
     def reads(self, layer: int) -> list[Floats]:
         model, block = self.writes, self.writes.wiring.blocks[layer]
         norm = block.norms.get("ln2") if model.basis == "folded" else None
-        found = []
+        matrices = []
         for part in filter(None, (block.up, block.gate)):
             read = model.at_home(part.matrix)  # [d_model, d_mlp]
-            found.append(_to_numpy((read if norm is None else norm.fold(read)).T))
-        return found
+            matrices.append(_to_numpy((read if norm is None else norm.fold(read)).T))
+        return matrices
 
     def heads(self, layer: int) -> Mapping[HeadMatrix, Floats]:
         return {"W_O": _to_numpy(W_O(self.writes, layer))}

@@ -116,8 +116,8 @@ def load_model(
             stored = read_tensors(folder, name)
             require_none_refused([*judge_files(folder), *judge_names(stored)], name)
             require_none_refused(judge_keys(config, made), name, type(made).__name__)
-            for place in () if placing else dict.fromkeys((torch.device("cpu"), target)):
-                require_room(stored, dtype, str(place), free_bytes(place), name)
+            for device_used in () if placing else dict.fromkeys((torch.device("cpu"), target)):
+                require_room(stored, dtype, str(device_used), free_bytes(device_used), name)
             with tensors_counted(lambda done, total: say(count.at(50 * done // total))):
                 hf_model = _load_weights(
                     folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
@@ -247,8 +247,8 @@ def _check_finite(hf_model: Any, name: str) -> None:
     for parameter, values in hf_model.named_parameters():
         if not all_finite(values):
             half = values.dtype == torch.float16
-            found = _LAYER_IN_NAME.search(parameter)
-            where = f"layer {found[1]}, {parameter}" if found else parameter
+            layer = _LAYER_IN_NAME.search(parameter)
+            where = f"layer {layer[1]}, {parameter}" if layer else parameter
             raise NumericalError(
                 f"{name} has NaN or infinite weights in {where}.",
                 "They may be too large for float16: try --dtype bfloat16 or float32."

@@ -257,8 +257,8 @@ class LookupModel(LoadedWeights):
         Only the asked-for positions are unembedded. `hooks` as those of `run`.
         """
         at = positions if positions.dim() == 2 else positions.unsqueeze(1)
-        found = self.logits(tokens, at, hooks, poll=poll)[0].log_softmax(-1)
-        return found if positions.dim() == 2 else found[:, 0]
+        log_probabilities = self.logits(tokens, at, hooks, poll=poll)[0].log_softmax(-1)
+        return log_probabilities if positions.dim() == 2 else log_probabilities[:, 0]
 
     @torch.inference_mode()
     def logits(
@@ -286,10 +286,10 @@ class LookupModel(LoadedWeights):
             stack.callback(unembed.register_forward_pre_hook(select).remove)
             if capped:
                 stack.callback(unembed.register_forward_hook(keep).remove)
-            found = self.at_home(self._hf_model(input_ids=tokens, use_cache=False).logits)
+            logits = self.at_home(self._hf_model(input_ids=tokens, use_cache=False).logits)
         if not capped:
-            return found, found
-        return found, self.at_home(unembedded[0]) * self.wiring.logit_factor
+            return logits, logits
+        return logits, self.at_home(unembedded[0]) * self.wiring.logit_factor
 
     @torch.inference_mode()
     def read_off(self, streams: Tensor) -> Tensor:

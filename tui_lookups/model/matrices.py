@@ -157,21 +157,21 @@ class FileMatrices:
         names, tensors = self._names, self._tensors
         folds = self.writes.basis == "folded" and names.norm and tensors.layout.norms_have_weights
         weight = tensors.norm_in(layer, names.norm) if folds else None
-        found = []
+        matrices = []
         for module in filter(None, (names.W_in, names.W_gate)):
             rows = self._matrix(layer, module)
             if weight is not None:
                 rows = rows * weight
             if self.writes.basis == "folded" and names.norm and tensors.family.norm == "LayerNorm":
                 rows = rows - rows.mean(axis=1, keepdims=True)
-            found.append(rows)
-        return found
+            matrices.append(rows)
+        return matrices
 
     def heads(self, layer: int) -> Mapping[HeadMatrix, Floats]:
         names, info = self._names, self.writes.info
         d_head, width = info.d_head, info.d_model
         out = self._matrix(layer, names.heads_out)  # [d_model, n_heads * d_head]
-        found: dict[HeadMatrix, Floats] = {"W_O": out.T.reshape(-1, d_head, width)}
+        matrices: dict[HeadMatrix, Floats] = {"W_O": out.T.reshape(-1, d_head, width)}
         own: tuple[HeadMatrix, ...] = ("W_Q", "W_K", "W_V")
         if names.keys:
             modules = (names.queries, names.keys, names.values)
@@ -180,7 +180,9 @@ class FileMatrices:
             rows = self._matrix(layer, names.queries)  # [3 * n_heads * d_head, d_model]
             shape = (-1, 3, d_head, width) if names.by_head else (3, -1, d_head, width)
             parts = list(np.moveaxis(rows.reshape(shape), 1 if names.by_head else 0, 0))
-        return found | {name: part.reshape(-1, d_head, width) for name, part in zip(own, parts, strict=True)}
+        return matrices | {
+            name: part.reshape(-1, d_head, width) for name, part in zip(own, parts, strict=True)
+        }
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         return self._shapes

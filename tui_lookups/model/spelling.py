@@ -24,10 +24,10 @@ Words = Mapping[int, Mapping[str, Sequence[int]]]
 
 def by_length(words: Mapping[str, Sequence[int]]) -> Words:
     """`words` as `similar` reads them."""
-    found: dict[int, dict[str, Sequence[int]]] = {}
+    grouped: dict[int, dict[str, Sequence[int]]] = {}
     for word, ids in words.items():
-        found.setdefault(len(word), {})[word] = ids
-    return found
+        grouped.setdefault(len(word), {})[word] = ids
+    return grouped
 
 
 def most_edits(typed: str) -> int:
@@ -62,7 +62,7 @@ def edits(typed: str, words: Sequence[str]) -> npt.NDArray[np.int16]:
 def similar(typed: str, words: Words, limit: int) -> list[str]:
     """The words most like `typed`, fewest edits first; of equals, that of the lowest id."""
     most = most_edits(typed)
-    found: list[tuple[int, int, str]] = []
+    matches: list[tuple[int, int, str]] = []
     for length in range(max(1, len(typed) - most), len(typed) + most + 1):
         ids = words.get(length, {})
         listed = list(ids)
@@ -70,5 +70,5 @@ def similar(typed: str, words: Words, limit: int) -> list[str]:
             part = listed[start : start + _AT_ONCE]
             counts = edits(typed, part)
             near = (counts <= most).nonzero()[0]
-            found += [(int(counts[at]), min(ids[part[at]]), part[at]) for at in near]
-    return [word for _, _, word in sorted(found)][:limit]
+            matches += [(int(counts[at]), min(ids[part[at]]), part[at]) for at in near]
+    return [word for _, _, word in sorted(matches)][:limit]

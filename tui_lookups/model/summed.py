@@ -87,18 +87,18 @@ def summed(
 
     def see_embedding(activation: Tensor) -> None:
         stream = activation[0].to(model.compute_dtype)
-        embedding.extend(_product(stream[list(each.positions)], each.vectors) for each in asked)
+        embedding.extend(_product(stream[list(readers.positions)], readers.vectors) for readers in asked)
 
     def close_layer(layer: int) -> Hook:
         def hook(_: Tensor) -> None:
-            for found, each in zip(layers, asked, strict=True):
-                found.append(_of_layer(model, each, seen, layer))
+            for of_layer, readers in zip(layers, asked, strict=True):
+                of_layer.append(_of_layer(model, readers, seen, layer))
             seen.clear()
 
         return hook
 
     hooks: dict[Point, Hook] = {Point("resid_pre"): see_embedding}
-    neurons = any(each.told for each in asked)
+    neurons = any(readers.told for readers in asked)
     for layer in range(n_layers):
         norms, beside = model.wiring.blocks[layer].norms, model.wiring.blocks[layer].beside
         points = [Point("z", layer), Point("mlp_out", layer), *(Point(role, layer) for role in beside)]
@@ -108,8 +108,8 @@ def summed(
         hooks[Point("resid_pre", layer + 1)] = close_layer(layer)
     model.run(tokens, hooks, stop_after=n_layers, poll=poll)
     return [
-        _joined(model, each, found, of_embedding)
-        for each, found, of_embedding in zip(asked, layers, embedding, strict=True)
+        _joined(model, readers, of_layer, of_embedding)
+        for readers, of_layer, of_embedding in zip(asked, layers, embedding, strict=True)
     ]
 
 
@@ -179,7 +179,7 @@ def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], 
     neurons = activations = None
     if asked.told:
         post = seen[Point("post", layer)]
-        neurons = torch.stack([_of_neurons(model, layer, post[at], each) for each in read], 1)
+        neurons = torch.stack([_of_neurons(model, layer, post[at], readers) for readers in read], 1)
         activations = post[list(asked.told)].T
     return _OfLayer(
         heads=heads,

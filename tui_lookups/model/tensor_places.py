@@ -117,8 +117,8 @@ def find_places(stored: Mapping[str, StoredTensor], model: Any) -> dict[str, Pla
 
     held = model.state_dict(keep_vars=True)
     transforms = get_model_conversion_mapping(model)
-    renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
-    converters = [each for each in transforms if isinstance(each, WeightConverter)]
+    renamings = [transform for transform in transforms if isinstance(transform, WeightRenaming)]
+    converters = [transform for transform in transforms if isinstance(transform, WeightConverter)]
     places = {}
     for name in stored:
         renamed, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, held)
@@ -193,8 +193,8 @@ class StoredValues:
             else:
                 self._files[tensor.file] = self._open.enter_context(safe_open(tensor.file, framework="pt"))
         file = self._files[tensor.file]
-        found: Tensor = file[tensor.name] if isinstance(file, dict) else file.get_tensor(tensor.name)
-        return found
+        values: Tensor = file[tensor.name] if isinstance(file, dict) else file.get_tensor(tensor.name)
+        return values
 
 
 @torch.no_grad()

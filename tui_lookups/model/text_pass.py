@@ -62,8 +62,8 @@ class TextPass:
         poll = counting(poll, "running the text", len(self.layers), "blocks")
         if last is None:
             at = torch.tensor([[len(ids) - 1]], device=model.device)
-            found = model.logits(self.tokens, at, hooks, poll=poll)
-            self.logits, self.uncapped = (logits[0, 0] for logits in found)
+            read_off = model.logits(self.tokens, at, hooks, poll=poll)
+            self.logits, self.uncapped = (logits[0, 0] for logits in read_off)
         else:
             model.run(self.tokens, hooks, stop_after=last, poll=poll)
 
@@ -88,15 +88,15 @@ class TextPass:
     @torch.inference_mode()
     def neurons(self, layer: int, positions: Sequence[int]) -> list[Neurons]:
         """A layer's neurons at positions, as the model's own modules give them."""
-        missing = sorted({place for place in positions if (layer, place) not in self._neurons})
+        missing = sorted({position for position in positions if (layer, position) not in self._neurons})
         if missing:
-            found = self.run_mlp(layer, torch.tensor(missing, device=self.model.device))
-            for row, place in enumerate(missing):
-                u = None if found.u is None else found.u[row]
-                self._neurons[layer, place] = Neurons(found.g[row], u, found.a[row])
-        rows = [self._neurons[layer, place] for place in positions]
-        for place in positions:
-            self._neurons.move_to_end((layer, place))
+            neurons = self.run_mlp(layer, torch.tensor(missing, device=self.model.device))
+            for row, position in enumerate(missing):
+                u = None if neurons.u is None else neurons.u[row]
+                self._neurons[layer, position] = Neurons(neurons.g[row], u, neurons.a[row])
+        rows = [self._neurons[layer, position] for position in positions]
+        for position in positions:
+            self._neurons.move_to_end((layer, position))
         parts = 3 if self.model.architecture.gated else 2
         size = parts * rows[0].a.nbytes if rows else 1
         while len(self._neurons) * size > _MOST_BYTES:
@@ -118,9 +118,9 @@ class TextPass:
     def pattern(self, layer: int) -> Tensor:
         """A layer's patterns, [n_heads, q, k], in compute_dtype; those last asked for are kept."""
         if layer not in self._patterns:
-            found = self.attention.pattern(layer, self._seen[Point("attn_in", layer)])
-            self._patterns[layer] = self.model.at_home(found)
-            while len(self._patterns) > 1 and len(self._patterns) * found.nbytes > _MOST_BYTES:
+            pattern = self.attention.pattern(layer, self._seen[Point("attn_in", layer)])
+            self._patterns[layer] = self.model.at_home(pattern)
+            while len(self._patterns) > 1 and len(self._patterns) * pattern.nbytes > _MOST_BYTES:
                 self._patterns.popitem(last=False)
         self._patterns.move_to_end(layer)
         return self._patterns[layer]

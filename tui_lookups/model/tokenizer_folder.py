@@ -136,10 +136,10 @@ class _TokensElsewhere:
         Raises ModelLoadError for a begin-of-text without an entry.
         """
         there = self._listing.added.values()
-        known, same = {token.content for token in there}, {repr(token) for token in there}
+        contents, same = {token.content for token in there}, {repr(token) for token in there}
         new = [token for _, token in sorted(self._numbered.items()) if repr(token) not in same]
-        known |= {token.content for token in new}
-        if self.bos is not None and self.bos not in known and self.bos not in self._listing.ids:
+        contents |= {token.content for token in new}
+        if self.bos is not None and self.bos not in contents and self.bos not in self._listing.ids:
             raise ModelLoadError(  # transformers would put it behind the last entry, where the model has none
                 f"The tokenizer names {self.bos!r} as begin-of-text, but its vocabulary has no such entry.",
                 "Fetch tokenizer.json and tokenizer_config.json again.",
@@ -147,9 +147,9 @@ class _TokensElsewhere:
         named = self._special_names()
         for entry in (*named.values(), *self._extra()):
             token = self._token(entry)
-            if token is not None and token.content not in known:
+            if token is not None and token.content not in contents:
                 new.append(token)
-                known.add(token.content)
+                contents.add(token.content)
         names = {token.content for token in map(self._token, named.values()) if token is not None}
         for token in new:
             token.special = token.special or token.content in names
@@ -158,11 +158,11 @@ class _TokensElsewhere:
     def require_numbers(self, listing: Listing) -> None:
         """Raise ModelLoadError for a token that has come to have another id than the files give it."""
         for token_id, token in self._numbered.items():
-            found = listing.ids.get(token.content)
-            if found != token_id:
+            number = listing.ids.get(token.content)
+            if number != token_id:
                 raise ModelLoadError(
                     f"The tokenizer files in {self._folder} contradict each other: {token.content!r} is "
-                    f"token {token_id} in one, and {found} by the others.",
+                    f"token {token_id} in one, and {number} by the others.",
                     _FETCH,
                 )
 
@@ -179,13 +179,13 @@ class _TokensElsewhere:
             for token in map(self._token, (*self._special_names().values(), *self._extra()))
             if token is not None
         }
-        found = {
+        numbered = {
             _number(key, self._folder): AddedToken(
                 content, normalized=content not in special, special=content in special
             )
             for content, key in legacy.items()
         }
-        return {**found, **self._listing.added}
+        return {**numbered, **self._listing.added}
 
     def _special_names(self) -> dict[str, Any]:
         """The named special tokens, those that only this model has last."""
@@ -197,8 +197,8 @@ class _TokensElsewhere:
         return {**named, **extra} if isinstance(extra, dict) else named
 
     def _extra(self) -> list[Any]:
-        found = self._settings.get("extra_special_tokens") or self._settings.get("additional_special_tokens")
-        return found if isinstance(found, list) else []
+        extra = self._settings.get("extra_special_tokens") or self._settings.get("additional_special_tokens")
+        return extra if isinstance(extra, list) else []
 
     def _required(self, entry: object) -> AddedToken:
         token = self._token(entry)
@@ -265,15 +265,15 @@ def _require_known(listing: Listing, folder: Path, config: Mapping[str, Any]) ->
 
 def _puts_space_in_front(listing: Listing) -> bool | None:
     """Whether a space is put in front of a text; None where no part of the tokenizer could say so."""
-    found = []
+    answers = []
     for part in components(listing.normalizer, listing.pre_tokenizer):
         if part["type"] == "ByteLevel":
-            found.append(bool(part["add_prefix_space"]))
+            answers.append(bool(part["add_prefix_space"]))
         elif part["type"] == "Metaspace":
-            found.append(part["prepend_scheme"] != "never")
+            answers.append(part["prepend_scheme"] != "never")
         elif part["type"] in ("Prepend", "Replace") and _SPACE_MARK in str(part):
-            found.append(part["type"] == "Prepend")
-    return any(found) if found else None
+            answers.append(part["type"] == "Prepend")
+    return any(answers) if answers else None
 
 
 # --- transformers, and files ---
@@ -287,14 +287,14 @@ def _ask_transformers(folder: Path, entries: Mapping[str, int]) -> tuple[str | N
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        backend = str(found.backend_tokenizer.to_str())
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        backend = str(tokenizer.backend_tokenizer.to_str())
     except Exception as error:  # transformers raises many kinds here
         raise ModelLoadError(
             f"No tokenizer can be read in {folder}: {first_line(error).rstrip('.')}.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         ) from error
-    return (str(found.bos_token) if found.bos_token in entries else None), backend
+    return (str(tokenizer.bos_token) if tokenizer.bos_token in entries else None), backend
 
 
 def _parts(tokenizer_json: str) -> dict[str, Any]:

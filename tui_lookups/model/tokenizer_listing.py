@@ -83,10 +83,10 @@ def components(*parts: Any) -> list[dict[str, Any]]:
     def inside(part: Any) -> list[dict[str, Any]]:
         if isinstance(part, dict):
             own = [part] if isinstance(part.get("type"), str) else []
-            return own + [found for value in part.values() for found in inside(value)]
-        return [found for value in part for found in inside(value)] if isinstance(part, list) else []
+            return own + [component for value in part.values() for component in inside(value)]
+        return [component for value in part for component in inside(value)] if isinstance(part, list) else []
 
-    return [found for part in parts for found in inside(part)]
+    return [component for part in parts for component in inside(part)]
 
 
 def _listing(

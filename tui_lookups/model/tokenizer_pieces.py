@@ -80,8 +80,8 @@ def _sentencepiece(folder: Path, config: Mapping[str, Any]) -> Pieces:
         raise ModelLoadError(
             f"{path} is not a SentencePiece model.", "The folder needs a tokenizer.json (a fast tokenizer)."
         ) from error
-    found = _from_transformers(PreTrainedTokenizerFast, folder)
-    tokenizer: Tokenizer = found.backend_tokenizer
+    pieces = _from_transformers(PreTrainedTokenizerFast, folder)
+    tokenizer: Tokenizer = pieces.backend_tokenizer
     _same_prefix(folder, config, theirs)
     for text in _probes(theirs):
         if tokenizer.encode(text, add_special_tokens=False).ids != theirs.encode(text):
@@ -89,7 +89,7 @@ def _sentencepiece(folder: Path, config: Mapping[str, Any]) -> Pieces:
                 f"{path} cannot be read: {text[:40]!r} comes out as other pieces than SentencePiece's.",
                 "Give the folder a tokenizer.json (a fast tokenizer) that was made for the model.",
             )
-    return _pieces(found, "sentencepiece")
+    return _pieces(pieces, "sentencepiece")
 
 
 def _same_prefix(folder: Path, config: Mapping[str, Any], theirs: Any) -> None:
@@ -120,8 +120,8 @@ def _merges(folder: Path) -> Pieces:
     from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-    found = _from_transformers(AutoTokenizer, folder)
-    class_name = type(found).__name__
+    pieces = _from_transformers(AutoTokenizer, folder)
+    class_name = type(pieces).__name__
     try:
         family = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
@@ -131,20 +131,20 @@ def _merges(folder: Path) -> Pieces:
             f"The tokenizer in {folder} does not say how a text is split before it is merged.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         )
-    return _pieces(found, "")
+    return _pieces(pieces, "")
 
 
 def _from_transformers(loader: Any, folder: Path) -> Any:
     try:
-        found = loader.from_pretrained(str(folder), local_files_only=True)
-        found.backend_tokenizer.no_truncation()
-        found.backend_tokenizer.no_padding()
+        tokenizer = loader.from_pretrained(str(folder), local_files_only=True)
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
     except Exception as error:  # transformers raises many kinds here
         raise ModelLoadError(
             f"No tokenizer can be read in {folder}: {first_line(error).rstrip('.')}.",
             "The folder needs a tokenizer.json (a fast tokenizer).",
         ) from error
-    return found
+    return tokenizer
 
 
 def _pieces(found: Any, variant: str) -> Pieces:

@@ -36,7 +36,7 @@ def _byte_of_character() -> dict[str, int]:
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in set(printable)]
     alphabet = {chr(byte): byte for byte in printable}
-    alphabet.update({chr(0x100 + place): byte for place, byte in enumerate(hidden)})
+    alphabet.update({chr(0x100 + number): byte for number, byte in enumerate(hidden)})
     return alphabet
 
 
@@ -278,14 +278,14 @@ class Vocabulary:
         stem = text.strip().casefold()
         if not stem:
             return ()
-        found: list[int] = []
+        ids: list[int] = []
         for folded, token_id in self._folded[bisect_left(self._folded, (stem, -1)) :]:
             if not folded.startswith(stem):
                 break
             if not text.startswith(" ") or self.texts[token_id].startswith(" "):
-                found.append(token_id)
-        found.sort(key=lambda i: (len(self.texts[i].strip()), not self.texts[i].startswith(" "), i))
-        return self.tokens(found[:limit])
+                ids.append(token_id)
+        ids.sort(key=lambda i: (len(self.texts[i].strip()), not self.texts[i].startswith(" "), i))
+        return self.tokens(ids[:limit])
 
     def close(self, text: str, limit: int = 8) -> tuple[Token, ...]:
         """Tokens a person may have meant by a text, best first.
@@ -295,15 +295,15 @@ class Vocabulary:
         stem = text.strip().casefold()
         spaced = text.startswith(" ")
         same = self._words.get(len(stem), {}).get(stem, ()) if stem else ()
-        found = dict.fromkeys(token.id for token in self._variants(text))
-        found.update(dict.fromkeys(self._alike_first(same, spaced)))
-        found.update(dict.fromkeys(token.id for token in self.complete(text, limit)))
-        if len(found) < limit and stem:
+        ids = dict.fromkeys(token.id for token in self._variants(text))
+        ids.update(dict.fromkeys(self._alike_first(same, spaced)))
+        ids.update(dict.fromkeys(token.id for token in self.complete(text, limit)))
+        if len(ids) < limit and stem:
             if self._last_similar[0] != (stem, limit):  # a text is looked up with and without its space
                 self._last_similar = (stem, limit), similar(stem, self._words, limit)
             for word in self._last_similar[1]:
-                found.update(dict.fromkeys(self._alike_first(self._words[len(word)][word], spaced)))
-        return self.tokens(list(found)[:limit])
+                ids.update(dict.fromkeys(self._alike_first(self._words[len(word)][word], spaced)))
+        return self.tokens(list(ids)[:limit])
 
     def _alike_first(self, ids: Sequence[int], spaced: bool) -> list[int]:
         """Tokens of one word, those first that begin with a space as the typed text does, or does not."""

@@ -288,14 +288,14 @@ def _block(module: nn.Module, layer: int) -> Block:
 
 def _norms(module: nn.Module, layer: int) -> dict[NormName, Norm]:
     for row in _NORMS:
-        found = {
+        by_name = {
             role: next((n for n in names if at(module, n) is not None), None) for role, names in row.items()
         }
-        if row is not _NORMS[-1] and None in found.values():
+        if row is not _NORMS[-1] and None in by_name.values():
             continue
         norms = {
             role: _norm(at(module, own), f"{own} of layer {layer}")
-            for role, own in found.items()
+            for role, own in by_name.items()
             if own is not None
         }
         if "ln1" in norms:
@@ -315,17 +315,17 @@ def _norm(module: nn.Module | None, called: str) -> Norm:
 def at(module: nn.Module, path: str) -> nn.Module | None:
     """The module at a dotted path below another; the other itself at the empty one. One that does nothing
     fills no role."""
-    found: nn.Module | None = module
+    current: nn.Module | None = module
     for name in path.split(".") if path else ():
-        found = found._modules.get(name) if found is not None else None
-    return None if isinstance(found, nn.Identity) else found
+        current = current._modules.get(name) if current is not None else None
+    return None if isinstance(current, nn.Identity) else current
 
 
 def _first(module: nn.Module, names: Iterable[str], what: str) -> nn.Module:
     for name in names:
-        found = at(module, name)
-        if found is not None:
-            return found
+        module_found = at(module, name)
+        if module_found is not None:
+            return module_found
     raise RoleNotFound(f"it has no {what}")
 
 

@@ -20,12 +20,12 @@ def spans_of(needle: str, pieces: Sequence[str]) -> tuple[tuple[int, int], ...]:
     if start < 0:
         return ()
     ends = list(accumulate(map(len, pieces)))
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     while start >= 0:
         last = start + len(needle) - 1
-        found.append((bisect_right(ends, start), bisect_right(ends, last)))
+        spans.append((bisect_right(ends, start), bisect_right(ends, last)))
         start = text.find(needle, last + 1)
-    return tuple(found)
+    return tuple(spans)
 
 
 @dataclass(frozen=True, slots=True)

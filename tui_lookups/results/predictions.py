@@ -42,4 +42,4 @@ class PromptPredictions:
 
     def at(self, position: int) -> PositionPredictions | None:
         """Those after one position, None where the stretch does not hold it."""
-        return next((found for found in self.positions if found.position == position), None)
+        return next((prediction for prediction in self.positions if prediction.position == position), None)

@@ -124,7 +124,7 @@ class Selection:
         """The same things with those of these notes that are of them, each thing with the last one."""
         last = {note.subject: note for note in notes if note.text}
         subjects = dict.fromkeys(map(subject_of, self.items))
-        return replace(self, notes=tuple(last[each] for each in subjects if each in last))
+        return replace(self, notes=tuple(last[subject] for subject in subjects if subject in last))
 
     def __len__(self) -> int:
         return len(self.neurons) + len(self.prompts) + len(self.heads) + len(self.ablations)

@@ -128,8 +128,8 @@ class Trace:
 
     def children(self, node: str) -> tuple[TraceNode, ...]:
         """The parts of a node that are told apart, largest first."""
-        found = [each for each in self.nodes if each.parent == node]
-        return tuple(sorted(found, key=lambda each: -abs(each.contribution)))
+        children = [child for child in self.nodes if child.parent == node]
+        return tuple(sorted(children, key=lambda each: -abs(each.contribution)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,12 @@ class Room:
     @classmethod
     def of(cls, model: LookupModel, sharing: int = 1) -> Room:
         """That of a loaded model, when `sharing` processes have the memory of a CPU to themselves."""
-        known = []
+        limits = []
         for device in model.devices:
             free = free_bytes(device)
             if free is not None:
-                known.append(free // sharing if device.type == "cpu" else free)
-        return cls(min(known, default=None), model.forms_patterns)
+                limits.append(free // sharing if device.type == "cpu" else free)
+        return cls(min(limits, default=None), model.forms_patterns)
 
 
 def token_bytes(info: ModelInfo, itemsize: int, window: int, *, forms_patterns: bool) -> int:

@@ -101,8 +101,8 @@ def find_copies(corpus: Texts, poll: Poll, say: Say = lambda _: None) -> Copies:
             at(2 * len(lengths) + prompt)
         _claim(owners, places, done, prompt)
         done = prompt
-        found = owners[places[prompt][places[prompt] < len(repeated)]]
-        shared = Counter(found[found >= 0].tolist())
+        owners_of_prints = owners[places[prompt][places[prompt] < len(repeated)]]
+        shared = Counter(owners_of_prints[owners_of_prints >= 0].tolist())
         most = max(shared.values(), default=0)
         if most and 2 * most >= totals[prompt]:
             originals[prompt] = min(owner for owner, count in shared.items() if count == most)
@@ -156,19 +156,19 @@ def _mix(values: Hashes) -> Hashes:
 
 def _repeated(prints: Hashes, poll: Poll) -> Hashes:
     """Those that more than one window has, ascending."""
-    found = []
+    repeated = []
     for part in range(_SLICES):
         poll()
         # By their last bits: the smallest hashes of windows are all small.
         chosen = np.sort(prints[(prints % np.uint64(_SLICES)) == part])
-        found.append(np.unique(chosen[1:][(chosen[1:] == chosen[:-1]) & (chosen[1:] != _NONE)]))
-    return np.sort(np.concatenate(found))
+        repeated.append(np.unique(chosen[1:][(chosen[1:] == chosen[:-1]) & (chosen[1:] != _NONE)]))
+    return np.sort(np.concatenate(repeated))
 
 
 def _places(prints: Hashes, repeated: Hashes) -> npt.NDArray[np.intp]:
     """The place in `repeated` of each fingerprint; its length where it occurs once: as `prints`."""
-    found = np.searchsorted(repeated, prints)
-    return np.where(np.append(repeated, _NONE)[found] == prints, found, len(repeated))
+    slots = np.searchsorted(repeated, prints)
+    return np.where(np.append(repeated, _NONE)[slots] == prints, slots, len(repeated))
 
 
 def _claim(owners: Ints, places: npt.NDArray[np.uint32], first: int, end: int) -> None:

@@ -154,6 +154,6 @@ def _counted(activation: Tensor, lengths: Sequence[int], layer: int) -> Tensor:
 
 
 def _over(covariance: Tensor, deviations: Tensor) -> Doubles:
-    found = torch.where(deviations > 0, covariance / torch.where(deviations > 0, deviations, 1.0), 0.0)
-    array: npt.NDArray[Any] = found.clamp(-1.0, 1.0).cpu().numpy()
+    quotients = torch.where(deviations > 0, covariance / torch.where(deviations > 0, deviations, 1.0), 0.0)
+    array: npt.NDArray[Any] = quotients.clamp(-1.0, 1.0).cpu().numpy()
     return array

@@ -83,11 +83,11 @@ def state_of(
         UnavailableError: it cannot be read now.
     """
     manifest = index.manifest
-    known = index.sample_prompts().astype(np.int64)
+    earlier_sample = index.sample_prompts().astype(np.int64)
     slots = np.flatnonzero(sample < manifest.prompts)
-    if not np.isin(sample[slots], known).all():
+    if not np.isin(sample[slots], earlier_sample).all():
         raise CacheError(f"{index.folder} has another random sample.", "All prompts are scanned.")
-    places = np.searchsorted(known, sample[slots])
+    columns = np.searchsorted(earlier_sample, sample[slots])
     state = ScanState.empty(
         len(layers),
         manifest.d_mlp,
@@ -96,9 +96,12 @@ def state_of(
         sample=len(sample),
         device=device,
     )
-    for place, layer in enumerate(layers):
+    for slot, layer in enumerate(layers):
         arrays = index.layer(layer)
-        if arrays["top_prompts"].shape[0] != manifest.d_mlp or len(known) != arrays["sample"].shape[1]:
+        if (
+            arrays["top_prompts"].shape[0] != manifest.d_mlp
+            or len(earlier_sample) != arrays["sample"].shape[1]
+        ):
             raise CacheError(f"{index.folder} does not fit its manifest.", "All prompts are scanned.")
         # [d_mlp, signs, parts, top of the index] to [signs, parts, d_mlp, top]
         values, prompts, positions = (
@@ -107,13 +110,13 @@ def state_of(
         )
         filled = prompts >= 0
         keys = encode_keys(values.nan_to_num(), prompts.clamp(min=0))
-        state.keys[place] = torch.where(filled, keys, EMPTY).to(device)
-        state.positions[place] = torch.where(filled, positions, 0).to(device, torch.int32)
+        state.keys[slot] = torch.where(filled, keys, EMPTY).to(device)
+        state.positions[slot] = torch.where(filled, positions, 0).to(device, torch.int32)
         mean, variance, positive = torch.from_numpy(arrays["moments"]).unbind(1)
         sums = torch.stack([mean, variance + mean * mean]) * manifest.positions
-        state.sums[place] = sums.to(device)
-        state.positive[place] = (positive * manifest.positions).round().to(device, torch.int64)
-        state.extremes[place] = torch.from_numpy(arrays["extremes"].T.copy()).to(device)
-        state.histogram[place] = torch.from_numpy(arrays["histogram"]).to(device, torch.int32)
-        state.sample[place][:, slots.tolist()] = torch.from_numpy(arrays["sample"][:, places]).to(device)
+        state.sums[slot] = sums.to(device)
+        state.positive[slot] = (positive * manifest.positions).round().to(device, torch.int64)
+        state.extremes[slot] = torch.from_numpy(arrays["extremes"].T.copy()).to(device)
+        state.histogram[slot] = torch.from_numpy(arrays["histogram"]).to(device, torch.int32)
+        state.sample[slot][:, slots.tolist()] = torch.from_numpy(arrays["sample"][:, columns]).to(device)
     return state

@@ -138,10 +138,10 @@ class JointPass:
         keys, filled = state.keys[of_layer, :, 0], state.keys[of_layer, :, 0] != EMPTY
         mean, square = (state.sums + state.open_sums)[of_layer].div(positions).unbind(1)
         variance = (square - mean * mean).clamp(min=0.0)
-        found = {
+        arrays = {
             "values": torch.where(filled, key_values(keys), torch.nan),
             "prompts": torch.where(filled, key_prompt_ids(keys), -1),
             "positions": torch.where(filled, state.positions[of_layer, :, 0], -1),
             "moments": torch.stack([mean, variance], 1),
         }
-        return {name: values.cpu().contiguous().numpy() for name, values in found.items()}
+        return {name: values.cpu().contiguous().numpy() for name, values in arrays.items()}

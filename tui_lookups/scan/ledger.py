@@ -160,24 +160,30 @@ class ScanLedger:
         if committed is None:
             self._start_anew()
             return
-        found = ScanManifest.from_plain(committed.description)
-        if not found.same_scan(self._manifest):
+        committed_manifest = ScanManifest.from_plain(committed.description)
+        if not committed_manifest.same_scan(self._manifest):
             raise CacheError(f"{self.folder} holds another scan.")
         asked = self._manifest
-        self._plan_for(found.batch_tokens, found.seed, found.extended_from)
-        if found.plan != self._manifest.plan or not 0 <= found.next_batch <= len(self.plan):
+        self._plan_for(
+            committed_manifest.batch_tokens, committed_manifest.seed, committed_manifest.extended_from
+        )
+        if committed_manifest.plan != self._manifest.plan or not 0 <= committed_manifest.next_batch <= len(
+            self.plan
+        ):
             self._plan_for(asked.batch_tokens, asked.seed)
             raise CacheError(f"{self.folder} holds a scan with another batch plan.")
-        if found.kind == "index":
-            self._manifest, self._index = found, ScanIndex(self.folder, found)
+        if committed_manifest.kind == "index":
+            self._manifest, self._index = committed_manifest, ScanIndex(self.folder, committed_manifest)
         else:
             self._state = self._empty_state()
             self._state.load_arrays(ArrayFolder(self.folder).open(_STATE))
             self._manifest = replace(
-                found, device=self._manifest.device, content=self._manifest.content or found.content
+                committed_manifest,
+                device=self._manifest.device,
+                content=self._manifest.content or committed_manifest.content,
             )
-            self._committed_batch = found.next_batch
-        self.resumed_from = found.prompts
+            self._committed_batch = committed_manifest.next_batch
+        self.resumed_from = committed_manifest.prompts
 
     def _start_anew(self) -> None:
         """From the longest earlier index that is sound and can be read now, else from nothing."""
@@ -297,13 +303,13 @@ class ScanLedger:
             with self._writing() as writer:
                 for layer in set(range(self._n_layers)) - set(manifest.layers):
                     writer.remove(layer_block(layer))
-                for place, layer in enumerate(manifest.layers):
+                for slot, layer in enumerate(manifest.layers):
                     arrays = state.index_arrays(
-                        place, positions=manifest.positions, corpus_prompts=corpus_prompts
+                        slot, positions=manifest.positions, corpus_prompts=corpus_prompts
                     )
                     writer.write(layer_block(layer), arrays)
-                known = {} if self._copies is None else copies_arrays(self._copies.originals)
-                writer.write(COMMON, {"edges": histogram_edges(), "sample": self._sample, **known})
+                copies = {} if self._copies is None else copies_arrays(self._copies.originals)
+                writer.write(COMMON, {"edges": histogram_edges(), "sample": self._sample, **copies})
                 writer.remove(_STATE)
                 writer.commit(manifest.to_plain())
             self._manifest, self._index, self._state = manifest, ScanIndex.open(self.folder), None

@@ -71,7 +71,7 @@ def plan_batches(lengths: npt.ArrayLike, parts: npt.ArrayLike, *, batch_tokens: 
         ids = ids[np.lexsort((ids, lengths[ids]))]
         batches += _pack(ids, lengths[ids], batch_tokens)
     firsts = np.array([batch[0] for batch in batches], np.int64)
-    batches = [batches[place] for place in np.lexsort((firsts, hash_ids(firsts, seed)))]
+    batches = [batches[number] for number in np.lexsort((firsts, hash_ids(firsts, seed)))]
     order = np.concatenate([*batches, np.empty(0, np.int64)])
     sizes = np.array([len(batch) for batch in batches], np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

@@ -46,9 +46,9 @@ class Scan(ScanLedger):
 
     def resume(self) -> int:
         """See `ScanLedger.resume`; batches are cut to what fitted into memory before."""
-        found = super().resume()
+        resumed_at = super().resume()
         self._reducer.limit = self._manifest.cut_to or None
-        return found
+        return resumed_at
 
     def step(self, poll: Poll = no_poll) -> bool:
         """Scan one batch; False when no batch is left.

@@ -123,10 +123,10 @@ def scan_shard(
     """
     started = time.monotonic()
     starts = np.concatenate([[0], np.cumsum(shard.lengths)])
-    place = {int(prompt): number for number, prompt in enumerate(shard.prompt_ids)}
+    number_of = {int(prompt): number for number, prompt in enumerate(shard.prompt_ids)}
 
     def window_tokens(prompt: int) -> Ints:
-        number = place[prompt]
+        number = number_of[prompt]
         return shard.tokens[starts[number] : starts[number + 1]].astype(np.int64)
 
     gated = model.architecture.gated
@@ -159,9 +159,9 @@ def scan_shard(
 
 def _texts_of(prompt_ids: Ints, originals: Ints, device: torch.device) -> TextTable:
     """The texts of a shard's prompts, at their places in the corpus; other prompts are never asked for."""
-    known = np.arange(int(max(prompt_ids.max(), originals.max())) + 1)
-    known[prompt_ids] = originals
-    return TextTable.of(Copies(known), device)
+    originals_of = np.arange(int(max(prompt_ids.max(), originals.max())) + 1)
+    originals_of[prompt_ids] = originals
+    return TextTable.of(Copies(originals_of), device)
 
 
 def merge_shard(

@@ -85,11 +85,11 @@ class ScanState:
         """Nothing seen yet."""
         extremes = torch.full((n_layers, 2, d_mlp), -torch.inf, device=device)
         extremes[:, 1] = torch.inf
-        places = (n_layers, signs, len(PARTS), d_mlp, top)
+        slots = (n_layers, signs, len(PARTS), d_mlp, top)
         bins = _NEGATIVE_BINS + _POSITIVE_BINS
         return cls(
-            keys=torch.full(places, EMPTY, dtype=torch.int64, device=device),
-            positions=torch.zeros(places, dtype=torch.int32, device=device),
+            keys=torch.full(slots, EMPTY, dtype=torch.int64, device=device),
+            positions=torch.zeros(slots, dtype=torch.int32, device=device),
             sums=torch.zeros(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
             open_sums=torch.zeros(n_layers, 2, d_mlp, dtype=torch.float64, device=device),
             positive=torch.zeros(n_layers, d_mlp, dtype=torch.int64, device=device),
@@ -129,11 +129,11 @@ class ScanState:
         best = found.values.amax(2)
         for layers in _blocks(found.values.shape):
             keys, positions = self.keys[layers, :, part], self.positions[layers, :, part]
-            values, places = found.values[layers].mT, found.positions[layers].mT
+            values, positions_found = found.values[layers].mT, found.positions[layers].mT
             rows = rows_to_merge(keys, best[layers])
             new_keys = encode_keys(values[rows], ids)
             keys[rows], positions[rows] = merge_top_k(
-                keys[rows], positions[rows], new_keys, places[rows], texts
+                keys[rows], positions[rows], new_keys, positions_found[rows], texts
             )
             _count(self.histogram[layers], found.values[layers, 0], edges)
         self.open_sums.add_(found.sums)
@@ -167,9 +167,9 @@ class ScanState:
         self.positive.add_(other.positive)
         self.histogram.add_(other.histogram)
         self._widen(*other.extremes.unbind(1))
-        for place in range(len(self.keys)):  # a layer at a time: what is sorted is copied
+        for slot in range(len(self.keys)):  # a layer at a time: what is sorted is copied
             keys, positions, new_keys, new_positions = (
-                tensor[place] for tensor in (self.keys, self.positions, other.keys, other.positions)
+                tensor[slot] for tensor in (self.keys, self.positions, other.keys, other.positions)
             )
             rows = rows_to_merge(keys, key_values(new_keys[..., 0]))
             keys[rows], positions[rows] = merge_top_k(

@@ -81,16 +81,16 @@ def merge_top_k(
     every_key, every_position = torch.cat([keys, new_keys], -1), torch.cat([positions, new_positions], -1)
     if texts is not None:
         _empty_copies(every_key, every_position, texts)
-    best, places = every_key.topk(keys.shape[-1])
-    return best, every_position.gather(-1, places)
+    best, columns = every_key.topk(keys.shape[-1])
+    return best, every_position.gather(-1, columns)
 
 
 def _empty_copies(keys: Tensor, positions: Tensor, texts: Tensor) -> None:
     """Empty every slot whose text has a larger key in its row, in place; [..., n] both."""
     order = keys.argsort(descending=True)
     ids = key_prompt_ids(keys).clamp_(max=len(texts) - 1)
-    sorted_texts, places = texts.take(ids).gather(-1, order).sort(stable=True)  # best first within a text
-    later = order.gather(-1, places)[..., 1:]
+    sorted_texts, columns = texts.take(ids).gather(-1, order).sort(stable=True)  # best first within a text
+    later = order.gather(-1, columns)[..., 1:]
     again = torch.zeros_like(keys, dtype=torch.bool)
     again.scatter_(-1, later, sorted_texts[..., 1:] == sorted_texts[..., :-1])
     keys.masked_fill_(again, EMPTY)

@@ -265,15 +265,15 @@ def verify_folder(path: Path) -> list[str]:
         return [error.message]
     if manifest is None:
         return []
-    found = []
+    problems = []
     for entries in manifest.arrays.values():
         for entry in entries.values():
             try:
                 if file_digest(path / entry.file) != entry.sha256:
-                    found.append(f"{path / entry.file} is damaged: its checksum does not match.")
+                    problems.append(f"{path / entry.file} is damaged: its checksum does not match.")
             except OSError as error:
-                found.append(f"{path / entry.file} could not be read: {reason(error)}.")
-    return found
+                problems.append(f"{path / entry.file} could not be read: {reason(error)}.")
+    return problems
 
 
 def _committed_or_nothing(folder: ArrayFolder) -> Manifest | None:

@@ -101,8 +101,8 @@ class BytesCache(Cache):  # type: ignore[misc]
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows by plain SQL, past diskcache, which would decode keys."""
-        found: list[tuple[Any, ...]] = self._con.execute(statement, parameters).fetchall()
-        return found
+        rows: list[tuple[Any, ...]] = self._con.execute(statement, parameters).fetchall()
+        return rows
 
     @property
     def _con(self) -> connections.Connection:
@@ -146,8 +146,8 @@ def refuse_foreign_tables(connection: sqlite3.Connection) -> None:
     """Raise RefusedEntryError for a database with a table, view or trigger that this package never makes."""
     connection.execute("PRAGMA trusted_schema = 0")
     for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
-        known = kind in ("index", "trigger") or (kind == "table" and name in _TABLES)
-        if not known or (kind == "trigger" and not str(name).startswith("Settings_")):
+        ours = kind in ("index", "trigger") or (kind == "table" and name in _TABLES)
+        if not ours or (kind == "trigger" and not str(name).startswith("Settings_")):
             raise RefusedEntryError(f"The cache database holds a foreign {kind} named {name!r}.")
 
 
@@ -184,8 +184,8 @@ def _is_there(execute: Callable[..., Any], statement: str, values: tuple[Any, An
     """Whether the table of settings holds already what this statement of diskcache would write."""
     place_of_key, compared = _SETTING_WRITES[statement]
     key, value = values[place_of_key], values[1 - place_of_key]
-    found = execute("SELECT value FROM Settings WHERE key = ?", (key,)).fetchone()
-    return found is not None and (not compared or (found[0] == value and type(found[0]) is type(value)))
+    row = execute("SELECT value FROM Settings WHERE key = ?", (key,)).fetchone()
+    return row is not None and (not compared or (row[0] == value and type(row[0]) is type(value)))
 
 
 def _is_our_setting(key: object, value: object) -> bool:

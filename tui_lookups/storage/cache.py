@@ -211,15 +211,15 @@ class ResultCache:
         """
         from tui_lookups.storage.arrays import verify_folder
 
-        found: list[str] = []
+        problems: list[str] = []
         if self._database.is_there():
-            found += self._verify_database()
+            problems += self._verify_database()
         for name in FOLDERS:
             for folder in subfolders(self.directory / name):
-                found += verify_folder(folder)
-        for sentence in found:
+                problems += verify_folder(folder)
+        for sentence in problems:
             self._report(sentence)
-        return tuple(found)
+        return tuple(problems)
 
     def close(self) -> None:
         """Let go of the database; later calls raise CacheError. Other threads' connections end with them."""

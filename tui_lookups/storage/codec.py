@@ -159,7 +159,7 @@ def _listed(plain: Any, path: str) -> Any:
             "Try --dtype float32; half precision overflows in some models.",
         )
     if isinstance(plain, dict):
-        return {key: _listed(each, f"{path}.{key}") for key, each in plain.items()}
+        return {key: _listed(value, f"{path}.{key}") for key, value in plain.items()}
     if isinstance(plain, tuple | list):
-        return [_listed(each, f"{path}[{number}]") for number, each in enumerate(plain)]
+        return [_listed(value, f"{path}[{number}]") for number, value in enumerate(plain)]
     return plain

@@ -63,8 +63,8 @@ class Database:
 
     def get(self, key: str) -> bytes | None:
         """The sealed value under `key`, None too where the database was damaged. Raises RefusedEntryError."""
-        found: bytes | None = self._read(lambda cache: cache.get(key), None)
-        return found
+        stored: bytes | None = self._read(lambda cache: cache.get(key), None)
+        return stored
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows by plain SQL that reads; none where the database was damaged."""
@@ -124,8 +124,8 @@ class Database:
         try:
             if aside.all_in(self.directory):
                 with self._opening(alone=True):
-                    for place in aside.all_in(self.directory):
-                        aside.remove(place)
+                    for path in aside.all_in(self.directory):
+                        aside.remove(path)
         except OSError as error:
             raise translated(error, self.directory, "emptied") from error
 
@@ -229,23 +229,23 @@ class Database:
             create_private(temporary).close()
             temporary.rename(self.path)
         self._open_in_place()
-        for place in aside.unread_in(self.directory):
-            saved = self._saved_from(place)
-            aside.was_read(place)
-            self._report(f"{why} It was set aside as {place.name}; {salvage.in_words(saved)}.")
+        for path in aside.unread_in(self.directory):
+            saved = self._saved_from(path)
+            aside.was_read(path)
+            self._report(f"{why} It was set aside as {path.name}; {salvage.in_words(saved)}.")
 
     def _saved_from(self, place: Path) -> salvage.Entries:
         """What is read out of a database that was set aside, in the new one now."""
         assert self._cache is not None
         try:
-            found = salvage.readable_entries(place)
+            entries = salvage.readable_entries(place)
         except RefusedEntryError as error:
             _log.warning("nothing was taken out of %s: %s", place.name, error.message)
             return {}
         with self._cache.transact():
-            for key, sealed in found.items():
+            for key, sealed in entries.items():
                 self._cache.add(key, sealed)
-        return found
+        return entries
 
     def _damage(self, error: Exception, action: str) -> str:
         """What is wrong with a damaged database. Raises CacheError when `error` says something else.
@@ -264,10 +264,10 @@ class Database:
                 if _inode(self.path) != inode:
                     self._report(f"{why} Another process has set it aside; results are computed again.")
                 else:
-                    place = aside.set_aside(self.directory, unread=not foreign)
+                    aside_at = aside.set_aside(self.directory, unread=not foreign)
                     if foreign:
                         self._report(
-                            f"{why} It was set aside as {place.name}, and nothing was taken out of it; "
+                            f"{why} It was set aside as {aside_at.name}, and nothing was taken out of it; "
                             "results are computed again."
                         )
                 self._make(why)

@@ -171,9 +171,9 @@ class FingerprintMemory:
         resolved = path.resolve(strict=True)
         before = resolved.stat()
         key = self._key(resolved, before)
-        known = self._store.get(self.KIND, key)
-        if known is not None:
-            return known.decode("ascii")
+        remembered = self._store.get(self.KIND, key)
+        if remembered is not None:
+            return remembered.decode("ascii")
         digest = file_digest(resolved)
         after = resolved.stat()
         changed_ns = max(after.st_mtime_ns, after.st_ctime_ns)

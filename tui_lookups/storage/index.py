@@ -136,10 +136,10 @@ class ScanIndex:
     @classmethod
     def find(cls, folder: Path) -> ScanIndex | None:
         """The index in `folder`; None when none is finished there. Raises CacheError when it is damaged."""
-        found = ArrayFolder(folder).manifest()
-        if found is None:
+        stored = ArrayFolder(folder).manifest()
+        if stored is None:
             return None
-        manifest = ScanManifest.from_plain(found.description)
+        manifest = ScanManifest.from_plain(stored.description)
         return cls(folder, manifest) if manifest.kind == "index" else None
 
     @classmethod
@@ -214,8 +214,8 @@ class ScanIndex:
             return prompts, np.zeros_like(prompts)
         common = self._block(COMMON)
         copies, originals = common["copies"], common["originals"]
-        places = np.searchsorted(copies, prompts)
-        texts = np.where(copies[places] == prompts, originals[places], prompts)
+        slots = np.searchsorted(copies, prompts)
+        texts = np.where(copies[slots] == prompts, originals[slots], prompts)
         sizes = np.searchsorted(self._sorted_originals, texts, "right")
         sizes -= np.searchsorted(self._sorted_originals, texts, "left")
         return texts, np.where(prompts < 0, 0, sizes + 1)

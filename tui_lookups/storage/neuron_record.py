@@ -96,10 +96,10 @@ class NeuronRecord:
                 "Negative firing is kept for gated MLPs only; ask with --sign +.",
             )
         chosen = slice(None) if part is None else slice(part, part + 1)
-        place = self.signs.index(sign)
-        values = self.top_values[place, chosen].ravel()
-        ids = self.top_prompts[place, chosen].ravel().astype(np.int64)
-        texts = self.top_texts[place, chosen].ravel()
+        slot = self.signs.index(sign)
+        values = self.top_values[slot, chosen].ravel()
+        ids = self.top_prompts[slot, chosen].ravel().astype(np.int64)
+        texts = self.top_texts[slot, chosen].ravel()
         filled = np.flatnonzero(ids >= 0)
         ranked = filled[np.lexsort((ids[filled], -values[filled]))]
         firsts = np.unique(texts[ranked], return_index=True)[1]  # the parts may hold copies of one text
@@ -109,7 +109,7 @@ class NeuronRecord:
         return TopEntries(
             tuple(signed.tolist()),
             tuple(ids[best].tolist()),
-            *(tuple(array[place, chosen].ravel()[best].tolist()) for array in others),
+            *(tuple(array[slot, chosen].ravel()[best].tolist()) for array in others),
         )
 
     def stats(self) -> NeuronStats:
@@ -133,14 +133,14 @@ class NeuronRecord:
     def sample(self) -> SampleEntries:
         """The uniform random sample of prompts, by prompt id."""
         values = np.asarray(self.sample_values, np.float64)
-        known = np.flatnonzero(~np.isnan(values))
-        return SampleEntries(tuple(values[known].tolist()), tuple(self.sample_prompts[known].tolist()))
+        scanned = np.flatnonzero(~np.isnan(values))
+        return SampleEntries(tuple(values[scanned].tolist()), tuple(self.sample_prompts[scanned].tolist()))
 
     def deciles(self) -> SampleEntries:
         """One prompt of each decile of phi, lowest first: the middle of each tenth of the sample."""
         drawn = self.sample()
         values, ids = np.asarray(drawn.values), np.asarray(drawn.prompt_ids, np.int64)
         order = np.lexsort((ids, values))
-        places = np.unique((np.arange(10) + 0.5) * len(order) // 10).astype(np.int64) if len(order) else order
-        chosen = order[places]
+        ranks = np.unique((np.arange(10) + 0.5) * len(order) // 10).astype(np.int64) if len(order) else order
+        chosen = order[ranks]
         return SampleEntries(tuple(values[chosen].tolist()), tuple(ids[chosen].tolist()))

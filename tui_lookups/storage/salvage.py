@@ -106,9 +106,9 @@ def _entries(connection: sqlite3.Connection, size: int) -> Iterator[tuple[str, b
             whole = False
         if whole:
             return
-    known = dict.fromkeys(_rowids(connection))
-    last = min(max(last, *known, 0), _MOST_ROWS)
-    for rowid in (*known, *(number for number in range(1, last + 1) if number not in known)):
+    rowids = dict.fromkeys(_rowids(connection))
+    last = min(max(last, *rowids, 0), _MOST_ROWS)
+    for rowid in (*rowids, *(number for number in range(1, last + 1) if number not in rowids)):
         try:
             row = connection.execute(f"{_COLUMNS} WHERE rowid = ?", (rowid,)).fetchone()
         except sqlite3.Error:
@@ -119,10 +119,10 @@ def _entries(connection: sqlite3.Connection, size: int) -> Iterator[tuple[str, b
 
 def _rowids(connection: sqlite3.Connection) -> list[int]:
     """The row numbers that the index of keys still tells, from both of its ends."""
-    found: list[int] = []
+    rowids: list[int] = []
     for order in ("ASC", "DESC"):
         try:
-            found.extend(
+            rowids.extend(
                 rowid
                 for (rowid,) in connection.execute(
                     f"SELECT rowid FROM Cache INDEXED BY Cache_key_raw ORDER BY key {order}, raw {order}"
@@ -130,7 +130,7 @@ def _rowids(connection: sqlite3.Connection) -> list[int]:
             )
         except sqlite3.Error:
             continue
-    return found
+    return rowids
 
 
 def _entry(row: tuple[int, object, object]) -> Iterator[tuple[str, bytes]]:

@@ -29,30 +29,30 @@ def set_aside(directory: Path, *, unread: bool) -> Path:
     """Give the database in `directory` its new name, which is returned; the oldest go. Raises OSError."""
     earlier = all_in(directory)
     number = 1 + (_number(earlier[-1]) if earlier else 0)
-    place = directory / f"{DATABASE}.damaged-{number}"
+    path = directory / f"{DATABASE}.damaged-{number}"
     if unread:
-        _mark(place).touch(mode=0o600)
+        _mark(path).touch(mode=0o600)
     else:
-        was_read(place)  # the mark of a process that was killed before it came to the renaming
-    (directory / DATABASE).rename(place)
+        was_read(path)  # the mark of a process that was killed before it came to the renaming
+    (directory / DATABASE).rename(path)
     move_side_files(directory)
-    for old in [each for each in earlier if not _mark(each).exists()][: 1 - KEPT]:
+    for old in [path for path in earlier if not _mark(path).exists()][: 1 - KEPT]:
         remove(old)
     sync_directory(directory)
-    return place
+    return path
 
 
 def move_side_files(directory: Path) -> None:
     """Let side files without a database follow the one that was set aside last. Raises OSError."""
     if (directory / DATABASE).exists():
         return
-    places = all_in(directory)
+    databases = all_in(directory)
     for side in SIDE_FILES:
         left = directory / f"{DATABASE}{side}"
         if not left.exists():
             continue
-        if places and not _beside(places[-1], side).exists():
-            left.rename(_beside(places[-1], side))
+        if databases and not _beside(databases[-1], side).exists():
+            left.rename(_beside(databases[-1], side))
         else:
             left.unlink()
 
@@ -61,13 +61,13 @@ def all_in(directory: Path) -> tuple[Path, ...]:
     """The databases that were set aside in `directory`, oldest first. Raises OSError."""
     if not directory.is_dir():
         return ()
-    found = [path for path in directory.iterdir() if _SET_ASIDE.fullmatch(path.name)]
-    return tuple(sorted(found, key=_number))
+    paths = [path for path in directory.iterdir() if _SET_ASIDE.fullmatch(path.name)]
+    return tuple(sorted(paths, key=_number))
 
 
 def unread_in(directory: Path) -> tuple[Path, ...]:
     """Those of them that are still to be read. Raises OSError."""
-    return tuple(place for place in all_in(directory) if _mark(place).exists())
+    return tuple(path for path in all_in(directory) if _mark(path).exists())
 
 
 def was_read(place: Path) -> None:

@@ -26,12 +26,12 @@ _DESCRIBED = {"indexes": index.FORMAT_VERSION, "corpora": None}
 
 def sentences(entries: int, folders: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
     """One sentence for each kind of thing that is stale; `folders` by kind."""
-    found = [f"{entries} results are of another format and are worked out again."] if entries else []
+    lines = [f"{entries} results are of another format and are worked out again."] if entries else []
     for kind, paths in folders.items():
         count = sum(_is_stale(path, _DESCRIBED[kind]) for path in paths)
         if count:
-            found.append(f"{count} of the {kind} are of another format and are made again.")
-    return tuple(found)
+            lines.append(f"{count} of the {kind} are of another format and are made again.")
+    return tuple(lines)
 
 
 def _is_stale(path: Path, described: int | None) -> bool:

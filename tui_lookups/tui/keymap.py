@@ -80,11 +80,11 @@ def checked_keymap(keys: Mapping[str, str], app: AppClass) -> dict[str, str]:
     """
     if not keys:
         return {}
-    known = actions(app)
+    named = actions(app)
     keymap: dict[str, str] = {}
     for action, written in keys.items():
-        if action not in known:
-            raise SettingsError(f"keys: there is no action {action!r}.", _close_to(action, known))
+        if action not in named:
+            raise SettingsError(f"keys: there is no action {action!r}.", _close_to(action, named))
         keymap[action] = ",".join(_key(action, part) for part in _split(written))
         if not keymap[action]:
             raise SettingsError(f"keys: {action} has no key.", "Give it one, or leave the line out.")
@@ -96,13 +96,13 @@ def checked_keymap(keys: Mapping[str, str], app: AppClass) -> dict[str, str]:
 @cache
 def actions(app: AppClass) -> dict[str, str]:
     """Every action id and what it does, in the order of `places`."""
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for chain in places(app):
         for node in chain:
             for binding in _own(node):
                 if binding.id:
-                    found.setdefault(binding.id, binding.tooltip or binding.description)
-    return found
+                    sentences.setdefault(binding.id, binding.tooltip or binding.description)
+    return sentences
 
 
 def binding_of(action: str, app: AppClass) -> Binding:
@@ -147,10 +147,10 @@ def _focusable(screen: type[DOMNode]) -> list[type[Widget]]:
             if kind.__module__.startswith(_PANES):
                 further = (kind.__module__, *getattr(kind, "LATER", ()))
                 names += [name for name in further if name not in names]
-    known = dict.fromkeys(kind for module in modules for kind in _classes(module))
+    kinds = dict.fromkeys(kind for module in modules for kind in _classes(module))
     return [
         kind
-        for kind in known
+        for kind in kinds
         if issubclass(kind, Widget) and not issubclass(kind, Screen)
         if kind.__module__.startswith(_OURS) and kind.can_focus
     ]
@@ -193,7 +193,7 @@ def _key(action: str, written: str) -> str:
 
 def _own(node: type[DOMNode]) -> list[Binding]:
     """The bindings of a class and of what it is derived from."""
-    return [binding for found in bindings_of(node).values() for binding in found]
+    return [binding for bindings in bindings_of(node).values() for binding in bindings]
 
 
 def _answers(chain: Chain, keymap: Mapping[str, str]) -> dict[str, list[str]]:

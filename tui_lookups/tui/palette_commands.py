@@ -71,15 +71,15 @@ class Entry:
 
 def entries(app: BaseApp, screen: Screen[object]) -> list[Entry]:
     """What can be done on `screen`, in the order in which it is listed."""
-    found = [*_actions(app, screen)]
+    listed = [*_actions(app, screen)]
     if app.opening is not None:
         open_another = cast("_Opens", app).open_another
-        found.append(Entry("Open another model", "Or another corpus; this one is closed", open_another))
+        listed.append(Entry("Open another model", "Or another corpus; this one is closed", open_another))
     for name in themes.CYCLE:
-        found.append(
+        listed.append(
             Entry(f"Use the theme {name}", "Change the colours", partial(setattr, app, "theme", name))
         )
-    return sorted(found, key=lambda entry: bool(entry.not_now))
+    return sorted(listed, key=lambda entry: bool(entry.not_now))
 
 
 def _actions(app: BaseApp, screen: Screen[object]) -> Iterator[Entry]:
@@ -121,11 +121,11 @@ class Actions(Provider):
         return entries(cast("BaseApp", self.app), self.screen)
 
     async def discover(self) -> Hits:
-        for place, entry in enumerate(self._entries()):
-            yield entry.hit(-place)  # the palette sorts by score
+        for number, entry in enumerate(self._entries()):
+            yield entry.hit(-number)  # the palette sorts by score
 
     async def search(self, query: str) -> Hits:
-        for place, entry in enumerate(self._entries()):
-            found = match_action(query, entry.sentence, entry.searched, (entry.key, entry.name))
-            if found.score:
-                yield entry.hit(found.score - place / 1000, found.at)
+        for number, entry in enumerate(self._entries()):
+            match = match_action(query, entry.sentence, entry.searched, (entry.key, entry.name))
+            if match.score:
+                yield entry.hit(match.score - number / 1000, match.at)

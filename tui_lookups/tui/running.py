@@ -64,14 +64,14 @@ class SignalledApp(LookupsApp):
 
     def get_driver_class(self) -> type[Driver]:
         """Ours where Textual takes its own for terminals: not on Windows, nor where another was asked for."""
-        found = super().get_driver_class()
-        if sys.platform == "win32" or not textual_private.driver_is_as_known(found):
-            return found
+        driver = super().get_driver_class()
+        if sys.platform == "win32" or not textual_private.driver_is_as_known(driver):
+            return driver
         try:
             from tui_lookups.tui.terminal.driver import TerminalDriver
         except ImportError:  # Textual's parser is another: see textual_private
-            return found
-        return TerminalDriver if issubclass(TerminalDriver, found) else found
+            return driver
+        return TerminalDriver if issubclass(TerminalDriver, driver) else driver
 
     farewell = ""
     """What could not be done on the way out: said once the terminal is given back."""

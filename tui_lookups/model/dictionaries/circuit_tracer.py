@@ -73,7 +73,7 @@ def _activation(called: str, config: Mapping[str, str]) -> Activation | None:
 
 def read_config(text: str, called: str) -> dict[str, str]:
     """The top-level keys of a YAML file; "" where what follows is not plain. Raises DictionaryError."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if not bare or bare.startswith(("#", "---")) or line[0].isspace() or _ITEM.fullmatch(line):
@@ -84,8 +84,8 @@ def read_config(text: str, called: str) -> dict[str, str]:
                 f"Line {number} of config.yaml in {called} is not of the form key: value.",
                 "Write its top level as plain keys and values.",
             )
-        found[match[1]] = _plain(match[2] or "")
-    return found
+        entries[match[1]] = _plain(match[2] or "")
+    return entries
 
 
 def _plain(value: str) -> str:

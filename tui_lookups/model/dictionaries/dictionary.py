@@ -121,8 +121,8 @@ class Transcoder:
 
     def encoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
         """Columns of W_enc: [d_model, n], n > 0."""
-        found = self._some("W_enc", units, in_rows=self.units_in_rows)
-        return found.T if self.units_in_rows else found
+        columns = self._some("W_enc", units, in_rows=self.units_in_rows)
+        return columns.T if self.units_in_rows else columns
 
     def decoder(self, units: Sequence[int] | slice = slice(None)) -> Floats:
         """Rows of W_dec: [n, d_model], n > 0."""

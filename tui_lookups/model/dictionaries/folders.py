@@ -80,9 +80,9 @@ def open_dictionary(local: LocalDictionary, dtype: str) -> Dictionary:
 
 def _layout(folder: Path) -> tuple[list[Path], Callable[[Path, Sequence[Path]], Described]]:
     for files, describe in _LAYOUTS:
-        found = files(folder)
-        if found:
-            return found, describe
+        listed = files(folder)
+        if listed:
+            return listed, describe
     raise DictionaryError(
         f"{folder} holds no dictionary: neither config.yaml, nor a folder with cfg.json, nor params.npz.",
         "SAELens', circuit-tracer's and Gemma Scope's layouts are read.",

@@ -86,9 +86,11 @@ def _open(said: OfLayer, dtype: str) -> Transcoder:
             f"{called} holds {roles[strange[0]]}, which no transcoder that is read here has.",
             "Linear encoders with ReLU, JumpReLU or top-k, and skips, are read.",
         )
-    found = Transcoder(called, files, roles, said.units_in_rows, activation, said.is_shifted, is_logarithmic)
-    found.require_shapes()
-    return found
+    transcoder = Transcoder(
+        called, files, roles, said.units_in_rows, activation, said.is_shifted, is_logarithmic
+    )
+    transcoder.require_shapes()
+    return transcoder
 
 
 def reads(point: object, called: str) -> Reads:
@@ -124,12 +126,12 @@ def read_text(path: Path) -> str:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DictionaryError."""
     try:
-        found = json.loads(read_text(path))
+        parsed = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise DictionaryError(f"{path} is damaged: it is no JSON.", "Fetch it again.") from error
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise DictionaryError(f"{path} is damaged: it is no object.", "Fetch it again.")
-    return found
+    return parsed
 
 
 def in_order(found: Sequence[tuple[int, Path]], folder: Path) -> list[Path]:

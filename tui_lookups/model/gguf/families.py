@@ -101,19 +101,19 @@ def _gemma3(ledger: Ledger, sizes: Sizes, factors: np.ndarray | None) -> dict[st
     """Five layers in six have the window, and a rotation of their own base that is never scaled."""
     ledger.hold("attention.sliding_window_pattern", 6, "layers from one without a window to the next")
     local = ledger.number("rope.freq_base_swa", "rope_theta of layers with a window", default=10_000.0)
-    found = _gemma(ledger, sizes, factors)
+    settings = _gemma(ledger, sizes, factors)
     cap = None
     if ledger.has("final_logit_softcapping"):
         cap = ledger.number("final_logit_softcapping", "final_logit_softcapping")
     return {
-        **found,
+        **settings,
         "query_pre_attn_scalar": _scalar(sizes, "gemma3"),
         "attn_logit_softcapping": None,
         "final_logit_softcapping": cap,
         "sliding_window": ledger.whole("attention.sliding_window", "sliding_window"),
         "layer_types": _layer_types(sizes.layers, 6),
         "rope_parameters": {
-            "full_attention": found["rope_parameters"],
+            "full_attention": settings["rope_parameters"],
             "sliding_attention": {"rope_type": "default", "rope_theta": float(local)},
         },
     }

@@ -110,12 +110,12 @@ def _split_number(metadata: dict[str, Any], key: str, default: int) -> int:
 
 def shard_paths(path: Path) -> list[Path]:
     """The files of a split model, by the name of one; `path` itself where the name is of no such file."""
-    found = _SHARD.fullmatch(path.name)
-    if found is None or not 1 <= int(found["number"]) <= int(found["count"]):
+    match = _SHARD.fullmatch(path.name)
+    if match is None or not 1 <= int(match["number"]) <= int(match["count"]):
         return [path]
-    count = int(found["count"])
-    shards = [path.with_name(f"{found['stem']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
-    shards[int(found["number"]) - 1] = path
+    count = int(match["count"])
+    shards = [path.with_name(f"{match['stem']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+    shards[int(match["number"]) - 1] = path
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""

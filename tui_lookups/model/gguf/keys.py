@@ -56,8 +56,8 @@ class Ledger:
 
     def put(self, kind: EntryKind, name: str, fate: Fate, note: str) -> None:
         """Decide an entry. The first decision stays, but for a refusal, which overrules."""
-        known = self.entries.get((kind, name))
-        if known is None or (fate == "refused" and known.fate != "refused"):
+        earlier = self.entries.get((kind, name))
+        if earlier is None or (fate == "refused" and earlier.fate != "refused"):
             self.entries[kind, name] = FileEntry(name, kind, fate, note)
 
     def refuse(self, key: str, note: str) -> None:

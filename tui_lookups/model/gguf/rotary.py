@@ -32,9 +32,9 @@ def rotary_parameters(
     """
     base = float(ledger.number("rope.freq_base", "rope_theta", default=_DEFAULT_BASE))
     rotated = ledger.whole("rope.dimension_count", "partial_rotary_factor", default=head_dim)
-    found: dict[str, Any] = {"rope_theta": base}
+    parameters: dict[str, Any] = {"rope_theta": base}
     if partial:
-        found["partial_rotary_factor"] = _share(rotated, head_dim)
+        parameters["partial_rotary_factor"] = _share(rotated, head_dim)
         if rotated > head_dim or rotated % 2:
             ledger.refuse(f"{ledger.prefix}rope.dimension_count", f"is {rotated}, of {head_dim} dimensions")
     elif rotated != head_dim:
@@ -42,8 +42,8 @@ def rotary_parameters(
             f"{ledger.prefix}rope.dimension_count",
             f"is {rotated} of the {head_dim} dimensions of a head; this family rotates all of them",
         )
-    found.update(_scaling(ledger, context))
-    return found if factors is None else _with_factors(ledger, found, factors, context)
+    parameters.update(_scaling(ledger, context))
+    return parameters if factors is None else _with_factors(ledger, parameters, factors, context)
 
 
 def _share(rotated: int, head_dim: int) -> float:

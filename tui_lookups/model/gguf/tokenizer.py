@@ -140,8 +140,8 @@ class _Reading:
         elif name is None:
             self._ledger.refuse(key, "is missing: nothing says how texts are split before merging")
         else:
-            known = ", ".join(SPLITTINGS)
-            self._ledger.refuse(key, f"is {str(name)[:40]}, a way of splitting texts not among {known}")
+            supported = ", ".join(SPLITTINGS)
+            self._ledger.refuse(key, f"is {str(name)[:40]}, a way of splitting texts not among {supported}")
         if self.flags["add_space_prefix"]:
             self._ledger.refuse(_GGML + "add_space_prefix", "is true, which byte-level tokenizers have not")
         if _GGML + "merges" in self._ledger.metadata:
@@ -176,9 +176,9 @@ class _Reading:
             self._ledger.refuse(key, "is no list of pairs")
             return
         self.merges = [_pair(merge) for merge in merges]
-        known = set(self.entries)
+        texts = set(self.entries)
         for left, right in self.merges:
-            if not (left in known and right in known and left + right in known):
+            if not (left in texts and right in texts and left + right in texts):
                 what = json.dumps(f"{left} {right}", ensure_ascii=False)
                 self._ledger.refuse(key, f"has {what[:60]}, which are not entries")
                 return

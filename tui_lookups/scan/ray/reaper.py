@@ -33,15 +33,15 @@ _QUIET_LOOKS, _BETWEEN_SECONDS = 10, 0.05
 
 def marked(folder: str) -> list[int]:
     """Processes of this user that carry the folder; none where there is no /proc."""
-    wanted, found = f"{MARK}={folder}".encode(), []
+    wanted, processes = f"{MARK}={folder}".encode(), []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes()
             if wanted in environment.split(b"\0") or _is_titled_and_holds(entry, folder):
-                found.append(int(entry.name))
+                processes.append(int(entry.name))
         except OSError:  # it has ended, or is another user's
             continue
-    return found
+    return processes
 
 
 def _is_titled_and_holds(entry: Path, folder: str) -> bool:

@@ -84,10 +84,10 @@ class RayScan(ScanLedger):
 
     def resume(self) -> int:
         """See `ScanLedger.resume`."""
-        found = super().resume()
+        resumed_at = super().resume()
         if not self._under_way:
             self._handed_out, self._merged_at = self._manifest.next_batch, self._clock()
-        return found
+        return resumed_at
 
     def step(self, poll: Poll = no_poll) -> bool:
         """Hand out shards and merge the next one of the plan, if it is there; False when all are merged.
@@ -132,10 +132,10 @@ class RayScan(ScanLedger):
 
     def progress(self) -> ScanProgress:
         """See `ScanLedger.progress`; says so while no worker answers."""
-        found = super().progress()
-        if found.state == "done" or self._workers.ready():
-            return found
-        return replace(found, seconds_left=None, message="no worker answers; waiting for one")
+        progress = super().progress()
+        if progress.state == "done" or self._workers.ready():
+            return progress
+        return replace(progress, seconds_left=None, message="no worker answers; waiting for one")
 
     def close(self) -> None:
         """See `ScanLedger.close`; the workers stop, too."""

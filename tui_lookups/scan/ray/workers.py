@@ -212,20 +212,20 @@ class RayWorkers:
         """
         self._ray = self._cluster.open(poll)
         resources = self._ray.cluster_resources()
-        processors, each = int(resources.get("CPU", 1)), self._gpus_each
-        gpus = int(resources.get("GPU", 0)) if each else 0
-        if each > 1 and not gpus:
+        processors, gpus_each = int(resources.get("CPU", 1)), self._gpus_each
+        gpus = int(resources.get("GPU", 0)) if gpus_each else 0
+        if gpus_each > 1 and not gpus:
             raise RayError("The cluster has no GPUs for its workers.", "Leave --gpus-per-worker out.")
-        room = gpus // each if gpus else processors
+        room = gpus // gpus_each if gpus else processors
         count = self._count or max(1, room if gpus else processors // 4)
         if count > room:
-            has = f"{gpus} GPUs, not {count * each}" if gpus else f"{processors} processors, not {count}"
+            has = f"{gpus} GPUs, not {count * gpus_each}" if gpus else f"{processors} processors, not {count}"
             hint = f"Ask for at most {room} with --ray-workers."
             fewer = f"Give each worker at most {gpus} with --gpus-per-worker."
             raise RayError(f"The cluster has {has}.", hint if room else fewer)
         actor = self._ray.remote(
             num_cpus=self._processors or max(1, processors // count if not gpus else 1),
-            num_gpus=each if gpus else 0,
+            num_gpus=gpus_each if gpus else 0,
             max_restarts=-1,
             max_task_retries=RETRIES,
             scheduling_strategy="SPREAD",

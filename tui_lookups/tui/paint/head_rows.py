@@ -115,8 +115,8 @@ def _attention(attends: Attends) -> str:
 
 def attends_words(attends: Attends | None) -> str:
     """The same in words; empty where it is not known."""
-    known = attends is not None and attends.weight is not None
-    return f"attends {attends.weight:.0%} to {attends.token}" if known and attends else ""
+    is_known = attends is not None and attends.weight is not None
+    return f"attends {attends.weight:.0%} to {attends.token}" if is_known and attends else ""
 
 
 def list_heading(cells: Mapping[HeadId, Cell], width: int) -> str:
@@ -127,8 +127,8 @@ def list_heading(cells: Mapping[HeadId, Cell], width: int) -> str:
 def plain_row(place: int, head: HeadId, cell: Cell, star: str) -> str:
     """One head in words; `star` is what a star says of a head."""
     state = star if cell.starred else f"not {star}"
-    known = "".join(f", {words}" for words in (cell.note, attends_words(cell.attends)) if words)
-    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{known}"
+    notes = "".join(f", {words}" for words in (cell.note, attends_words(cell.attends)) if words)
+    return f"{place}. {head}, attribution {signed(cell.value)}, {state}{notes}"
 
 
 def legend(maximum: float, palette: Palette, width: int) -> list[Segment]:
@@ -158,5 +158,5 @@ def head_words(head: HeadId, cell: Cell | None, maximum: float, star: str) -> st
     if cell is None:
         return f"{head} does not reach the neuron"
     state = star if cell.starred else f"not {star}"
-    known = "".join(f"\n{words}" for words in (cell.note, attends_words(cell.attends)) if words)
-    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{known}"
+    notes = "".join(f"\n{words}" for words in (cell.note, attends_words(cell.attends)) if words)
+    return f"{head}  {signed(cell.value)}  {glyphs(cell.value, maximum)}\n{state}{notes}"

@@ -40,7 +40,7 @@ def lay_out(columns: Sequence[Column], names: Sequence[str], width: int, name_st
     indent = max(map(cell_len, names), default=0)
     room = max(_LEAST, width - indent)
     lines: list[list[Segment]] = []
-    places: list[Place] = []
+    cells: list[Place] = []
     used = room
     for column in columns:
         size = min(max(_LEAST, *(cell_len(text) for text, _ in column)), room)
@@ -48,9 +48,9 @@ def lay_out(columns: Sequence[Column], names: Sequence[str], width: int, name_st
             lines += [[Segment(fit(name, indent), name_style)] for name in names]
             used = 0
         first = len(lines) - len(names)
-        places.append(Place(first, indent + used, size))
+        cells.append(Place(first, indent + used, size))
         gap = " " * (used + size < room)
         for row, (text, style) in zip(lines[first:], column, strict=True):
             row += [Segment(fit(text, size), style), Segment(gap)]
         used += size + len(gap)
-    return Block(lines, places)
+    return Block(lines, cells)

@@ -48,12 +48,12 @@ class InputsPane(Pane):
 
     def show(self) -> None:
         """The rows; where they are neither known nor cached, they are asked for after a rest."""
-        walk, found = self._walk, self._walk.shown_inputs
-        if found is not self._shown or found is None:
-            self._shown = found
-            sums = SumRows() if found is None else rows_of_inputs(found)
+        walk, inputs = self._walk, self._walk.shown_inputs
+        if inputs is not self._shown or inputs is None:
+            self._shown = inputs
+            sums = SumRows() if inputs is None else rows_of_inputs(inputs)
             self._rows.show_rows(sums.rows, sums.target, 0)
-            self._sum.show_parts(() if found is None else inputs_sum(found))
+            self._sum.show_parts(() if inputs is None else inputs_sum(inputs))
         rank = 0 if walk.prompt is None else walk.prompt.rank
         where = "" if walk.prompt is None else f" on prompt {rank}" if rank else " on the text"
         self.set_title("Inputs" if walk.neuron is None else f"What fires {walk.neuron}{where}, direct")
@@ -92,13 +92,13 @@ class InputsPane(Pane):
 
     @on(RowList.Opened, "#input-rows")
     def _row_opened(self) -> None:
-        row, found = self._rows.current, self._shown
-        if row is None or found is None:
+        row, shown = self._rows.current, self._shown
+        if row is None or shown is None:
             return
         if row.component is None:
             app_of(self).show_message("Only a neuron or a head can be opened.")
         elif isinstance(row.component, HeadId):
             self.tell(HeadNamed(row.component))
         else:
-            text = given_up_to(found.tokens, found.position, found.provenance.model)
+            text = given_up_to(shown.tokens, shown.position, shown.provenance.model)
             self.tell(NeuronMet(row.component, text))

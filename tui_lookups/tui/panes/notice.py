@@ -53,7 +53,7 @@ class Tabs(TextLines):
     def show(self, panes: Sequence[Pane], focused: Pane) -> None:
         """Show which of them has the focus; each in few words where all of them have no room."""
         words = [pane.tab() for pane in panes]
-        if sum(len(each) + 5 for each in words) > self.screen.size.width:
+        if sum(len(word) + 5 for word in words) > self.screen.size.width:
             words = [pane.tab(short=True) for pane in panes]
         line: list[Segment] = []
         for number, (pane, text) in enumerate(zip(panes, words, strict=True), 1):

@@ -83,7 +83,7 @@ class PromptsPane(Pane):
 
     def show(self) -> None:
         """Show the list, or why there is none."""
-        walk, found = self._walk, self._walk.prompts
+        walk, prompts = self._walk, self._walk.prompts
         if walk.preview is not None:
             neuron = walk.preview.neuron
             self.set_title(f"{_KINDS['top']} {neuron}: {self.key('neurons.open')} opens it")
@@ -95,16 +95,16 @@ class PromptsPane(Pane):
         else:
             words = f"{_KINDS[walk.kind]} {walk.neuron}"
             otherwise = "The scan has not reached any prompt yet.\nThe list fills while it runs."
-            if found is not None and found.note:
-                otherwise = found.note
+            if prompts is not None and prompts.note:
+                otherwise = prompts.note
         if self._list.order != "peak":
             words += f", {_ORDERS[self._list.order]}"
-        if found is not None and not found.complete:
-            words += f"  so far: {found.scanned_prompts:,} of {found.total_prompts:,}"
-        elif found is not None and not walk.prompts_whole:
-            words += f"  the first {len(found.prompts)} of {found.provenance.parameters.get('top', '…')}"
+        if prompts is not None and not prompts.complete:
+            words += f"  so far: {prompts.scanned_prompts:,} of {prompts.total_prompts:,}"
+        elif prompts is not None and not walk.prompts_whole:
+            words += f"  the first {len(prompts.prompts)} of {prompts.provenance.parameters.get('top', '…')}"
         self.set_title(words)
-        empty = self.why_empty(walk, "prompts", otherwise) if found is None else otherwise
+        empty = self.why_empty(walk, "prompts", otherwise) if prompts is None else otherwise
         self._list.show_empty(empty)
         self._list.show_prompts(walk.neuron, walk.listed)
 
@@ -177,14 +177,14 @@ class PromptsPane(Pane):
 
     def show_predictions(self) -> None:
         """What the model expects after the token under the cursor."""
-        found = None if self._walk.preview is not None else self._walk.predictions(self.position)
-        line = None if found is None else predictions_line(found)
+        predictions = None if self._walk.preview is not None else self._walk.predictions(self.position)
+        line = None if predictions is None else predictions_line(predictions)
         self._show_answer(self._predictions, "predictions", line, "expects: running the model…")
 
     def show_figures(self) -> None:
         """What the neuron comes to at the open prompt's peak."""
-        found = None if self._walk.preview is not None else self._walk.prompt_figures
-        line = None if found is None else peak_line(found)
+        figures = None if self._walk.preview is not None else self._walk.prompt_figures
+        line = None if figures is None else peak_line(figures)
         working = "at the peak: working out what it does to the logits…"
         self._show_answer(self._figures, "figures", line, working)
 
@@ -280,13 +280,13 @@ class PromptsPane(Pane):
 
     @on(Input.Submitted, "#find")
     def _done(self) -> None:
-        prompts, found = self._list, self._list.found
-        self.query_one("#find-line").set_class(bool(found.needle), "-shown")
+        prompts, matches = self._list, self._list.found
+        self.query_one("#find-line").set_class(bool(matches.needle), "-shown")
         prompts.focus()
-        if found.needle:
+        if matches.needle:
             after, before = self.key("prompts.match"), self.key("prompts.match-back")
             app_of(self).show_message(f"{after} next, {before} before, {self.key('walk.back')} ends it.")
-            if prompts.position not in found.tokens(prompts.index):
+            if prompts.position not in matches.tokens(prompts.index):
                 prompts.action_match(1)
 
     def on_search_line_left(self) -> None:

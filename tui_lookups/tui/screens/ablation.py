@@ -160,9 +160,9 @@ class AblationScreen(QueryDialog[HeadAblation]):
     def _show_wait(self, far: str) -> None:
         """What is being worked out, how far it is, and the key that stops it."""
         method, positions = self._method, self._positions
-        place = "" if positions is None else f", {_WHERE[positions]}"
+        where = "" if positions is None else f", {_WHERE[positions]}"
         self._show(
-            Paragraph(f"{method}: {_WHAT[method]}{place}", "strong"),
+            Paragraph(f"{method}: {_WHAT[method]}{where}", "strong"),
             Paragraph(
                 f"{far or 'running the prompts without it'}… {key_of(self.app, 'ablation.close')} stops",
                 "dim",

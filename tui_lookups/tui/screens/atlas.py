@@ -149,15 +149,15 @@ class AtlasRows(RowList):
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
-        palette, found = self.palette, self.neurons[index]
+        palette, neuron = self.palette, self.neurons[index]
         best = max(abs(n.top_congruence) for n in self.neurons)
         bar_width = max(0, min(14, width - 50))
-        left = f"{index + 1:5d}  {found.neuron!s:<11} {found.top_congruence:6.2f} "
+        left = f"{index + 1:5d}  {neuron.neuron!s:<11} {neuron.top_congruence:6.2f} "
         used = len(left) + bar_width + 1
         return [
             Segment(left, palette.plain),
-            Segment(palette.bar_text(abs(found.top_congruence), best, bar_width) + " ", palette.bar),
-            Segment(fit(visible_token(found.top_token.text), max(0, width - used)), palette.strong),
+            Segment(palette.bar_text(abs(neuron.top_congruence), best, bar_width) + " ", palette.bar),
+            Segment(fit(visible_token(neuron.top_token.text), max(0, width - used)), palette.strong),
         ]
 
 

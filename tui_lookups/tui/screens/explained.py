@@ -147,17 +147,17 @@ class ExplainedScreen(QueryScreen[Explanation]):
 
     def _show(self) -> None:
         """What was found, of it only what is in the basket where that is the scope."""
-        rows, found = self.query_one(ExplainedRows), self._found
-        listed = found.explained
+        rows, explained = self.query_one(ExplainedRows), self._found
+        listed = explained.explained
         model = self.explorer.status().model
         if self._marked_only:
             fingerprint = None if model is None else model.fingerprint
             listed = in_basket(listed, self._selection(), fingerprint)
         scope = " of what is in the basket" if self._marked_only else " so far"
-        asked = f" with {visible(found.query)}" if found.query else ""
+        asked = f" with {visible(explained.query)}" if explained.query else ""
         title = (Segment(f" Explained{scope}{asked}: {len(listed)}"),)
         self.query_one("#explained-title", TextLines).show_lines(title)
-        rows.show_empty(_why_empty(self._marked_only, bool(found.query), partial(key_of, self.app)))
+        rows.show_empty(_why_empty(self._marked_only, bool(explained.query), partial(key_of, self.app)))
         rows.show_explained(listed)
         self._show_words()
 

@@ -54,9 +54,9 @@ class ExportScreen(FileDialog[str]):
 
         def done(written: Path) -> None:
             self.written = written
-            said, place = "Exported to ", visible(str(written.absolute()))
+            said, path = "Exported to ", visible(str(written.absolute()))
             room = self.app.size.width - len(said) - 1  # on the bottom line
-            self.dismiss(said + fit_middle(place, room, cell_len(visible(written.name)) + 1))
+            self.dismiss(said + fit_middle(path, room, cell_len(visible(written.name)) + 1))
 
         def question() -> Path:
             return writing.export(self.explorer, selection, path, overwrite=overwrite)

@@ -76,12 +76,12 @@ class HeadDialogs:
             return f"Open a neuron first ({key('neurons.open')}), then a head ({key('walk.heads-pane')})."
         if not heads_shown:  # the chosen one may be of another neuron than the cursor is on
             return f"Choose a head first: {key('walk.heads-pane')} shows those behind {walk.neuron}."
-        known = walk.heads or walk.overview
-        if known is None and (walk.waiting("heads") or walk.waiting("overview")):
+        heads = walk.heads or walk.overview
+        if heads is None and (walk.waiting("heads") or walk.waiting("overview")):
             return "The heads are still being worked out."
-        if walk.head is None or known is None:
+        if walk.head is None or heads is None:
             return f"Choose a head first: {key('walk.heads-pane')} shows those behind the neuron."
-        return why_no_head(known.provenance.model, walk.neuron, walk.head, preset_of(known.provenance))
+        return why_no_head(heads.provenance.model, walk.neuron, walk.head, preset_of(heads.provenance))
 
     def _why_no_request(self, what: str) -> str:
         """Which request is under way, where a key would send another; empty where none is."""
@@ -97,9 +97,9 @@ class HeadDialogs:
         return ""
 
     def _ablate(self, neuron: NeuronId, head: HeadId) -> None:
-        known = self._explanations.last_ablation(neuron, head)
-        method = "zero" if known is None else known.method
-        self._open_ablation(neuron, head, method, None if known is None else known.positions)
+        last = self._explanations.last_ablation(neuron, head)
+        method = "zero" if last is None else last.method
+        self._open_ablation(neuron, head, method, None if last is None else last.positions)
 
     def open_ablation(self, marked: SelectedAblation) -> None:
         """Show a marked ablation, of the texts that the walk is on."""
@@ -128,8 +128,8 @@ class HeadDialogs:
         app.push_screen(screen, closed)
 
     def _explain(self, neuron: NeuronId, head: HeadId) -> None:
-        known, explaining = self._explanations.newest(neuron, head), self._explorer.explaining
-        fresh = known is not None and known.explanation.author == "model"
+        newest, explaining = self._explanations.newest(neuron, head), self._explorer.explaining
+        fresh = newest is not None and newest.explanation.author == "model"
         self._ask_to_send(
             f"Explain {head} of {neuron}" + (" anew" if fresh else ""),
             lambda: explaining.plan(neuron, head, fresh=fresh),
@@ -137,8 +137,8 @@ class HeadDialogs:
         )
 
     def _score(self, neuron: NeuronId, head: HeadId) -> None:
-        known, scores = self._explanations.newest(neuron, head), self._explorer.head_scores
-        text = None if known is None else known.explanation.explanation
+        newest, scores = self._explanations.newest(neuron, head), self._explorer.head_scores
+        text = None if newest is None else newest.explanation.explanation
         what = "Explain and score" if text is None else "Score the explanation of"
         self._ask_to_send(
             f"{what} {head} of {neuron}",
@@ -160,7 +160,7 @@ class HeadDialogs:
     def _write(self, neuron: NeuronId, head: HeadId) -> None:
         from tui_lookups.tui.screens.write import WriteScreen
 
-        known = self._explanations.newest(neuron, head)
+        newest = self._explanations.newest(neuron, head)
 
         def written(explanation: Explanation | None) -> None:
             if explanation is not None:
@@ -168,7 +168,7 @@ class HeadDialogs:
                 self._places.show_pane("detail")
                 self._app.show_message(f"Kept; {self._app.key_of('head.score')} scores it.")
 
-        text = "" if known is None else known.explanation.explanation
+        text = "" if newest is None else newest.explanation.explanation
         self._app.push_screen(WriteScreen(self._explorer, neuron, head, text), written)
 
     def _all_heads(self) -> None:

@@ -89,15 +89,18 @@ class HeadRunRows(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         palette, entry = self.palette, self.heads[index]
-        known = entry.explained
-        score = None if known is None else known.score
+        explained = entry.explained
+        score = None if explained is None else explained.score
         active = self._run.active(entry.head)
-        if known is not None and known.explanation.active + known.explanation.inactive:
-            active = known.explanation.active, known.explanation.active + known.explanation.inactive
+        if explained is not None and explained.explanation.active + explained.explanation.inactive:
+            active = (
+                explained.explanation.active,
+                explained.explanation.active + explained.explanation.inactive,
+            )
         words = self._run.reason(entry.head)
-        if known is not None and not (score is not None and score.single_class):
-            words = known.explanation.explanation
-        style = palette.dim if known is None else palette.plain
+        if explained is not None and not (score is not None and score.single_class):
+            words = explained.explanation.explanation
+        style = palette.dim if explained is None else palette.plain
         return [
             Segment(f" {entry.head!s:<8}", palette.strong),
             Segment(f"{'' if active is None else '{}/{}'.format(*active):>7}  ", palette.plain),
@@ -120,9 +123,9 @@ def _figures(score: ExplanationScore | None) -> str:
     """F1, AUC, the control's score and how many prompts are unanswered."""
     if score is None or score.single_class:
         return ""
-    found = score.score
+    figures = score.score
     control = "" if score.control is None else figure(score.control.score.head_explanation_score)
-    return f"  {figure(found.f1):>4}  {figure(found.roc_auc):>4} {control:>8} {found.unanswered:>5}  "
+    return f"  {figure(figures.f1):>4}  {figure(figures.roc_auc):>4} {control:>8} {figures.unanswered:>5}  "
 
 
 class HeadRunScreen(LeavesOnce, Screen[HeadId]):

@@ -55,15 +55,15 @@ def narrowed(rows: tuple[Row, ...], typed: str) -> tuple[Row, ...]:
     """Of `rows` those that `typed` is about, under the headings of their groups."""
     wanted = typed.casefold().split()
     by_key = tuple(row for row in rows if typed.strip() in row[0].split())
-    found: list[Row] = [("", f"The key {typed.strip()}", ""), *by_key] if by_key else []
+    rows_left: list[Row] = [("", f"The key {typed.strip()}", ""), *by_key] if by_key else []
     heading: Row | None = None
     for row in rows:
         if not row[2]:
             heading = row
         elif all(word in " ".join(row).casefold() for word in wanted) and row not in by_key:
-            found += [row] if heading is None else [heading, row]
+            rows_left += [row] if heading is None else [heading, row]
             heading = None
-    return tuple(found)
+    return tuple(rows_left)
 
 
 class KeyRows(RowList):

@@ -124,9 +124,9 @@ class InputsScreen(QueryScreen[Door | TracePlace]):
 
     def _show_overview(self) -> None:
         if self.overview is not None:
-            found = self.overview
-            self._show_sum(overview_title(found), overview_sum(found), rows_of_overview(found))
-            self._views.listed.show_empty(visible(found.note) or "No earlier neuron reaches it.")
+            overview = self.overview
+            self._show_sum(overview_title(overview), overview_sum(overview), rows_of_overview(overview))
+            self._views.listed.show_empty(visible(overview.note) or "No earlier neuron reaches it.")
             return
 
         def done(found: InputsOverview) -> None:

@@ -56,9 +56,9 @@ class Marking:
             elif text is not None and notes.on(item) is not None:
                 notes.keep(Note.on(item, "", when))
 
-        known = app.selection.note_on(item) or notes.on(item)
+        note = app.selection.note_on(item) or notes.on(item)
         title = f"Note on {named(item)}"
-        app.push_screen(OneLineScreen(title, "" if known is None else known.text), written)
+        app.push_screen(OneLineScreen(title, "" if note is None else note.text), written)
 
     def _under_cursor(self) -> Item | None:
         """What is under the cursor of the pane in focus; says so where nothing there can be marked."""

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def newest_export() -> Path | None:
     """The newest export in the current folder, by the names that exports are given."""
-    found: list[tuple[float, Path]] = []
+    exports: list[tuple[float, Path]] = []
     with suppress(OSError):  # the folder is gone, or may not be looked at: then nothing is offered
         for path in Path().glob("lookups-export-*.json"):
             with suppress(OSError):  # it was taken away meanwhile
-                found.append((path.stat().st_mtime, path))
-    return max(found)[1] if found else None
+                exports.append((path.stat().st_mtime, path))
+    return max(exports)[1] if exports else None
 
 
 class OpenExportScreen(PathDialog[Reopened]):

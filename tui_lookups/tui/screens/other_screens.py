@@ -250,10 +250,10 @@ class OtherScreens:
         pinned = last.pinned if last is not None and last.neuron == neuron else ()
         stats = None if self._walk.prompts is None else self._walk.prompts.stats
         # Before anything is scanned, maximum and minimum are infinite.
-        known = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
+        largest = max(abs(stats.maximum), abs(stats.minimum)) if stats is not None and stats.tokens else 0.0
         text = given if given is not None else "" if last is None else last.text
         self._playground = PlaygroundScreen(
-            self._explorer, neuron, text, pinned, known_maximum=known, sign=app.options.sign
+            self._explorer, neuron, text, pinned, known_maximum=largest, sign=app.options.sign
         )
         app.push_screen(self._playground)
 

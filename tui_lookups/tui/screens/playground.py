@@ -380,14 +380,14 @@ class PlaygroundScreen(QueryScreen[None]):
         self.query_one(VariantList).focus()
 
     def action_step(self, by: int) -> None:
-        places = [
+        parts = [
             self.query_one("#text"),
             self.query_one(VariantList),
             self.query_one(TextHeads),
             self.query_one(HeadDetail),
         ]
-        at = next((n for n, widget in enumerate(places) if widget.has_focus), 0)
-        places[(at + by) % len(places)].focus()
+        at = next((n for n, widget in enumerate(parts) if widget.has_focus), 0)
+        parts[(at + by) % len(parts)].focus()
 
     def action_close(self) -> None:
         self.dismiss(None)

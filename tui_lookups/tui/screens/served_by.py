@@ -65,7 +65,7 @@ class ServedByScreen(QueryScreen[SurveyedPair]):
         super().__init__(explorer)
         self.place = place
         self.served: ServedNeurons | None = place.served
-        self.reads: dict[NeuronId, HeadReads] = {each.neuron: each for each in place.reads}
+        self.reads: dict[NeuronId, HeadReads] = {reads.neuron: reads for reads in place.reads}
         self._whole = place.served is not None
         self._progress: SurveyProgress | None = None
         self._error = ""

@@ -135,7 +135,7 @@ class Session:
         session = self.state() or results.SessionState(None, None, None, None, app.selection)
 
         def question() -> SavedSession | None:
-            taken = {each.name for each in self._explorer.sessions()} - {self.name}
+            taken = {session.name for session in self._explorer.sessions()} - {self.name}
             if name in taken:
                 raise LookupsError(
                     f"There is a session “{name}” already.", "Take another name, or delete it."

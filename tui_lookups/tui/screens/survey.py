@@ -192,9 +192,9 @@ class SurveyScreen(LeavesOnce, Screen["SurveyedPair | HeadId"]):
     def action_step(self, by: int) -> None:
         lines = self.query(SurveyLine)
         tables = [self._pairs, self._grid] if self._both else [self._body]
-        places = [*lines, *tables]
-        at = next((n for n, widget in enumerate(places) if widget.has_focus), 0)
-        places[(at + by) % len(places)].focus()
+        parts = [*lines, *tables]
+        at = next((n for n, widget in enumerate(parts) if widget.has_focus), 0)
+        parts[(at + by) % len(parts)].focus()
 
     @on(Input.Submitted)
     def _chosen(self) -> None:

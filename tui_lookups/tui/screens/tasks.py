@@ -57,8 +57,8 @@ class TaskRows(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         row, palette = self.rows[index], self.palette
-        known = row.progress is not None and row.progress.share is not None
-        state = row.how or (row.progress.bar(_BAR - 2) if row.progress and known else "under way")
+        measured = row.progress is not None and row.progress.share is not None
+        state = row.how or (row.progress.bar(_BAR - 2) if row.progress and measured else "under way")
         taken = clock_text(row.seconds) if row.seconds else ""
         left = None if row.progress is None else row.progress.seconds_left
         rest = fit("" if left is None else f"{clock_text(left)} left", _LEFT)

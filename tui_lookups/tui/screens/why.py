@@ -287,8 +287,8 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
     def _show_removed(self) -> None:
         """What removing the component under the cursor did, where that was asked for."""
         row, why = self._views.row, self.why
-        known = () if row is None else tuple(r for r in self._removed if r.component == row.component)
-        said = () if why is None else removed_paragraphs(known, why)
+        removed = () if row is None else tuple(r for r in self._removed if r.component == row.component)
+        said = () if why is None else removed_paragraphs(removed, why)
         if self._removed and not said:  # the list stays as high as it is
             said = (Paragraph(f"{key_of(self.app, 'why.remove')} removes the one under the cursor", "dim"),)
         self.query_one("#why-removed", Paragraphs).show_paragraphs(said)
@@ -312,7 +312,7 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
             self.show_message("Put the cursor on a neuron or a head of the list by size.")
             return
         component = row.component
-        if any((each.component, each.method) == (component, method) for each in self._removed):
+        if any((removed.component, removed.method) == (component, method) for removed in self._removed):
             return
 
         def done(removed: Removed) -> None:
@@ -389,9 +389,9 @@ class WhyScreen(QueryScreen[Door | TracePlace]):
         )  # fmt: skip
 
     def action_step(self, by: int) -> None:
-        places = [self.query_one(WhyText), self.query_one(NextTokens), *self._views.shown]
-        at = next((n for n, widget in enumerate(places) if widget.has_focus), 0)
-        places[(at + by) % len(places)].focus()
+        parts = [self.query_one(WhyText), self.query_one(NextTokens), *self._views.shown]
+        at = next((n for n, widget in enumerate(parts) if widget.has_focus), 0)
+        parts[(at + by) % len(parts)].focus()
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -18,8 +18,8 @@ def holds(selection: Selection, item: Item) -> bool:
 
 def toggle(selection: Selection, item: Item) -> Selection:
     """`selection` with `item` added, or removed where it was in already."""
-    found = _find(selection, item)
-    return remove(selection, found) if found is not None else add(selection, item)
+    marked = _find(selection, item)
+    return remove(selection, marked) if marked is not None else add(selection, item)
 
 
 def add(selection: Selection, item: Item) -> Selection:

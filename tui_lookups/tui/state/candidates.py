@@ -57,8 +57,8 @@ def spellings(typed: str) -> tuple[str, ...]:
 def find_token(explorer: Explorer, typed: str) -> Token | None:
     """Blocking: the token a typed text most likely means; None where it is not one."""
     for text in spellings(typed):
-        if text and (found := explorer.resolve_token(text).token) is not None:
-            return found
+        if text and (token := explorer.resolve_token(text).token) is not None:
+            return token
     return None
 
 

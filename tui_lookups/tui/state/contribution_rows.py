@@ -81,10 +81,10 @@ class SumRows:
 
 def rows_of_why(why: Why) -> SumRows:
     """The logit of a token as rows."""
-    found, model = why.contributions, why.provenance.model
+    contributions, model = why.contributions, why.provenance.model
     own = frozenset(why.next_token_neurons)
-    rows = _by_size(found, found_of=len(found.neurons_by_layer) * model.d_mlp, own=own)
-    total = found.other.embedding
+    rows = _by_size(contributions, found_of=len(contributions.neurons_by_layer) * model.d_mlp, own=own)
+    total = contributions.other.embedding
     layers = [LayerRow("embed", total, total, lens_logit=why.lens_embedding, first=_place(rows, "embedding"))]
     for layer in why.layers:
         added = layer.heads + layer.neurons + layer.biases + (layer.beside or 0.0)
@@ -95,35 +95,37 @@ def rows_of_why(why: Why) -> SumRows:
                 layer.lens_token, layer.lens_logit, _largest_of(rows, layer.layer),
             )
         )  # fmt: skip
-    layers += _behind(rows, total, (("bias", found.other.bias),))
-    return SumRows(rows, _grouped(rows), tuple(layers), found.target)
+    layers += _behind(rows, total, (("bias", contributions.other.bias),))
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
 
 
 def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
     """What a neuron reads at one position as rows."""
-    found, model = inputs.contributions, inputs.provenance.model
-    rows = _by_size(found, found_of=len(found.neurons_by_layer) * model.d_mlp)
+    contributions, model = inputs.contributions, inputs.provenance.model
+    rows = _by_size(contributions, found_of=len(contributions.neurons_by_layer) * model.d_mlp)
     heads: defaultdict[int, float] = defaultdict(float)
-    for row in found.heads:
+    for row in contributions.heads:
         heads[row.head.layer] += row.contribution
-    total = found.other.embedding
+    total = contributions.other.embedding
     layers = [LayerRow("embed", total, total, first=_place(rows, "embedding"))]
-    for layer in range(max([len(found.neurons_by_layer), *(number + 1 for number in heads)])):
-        neurons = found.neurons_by_layer[layer] if layer < len(found.neurons_by_layer) else 0.0
+    for layer in range(max([len(contributions.neurons_by_layer), *(number + 1 for number in heads)])):
+        neurons = (
+            contributions.neurons_by_layer[layer] if layer < len(contributions.neurons_by_layer) else 0.0
+        )
         added = heads[layer] + neurons
         total += added
         layers.append(
             LayerRow(f"L{layer}", added, total, heads[layer], neurons, first=_largest_of(rows, layer))
         )
-    layers += _behind(rows, total, _biases(found.other))
-    return SumRows(rows, _grouped(rows), tuple(layers), found.target)
+    layers += _behind(rows, total, _biases(contributions.other))
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
 
 
 def rows_of_overview(overview: InputsOverview) -> SumRows:
     """Earlier neurons over all prompts: means, which have no target to be shares of."""
     rows = tuple(
-        Row(str(each.neuron), each.mean_contribution, each.neuron, active=each.active_fraction)
-        for each in overview.neurons
+        Row(str(neuron.neuron), neuron.mean_contribution, neuron.neuron, active=neuron.active_fraction)
+        for neuron in overview.neurons
     )
     layers, total = [], 0.0
     for number, mean in enumerate(overview.by_layer):
@@ -161,7 +163,7 @@ def _by_size(
 
 
 def _place(rows: Sequence[Row], name: str) -> int | None:
-    return next((place for place, row in enumerate(rows) if row.name == name), None)
+    return next((number for number, row in enumerate(rows) if row.name == name), None)
 
 
 def _largest_of(rows: Sequence[Row], layer: int) -> int | None:
@@ -184,15 +186,15 @@ def _behind(rows: Sequence[Row], total: float, parts: Iterable[tuple[str, float]
 def _grouped(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Largest first; each row is in one group."""
     members: defaultdict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        members[_group(row)].append(place)
+    for number, row in enumerate(rows):
+        members[_group(row)].append(number)
     groups = [
         Row(
-            name if len(places) == 1 and rows[places[0]].component is None else f"{len(places)} {name}",
-            sum(rows[place].value for place in places),
-            first=places[0],
+            name if len(numbers) == 1 and rows[numbers[0]].component is None else f"{len(numbers)} {name}",
+            sum(rows[number].value for number in numbers),
+            first=numbers[0],
         )
-        for name, places in members.items()
+        for name, numbers in members.items()
     ]
     return tuple(sorted(groups, key=lambda row: -abs(row.value)))
 

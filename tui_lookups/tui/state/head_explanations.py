@@ -70,8 +70,8 @@ class HeadExplanations:
 
     def newest(self, neuron: NeuronId, head: HeadId) -> Explained | None:
         """The newest explanation that is known of a head, with its score."""
-        known = self._known.get((neuron, head), ())
-        return known[0] if known else None
+        explained = self._known.get((neuron, head), ())
+        return explained[0] if explained else None
 
     def error(self, neuron: NeuronId, head: HeadId) -> tuple[str, str] | None:
         """Why nothing came of the last request for this head: a sentence and a hint."""
@@ -121,15 +121,15 @@ class HeadExplanations:
 
     def keep_ablation(self, ablation: HeadAblation) -> None:
         """The last total effect that was worked out for a head on full windows, or on trimmed prompts."""
-        known = self._ablations.setdefault((ablation.neuron, ablation.head), {})
-        known.pop(ablation.context, None)
-        known[ablation.context] = ablation  # at the end: the last one
+        of_pair = self._ablations.setdefault((ablation.neuron, ablation.head), {})
+        of_pair.pop(ablation.context, None)
+        of_pair[ablation.context] = ablation  # at the end: the last one
         self._changed()
 
     def ablation(self, neuron: NeuronId, head: HeadId, context: str) -> HeadAblation | None:
         """The total effect that was worked out for a head on these texts: beside no other heads it stands."""
-        known = self._ablations.get((neuron, head), {})
-        return next((found for found in known.values() if found.context == context), None)
+        of_pair = self._ablations.get((neuron, head), {})
+        return next((ablation for ablation in of_pair.values() if ablation.context == context), None)
 
     def last_ablation(self, neuron: NeuronId, head: HeadId) -> HeadAblation | None:
         """The last one of a head, on whichever texts: its method is where the next one begins."""
@@ -138,12 +138,12 @@ class HeadExplanations:
     def keep_explanation(self, explanation: Explanation) -> None:
         """Put an explanation first for its head, with the score it has."""
         pair = (explanation.neuron, explanation.head)
-        known = self._known.get(pair, ())
-        same = next((e for e in known if _same_words(e.explanation, explanation)), None)
+        earlier = self._known.get(pair, ())
+        same = next((e for e in earlier if _same_words(e.explanation, explanation)), None)
         entry = results.Explained(explanation, None)
         if same is not None:
             entry = replace(same, explanation=explanation)
-        self._known[pair] = (entry, *(e for e in known if e is not same))
+        self._known[pair] = (entry, *(e for e in earlier if e is not same))
         self._errors.pop(pair, None)
         self._changed()
 
@@ -170,8 +170,8 @@ class HeadExplanations:
 
     def score(self, neuron: NeuronId, head: HeadId) -> None:
         """Score the newest explanation, or, where there is none, ask for one and score that."""
-        known = self.newest(neuron, head)
-        words = None if known is None else known.explanation.explanation
+        newest = self.newest(neuron, head)
+        words = None if newest is None else newest.explanation.explanation
 
         def question(tell: Callable[[Progress], None]) -> ExplanationScore:
             return self._explorer.score_explanation(neuron, head, explanation=words, progress=tell)

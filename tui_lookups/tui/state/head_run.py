@@ -175,8 +175,15 @@ class HeadRun:
 
     def reason(self, head: HeadId) -> str:
         """Why a head has no score, as the last run or the table says; empty where neither does."""
-        known = () if self.table is None else self.table.report.left_out
-        return next((each.reason for each in (*self.left_out, *known) if each.head == head), "")
+        left_out = () if self.table is None else self.table.report.left_out
+        return next(
+            (
+                head_left_out.reason
+                for head_left_out in (*self.left_out, *left_out)
+                if head_left_out.head == head
+            ),
+            "",
+        )
 
 
 def _nobody() -> None:

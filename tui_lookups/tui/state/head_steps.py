@@ -142,9 +142,9 @@ class HeadSteps:
         def done(sources: HeadAttributions) -> None:
             if _prompt_of(sources) == walk.prompt_id and sources.source_head == walk.head:
                 walk.sources = sources
-                known = [source for source in sources.sources if source.weight is not None]
-                if known:
-                    walk.attended[head] = max(known, key=lambda source: source.weight or 0.0)
+                weighted = [source for source in sources.sources if source.weight is not None]
+                if weighted:
+                    walk.attended[head] = max(weighted, key=lambda source: source.weight or 0.0)
                 self._changed("sources")
 
         ask = self._heads_on(prompt.prompt_id)

@@ -50,8 +50,8 @@ class InputSteps:
     def open_inputs(self) -> None:
         """Ask for it, unless it is known or under way."""
         walk, asked = self._walk, self._asked()
-        known = walk.shown_inputs is not None or walk.waiting("inputs")
-        if asked is None or walk.neuron is None or known:
+        asked_already = walk.shown_inputs is not None or walk.waiting("inputs")
+        if asked is None or walk.neuron is None or asked_already:
             return
         neuron, inputs = walk.neuron, self._explorer.inputs
         self.uncached = False

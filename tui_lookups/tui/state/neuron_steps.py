@@ -161,11 +161,11 @@ class NeuronSteps:
         walk, prompts, wanted = self._walk, self._walk.prompts, self._walk.wanted_prompt
         if wanted is None:
             return None
-        found = any(prompt.prompt_id == wanted for prompt in walk.listed)
+        listed = any(prompt.prompt_id == wanted for prompt in walk.listed)
         whole = prompts is not None and walk.prompts_whole and prompts.complete
-        if found or (whole and not walk.waiting("given")):
+        if listed or (whole and not walk.waiting("given")):
             walk.wanted_prompt = None
-        return wanted if found else None
+        return wanted if listed else None
 
     def poll(self) -> None:
         """Ask again for the prompts of the open neuron while the scan may still improve them."""

@@ -33,13 +33,13 @@ class Notes:
 
     def on(self, item: Item) -> Note | None:
         """The note on something, marked or not."""
-        found = self._known.get(subject_of(item))
-        return found if found is not None and found.text else None
+        note = self._known.get(subject_of(item))
+        return note if note is not None and note.text else None
 
     def come_with(self, before: Selection, after: Selection) -> Selection:
         """`after`, where what was not marked before has the note that was written on it once."""
-        known = [note for item in after.items if item not in before.items and (note := self.on(item))]
-        return after.noted((*known, *after.notes)) if known else after
+        notes = [note for item in after.items if item not in before.items and (note := self.on(item))]
+        return after.noted((*notes, *after.notes)) if notes else after
 
     def follow(self, before: Selection, after: Selection) -> None:
         """Keep what was written on the basket, and take away what was taken off something still marked."""

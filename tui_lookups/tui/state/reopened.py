@@ -42,7 +42,7 @@ def reopened(document: ExportDocument, model: ModelInfo, corpus: CorpusInfo) -> 
     if source is not None and source.fingerprint == corpus.fingerprint:
         return Reopened(selection, "")
     heads = dict.fromkeys(
-        SelectedHead(each.neuron, each.head, None, each.context) for each in selection.heads
+        SelectedHead(head.neuron, head.head, None, head.context) for head in selection.heads
     )
     kept = Selection(selection.neurons, (), tuple(heads)).noted(selection.notes)
     if kept == selection:

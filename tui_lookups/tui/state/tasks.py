@@ -182,4 +182,4 @@ class Tasks:
             for task in self.running
             if now - task.begun >= WAIT_SECONDS
         ]
-        return (*rows, *(Row(each.what, each.seconds, each.how, said=each.said) for each in self.ended))
+        return (*rows, *(Row(ended.what, ended.seconds, ended.how, said=ended.said) for ended in self.ended))

@@ -95,13 +95,13 @@ class TraceTree:
 
     @cached_property
     def _parts(self) -> dict[str, tuple[TraceNode, ...]]:
-        found: defaultdict[str, list[TraceNode]] = defaultdict(list)
+        children: defaultdict[str, list[TraceNode]] = defaultdict(list)
         for node in self.known.values():
             if node.parent is not None:
-                found[node.parent].append(node)
+                children[node.parent].append(node)
         return {
             name: tuple(sorted(parts, key=lambda part: -abs(part.contribution)))
-            for name, parts in found.items()
+            for name, parts in children.items()
         }
 
     def parts(self, name: str) -> tuple[TraceNode, ...]:

@@ -173,8 +173,8 @@ class Walk:
 
     def predictions(self, position: int) -> PositionPredictions | None:
         """What the model expects after a token of the open prompt, where that was asked for."""
-        known = () if self.prompt_id is None else self.predicted.get(self.prompt_id, ())
-        return next((found for part in known if (found := part.at(position)) is not None), None)
+        parts = () if self.prompt_id is None else self.predicted.get(self.prompt_id, ())
+        return next((prediction for part in parts if (prediction := part.at(position)) is not None), None)
 
     @property
     def shown_heads(self) -> HeadAttributions | HeadOverview | None:

@@ -91,14 +91,14 @@ class TerminalContents:
         row += [None] * (end - len(row))
         if row[x:end] == cells:
             return []
-        changed = [place for place, cell in enumerate(cells) if row[x + place] != cell]
-        self._forget_parts(row, [x + place for place in changed])
+        changed = [column for column, cell in enumerate(cells) if row[x + column] != cell]
+        self._forget_parts(row, [x + column for column in changed])
         row[x:end] = cells
         runs = [range(changed[0], changed[0] + 1)]
-        for place in changed[1:]:
-            near = place - runs[-1].stop <= _GAP
-            start = runs.pop().start if near else place
-            runs.append(range(start, place + 1))
+        for column in changed[1:]:
+            near = column - runs[-1].stop <= _GAP
+            start = runs.pop().start if near else column
+            runs.append(range(start, column + 1))
         return runs
 
     def _forget_parts(self, row: list[Cell | None], columns: Sequence[int]) -> None:
@@ -108,8 +108,8 @@ class TerminalContents:
             if isinstance(part, Part):
                 first = column - part.place
                 for other in range(first, min(len(row), first + part.width)):
-                    found = row[other]
-                    if isinstance(found, Part) and found.piece == part.piece:
+                    cell = row[other]
+                    if isinstance(cell, Part) and cell.piece == part.piece:
                         row[other] = None
 
 
@@ -173,7 +173,7 @@ class DiffUpdate(CompositorUpdate):
                     pen.write(cells[changed.start : changed.stop])
                 continue
             width = strip.cell_length
-            if self._sent.take(x, y, [Part(runs, place, width) for place in range(width)]):
+            if self._sent.take(x, y, [Part(runs, column, width) for column in range(width)]):
                 pen.move_to(x, y)
                 pen.write(runs)
         pen.lay_down()
@@ -204,8 +204,8 @@ def _looks(style: Style, system: ColorSystem) -> tuple[Look, Look]:
 
 def _codes(style: Style, system: ColorSystem) -> str:
     """A style's codes, as Rich has them."""
-    before, found, _ = style.render("x", color_system=system).partition("mx")
-    return before.removeprefix("\x1b[") if found else ""
+    before, codes, _ = style.render("x", color_system=system).partition("mx")
+    return before.removeprefix("\x1b[") if codes else ""
 
 
 def pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[Piece]:

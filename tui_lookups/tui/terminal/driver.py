@@ -163,7 +163,7 @@ def is_useful(sequence: str) -> bool:
         other = code == "27" and end == "~" and texts  # xterm's modifyOtherKeys
         if end != "u" and not other and f"{code}{end}" not in FUNCTIONAL_KEYS:
             return False  # some report that looks like a key
-        return all(_is_character(each) for each in (code, *(texts or "").split(":")) if each)
+        return all(_is_character(part) for part in (code, *(texts or "").split(":")) if part)
     return bool(_MOUSE.fullmatch(sequence) or _MODE.fullmatch(sequence))
 
 

@@ -140,11 +140,11 @@ class TerminalInput:
             if data.startswith(_PASTE_BEGINS, at):
                 self._bracketed = bytearray()
                 at += len(_PASTE_BEGINS)
-            elif found := _REPORT.match(data, at):
-                at = found.end()
-            elif found := _SEQUENCE.match(data, at):
-                at = found.end()
-                if self._is_useful(sequence := found[0].decode("ascii")):
+            elif match := _REPORT.match(data, at):
+                at = match.end()
+            elif match := _SEQUENCE.match(data, at):
+                at = match.end()
+                if self._is_useful(sequence := match[0].decode("ascii")):
                     yield "keys", sequence
             elif _BEGUN_KEY.match(data, at) or _BEGUN_REPLY.match(data, at):
                 self._begun = data[at:] if len(data) - at <= _LONGEST_SEQUENCE else b""
@@ -152,20 +152,20 @@ class TerminalInput:
             elif data.startswith(b"\x1b\x1b", at):
                 at += 1
                 yield "escape", ""
-            elif found := _BROKEN.match(data, at):
-                at = found.end()
-            elif found := _WITH_ALT.match(data, at):
-                at = found.end()
-                yield "keys", found[0].decode("utf-8", "replace")
+            elif match := _BROKEN.match(data, at):
+                at = match.end()
+            elif match := _WITH_ALT.match(data, at):
+                at = match.end()
+                yield "keys", match[0].decode("utf-8", "replace")
             else:  # escape before what is no character
                 at += 1
 
     def _cut_bracketed(self, data: bytes, at: int) -> tuple[int, Piece | None]:
         """Up to the closing bracket, which may have begun in what came before."""
         assert self._bracketed is not None
-        known = len(self._bracketed)
+        length = len(self._bracketed)
         self._bracketed += data[at:]
-        closing = self._bracketed.find(_PASTE_ENDS, max(0, known - len(_PASTE_ENDS)))
+        closing = self._bracketed.find(_PASTE_ENDS, max(0, length - len(_PASTE_ENDS)))
         if closing < 0:
             return len(data), None
         rest = len(self._bracketed) - closing - len(_PASTE_ENDS)

@@ -118,10 +118,10 @@ def begin_theme(app: App[Any], theme: str) -> None:
         app.theme = theme
         return
     app.set_reactive(App.theme, theme)
-    found = app.current_theme
-    app.set_class(True, f"-theme-{found.name}")
-    app.set_class(found.dark, "-dark-mode")
-    app.set_class(not found.dark, "-light-mode")
+    current = app.current_theme
+    app.set_class(True, f"-theme-{current.name}")
+    app.set_class(current.dark, "-dark-mode")
+    app.set_class(not current.dark, "-light-mode")
     app.stylesheet.set_variables(app.get_css_variables())
     app._refresh_truecolor_filter(app.ansi_theme)
 
@@ -171,11 +171,11 @@ def bindings_of(node: DOMNode | type[DOMNode]) -> Mapping[str, list[Binding]]:
     merged = getattr(node, "_merged_bindings" if isinstance(node, type) else "_bindings", None)
     if merged is not None:
         return cast("BindingsMap", merged).key_to_bindings
-    found: dict[str, list[Binding]] = {}
+    by_key: dict[str, list[Binding]] = {}
     for base in reversed((node if isinstance(node, type) else type(node)).__mro__):
         for key, bindings in BindingsMap(base.__dict__.get("BINDINGS", ())).key_to_bindings.items():
-            found[key] = [*bindings]
-    return found
+            by_key[key] = [*bindings]
+    return by_key
 
 
 def own_key(app: App[Any], action: str) -> str | None:

@@ -34,29 +34,36 @@ def match_action(typed: str, sentence: str, beside: str, exact: tuple[str, ...])
         return Match(_KEY)
     score, at = 0.0, set[int]()
     for word in typed.casefold().split():
-        found = _find(word, sentence)
+        matched = _find(word, sentence)
         other = _find(word, beside)
-        if not found.score and not other.score:
+        if not matched.score and not other.score:
             return Match()
-        score += max(found.score, _BESIDE * other.score)
-        at.update(found.at)
+        score += max(matched.score, _BESIDE * other.score)
+        at.update(matched.at)
     return Match(score, tuple(sorted(at)))
 
 
 def _find(word: str, text: str) -> Match:
     """The best place of one word."""
     best = Match()
-    for found in _WORD.finditer(text.casefold()):
-        start, candidate = found.start(), found.group()
-        place = candidate.find(word)
-        if place >= 0:
-            now = Match(_INSIDE if place else _BEGINS, tuple(range(start + place, start + place + len(word))))
+    for word_found in _WORD.finditer(text.casefold()):
+        start, candidate = word_found.start(), word_found.group()
+        start_of_word = candidate.find(word)
+        if start_of_word >= 0:
+            now = Match(
+                _INSIDE if start_of_word else _BEGINS,
+                tuple(range(start + start_of_word, start + start_of_word + len(word))),
+            )
         else:
             letters = _letters(word, candidate)
-            now = Match(_LETTERS if letters else 0.0, tuple(start + place for place in letters))
+            now = Match(
+                _LETTERS if letters else 0.0, tuple(start + start_of_word for start_of_word in letters)
+            )
         best = max(best, now, key=lambda each: each.score)
-    if not best.score and (place := text.casefold().find(word)) >= 0:  # what is no word: "l3.h2", "[keys]"
-        best = Match(_INSIDE, tuple(range(place, place + len(word))))
+    if (
+        not best.score and (start_of_word := text.casefold().find(word)) >= 0
+    ):  # what is no word: "l3.h2", "[keys]"
+        best = Match(_INSIDE, tuple(range(start_of_word, start_of_word + len(word))))
     return best
 
 
@@ -64,11 +71,11 @@ def _letters(word: str, candidate: str) -> tuple[int, ...]:
     """Where the letters of `word` stand in `candidate` in their order, from its first; empty where not."""
     if len(word) < 2 or word[0] != candidate[0]:
         return ()
-    places: list[int] = []
-    place = -1
+    positions: list[int] = []
+    at = -1
     for letter in word:
-        place = candidate.find(letter, place + 1)
-        if place < 0:
+        at = candidate.find(letter, at + 1)
+        if at < 0:
             return ()
-        places.append(place)
-    return tuple(places)
+        positions.append(at)
+    return tuple(positions)

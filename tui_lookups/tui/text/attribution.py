@@ -89,19 +89,19 @@ def silence(text: Activations, known_maximum: float, sign: SignSetting = "auto")
 
 def head_facts(head: HeadId, heads: HeadAttributions, overview: HeadOverview | None) -> tuple[str, ...]:
     """Lines about one head on one prompt, and over the neuron's prompts where that is known."""
-    found = find_head(head, heads)
-    if found is None:
+    head_attribution = find_head(head, heads)
+    if head_attribution is None:
         return _not_behind(head, heads.neuron, heads.provenance)
-    share = f" ({found.attribution / heads.target.value:.0%})" if heads.target.value else ""
-    lines = [f"{signed(found.attribution)} of {plain(heads.target.value)}{share}, direct"]
-    if found.gate is not None and found.up is not None:
-        lines.append(f"by gate {signed(found.gate)}, by up {signed(found.up)}")
+    share = f" ({head_attribution.attribution / heads.target.value:.0%})" if heads.target.value else ""
+    lines = [f"{signed(head_attribution.attribution)} of {plain(heads.target.value)}{share}, direct"]
+    if head_attribution.gate is not None and head_attribution.up is not None:
+        lines.append(f"by gate {signed(head_attribution.gate)}, by up {signed(head_attribution.up)}")
     rule = "among the top 3"
     if heads.activity_rule == "2sd":
-        average = sum(each.attribution for each in heads.heads) / len(heads.heads)
+        average = sum(other_head.attribution for other_head in heads.heads) / len(heads.heads)
         # Where the neuron fires negatively, the heads that drive it lie below.
         rule = f"2 sd {'above' if heads.activity_threshold >= average else 'below'} the mean"
-    state = "active" if found.active else "not active"
+    state = "active" if head_attribution.active else "not active"
     lines.append(f"{state} ({rule}: {signed(heads.activity_threshold)})")
     mean = find_mean(head, overview)
     if mean is not None and overview is not None:

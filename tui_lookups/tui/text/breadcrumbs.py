@@ -58,12 +58,12 @@ def breadcrumbs(walk: Walk, more: tuple[Segment, ...], width: int, key: str) -> 
     path: list[Segment] = []
     # A neuron that was opened by name did not come from the token: it stands beside it.
     related = walk.token is not None and (walk.ranking is None or walk.ranked is not None)
-    for place, step in enumerate(steps, 1):
+    for number, step in enumerate(steps, 1):
         room -= len(step) + 3
         if room < 0:
             break
         path += [
             Segment(" › " if path or related else " · ", _DIM),
-            Segment(step, _BOLD + _leads(f"pane({place})")),
+            Segment(step, _BOLD + _leads(f"pane({number})")),
         ]
     return (*first, *path, *more)

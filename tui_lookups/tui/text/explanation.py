@@ -52,7 +52,7 @@ def head_paragraphs(
     `stop` is the key that stops a request.
     """
     job = words.job_for(neuron, head)
-    known = words.newest(neuron, head)
+    explained = words.newest(neuron, head)
     error = words.error(neuron, head)
     lines: list[Paragraph] = []
     if job is not None and job.task == "explain":
@@ -61,8 +61,8 @@ def head_paragraphs(
     if error is not None:
         lines.append(Paragraph(visible(error[0]), "error"))
         lines.append(Paragraph(visible(error[1]), "dim"))
-    if known is not None:
-        said = explained_paragraphs(known)
+    if explained is not None:
+        said = explained_paragraphs(explained)
         # Below figures and above tokens it has no heading: it says itself what it is.
         lines += [said[0]._replace(text=f"explained: {said[0].text}"), *said[1:]]
     if job is not None:

@@ -107,11 +107,11 @@ def removed_paragraphs(found: Sequence[Removed], why: Why) -> tuple[Paragraph, .
     token, target = visible_token(why.token.text), plain(why.contributions.target)
     total = [
         Paragraph(
-            f"without {each.component} ({_INSTEAD.get(each.method, visible(each.method))}): {token} "
-            f"{each.probability:.2%} → {each.probability_without:.2%}, total effect",
+            f"without {removed.component} ({_INSTEAD.get(removed.method, visible(removed.method))}): {token} "
+            f"{removed.probability:.2%} → {removed.probability_without:.2%}, total effect",
             "strong",
         )
-        for each in found
+        for removed in found
     ]
     direct = f"directly {signed(found[0].direct)} of the logit {target}: by itself, which is not the same"
     return (*total, Paragraph(direct, "dim"))

@@ -206,9 +206,9 @@ class LayerRows(RowList):
     def row(self, index: int, width: int) -> list[Segment]:
         row, palette = self.rows[index], self.palette
         parts, bar, lens = self._columns(width)
-        known = [getattr(row, part) for part in parts]
-        figures = "".join(f"{'' if value is None else signed(value):>{_FIGURE}}" for value in known)
-        if all(value is None for value in known):  # no layer: its one figure stands under none of them
+        values = [getattr(row, part) for part in parts]
+        figures = "".join(f"{'' if value is None else signed(value):>{_FIGURE}}" for value in values)
+        if all(value is None for value in values):  # no layer: its one figure stands under none of them
             figures = fit(f"  {signed(row.added)}", _FIGURE * len(parts))
         logit = f"{'' if row.lens_logit is None else plain(row.lens_logit):>{_FIGURE}}"
         lens_room = lens - (_FIGURE if lens > _LENS else 0)
@@ -224,7 +224,7 @@ class LayerRows(RowList):
         """From the sum before to the sum behind, on one scale for all rows; full blocks go up."""
         if self.palette.few_bytes:
             return " " * width
-        ends = [0.0, *(each.total for each in self.rows)]
+        ends = [0.0, *(row.total for row in self.rows)]
         low, high = min(ends), max(ends)
         if high == low:
             return " " * width
@@ -238,8 +238,8 @@ class LayerRows(RowList):
     def plain_row(self, index: int) -> str:
         row = self.rows[index]
         parts = (("heads", row.heads), ("neurons", row.neurons), ("biases", row.biases))
-        known = [f"{name} {signed(value)}" for name, value in parts if value is not None]
-        said = [row.name, *(known or [signed(row.added)]), f"so far {plain(row.total)}"]
+        values = [f"{name} {signed(value)}" for name, value in parts if value is not None]
+        said = [row.name, *(values or [signed(row.added)]), f"so far {plain(row.total)}"]
         if row.lens is not None:
             logit = "" if row.lens_logit is None else f" {plain(row.lens_logit)}"
             said.append(f"logit lens{logit}, most probable {quoted(row.lens.text)}")

@@ -45,8 +45,8 @@ class ContributionViews(Horizontal):
 
     def show(self, sums: SumRows) -> None:
         """Show the rows of a sum, the cursors where they were left if this is the first."""
-        place, self._left_at = self._left_at, ViewPlace()
-        self._show(sums, place)
+        left_at, self._left_at = self._left_at, ViewPlace()
+        self._show(sums, left_at)
         self.call_after_refresh(self._settle)
 
     def _show(self, sums: SumRows, place: ViewPlace) -> None:
@@ -98,7 +98,7 @@ class ContributionViews(Horizontal):
     @property
     def shown(self) -> tuple[ContributionRows | LayerRows, ...]:
         """The lists on screen."""
-        return tuple(each for each in (self.listed, self.by_layer) if each.display)
+        return tuple(view for view in (self.listed, self.by_layer) if view.display)
 
     @property
     def row(self) -> Row | None:

@@ -123,7 +123,7 @@ class HeadGrid(Canvas):
         self._n_layers, self._n_heads, self._cells, self._star = n_layers, n_heads, cells, star
         self._maximum = max(least, *(abs(cell.value) for cell in cells.values())) if cells else 0.0
         self._order = head_rows.by_size(cells)
-        self._places = {head: place for place, head in enumerate(self._order, 1)}
+        self._places = {head: number for number, head in enumerate(self._order, 1)}
         self._measure()
 
     def take_cells(self, cells: Mapping[HeadId, Cell]) -> None:

@@ -118,12 +118,12 @@ class Hints(Widget):
 
 def unique(bindings: dict[str, ActiveBinding]) -> list[ActiveBinding]:
     """One entry a binding id: the focused widget's first, each widget's as its class declares them."""
-    found: dict[str, ActiveBinding] = {}
+    by_action: dict[str, ActiveBinding] = {}
     for active in bindings.values():
-        found.setdefault(active.binding.id or str(active.binding), active)
-    chain = list(dict.fromkeys(active.node for active in found.values()))
+        by_action.setdefault(active.binding.id or str(active.binding), active)
+    chain = list(dict.fromkeys(active.node for active in by_action.values()))
     return sorted(
-        found.values(),
+        by_action.values(),
         key=lambda active: (chain.index(active.node), _declared(active.node, active.binding.id)),
     )
 
@@ -131,7 +131,7 @@ def unique(bindings: dict[str, ActiveBinding]) -> list[ActiveBinding]:
 def _declared(node: DOMNode, binding_id: str | None) -> tuple[int, int]:
     """Where a binding stands: how far up the class's ancestry, and its place in that list."""
     for depth, owner in enumerate(type(node).__mro__):
-        for place, binding in enumerate(owner.__dict__.get("BINDINGS", ())):
+        for number, binding in enumerate(owner.__dict__.get("BINDINGS", ())):
             if isinstance(binding, Binding) and binding.id == binding_id:
-                return depth, place
+                return depth, number
     return len(type(node).__mro__), 0

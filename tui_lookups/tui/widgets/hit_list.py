@@ -54,11 +54,11 @@ class HitList(RowList):
         texts = [visible(token.text) or "∅" for token in hit.tokens]
         first, last = hit.spans[0]
         line = snippet(texts, last, max(1, width - _NUMBER - _TIMES), "")
-        found = [_FOUND if first <= span.token <= last else palette.plain for span in line]
+        styles = [_FOUND if first <= span.token <= last else palette.plain for span in line]
         return [
             Segment(fit(f"{hit.prompt_id:,}", _NUMBER - 1, right=True) + " ", palette.dim),
             Segment(fit(times, _TIMES), palette.strong),
-            *(Segment(span.text, style) for span, style in zip(line, found, strict=True)),
+            *(Segment(span.text, style) for span, style in zip(line, styles, strict=True)),
         ]
 
     def plain_row(self, index: int) -> str:

@@ -104,9 +104,9 @@ class PromptList(Canvas):
         self.found = find_text(prompts, self.found.needle)
         index, kept = 0, False
         if same and current is not None:
-            found = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
-            kept = found == 0 or (found > 0 and (self._held or self.order != "peak"))
-            index = found if kept else 0
+            current_row = next((i for i, p in enumerate(prompts) if p.prompt_id == current.prompt_id), -1)
+            kept = current_row == 0 or (current_row > 0 and (self._held or self.order != "peak"))
+            index = current_row if kept else 0
         if not kept:
             self.position = prompts[0].peak.position if prompts else 0
             self._sources = None
@@ -204,8 +204,8 @@ class PromptList(Canvas):
 
     def _look(self, index: int) -> Look:
         sources = self._sources if index == self.index else None
-        found = self.found.tokens(index)
-        return Look(self.palette, self._maximum, self._marked, sources, self._sources_title, found)
+        matched = self.found.tokens(index)
+        return Look(self.palette, self._maximum, self._marked, sources, self._sources_title, matched)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

@@ -69,8 +69,8 @@ def places(status: Status) -> tuple[str, ...]:
     model, corpus = status.model, status.corpus
     device = [visible(status.device)] if status.device else []
     if model is None:  # nor is it known yet what "auto" comes to
-        known = [] if status.device == "auto" else device
-        return ("  ".join(["lookups", *([visible(status.asked)] if status.asked else []), *known]),)
+        devices = [] if status.device == "auto" else device
+        return ("  ".join(["lookups", *([visible(status.asked)] if status.asked else []), *devices]),)
     name, family = visible(model.name), visible(model.family)
     shape = f"{model.n_layers} layers x {model.n_heads} heads x {model.d_mlp} {model.kind}s"
     small = f"{model.n_layers}L x {model.n_heads}H x {model.d_mlp}{'N' if model.units is None else 'F'}"

@@ -26,7 +26,7 @@ _WIDTH = 52
 
 def _words(text: str) -> tuple[str, ...]:
     """A text in words, each but the first with the space before it, to be wrapped between them."""
-    return tuple(word if place == 0 else f" {word}" for place, word in enumerate(text.split(" ")))
+    return tuple(word if number == 0 else f" {word}" for number, word in enumerate(text.split(" ")))
 
 
 class TokenInput(TypedLine):

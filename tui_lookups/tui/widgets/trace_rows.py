@@ -83,10 +83,10 @@ class TraceRows(RowList):
 
     def place_of(self, name: str, *, rest: bool = False) -> int | None:
         """Where a node's row, or that of its rest, stands."""
-        places = (
+        rows_of_node = (
             n for n, row in enumerate(self.rows) if row.node.id == name and (row.rest is not None) is rest
         )
-        return next(places, None)
+        return next(rows_of_node, None)
 
     # --- what is told to the screen ---
 
@@ -166,7 +166,7 @@ class TraceRows(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         row, palette = self.rows[index], self.palette
-        top = max(abs(each.contribution) for each in self.rows)
+        top = max(abs(row_shown.contribution) for row_shown in self.rows)
         bar, name, text = self._widths(width)
         style = palette.plain + palette.shade(level(row.contribution, top))
         share = "" if row.rest is not None or row.node.share is None else percent(row.node.share)

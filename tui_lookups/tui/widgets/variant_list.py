@@ -90,8 +90,8 @@ class VariantList(Canvas):
 
     def _largest(self) -> float:
         """The |activation| of full colour: by the corpus a text that hardly fires is hardly shaded."""
-        found = max((abs(v) for variant in self.variants for v in variant.activations), default=0.0)
-        return found if self.by_text else max(self._known_maximum, found)
+        largest = max((abs(v) for variant in self.variants for v in variant.activations), default=0.0)
+        return largest if self.by_text else max(self._known_maximum, largest)
 
     def scale_words(self) -> str:
         """What the shades stand for."""
@@ -133,7 +133,7 @@ class VariantList(Canvas):
     def _add(self, heading: list[Segment], block: Block, places: list[Place]) -> None:
         first = len(self._lines) + 1
         if not self._lines:  # the cursor's text is the first
-            self._places = [place._replace(line=place.line + first) for place in places]
+            self._places = [line._replace(line=line.line + first) for line in places]
         self._lines += [heading, *block.lines, []]
 
     def _title(self, number: int) -> str:
@@ -238,8 +238,8 @@ class VariantList(Canvas):
         if offset is None:
             return
         line, x = self.scroll_offset.y + offset.y, offset.x
-        for position, place in enumerate(self._places):
-            if place.line <= line < place.line + 2 and place.x <= x < place.x + place.width:
+        for position, variant in enumerate(self._places):
+            if variant.line <= line < variant.line + 2 and variant.x <= x < variant.x + variant.width:
                 self._go(position)
 
     # --- copying and painting ---
