@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_lookups.errors import CorpusError, first_line
+from tui_lookups.model.first_import import import_transformers
 
 _TEMPLATES = (
     "tokenizer_config.json",
@@ -47,6 +48,7 @@ def chat_renderer(folder: Path, name: str, begin: str) -> Callable[[list[dict[st
 
     @cache
     def load() -> tuple[Any, str]:
+        import_transformers()
         from transformers import AutoTokenizer
 
         try:

@@ -25,6 +25,7 @@ from typing import Any
 from tui_lookups.errors import ModelLoadError, UnsupportedModelError, is_out_of_memory
 from tui_lookups.model.families import SUPPORTED
 from tui_lookups.model.fates import NOT_APPLIED, QUANTISED, Judged, applied, harmless, refused
+from tui_lookups.model.first_import import import_transformers
 
 _LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
 _MOST_LAYERS = 10_000
@@ -146,6 +147,7 @@ def make_configuration(folder: Path, config: dict[str, Any], name: str, trust_re
     Raises UnsupportedModelError where the family has no causal language model; ModelLoadError where it does
     not accept the values, or is code that comes with the model and is not trusted.
     """
+    import_transformers()
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 

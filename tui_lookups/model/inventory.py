@@ -35,6 +35,7 @@ from tui_lookups.model.fates import (
     harmless,
     refused,
 )
+from tui_lookups.model.first_import import import_transformers
 from tui_lookups.model.sources import DESCRIPTION
 from tui_lookups.results.inventory import FileEntry
 
@@ -90,6 +91,7 @@ def _judge_inside(folder: Path, trust_remote_code: bool) -> list[Judged]:
 
 def _without_weights(configuration: Any, trust_remote_code: bool) -> Any:
     """The model with its parameters on meta; None where transformers cannot make it."""
+    import_transformers()
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 

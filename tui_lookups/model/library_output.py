@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tui_lookups.model.first_import import import_transformers
+
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Keep transformers, TransformerLens and torch from writing to a terminal the app owns."""
+    import_transformers()
     from transformers.utils import logging as transformers_logging
 
     bars_shown = transformers_logging.is_progress_bar_enabled()
@@ -44,6 +47,7 @@ def quiet_libraries() -> Iterator[None]:
 @contextmanager
 def tensors_counted(told: Callable[[int, int], None]) -> Iterator[None]:
     """Tell how many of how many tensors transformers has read; versions without the hook tell nothing."""
+    import_transformers()
     from transformers.utils import logging as transformers_logging
 
     def counted(tensors: Iterable[Any], total: int) -> Iterator[Any]:

@@ -35,6 +35,7 @@ from tui_lookups.model.dictionaries.dictionary import of_units, require_fit
 from tui_lookups.model.dictionaries.folders import LocalDictionary, open_dictionary
 from tui_lookups.model.families import refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
+from tui_lookups.model.first_import import import_transformers
 from tui_lookups.model.fits import require_room
 from tui_lookups.model.free_memory import free_bytes
 from tui_lookups.model.inventory import judge_files
@@ -198,6 +199,7 @@ def _load_weights(
     eager: bool,
 ) -> Any:
     """The model. `eager`: its attention is computed as it is written down."""
+    import_transformers()
     from transformers import AutoModelForCausalLM
 
     # transformers fills tensors that the files lack, or hold in another shape, with random numbers.

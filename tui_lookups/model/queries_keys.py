@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tui_lookups.errors import UnsupportedModelError
+from tui_lookups.model.first_import import import_transformers
 from tui_lookups.model.norms import Norm, find_norm
 from tui_lookups.model.points import EndOfPass, with_first
 from tui_lookups.model.second_tree import second_module
@@ -137,6 +138,7 @@ def read_attention(
         where: the layer and the model, for messages.
     Raises UnsupportedModelError where attention of the family cannot be read.
     """
+    import_transformers()
     from transformers import AttentionInterface
 
     AttentionInterface.register(_FUNCTION, _hand_out)
@@ -309,6 +311,7 @@ def _mpt(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
 
 
 def _falcon(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
+    import_transformers()
     from transformers.models.falcon.modeling_falcon import apply_rotary_pos_emb
 
     q, k, v = (part.transpose(1, 2) for part in attention._split_heads(attention.query_key_value(read)))

@@ -46,6 +46,7 @@ from tui_lookups.model.fates import (
     harmless,
     refused,
 )
+from tui_lookups.model.first_import import import_transformers
 
 _OF_A_QUANTISER = re.compile(
     r"[._](SCB|weight_scale(_inv|_2)?|input_scale|output_scale|qweight|qzeros|scales|g_idx|weight_packed|weight_shape"
@@ -112,6 +113,7 @@ def judge_tensors(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[Ju
 
 def find_places(stored: Mapping[str, StoredTensor], model: Any) -> dict[str, Place]:
     """The place of each tensor that has one (step 1), by the tensor's name."""
+    import_transformers()
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 

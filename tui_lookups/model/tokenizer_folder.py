@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import ModelLoadError, first_line
+from tui_lookups.model.first_import import import_transformers
 from tui_lookups.model.tokenizer_listing import (
     FLAGS,
     Listing,
@@ -284,6 +285,7 @@ def _ask_transformers(folder: Path, entries: Mapping[str, int]) -> tuple[str | N
 
     A default that the vocabulary lacks is not the model's: transformers adds it behind the last entry.
     """
+    import_transformers()
     from transformers import AutoTokenizer
 
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_lookups.errors import ModelLoadError, first_line
+from tui_lookups.model.first_import import import_transformers
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -68,6 +69,7 @@ def read_pieces(folder: Path, config: Mapping[str, Any]) -> Pieces:
 def _sentencepiece(folder: Path, config: Mapping[str, Any]) -> Pieces:
     path = folder / "tokenizer.model"
     try:
+        import_transformers()
         from sentencepiece import SentencePieceProcessor
         from transformers import PreTrainedTokenizerFast
     except ImportError as error:
@@ -117,6 +119,7 @@ def _is_ordinary(theirs: Any, piece: int) -> bool:
 
 
 def _merges(folder: Path) -> Pieces:
+    import_transformers()
     from transformers import AutoTokenizer
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
