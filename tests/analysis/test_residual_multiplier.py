@@ -33,13 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, one_torch_thread: None) -> 
         "embedding_multiplier": 1.7, "attention_multiplier": 0.6,
     }  # fmt: skip
     path = tmp_path_factory.mktemp("granite")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            tiny_models.RECIPES,
-            "granite",
-            tiny_models.Recipe("GraniteConfig", arguments, sentencepiece=True),
-        )
-        tiny_models.save_tiny_model("granite", path)
+    tiny_models.save_recipe(tiny_models.Recipe("GraniteConfig", arguments, sentencepiece=True), path)
     return path
 
 

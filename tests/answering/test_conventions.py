@@ -24,12 +24,17 @@ OTHER: dict[str, Any] = {
 
 WITHOUT_NUMBERS: dict[str, dict[str, object]] = {
     "ablation": {"activity_rule": "2sd", "preset": "default", "seed": 0, "sign": "+", "trimmed": False},
+    "activation_diff": {"sign": "+"},
     "examples": {"rule": "2sd", "preset": "default", "sign": "+"},
     "head_means": {"seed": 0},
     "head_reads": {"preset": "default", "sign": "+", "trimmed": False},
     "heads": {"activity_rule": "2sd", "preset": "default"},
+    "heads_diff": {"keep_copies": False, "sign": "+"},
     "index": {"keep_copies": False, "seed": 0},
     "inputs_overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
+    "joint_layer": {"keep_copies": False, "seed": 0},
+    "matched_layer": {"seed": 0},
+    "neuron_diff": {"keep_copies": False, "sign": "+"},
     "neuron_means": {"seed": 0},
     "overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
     "prompts": {"preset": "default", "sign": "+"},

@@ -32,7 +32,7 @@ STATUS = EXPLORER.status()
 class Stoppable(CannedExplorer):
     """Its scan can be stopped, and goes on."""
 
-    stopped = False
+    started = stopped = False
 
     def status(self) -> Status:
         found = super().status()
@@ -43,7 +43,7 @@ class Stoppable(CannedExplorer):
         self.stopped = True
 
     def start(self) -> None:
-        self.stopped = False
+        self.started, self.stopped = True, False
 
 
 class Bench:
@@ -156,6 +156,7 @@ def test_what_no_key_stops_says_why() -> None:
 async def test_the_scan_is_stopped_and_goes_on_by_one_key() -> None:
     explorer = Stoppable(scanned=253, hostile=False)
     async with running(explorer, SMALL) as (app, pilot):
+        await until(lambda: explorer.started, pilot)
         await press(pilot, "J", "s")
         note = app.screen.query_one("#task-note", WrappedText).text
         assert (

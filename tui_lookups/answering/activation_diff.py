@@ -221,7 +221,7 @@ def batch_plan(engine: Engine, model: LookupModel, corpus: Corpus, layers: Seque
         )
         // 2
     )
-    return plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=tokens, seed=settings.seed)
+    return plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=tokens, seed=engine.conventions().seed)
 
 
 def counted_positions(corpus: Corpus) -> int:

@@ -16,11 +16,11 @@ from tui_lookups.model.vocabulary import VocabularyHead
 from tui_lookups.results import Basis, ModelInfo
 from tui_lookups.results.conventions import CHOICES, CONVENTIONS_VERSION, NUMBERS, Conventions
 
-ANSWER_VERSION = 2
-"""Part of every cache key: raised when a cached result comes to mean or to say something else."""
+ANSWER_VERSION = 1
+"""Part of every cache key: raised when the meaning of a cached result changes."""
 
-INFO_VERSION = 3
-"""The same of what a model is: raised when it came to say which dictionary is open."""
+INFO_VERSION = 2
+"""The same of what a model is: raised when the context of longrope models became shorter."""
 
 _ACTIVE = ("activity_rule", "active_deviations", "active_highest", "few_heads")
 _TRIMMED = ("preset", "kept_share")
@@ -45,8 +45,8 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "index": ("seed", "keep_copies"),
     "inputs": (),
     "inputs_overview": ("trimmed", *_ALL_PROMPTS),
-    "joint_layer": ("keep_copies",),
-    "matched_layer": (),
+    "joint_layer": ("seed", "keep_copies"),
+    "matched_layer": ("seed",),
     "matches": (),
     "nearest": (),
     "neuron_diff": ("sign", "fires_above", "keep_copies"),

@@ -14,6 +14,6 @@ _IMPORTING = threading.Lock()
 
 
 def import_transformers() -> None:
-    """Import transformers, or wait for the thread that does. To be called before a name is imported from it."""
+    """Import transformers, or wait for the thread that does: before a name is imported from it."""
     with _IMPORTING:
         import_module("transformers")
