@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.live_objects import counting_new
 from tui_lookups.analysis.batches import SharedPass
 from tui_lookups.answering import survey_service
 from tui_lookups.answering.answers import HeadsSeen
@@ -63,37 +63,22 @@ def test_what_is_held_does_not_grow_with_the_number_of_neurons(
     """Of neurons that are done nothing but their rows: what was seen and worked out is of one group."""
     monkeypatch.setattr(survey_service, "_TOGETHER", 2)
 
-    gc.collect()
-    gc.freeze()  # what is there already is not looked through again and again
     most: Counter[type] = Counter()
-
-    def look(_: SurveyProgress) -> None:
-        nonlocal most
-        most |= held()
-
     explorer = make("llama", tmp_path)
     explorer.scan()
-    neurons = explorer.survey(per_layer=12, progress=look).neurons
+    with counting_new(HeadOverview, HeadsSeen, SharedPass, Peaks) as count:
+
+        def look(_: SurveyProgress) -> None:
+            nonlocal most
+            most |= count()
+
+        neurons = explorer.survey(per_layer=12, progress=look).neurons
     groups = 2 * 2  # two neurons each; the one before is let go while the next is begun
+    longest = max(row.prompts for row in neurons)
     assert 0 < most[HeadOverview] <= groups < len(neurons) / 4
-    assert (
-        0
-        < most[HeadsSeen]
-        <= groups * max(row.prompts for row in neurons)
-        < sum(row.prompts for row in neurons)
-    )
-    assert most[SharedPass] <= groups * max(row.prompts for row in neurons)
+    assert 0 < most[HeadsSeen] <= groups * longest < sum(row.prompts for row in neurons)
+    assert most[SharedPass] <= groups * longest
     assert most[Peaks] <= groups
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()  # as before: see conftest.py
-
-
-def held() -> Counter[type]:
-    """How many there are of what a survey works with."""
-    gc.collect()
-    kinds = {HeadOverview, HeadsSeen, SharedPass, Peaks}
-    return Counter(type(each) for each in gc.get_objects() if type(each) in kinds)
 
 
 def test_of_chosen_layers(make: Callable[..., Explorer]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.answering.conftest import TEXTS
+from tests.live_objects import counting_new
 from tui_lookups.analysis import trimming
 from tui_lookups.answering import answers, prompt_service
 from tui_lookups.explorer import Explorer
@@ -58,18 +58,13 @@ def test_the_prompts_of_the_last_neurons_alone_stay_in_memory(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt_service, "_NEURONS_KEPT", 2)
-    other, listed = Explorer(explorer.settings), 0
-    before, most = _prompts_in_memory(), 0
-    for index in range(12):
-        listed += len(other.prompts(NeuronId(1, index)).prompts)
-        most = max(most, _prompts_in_memory() - before)
+    other, listed, most = Explorer(explorer.settings), 0, 0
+    with counting_new(Prompt) as count:
+        for index in range(12):
+            listed += len(other.prompts(NeuronId(1, index)).prompts)
+            most = max(most, count()[Prompt])
     other.close()
-    assert most <= 2 * explorer.settings.top < listed
-
-
-def _prompts_in_memory() -> int:
-    gc.collect()
-    return sum(type(each) is Prompt for each in gc.get_objects())
+    assert 0 < most <= 2 * explorer.settings.top < listed
 
 
 def test_a_neuron_that_never_fires_has_no_peaks(explorer: Explorer) -> None:
