@@ -135,6 +135,18 @@ def test_positions_of_what_enters_are_the_same_when_they_are_looked_up(
         assert torch.equal(getattr(some, name), getattr(every, name))
 
 
+def test_one_thread_reduces_and_the_model_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(reductions, "reduce_by_length", lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        reduced(reduce_activations, torch.zeros(1, 4, 3), [4], both_signs=True)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("gated", [False, True])
 def test_a_scan_that_looks_positions_up_ends_with_the_same_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: bool

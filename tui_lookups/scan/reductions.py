@@ -19,7 +19,8 @@
    worked out once a layer and not once a piece.
 7. Late in a scan hardly an extreme enters a running top k any more, and only those that do need a position.
    Where the first rows of a layer show that, the few are looked up one by one.
-8. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
+8. On a CPU it is one thread that reduces: what is done at a time is over before a second thread is awake.
+9. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
    in float64 over prompts.
 """
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import groupby
@@ -108,11 +110,22 @@ def reduce_activations(
         floor: [signs, d_mlp] float32, the least maximum whose position is asked for; None asks for all.
     """
     if activation.device.type == "cpu":
-        reduce_by_length(activation, lengths, found, floor)
+        with _one_thread():
+            reduce_by_length(activation, lengths, found, floor)
         return
     if uncounted is None:
         uncounted = uncounted_positions(lengths, activation.device)
     reduce_masked(activation, uncounted, found)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def uncounted_positions(lengths: Sequence[int], device: torch.device) -> Tensor:
