@@ -16,8 +16,8 @@ flipped neuron, its congruences keep their sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from tui_lookups.results import NeuronScore, Sign, Token, TokenCongruence
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
+Row = TypeVar("Row", bound=NeuronScore)
 
 BLOCK_NUMBERS = 8_000_000
 """Most congruences formed at once (32 MB in float32)."""
@@ -79,25 +80,45 @@ def rank_neurons(
         extremes: `layer_extremes` of each of `layers`, where they are known: `next_token_only` then looks
             at far fewer neurons. The answer is the same.
     """
-    by_layer = token_scores(model, token_id, layers, poll=poll)
-    scores, d_mlp = by_layer.ravel(), by_layer.shape[1]
+    scores = token_scores(model, token_id, layers, poll=poll).ravel()
     merit = scores if sign == "+" else -scores if sign == "-" else np.abs(scores)
     if next_token_only:
         possible = np.flatnonzero(may_be_next_token(model, token_id, layers, scores, sign, extremes, poll))
         order = possible[best_first(merit[possible], len(possible))]
     else:
         order = best_first(merit, top)
-    ranked: list[NeuronScore] = []
+
+    def score(neurons: list[NeuronId]) -> list[NeuronScore]:
+        poll()
+        return score_neurons(model, neurons, token_id, sign=sign)
+
+    def keep(row: NeuronScore) -> bool:
+        return not next_token_only or row.top_token.id == token_id
+
+    return first_rows(model, layers, order, top, score, keep)
+
+
+def first_rows(
+    model: Writes,
+    layers: Sequence[int],
+    order: Ints,
+    top: int,
+    score: Callable[[list[NeuronId]], list[Row]],
+    keep: Callable[[Row], bool],
+) -> tuple[Row, ...]:
+    """The rows of the first `top` neurons that are kept; few more are scored than that takes.
+
+    Args:
+        order: places of neurons among those of `layers`, best first.
+    """
+    rows: list[Row] = []
     chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
     for start in range(0, len(order), chunk):
-        candidates = order[start : start + chunk]
-        neurons = [model.info.neuron_id(layers[int(p) // d_mlp], int(p) % d_mlp) for p in candidates]
-        asked = [token_id] * len(neurons)
-        rows = _score_rows(model, neurons, asked, flip_negative=sign != "+", poll=poll)
-        ranked.extend(row for row in rows if not next_token_only or row.top_token.id == token_id)
-        if len(ranked) >= top:
+        neurons = model.info.neurons_at(layers, order[start : start + chunk])
+        rows.extend(filter(keep, score(neurons)))
+        if len(rows) >= top:
             break
-    return tuple(ranked[:top])
+    return tuple(rows[:top])
 
 
 def rank_tokens(
@@ -106,10 +127,8 @@ def rank_tokens(
     """What `rank_neurons` gives for each of several tokens, with far fewer passes over the vocabulary."""
     neurons, asked = [], []
     for token_id in token_ids:
-        by_layer = token_scores(model, token_id, layers, poll=poll)
-        best = best_first(by_layer.ravel(), top)
-        width = by_layer.shape[1]
-        neurons += [model.info.neuron_id(layers[int(p) // width], int(p) % width) for p in best]
+        best = best_first(token_scores(model, token_id, layers, poll=poll).ravel(), top)
+        neurons += model.info.neurons_at(layers, best)
         asked += [token_id] * len(best)
     rows: list[NeuronScore] = []
     chunk = max(1, BLOCK_NUMBERS // model.d_vocab)

@@ -86,12 +86,13 @@ def nearest(
         rows.append(cosines_of(layer))
     if not rows:
         return ()
-    best = best_first(np.concatenate(rows), top)
-    neurons = [model.info.neuron_id(others[int(p) // len(rows[0])], int(p) % len(rows[0])) for p in best]
+    cosines = np.concatenate(rows)
+    best = best_first(cosines, top)
+    neurons = model.info.neurons_at(others, best)
     tokens = own_tokens(model, neurons)
     return tuple(
-        NearNeuron(name, float(rows[int(p) // len(rows[0])][name.index]), tokens[name])
-        for name, p in zip(neurons, best, strict=True)
+        NearNeuron(name, float(cosine), tokens[name])
+        for name, cosine in zip(neurons, cosines[best], strict=True)
     )
 
 

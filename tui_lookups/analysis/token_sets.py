@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tui_lookups.analysis.congruence import (
-    BLOCK_NUMBERS,
     Bools,
     Floats,
     Ints,
     among_tokens,
     best_first,
+    first_rows,
     may_be_next_token,
     token_scores,
 )
@@ -89,9 +89,7 @@ def rank_for_set(
         token_ids: the members, each once.
         top, layers, sign, next_token_only, extremes: as in `rank_neurons`.
     """
-    by_member = [token_scores(model, token_id, layers, poll=poll) for token_id in token_ids]
-    d_mlp = by_member[0].shape[1]
-    members = np.stack([scores.ravel() for scores in by_member])
+    members = np.stack([token_scores(model, token, layers, poll=poll).ravel() for token in token_ids])
     merits = read_set(members, as_one, sign).merits
     order = best_first(merits, top)
     if next_token_only:
@@ -102,18 +100,14 @@ def rank_for_set(
         read_so = np.any(of_a_member, axis=0) & ((merits > 0) | (sign != "-"))
         possible = np.flatnonzero(read_so)
         order = possible[best_first(merits[possible], len(possible))]
-    ranked: list[SetScore] = []
-    chunk = max(1, min(max(top, 16), BLOCK_NUMBERS // model.d_vocab))
-    for start in range(0, len(order), chunk):
-        chunk_order = order[start : start + chunk]
-        neurons = [
-            model.info.neuron_id(layers[int(flat) // d_mlp], int(flat) % d_mlp) for flat in chunk_order
-        ]
-        rows = score_for_set(model, neurons, token_ids, as_one=as_one, sign=sign, poll=poll)
-        ranked.extend(row for row in rows if not next_token_only or is_next_token(row, as_one))
-        if len(ranked) >= top:
-            break
-    return tuple(ranked[:top])
+
+    def score(neurons: list[NeuronId]) -> list[SetScore]:
+        return score_for_set(model, neurons, token_ids, as_one=as_one, sign=sign, poll=poll)
+
+    def keep(row: SetScore) -> bool:
+        return not next_token_only or is_next_token(row, as_one)
+
+    return first_rows(model, layers, order, top, score, keep)
 
 
 def score_for_set(

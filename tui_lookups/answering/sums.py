@@ -152,7 +152,7 @@ def inputs_overview(
             active += active_heads(signed.ravel(), conventions.activity_rule)[0].reshape(shape)
     means, fractions = total / max(1, len(places)), active / max(1, len(places))
     largest = best_first(np.abs(means).ravel(), top) if places else ()
-    named = [model.info.neuron_id(*divmod(int(at), model.info.d_mlp)) for at in largest]
+    named = model.info.neurons_at(range(model.info.n_layers), largest)
     rows = tuple(
         NeuronInputMean(
             neuron, float(means[neuron.layer, neuron.index]), float(fractions[neuron.layer, neuron.index])

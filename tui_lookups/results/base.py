@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsInt
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
 from tui_lookups.ids import FeatureId, HeadId, NeuronId
@@ -92,6 +93,11 @@ class ModelInfo:
     def neuron_id(self) -> type[NeuronId]:
         """What its neurons are named by: a FeatureId where a dictionary is open."""
         return NeuronId if self.units is None else FeatureId
+
+    def neurons_at(self, layers: Sequence[int], places: Iterable[SupportsInt]) -> list[NeuronId]:
+        """The neurons at places of the neurons of some layers, side by side."""
+        split = (divmod(int(place), self.d_mlp) for place in places)
+        return [self.neuron_id(layers[layer], index) for layer, index in split]
 
     @property
     def kind(self) -> str:
