@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from tui_lookups.analysis.congruence import best_first, own_tokens
 from tui_lookups.errors import NumericalError, Poll
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 from tui_lookups.model.matrices import HeadMatrix, Matrices
 from tui_lookups.model.tensor_files import Floats
 from tui_lookups.results import MovedHead, MovedNeuron, MovedTensor, MovedVector
@@ -95,14 +95,14 @@ def moved_neurons(
         poll()
         moves.append(neuron_moves(before, after, layer))
     moved = np.concatenate([np.sqrt(sum(kind.change**2 for kind in of_layer)) for of_layer in moves])
-    d_mlp = before.writes.info.d_mlp
-    places = [divmod(int(place), d_mlp) for place in best_first(moved, top) if moved[place] > 0]
-    names = [NeuronId(layers[place], index) for place, index in places]
+    info = before.writes.info
+    places = [int(place) for place in best_first(moved, top) if moved[place] > 0]
+    names = info.neurons_at(layers, places)
     earlier, later = own_tokens(before.writes, names), own_tokens(after.writes, names)
     rows = []
-    for name, (place, index) in zip(names, places, strict=True):
-        write, read, *gate = (kind.at(index) for kind in moves[place])
-        size = float(moved[place * d_mlp + index])
+    for name, place in zip(names, places, strict=True):
+        write, read, *gate = (kind.at(name.index) for kind in moves[place // info.d_mlp])
+        size = float(moved[place])
         rows.append(
             MovedNeuron(
                 name, name.layer, name.index, size, write, read, gate[0] if gate else None,

@@ -7,18 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tui_lookups.answering.checks import check_count
-from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.corpus_passes import Arrays, kept_layers, run_over_corpus
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
-from tui_lookups.progress import Count, Progress, tell
+from tui_lookups.progress import Progress, tell
 from tui_lookups.results import (
     ActivationDiff,
     ChangedNeuron,
@@ -31,9 +31,6 @@ from tui_lookups.results.conventions import Conventions
 
 if TYPE_CHECKING:
     from tui_lookups.corpus.corpus import Corpus
-    from tui_lookups.model.lookup_model import LookupModel
-    from tui_lookups.scan.joint import Arrays
-    from tui_lookups.scan.plan import BatchPlan
 
 KEPT = 5
 """Prompts kept of a neuron in a pass: where it rose most, fell most, and the highest in each model."""
@@ -55,22 +52,22 @@ def activation_diff(models: TwoModels, top: int) -> ActivationDiff:
     by_layer = joint_layers(models, layers)
     changes = [activation_changes(by_layer[layer]["moments"]) for layer in layers]
     related = [correlations(by_layer[layer]["moments"]) for layer in layers]
-    every, d_mlp = np.concatenate(changes), engine.model_info().d_mlp
-    places = [divmod(int(place), d_mlp) for place in best_first(every, top) if every[place] > 0]
-    names = [NeuronId(layers[place], index) for place, index in places]
+    every, every_related = np.concatenate(changes), np.concatenate(related)
+    places = [int(place) for place in best_first(every, top) if every[place] > 0]
+    names = engine.model_info().neurons_at(layers, places)
     before, after = (
         each.on_writes(lambda model, poll: own_tokens(model, names)) for each in (engine, models.second)
     )
     rows = []
-    for name, (place, index) in zip(names, places, strict=True):
-        values = by_layer[name.layer]["values"][:, :, index, 0]
+    for name, place in zip(names, places, strict=True):
+        values = by_layer[name.layer]["values"][:, :, name.index, 0]
         rows.append(
             ChangedNeuron(
                 neuron=name,
                 layer=name.layer,
                 index=name.index,
-                change=float(changes[place][index]),
-                correlation=_number(related[place][index]),
+                change=float(every[place]),
+                correlation=_number(every_related[place]),
                 peak_before=peak_of(values[0], sign)[1],
                 peak_after=peak_of(values[1], sign)[1],
                 top_token_before=before[name],
@@ -171,57 +168,27 @@ def chosen_prompts(arrays: Arrays, index: int, conventions: Conventions, top: in
 
 def joint_layers(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
     """What a pass over the corpus found of each layer; run for those of which nothing is kept."""
-    from safetensors.numpy import load, save
-
-    engine, kind = models.first, "joint_layer"
-    keys = {layer: models.key(kind, corpus=True, layer=layer, kept=KEPT) for layer in layers}
-    kept = {layer: engine.cache.get(kind, key) for layer, key in keys.items()}
-    by_layer: dict[int, Arrays] = {layer: load(data) for layer, data in kept.items() if data is not None}
-    missing = [layer for layer in layers if layer not in by_layer]
-    for layer, arrays in _joint_pass(models, missing).items() if missing else ():
-        engine.cache.put(kind, keys[layer], bytes(save(arrays)))
-        by_layer[layer] = arrays
-    return by_layer
+    return kept_layers(models, "joint_layer", layers, partial(_joint_pass, models), kept=KEPT)
 
 
-def _joint_pass(models: TwoModels, layers: Sequence[int]) -> dict[int, Arrays]:
-    """Run the corpus through both models, a batch at a time: other questions come in between."""
+def _joint_pass(models: TwoModels, layers: Sequence[int]) -> Iterator[tuple[int, Arrays]]:
+    """Run the corpus through both models."""
     from tui_lookups.scan.copies import find_copies
     from tui_lookups.scan.joint import JointPass
 
     engine = models.first
     corpus = models.shared_corpus()
     copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker, _tell)
-    plan = engine.on_model(lambda model, poll: batch_plan(engine, model, corpus, layers))
     device = engine.on_model(lambda model, poll: model.device)
     joint = JointPass(engine.model_info().d_mlp, device, corpus, layers, top=KEPT, copies=copies)
-    count = Count("comparing activations", plan.prompts, "prompts")
-    for number in range(len(plan)):
-        tell(count.at(int(plan.offsets[number])))
-        models.on_both(partial(joint.take, plan.batch(number)))
+    run_over_corpus(engine, corpus, layers, "comparing activations", models.on_both, joint.take)
     positions = counted_positions(corpus)
-    return {layer: joint.layer_arrays(layer, positions) for layer in layers}
+    for layer in layers:
+        yield layer, joint.layer_arrays(layer, positions)
 
 
 def _tell(news: Progress | str) -> None:
     tell(Progress(news) if isinstance(news, str) else news)
-
-
-def batch_plan(engine: Engine, model: LookupModel, corpus: Corpus, layers: Sequence[int]) -> BatchPlan:
-    """Which prompts run together: half of what a scan of one model would take, unless the setting says."""
-    from tui_lookups.scan.batch_size import Room, automatic_batch_tokens
-    from tui_lookups.scan.plan import plan_batches
-    from tui_lookups.scan.subject import ScannedModel
-
-    settings, window = engine.settings, corpus.info.window
-    tokens = (
-        settings.batch_tokens
-        or automatic_batch_tokens(
-            ScannedModel.of(model), Room.of(model), layers=layers, top=settings.top, window=window
-        )
-        // 2
-    )
-    return plan_batches(corpus.lengths(), corpus.parts(), batch_tokens=tokens, seed=engine.conventions().seed)
 
 
 def counted_positions(corpus: Corpus) -> int:

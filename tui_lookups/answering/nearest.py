@@ -11,18 +11,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
-from tui_lookups.answering.activation_diff import batch_plan
 from tui_lookups.answering.checks import check_count, check_folded
+from tui_lookups.answering.corpus_passes import Work, run_over_corpus
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import NeuronId
-from tui_lookups.progress import Count, tell
 from tui_lookups.results import NearBy, NearestNeurons
 
 if TYPE_CHECKING:
     from tui_lookups.model.file_weights import Writes
-    from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.model.tensor_files import Floats
     from tui_lookups.scan.correlating import OneWithAll
 
@@ -89,16 +87,12 @@ def _correlate(
 
     corpus = engine.corpus(arrays=True) if models is None else models.shared_corpus()
 
-    def on_both(work: Callable[[LookupModel, LookupModel, Poll], None]) -> None:
+    def on_both(work: Work) -> None:
         if models is None:
             engine.on_model(lambda model, poll: work(model, model, poll))
         else:
             models.on_both(work)
 
-    plan = engine.on_model(lambda model, poll: batch_plan(engine, model, corpus, layers))
     one = OneWithAll(neuron, corpus, layers)
-    count = Count(f"correlating {neuron}", plan.prompts, "prompts")
-    for number in range(len(plan)):
-        tell(count.at(int(plan.offsets[number])))
-        on_both(partial(one.take, plan.batch(number)))
+    run_over_corpus(engine, corpus, layers, f"correlating {neuron}", on_both, one.take)
     return one
