@@ -19,6 +19,7 @@ class LoadedMatrices:
 
     def __init__(self, model: LookupModel) -> None:
         self.writes = model
+        self._parameters = model.parameters()
 
     def reads(self, layer: int) -> list[Floats]:
         model, block = self.writes, self.writes.wiring.blocks[layer]
@@ -33,10 +34,10 @@ class LoadedMatrices:
         return {"W_O": _to_numpy(W_O(self.writes, layer))}
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {name: tuple(tensor.shape) for name, tensor in self.writes.parameters().items()}
+        return {name: tuple(tensor.shape) for name, tensor in self._parameters.items()}
 
     def blocks(self, name: str) -> Iterator[Floats]:
-        tensor = self.writes.parameters()[name]
+        tensor = self._parameters[name]
         for rows in row_blocks(tuple(tensor.shape), _BLOCK_NUMBERS):
             yield _to_numpy(self.writes.at_home(tensor[rows]))
 

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,7 @@ from tui_lookups.scan.reductions import (
     BatchReducer,
     Reductions,
     Window,
-    reduce_activations,
     state_device,
-    uncounted_positions,
 )
 from tui_lookups.scan.state import ScanState, TextTable, merge_batch
 from tui_lookups.scan.subject import Windows
@@ -54,27 +51,14 @@ class JointReducer(BatchReducer):
         self._second = second
 
     def _forward(self, windows: Sequence[Window], poll: Poll, floors: Tensor | None) -> Reductions:
-        lengths, count = [len(window) for window in windows], len(self._layers)
-        found = Reductions.empty(
-            len(ROLES) * count,
-            len(windows),
-            self._model.info.d_mlp,
-            both_signs=True,
-            device=state_device(self._model.device),
-        )
-
-        @cache  # once a batch and device
-        def uncounted(device: torch.device) -> Tensor | None:
-            return None if device.type == "cpu" else uncounted_positions(lengths, device)
+        count = len(self._layers)
+        found, reduce = self._begin(windows, len(ROLES) * count, floors)
 
         def meet(layer: int, before: Tensor, after: Tensor) -> None:
             wide = torch.promote_types(before.dtype, torch.float32)
             first, second = before.to(wide), after.to(before.device, wide)
             for role, activation in enumerate((first, second, second - first)):
-                slot = role * count + self._layers.index(layer)
-                floor = None if floors is None else floors[slot]
-                beyond = uncounted(activation.device)
-                reduce_activations(activation, lengths, found.layer(slot), uncounted=beyond, floor=floor)
+                reduce(role * count + self._layers.index(layer), activation)
 
         activations_side_by_side(self._model, self._second, pad(windows), self._layers, meet, poll)
         return found

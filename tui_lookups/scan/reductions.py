@@ -295,9 +295,23 @@ class BatchReducer:
         return self(prompt_ids[:half], poll, floors) + self(prompt_ids[half:], poll, floors)
 
     def _forward(self, windows: Sequence[Window], poll: Poll, floors: Tensor | None) -> Reductions:
+        found, reduce = self._begin(windows, len(self._layers), floors)
+        tokens = to_device(pad(windows), self._model.device)
+        self._model.mlp_activations(
+            tokens,
+            self._layers,
+            lambda layer, activation: reduce(self._layers.index(layer), activation),
+            poll=poll,
+        )
+        return found
+
+    def _begin(
+        self, windows: Sequence[Window], slots: int, floors: Tensor | None
+    ) -> tuple[Reductions, Callable[[int, Tensor], None]]:
+        """Room for the reductions of a batch in so many slots, and what reduces activations into one."""
         lengths = [len(window) for window in windows]
         found = Reductions.empty(
-            len(self._layers),
+            slots,
             len(windows),
             self._model.info.d_mlp,
             both_signs=self._both_signs,
@@ -308,15 +322,11 @@ class BatchReducer:
         def uncounted(device: torch.device) -> Tensor | None:
             return None if device.type == "cpu" else uncounted_positions(lengths, device)
 
-        def consume(layer: int, activation: Tensor) -> None:
-            slot = self._layers.index(layer)
-            floor = None if floors is None else floors[slot]
-            room = found.layer(slot)
-            reduce_activations(activation, lengths, room, uncounted=uncounted(activation.device), floor=floor)
+        def reduce(slot: int, activation: Tensor) -> None:
+            floor, beyond = None if floors is None else floors[slot], uncounted(activation.device)
+            reduce_activations(activation, lengths, found.layer(slot), uncounted=beyond, floor=floor)
 
-        tokens = to_device(pad(windows), self._model.device)
-        self._model.mlp_activations(tokens, self._layers, consume, poll=poll)
-        return found
+        return found, reduce
 
 
 def to_device(made: Tensor, device: torch.device) -> Tensor:
