@@ -90,6 +90,12 @@ Hear: TypeAlias = Callable[[Progress], None]
 Say: TypeAlias = Callable[["Progress | str"], None]
 """Is told what is being done: in a few words, or with how far it is."""
 
+
+def as_progress(news: Progress | str) -> Progress:
+    """What was said, as progress; of words nothing is known but these."""
+    return Progress(news) if isinstance(news, str) else news
+
+
 _HEARS: ContextVar[Hear | None] = ContextVar("HEARS", default=None)
 
 

@@ -28,19 +28,13 @@ _BLOCK = 1024
 """Neurons whose read vectors are folded at once."""
 
 
-def write_cosines(model: Writes, neuron: NeuronId, layer: int) -> Floats:
-    """Of what each neuron of a layer writes with what `neuron` writes: [d_mlp]; 0 where nothing is."""
-    return cosines_with_write(model, model.directions([neuron])[0], layer)
-
-
 def cosines_with_write(model: Writes, own: Floats, layer: int) -> Floats:
-    """As `write_cosines`, with what a neuron of any model writes: [d_model]."""
+    """Of what each neuron of a layer writes with what one writes: [d_mlp]; 0 where nothing is.
+
+    Args:
+        own: what the one writes, of this model or another: [d_model].
+    """
     return _cosines(model.toward(layer, own), model.lengths(layer) * np.linalg.norm(own))
-
-
-def read_cosines(model: LookupModel, neuron: NeuronId, layer: int) -> Floats:
-    """Of what each neuron of a layer reads with what `neuron` reads: [d_mlp]; 0 where nothing is."""
-    return cosines_with_read(model, neuron_read(model, neuron), layer)
 
 
 def neuron_read(model: LookupModel, neuron: NeuronId) -> Floats:
@@ -51,7 +45,11 @@ def neuron_read(model: LookupModel, neuron: NeuronId) -> Floats:
 
 
 def cosines_with_read(model: LookupModel, own: Floats, layer: int) -> Floats:
-    """As `read_cosines`, with what a neuron of any model reads with: see `neuron_read`."""
+    """Of what each neuron of a layer reads with, with what one reads with: [d_mlp]; 0 where nothing is.
+
+    Args:
+        own: what the one reads with, of this model or another: see `neuron_read`.
+    """
     from tui_lookups.model.components import read_vectors
 
     by_neuron = []

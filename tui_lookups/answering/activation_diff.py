@@ -18,7 +18,7 @@ from tui_lookups.answering.corpus_passes import Arrays, kept_layers, run_over_co
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
-from tui_lookups.progress import Progress, tell
+from tui_lookups.progress import Progress, as_progress, tell
 from tui_lookups.results import (
     ActivationDiff,
     ChangedNeuron,
@@ -178,17 +178,17 @@ def _joint_pass(models: TwoModels, layers: Sequence[int]) -> Iterator[tuple[int,
 
     engine = models.first
     corpus = models.shared_corpus()
-    copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker, _tell)
+
+    def say(news: Progress | str) -> None:
+        tell(as_progress(news))
+
+    copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker, say)
     device = engine.on_model(lambda model, poll: model.device)
     joint = JointPass(engine.model_info().d_mlp, device, corpus, layers, top=KEPT, copies=copies)
     run_over_corpus(engine, corpus, layers, "comparing activations", models.on_both, joint.take)
     positions = counted_positions(corpus)
     for layer in layers:
         yield layer, joint.layer_arrays(layer, positions)
-
-
-def _tell(news: Progress | str) -> None:
-    tell(Progress(news) if isinstance(news, str) else news)
 
 
 def counted_positions(corpus: Corpus) -> int:

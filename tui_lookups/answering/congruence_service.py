@@ -52,8 +52,7 @@ class CongruenceService:
         """A token's neurons, best first. See `Explorer.neurons`."""
         check_count("top", top)
         engine, by = self._engine, self._engine.ranking_sign(sign)
-        vocabulary = engine.vocabulary()
-        asked = vocabulary.token(token) if isinstance(token, int) else vocabulary.find(token)
+        asked = engine.vocabulary().resolve(token)
         ranked = self._ranked(layers)
 
         def work(model: Writes, poll: Poll) -> TokenNeurons:
@@ -105,10 +104,7 @@ class CongruenceService:
             raise LookupsError(f"Tokens cannot be read as one by {as_one!r}.", "Give mean, any or all.")
         engine, by = self._engine, self._engine.ranking_sign(sign)
         vocabulary, ranked = engine.vocabulary(), self._ranked(layers)
-        asked = (
-            vocabulary.token(text) if isinstance(text, int) else vocabulary.find(text) for text in tokens
-        )
-        members = tuple(dict.fromkeys(asked))
+        members = tuple(dict.fromkeys(map(vocabulary.resolve, tokens)))
         if not members:
             raise LookupsError("A set of tokens needs one at least.", 'Name tokens, like " because".')
         question: dict[str, Any] = {

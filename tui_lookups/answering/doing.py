@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from tui_lookups.errors import LoadingStoppedError
-from tui_lookups.progress import Progress, Say
+from tui_lookups.progress import Progress, Say, as_progress
 
 
 class Doing:
@@ -23,7 +23,7 @@ class Doing:
 
     def say(self, news: Progress | str) -> None:
         """This is being done."""
-        now = Progress(news) if isinstance(news, str) else news
+        now = as_progress(news)
         if now.what != self._told.what:
             self._since = time.monotonic()
         self._told = now
@@ -50,7 +50,7 @@ class Doing:
         def say(news: Progress | str) -> None:
             if stops:
                 self.require_going()
-            now = Progress(news) if isinstance(news, str) else news
+            now = as_progress(news)
             if now.what not in things:
                 things.append(now.what)
             stage = min(first + len(things) - 1, last or first)

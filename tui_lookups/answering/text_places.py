@@ -51,7 +51,6 @@ def named_token(engine: Engine, asked: str | int | None) -> Token | None:
     """A token by its text or id, one that the model has a logit for; None where none is named."""
     if asked is None:
         return None
-    vocabulary = engine.vocabulary()
-    token = vocabulary.token(asked) if isinstance(asked, int) else vocabulary.find(asked)
+    token = engine.vocabulary().resolve(asked)
     engine.model_info().check_token(token)
     return token

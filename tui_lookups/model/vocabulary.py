@@ -214,6 +214,10 @@ class Vocabulary:
             )
         return Token(token_id, self.texts[token_id])
 
+    def resolve(self, asked: str | int) -> Token:
+        """A token by its text or its id. Raises UnknownTokenError as `find` and `token` do."""
+        return self.token(asked) if isinstance(asked, int) else self.find(asked)
+
     def tokens(self, ids: list[int]) -> tuple[Token, ...]:
         return tuple(Token(i, self.texts[i]) for i in ids)
 
