@@ -15,7 +15,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LoadingStoppedError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
-from tui_lookups.settings import load_settings
+from tui_lookups.settings import Settings, load_settings
 
 NEURON = NeuronId(5, 5)  # fires on these texts
 
@@ -27,9 +27,9 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_question_that_waits_for_the_model_is_seen_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With the prompts of NEURON in the cache."""
     texts = tmp_path / "texts.txt"
     texts.write_text("One text about time.\n\nAnother about rain.", encoding="utf-8")
     settings = load_settings(cache_dir=tmp_path / "cache", corpus=str(texts), device="cpu", threads=1)
@@ -38,7 +38,12 @@ def test_a_question_that_waits_for_the_model_is_seen_to(
         first.prompts(NEURON)
     finally:
         first.close()
+    return settings
 
+
+def test_a_question_that_waits_for_the_model_is_seen_to(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, go_on, load = threading.Event(), threading.Event(), Engine._load
 
     def slow(self: Engine, *arguments: Any) -> Any:
@@ -71,17 +76,8 @@ def test_a_question_that_waits_for_the_model_is_seen_to(
 
 
 def test_loading_that_is_stopped_leaves_what_is_cached_and_goes_on_when_it_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = tmp_path / "texts.txt"
-    texts.write_text("One text about time.\n\nAnother about rain.", encoding="utf-8")
-    settings = load_settings(cache_dir=tmp_path / "cache", corpus=str(texts), device="cpu", threads=1)
-    first = Explorer(settings)
-    try:
-        first.prompts(NEURON)
-    finally:
-        first.close()
-
     told, said = [], Doing.say
 
     def stopped_while_weights_are_read(self: Doing, news: Any) -> None:

@@ -123,6 +123,11 @@ def test_an_export_of_units_is_verified_with_its_dictionary_only(both: Both, tmp
     assert "exported with the units of own" in refused.value.hint
 
 
+def with_units(model: Path, units: Path) -> Explorer:
+    cache = units.with_name("cache")
+    return Explorer(load_settings(model=str(model), units=str(units), cache_dir=str(cache), device="cpu"))
+
+
 def test_congruence_of_units_needs_no_model(
     tiny_folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,14 +137,7 @@ def test_congruence_of_units_needs_no_model(
     monkeypatch.setattr(Engine, "on_model", refuse)
     layers = [random_weights(16, 12, seed=layer) for layer in range(3)]
     folder = write_saelens(tmp_path / "units", layers, writes="hook_mlp_out")
-    explorer = Explorer(
-        load_settings(
-            model=str(tiny_folder("gemma2")),
-            units=str(folder),
-            cache_dir=str(tmp_path / "cache"),
-            device="cpu",
-        )
-    )
+    explorer = with_units(tiny_folder("gemma2"), folder)
     assert all(isinstance(row.neuron, FeatureId) for row in explorer.neurons(66, top=5).neurons)
     explorer.close()
 
@@ -148,14 +146,7 @@ def test_a_dictionary_of_another_model_is_refused_before_anything_is_answered(
     tiny_folder: Any, tmp_path: Path
 ) -> None:
     folder = write_saelens(tmp_path / "units", [random_weights(16, 12)])
-    explorer = Explorer(
-        load_settings(
-            model=str(tiny_folder("llama")),
-            units=str(folder),
-            cache_dir=str(tmp_path / "cache"),
-            device="cpu",
-        )
-    )
+    explorer = with_units(tiny_folder("llama"), folder)
     with pytest.raises(DictionaryError, match=r"has transcoders for 1 layers, and llama.* has 3"):
         explorer.neurons(66, top=5)
     explorer.close()
