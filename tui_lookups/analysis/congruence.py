@@ -217,7 +217,7 @@ def _score_rows(
     congruence = model.congruences(directions)  # [neurons, d_vocab]
     own = congruence[np.arange(len(neurons)), np.asarray(token_ids, dtype=np.intp)]
     lengths = np.linalg.norm(directions, axis=1) * np.array([reading[token_id] for token_id in token_ids])
-    cosine = own / np.maximum(lengths, np.finfo(lengths.dtype).tiny)
+    cosine = cosines(own, lengths)
     flipped = own < 0 if flip_negative else np.zeros(len(neurons), dtype=bool)
     (ranks,), top_ids, top_congruences = among_tokens(model, congruence, own[None], flipped)
     rows = []
@@ -235,6 +235,12 @@ def _score_rows(
             )
         )
     return rows
+
+
+def cosines(congruences: Floats, lengths: Floats) -> Floats:
+    """Congruences over the lengths of what writes and what reads, multiplied; 0 where nothing is written."""
+    of_both: Floats = congruences / np.maximum(lengths, np.finfo(lengths.dtype).tiny)
+    return of_both
 
 
 def among_tokens(

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tui_lookups.analysis.congruence import (
     Ints,
     among_tokens,
     best_first,
+    cosines,
     first_rows,
     may_be_next_token,
     token_scores,
@@ -126,13 +127,13 @@ def score_for_set(
     readers = [model.unembedding(token_id) for token_id in token_ids]
     lengths = np.linalg.norm(directions, axis=1)
     members = every[:, np.asarray(token_ids, dtype=np.intp)].T  # [members, neurons]
-    cosines = _cosines(members, lengths, np.array([[np.linalg.norm(reader)] for reader in readers]))
+    of_members = cosines(members, lengths * np.array([[np.linalg.norm(reader)] for reader in readers]))
     read = read_set(members, as_one, sign)
     ranks, top_ids, top_congruences = among_tokens(model, every, members, read.flipped)
     if as_one == "mean" and len(token_ids) > 1:
-        to_set = _cosines(read.figures, lengths, np.linalg.norm(np.mean(readers, axis=0)))
+        to_set = cosines(read.figures, lengths * np.linalg.norm(np.mean(readers, axis=0)))
     else:
-        to_set = np.take_along_axis(cosines, read.leading[None], axis=0)[0]
+        to_set = np.take_along_axis(of_members, read.leading[None], axis=0)[0]
     tokens = [model.vocabulary.token(token_id) for token_id in token_ids]
     rows = []
     for column, neuron in enumerate(neurons):
@@ -140,7 +141,7 @@ def score_for_set(
             MemberScore(
                 token,
                 float(members[member, column]),
-                float(cosines[member, column]),
+                float(of_members[member, column]),
                 int(ranks[member, column]),
             )
             for member, token in enumerate(tokens)
@@ -160,12 +161,6 @@ def score_for_set(
             )
         )
     return rows
-
-
-def _cosines(congruences: Floats, lengths: Floats, reader_lengths: Floats | np.floating[Any]) -> Floats:
-    of_both = lengths * reader_lengths
-    cosines: Floats = congruences / np.maximum(of_both, np.finfo(of_both.dtype).tiny)
-    return cosines
 
 
 def is_next_token(row: SetScore, as_one: AsOne) -> bool:
