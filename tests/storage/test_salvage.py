@@ -94,10 +94,14 @@ def cut(part: float) -> Callable[[bytearray], None]:
 
 
 def every_interior_page(data: bytearray) -> None:
-    """The pages that say where the rows of a table or the keys of an index are, all of them."""
+    """The pages that say where the rows of a table or the keys of an index are, all of them.
+
+    A cell that starts at byte 0 of its page is read from that page alone. One that starts at its last byte
+    is read on into whatever stands in memory behind the page, so that what SQLite finds differs by process.
+    """
     for start in range(PAGE, len(data), PAGE):
         if data[start] in (2, 5):
-            data[start + 12 : start + 60] = b"\xff" * 48
+            data[start + 12 : start + 60] = bytes(48)
 
 
 DAMAGES = {
