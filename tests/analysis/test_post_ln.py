@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from tests.analysis.neurons import decompose_neurons
+from tests.model.test_file_weights import opened
 from tests.reference_post_ln import PostLnReference, Read
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.carries import carried_to_neuron, carried_to_token
 from tui_lookups.analysis.congruence import token_scores
 from tui_lookups.analysis.inputs import cut_edge, neuron_sums
+from tui_lookups.analysis.layer_extremes import layer_extremes
 from tui_lookups.analysis.peaks import run_at_peaks
 from tui_lookups.analysis.why import layers_of, why_token
 from tui_lookups.errors import UnsupportedModelError
@@ -186,10 +188,17 @@ def test_the_papers_preset_is_refused_by_name(tiny_model) -> None:
         decompose(model, NeuronId(2, 1), [IDS], [Q], preset="paper")
 
 
-def test_the_raw_basis_leaves_every_norm_out(tiny_model, tiny_folder) -> None:
-    """W_out times the unembedding as both lie, projected where the model projects."""
-    for name in FAMILIES:
-        model, reference = tiny_model(name, folded=False), PostLnReference(tiny_folder(name), IDS)
-        expected = reference.layers[0].down.weight @ reference.unembedding[TOKEN]
-        found = token_scores(model, TOKEN, [0])
-        assert np.abs(found - expected.numpy()).max() <= 1e-5 * float(expected.abs().max())
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_raw_basis_leaves_every_norm_out(tiny_model, tiny_folder, reference_of, name: str) -> None:
+    """W_out times the unembedding as both lie, projected where the model projects; the files say the same."""
+    reference = reference_of(name)
+    expected = (reference.layers[0].down.weight @ reference.unembedding[TOKEN]).numpy()
+    for writes in (tiny_model(name, folded=False), opened(tiny_folder(name), basis="raw")):
+        assert np.abs(token_scores(writes, TOKEN, [0]) - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_neurons_own_token_from_the_files(tiny_model, tiny_folder, name: str) -> None:
+    found, expected = (layer_extremes(w, 1) for w in (opened(tiny_folder(name)), tiny_model(name)))
+    assert found.largest_ids.tolist() == expected.largest_ids.tolist()
+    assert np.allclose(found.smallest, expected.smallest, rtol=1e-4)
