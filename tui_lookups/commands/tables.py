@@ -143,7 +143,8 @@ def source_of(provenance: Provenance) -> str:
     corpus = f", corpus {provenance.corpus.name}" if provenance.corpus else ""
     model = provenance.model
     units = f" with the units of {model.units.name}" if model.units else ""
-    return f"({model.name}{units}{corpus}, {provenance.basis} weights)"
+    post_ln = ", Post-LN" if model.post_ln else ""
+    return f"({model.name}{post_ln}{units}{corpus}, {provenance.basis} weights)"
 
 
 def kind_of(provenance: Provenance) -> str:
