@@ -46,7 +46,14 @@ for line in {lines}:
     written = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr) if not stream.flush()]
     answers.append([status, *written])
 sys.stdout, sys.stderr = stdout, stderr
-print(json.dumps(answers))
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.settings import load_settings
+from tui_lookups.storage.codec import document
+explorer = Explorer(load_settings(model="someone/tiny", cache_dir=sys.argv[1]))
+beside = explorer.over_revisions(NeuronId(1, 5), ("step1", "main"))
+explorer.close()
+print(json.dumps([answers, document(beside)]))
 """
 
 
@@ -66,7 +73,7 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     ]
     with hub_of(late) as server:
         server.add_branch("step1", early)
-        answers: Any = ask(server, tmp_path, LINES.format(lines=lines))
+        answers, beside = ask(server, tmp_path, LINES.format(lines=lines))
     assert [status for status, *_ in answers] == [0, 0, 1, 0, 1], answers
     ranked, one, offline = (json.loads(answers[line][1]) for line in (0, 1, 3))
     explorers = {
@@ -95,6 +102,8 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
         for explorer in explorers.values():
             explorer.close()
     assert offline["revisions"] == ranked["revisions"]
+    without = {"peak": None, "heads": []}
+    assert beside["revisions"] == [entry | without for entry in one["revisions"]]
     assert "someone/tiny has no branch, tag or commit 'step9'" in answers[2][2]
     assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[4][2]
     assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)

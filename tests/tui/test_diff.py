@@ -71,6 +71,8 @@ async def test_the_other_model_is_asked_for_and_its_neurons_are_sorted_marked_an
         assert [row.neuron for row in rows.neurons] == sorted(row.neuron for row in expected.neurons)
         assert app.selection.neurons == (SelectedNeuron(chosen.neuron, chosen.top_token_before),)
         assert rows.plain_row(rows.cursor).endswith(", marked")
+        await press(pilot, "b", "d", "escape")
+        assert not rows.plain_row(rows.cursor).endswith(", marked"), "it was taken out of the basket"
         await press(pilot, "y")
         assert app.clipboard == str(chosen.neuron)
         await press(pilot, "Y")
@@ -216,6 +218,13 @@ async def test_a_neuron_is_followed_over_revisions_which_lead_to_a_comparison() 
         assert [row.revision for row in rows.revisions] == list(NAMES)
         assert "cosine 0.233" in rows.plain_row(0)
         assert screen.query_one(PackedText).parts == ("congruence ▁▅█ 2.00 to 6.00",)
+        explorer.held = []
+        await press(pilot, "r", "down")
+        await until(lambda: "c stops it" in screen.query_one(PackedText).parts, pilot)
+        assert rows.row_count() == 3, "what is known stays while more is asked for"
+        await press(pilot, "c")
+        assert screen.query_one(PackedText).parts == ("congruence ▁▅█ 2.00 to 6.00",)
+        explorer.release()
         await press(pilot, "r", "down")
         assert asked(explorer, "over_revisions")[-1] == (neuron, NAMES, BECAUSE.text, True)
         parts = screen.query_one(PackedText).parts

@@ -85,7 +85,6 @@ class DiffScreen(QueryScreen[Place]):
         if place.activations is not None:
             self._changed.show_neurons(place.activations.neurons, place.neuron)
         self._show_view(place.view)
-        self._show_marks()
         if not place.against:
             self.action_choose()
             return
@@ -138,8 +137,12 @@ class DiffScreen(QueryScreen[Place]):
         elif place.activations is None:
             said = ()
         else:
-            said = changed_paragraphs(self._changed.current, place.activations)
+            drawn = not self._changed.plain
+            said = changed_paragraphs(self._changed.current, place.activations, drawn=drawn)
         self.query_one("#diff-words", Paragraphs).show_paragraphs(said)
+
+    def on_screen_resume(self) -> None:
+        self._show_marks()  # the basket may have been open over this
 
     def _show_marks(self) -> None:
         marked = frozenset[object](item.neuron for item in app_of(self).selection.neurons)

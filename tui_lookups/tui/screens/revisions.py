@@ -93,17 +93,23 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
     # --- the question ---
 
     def _ask(self, *, prompts: bool) -> None:
-        place, rows, stop = self.place, self._rows, key_of(self.app, "revisions.stop")
+        place = self.place
         question = partial(
             self.explorer.over_revisions, place.neuron, place.names, token=place.asked_token, prompts=prompts
         )
-        self.place = replace(place, found=None)
-        rows.show_revisions(None)
         self._show()
         self.queries.ask(_KIND, question, self._done, self._failed)
-        doing = "Asking each revision in turn…"
-        self.wait_for(_KIND, lambda far: rows.show_empty(wait_words(doing, far, stop)))
+        self.wait_for(_KIND, self._show_wait)
         self.refresh_bindings()
+
+    def _show_wait(self, how_far: str) -> None:
+        """In place of the table, or below the one that there is already."""
+        doing, stop = "Asking each revision in turn…", key_of(self.app, "revisions.stop")
+        if self.place.found is None:
+            self._rows.show_empty(wait_words(doing, how_far, stop))
+        else:
+            parts = (doing, how_far, f"{stop} stops it")
+            self.query_one("#revisions-courses", PackedText).show_parts(parts)
 
     def _done(self, found: NeuronOverRevisions) -> None:
         self.place = replace(self.place, found=found)
@@ -111,8 +117,11 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         self._show()
 
     def _failed(self, error: BaseException) -> None:
-        self._rows.show_empty("\n".join(map(visible, explain_error(error))))
-        self.refresh_bindings()
+        said = explain_error(error)
+        self._rows.show_empty("\n".join(map(visible, said)))
+        if self.place.found is not None:
+            self.show_message(" ".join(said))
+        self._show()
 
     # --- keys ---
 
@@ -130,7 +139,7 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         self.queries.cancel_all()
         choose = key_of(self.app, "revisions.choose")
         self._rows.show_empty(f"Stopped.\n{choose} names the revisions to ask again.")
-        self.refresh_bindings()
+        self._show()
 
     def action_choose(self) -> None:
         """Ask for the revisions; without any there is nothing to show."""
@@ -138,7 +147,8 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         def chosen(text: str | None) -> None:
             if text:
                 self.queries.cancel_all()
-                self.place = replace(self.place, names=revisions_named(text))
+                self.place = replace(self.place, names=revisions_named(text), found=None)
+                self._rows.show_revisions(None)
                 self._ask(prompts=False)
             elif not self.place.names:
                 self.dismiss(None)

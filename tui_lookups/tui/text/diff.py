@@ -12,12 +12,13 @@ from tui_lookups.tui.text.explanation import Paragraph
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import (
         ActivationDiff,
         ChangedNeuron,
         HeadsDiff,
-        LayerCorrelation,
         MovedNeuron,
         MovedTensor,
         MovedVector,
@@ -41,9 +42,20 @@ def ratio_text(vector: MovedVector) -> str:
     return f"x{vector.norm_after / vector.norm_before:.3f}" if vector.norm_before else "–"
 
 
+def between(model: str, against: str) -> str:
+    """Which two models are compared, each as the setting `model` names it."""
+    return f"{_short(model)} -> {_short(against) or '?'}"
+
+
+def _short(model: str) -> str:
+    """A path by its last part, a hub name as it is."""
+    is_path = model.startswith(("/", "~", "."))
+    return visible(model.rstrip("/").rpartition("/")[2] if is_path else model)
+
+
 def diff_title(model: str, against: str, found: WeightDiff | ActivationDiff | None) -> str:
     """The top line of the comparison."""
-    named = f"{visible(model)} -> {visible(against) or '?'}"
+    named = between(model, against)
     if found is None:
         return named
     if isinstance(found, results.WeightDiff):
@@ -87,8 +99,10 @@ def _tensor_words(tensor: MovedTensor) -> str:
     return f"{named} (spectral {tensor.spectral_change:.4f}, {percent(tensor.rank_one_share)} rank one)"
 
 
-def changed_paragraphs(row: ChangedNeuron | None, found: ActivationDiff) -> tuple[Paragraph, ...]:
-    """The neuron under the cursor, then its layer and the others."""
+def changed_paragraphs(
+    row: ChangedNeuron | None, found: ActivationDiff, *, drawn: bool
+) -> tuple[Paragraph, ...]:
+    """The neuron under the cursor, then the course of the medians through the layers; see `course_words`."""
     said = []
     if row is not None:
         peak = row.peak_after - row.peak_before
@@ -97,12 +111,13 @@ def changed_paragraphs(row: ChangedNeuron | None, found: ActivationDiff) -> tupl
                 f"{row.neuron}: correlation {cosine_text(row.correlation)}, peak {signed(peak)}", "strong"
             )
         )
-    layers = ", ".join(f"L{layer.layer} {_layer_words(layer)}" for layer in found.layers)
-    return (*said, Paragraph(f"medians of a layer, correlation and change: {layers}", "dim"))
-
-
-def _layer_words(layer: LayerCorrelation) -> str:
-    return f"{cosine_text(layer.correlation)} {layer.change:.3f}"
+    numbers = [layer.layer for layer in found.layers]
+    correlations = course_words([layer.correlation for layer in found.layers], 4, drawn=drawn)
+    changes = course_words([layer.change for layer in found.layers], 4, drawn=drawn)
+    medians = (
+        f"medians by layer, L{numbers[0]} to L{numbers[-1]}: correlation {correlations}, change {changes}"
+    )
+    return (*said, Paragraph(medians))
 
 
 # --- a neuron in both ---
@@ -110,7 +125,7 @@ def _layer_words(layer: LayerCorrelation) -> str:
 
 def neuron_title(neuron: NeuronId, model: str, against: str, found: NeuronDiff | None) -> str:
     """The top line of a neuron in both models."""
-    named = f"{neuron} in both: {visible(model)} -> {visible(against)}"
+    named = f"{neuron} in both: {between(model, against)}"
     if found is None:
         return named
     return f"{named}, correlation {cosine_text(found.correlation)}, change {found.change:.4f}"
@@ -130,19 +145,22 @@ def heads_words(found: HeadsDiff) -> str:
 
 def revisions_title(place: RevisionsPlace, model: str) -> str:
     """The top line of a neuron over revisions."""
-    named = f"{place.neuron} over {len(place.names)} revisions of {visible(model)}"
+    named = f"{place.neuron} over {len(place.names)} revisions of {_short(model)}"
     token = place.token if place.found is None else place.found.token
     return named if token is None else f"{named}, and {quoted(token.text)}"
 
 
 def course_parts(found: NeuronOverRevisions, *, drawn: bool) -> tuple[str, ...]:
-    """The course of each figure: `drawn` as blocks from its smallest to its largest, and these two."""
+    """The course of each figure; see `course_words`."""
     return tuple(
-        f"{name} {f'{sparkline(values)} ' if drawn else ''}{_range(values)}"
-        for name, values in courses_of(found).items()
+        f"{name} {course_words(values, 2, drawn=drawn)}" for name, values in courses_of(found).items()
     )
 
 
-def _range(values: list[float | None]) -> str:
+def course_words(values: Sequence[float | None], decimals: int, *, drawn: bool) -> str:
+    """A course, `drawn` as blocks from its smallest to its largest figure, and these two."""
     numbers = [value for value in values if value is not None]
-    return f"{plain(min(numbers))} to {plain(max(numbers))}" if numbers else "nowhere"
+    if not numbers:
+        return "nowhere"
+    smallest, largest = plain(min(numbers), decimals), plain(max(numbers), decimals)
+    return f"{f'{sparkline(values)} ' if drawn else ''}{smallest} to {largest}"
