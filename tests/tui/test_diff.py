@@ -177,7 +177,7 @@ async def test_what_is_under_way_says_how_far_it_is_stops_and_fails_in_a_sentenc
         await until(lambda: moved.empty.startswith("Comparing the weights of both…"), pilot)
         assert "c stops it" in moved.empty
         await press(pilot, "c")
-        assert moved.empty == "Stopped: ask again to start anew."
+        assert moved.empty == "Stopped.\ne compares again."
         assert "c stop" not in hints(app)
         explorer.release()
         assert moved.row_count() == 0, "the answer was dropped"
@@ -191,7 +191,9 @@ async def test_what_is_under_way_says_how_far_it_is_stops_and_fails_in_a_sentenc
         await press(pilot, "v", "enter")
         assert isinstance(app.screen, DiffScreen), "one pass over the corpus at a time"
         assert hints(app).startswith("Both models are running over the corpus: wait, or stop that (c)")
-        await press(pilot, "c")
+        await press(pilot, "c", "v")
+        assert changed.empty == "Not compared on texts yet.\nr runs both models over the corpus."
+        await press(pilot, "v")
         explorer.release()
         explorer.fail["diff_heads"] = LookupsError("It fires on no prompt.", "Choose [another] neuron.")
         await press(pilot, "enter")

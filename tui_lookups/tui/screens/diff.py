@@ -1,7 +1,8 @@
 """The open model against another: whose weights moved, and whose activations changed (method.md, section 13).
 
 1. The weights are compared as soon as the other model is named; from the files alone where that is possible.
-2. Both models run over the corpus when that is asked for; leaving the screen stops it.
+2. Both models run over the corpus when that is asked for; leaving the screen stops it, the next time it goes
+   on where it was.
 3. Enter shows a neuron in both models; what is opened there, or the neuron itself, continues the walk.
 """
 
@@ -55,7 +56,7 @@ class DiffScreen(QueryScreen[Place]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "view", "view", id="diff.view", tooltip="By weights, or by activations"),
         Binding("r", "run", "run", id="diff.run", tooltip="Run both models over the corpus"),
-        Binding("c", "stop", "stop", id="diff.stop", tooltip="Stop what is under way"),
+        Binding("c", "stop", "stop", id="diff.stop", tooltip="Stop; what was run is kept"),
         Binding(
             "g", "go_on", "to the walk", id="diff.go", tooltip="Go on with this neuron in the open model"
         ),
@@ -195,10 +196,12 @@ class DiffScreen(QueryScreen[Place]):
         return True
 
     def action_stop(self) -> None:
-        for kind, rows in ((_WEIGHTS, self._moved), (_ACTIVATIONS, self._changed)):
-            if self.queries.waiting(kind):
-                self.queries.cancel(kind)
-                rows.show_empty("Stopped: ask again to start anew.")
+        choose, run = (key_of(self.app, action) for action in ("diff.choose", "diff.run"))
+        if self.queries.waiting(_WEIGHTS):
+            self._moved.show_empty(f"Stopped.\n{choose} compares again.")
+        if self.queries.waiting(_ACTIVATIONS):
+            self._changed.show_empty(f"Stopped.\n{run} goes on where it was.")
+        self.queries.cancel_all()
         self._show()
 
     def action_view(self) -> None:
@@ -209,7 +212,7 @@ class DiffScreen(QueryScreen[Place]):
         against = self.place.against
 
         def chosen(text: str | None) -> None:
-            if text and text != against:
+            if text and (text != against or self.place.weights is None):
                 self.queries.cancel_all()
                 self.place = DiffPlace(text, moved_by=self._moved.order, changed_by=self._changed.order)
                 self._moved.show_neurons(())

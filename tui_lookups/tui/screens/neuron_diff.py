@@ -46,7 +46,7 @@ class NeuronDiffScreen(QueryScreen[Place]):
         Binding(
             "g", "go_on", "to the walk", id="diff.go", tooltip="Go on with this neuron in the open model"
         ),
-        Binding("c", "stop", "stop", id="diff.stop", tooltip="Stop what is under way"),
+        Binding("c", "stop", "stop", id="diff.stop", tooltip="Stop; what was run is kept"),
         Binding("tab,shift+tab", "swap", "other list", id="diff.swap", tooltip="Prompts, or heads"),
         Binding("x", "export", "export", id="diff.export", tooltip="Write the list to a file"),
         Binding("escape,q", "close", "back", id="diff.back", tooltip="Back to the neurons that moved"),
@@ -134,7 +134,7 @@ class NeuronDiffScreen(QueryScreen[Place]):
     def action_stop(self) -> None:
         stopped = self._prompts if self.queries.waiting("diff-neuron") else self._shifts
         self.queries.cancel_all()
-        stopped.show_empty("Stopped: open it again to start anew.")
+        stopped.show_empty("Stopped: open it again to go on.")
         self.refresh_bindings()
 
     def action_swap(self) -> None:
