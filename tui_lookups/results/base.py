@@ -102,7 +102,7 @@ class ModelInfo:
     @property
     def kind(self) -> str:
         """What its neurons are called: "neuron", or "unit" where a dictionary is open."""
-        return "neuron" if self.units is None else "unit"
+        return self.neuron_id.kind
 
     @property
     def n_neurons(self) -> int:
