@@ -31,7 +31,7 @@ from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.carries import carried_to_neuron
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.graph import prune
-from tui_lookups.analysis.inputs import neuron_sums
+from tui_lookups.analysis.inputs import cut_edge, neuron_sums
 from tui_lookups.analysis.openings import open_readings
 from tui_lookups.analysis.readings import below, neuron_reading, token_reading
 from tui_lookups.analysis.why import probability_without, why_token
@@ -297,6 +297,27 @@ def test_why_a_token_closes_with_its_error(case: tuple[str, Any, LookupModel]) -
     assert found.relative_remainder < CLOSED
     assert all(isinstance(unit, FeatureId) for unit in found.largest(5))
     assert np.abs(found.beside["error"]).min() > 0
+
+
+def test_an_edge_into_a_unit_is_cut_with_all_others_as_they_are(case: tuple[str, Any, LookupModel]) -> None:
+    name, layers, model = case
+    last = model.info.n_layers - 1
+    weights = layers[last]
+    given, _ = given_and_written(model, name)[last]
+    shifted = given - weights["b_dec"] if "shift" in name else given
+    pre = (shifted @ weights["W_enc"] + weights["b_enc"])[POSITION]
+    crossed = 0
+    for index in range(D_SAE):
+        unit = FeatureId(last, index)
+        (largest,) = neuron_sums(model, unit, [ROW], [POSITION])[0].found.largest(1)
+        cut = cut_edge(model, unit, largest, ROW, POSITION)
+        for read, activation in ((cut.held, cut.activation_held), (cut.free, cut.activation_free)):
+            less = pre.clone()
+            less[index] = read
+            own = {key: value for key, value in weights.items() if key == "threshold"}
+            same(activation, fired(less.unsqueeze(0), own, name)[0, index])
+        crossed += (cut.activation_held == 0) != (cut.neuron.activation == 0)
+    assert crossed  # some unit fires with the head and not without it, or the other way round
 
 
 def test_heads_carry_and_attend_over_units(case: tuple[str, Any, LookupModel]) -> None:
