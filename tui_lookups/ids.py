@@ -1,7 +1,7 @@
 """Names of neurons ("L9.N1985"), units of a dictionary ("L9.F1985") and heads ("L7.H4"): parsing, printing.
 
-Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces. Such a bare name is of what is
-open, a neuron or a unit.
+Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces. Such a bare name is of what
+is open, a neuron or a unit.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class HeadId(_Component):
     """Attention head `index` of block `layer`."""
 
     __slots__ = ()
+    kind: ClassVar[str] = "head"
 
     @classmethod
     def parse(cls, text: str) -> HeadId:

@@ -105,6 +105,11 @@ class ModelInfo:
         return self.neuron_id.kind
 
     @property
+    def label(self) -> str:
+        """Its name, with that of the dictionary that is open."""
+        return self.name if self.units is None else f"{self.name} with the units of {self.units.name}"
+
+    @property
     def n_neurons(self) -> int:
         return self.n_layers * self.d_mlp
 
