@@ -49,7 +49,7 @@ POSITION = 15
 CLOSED = 1e-12
 
 
-def with_units(folder: Path, units: Path) -> LookupModel:
+def with_units(folder: Path, units: Path, dtype: str = "float64") -> LookupModel:
     from tui_lookups.model.loading import load_model
 
     return load_model(
@@ -58,7 +58,7 @@ def with_units(folder: Path, units: Path) -> LookupModel:
         source="",
         fingerprint="tiny",
         device="cpu",
-        dtype="float64",
+        dtype=dtype,
         units=find_dictionary(str(units), file_digest),
     )
 
@@ -366,3 +366,20 @@ def test_an_activation_that_is_replaced_changes_what_the_mlp_writes(
     model.logits(tokens, at, {Point("post", last): put, **keep})
     change = (value - outputs[0][0, :, unit]).unsqueeze(1) * layers[last]["W_dec"][unit]
     same((outs[1] - outs[0])[0], change)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_units_of_a_model_in_half_precision_are_worked_out_in_single(
+    tiny_folder: Any, tmp_path: Path, dtype: str
+) -> None:
+    layers = [random_weights(16, D_SAE, seed=layer, skip=True) for layer in range(3)]
+    model = with_units(tiny_folder("llama"), write_circuit_tracer(tmp_path / "units", layers), dtype)
+    found: list[Tensor] = []
+    model.mlp_activations(model.batch([ROW]), range(3), lambda _, a: found.append(a[0].clone()))
+    for weights, own, (given, _) in zip(layers, found, given_and_written(model, "llama"), strict=True):
+        assert (own.dtype, given.dtype) == (torch.float32, getattr(torch, dtype))
+        same(own, fired(given.float() @ weights["W_enc"] + weights["b_enc"], weights, "llama"), 1e-5)
+    unit = FeatureId(2, 3)
+    decompose(model, unit, [ROW], [POSITION])  # these raise where they do not close in that precision
+    cut_edge(model, unit, HeadId(1, 2), ROW, POSITION)
+    why_token(model, ROW, POSITION, top=5)
