@@ -49,7 +49,9 @@ def place_lines(
     """A line a place: what stands there adds, its share of the `whole` node, a bar, and the token."""
     top = max(map(abs, values.values()), default=0.0)
     bar = max(0, min(_MOST_BAR, width - _FIGURES - _TOKEN))
-    lines = [(Segment(fit(f"{'pos.':>6}{'adds':>9} share {'':<{bar}}  token", width), palette.heading),)]
+    lines: list[tuple[Segment, ...]] = [
+        (Segment(fit(f"{'pos.':>6}{'adds':>9} share {'':<{bar}}  token", width), palette.heading),)
+    ]
     for position, value in sorted(values.items(), key=lambda place: -abs(place[1])):
         style = palette.plain + palette.shade(level(value, top))
         share = percent(value / whole) if whole else ""
