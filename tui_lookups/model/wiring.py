@@ -133,13 +133,10 @@ class UnitModules:
         output: it gives what the units stand for: the MLP's output, or that after the norm behind it.
         beside: what is given what is written beside the units: "error", what the dictionary leaves
             unexplained, and "skip", where it has one.
-        alone: a unit's activation, by its number, of its own pre-activation; None where that rests on the
-            other units too (top-k).
     """
 
     output: nn.Module
     beside: Mapping[Beside, nn.Module]
-    alone: Callable[[int, Tensor], Tensor] | None
 
 
 @dataclass(frozen=True, eq=False)
