@@ -214,7 +214,7 @@ class FakeExplorer:
     ) -> SurveyPlan:
         self._asked("survey_plan", per_layer=per_layer, trimmed=trimmed)
         asked = FollowUpPlan(30, 1200, 1230, 90_000, 6_000, 1.5) if explain or score or ablate else None
-        return SurveyPlan((4, 5), 40, 12, 20, 440, 9, 6, asked)
+        return SurveyPlan((4, 5), 40, 12, 20, 310, 440, 9, 6, asked)
 
     def survey(
         self, *, per_layer: int = 20, trimmed: bool | None = None, progress: Callable[[Any], None]

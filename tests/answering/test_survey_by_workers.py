@@ -16,7 +16,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
-from tui_lookups.results import HeadOverview, Survey, SurveyProgress
+from tui_lookups.results import HeadOverview, Part, Survey, SurveyProgress
 from tui_lookups.scan.ray import cluster as ray_cluster
 from tui_lookups.scan.ray import workers as ray_workers
 from tui_lookups.scan.ray.workers import RETRIES
@@ -24,6 +24,8 @@ from tui_lookups.scan.ray.workers import RETRIES
 pytestmark = pytest.mark.usefixtures("once_loaded", "crowded")
 
 PER_LAYER = 6
+PARTS: dict[str, Part | None] = {"default": None, "paper": "explaining"}
+"""Of the corpus: those whose prompts a survey looks at, by preset."""
 
 
 @pytest.fixture
@@ -43,8 +45,8 @@ def alone(ray: MadeUpRay, make: Callable[..., Explorer]) -> Survey:
     return make("llama").survey(per_layer=PER_LAYER)
 
 
-def by_workers(make: Callable[..., Explorer], cache: Path) -> Explorer:
-    return make("llama", cache, engine="ray", ray_workers=2)
+def by_workers(make: Callable[..., Explorer], cache: Path, **settings: Any) -> Explorer:
+    return make("llama", cache, engine="ray", ray_workers=2, **settings)
 
 
 def scanned(make: Callable[..., Explorer], cache: Path) -> Explorer:
@@ -71,6 +73,22 @@ def test_the_tables_are_those_of_one_process(
     assert [p.done for p in told] == sorted(p.done for p in told)
     assert (told[-1].done, told[-1].share, told[-1].seconds_left) == (len(alone.neurons), 1.0, 0.0)
     assert not ray.actors, "they are let go of when it is done"
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_trimmed_prompts_are_those_of_one_process(
+    ray: MadeUpRay, make: Callable[..., Explorer], tmp_path: Path, preset: str
+) -> None:
+    """The prompts lists, too; this process loads no model."""
+    how = {"trimmed": True, "preset": preset}
+    here, there = make("llama", tmp_path / "here", **how), by_workers(make, tmp_path / "there", **how)
+    found = there.survey(per_layer=PER_LAYER)
+    assert found == here.survey(per_layer=PER_LAYER)
+    assert any(row.prompts for row in found.neurons)
+    for row in found.neurons:
+        lists = (asked._services.prompts.prompts(row.neuron, part=PARTS[preset]) for asked in (here, there))
+        assert next(lists) == next(lists)
+    assert there._engine._model is None
 
 
 def test_passes_of_later_neurons_are_handed_out_before_their_turn(

@@ -576,7 +576,9 @@ class CannedExplorer(Explorer):
         listed = canned_survey.neurons(self.atlas(per_layer=per_layer), layers)
         there = tuple(range(LAYERS)) if layers is None else tuple(layers)
         pairs = sum(HEADS * (found.neuron.layer + 1) for found in listed)
-        return SurveyPlan(there, len(listed), min(self.surveyed, len(listed)), self.n_prompts, pairs)
+        done = min(self.surveyed, len(listed))
+        texts = self.n_prompts * (len(listed) - done)
+        return SurveyPlan(there, len(listed), done, self.n_prompts, texts, pairs)
 
     def survey(
         self,

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from tui_lookups.analysis.ablation import Case, ablate_head, mean_over, summarise
 from tui_lookups.analysis.activity import active_heads, attributions_of_heads, effective_rule
 from tui_lookups.analysis.attribution import Decomposition, count_reaching, decompose
-from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
+from tui_lookups.analysis.batches import MOST_TOKENS, Reading, consecutive
+from tui_lookups.analysis.congruence import neuron_tokens
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.checks import check_text
@@ -38,6 +39,7 @@ from tui_lookups.results import (
     SourceToken,
     Target,
     Token,
+    TokenCongruence,
     Trim,
 )
 from tui_lookups.results.conventions import Conventions
@@ -58,37 +60,83 @@ def build_prompts(
 
     With `trim` their trimmed context is found too, which takes many times as long.
     """
-    if not entries:
-        return []
     rows = [corpus.window_tokens(entry.prompt_id).tolist() for entry in entries]
-    activations = activations_on(model, neuron, rows, poll)
-    peaks, signs = [entry.position for entry in entries], [entry.sign for entry in entries]
-    trims: Sequence[Trim | None] = [None] * len(rows)
+    readings = [Reading(neuron, row, at.position, at.sign) for row, at in enumerate(entries)]
+    seen = see_prompts(model, rows, readings, preset=preset, poll=poll, trim=trim)
+    vocabulary = model.vocabulary
+    return [
+        prompt_of(rank, entry, vocabulary.tokens(row), of_row, vocabulary.special_ids)
+        for rank, (entry, row, of_row) in enumerate(zip(entries, rows, seen, strict=True), 1)
+    ]
+
+
+class PromptSeen(NamedTuple):
+    """A neuron's activation at every token of a prompt, and the trimmed context where that was asked for."""
+
+    activations: tuple[float, ...]
+    trimmed: Trim | None
+
+
+def see_prompts(
+    model: LookupModel,
+    rows: Sequence[Sequence[int]],
+    readings: Sequence[Reading],
+    *,
+    preset: Preset,
+    poll: Poll,
+    trim: bool,
+) -> list[PromptSeen]:
+    """What is seen of each peak in prompts, each of which is run once for all the neurons of a layer."""
+    activations = activations_of(model, rows, [(at.neuron, at.row) for at in readings], poll)
+    trims: Sequence[Trim | None] = [None] * len(readings)
     if trim:
-        trims = trim_prompts(model, neuron, rows, peaks, signs, preset=preset, poll=poll)
-    prompts = []
-    for rank, (entry, row, values, cut) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
-        tokens = model.vocabulary.tokens(row)
-        follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
-        special = row[entry.position] in model.vocabulary.special_ids
-        peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows, special)
-        made = Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut, entry.copies)
-        prompts.append(made)
-    return prompts
+        trims = trim_prompts(model, rows, readings, preset=preset, poll=poll)
+    return [PromptSeen(tuple(values), cut) for values, cut in zip(activations, trims, strict=True)]
+
+
+def prompt_of(
+    rank: int, entry: Entry, tokens: tuple[Token, ...], seen: PromptSeen, special: frozenset[int]
+) -> Prompt:
+    """One prompt of a neuron's list; `special` are the ids of special tokens."""
+    after, token = entry.position + 1, tokens[entry.position]
+    follows = tokens[after] if after < len(tokens) else None
+    peak = Peak(entry.position, token, seen.activations[entry.position], follows, token.id in special)
+    return Prompt(
+        rank, entry.prompt_id, entry.sign, tokens, seen.activations, peak, seen.trimmed, entry.copies
+    )
 
 
 def activations_on(
     model: LookupModel, neuron: NeuronId, rows: Sequence[Sequence[int]], poll: Poll
 ) -> list[list[float]]:
     """The neuron's activation at every token of each row of token ids."""
-    activations: list[list[float]] = []
-    for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS):
-        values = model.neuron_activations(model.batch(rows[place] for place in batch), neuron, poll=poll)
-        for place, padded in zip(batch, values, strict=True):
-            row = padded[: len(rows[place])]
-            require_finite(row, neuron.layer)
-            activations.append(row.double().cpu().tolist())
+    return activations_of(model, rows, [(neuron, row) for row in range(len(rows))], poll)
+
+
+def activations_of(
+    model: LookupModel, rows: Sequence[Sequence[int]], wanted: Sequence[tuple[NeuronId, int]], poll: Poll
+) -> list[list[float]]:
+    """Activations at every token of rows of token ids: of neurons of one layer, each on the row named."""
+    activations: list[list[float]] = [[] for _ in wanted]
+    indexes = sorted({neuron.index for neuron, _ in wanted})
+    readers: dict[int, list[int]] = {}
+    for number, (_, row) in enumerate(wanted):
+        readers.setdefault(row, []).append(number)
+    for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS) if wanted else ():
+        layer = wanted[0][0].layer
+        values = model.neurons_activations(model.batch(rows[at] for at in batch), layer, indexes, poll=poll)
+        for row, padded in zip(batch, values, strict=True):
+            seen = padded[: len(rows[row])]
+            require_finite(seen, layer)
+            columns = seen.double().cpu()
+            for number in readers.get(row, ()):
+                activations[number] = columns[:, indexes.index(wanted[number][0].index)].tolist()
     return activations
+
+
+def best_token(model: LookupModel, neuron: NeuronId) -> TokenCongruence:
+    """The token that a neuron promotes most."""
+    return neuron_tokens(model, neuron, 1)[0][0]
 
 
 def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll: Poll) -> list[float]:

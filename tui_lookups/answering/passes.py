@@ -80,9 +80,8 @@ class PassesByWorkers:
         borrowed: gives them back when it is left.
     """
 
-    ahead = _AHEAD
-
-    def __init__(self, engine: Engine, borrowed: ExitStack) -> None:
+    def __init__(self, engine: Engine, borrowed: ExitStack, ahead: int) -> None:
+        self.ahead = ahead
         self._engine = engine
         self._borrowed = borrowed
         self._workers: RayWorkers | None = None
@@ -132,13 +131,13 @@ class PassesByWorkers:
 
 
 @contextmanager
-def passes_of(engine: Engine) -> Iterator[Passes]:
-    """Whoever runs the passes of a survey, by the setting that says who scans."""
+def passes_of(engine: Engine, ahead: int = _AHEAD) -> Iterator[Passes]:
+    """Whoever runs the passes of a survey, by the setting that says who scans; see `Passes.ahead`."""
     if engine.settings.engine != "ray":
         yield PassesHere(engine)
         return
     with ExitStack() as borrowed:
-        passes = PassesByWorkers(engine, borrowed)
+        passes = PassesByWorkers(engine, borrowed, ahead)
         try:
             yield passes
         finally:

@@ -18,11 +18,11 @@ from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from tui_lookups import progress
-from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
+from tui_lookups.answering.cached_prompts import cached_prompts, list_of, prompts_key
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_folded, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
+    PARTS,
     Entry,
     sampled_ids,
     top_entries,
@@ -45,14 +45,10 @@ from tui_lookups.results import (
     Sign,
     Token,
 )
-from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
-
-PARTS: tuple[Part, ...] = ("explaining", "scoring")
-"""In the order of the index's parts."""
 
 _NEURONS_KEPT = 32  # in memory: half a megabyte each where a window has 128 tokens
 _AT_ONCE = 4
@@ -166,14 +162,14 @@ class PromptService:
         self._scan.wait()
 
         def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
-            from tui_lookups.answering.answers import build_prompts, place_samples
+            from tui_lookups.answering.answers import best_token, build_prompts, place_samples
 
             corpus = engine.corpus(arrays=True)
             record = self._scan.require(neuron)
             ids = sampled_ids(record, kind, top, conventions.seed)
             entries = place_samples(model, corpus, neuron, ids, poll)
             built = build_prompts(model, corpus, neuron, entries, preset=conventions.preset, poll=poll)
-            return self._list(model, record, built, conventions, top=top, kind=kind)
+            return list_of(engine, best_token(model, neuron), record, built, conventions, top=top, kind=kind)
 
         key = engine.key(
             "sampled",
@@ -269,6 +265,8 @@ class PromptService:
         so_far: Callable[[NeuronPrompts], None] | None,
     ) -> NeuronPrompts:
         """The list from what is known now; the scan waits meanwhile."""
+        from tui_lookups.answering.answers import best_token
+
         engine = self._engine
 
         def listed(found: dict[tuple[int, int], Prompt]) -> NeuronPrompts:
@@ -278,11 +276,8 @@ class PromptService:
                 replace(found[entry.prompt_id, entry.sign], rank=rank, copies=entry.copies)
                 for rank, entry in enumerate(answered, 1)
             ]
-            return engine.on_model(
-                lambda model, poll: self._list(
-                    model, record, ranked, conventions, top=top, kind="top", part=part, note=silent
-                )
-            )
+            best = engine.on_model(lambda model, poll: best_token(model, neuron))
+            return list_of(engine, best, record, ranked, conventions, top=top, part=part, note=silent)
 
         def tell(found: dict[tuple[int, int], Prompt]) -> None:
             if so_far is not None and len(found) < len(entries):
@@ -337,36 +332,6 @@ class PromptService:
             for prompt in kept
             if prompt is not None and (prompt.trimmed is not None or not trim)
         }
-
-    def _list(
-        self,
-        model: LookupModel,
-        record: NeuronRecord,
-        prompts: Sequence[Prompt],
-        conventions: Conventions,
-        *,
-        top: int,
-        kind: PromptKind,
-        part: Part | None = None,
-        note: str = "",
-    ) -> NeuronPrompts:
-        from tui_lookups.analysis.congruence import neuron_tokens
-
-        best = neuron_tokens(model, record.neuron, 1)[0][0]
-        return NeuronPrompts(
-            neuron=record.neuron,
-            top_token=model.vocabulary.token(best.id),
-            top_congruence=best.congruence,
-            stats=record.stats(),
-            prompts=tuple(prompts),
-            scanned_prompts=record.prompts,
-            total_prompts=self._engine.corpus().info.prompts,
-            provenance=self._engine.provenance(
-                corpus=True, top=top, kind=kind, **choices("prompts", conventions),
-                **({} if part is None else {"part": part}),
-            ),
-            note=note,
-        )  # fmt: skip
 
     def _most(self, top: int | None) -> int:
         """How many prompts are asked for: all that the index keeps, unless it is said."""
