@@ -67,6 +67,7 @@ from tui_lookups.results import (
     SharedHeads,
     SourceToken,
     Status,
+    SummedHeads,
     Survey,
     SurveyPlan,
     SurveyProgress,
@@ -632,6 +633,14 @@ class CannedExplorer(Explorer):
             replace(self.heads_overview(neuron), mean_target=canned_survey.TARGET) for neuron in neurons
         ]
         return shared_heads(overviews, least_share=0.25, provenance=self.provenance())
+
+    def summed_heads(
+        self, neurons: Sequence[NeuronId], text: str, *, position: int | None = None
+    ) -> SummedHeads:
+        self._called("summed_heads", (tuple(neurons), text))
+        from tui_lookups.analysis.neuron_groups import summed_heads
+
+        return summed_heads([self.heads(neuron, text=text) for neuron in neurons], "2sd", 1)
 
     def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
         self._called("head_reads", (neuron, head))

@@ -1,4 +1,4 @@
-"""A dialog of one line: a note on something marked, the name of a session."""
+"""A dialog of one line: a note on something marked, the name of a session, a text."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tui_lookups.tui.widgets.typed_line import TypedLine
 
 
 class OneLineScreen(LeavesOnce, ModalScreen[str]):
-    """Returns what was typed, without space around it; None where it was given up."""
+    """Returns what was typed, without space around it unless it is `exact`; None where it was given up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "close", id="one-line.close", tooltip="Change nothing"),
     ]
     AUTO_FOCUS = "#one-line"
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, *, exact: bool = False) -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self._text, self._exact = title, text, exact
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -38,7 +38,7 @@ class OneLineScreen(LeavesOnce, ModalScreen[str]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss(event.value.strip())
+        self.dismiss(event.value if self._exact else event.value.strip())
 
     def action_give_up(self) -> None:
         self.dismiss(None)

@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tui_lookups.ids import NeuronId
-    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt, SharedHead, SurveyedPair
+    from tui_lookups.results import (
+        AtlasLayer,
+        AtlasNeuron,
+        NeuronScore,
+        Prompt,
+        SharedHead,
+        SummedHead,
+        SurveyedPair,
+    )
 
 NeuronOrder = Literal["congruence", "cosine", "rank", "layer", "activity"]
 PromptOrder = Literal["peak", "length", "corpus"]
@@ -24,6 +32,7 @@ HEADS: tuple[HeadOrder, ...] = ("size", "layer")
 ATLAS_LAYERS: tuple[AtlasLayerOrder, ...] = ("layer", "tokens")
 ATLAS_NEURONS: tuple[AtlasNeuronOrder, ...] = ("congruence", "neuron", "token")
 SHARED_HEADS: tuple[SharedOrder, ...] = ("active", "sum", "neuron", "head")
+SUMMED_HEADS: tuple[SharedOrder, ...] = ("sum", "neuron", "head")
 
 O = TypeVar("O")  # noqa: E741
 
@@ -119,3 +128,15 @@ def shared_in(order: SharedOrder, heads: tuple[SharedHead, ...], neuron: NeuronI
     if order == "head":
         return tuple(sorted(heads, key=lambda row: row.head))
     return heads
+
+
+def summed_in(order: SharedOrder, heads: tuple[SummedHead, ...], neuron: NeuronId) -> tuple[SummedHead, ...]:
+    """Heads of a sum of neurons: by the size of the sum, of their part in `neuron`, or by name."""
+    if order == "neuron":
+        own = {
+            row.head: abs(part.attribution) for row in heads for part in row.neurons if part.neuron == neuron
+        }
+        return tuple(sorted(heads, key=lambda row: -own.get(row.head, -1.0)))
+    if order == "head":
+        return tuple(sorted(heads, key=lambda row: row.head))
+    return tuple(sorted(heads, key=lambda row: -abs(row.attribution)))
