@@ -16,7 +16,7 @@ from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explorer import Explorer
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
-from tui_lookups.results import HeadOverview, Part, Survey, SurveyProgress
+from tui_lookups.results import AblationMethod, HeadOverview, Part, Survey, SurveyProgress
 from tui_lookups.scan.ray import cluster as ray_cluster
 from tui_lookups.scan.ray import workers as ray_workers
 from tui_lookups.scan.ray.workers import RETRIES
@@ -89,6 +89,21 @@ def test_trimmed_prompts_are_those_of_one_process(
         lists = (asked._services.prompts.prompts(row.neuron, part=PARTS[preset]) for asked in (here, there))
         assert next(lists) == next(lists)
     assert there._engine._model is None
+
+
+@pytest.mark.parametrize("method", ["zero", "mean"])
+def test_pairs_are_ablated_as_by_one_process(
+    ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path, method: AblationMethod
+) -> None:
+    explorer, told = by_workers(make, tmp_path / "cache"), list[int]()
+    found = explorer.ablate_survey(
+        explorer.survey(per_layer=PER_LAYER), method=method, progress=lambda p: told.append(p.done)
+    )
+    assert found == make("llama", tmp_path / "alone").ablate_survey(alone, method=method)
+    assert found.ablation is not None
+    assert told == list(range(len(alone.pairs) + 1))
+    assert explorer._engine._model is None
+    assert not ray.actors
 
 
 def test_passes_of_later_neurons_are_handed_out_before_their_turn(

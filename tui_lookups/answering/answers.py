@@ -6,12 +6,12 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.ablation import Case, ablate_head, mean_over, summarise
+from tui_lookups.analysis.ablation import Case, ablate_head
 from tui_lookups.analysis.activity import active_heads, attributions_of_heads, effective_rule
 from tui_lookups.analysis.attribution import Decomposition, count_reaching, decompose
 from tui_lookups.analysis.batches import MOST_TOKENS, Reading, consecutive
@@ -25,10 +25,11 @@ from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.results import (
+    AblatedPrompt,
     AblationMethod,
     AblationPositions,
+    ActivityRule,
     Example,
-    HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
@@ -248,7 +249,14 @@ def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | Non
     return kept
 
 
-def head_ablation(
+class Ablated(NamedTuple):
+    """What comes of each prompt without a head, and the rule by which the head is active there."""
+
+    prompts: tuple[AblatedPrompt, ...]
+    rule: ActivityRule
+
+
+def ablated_head(
     model: LookupModel,
     neuron: NeuronId,
     head: HeadId,
@@ -258,16 +266,13 @@ def head_ablation(
     positions: AblationPositions,
     conventions: Conventions,
     mean: npt.NDArray[np.float64] | None,
-    sample: int,
-    provenance: Provenance,
     poll: Poll,
-) -> HeadAblation:
+) -> Ablated:
     """One head ablated on each of a neuron's prompts, or at a place in a text (method.md, section 6).
 
-    `mean` is the head's over `sample` prompts of the corpus: [d_head].
+    `mean` is the head's over prompts of the corpus: [d_head].
     """
-    rule, preset, seed = conventions.activity_rule, conventions.preset, conventions.seed
-    bos, context = model.vocabulary.bos_id, "text" if isinstance(given, PeakInput) else conventions.context
+    rule, preset, bos = conventions.activity_rule, conventions.preset, model.vocabulary.bos_id
     if isinstance(given, PeakInput):
         cases = [Case(None, None, given.ids, given.position, given.sign)]
     else:
@@ -284,14 +289,10 @@ def head_ablation(
         rule=rule,
         preset=preset,
         mean=mean,
-        seed=seed,
+        seed=conventions.seed,
         poll=poll,
     )
-    used = effective_rule(rule, count_reaching(model, neuron, preset))
-    return HeadAblation(
-        neuron, head, method, positions, context, used, seed, sample, ablated, summarise(ablated),
-        provenance,
-    )  # fmt: skip
+    return Ablated(ablated, effective_rule(rule, count_reaching(model, neuron, preset)))
 
 
 def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
@@ -299,15 +300,6 @@ def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
     usable = np.flatnonzero(np.asarray(corpus.lengths()) >= 2).astype(np.int64)
     drawn = usable[np.argsort(hash_ids(usable, seed), kind="stable")[:sample]]
     return [int(prompt_id) for prompt_id in np.sort(drawn)]
-
-
-def corpus_mean(
-    model: LookupModel, corpus: Corpus, prompt_ids: Sequence[int], role: Literal["z", "post"], poll: Poll
-) -> npt.NDArray[np.float64]:
-    """Mean z of every head over these prompts, [n_layers, n_heads, d_head], or mean activation of every
-    neuron, [n_layers, d_mlp]."""
-    rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
-    return mean_over(model, rows, model.info.n_layers - 1, role, poll=poll)
 
 
 def place_samples(

@@ -6,14 +6,15 @@ scanned: no sum closes there.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation, check_attribution
-from tui_lookups.answering.corpus_means import corpus_means
+from tui_lookups.answering.corpus_means import means_by
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import check_reaches, place_of
+from tui_lookups.answering.passes import Asked
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll
@@ -28,9 +29,46 @@ from tui_lookups.results import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tui_lookups.answering.answers import Ablated
     from tui_lookups.answering.peak_inputs import PeakInput
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AblationPass:
+    """One head taken out of a neuron's prompts, or of a text; a worker can be given it.
+
+    `mean` is the head's over the corpus, where that is put in its place: [d_head].
+    """
+
+    neuron: NeuronId
+    head: HeadId
+    given: tuple[Prompt, ...] | PeakInput
+    method: AblationMethod
+    positions: AblationPositions
+    conventions: Conventions
+    mean: npt.NDArray[np.float64] | None
+
+    def __call__(self, model: LookupModel, poll: Poll) -> Ablated:
+        """What comes of each prompt."""
+        from tui_lookups.answering.answers import ablated_head
+
+        return ablated_head(
+            model,
+            self.neuron,
+            self.head,
+            self.given,
+            method=self.method,
+            positions=self.positions,
+            conventions=self.conventions,
+            mean=self.mean,
+            poll=poll,
+        )
+
 
 _REVISION = 2
 """Part of these answers' cache keys. Of the first, some were of full windows and said "trimmed"."""
@@ -134,6 +172,22 @@ class HeadService:
         text: str | None,
     ) -> HeadAblation:
         """One head ablated on each of the neuron's prompts, or on a text. See `Explorer.ablate`."""
+        return self.ablation(
+            neuron, head, method=method, positions=positions, trimmed=trimmed, part=part, text=text
+        ).by(self._engine)
+
+    def ablation(
+        self,
+        neuron: NeuronId,
+        head: HeadId,
+        *,
+        method: AblationMethod,
+        positions: AblationPositions | None,
+        trimmed: bool | None,
+        part: Part | None,
+        text: str | None = None,
+    ) -> Asked[HeadAblation]:
+        """What `ablate` answers, as a question that is still to be asked of whoever has the model."""
         check_ablation(method, positions)
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
@@ -154,29 +208,6 @@ class HeadService:
             **({} if part is None else {"part": part}),
         }
         of_corpus = text is None or method == "mean"  # the mean is over prompts of it
-
-        def work(model: LookupModel, poll: Poll) -> HeadAblation:
-            from tui_lookups.answering import answers
-
-            mean, drawn = None, 0
-            if method == "mean":
-                mean, drawn = corpus_means(engine, model, "z", conventions, poll)
-            return answers.head_ablation(
-                model,
-                neuron,
-                head,
-                given,
-                method=method,
-                positions=where,
-                conventions=conventions,
-                mean=None if mean is None else mean[head.layer, head.index],
-                sample=drawn,
-                provenance=engine.provenance(
-                    corpus=of_corpus, **question, **choices("ablation", conventions)
-                ),
-                poll=poll,
-            )
-
         key = engine.key(
             "ablation",
             conventions,
@@ -187,7 +218,22 @@ class HeadService:
             **({"index": self._scan.key()} if text is None else {"text": text}),
             **question,
         )
-        return engine.cached(key, HeadAblation) or engine.keep(key, engine.on_model(work))
+        answer, mean, drawn = engine.cached(key, HeadAblation), None, 0
+        if answer is None and method == "mean":
+            means, drawn = means_by(engine, engine.on_model, "z", conventions)
+            mean = means[head.layer, head.index]
+
+        def made(ablated: Ablated) -> HeadAblation:
+            from tui_lookups.analysis.ablation import summarise
+
+            context = conventions.context if text is None else "text"
+            provenance = engine.provenance(corpus=of_corpus, **question, **choices("ablation", conventions))
+            return HeadAblation(
+                neuron, head, method, where, context, ablated.rule, conventions.seed, drawn,
+                ablated.prompts, summarise(ablated.prompts), provenance,
+            )  # fmt: skip
+
+        return Asked(key, answer, AblationPass(neuron, head, given, method, where, conventions, mean), made)
 
     def _check(self, neuron: NeuronId, head: HeadId | None) -> None:
         """Refuse at once what cannot be answered, before minutes of scanning."""

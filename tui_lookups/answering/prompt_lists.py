@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tui_lookups.answering.answers import PromptSeen
     from tui_lookups.model.lookup_model import LookupModel
 
+TOGETHER = 32
+"""Most neurons of a layer that are asked about together: it bounds the memory that they take."""
+
 _AT_ONCE = 4
 """Windows of one piece of work: nobody else is answered meanwhile."""
 

@@ -23,7 +23,7 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.overviews import HeadOverviews, needs_trims
 from tui_lookups.answering.passes import Passes, passes_of
-from tui_lookups.answering.prompt_lists import ListsAsked, PromptLists
+from tui_lookups.answering.prompt_lists import TOGETHER, ListsAsked, PromptLists
 from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
@@ -43,9 +43,6 @@ from tui_lookups.settings_values import format_layers
 
 _TELL_SECONDS = 0.5
 """Least time between two tellings of what a survey has so far."""
-
-_TOGETHER = 32
-"""Most neurons of a layer that are asked about together: it bounds the memory that they take."""
 
 _TRIMMING = 0.9
 """About the share of the passes of trimmed prompts that trim them."""
@@ -313,9 +310,9 @@ def _reaches_none(head: HeadId) -> LookupsError:
 def _groups(atlas: Atlas) -> list[Sequence[AtlasNeuron]]:
     """Neurons that are asked about together, each of one layer."""
     return [
-        layer.neurons[start : start + _TOGETHER]
+        layer.neurons[start : start + TOGETHER]
         for layer in atlas.layers
-        for start in range(0, len(layer.neurons), _TOGETHER)
+        for start in range(0, len(layer.neurons), TOGETHER)
     ]
 
 

@@ -261,7 +261,13 @@ class Services:
         from tui_lookups.answering.survey_pairs import SurveyPairs
 
         return SurveyPairs(
-            self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
+            self.engine,
+            self.desk,
+            self.heads,
+            self.examples,
+            self.explaining,
+            self.head_scores,
+            self.prompt_lists,
         )
 
     def against(self, other: str) -> TwoModels:
