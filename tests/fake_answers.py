@@ -245,6 +245,9 @@ class FakeExplorer:
         found = PairComparison(method, "peak", (pair,), 0, 0.25, 0.125, distance, PROVENANCE)
         return replace(survey, ablation=found)
 
+    def prepare_report(self, survey: Survey, *, prompts: int, told: Any) -> None:
+        told(1.0)
+
     def served_by(
         self,
         head: HeadId,

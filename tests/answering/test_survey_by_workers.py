@@ -15,6 +15,7 @@ from tui_lookups.analysis import attribution
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.report import of_survey
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
 from tui_lookups.results import AblationMethod, HeadOverview, Part, Survey, SurveyProgress
 from tui_lookups.scan.ray import cluster as ray_cluster
@@ -89,6 +90,34 @@ def test_trimmed_prompts_are_those_of_one_process(
         lists = (asked._services.prompts.prompts(row.neuron, part=PARTS[preset]) for asked in (here, there))
         assert next(lists) == next(lists)
     assert there._engine._model is None
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_the_reports_prompts_are_those_of_one_process(
+    ray: MadeUpRay, make: Callable[..., Explorer], tmp_path: Path, trimmed: bool
+) -> None:
+    """Of which a process that prepares nothing makes the same, but for the last digits."""
+    there, here = by_workers(make, tmp_path / "there"), make("llama", tmp_path / "here")
+    survey, told = there.survey(per_layer=PER_LAYER, trimmed=trimmed), list[int]()
+    report = of_survey(there, survey, lambda done, of: told.append(done))
+    assert there._engine._model is None
+    assert told == sorted(told)
+    assert told[-1] == len(survey.neurons)
+    expected = of_survey(here, here.survey(per_layer=PER_LAYER, trimmed=trimmed)).walks
+    for walk, other in zip(report.walks, expected, strict=True):
+        assert [token.id for token in walk.tokens] == [token.id for token in other.tokens]
+        # What a neuron writes is read from the files where no model is loaded.
+        assert replace(walk, tokens=(), suppressed=()) == replace(other, tokens=(), suppressed=())
+    assert any(walk.on_prompts for walk in report.walks)
+    alone = make("llama", tmp_path / "alone")
+    alone.prepare_report = lambda *_, **__: None  # type: ignore[method-assign]
+    for walk, single in zip(report.walks, of_survey(alone, survey).walks, strict=True):
+        assert [p.prompt_id for p in walk.prompts] == [p.prompt_id for p in single.prompts]
+        for mine, theirs in zip(walk.on_prompts, single.on_prompts, strict=True):
+            assert (mine.prompt_id, mine.context, mine.tokens) == (
+                theirs.prompt_id, theirs.context, theirs.tokens,
+            )  # fmt: skip
+            assert mine.sum == pytest.approx(theirs.sum, 1e-4)
 
 
 @pytest.mark.parametrize("method", ["zero", "mean"])

@@ -602,6 +602,9 @@ class CannedExplorer(Explorer):
                 so_far(canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance()))
         return canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance())
 
+    def prepare_report(self, survey: Survey, **how: Any) -> None:
+        """Nothing is worked out here."""
+
     def served_by(
         self,
         head: HeadId,

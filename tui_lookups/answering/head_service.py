@@ -13,7 +13,7 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation, check_attribution
 from tui_lookups.answering.corpus_means import means_by
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.neuron_places import check_reaches, place_of
+from tui_lookups.answering.neuron_places import Place, check_reaches, place_of
 from tui_lookups.answering.passes import Asked
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
@@ -26,6 +26,7 @@ from tui_lookups.results import (
     HeadAttributions,
     Part,
     Prompt,
+    Provenance,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,33 @@ if TYPE_CHECKING:
     from tui_lookups.answering.peak_inputs import PeakInput
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsAtPass:
+    """The heads at one place; a worker can be given it."""
+
+    neuron: NeuronId
+    place: Place
+    sources: HeadId | None
+    conventions: Conventions
+    provenance: Provenance
+
+    def __call__(self, model: LookupModel, poll: Poll) -> HeadAttributions:
+        """The exact decomposition there. Raises as `decompose` does."""
+        from tui_lookups.answering.answers import head_attributions
+
+        return head_attributions(
+            model,
+            self.neuron,
+            self.place.input,
+            prompt=self.place.prompt,
+            context=self.place.context,
+            sources=self.sources,
+            conventions=self.conventions,
+            provenance=self.provenance,
+            poll=poll,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,38 +134,23 @@ class HeadService:
             text=text,
             position=None if text is None else position,
         )
-        attributions = self._at(neuron, peak.input, peak.prompt, peak.context, sources, conventions)
-        return attributions if peak.prompt is None else replace(attributions, rank=peak.prompt.rank)
+        attributions = self._asked(neuron, peak, sources, conventions).by(self._engine)
+        return self._shown(attributions, peak)
 
-    def _at(
-        self,
-        neuron: NeuronId,
-        place: PeakInput,
-        shown: Prompt | None,
-        context: str,
-        sources: HeadId | None,
-        conventions: Conventions,
-    ) -> HeadAttributions:
-        engine = self._engine
-        question = {"context": context, "sources": None if sources is None else str(sources)}
+    def asked(
+        self, neuron: NeuronId, prompt_id: int, sources: HeadId, *, trimmed: bool
+    ) -> Asked[HeadAttributions]:
+        """What `heads` answers of a prompt, as a question that is still to be asked of who has the model."""
+        conventions = self._engine.conventions(trimmed=trimmed)
+        self._check(neuron, sources)
+        peak = place_of(self._engine, self._prompts, neuron, conventions, prompt_id=prompt_id)
+        return self._asked(neuron, peak, sources, conventions)
 
-        def work(model: LookupModel, poll: Poll) -> HeadAttributions:
-            from tui_lookups.answering import answers
-
-            return answers.head_attributions(
-                model,
-                neuron,
-                place,
-                prompt=shown,
-                context=context,
-                sources=sources,
-                conventions=conventions,
-                provenance=engine.provenance(
-                    corpus=shown is not None, **question, **choices("heads", conventions)
-                ),
-                poll=poll,
-            )
-
+    def _asked(
+        self, neuron: NeuronId, peak: Place, sources: HeadId | None, conventions: Conventions
+    ) -> Asked[HeadAttributions]:
+        engine, place, shown = self._engine, peak.input, peak.prompt
+        question = {"context": peak.context, "sources": None if sources is None else str(sources)}
         key = engine.key(
             "heads",
             conventions,
@@ -150,13 +163,22 @@ class HeadService:
             revision=_REVISION,
             **question,
         )
-        attributions = engine.cached(key, HeadAttributions)
-        if attributions is None or any(
-            source.weight is None for source in attributions.sources
-        ):  # of an earlier version
-            attributions = engine.keep(key, engine.on_model(work))
+        answer = engine.cached(key, HeadAttributions)
+        if answer is not None and any(source.weight is None for source in answer.sources):
+            answer = None  # of an earlier version
+
+        def provenance() -> Provenance:
+            return engine.provenance(corpus=shown is not None, **question, **choices("heads", conventions))
+
+        def made(found: HeadAttributions) -> HeadAttributions:
+            return replace(found, provenance=provenance())  # by now it is known where the model runs
+
+        return Asked(key, answer, HeadsAtPass(neuron, peak, sources, conventions, provenance()), made)
+
+    def _shown(self, attributions: HeadAttributions, peak: Place) -> HeadAttributions:
         at_peak = attributions.tokens[attributions.position].id
-        return replace(attributions, special=at_peak in engine.vocabulary().special_ids)
+        attributions = replace(attributions, special=at_peak in self._engine.vocabulary().special_ids)
+        return attributions if peak.prompt is None else replace(attributions, rank=peak.prompt.rank)
 
     # --- ablation (method.md, section 6) ---
 

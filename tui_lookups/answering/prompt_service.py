@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from itertools import chain, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups import progress
 from tui_lookups.answering.cached_prompts import cached_prompts, list_of, prompts_key
@@ -49,6 +49,8 @@ from tui_lookups.results import (
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
+
+K = TypeVar("K")
 
 _NEURONS_KEPT = 32  # in memory: half a megabyte each where a window has 128 tokens
 _AT_ONCE = 4
@@ -355,10 +357,20 @@ class PromptService:
         found = with_special_peaks(found, self._engine.vocabulary().special_ids)
         with self._lock:
             shown = {prompt.prompt_id: prompt for prompt in found.prompts}
-            self._shown[found.neuron] = self._shown.get(found.neuron, {}) | shown
+            self._shown[found.neuron] = _over(self._shown.get(found.neuron, {}), shown)
         return found
 
     def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
         with self._lock:
             built = {(prompt.prompt_id, prompt.sign): prompt for prompt in prompts}
-            self._built[neuron] = self._built.get(neuron, {}) | built
+            self._built[neuron] = _over(self._built.get(neuron, {}), built)
+
+
+def _over(known: dict[K, Prompt], prompts: dict[K, Prompt]) -> dict[K, Prompt]:
+    """The known prompts and these instead; of one that comes without a trim that is known, it stays known."""
+    merged = known | prompts
+    for key, prompt in prompts.items():
+        before = known.get(key)
+        if prompt.trimmed is None and before is not None and before.sign == prompt.sign:
+            merged[key] = replace(prompt, trimmed=before.trimmed)
+    return merged

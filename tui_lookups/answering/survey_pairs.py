@@ -22,8 +22,9 @@ from tui_lookups.answering.corpus_means import means_by
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.explaining import Pair
 from tui_lookups.answering.head_service import HeadService
-from tui_lookups.answering.passes import ForwardPass, in_turn, passes_of
+from tui_lookups.answering.passes import Asked, ForwardPass, in_turn, passes_of
 from tui_lookups.answering.prompt_lists import TOGETHER, ListsAsked, PromptLists
+from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.requests import EXPLANATION_TOKENS, explain_request, score_request
@@ -37,6 +38,7 @@ from tui_lookups.results import (
     Explanation,
     ExplanationScore,
     FollowUpPlan,
+    HeadAttributions,
     LeftOut,
     Part,
     Plan,
@@ -72,8 +74,10 @@ class SurveyPairs:
         explaining: Explaining,
         scores: HeadScores,
         lists: PromptLists,
+        prompts: PromptService,
     ) -> None:
         self._engine = engine
+        self._prompts = prompts
         self._lists = lists
         self._desk = desk
         self._heads = heads
@@ -132,7 +136,7 @@ class SurveyPairs:
 
             if method == "mean":
                 means_by(engine, run, "z", conventions)  # kept for each of them
-            for _ in self._lists.made(_by_layer(survey), asked, listing):
+            for _ in self._lists.made(_by_layer(pair.neuron for pair in survey.pairs), asked, listing):
                 pass
             questions = (
                 self._heads.ablation(*pair, method=method, positions=positions, trimmed=trimmed, part=part)
@@ -141,6 +145,30 @@ class SurveyPairs:
             answers = in_turn(engine, passes, questions)
             ablations = [next(answers) for _ in _told(_pairs(survey), "ablations", progress)]
         return replace(survey, ablation=compare_pairs(ablations))
+
+    def show(self, survey: Survey, top: int, told: Callable[[float], None]) -> None:
+        """Have what a report shows of its neurons in the cache: see `Explorer.prepare_report`."""
+        engine, trimmed, done = self._engine, survey.context == "trimmed", 0
+        first = {pair.neuron: pair.head for pair in reversed(survey.pairs)}
+        steps = len(survey.neurons) + len(first) or 1
+        conventions = engine.conventions()
+        shown = ListsAsked(min(top, engine.settings.top), conventions, trim=False)
+        with passes_of(engine) as listing, passes_of(engine, ahead=_AHEAD) as passes:
+            for neurons in self._lists.made(_by_layer(row.neuron for row in survey.neurons), shown, listing):
+                done += len(neurons)
+                told(done / steps)
+            if trimmed:
+                for _ in self._lists.made(_by_layer(first), replace(shown, top=1, trim=True), listing):
+                    pass
+
+            def questions() -> Iterator[Asked[HeadAttributions]]:
+                for neuron, head in first.items():
+                    listed = self._prompts.prompts(neuron, top=1 if trimmed else shown.top, trim=trimmed)
+                    if listed.prompts:
+                        yield self._heads.asked(neuron, listed.prompts[0].prompt_id, head, trimmed=trimmed)
+
+            for answered, _ in enumerate(in_turn(engine, passes, questions()), 1):
+                told((done + answered) / steps)
 
     def follow_up(
         self, plan: SurveyPlan, *, explain: bool, score: bool, control: bool, ablate: bool
@@ -171,9 +199,9 @@ class SurveyPairs:
         return replace(plan, follow_up=FollowUpPlan(pairs, texts, calls, there, back, cost))
 
 
-def _by_layer(survey: Survey) -> Iterator[list[NeuronId]]:
-    """The neurons of the pairs, a few of a layer at a time."""
-    neurons = sorted({pair.neuron for pair in survey.pairs})
+def _by_layer(named: Iterable[NeuronId]) -> Iterator[list[NeuronId]]:
+    """These neurons, each once, a few of a layer at a time."""
+    neurons = sorted(set(named))
     for _, of_layer in groupby(neurons, lambda neuron: neuron.layer):
         together = list(of_layer)
         for start in range(0, len(together), TOGETHER):

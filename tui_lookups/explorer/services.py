@@ -268,6 +268,7 @@ class Services:
             self.explaining,
             self.head_scores,
             self.prompt_lists,
+            self.prompts,
         )
 
     def against(self, other: str) -> TwoModels:
