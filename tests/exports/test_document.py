@@ -80,7 +80,8 @@ def classes_below(type_: Any) -> set[type[Any]]:
 
 
 LATER = (
-    "ablations", "left_out", "text_field", "other_files", "special", "special_tokens", "token_set", "units",
+    "ablations", "left_out", "text_field", "other_files", "post_ln", "special", "special_tokens",
+    "token_set", "units",
     "weight",
 )  # fmt: skip
 """Keys that exports of this version did not have from the beginning."""

@@ -34,12 +34,11 @@ class Exported:
     heads: int
 
 
-def _is_neuron(text: str) -> bool:
+def _neuron(explorer: Explorer, text: str) -> NeuronId | None:
     try:
-        NeuronId.parse(text)
+        return explorer.settings.neuron_id.parse(text)
     except BadIdError:
-        return False
-    return True
+        return None
 
 
 def gather_selection(
@@ -53,10 +52,9 @@ def gather_selection(
     """
     most = min(EXPORT_PROMPTS, explorer.settings.top)
     chosen: dict[NeuronId, SelectedNeuron] = {}
-    tokens = [name for name in names if not _is_neuron(name)]
+    tokens = [name for name in names if _neuron(explorer, name) is None]
     for name in names:
-        if _is_neuron(name):
-            neuron = NeuronId.parse(name)
+        if (neuron := _neuron(explorer, name)) is not None:
             chosen.setdefault(neuron, SelectedNeuron(neuron))
         elif as_one is None:
             ranking = explorer.neurons(name, top=top)

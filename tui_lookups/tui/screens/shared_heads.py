@@ -153,7 +153,8 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
             self._show()
         else:
             title = "The neurons, summed, on this text"
-            self.app.push_screen(OneLineScreen(title, self.place.text, exact=True), self._on_text)
+            asked = OneLineScreen(title, self.place.text, "look", exact=True)
+            self.app.push_screen(asked, self._on_text)
 
     def _on_text(self, text: str | None) -> None:
         if not text:
