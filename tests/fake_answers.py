@@ -214,7 +214,7 @@ class FakeExplorer:
     ) -> SurveyPlan:
         self._asked("survey_plan", per_layer=per_layer, trimmed=trimmed)
         asked = FollowUpPlan(30, 1200, 1230, 90_000, 6_000, 1.5) if explain or score or ablate else None
-        return SurveyPlan((4, 5), 40, 12, 20, 440, 9, 6, asked)
+        return SurveyPlan((4, 5), 40, 12, 20, 310, 440, 9, 6, asked)
 
     def survey(
         self, *, per_layer: int = 20, trimmed: bool | None = None, progress: Callable[[Any], None]
@@ -244,6 +244,9 @@ class FakeExplorer:
         distance = KolmogorovSmirnov(1.0, 1.0)
         found = PairComparison(method, "peak", (pair,), 0, 0.25, 0.125, distance, PROVENANCE)
         return replace(survey, ablation=found)
+
+    def prepare_report(self, survey: Survey, *, prompts: int, told: Any) -> None:
+        told(1.0)
 
     def served_by(
         self,

@@ -58,7 +58,7 @@ def test_pairs_heads_and_silent_neurons_are_shown(capsys: pytest.CaptureFixture[
 def test_a_plan_says_what_is_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     _, out, _ = run(capsys, "survey", "--plan")
     assert "40, 12 of them in the cache" in out
-    assert "at most 560: 20 for each neuron left" in out
+    assert "at most 310, for 28 neurons of 20 prompts each" in out
     assert "9 pairs of 6 neurons so far" in out
     assert "requests" not in out
     _, out, _ = run(capsys, "survey", "--plan", "--score", "--ablate")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tui_lookups.analysis import trimming
+from tui_lookups.analysis.batches import Reading
 from tui_lookups.analysis.trimming import dropped_by_paper, trim, trim_prompts
 from tui_lookups.errors import Cancelled
 from tui_lookups.ids import NeuronId
@@ -84,25 +85,26 @@ def test_many_prompts_at_once_agree_with_one_at_a_time(tiny_model, monkeypatch) 
     values = [model.neuron_activations(model.batch([ids]), neuron)[0] for ids in rows]
     signs = [1 if seed % 2 else -1 for seed in range(8)]
     peaks = [int((sign * v[1:]).argmax()) + 1 for v, sign in zip(values, signs, strict=True)]
-    together = trim_prompts(model, neuron, rows, peaks, signs)
+    readings = [Reading(neuron, row, *at) for row, at in enumerate(zip(peaks, signs, strict=True))]
+    together = trim_prompts(model, rows, readings)
     monkeypatch.setattr(trimming, "_BATCH_TOKENS", 1)
     apart = [trim(model, neuron, *prompt) for prompt in zip(rows, peaks, signs, strict=True)]
     assert [(t.start, t.trimmed, t.note) for t in together] == [(t.start, t.trimmed, t.note) for t in apart]
     assert [t.activation for t in together] == pytest.approx([t.activation for t in apart])
-    assert trim_prompts(model, neuron, [], [], []) == []
+    assert trim_prompts(model, [], []) == []
 
 
 def test_a_full_round_tries_no_length_twice_and_none_beyond_the_shortest(tiny_model, monkeypatch) -> None:
     model, tried = tiny_model("gpt2", "float64"), []
-    run = model.neuron_activations
+    run = model.neurons_activations
 
-    def counted(tokens, neuron, **named):
+    def counted(tokens, *given, **named):
         tried.append(len(tokens))
-        return run(tokens, neuron, **named)
+        return run(tokens, *given, **named)
 
     neuron, ids = NeuronId(2, 5), random_prompt(model, 3)
     peak = int(model.neuron_activations(model.batch([ids]), neuron)[0, 1:].argmax()) + 1
-    monkeypatch.setattr(model, "neuron_activations", counted)
+    monkeypatch.setattr(model, "neurons_activations", counted)
     monkeypatch.setattr(trimming, "_ROUND_TOKENS", {"cpu": 1})
     found = trim(model, neuron, ids, peak)
     assert found.trimmed
@@ -247,3 +249,38 @@ def test_a_full_context_without_begin_of_text_leaves_room_for_it(tiny_model) -> 
             break
     else:
         pytest.fail("no neuron needed every suffix to be tried")
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_neurons_of_a_layer_share_what_they_try_and_find_what_each_finds_alone(
+    tiny_model, monkeypatch, preset: str
+) -> None:
+    """No start of a prompt is run twice, however many peaks are searched in it; also beside other prompts."""
+    model, run = tiny_model("llama", "float64"), []
+    monkeypatch.setattr(trimming, "_ROUND_TOKENS", {"cpu": 1})  # one start of each prompt a round
+    rows, neurons = [random_prompt(model, seed, 14) for seed in range(3)], range(20)
+    everything = model.neurons_activations(model.batch(rows), 2, neurons)
+    peaks = [
+        Reading(NeuronId(2, index), row, 1 + int((sign * everything[row, 1:, index]).argmax()), sign)
+        for index in neurons
+        for row in range(len(rows))
+        for sign in (1, -1)
+    ]
+    activations = model.neurons_activations
+
+    def counted(tokens, *given, **named):
+        run.extend(tokens.tolist())
+        return activations(tokens, *given, **named)
+
+    monkeypatch.setattr(model, "neurons_activations", counted)
+    together, of_all = trim_prompts(model, rows, peaks, keep=0.97, preset=preset), len(run)
+    run.clear()
+    apart = [
+        trim(model, at.neuron, rows[at.row], at.position, at.sign, keep=0.97, preset=preset) for at in peaks
+    ]
+    assert [(t.start, t.trimmed, t.note) for t in together] == [(t.start, t.trimmed, t.note) for t in apart]
+    assert [t.activation for t in together] == pytest.approx([t.activation for t in apart])
+    assert len({found.start for found in together}) > 5
+    if preset == "default":
+        assert of_all <= sum(map(len, rows)) < len(run) / 4, "each prompt whole, and from each of its tokens"
+    assert of_all < len(run) / 2

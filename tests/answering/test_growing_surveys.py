@@ -61,7 +61,7 @@ def test_what_is_held_does_not_grow_with_the_number_of_neurons(
     make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of neurons that are done nothing but their rows: what was seen and worked out is of one group."""
-    monkeypatch.setattr(survey_service, "_TOGETHER", 2)
+    monkeypatch.setattr(survey_service, "TOGETHER", 2)
 
     most: Counter[type] = Counter()
     explorer = make("llama", tmp_path)

@@ -15,8 +15,9 @@ from tui_lookups.analysis import attribution
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import Cancelled, LookupsError
 from tui_lookups.explorer import Explorer
+from tui_lookups.exports.report import of_survey
 from tui_lookups.model_thread import CURRENT_TOKEN, CancelToken
-from tui_lookups.results import HeadOverview, Survey, SurveyProgress
+from tui_lookups.results import AblationMethod, HeadOverview, Part, Survey, SurveyProgress
 from tui_lookups.scan.ray import cluster as ray_cluster
 from tui_lookups.scan.ray import workers as ray_workers
 from tui_lookups.scan.ray.workers import RETRIES
@@ -24,6 +25,8 @@ from tui_lookups.scan.ray.workers import RETRIES
 pytestmark = pytest.mark.usefixtures("once_loaded", "crowded")
 
 PER_LAYER = 6
+PARTS: dict[str, Part | None] = {"default": None, "paper": "explaining"}
+"""Of the corpus: those whose prompts a survey looks at, by preset."""
 
 
 @pytest.fixture
@@ -43,8 +46,8 @@ def alone(ray: MadeUpRay, make: Callable[..., Explorer]) -> Survey:
     return make("llama").survey(per_layer=PER_LAYER)
 
 
-def by_workers(make: Callable[..., Explorer], cache: Path) -> Explorer:
-    return make("llama", cache, engine="ray", ray_workers=2)
+def by_workers(make: Callable[..., Explorer], cache: Path, **settings: Any) -> Explorer:
+    return make("llama", cache, engine="ray", ray_workers=2, **settings)
 
 
 def scanned(make: Callable[..., Explorer], cache: Path) -> Explorer:
@@ -71,6 +74,65 @@ def test_the_tables_are_those_of_one_process(
     assert [p.done for p in told] == sorted(p.done for p in told)
     assert (told[-1].done, told[-1].share, told[-1].seconds_left) == (len(alone.neurons), 1.0, 0.0)
     assert not ray.actors, "they are let go of when it is done"
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_trimmed_prompts_are_those_of_one_process(
+    ray: MadeUpRay, make: Callable[..., Explorer], tmp_path: Path, preset: str
+) -> None:
+    """The prompts lists, too; this process loads no model."""
+    how = {"trimmed": True, "preset": preset}
+    here, there = make("llama", tmp_path / "here", **how), by_workers(make, tmp_path / "there", **how)
+    found = there.survey(per_layer=PER_LAYER)
+    assert found == here.survey(per_layer=PER_LAYER)
+    assert any(row.prompts for row in found.neurons)
+    for row in found.neurons:
+        lists = (asked._services.prompts.prompts(row.neuron, part=PARTS[preset]) for asked in (here, there))
+        assert next(lists) == next(lists)
+    assert there._engine._model is None
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_the_reports_prompts_are_those_of_one_process(
+    ray: MadeUpRay, make: Callable[..., Explorer], tmp_path: Path, trimmed: bool
+) -> None:
+    """Of which a process that prepares nothing makes the same, but for the last digits."""
+    there, here = by_workers(make, tmp_path / "there"), make("llama", tmp_path / "here")
+    survey, told = there.survey(per_layer=PER_LAYER, trimmed=trimmed), list[int]()
+    report = of_survey(there, survey, lambda done, of: told.append(done))
+    assert there._engine._model is None
+    assert told == sorted(told)
+    assert told[-1] == len(survey.neurons)
+    expected = of_survey(here, here.survey(per_layer=PER_LAYER, trimmed=trimmed)).walks
+    for walk, other in zip(report.walks, expected, strict=True):
+        assert [token.id for token in walk.tokens] == [token.id for token in other.tokens]
+        # What a neuron writes is read from the files where no model is loaded.
+        assert replace(walk, tokens=(), suppressed=()) == replace(other, tokens=(), suppressed=())
+    assert any(walk.on_prompts for walk in report.walks)
+    alone = make("llama", tmp_path / "alone")
+    alone.prepare_report = lambda *_, **__: None  # type: ignore[method-assign]
+    for walk, single in zip(report.walks, of_survey(alone, survey).walks, strict=True):
+        assert [p.prompt_id for p in walk.prompts] == [p.prompt_id for p in single.prompts]
+        for mine, theirs in zip(walk.on_prompts, single.on_prompts, strict=True):
+            assert (mine.prompt_id, mine.context, mine.tokens) == (
+                theirs.prompt_id, theirs.context, theirs.tokens,
+            )  # fmt: skip
+            assert mine.sum == pytest.approx(theirs.sum, 1e-4)
+
+
+@pytest.mark.parametrize("method", ["zero", "mean"])
+def test_pairs_are_ablated_as_by_one_process(
+    ray: MadeUpRay, alone: Survey, make: Callable[..., Explorer], tmp_path: Path, method: AblationMethod
+) -> None:
+    explorer, told = by_workers(make, tmp_path / "cache"), list[int]()
+    found = explorer.ablate_survey(
+        explorer.survey(per_layer=PER_LAYER), method=method, progress=lambda p: told.append(p.done)
+    )
+    assert found == make("llama", tmp_path / "alone").ablate_survey(alone, method=method)
+    assert found.ablation is not None
+    assert told == list(range(len(alone.pairs) + 1))
+    assert explorer._engine._model is None
+    assert not ray.actors
 
 
 def test_passes_of_later_neurons_are_handed_out_before_their_turn(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ import numpy as np
 import pytest
 
 from tests.explanation.chat_server import EXPLANATION, ChatServer
-from tui_lookups.analysis import attribution
+from tui_lookups.analysis import attribution, trimming
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import HeadId
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.results import HeadOverview, SurveyProgress
+from tui_lookups.results import HeadOverview, Part, Prompt, SurveyProgress
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
 
@@ -88,29 +89,90 @@ def test_preset_paper_looks_at_the_explaining_part(make: Callable[..., Explorer]
     assert sum(row.prompts for row in found.neurons) < sum(every)
 
 
+@contextmanager
+def rows_run(explorer: Explorer) -> Iterator[list[int]]:
+    """The rows of every forward pass meanwhile."""
+    model: LookupModel = explorer._engine.on_model(lambda model, poll: model)
+    rows: list[int] = []
+
+    def counted(run: Callable[..., None]) -> Callable[..., None]:
+        def count(tokens: Any, *given: Any, **named: Any) -> None:
+            rows.append(len(tokens))
+            run(tokens, *given, **named)
+
+        return count
+
+    with (
+        mock.patch.object(model, "run", counted(model.run)),
+        mock.patch.object(model, "mlp_activations", counted(model.mlp_activations)),
+    ):
+        yield rows
+
+
 @pytest.mark.usefixtures("crowded")
 def test_only_the_passes_that_are_needed(make: Callable[..., Explorer], tmp_path: Path) -> None:
     """Of full windows each prompt is run once for all neurons of a layer, and nothing is trimmed."""
     explorer = make("llama", tmp_path / "cache")
-    layers = explorer.atlas(per_layer=PER_LAYER).layers
-    explorer.stats([neuron.neuron for layer in layers for neuron in layer.neurons])  # the scan
-    engine = explorer._engine
-    model: LookupModel = engine.on_model(lambda model, poll: model)
-    rows: list[int] = []
-    run = model.run
-
-    def counted(tokens: Any, *given: Any, **named: Any) -> None:
-        rows.append(len(tokens))
-        run(tokens, *given, **named)
-
-    with mock.patch.object(model, "run", counted), mock.patch.object(model, "mlp_activations", None):
+    explorer.scan()
+    plan = explorer.survey_plan(per_layer=PER_LAYER)
+    with rows_run(explorer) as rows, mock.patch.object(trimming, "_Evaluator", None):
         found = explorer.survey(per_layer=PER_LAYER)
     distinct = {
         (row.neuron.layer, prompt.prompt_id)
         for row in found.neurons
         for prompt in explorer.prompts(row.neuron).prompts
     }
-    assert 0 < sum(rows) <= len(distinct) < sum(row.prompts for row in found.neurons)
+    assert 0 < sum(rows) <= plan.texts == len(distinct) < sum(row.prompts for row in found.neurons)
+    assert explorer.survey_plan(per_layer=PER_LAYER).texts == 0
+
+
+@pytest.mark.usefixtures("crowded")
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_trimmed_ones_share_the_passes_that_trim(
+    make: Callable[..., Explorer], tmp_path: Path, preset: str
+) -> None:
+    """No more than the plan says, and far fewer than neuron by neuron; the lists are those of each alone."""
+    how: dict[str, Any] = {"trimmed": True, "preset": preset}
+    unscanned = make("llama", tmp_path / "cache", **how).survey_plan(per_layer=12).texts
+    explorer, alone = (make("llama", tmp_path / name, **how) for name in ("cache", "alone"))
+    explorer.scan()
+    alone.scan()
+    plan = explorer.survey_plan(per_layer=12)
+    part: Part | None = "explaining" if preset == "paper" else None
+    with rows_run(explorer) as together:
+        found = explorer.survey(per_layer=12)
+    with rows_run(alone) as apart:
+        overviews = [alone.heads_overview(row.neuron, part=part) for row in found.neurons]
+    assert sum(together) <= plan.texts < unscanned
+    assert sum(together) < 0.6 * sum(apart)
+    assert [row.prompts for row in found.neurons] == [overview.prompts for overview in overviews]
+    with rows_run(explorer) as again:
+        for row in found.neurons:
+            listed, single = (
+                asked._services.prompts.prompts(row.neuron, part=part) for asked in (explorer, alone)
+            )
+            assert [prompt_without_figures(p) for p in listed.prompts] == [
+                prompt_without_figures(p) for p in single.prompts
+            ]
+            assert (listed.top_token, listed.stats, listed.note) == (
+                single.top_token,
+                single.stats,
+                single.note,
+            )
+            for mine, theirs in zip(listed.prompts, single.prompts, strict=True):
+                assert mine.activations == pytest.approx(theirs.activations, 1e-4, 1e-6)
+    assert not again, "they are in the cache"
+
+
+def prompt_without_figures(prompt: Prompt) -> Prompt:
+    """What is the same to the last digit, however it was run."""
+    assert prompt.trimmed is not None
+    return replace(
+        prompt,
+        activations=(),
+        peak=replace(prompt.peak, activation=0.0),
+        trimmed=replace(prompt.trimmed, activation=0.0),
+    )
 
 
 def test_what_is_read_sums_to_the_mean_target(make: Callable[..., Explorer]) -> None:
@@ -124,12 +186,13 @@ def test_what_is_read_sums_to_the_mean_target(make: Callable[..., Explorer]) -> 
 
 
 @pytest.mark.usefixtures("crowded")
+@pytest.mark.parametrize("trimmed", [False, True])
 def test_ended_ten_times_it_goes_on_and_ends_in_the_same_tables(
-    make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Explorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trimmed: bool
 ) -> None:
     """To the last digit: after any pass, and before or after an answer is kept."""
     monkeypatch.setattr(attribution, "_BATCH_TOKENS", {"cpu": 24})
-    whole = make("llama", tmp_path / "whole").survey(per_layer=6)
+    whole = make("llama", tmp_path / "whole", trimmed=trimmed).survey(per_layer=6)
     cache, drawn = tmp_path / "cache", random.Random(7)
     keep, kept, left, ended = Engine.keep, list[str](), [0], list[int]()
 
@@ -151,12 +214,12 @@ def test_ended_ten_times_it_goes_on_and_ends_in_the_same_tables(
     while len(ended) < 10:
         left[0] = drawn.randint(2, 16)
         with pytest.raises(Stopped):
-            make("llama", cache).survey(per_layer=6, progress=tick)
+            make("llama", cache, trimmed=trimmed).survey(per_layer=6, progress=tick)
         ended.append(len(kept))
     assert 0 < len(kept) < len(whole.neurons)
     assert len(set(ended)) > 3, "on its way, and not only at its beginning"
     told: list[SurveyProgress] = []
-    again = make("llama", cache).survey(per_layer=6, progress=told.append)
+    again = make("llama", cache, trimmed=trimmed).survey(per_layer=6, progress=told.append)
     assert sorted(kept) == sorted(str(row.neuron) for row in again.neurons), "each neuron once"
     assert replace(again, provenance=whole.provenance) == whole
     assert [p.done for p in told] == sorted(p.done for p in told)

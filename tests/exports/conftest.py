@@ -23,7 +23,14 @@ from tui_lookups.exports.verification import Fingerprints, Verification
 from tui_lookups.exports.writing import export
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.sources import demo_folder
-from tui_lookups.results import SelectedAblation, SelectedHead, SelectedNeuron, SelectedPrompt, Selection
+from tui_lookups.results import (
+    SelectedAblation,
+    SelectedHead,
+    SelectedNeuron,
+    SelectedPrompt,
+    Selection,
+    TokenSet,
+)
 from tui_lookups.settings import load_settings
 
 PASSAGES, WINDOW = 12, 48
@@ -90,13 +97,15 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 def _selection(explorer: Explorer) -> Selection:
     """A token's neuron, one without a token, prompts, heads on one prompt and over all; one head scored."""
     ranking = explorer.neurons(explorer.first_view().token.id, top=6)
+    first, other = ranking.token, ranking.neurons[1].top_token
+    several = TokenSet(first.id, first.text, (other,), "any")
     for row in ranking.neurons:
         for head in explorer.head_scores.so_far(row.neuron).heads:
             found = explorer.head_scores.score(row.neuron, head.head)
             if not found.single_class:
                 prompts = explorer.prompts(row.neuron, top=3).prompts
                 return Selection(
-                    (SelectedNeuron(row.neuron, ranking.token), SelectedNeuron(NeuronId(0, 5))),
+                    (SelectedNeuron(row.neuron, first, several), SelectedNeuron(NeuronId(0, 5))),
                     tuple(SelectedPrompt(row.neuron, prompt.prompt_id) for prompt in prompts),
                     (
                         SelectedHead(row.neuron, head.head, prompts[0].prompt_id),

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 
-from tests.storage.samples import export_document, strategy_for
+from tests.storage.samples import TOKEN, export_document, strategy_for
 from tui_lookups.errors import ExportError, NumericalError
 from tui_lookups.exports import reading, writing
-from tui_lookups.exports.document import EXPORT_VERSION, ExportDocument
+from tui_lookups.exports.document import EXPORT_VERSION, ExportDocument, ExportedSet
 from tui_lookups.exports.schema import schema
-from tui_lookups.results import Trim
+from tui_lookups.results import MemberScore, SelectedNeuron, Token, TokenSet, Trim
 from tui_lookups.storage import codec, files
 
 
@@ -80,7 +80,8 @@ def classes_below(type_: Any) -> set[type[Any]]:
 
 
 LATER = (
-    "ablations", "left_out", "text_field", "other_files", "post_ln", "special", "special_tokens", "units",
+    "ablations", "left_out", "text_field", "other_files", "post_ln", "special", "special_tokens",
+    "token_set", "units",
     "weight",
 )  # fmt: skip
 """Keys that exports of this version did not have from the beginning."""
@@ -164,6 +165,9 @@ MUST_FAIL = {
     "unknown key inside": edited(setter("provenance", "model", "token", value="secret")),
     "bad neuron": edited(setter("neurons", 0, "neuron", value="L5N371")),
     "bad head": edited(setter("heads", 0, "head", value="L5.N3")),
+    "set read in no known way": edited(
+        setter("neurons", 0, "token_set", value={"members": [], "as_one": "sum"})
+    ),
     "congruence as text": edited(setter("neurons", 0, "congruence", value="6.12")),
     "bad basis": edited(setter("provenance", "basis", value="cooked")),
     "negative position": edited(setter("prompts", 0, "prompt", "peak", "position", value=-1)),
@@ -205,6 +209,22 @@ def of_version_1(edit: Callable[[Any], None] = lambda plain: None) -> bytes:
         del head["kind"], head["context"]
     edit(plain)
     return json.dumps(plain).encode()
+
+
+def test_a_set_of_tokens_is_named_with_how_it_is_one(tmp_path: Path) -> None:
+    """And a neuron of no set says nothing of one, as before there were any."""
+    several = TokenSet(TOKEN.id, TOKEN.text, (Token(7, " Because"),), "all")
+    members = tuple(MemberScore(token, 6.12, 0.71, 1) for token in several.members)
+    neuron, *others = export_document().neurons
+    document = replace(
+        export_document(), neurons=(replace(neuron, token_set=ExportedSet(members, "all")), *others)
+    )
+    path = writing.write_export(document, tmp_path / "lookups.json")
+    assert reading.read_export(path) == document
+    assert document.selection().neurons[0] == SelectedNeuron(neuron.neuron, TOKEN, several)
+    plain = json.loads(path.read_text())
+    assert ["token_set" in item for item in plain["neurons"]] == [True, False]
+    assert plain["neurons"][0]["token_set"]["as_one"] == "all"
 
 
 def test_a_document_of_the_second_version_opens(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ from tui_lookups.results import (
     SharedHeads,
     SourceToken,
     Status,
+    SummedHeads,
     Survey,
     SurveyPlan,
     SurveyProgress,
@@ -581,7 +582,9 @@ class CannedExplorer(Explorer):
         listed = canned_survey.neurons(self.atlas(per_layer=per_layer), layers)
         there = tuple(range(LAYERS)) if layers is None else tuple(layers)
         pairs = sum(HEADS * (found.neuron.layer + 1) for found in listed)
-        return SurveyPlan(there, len(listed), min(self.surveyed, len(listed)), self.n_prompts, pairs)
+        done = min(self.surveyed, len(listed))
+        texts = self.n_prompts * (len(listed) - done)
+        return SurveyPlan(there, len(listed), done, self.n_prompts, texts, pairs)
 
     def survey(
         self,
@@ -603,6 +606,9 @@ class CannedExplorer(Explorer):
             if so_far is not None:
                 so_far(canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance()))
         return canned_survey.survey(rows, per_layer, layers or range(LAYERS), self.provenance())
+
+    def prepare_report(self, survey: Survey, **how: Any) -> None:
+        """Nothing is worked out here."""
 
     def served_by(
         self,
@@ -635,6 +641,14 @@ class CannedExplorer(Explorer):
             replace(self.heads_overview(neuron), mean_target=canned_survey.TARGET) for neuron in neurons
         ]
         return shared_heads(overviews, least_share=0.25, provenance=self.provenance())
+
+    def summed_heads(
+        self, neurons: Sequence[NeuronId], text: str, *, position: int | None = None
+    ) -> SummedHeads:
+        self._called("summed_heads", (tuple(neurons), text))
+        from tui_lookups.analysis.neuron_groups import summed_heads
+
+        return summed_heads([self.heads(neuron, text=text) for neuron in neurons], "2sd", 1)
 
     def head_reads(self, neuron: NeuronId, head: HeadId, *, top: int = 10, **_: Any) -> HeadReads:
         self._called("head_reads", (neuron, head))

@@ -12,8 +12,12 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.results import SharedHead
 from tui_lookups.tui.screens.shared_heads import SharedHeadsScreen
 from tui_lookups.tui.state.orders import SHARED_HEADS, shared_in
+from tui_lookups.tui.text.groups import in_sum
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.shared_rows import SharedRows
+from tui_lookups.tui.widgets.summed_rows import SummedRows
+from tui_lookups.tui.widgets.text import TextLines
+from tui_lookups.tui.widgets.typed_line import TypedLine
 
 MARK_THREE = ("space", "j", "space", "j", "space")
 
@@ -73,6 +77,69 @@ async def test_they_are_sorted_copied_gone_on_from_and_left_as_they_were() -> No
         await press(pilot, "escape", "G")
         assert app.screen.query_one(SharedRows).column == 2
         assert len(asked(explorer, "shared_heads")) == 2, "nothing is asked twice; one of these is the test's"
+
+
+async def test_their_sum_is_looked_at_on_a_text_and_left_for_what_they_share() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, *MARK_THREE)
+        prompt = app.walk_screen.walk.prompt
+        assert prompt is not None
+        await press(pilot, "G", "down", "t")
+        line = app.screen.query_one(TypedLine)
+        assert line.value == "".join(token.text for token in prompt.tokens[1 : prompt.peak.position + 1])
+        line.value = " some text"
+        await press(pilot, "enter")
+        screen = app.screen
+        assert isinstance(screen, SharedHeadsScreen)
+        rows, neurons = screen.query_one(SummedRows), tuple(m.neuron for m in app.selection.neurons)
+        assert asked(explorer, "summed_heads") == [(neurons, " some text")], "its spaces are its tokens"
+        expected = explorer.summed_heads(neurons, " some text")
+        assert rows.has_focus
+        assert [row.head for row in rows.heads] == [
+            row.head for row in sorted(expected.heads, key=lambda row: -abs(row.attribution))
+        ]
+        assert check_widgets(screen) > 5
+        assert rows.plain_row(0).startswith(f"{rows.heads[0].head}, active, sum +")
+        words = screen.query_one(Paragraphs).text
+        assert f"for {neurons[0]}: " in words
+        assert "earlier MLPs" in words
+        assert ", position " in screen.query_one("#shared-title", TextLines).text
+
+        await press(pilot, "S", "right")
+        own = [in_sum(head, neurons[1]) or 0.0 for head in rows.heads]
+        assert [abs(value) for value in own] == sorted(map(abs, own), reverse=True)
+        await press(pilot, "Y")
+        assert len(app.clipboard.splitlines()) == len(expected.heads) + 1
+        await press(pilot, "exclamation_mark")
+        assert app.clipboard.endswith("--text ' some text'")
+        await press(pilot, "percent_sign")
+        assert "explorer.summed_heads([" in app.clipboard
+        await press(pilot, "home", "enter")
+        assert app.screen is app.walk_screen
+        assert (app.walk_screen.walk.neuron, app.walk_screen.walk.head) == (neurons[1], rows.heads[0].head)
+        await press(pilot, "escape")
+        assert app.screen.query_one(SummedRows).order == "neuron"
+        await press(pilot, "t")
+        assert app.screen.query_one(SharedRows).has_focus
+        await press(pilot, "t", "enter")
+        assert app.screen.query_one(SummedRows).display
+        assert len(asked(explorer, "summed_heads")) == 2, "nothing is asked twice; one of these is the test's"
+
+
+async def test_a_sum_says_how_far_it_is_and_stops() -> None:
+    explorer = CannedExplorer()
+    async with running(explorer, SMALL) as (app, pilot):
+        await press(pilot, *MARK_THREE, "G")
+        explorer.held = []
+        await press(pilot, "t", "enter")
+        rows = app.screen.query_one(SummedRows)
+        await until(lambda: rows.empty.startswith("Looking at the heads of each neuron…"), pilot)
+        await press(pilot, "c")
+        assert rows.empty.startswith("Stopped")
+        explorer.release()
+        await press(pilot, "t", "t", "escape")
+        assert app.screen.query_one(SharedRows).display, "no text was given"
 
 
 async def test_a_click_chooses_head_and_neuron_and_columns_scroll() -> None:

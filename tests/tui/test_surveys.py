@@ -179,7 +179,7 @@ async def test_the_survey_is_planned_run_looked_at_and_left_as_it_was() -> None:
         assert asked(explorer, "survey_plan") == [(20, None)]
         plan = said(app, "#survey-plan")
         assert "36 neurons, 0 of them in the cache 756 pairs" in plan
-        assert "at most 720 texts to run, 20 for each neuron left r starts it" in plan
+        assert "at most 720 texts to run, for 36 neurons of 20 prompts each r starts it" in plan
         assert asked(explorer, "survey") == [], "what costs begins by a key"
         await press(pilot, "r")
         expected = CannedExplorer().survey()

@@ -133,6 +133,10 @@ VIEWS: dict[str, View] = {
     "shared-heads": View(
         "SharedHeadsScreen", ("space", "j", "space", "j", "space", "G", REST, "down", "right")
     ),
+    "summed-heads": View(
+        "SharedHeadsScreen",
+        ("space", "j", "space", "j", "space", "G", REST, "t", "enter", REST, "down", "right"),
+    ),
     "survey": View("SurveyScreen", ("M", REST, "r", REST, "down")),
     "survey-heads": View("SurveyScreen", ("M", REST, "r", REST, "v", "m", "up", REST)),
     "survey-export": View("SurveyExportScreen", ("M", REST, "r", REST, "x")),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from tui_lookups.ids import NeuronId
 
 MOST_TOKENS = 8192
 """Padded tokens of a forward pass, where nothing else bounds its memory."""
@@ -31,6 +34,15 @@ def consecutive(lengths: Sequence[int], most_tokens: int, most_rows: int | None 
 
 Ids = tuple[int, ...]
 """Token ids of a text."""
+
+
+class Reading(NamedTuple):
+    """A neuron's peak in one of several texts; `sign` is -1 where it fires negatively."""
+
+    neuron: NeuronId
+    row: int
+    position: int
+    sign: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@
 2. Candidates are begin-of-text plus tokens start..peak, from the shortest up. The activation is not
    monotone in the length, so they are evaluated one after the other, many in a forward pass (padded on the
    right), several prompts together, until one keeps `keep` of the yardstick: the true shortest. A round tries
-   as many lengths of each prompt as fill a pass, and no more: each is wasted on those that needed fewer.
-3. Where no begin-of-text is defined, the shortest candidate has two tokens: position 0 never counts.
+   as many starts in each prompt as fill a pass, and no more: each is wasted on those that needed fewer.
+3. Neurons of a layer that peak in one prompt are searched together, from the last of their peaks back: a
+   text that begins at a start is run once, up to the last peak of those that still search, and read at the
+   peak of each. Attention is causal, so that the shorter texts are within it.
+4. Where no begin-of-text is defined, the shortest candidate has two tokens: position 0 never counts.
 
 Preset "paper" searches as the authors did: by bisection over the start in the p tokens of text up to the
 peak, without begin-of-text. The bounds are 0, which is never tried and stands when nothing shorter does, and
@@ -21,7 +24,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tui_lookups.analysis.batches import consecutive
+from tui_lookups.analysis.batches import Ids, Reading, shared_passes
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.lookup_model import LookupModel
@@ -39,9 +42,10 @@ _ROUND_TOKENS = {"cpu": 512}
 
 @dataclass(frozen=True, slots=True)
 class _Prompt:
-    """Tokens (begin-of-text included), the position of the peak, and which sign of a fires."""
+    """Tokens (begin-of-text included), the position of the neuron's peak, and which sign of a fires."""
 
-    ids: tuple[int, ...]
+    neuron: NeuronId
+    ids: Ids
     peak: int
     sign: int
 
@@ -58,37 +62,36 @@ def trim(
     poll: Poll = no_poll,
 ) -> Trim:
     """Trim one prompt; see `trim_prompts`."""
-    return trim_prompts(model, neuron, [ids], [peak], [sign], keep=keep, preset=preset, poll=poll)[0]
+    peaks = [Reading(neuron, 0, peak, sign)]
+    return trim_prompts(model, [ids], peaks, keep=keep, preset=preset, poll=poll)[0]
 
 
 def trim_prompts(
     model: LookupModel,
-    neuron: NeuronId,
     rows: Sequence[Sequence[int]],
-    peaks: Sequence[int],
-    signs: Sequence[int],
+    peaks: Sequence[Reading],
     *,
     keep: float = DEFAULTS.kept_share,
     preset: Preset = "default",
     poll: Poll = no_poll,
 ) -> list[Trim]:
-    """The shortest suffix of each prompt that ends at its peak and keeps `keep` of sign * activation.
+    """For each peak the shortest suffix of its prompt that ends there and keeps `keep` of sign * activation.
 
     Args:
         rows: token ids of each prompt, begin-of-text included.
-        peaks, signs: position of each peak, and -1 where the neuron fires negatively (see `TopEntries`).
+        peaks: of neurons of one layer.
 
     `start` counts in the prompt's own tokens. A prompt comes back untrimmed, with start 0 and a note, when
     its peak is not positive, no suffix reaches `keep`, or the whole prompt is the shortest that does. With
     preset "paper" `activation` is that of the last start tried, with or without a note.
     Raises Cancelled from `poll`, ValueError for a peak outside the prompt.
     """
-    prompts = [_Prompt(tuple(ids), p, sign) for ids, p, sign in zip(rows, peaks, signs, strict=True)]
+    prompts = [_Prompt(at.neuron, tuple(rows[at.row]), at.position, at.sign) for at in peaks]
     for prompt in prompts:
         if not 0 <= prompt.peak < len(prompt.ids):
             raise ValueError(f"position {prompt.peak} is not in a prompt of {len(prompt.ids)} tokens")
-    evaluate = _Evaluator(model, neuron, poll)
-    wholes = evaluate([prompt.ids[: prompt.peak + 1] for prompt in prompts])
+    evaluate = _Evaluator(model, poll)
+    wholes = evaluate([(prompt.neuron, prompt.ids[: prompt.peak + 1]) for prompt in prompts])
     search = _bisect if preset == "paper" else _shortest
     hopeful = [number for number, p in enumerate(prompts) if p.sign * wholes[number] > 0]
     searched = search(
@@ -120,26 +123,31 @@ def body_of(first_id: int, bos_id: int | None) -> int:
 
 
 class _Evaluator:
-    """The neuron's activation at the last token of each text, many texts in a forward pass."""
+    """Activations of neurons of a layer, each at the last token of a text, many texts in a forward pass."""
 
-    def __init__(self, model: LookupModel, neuron: NeuronId, poll: Poll) -> None:
-        self._model, self._neuron, self._poll = model, neuron, poll
+    def __init__(self, model: LookupModel, poll: Poll) -> None:
+        self._model, self._poll = model, poll
         self.longest = model.info.n_ctx
         self.round = _ROUND_TOKENS.get(model.device.type, _BATCH_TOKENS)
 
-    def __call__(self, texts: Sequence[Sequence[int]]) -> list[float]:
-        answers = [0.0] * len(texts)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        for batch in consecutive([len(texts[index]) for index in order], _BATCH_TOKENS):
-            rows = order[batch.start : batch.stop]
+    def __call__(self, asked: Sequence[tuple[NeuronId, Ids]]) -> list[float]:
+        answers = [0.0] * len(asked)
+        indexes = sorted({neuron.index for neuron, _ in asked})
+        columns = {index: column for column, index in enumerate(indexes)}
+        for shared in shared_passes([text for _, text in asked], _BATCH_TOKENS):
             self._poll()
-            values = self._model.neuron_activations(
-                self._model.batch([texts[index] for index in rows]), self._neuron, poll=self._poll
+            layer = asked[0][0].layer
+            values = self._model.neurons_activations(
+                self._model.batch(shared.rows), layer, indexes, poll=self._poll
             )
-            last = torch.tensor([len(texts[index]) - 1 for index in rows], device=values.device)
-            picked = values.gather(1, last[:, None])[:, 0].tolist()
-            for index, value in zip(rows, picked, strict=True):
-                answers[index] = value
+            numbers, rows = zip(*shared.read, strict=True)
+            picked = values[
+                torch.tensor(rows, device=values.device),
+                torch.tensor([len(asked[number][1]) - 1 for number in numbers], device=values.device),
+                torch.tensor([columns[asked[number][0].index] for number in numbers], device=values.device),
+            ]
+            for number, value in zip(numbers, picked.tolist(), strict=True):
+                answers[number] = value
         return answers
 
 
@@ -164,15 +172,23 @@ def _shortest(
     count = Count("trimming", len(prompts), "prompts")
     while open_places:
         tell(count.at(len(prompts) - len(open_places)))
+        first: dict[Ids, int] = {}  # in each prompt the last start that anybody searches on from
+        for number in open_places:
+            ids = prompts[number].ids
+            first[ids] = max(next_start[number], first.get(ids, 0))
         # Lengths n+1 to n+w of as many prompts are (n+w)^2/2 - n^2/2 tokens each.
-        share = evaluate.round / len(open_places)
+        share = evaluate.round / len(first)
         width = max(1, int(math.sqrt(tried_so_far**2 + 2 * share)) - tried_so_far)
         tried = [
             (number, start)
             for number in open_places
-            for start in range(next_start[number], max(next_start[number] - width, lowest[number] - 1), -1)
+            for start in range(
+                next_start[number], max(first[prompts[number].ids] - width, lowest[number] - 1), -1
+            )
         ]
-        values = evaluate([prefix + prompts[p].ids[start : prompts[p].peak + 1] for p, start in tried])
+        values = evaluate(
+            [(prompts[p].neuron, prefix + prompts[p].ids[start : prompts[p].peak + 1]) for p, start in tried]
+        )
         for (number, start), value in zip(tried, values, strict=True):
             next_start[number] = start - 1
             if trims[number][0] is None and prompts[number].sign * value >= targets[number]:
@@ -199,7 +215,7 @@ def _bisect(
         middles = [low[number] + (high[number] - low[number]) // 2 for number in open_places]
         values = evaluate(
             [
-                prompts[number].ids[middle : prompts[number].peak + 1]
+                (prompts[number].neuron, prompts[number].ids[middle : prompts[number].peak + 1])
                 for number, middle in zip(open_places, middles, strict=True)
             ]
         )

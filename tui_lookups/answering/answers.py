@@ -6,15 +6,16 @@ Pure functions of what they are given; caching, threads and names are the Explor
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tui_lookups.analysis.ablation import Case, ablate_head, mean_over, summarise
+from tui_lookups.analysis.ablation import Case, ablate_head
 from tui_lookups.analysis.activity import active_heads, attributions_of_heads, effective_rule
 from tui_lookups.analysis.attribution import Decomposition, count_reaching, decompose
-from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
+from tui_lookups.analysis.batches import MOST_TOKENS, Reading, consecutive
+from tui_lookups.analysis.congruence import neuron_tokens
 from tui_lookups.analysis.peaks import promoted_token
 from tui_lookups.analysis.trimming import body_of, dropped_by_paper, trim_prompts
 from tui_lookups.answering.checks import check_text
@@ -24,10 +25,11 @@ from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel, require_finite
 from tui_lookups.results import (
+    AblatedPrompt,
     AblationMethod,
     AblationPositions,
+    ActivityRule,
     Example,
-    HeadAblation,
     HeadAttributions,
     HeadMean,
     HeadOverview,
@@ -38,6 +40,7 @@ from tui_lookups.results import (
     SourceToken,
     Target,
     Token,
+    TokenCongruence,
     Trim,
 )
 from tui_lookups.results.conventions import Conventions
@@ -58,37 +61,83 @@ def build_prompts(
 
     With `trim` their trimmed context is found too, which takes many times as long.
     """
-    if not entries:
-        return []
     rows = [corpus.window_tokens(entry.prompt_id).tolist() for entry in entries]
-    activations = activations_on(model, neuron, rows, poll)
-    peaks, signs = [entry.position for entry in entries], [entry.sign for entry in entries]
-    trims: Sequence[Trim | None] = [None] * len(rows)
+    readings = [Reading(neuron, row, at.position, at.sign) for row, at in enumerate(entries)]
+    seen = see_prompts(model, rows, readings, preset=preset, poll=poll, trim=trim)
+    vocabulary = model.vocabulary
+    return [
+        prompt_of(rank, entry, vocabulary.tokens(row), of_row, vocabulary.special_ids)
+        for rank, (entry, row, of_row) in enumerate(zip(entries, rows, seen, strict=True), 1)
+    ]
+
+
+class PromptSeen(NamedTuple):
+    """A neuron's activation at every token of a prompt, and the trimmed context where that was asked for."""
+
+    activations: tuple[float, ...]
+    trimmed: Trim | None
+
+
+def see_prompts(
+    model: LookupModel,
+    rows: Sequence[Sequence[int]],
+    readings: Sequence[Reading],
+    *,
+    preset: Preset,
+    poll: Poll,
+    trim: bool,
+) -> list[PromptSeen]:
+    """What is seen of each peak in prompts, each of which is run once for all the neurons of a layer."""
+    activations = activations_of(model, rows, [(at.neuron, at.row) for at in readings], poll)
+    trims: Sequence[Trim | None] = [None] * len(readings)
     if trim:
-        trims = trim_prompts(model, neuron, rows, peaks, signs, preset=preset, poll=poll)
-    prompts = []
-    for rank, (entry, row, values, cut) in enumerate(zip(entries, rows, activations, trims, strict=True), 1):
-        tokens = model.vocabulary.tokens(row)
-        follows = tokens[entry.position + 1] if entry.position + 1 < len(tokens) else None
-        special = row[entry.position] in model.vocabulary.special_ids
-        peak = Peak(entry.position, tokens[entry.position], values[entry.position], follows, special)
-        made = Prompt(rank, entry.prompt_id, entry.sign, tokens, tuple(values), peak, cut, entry.copies)
-        prompts.append(made)
-    return prompts
+        trims = trim_prompts(model, rows, readings, preset=preset, poll=poll)
+    return [PromptSeen(tuple(values), cut) for values, cut in zip(activations, trims, strict=True)]
+
+
+def prompt_of(
+    rank: int, entry: Entry, tokens: tuple[Token, ...], seen: PromptSeen, special: frozenset[int]
+) -> Prompt:
+    """One prompt of a neuron's list; `special` are the ids of special tokens."""
+    after, token = entry.position + 1, tokens[entry.position]
+    follows = tokens[after] if after < len(tokens) else None
+    peak = Peak(entry.position, token, seen.activations[entry.position], follows, token.id in special)
+    return Prompt(
+        rank, entry.prompt_id, entry.sign, tokens, seen.activations, peak, seen.trimmed, entry.copies
+    )
 
 
 def activations_on(
     model: LookupModel, neuron: NeuronId, rows: Sequence[Sequence[int]], poll: Poll
 ) -> list[list[float]]:
     """The neuron's activation at every token of each row of token ids."""
-    activations: list[list[float]] = []
-    for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS):
-        values = model.neuron_activations(model.batch(rows[place] for place in batch), neuron, poll=poll)
-        for place, padded in zip(batch, values, strict=True):
-            row = padded[: len(rows[place])]
-            require_finite(row, neuron.layer)
-            activations.append(row.double().cpu().tolist())
+    return activations_of(model, rows, [(neuron, row) for row in range(len(rows))], poll)
+
+
+def activations_of(
+    model: LookupModel, rows: Sequence[Sequence[int]], wanted: Sequence[tuple[NeuronId, int]], poll: Poll
+) -> list[list[float]]:
+    """Activations at every token of rows of token ids: of neurons of one layer, each on the row named."""
+    activations: list[list[float]] = [[] for _ in wanted]
+    indexes = sorted({neuron.index for neuron, _ in wanted})
+    readers: dict[int, list[int]] = {}
+    for number, (_, row) in enumerate(wanted):
+        readers.setdefault(row, []).append(number)
+    for batch in consecutive([len(ids) for ids in rows], MOST_TOKENS) if wanted else ():
+        layer = wanted[0][0].layer
+        values = model.neurons_activations(model.batch(rows[at] for at in batch), layer, indexes, poll=poll)
+        for row, padded in zip(batch, values, strict=True):
+            seen = padded[: len(rows[row])]
+            require_finite(seen, layer)
+            columns = seen.double().cpu()
+            for number in readers.get(row, ()):
+                activations[number] = columns[:, indexes.index(wanted[number][0].index)].tolist()
     return activations
+
+
+def best_token(model: LookupModel, neuron: NeuronId) -> TokenCongruence:
+    """The token that a neuron promotes most."""
+    return neuron_tokens(model, neuron, 1)[0][0]
 
 
 def text_activations(model: LookupModel, neuron: NeuronId, ids: list[int], poll: Poll) -> list[float]:
@@ -200,7 +249,14 @@ def counted_prompts(prompts: Iterable[Prompt], preset: Preset, bos_id: int | Non
     return kept
 
 
-def head_ablation(
+class Ablated(NamedTuple):
+    """What comes of each prompt without a head, and the rule by which the head is active there."""
+
+    prompts: tuple[AblatedPrompt, ...]
+    rule: ActivityRule
+
+
+def ablated_head(
     model: LookupModel,
     neuron: NeuronId,
     head: HeadId,
@@ -210,16 +266,13 @@ def head_ablation(
     positions: AblationPositions,
     conventions: Conventions,
     mean: npt.NDArray[np.float64] | None,
-    sample: int,
-    provenance: Provenance,
     poll: Poll,
-) -> HeadAblation:
+) -> Ablated:
     """One head ablated on each of a neuron's prompts, or at a place in a text (method.md, section 6).
 
-    `mean` is the head's over `sample` prompts of the corpus: [d_head].
+    `mean` is the head's over prompts of the corpus: [d_head].
     """
-    rule, preset, seed = conventions.activity_rule, conventions.preset, conventions.seed
-    bos, context = model.vocabulary.bos_id, "text" if isinstance(given, PeakInput) else conventions.context
+    rule, preset, bos = conventions.activity_rule, conventions.preset, model.vocabulary.bos_id
     if isinstance(given, PeakInput):
         cases = [Case(None, None, given.ids, given.position, given.sign)]
     else:
@@ -236,14 +289,10 @@ def head_ablation(
         rule=rule,
         preset=preset,
         mean=mean,
-        seed=seed,
+        seed=conventions.seed,
         poll=poll,
     )
-    used = effective_rule(rule, count_reaching(model, neuron, preset))
-    return HeadAblation(
-        neuron, head, method, positions, context, used, seed, sample, ablated, summarise(ablated),
-        provenance,
-    )  # fmt: skip
+    return Ablated(ablated, effective_rule(rule, count_reaching(model, neuron, preset)))
 
 
 def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
@@ -251,15 +300,6 @@ def mean_sample(corpus: Corpus, sample: int, seed: int) -> list[int]:
     usable = np.flatnonzero(np.asarray(corpus.lengths()) >= 2).astype(np.int64)
     drawn = usable[np.argsort(hash_ids(usable, seed), kind="stable")[:sample]]
     return [int(prompt_id) for prompt_id in np.sort(drawn)]
-
-
-def corpus_mean(
-    model: LookupModel, corpus: Corpus, prompt_ids: Sequence[int], role: Literal["z", "post"], poll: Poll
-) -> npt.NDArray[np.float64]:
-    """Mean z of every head over these prompts, [n_layers, n_heads, d_head], or mean activation of every
-    neuron, [n_layers, d_mlp]."""
-    rows = [corpus.window_tokens(prompt_id).tolist() for prompt_id in prompt_ids]
-    return mean_over(model, rows, model.info.n_layers - 1, role, poll=poll)
 
 
 def place_samples(

@@ -5,9 +5,12 @@ Of every head's z or of every neuron's activation at once: the pass costs the sa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.passes import ForwardPass
 from tui_lookups.errors import Poll
 from tui_lookups.results.conventions import Conventions
 
@@ -21,11 +24,24 @@ _KEPT = {"z": ("head_means", "mean_z"), "post": ("neuron_means", "mean_post")}
 """The kind of the cache's entry, and the name of the array in it."""
 
 
-def corpus_means(
-    engine: Engine, model: LookupModel, role: Literal["z", "post"], conventions: Conventions, poll: Poll
+@dataclass(frozen=True, slots=True)
+class MeansPass:
+    """The passes over a sample of the corpus; a worker can be given it."""
+
+    rows: tuple[tuple[int, ...], ...]
+    role: Literal["z", "post"]
+
+    def __call__(self, model: LookupModel, poll: Poll) -> npt.NDArray[np.float64]:
+        """Mean z of heads, [n_layers, n_heads, d_head], or activation of neurons, [n_layers, d_mlp]."""
+        from tui_lookups.analysis.ablation import mean_over
+
+        return mean_over(model, self.rows, model.info.n_layers - 1, self.role, poll=poll)
+
+
+def means_by(
+    engine: Engine, run: Callable[[ForwardPass], Any], role: Literal["z", "post"], conventions: Conventions
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """On the model thread: [n_layers, n_heads, d_head] of z, or [n_layers, d_mlp] of activations; and over
-    how many prompts the mean is."""
+    """The means, run by `run` where they are not in the cache; and over how many prompts they are."""
     from safetensors.numpy import load, save
 
     from tui_lookups.answering import answers
@@ -37,6 +53,14 @@ def corpus_means(
     cached = engine.cache.get(kind, key)
     if cached is not None:
         return load(cached)[name], len(drawn)
-    computed = answers.corpus_mean(model, corpus, drawn, role, poll)
+    rows = tuple(tuple(corpus.window_tokens(prompt_id).tolist()) for prompt_id in drawn)
+    computed = run(MeansPass(rows, role))
     engine.cache.put(kind, key, bytes(save({name: computed})))
     return computed, len(drawn)
+
+
+def corpus_means(
+    engine: Engine, model: LookupModel, role: Literal["z", "post"], conventions: Conventions, poll: Poll
+) -> tuple[npt.NDArray[np.float64], int]:
+    """The same on the model thread."""
+    return means_by(engine, lambda work: work(model, poll), role, conventions)

@@ -12,8 +12,7 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.overviews import HeadOverviews
-from tui_lookups.answering.peak_inputs import top_entries, why_silent
-from tui_lookups.answering.prompt_service import PARTS
+from tui_lookups.answering.peak_inputs import PARTS, top_entries, why_silent
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach

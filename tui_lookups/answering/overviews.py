@@ -3,7 +3,8 @@
 See method.md, sections 4 and 12.
 
 1. The prompts are those of the finished index: their ids, peaks and signs are all that the full windows need.
-   Trimmed contexts, and preset "paper", which leaves prompts out by their length, need the prompts list.
+   Trimmed contexts, and preset "paper", which leaves prompts out by their length, need the prompts list;
+   those of many neurons are made together (prompt_lists.py).
 2. Texts up to their peaks that begin alike are one row of a forward pass: attention is causal. So neurons of
    a layer that share a prompt share its pass, and each reads it at its own peak.
 3. Rows run together by their length, a few of them in a pass, so that other questions need not wait. Which
@@ -23,8 +24,8 @@ from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_attribution, check_firing_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.passes import Passes, PassesHere
-from tui_lookups.answering.peak_inputs import PeakInput, input_of_prompt, top_entries, why_silent
-from tui_lookups.answering.prompt_service import PARTS, PromptService
+from tui_lookups.answering.peak_inputs import PARTS, PeakInput, input_of_prompt, top_entries, why_silent
+from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
@@ -32,7 +33,7 @@ from tui_lookups.results import HeadOverview, NeuronPrompts, Part, Preset
 from tui_lookups.results.conventions import Conventions
 
 if TYPE_CHECKING:
-    from tui_lookups.analysis.batches import Ids
+    from tui_lookups.analysis.batches import Ids, Reading
     from tui_lookups.answering.answers import HeadsSeen
     from tui_lookups.model.lookup_model import LookupModel
 
@@ -48,21 +49,12 @@ class Peaks(NamedTuple):
     note: str
 
 
-class _Reading(NamedTuple):
-    """A neuron's peak in one of the rows of a pass; `sign` is that of the direction in which it fires."""
-
-    neuron: NeuronId
-    row: int
-    position: int
-    sign: int
-
-
 @dataclass(frozen=True, slots=True)
 class HeadsPass:
     """One forward pass, and the heads at each of the peaks in it; a worker can be given it."""
 
     rows: tuple[Ids, ...]
-    readings: tuple[_Reading, ...]
+    readings: tuple[Reading, ...]
     preset: Preset
 
     def __call__(self, model: LookupModel, poll: Poll) -> list[HeadsSeen]:
@@ -127,10 +119,6 @@ class HeadOverviews:
         overview = self._engine.cached(self._key(neuron, conventions, part), HeadOverview)
         # One of an earlier version has no mean target.
         return None if overview is None or (overview.prompts and overview.mean_target is None) else overview
-
-    def shares_passes(self, *, trimmed: bool | None) -> bool:
-        """Whether neurons of a layer are worth asking about together: trimmed contexts seldom begin alike."""
-        return not _needs_trims(self._engine.conventions(trimmed=trimmed))
 
     def of_groups(
         self,
@@ -212,7 +200,7 @@ class HeadOverviews:
     def peaks(self, neuron: NeuronId, conventions: Conventions, part: Part | None) -> Peaks:
         """The neuron's peaks by the finished index, which is waited for; where trims count, by its list."""
         self._scan.wait()
-        if _needs_trims(conventions):
+        if needs_trims(conventions):
             return self._of_list(self._prompts.prompts(neuron, sign=conventions.sign, part=part), conventions)
         record, corpus = self._scan.require(neuron), self._engine.corpus(arrays=True)
         if silent := why_silent(record, conventions):
@@ -227,7 +215,7 @@ class HeadOverviews:
         from tui_lookups.answering.answers import counted_prompts
 
         bos_id, prompts = self._engine.vocabulary().bos_id, listed.prompts
-        if _needs_trims(conventions):
+        if needs_trims(conventions):
             prompts = self._prompts.with_trims(listed.neuron, prompts)
         counted = counted_prompts(prompts, conventions.preset, bos_id)
         places = (input_of_prompt(bos_id, prompt, trimmed=conventions.trimmed) for prompt in counted)
@@ -245,7 +233,7 @@ class HeadOverviews:
     ) -> _Group:
         """Adds the passes that the neurons which are not known need."""
         from tui_lookups.analysis.attribution import most_tokens
-        from tui_lookups.analysis.batches import shared_passes
+        from tui_lookups.analysis.batches import Reading, shared_passes
 
         every = [(number, place) for number, of in enumerate(peaks) for place in of.places]
         texts: dict[int, list[int]] = {n: [] for n, overview in enumerate(known) if overview is None}
@@ -258,9 +246,9 @@ class HeadOverviews:
             runs = shared_passes(rows, most_tokens(passes.device()))
         runs = [run for run in runs if any(every[text][0] in texts for text, _ in run.read)]
 
-        def reading(text: int, row: int) -> _Reading:
+        def reading(text: int, row: int) -> Reading:
             number, place = every[text]
-            return _Reading(peaks[number].neuron, row, place.position, place.sign)
+            return Reading(peaks[number].neuron, row, place.position, place.sign)
 
         passes.add(
             HeadsPass(run.rows, tuple(reading(*of) for of in run.read), conventions.preset) for run in runs
@@ -303,8 +291,8 @@ class HeadOverviews:
         return replace(overview, note=of.note)
 
 
-def _needs_trims(conventions: Conventions) -> bool:
-    """Preset "paper" leaves prompts out by the length of their trimmed context."""
+def needs_trims(conventions: Conventions) -> bool:
+    """Whether heads rest on trimmed contexts: preset "paper" leaves prompts out by the length of theirs."""
     return conventions.trimmed or conventions.preset == "paper"
 
 

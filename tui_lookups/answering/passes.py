@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import Cancelled, LookupsError, Poll
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.scan.ray.workers import RayWorkers
 
+T = TypeVar("T")
+
 ForwardPass = Callable[["LookupModel", Poll], Any]
 """What is run and read, in a form that can be sent to another process; never returns None."""
 
@@ -33,6 +36,27 @@ _AHEAD = 8
 
 _STEP_SECONDS = 0.05
 """How long workers are waited for at once: so long a question may have to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[T]):
+    """A question: its answer, where it is in the cache under `key`, or the work that is left.
+
+    `made` is the answer from what the work gives.
+    """
+
+    key: str
+    answer: T | None
+    work: ForwardPass
+    made: Callable[[Any], T]
+
+    def by(self, engine: Engine) -> T:
+        """The answer, worked out by this process where it is not known."""
+        return self.answer or self.keep(engine, engine.on_model(self.work))
+
+    def keep(self, engine: Engine, result: Any) -> T:
+        """The answer from the work's result, kept in the cache."""
+        return engine.keep(self.key, self.made(result))
 
 
 class Passes(Protocol):
@@ -80,9 +104,8 @@ class PassesByWorkers:
         borrowed: gives them back when it is left.
     """
 
-    ahead = _AHEAD
-
-    def __init__(self, engine: Engine, borrowed: ExitStack) -> None:
+    def __init__(self, engine: Engine, borrowed: ExitStack, ahead: int) -> None:
+        self.ahead = ahead
         self._engine = engine
         self._borrowed = borrowed
         self._workers: RayWorkers | None = None
@@ -131,14 +154,32 @@ class PassesByWorkers:
                 self._engine.thread.run(lambda _: workers.drop(keys))
 
 
+def in_turn(engine: Engine, passes: Passes, questions: Iterable[Asked[T]]) -> Iterator[T]:
+    """The answers of these questions, in their order; the work of some is added ahead of their turn."""
+    begun: deque[Asked[T]] = deque()
+
+    def answer() -> T:
+        question = begun.popleft()
+        return question.answer or question.keep(engine, passes.next())
+
+    for question in questions:
+        if question.answer is None:
+            passes.add([question.work])
+        begun.append(question)
+        if len(begun) > passes.ahead:
+            yield answer()
+    while begun:
+        yield answer()
+
+
 @contextmanager
-def passes_of(engine: Engine) -> Iterator[Passes]:
-    """Whoever runs the passes of a survey, by the setting that says who scans."""
+def passes_of(engine: Engine, ahead: int = _AHEAD) -> Iterator[Passes]:
+    """Whoever runs the passes of a survey, by the setting that says who scans; see `Passes.ahead`."""
     if engine.settings.engine != "ray":
         yield PassesHere(engine)
         return
     with ExitStack() as borrowed:
-        passes = PassesByWorkers(engine, borrowed)
+        passes = PassesByWorkers(engine, borrowed, ahead)
         try:
             yield passes
         finally:

@@ -12,11 +12,14 @@ from typing import Literal
 import numpy as np
 
 from tui_lookups.errors import LookupsError
-from tui_lookups.results import NeuronPrompts, Prompt, PromptKind, Sign
+from tui_lookups.results import NeuronPrompts, Part, Prompt, PromptKind, Sign
 from tui_lookups.results.conventions import Conventions
 from tui_lookups.results.firing import peak_position
 from tui_lookups.scan.plan import hash_ids
 from tui_lookups.storage.neuron_record import NeuronRecord
+
+PARTS: tuple[Part, ...] = ("explaining", "scoring")
+"""In the order of the index's parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,14 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from itertools import chain, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups import progress
-from tui_lookups.answering.cache_keys import choices
-from tui_lookups.answering.cached_prompts import cached_prompts, prompts_key
+from tui_lookups.answering.cached_prompts import cached_prompts, list_of, prompts_key
 from tui_lookups.answering.checks import check_count, check_firing_sign, check_folded, check_kind, check_sign
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.peak_inputs import (
+    PARTS,
     Entry,
     sampled_ids,
     top_entries,
@@ -45,14 +45,12 @@ from tui_lookups.results import (
     Sign,
     Token,
 )
-from tui_lookups.storage.neuron_record import NeuronRecord
 
 if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.results.conventions import Conventions
 
-PARTS: tuple[Part, ...] = ("explaining", "scoring")
-"""In the order of the index's parts."""
+K = TypeVar("K")
 
 _NEURONS_KEPT = 32  # in memory: half a megabyte each where a window has 128 tokens
 _AT_ONCE = 4
@@ -166,14 +164,14 @@ class PromptService:
         self._scan.wait()
 
         def work(model: LookupModel, poll: Poll) -> NeuronPrompts:
-            from tui_lookups.answering.answers import build_prompts, place_samples
+            from tui_lookups.answering.answers import best_token, build_prompts, place_samples
 
             corpus = engine.corpus(arrays=True)
             record = self._scan.require(neuron)
             ids = sampled_ids(record, kind, top, conventions.seed)
             entries = place_samples(model, corpus, neuron, ids, poll)
             built = build_prompts(model, corpus, neuron, entries, preset=conventions.preset, poll=poll)
-            return self._list(model, record, built, conventions, top=top, kind=kind)
+            return list_of(engine, best_token(model, neuron), record, built, conventions, top=top, kind=kind)
 
         key = engine.key(
             "sampled",
@@ -269,6 +267,8 @@ class PromptService:
         so_far: Callable[[NeuronPrompts], None] | None,
     ) -> NeuronPrompts:
         """The list from what is known now; the scan waits meanwhile."""
+        from tui_lookups.answering.answers import best_token
+
         engine = self._engine
 
         def listed(found: dict[tuple[int, int], Prompt]) -> NeuronPrompts:
@@ -278,11 +278,8 @@ class PromptService:
                 replace(found[entry.prompt_id, entry.sign], rank=rank, copies=entry.copies)
                 for rank, entry in enumerate(answered, 1)
             ]
-            return engine.on_model(
-                lambda model, poll: self._list(
-                    model, record, ranked, conventions, top=top, kind="top", part=part, note=silent
-                )
-            )
+            best = engine.on_model(lambda model, poll: best_token(model, neuron))
+            return list_of(engine, best, record, ranked, conventions, top=top, part=part, note=silent)
 
         def tell(found: dict[tuple[int, int], Prompt]) -> None:
             if so_far is not None and len(found) < len(entries):
@@ -338,36 +335,6 @@ class PromptService:
             if prompt is not None and (prompt.trimmed is not None or not trim)
         }
 
-    def _list(
-        self,
-        model: LookupModel,
-        record: NeuronRecord,
-        prompts: Sequence[Prompt],
-        conventions: Conventions,
-        *,
-        top: int,
-        kind: PromptKind,
-        part: Part | None = None,
-        note: str = "",
-    ) -> NeuronPrompts:
-        from tui_lookups.analysis.congruence import neuron_tokens
-
-        best = neuron_tokens(model, record.neuron, 1)[0][0]
-        return NeuronPrompts(
-            neuron=record.neuron,
-            top_token=model.vocabulary.token(best.id),
-            top_congruence=best.congruence,
-            stats=record.stats(),
-            prompts=tuple(prompts),
-            scanned_prompts=record.prompts,
-            total_prompts=self._engine.corpus().info.prompts,
-            provenance=self._engine.provenance(
-                corpus=True, top=top, kind=kind, **choices("prompts", conventions),
-                **({} if part is None else {"part": part}),
-            ),
-            note=note,
-        )  # fmt: skip
-
     def _most(self, top: int | None) -> int:
         """How many prompts are asked for: all that the index keeps, unless it is said."""
         check_count("top", top)
@@ -390,10 +357,20 @@ class PromptService:
         found = with_special_peaks(found, self._engine.vocabulary().special_ids)
         with self._lock:
             shown = {prompt.prompt_id: prompt for prompt in found.prompts}
-            self._shown[found.neuron] = self._shown.get(found.neuron, {}) | shown
+            self._shown[found.neuron] = _over(self._shown.get(found.neuron, {}), shown)
         return found
 
     def _keep(self, neuron: NeuronId, prompts: Iterable[Prompt]) -> None:
         with self._lock:
             built = {(prompt.prompt_id, prompt.sign): prompt for prompt in prompts}
-            self._built[neuron] = self._built.get(neuron, {}) | built
+            self._built[neuron] = _over(self._built.get(neuron, {}), built)
+
+
+def _over(known: dict[K, Prompt], prompts: dict[K, Prompt]) -> dict[K, Prompt]:
+    """The known prompts and these instead; of one that comes without a trim that is known, it stays known."""
+    merged = known | prompts
+    for key, prompt in prompts.items():
+        before = known.get(key)
+        if prompt.trimmed is None and before is not None and before.sign == prompt.sign:
+            merged[key] = replace(prompt, trimmed=before.trimmed)
+    return merged

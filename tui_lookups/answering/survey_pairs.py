@@ -5,8 +5,9 @@ See method.md, sections 5, 6 and 12.
 1. Each pair is asked about once. What was answered is in the cache: a run that was ended goes on there.
 2. Explanations and scores are one batch of requests over all pairs. What it would send is worked out from
    the very requests, and said, before any is sent; what it could cost is checked as a whole.
-3. Each pair's head is ablated on all the prompts of its neuron; the drops where it is active are compared
-   with those where it is not, over the pairs. Preset "paper" ablates on the prompts of the scoring part.
+3. Each pair's head is ablated on all the prompts of its neuron, by whoever runs the passes of a survey
+   (passes.py); the drops where it is active are compared with those where it is not, over the pairs. Preset
+   "paper" ablates on the prompts of the scoring part.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from tui_lookups.answering.corpus_means import means_by
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.explaining import Pair
 from tui_lookups.answering.head_service import HeadService
+from tui_lookups.answering.passes import Asked, ForwardPass, in_turn, passes_of
+from tui_lookups.answering.prompt_lists import TOGETHER, ListsAsked, PromptLists
+from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.errors import LookupsError
 from tui_lookups.explanation.desk import RequestDesk
 from tui_lookups.explanation.requests import EXPLANATION_TOKENS, explain_request, score_request
+from tui_lookups.ids import NeuronId
 from tui_lookups.progress import Count, Hear
 from tui_lookups.results import (
     AblationMethod,
@@ -31,6 +38,7 @@ from tui_lookups.results import (
     Explanation,
     ExplanationScore,
     FollowUpPlan,
+    HeadAttributions,
     LeftOut,
     Part,
     Plan,
@@ -47,6 +55,10 @@ if TYPE_CHECKING:
     from tui_lookups.answering.head_scores import HeadScores
 
 T = TypeVar("T")
+
+_AHEAD = 32
+"""Pairs whose ablations workers are given before their turn."""
+
 OnStep = Callable[[SurveyProgress], None]
 
 
@@ -61,8 +73,12 @@ class SurveyPairs:
         examples: ExampleService,
         explaining: Explaining,
         scores: HeadScores,
+        lists: PromptLists,
+        prompts: PromptService,
     ) -> None:
         self._engine = engine
+        self._prompts = prompts
+        self._lists = lists
         self._desk = desk
         self._heads = heads
         self._examples = examples
@@ -108,19 +124,51 @@ class SurveyPairs:
             raise LookupsError(
                 "No head is worth explaining for any of these neurons.", "Survey more of them: --per-layer."
             )
-        part = ablated_on(self._engine.conventions().preset)
-        ablations = [
-            self._heads.ablate(
-                *pair,
-                method=method,
-                positions=positions,
-                trimmed=survey.context == "trimmed",
-                part=part,
-                text=None,
+        engine, trimmed = self._engine, survey.context == "trimmed"
+        conventions = engine.conventions(trimmed=trimmed)
+        part = ablated_on(conventions.preset)
+        asked = ListsAsked(engine.settings.top, conventions, part)
+        with passes_of(engine) as listing, passes_of(engine, ahead=_AHEAD) as passes:
+
+            def run(work: ForwardPass) -> Any:
+                passes.add([work])
+                return passes.next()
+
+            if method == "mean":
+                means_by(engine, run, "z", conventions)  # kept for each of them
+            for _ in self._lists.made(_by_layer(pair.neuron for pair in survey.pairs), asked, listing):
+                pass
+            questions = (
+                self._heads.ablation(*pair, method=method, positions=positions, trimmed=trimmed, part=part)
+                for pair in _pairs(survey)
             )
-            for pair in _told(_pairs(survey), "ablations", progress)
-        ]
+            answers = in_turn(engine, passes, questions)
+            ablations = [next(answers) for _ in _told(_pairs(survey), "ablations", progress)]
         return replace(survey, ablation=compare_pairs(ablations))
+
+    def show(self, survey: Survey, top: int, told: Callable[[float], None]) -> None:
+        """Have what a report shows of its neurons in the cache: see `Explorer.prepare_report`."""
+        engine, trimmed, done = self._engine, survey.context == "trimmed", 0
+        first = {pair.neuron: pair.head for pair in reversed(survey.pairs)}
+        steps = len(survey.neurons) + len(first) or 1
+        conventions = engine.conventions()
+        shown = ListsAsked(min(top, engine.settings.top), conventions, trim=False)
+        with passes_of(engine) as listing, passes_of(engine, ahead=_AHEAD) as passes:
+            for neurons in self._lists.made(_by_layer(row.neuron for row in survey.neurons), shown, listing):
+                done += len(neurons)
+                told(done / steps)
+            if trimmed:
+                for _ in self._lists.made(_by_layer(first), replace(shown, top=1, trim=True), listing):
+                    pass
+
+            def questions() -> Iterator[Asked[HeadAttributions]]:
+                for neuron, head in first.items():
+                    listed = self._prompts.prompts(neuron, top=1 if trimmed else shown.top, trim=trimmed)
+                    if listed.prompts:
+                        yield self._heads.asked(neuron, listed.prompts[0].prompt_id, head, trimmed=trimmed)
+
+            for answered, _ in enumerate(in_turn(engine, passes, questions()), 1):
+                told((done + answered) / steps)
 
     def follow_up(
         self, plan: SurveyPlan, *, explain: bool, score: bool, control: bool, ablate: bool
@@ -149,6 +197,15 @@ class SurveyPairs:
         texts += 2 * top * pairs if ablate else 0
         cost = self._desk.cost(there, back) if calls else None
         return replace(plan, follow_up=FollowUpPlan(pairs, texts, calls, there, back, cost))
+
+
+def _by_layer(named: Iterable[NeuronId]) -> Iterator[list[NeuronId]]:
+    """These neurons, each once, a few of a layer at a time."""
+    neurons = sorted(set(named))
+    for _, of_layer in groupby(neurons, lambda neuron: neuron.layer):
+        together = list(of_layer)
+        for start in range(0, len(together), TOGETHER):
+            yield together[start : start + TOGETHER]
 
 
 def _pairs(survey: Survey) -> list[Pair]:

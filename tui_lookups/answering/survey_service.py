@@ -4,7 +4,8 @@
 2. Each neuron's heads over all its prompts are an answer of their own (`HeadOverviews`), kept in the cache as
    soon as it is there. A survey that was ended on its way, however it was, goes on there.
 3. Neurons of a layer are asked about together, so many at a time, and share the passes over prompts that they
-   have in common. The passes are run by whoever scans: this process, or workers of Ray.
+   have in common, those that trim them among them. The passes are run by whoever scans: this process, or
+   workers of Ray.
 4. The tables are put together from these answers as they come: they are the figures of the single questions,
    and of a neuron no more is kept in memory than its rows.
 """
@@ -15,15 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import tee
 
 from tui_lookups.answering.atlas_service import AtlasService
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.overviews import HeadOverviews
+from tui_lookups.answering.overviews import HeadOverviews, needs_trims
 from tui_lookups.answering.passes import Passes, passes_of
+from tui_lookups.answering.prompt_lists import TOGETHER, ListsAsked, PromptLists
 from tui_lookups.answering.survey_tables import SurveyTables
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId
+from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.progress import heard_by, listener
 from tui_lookups.results import (
     Atlas,
@@ -35,22 +38,25 @@ from tui_lookups.results import (
     SurveyPlan,
     SurveyProgress,
 )
-from tui_lookups.results.conventions import chosen_on
+from tui_lookups.results.conventions import Conventions, chosen_on
 from tui_lookups.settings_values import format_layers
 
 _TELL_SECONDS = 0.5
 """Least time between two tellings of what a survey has so far."""
 
-_TOGETHER = 32
-"""Most neurons of a layer that are asked about together: it bounds the memory that they take."""
+_TRIMMING = 0.9
+"""About the share of the passes of trimmed prompts that trim them."""
 
 
 class SurveyService:
     """The surveys of one Explorer's model. Thread-safe."""
 
-    def __init__(self, engine: Engine, atlas: AtlasService, overviews: HeadOverviews) -> None:
+    def __init__(
+        self, engine: Engine, atlas: AtlasService, lists: PromptLists, overviews: HeadOverviews
+    ) -> None:
         self._engine = engine
         self._atlas = atlas
+        self._lists = lists
         self._overviews = overviews
 
     def plan(self, per_layer: int, *, layers: Sequence[int] | None, trimmed: bool | None) -> SurveyPlan:
@@ -58,15 +64,18 @@ class SurveyService:
         atlas = self._neurons(per_layer, self._checked(layers))
         listed = [neuron.neuron for neuron in _neurons_of(atlas)]
         info, done, worth, with_pairs = self._engine.model_info(), 0, 0, 0
+        missing: set[NeuronId] = set()
         for neuron in listed:
             cached = self._overviews.cached(neuron, trimmed=trimmed, part=self._part)
             mine = 0 if cached is None else sum(head.worth_explaining for head in cached.heads)
             done, worth, with_pairs = done + (cached is not None), worth + mine, with_pairs + (mine > 0)
+            missing |= {neuron} if cached is None else set()
         return SurveyPlan(
             layers=tuple(layer.layer for layer in atlas.layers),
             neurons=len(listed),
             done=done,
             prompts=self._engine.settings.top,
+            texts=self._texts(atlas, missing, trimmed),
             pairs=sum((info.last_head_layer(neuron.layer) + 1) * info.n_heads for neuron in listed),
             worth_explaining=worth,
             with_pairs=with_pairs,
@@ -114,6 +123,22 @@ class SurveyService:
             raise _reaches_none(head)
         return of_head
 
+    def _texts(self, atlas: Atlas, missing: set[NeuronId], trimmed: bool | None) -> int:
+        """Run at most: each prompt as long as a window, and none shared, while the index is not there."""
+        conventions = self._engine.conventions(trimmed=trimmed)
+        asked, texts = self._asked(conventions), 0
+        for group in _groups(atlas):
+            neurons = [neuron.neuron for neuron in group]
+            if not missing.isdisjoint(neurons):
+                peaks = self._lists.peaks(neurons, asked)
+                if peaks is None:
+                    peaks = [[self._engine.settings.window - 1]] * (asked.top * len(neurons))
+                texts += sum(_most_texts(of_prompt, conventions) for of_prompt in peaks)
+        return texts
+
+    def _asked(self, conventions: Conventions) -> ListsAsked:
+        return ListsAsked(self._engine.settings.top, conventions, self._part)
+
     @property
     def _part(self) -> Part | None:
         return chosen_on(self._engine.conventions().preset)
@@ -142,8 +167,11 @@ class SurveyService:
         """The survey of these neurons; `so_far` is told it as it grows, now and then."""
         tables = SurveyTables()
         due = time.monotonic() + _TELL_SECONDS
-        with passes_of(self._engine) as passes:
-            for neuron, overview in self._rows(atlas, trimmed, passes, progress):
+        trims = needs_trims(self._engine.conventions(trimmed=trimmed))
+        # Trimming is the most of it, and the heads of a group follow on it: what is ahead is trimming.
+        with passes_of(self._engine) as first, passes_of(self._engine, ahead=0) as second:
+            trimming, passes = (first, second) if trims else (None, first)
+            for neuron, overview in self._rows(atlas, trimmed, trimming, passes, progress):
                 tables.add(neuron, overview)
                 if so_far is not None and time.monotonic() >= due:
                     so_far(self._survey(atlas, trimmed, tables))
@@ -180,28 +208,48 @@ class SurveyService:
         self,
         atlas: Atlas,
         trimmed: bool | None,
+        trimming: Passes | None,
         passes: Passes,
         progress: Callable[[SurveyProgress], None],
     ) -> Iterator[tuple[AtlasNeuron, HeadOverview]]:
-        """Each neuron's heads, asked a layer's neurons at a time."""
-        together = _TOGETHER if self._overviews.shares_passes(trimmed=trimmed) else 1
-        groups = [
-            layer.neurons[start : start + together]
-            for layer in atlas.layers
-            for start in range(0, len(layer.neurons), together)
-        ]
+        """Each neuron's heads, asked a layer's neurons at a time; `trimming` where these rest on trims."""
+        groups = _groups(atlas)
         clock = _Clock(sum(len(group) for group in groups), progress)
+        before = 0.0 if trimming is None else _TRIMMING
+        asked: Iterator[Sequence[NeuronId]] = ([neuron.neuron for neuron in group] for group in groups)
+        if trimming is not None:
+            asked = self._trimmed(asked, trimmed, trimming, lambda share: clock.told(0, before * share))
         found = self._overviews.of_groups(
-            ([neuron.neuron for neuron in group] for group in groups),
+            asked,
             passes,
             trimmed=trimmed,
             part=self._part,
-            told=clock.told,
+            told=lambda finished, share: clock.told(finished, before + (1 - before) * share),
         )
         for group in groups:
             with clock.timing(len(group)), heard_by(None):  # its passes are parts of this
                 overviews = next(found)
             yield from zip(group, overviews, strict=True)
+
+    def _trimmed(
+        self,
+        groups: Iterator[Sequence[NeuronId]],
+        trimmed: bool | None,
+        passes: Passes,
+        told: Callable[[float], None],
+    ) -> Iterator[Sequence[NeuronId]]:
+        """The groups, each once the trimmed prompts of those neurons that are not known yet are listed."""
+        conventions = self._engine.conventions(trimmed=trimmed)
+
+        def unknown(neurons: Sequence[NeuronId]) -> Sequence[NeuronId]:
+            for neuron in neurons:
+                self._overviews.check(neuron, conventions)
+            known = (self._overviews.cached(n, trimmed=trimmed, part=self._part) for n in neurons)
+            return () if None not in known else neurons
+
+        first, second = tee(groups)
+        made = self._lists.made(map(unknown, first), self._asked(conventions), passes, told)
+        return (group for group, _ in zip(second, made, strict=True))
 
 
 class _Clock:
@@ -257,6 +305,28 @@ def _served(survey: Survey, head: HeadId) -> ServedNeurons | None:
 
 def _reaches_none(head: HeadId) -> LookupsError:
     return LookupsError(f"{head} reaches none of the surveyed neurons.", "Survey later layers: --layers.")
+
+
+def _groups(atlas: Atlas) -> list[Sequence[AtlasNeuron]]:
+    """Neurons that are asked about together, each of one layer."""
+    return [
+        layer.neurons[start : start + TOGETHER]
+        for layer in atlas.layers
+        for start in range(0, len(layer.neurons), TOGETHER)
+    ]
+
+
+def _most_texts(peaks: Sequence[int], conventions: Conventions) -> int:
+    """Run at most for peaks at these positions of one prompt.
+
+    The prompt for all of them; where they are trimmed, it and what shortened texts are tried (trimming.py)
+    before, and each trimmed context after.
+    """
+    if not needs_trims(conventions):
+        return 1
+    bisected = sum(position.bit_length() for position in peaks)
+    tried = bisected if conventions.preset == "paper" else max(peaks)
+    return 2 + tried + (len(peaks) if conventions.trimmed else 1)
 
 
 def _neurons_of(atlas: Atlas) -> Iterator[AtlasNeuron]:

@@ -13,6 +13,7 @@ from tui_lookups.errors import BadIdError
 from tui_lookups.exports import writing
 from tui_lookups.exports.formats import ExportFormat
 from tui_lookups.ids import NeuronId
+from tui_lookups.results.base import AsOne, TokenSet
 from tui_lookups.results.selection import SelectedHead, SelectedNeuron, SelectedPrompt, Selection
 
 if TYPE_CHECKING:
@@ -40,21 +41,31 @@ def _neuron(explorer: Explorer, text: str) -> NeuronId | None:
         return None
 
 
-def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Selection:
+def gather_selection(
+    explorer: Explorer, names: tuple[str, ...], top: int, as_one: AsOne | None = None
+) -> Selection:
     """The basket for tokens and neurons by name, each thing once, in the order it is met.
 
-    A token brings its `top` neurons; every neuron brings its first prompts, as far as they are kept, and of
-    the first prompt the heads of largest absolute attribution.
+    A token brings its `top` neurons, all tokens together where they are read `as_one`; every neuron brings
+    its first prompts, as far as they are kept, and of the first prompt the heads of largest absolute
+    attribution.
     """
     most = min(EXPORT_PROMPTS, explorer.settings.top)
     chosen: dict[NeuronId, SelectedNeuron] = {}
+    tokens = [name for name in names if _neuron(explorer, name) is None]
     for name in names:
         if (neuron := _neuron(explorer, name)) is not None:
             chosen.setdefault(neuron, SelectedNeuron(neuron))
-            continue
-        ranking = explorer.neurons(name, top=top)
-        for row in ranking.neurons:
-            chosen.setdefault(row.neuron, SelectedNeuron(row.neuron, ranking.token))
+        elif as_one is None:
+            ranking = explorer.neurons(name, top=top)
+            for row in ranking.neurons:
+                chosen.setdefault(row.neuron, SelectedNeuron(row.neuron, ranking.token))
+        elif name == tokens[0]:
+            of_all = explorer.neurons_of_set(tokens, as_one=as_one, top=top)
+            first, *others = of_all.tokens
+            several = TokenSet(first.id, first.text, tuple(others), as_one)
+            for of_set in of_all.neurons:
+                chosen.setdefault(of_set.neuron, SelectedNeuron(of_set.neuron, of_set.leading, several))
     prompts: list[SelectedPrompt] = []
     heads: list[SelectedHead] = []
     for neuron in chosen:
@@ -86,6 +97,9 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
 )
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @top_option(EXPORT_NEURONS, "How many neurons a token brings.")
+@click.option(
+    "--as-one", type=click.Choice(get_args(AsOne)), help="Read all tokens as one, by mean, any or all."
+)
 def export(
     invocation: Invocation,
     names: tuple[str, ...],
@@ -94,12 +108,13 @@ def export(
     source: Path | None,
     force: bool,
     top: int,
+    as_one: str | None,
 ) -> None:
     """Write neurons, prompts and heads to a file.
 
-    A token brings its first neurons; what reads as a neuron is one, and "#640" is a token id. A json document
-    can be opened and verified, html is one page; csv, tsv, markdown, latex and parquet are a folder of
-    tables, neuronpedia a folder that Neuronpedia imports."""
+    A token brings its first neurons, with --as-one all of them together; what reads as a neuron is one, and
+    "#640" is a token id. A json document can be opened and verified, html is one page; csv, tsv, markdown,
+    latex and parquet are a folder of tables, neuronpedia a folder that Neuronpedia imports."""
     by_ending = "html" if output.suffix.casefold() == ".html" else "json"
     chosen = cast(ExportFormat, format or by_ending)
     if bool(names) is (source is not None):
@@ -115,7 +130,8 @@ def export(
         return
 
     def question(explorer: Explorer, narrator: Narrator) -> Exported:
-        selection = gather_selection(explorer, names, top).noted(explorer.notes())
+        how = cast("AsOne | None", as_one)
+        selection = gather_selection(explorer, names, top, how).noted(explorer.notes())
         if chosen == "json":
             path = writing.export(explorer, selection, output, overwrite=force)
             return Exported(str(path), len(selection.neurons), len(selection.prompts), len(selection.heads))

@@ -66,7 +66,7 @@ def survey(
 
     Every head over the prompts of each neuron, the pairs that are worth explaining, and which neurons each
     head serves; on request explanations, scores and ablations of the pairs. Goes on where it was ended. Where
-    the scan runs on Ray (--engine), the passes over prompts do, too."""
+    the scan runs on Ray (--engine), the passes over prompts and the ablations do, too."""
     if plan and output is not None:
         raise click.UsageError("--plan writes nothing; leave --output out.")
 

@@ -39,7 +39,7 @@ def _(result: SurveyPlan) -> RenderableType:
         ("layers", ", ".join(map(str, result.layers))),
         ("neurons", f"{result.neurons:,}, {result.done:,} of them in the cache"),
         ("pairs", f"{result.pairs:,} of a neuron and a head that reaches it"),
-        ("texts to run", f"at most {left * result.prompts:,}: {result.prompts} for each neuron left"),
+        ("texts to run", f"at most {result.texts:,}, for {left:,} neurons of {result.prompts} prompts each"),
         ("worth explaining", f"{result.worth_explaining:,} pairs of {result.with_pairs:,} neurons so far"),
     ]
     if then is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tui_lookups.answering.input_service import InputService
     from tui_lookups.answering.overviews import HeadOverviews
     from tui_lookups.answering.prediction_service import PredictionService
+    from tui_lookups.answering.prompt_lists import PromptLists
     from tui_lookups.answering.prompt_service import PromptService
     from tui_lookups.answering.reads_service import ReadsService
     from tui_lookups.answering.scan_session import ScanSession
@@ -143,6 +144,12 @@ class Services:
         return PromptService(self.engine, self.scan)
 
     @made_once
+    def prompt_lists(self) -> PromptLists:
+        from tui_lookups.answering.prompt_lists import PromptLists
+
+        return PromptLists(self.engine, self.scan)
+
+    @made_once
     def heads(self) -> HeadService:
         from tui_lookups.answering.head_service import HeadService
 
@@ -182,7 +189,7 @@ class Services:
     def surveys(self) -> SurveyService:
         from tui_lookups.answering.survey_service import SurveyService
 
-        return SurveyService(self.engine, self.atlas, self.overviews)
+        return SurveyService(self.engine, self.atlas, self.prompt_lists, self.overviews)
 
     @made_once
     def groups(self) -> GroupService:
@@ -254,7 +261,14 @@ class Services:
         from tui_lookups.answering.survey_pairs import SurveyPairs
 
         return SurveyPairs(
-            self.engine, self.desk, self.heads, self.examples, self.explaining, self.head_scores
+            self.engine,
+            self.desk,
+            self.heads,
+            self.examples,
+            self.explaining,
+            self.head_scores,
+            self.prompt_lists,
+            self.prompts,
         )
 
     def against(self, other: str) -> TwoModels:

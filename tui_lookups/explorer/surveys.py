@@ -167,6 +167,17 @@ class Surveys:
             survey, method=method, positions=positions, progress=progress
         )
 
+    def prepare_report(
+        self, survey: answer.Survey, *, prompts: int, told: Callable[[float], None] = lambda share: None
+    ) -> None:
+        """Have the prompts that a report shows worked out as the survey's passes are, and kept in the cache.
+
+        Args:
+            prompts: of each neuron that are shown whole; on the first, what the head of its first pair reads.
+            told: which share of it is there, on this thread.
+        """
+        self._services.survey_pairs.show(survey, prompts, told)
+
     def served_by(
         self,
         head: HeadId,

@@ -20,7 +20,7 @@ Json = Any
 TOLERANCE = 1e-5
 """Relative difference that other batch sizes and devices make."""
 
-_GROUPS = frozenset({"attributions", "prompt", "tokens", "suppressed"})
+_GROUPS = frozenset({"attributions", "prompt", "tokens", "suppressed", "members"})
 """Keys whose decimal numbers are figures of one kind, and measured against the largest of them."""
 
 _STATS_GROUP = frozenset({"mean", "maximum", "minimum", "edges"})

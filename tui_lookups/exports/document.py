@@ -8,8 +8,8 @@ from typing import Literal
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results.ablation import HeadAblation
 from tui_lookups.results.attribution import HeadAttributions, HeadMean
-from tui_lookups.results.base import Provenance, Token
-from tui_lookups.results.congruence import TokenCongruence
+from tui_lookups.results.base import AsOne, Provenance, Token, TokenSet
+from tui_lookups.results.congruence import MemberScore, TokenCongruence
 from tui_lookups.results.explanation import Explanation, ExplanationScore
 from tui_lookups.results.peaks import PromptKind
 from tui_lookups.results.prompts import NeuronStats, Prompt
@@ -27,8 +27,28 @@ no copies, special tokens or ablations."""
 
 
 @dataclass(frozen=True, slots=True)
+class ExportedSet:
+    """Several tokens that were looked for as one, and how; and what the neuron gives each.
+
+    See method.md, section 2.
+    """
+
+    members: tuple[MemberScore, ...]
+    as_one: AsOne
+
+    @property
+    def token_set(self) -> TokenSet:
+        """The set itself."""
+        first, *others = (member.token for member in self.members)
+        return TokenSet(first.id, first.text, tuple(others), self.as_one)
+
+
+@dataclass(frozen=True, slots=True)
 class ExportedNeuron:
-    """A marked neuron with what it writes; the four token figures are None without a token."""
+    """A marked neuron with what it writes; the four token figures are None without a token.
+
+    `token_set`: the set it was found through, of which `token` is the leading member for it.
+    """
 
     neuron: NeuronId
     token: Token | None
@@ -38,6 +58,8 @@ class ExportedNeuron:
     tokens: tuple[TokenCongruence, ...]
     suppressed: tuple[TokenCongruence, ...]
     stats: NeuronStats | None
+    token_set: ExportedSet | None = None
+    """Not in a file of a neuron that has none: earlier versions know no such key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +109,10 @@ class ExportDocument:
     def selection(self) -> Selection:
         """The basket this document was made from."""
         return Selection(
-            tuple(SelectedNeuron(n.neuron, n.token) for n in self.neurons),
+            tuple(
+                SelectedNeuron(n.neuron, n.token, None if n.token_set is None else n.token_set.token_set)
+                for n in self.neurons
+            ),
             tuple(SelectedPrompt(p.neuron, p.prompt.prompt_id) for p in self.prompts),
             tuple(SelectedHead(h.neuron, h.head, h.prompt_id, h.context) for h in self.heads),
             tuple(ablation.marked for ablation in self.ablations),

@@ -13,10 +13,12 @@ from tui_lookups.exports.document import (
     ExportedHead,
     ExportedNeuron,
     ExportedPrompt,
+    ExportedSet,
 )
 from tui_lookups.ids import NeuronId
 from tui_lookups.results import (
     HeadAblation,
+    MemberScore,
     NeuronPrompts,
     Prompt,
     PromptKind,
@@ -25,6 +27,7 @@ from tui_lookups.results import (
     SelectedNeuron,
     SelectedPrompt,
     Selection,
+    TokenSet,
 )
 from tui_lookups.storage.codec import generator
 
@@ -103,6 +106,7 @@ def exported_neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronP
     """A marked neuron with its tokens and statistics. Raises as questions do."""
     written = explorer.tokens(marked.neuron)
     score = None if marked.token is None else explorer.score(marked.neuron, marked.token)
+    several = None if marked.token_set is None else exported_set(explorer, marked.neuron, marked.token_set)
     return ExportedNeuron(
         neuron=marked.neuron,
         token=marked.token,
@@ -112,6 +116,17 @@ def exported_neuron(explorer: Explorer, marked: SelectedNeuron, prompts: NeuronP
         tokens=written.tokens,
         suppressed=written.suppressed,
         stats=prompts.stats,
+        token_set=several,
+    )
+
+
+def exported_set(explorer: Explorer, neuron: NeuronId, several: TokenSet) -> ExportedSet:
+    """A set of tokens with what a neuron gives each of them. Raises as questions do."""
+    scores = (explorer.score(neuron, token) for token in several.members)
+    rows = zip(several.members, scores, strict=True)
+    return ExportedSet(
+        tuple(MemberScore(token, row.congruence, row.cosine, row.token_rank) for token, row in rows),
+        several.as_one,
     )
 
 

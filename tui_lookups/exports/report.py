@@ -91,13 +91,15 @@ class Report:
 def of_survey(
     explorer: Explorer, survey: Survey, told: Callable[[int, int], None] = lambda done, of: None
 ) -> Report:
-    """The report of a survey. `told` hears, on this thread, of how many of its neurons it is done."""
+    """The report of a survey. `told` hears, on this thread, of how many of its neurons it has the prompts."""
     explained = _by_neuron(explorer.explaining.cached())
     walks = []
-    for done, neuron in enumerate(survey.neurons):
-        told(done, len(survey.neurons))
+    most = len(survey.neurons)
+    told(0, most)
+    explorer.prepare_report(survey, prompts=PROMPTS, told=lambda share: told(int(share * most), most))
+    for neuron in survey.neurons:
         walks.append(_surveyed(explorer, survey, neuron, explained.get(neuron.neuron, ())))
-    told(len(survey.neurons), len(survey.neurons))
+    told(most, most)
     return Report(SCHEMA_VERSION, codec.generator(), _now(), survey.provenance, survey, tuple(walks))
 
 

@@ -42,6 +42,8 @@ from tui_lookups.results import (
     SelectedHead,
     SelectedNeuron,
     SelectedPrompt,
+    Token,
+    TokenSet,
     Trace,
 )
 from tui_lookups.storage.codec import to_plain
@@ -218,12 +220,23 @@ class _Again:
         def make() -> ExportedNeuron:
             marked = SelectedNeuron(exported.neuron)
             if exported.token is not None:
-                token = self._explorer.resolve_token(f"#{exported.token.id}").token
-                marked = SelectedNeuron(exported.neuron, token)
+                marked = replace(marked, token=self._token(exported.token))
+            if exported.token_set is not None:
+                several = exported.token_set.token_set
+                first, *others = map(self._token, several.members)
+                marked = replace(
+                    marked, token_set=TokenSet(first.id, first.text, tuple(others), several.as_one)
+                )
             made = filling.exported_neuron(self._explorer, marked, self._lists.of(exported.neuron))
             return made if exported.stats is not None else replace(made, stats=None)
 
         self._compare(exported, make, at, ("neuron", str(exported.neuron)))
+
+    def _token(self, exported: Token) -> Token:
+        """The token of that id as this model's vocabulary spells it."""
+        token = self._explorer.resolve_token(f"#{exported.id}").token
+        assert token is not None, "an id is a token, or refused"
+        return token
 
     def prompt(self, exported: ExportedPrompt, at: str) -> None:
         def make() -> ExportedPrompt:

@@ -58,6 +58,9 @@ def write_export(document: ExportDocument, path: Path, overwrite: bool = False) 
     for key in ("ablations", "notes"):
         if not plain[key]:
             del plain[key]
+    for neuron in plain["neurons"]:
+        if neuron["token_set"] is None:
+            del neuron["token_set"]
     problem = first_problem(plain)
     if problem is not None:
         raise ExportError(

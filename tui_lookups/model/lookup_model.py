@@ -234,12 +234,18 @@ class LookupModel(LoadedWeights):
 
     def neuron_activations(self, tokens: Tensor, neuron: NeuronId, *, poll: Poll = no_poll) -> Tensor:
         """One neuron's activation at every position: [batch, pos], in compute_dtype."""
+        return self.neurons_activations(tokens, neuron.layer, [neuron.index], poll=poll)[..., 0]
+
+    def neurons_activations(
+        self, tokens: Tensor, layer: int, indexes: Sequence[int], *, poll: Poll = no_poll
+    ) -> Tensor:
+        """The activation of neurons of a layer at every position: [batch, pos, neurons], in compute_dtype."""
         kept: list[Tensor] = []
 
         def keep(_: int, activation: Tensor) -> None:
-            kept.append(self.at_home(activation[..., neuron.index]))
+            kept.append(self.at_home(activation[..., list(indexes)]))
 
-        self.mlp_activations(tokens, [neuron.layer], keep, poll=poll)
+        self.mlp_activations(tokens, [layer], keep, poll=poll)
         return kept[0]
 
     @torch.inference_mode()

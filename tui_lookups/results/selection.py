@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tui_lookups.ids import HeadId, NeuronId
-from tui_lookups.results.base import Token
+from tui_lookups.results.base import Token, TokenSet
 
 AblationMethod = Literal["zero", "mean", "resample"]
 AblationPositions = Literal["peak", "all"]
@@ -15,10 +15,14 @@ AblationPositions = Literal["peak", "all"]
 
 @dataclass(frozen=True, slots=True)
 class SelectedNeuron:
-    """A marked neuron and, where it was found through one, the token it was found for."""
+    """A marked neuron and, where it was found through one, the token it was found for.
+
+    `token_set`: the set that it was found through, of which that is the leading member for it.
+    """
 
     neuron: NeuronId
     token: Token | None = None
+    token_set: TokenSet | None = None
 
 
 @dataclass(frozen=True, slots=True)

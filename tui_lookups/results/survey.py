@@ -18,7 +18,7 @@ class SurveyPlan:
 
     Attributes:
         neurons: the next-token neurons of the layers; done: those whose heads are in the cache already.
-        prompts: run for each of the others, at most.
+        prompts: of each of the others, at most. texts: run for them, at most; what neurons share counts once.
         pairs: neurons, times the heads that reach each.
         worth_explaining: how many of the done ones' pairs are. with_pairs: the neurons that these are of.
         follow_up: what explanation, score and ablation of the pairs would take; None where they are not asked
@@ -29,6 +29,7 @@ class SurveyPlan:
     neurons: int
     done: int
     prompts: int
+    texts: int
     pairs: int
     worth_explaining: int = 0
     with_pairs: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.state.given_text import given_up_to
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.left_screens import SharedHeadsPlace
 from tui_lookups.tui.widgets.hints import Hints
@@ -40,7 +41,14 @@ class MarkedNeurons:
         elif last is not None and last.neurons == marked:
             self.reopen(last)
         else:
-            self.reopen(SharedHeadsPlace(marked))
+            self.reopen(SharedHeadsPlace(marked, self._text()))
+
+    def _text(self) -> str:
+        """The open prompt up to its peak; empty where none is open."""
+        prompt, listed = self._walk.prompt, self._walk.prompts
+        if prompt is None or listed is None:
+            return ""
+        return given_up_to(prompt.tokens, prompt.peak.position, listed.provenance.model).text
 
     def reopen(self, place: SharedHeadsPlace) -> None:
         """Open them as they were left."""

@@ -1,4 +1,4 @@
-"""A dialog of one line: a note on something marked, the name of a session, another model."""
+"""A dialog of one line: a note on something marked, the name of a session, another model, a text."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tui_lookups.tui.widgets.typed_line import TypedLine
 
 
 class OneLineScreen(LeavesOnce, ModalScreen[str]):
-    """Returns what was typed, without space around it; None where it was given up."""
+    """Returns what was typed, without space around it unless it is `exact`; None where it was given up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "give_up", "close", id="one-line.close", tooltip="Change nothing"),
     ]
     AUTO_FOCUS = "#one-line"
 
-    def __init__(self, title: str, text: str, enter: str = "keep") -> None:
+    def __init__(self, title: str, text: str, enter: str = "keep", *, exact: bool = False) -> None:
         """`enter`: what that key does with the line, in a word."""
         super().__init__()
-        self._title, self._text, self._enter = title, text, enter
+        self._title, self._text, self._enter, self._exact = title, text, enter, exact
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
@@ -41,7 +41,7 @@ class OneLineScreen(LeavesOnce, ModalScreen[str]):
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.dismiss(event.value.strip())
+        self.dismiss(event.value if self._exact else event.value.strip())
 
     def action_give_up(self) -> None:
         self.dismiss(None)

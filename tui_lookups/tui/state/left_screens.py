@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SelectedNeuron,
         ServedNeurons,
         SharedHeads,
+        SummedHeads,
         SurveyedPair,
         Token,
         WeightDiff,
@@ -181,11 +182,18 @@ class ServedByPlace:
 
 @dataclass(frozen=True, slots=True)
 class SharedHeadsPlace:
-    """Marked neurons, their heads once all are worked out, and where the cursors stood."""
+    """Marked neurons, their heads once all are worked out, and where the cursors stood.
+
+    `text`: on which their sum is looked at; `summed`: the heads there, None while that is not asked for.
+    """
 
     neurons: tuple[SelectedNeuron, ...]
+    text: str = ""
     heads: SharedHeads | None = None
+    summed: SummedHeads | None = None
+    on_text: bool = False
     order: SharedOrder = "active"
+    order_on_text: SharedOrder = "sum"
     column: int = 0
     head: HeadId | None = None
 

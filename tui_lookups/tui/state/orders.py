@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         NeuronScore,
         Prompt,
         SharedHead,
+        SummedHead,
         SurveyedPair,
     )
 
@@ -35,6 +36,7 @@ HEADS: tuple[HeadOrder, ...] = ("size", "layer")
 ATLAS_LAYERS: tuple[AtlasLayerOrder, ...] = ("layer", "tokens")
 ATLAS_NEURONS: tuple[AtlasNeuronOrder, ...] = ("congruence", "neuron", "token")
 SHARED_HEADS: tuple[SharedOrder, ...] = ("active", "sum", "neuron", "head")
+SUMMED_HEADS: tuple[SharedOrder, ...] = ("sum", "neuron", "head")
 MOVED: tuple[MovedOrder, ...] = ("moved", "write", "read", "neuron")
 CHANGED: tuple[ChangedOrder, ...] = ("change", "correlation", "peak", "neuron")
 
@@ -132,6 +134,18 @@ def shared_in(order: SharedOrder, heads: tuple[SharedHead, ...], neuron: NeuronI
     if order == "head":
         return tuple(sorted(heads, key=lambda row: row.head))
     return heads
+
+
+def summed_in(order: SharedOrder, heads: tuple[SummedHead, ...], neuron: NeuronId) -> tuple[SummedHead, ...]:
+    """Heads of a sum of neurons: by the size of the sum, of their part in `neuron`, or by name."""
+    if order == "neuron":
+        own = {
+            row.head: abs(part.attribution) for row in heads for part in row.neurons if part.neuron == neuron
+        }
+        return tuple(sorted(heads, key=lambda row: -own.get(row.head, -1.0)))
+    if order == "head":
+        return tuple(sorted(heads, key=lambda row: row.head))
+    return tuple(sorted(heads, key=lambda row: -abs(row.attribution)))
 
 
 def moved_in(order: MovedOrder, rows: Sequence[MovedNeuron]) -> tuple[MovedNeuron, ...]:

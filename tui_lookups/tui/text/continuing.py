@@ -64,10 +64,14 @@ def continued_survey(
     return _written_out(what, _Question(tuple(words), f"explorer.{asked}({python})"), settings)
 
 
-def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings) -> str:
-    """The heads that neurons share, likewise."""
-    named = ", ".join(map(_in_python, neurons))
-    question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
+def continued_shared(
+    what: str, neurons: Sequence[NeuronId], settings: Settings, text: str | None = None
+) -> str:
+    """The heads that neurons share, or those of their sum on a text, likewise."""
+    named, words = ", ".join(map(_in_python, neurons)), ("shared-heads", *map(str, neurons))
+    question = _Question(words, f"explorer.shared_heads([{named}])")
+    if text is not None:
+        question = _Question((*words, "--text", text), f"explorer.summed_heads([{named}], {text!a})")
     return _written_out(what, question, settings)
 
 

@@ -99,7 +99,9 @@ def plan_parts(plan: SurveyPlan) -> list[str]:
         f"{plan.pairs:,} pairs",
     ]
     if left:
-        parts.append(f"at most {left * plan.prompts:,} texts to run, {plan.prompts} for each neuron left")
+        parts.append(
+            f"at most {plan.texts:,} texts to run, for {left:,} neurons of {plan.prompts} prompts each"
+        )
     return parts
 
 

@@ -12,6 +12,7 @@ from textual.message import Message
 
 from tui_lookups.errors import BadIdError
 from tui_lookups.results import SelectedNeuron
+from tui_lookups.results.base import TokenSet
 from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.state.orders import NEURONS, following, neurons_in
 from tui_lookups.tui.state.token_sets import looked_for, members_of
@@ -142,7 +143,9 @@ class NeuronsTable(RowList):
     def marked_item(self) -> SelectedNeuron | None:
         """What space marks here."""
         score = self.under_cursor
-        return None if score is None else SelectedNeuron(score.neuron, looked_for(self._token, score))
+        several = self._token if isinstance(self._token, TokenSet) else None
+        token = looked_for(self._token, score)
+        return None if score is None else SelectedNeuron(score.neuron, token, several)
 
     def copy_text(self) -> str | None:
         """What `y` copies here."""

@@ -1,107 +1,42 @@
-"""Heads of several neurons: a row a head, a column a neuron, and a cursor on both."""
+"""Heads that several neurons share, each over its own prompts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
-from textual import events
-from textual.binding import Binding, BindingType
-from textual.message import Message
-
 from tui_lookups.tui.paint.head_rows import signed
-from tui_lookups.tui.paint.text_layout import fit
-from tui_lookups.tui.state.orders import SHARED_HEADS, following, shared_in
+from tui_lookups.tui.state.orders import SHARED_HEADS, shared_in
 from tui_lookups.tui.text.groups import part_of, part_words
-from tui_lookups.tui.widgets.bindings import SORT_KEY, hidden
-from tui_lookups.tui.widgets.row_list import RowList
+from tui_lookups.tui.widgets.heads_of_neurons import COUNT, HeadsOfNeurons
 
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId, NeuronId
+    from tui_lookups.ids import NeuronId
     from tui_lookups.results import HeadForNeuron, SharedHead
     from tui_lookups.tui.state.orders import SharedOrder
     from tui_lookups.tui.text.tsv import Table
 
-_HEAD, _COUNT, _SUM, _NEURON = 9, 8, 8, 11
-_FIRST = 1 + _HEAD + 2 * _COUNT + _SUM + 1
-"""Cells before the first neuron's column."""
-_LEAST_BAR, _MOST_BAR = 8, 40
 
+class SharedRows(HeadsOfNeurons["SharedHead"]):
+    """For how many each head is active and worth explaining, and its mean attributions."""
 
-class SharedRows(RowList):
-    """The heads in an order; `neuron` is the column that is gone on with."""
+    ORDERS: ClassVar[tuple[SharedOrder, ...]] = SHARED_HEADS
+    COUNTS = 2
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", id="shared.open", tooltip="Go to the head behind this neuron"),
-        Binding(
-            "left,h", "column(-1)", "neuron", id="shared.left", key_display="←→", tooltip="Neuron before"
-        ),
-        hidden("right,l", "column(1)", "neuron →", "shared.right", "Next neuron"),
-        replace(SORT_KEY, tooltip="The heads by the next column"),
-    ]
-    THING = "head"
+    def ordered(self, heads: tuple[SharedHead, ...]) -> tuple[SharedHead, ...]:
+        return shared_in(self.order, heads, self.neuron)
 
-    class ColumnMoved(Message):
-        """Another neuron's column is chosen."""
+    def counts_heading(self) -> str:
+        return f"{self.titled('active', 'active'):>{COUNT}}{'serves':>{COUNT}}"
 
-    def __init__(self, neurons: tuple[NeuronId, ...], column: int, order: SharedOrder, *, id: str) -> None:
-        super().__init__(id=id)
-        self.neurons = neurons
-        self.column = column
-        self.order: SharedOrder = order
-        self._given: tuple[SharedHead, ...] = ()
-        self.heads: tuple[SharedHead, ...] = ()
-        self._largest = 0.0
+    def counts(self, head: SharedHead) -> str:
+        active = f"{head.active_for}/{head.reaches}"
+        return f"{active:>{COUNT}}{head.serves:>{COUNT}}"
 
-    def show_heads(self, heads: tuple[SharedHead, ...], head: HeadId | None = None) -> None:
-        """Show these, the cursor on `head`, else on top."""
-        self._given, self.heads = heads, shared_in(self.order, heads, self.neuron)
-        self._largest = max((abs(row.attribution) for row in heads), default=0.0)
-        self.rows_changed(next((number for number, row in enumerate(self.heads) if row.head == head), 0))
+    def stands_out(self, head: SharedHead) -> bool:
+        return head.shared
 
-    @property
-    def neuron(self) -> NeuronId:
-        """The one whose column is chosen."""
-        return self.neurons[self.column]
-
-    @property
-    def current(self) -> SharedHead | None:
-        """The head under the cursor."""
-        return self.heads[self.cursor] if self.heads else None
-
-    def action_sort(self) -> None:
-        self.order = following(SHARED_HEADS, self.order)
-        self._arrange()
-
-    def action_column(self, by: int) -> None:
-        column = max(0, min(self.column + by, len(self.neurons) - 1))
-        if column == self.column:
-            self.show_end("neuron", by)
-        else:
-            self._choose(column)
-
-    def _choose(self, column: int) -> None:
-        self.column = column
-        self._arrange()
-        self.post_message(self.ColumnMoved())
-
-    def _arrange(self) -> None:
-        here = self.current
-        self.show_heads(self._given, None if here is None else here.head)
-
-    def on_click(self, event: events.Click) -> None:
-        offset = event.get_content_offset(self)
-        if offset is not None and offset.x >= _FIRST:
-            shown = self._shown(self.scrollable_content_region.width)
-            column = (offset.x - _FIRST) // _NEURON
-            if column < len(shown) and shown[column] != self.column:
-                self._choose(shown[column])
-        super().on_click(event)
-
-    def copy_text(self) -> str | None:
-        """What `y` copies here."""
-        return None if self.current is None else str(self.current.head)
+    def part_words(self, head: SharedHead, neuron: NeuronId) -> str:
+        return part_words(part_of(head, neuron))
 
     def table(self) -> Table:
         names = (
@@ -120,55 +55,6 @@ class SharedRows(RowList):
 
     def _parts(self, head: SharedHead) -> list[HeadForNeuron | None]:
         return [part_of(head, neuron) for neuron in self.neurons]
-
-    # --- rows ---
-
-    def row_count(self) -> int:
-        return len(self.heads)
-
-    def _shown(self, width: int) -> range:
-        """The columns that fit, that of the chosen neuron among them."""
-        room = max(1, (width - _FIRST) // _NEURON)
-        first = max(0, min(self.column - room // 2, len(self.neurons) - room))
-        return range(first, min(first + room, len(self.neurons)))
-
-    def heading(self, width: int) -> list[Segment]:
-        def titled(words: str, order: SharedOrder) -> str:
-            return words + ("▾" if order == self.order else "")
-
-        palette, shown = self.palette, self._shown(width)
-        named = (
-            f" {titled('head', 'head'):<{_HEAD}}{titled('active', 'active'):>{_COUNT}}{'serves':>{_COUNT}}"
-            f"{titled('sum', 'sum'):>{_SUM}}{'‹' if shown.start else ' '}"
-        )
-        segments = [Segment(fit(named, min(width, _FIRST)), palette.heading)]
-        for column in shown:
-            chosen = column == self.column
-            name = f"{self.neurons[column]}{'▾' if chosen and self.order == 'neuron' else ' '}"
-            segments.append(Segment(f"{name:>{_NEURON}}", palette.strong if chosen else palette.heading))
-        return [*segments, Segment("›" if shown.stop < len(self.neurons) else "", palette.heading)]
-
-    def row(self, index: int, width: int) -> list[Segment]:
-        head, palette = self.heads[index], self.palette
-        style = palette.plain if head.shared else palette.dim
-        active = f"{head.active_for}/{head.reaches}"
-        segments = [
-            Segment(f" {head.head!s:<{_HEAD}}{active:>{_COUNT}}{head.serves:>{_COUNT}}", style),
-            Segment(f"{signed(head.attribution):>{_SUM}} ", style),
-        ]
-        for column in self._shown(width):
-            words = part_words(part_of(head, self.neurons[column]))
-            chosen = column == self.column
-            segments.append(Segment(f"{words:>{_NEURON}}", palette.strong if chosen else style))
-        return [*segments, self._bar(head, width)]
-
-    def _bar(self, head: SharedHead, width: int) -> Segment:
-        """The size of the sum, where every neuron's column leaves room for it."""
-        room = min(_MOST_BAR, width - _FIRST - _NEURON * len(self.neurons) - 3)
-        if room < _LEAST_BAR:
-            return Segment("")
-        text = self.palette.bar_text(abs(head.attribution), self._largest, room)
-        return Segment(f"  {text}", self.palette.bar)
 
     def plain_row(self, index: int) -> str:
         head = self.heads[index]
