@@ -71,12 +71,14 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class SumRows:
-    """The three views of one sum; `target` is what shares are of (0: there are no shares)."""
+    """The three views of one sum; `target` is what shares are of (0: there are no shares), `kind` what its
+    neurons are called."""
 
     rows: tuple[Row, ...] = ()
     groups: tuple[Row, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     target: float = 0.0
+    kind: str = "neurons"
 
 
 def rows_of_why(why: Why) -> SumRows:
@@ -96,7 +98,7 @@ def rows_of_why(why: Why) -> SumRows:
             )
         )  # fmt: skip
     layers += _behind(rows, total, (("bias", contributions.other.bias),))
-    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target, contributions.kind)
 
 
 def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
@@ -118,7 +120,7 @@ def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
             LayerRow(f"L{layer}", added, total, heads[layer], neurons, first=_largest_of(rows, layer))
         )
     layers += _behind(rows, total, _biases(contributions.other))
-    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target, contributions.kind)
 
 
 def rows_of_overview(overview: InputsOverview) -> SumRows:
@@ -131,7 +133,7 @@ def rows_of_overview(overview: InputsOverview) -> SumRows:
     for number, mean in enumerate(overview.by_layer):
         total += mean
         layers.append(LayerRow(f"L{number}", mean, total, neurons=mean, first=_largest_of(rows, number)))
-    return SumRows(rows, _grouped(rows), tuple(layers))
+    return SumRows(rows, _grouped(rows), tuple(layers), kind=f"{overview.neuron.kind}s")
 
 
 # --- by size ---
@@ -205,4 +207,5 @@ def _group(row: Row) -> str:
     way = "raise" if row.value > 0 else "lower"
     if not isinstance(row.component, NeuronId):
         return f"heads that {way}"
-    return f"next-token neurons that {way}" if row.own else f"neurons that {way}"
+    kinds = f"{row.component.kind}s"
+    return f"next-token {kinds} that {way}" if row.own else f"{kinds} that {way}"
