@@ -168,7 +168,7 @@ def cut_edge(
     also = [] if norm is None else [stream]
     (own,), seen = _batch(model, neuron, reader, [row], [position], also, poll)
     pre = seen[Point("pre", neuron.layer)][0]
-    taken = written(model, component, seen)[0]  # [d_model]
+    taken = written(model, component, seen, reader.stage)[0]  # [d_model]
     scale = free_scale = taken.new_ones(1)
     if norm is not None and reader.norm is not None:
         scale, free_scale = seen[reader.norm][0], norm.scale(seen[stream][0] - taken)

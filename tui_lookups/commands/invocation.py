@@ -232,6 +232,10 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         invocation.flags[param.name] = value
 
 
+def _flags_of(ctx: click.Context) -> dict[str, Any]:
+    return ctx.ensure_object(Invocation).flags
+
+
 G = TypeVar("G", bound=click.Command)
 
 
@@ -252,7 +256,7 @@ def with_ablation_flags(command: Callable[..., None]) -> Callable[..., None]:
 def with_common_flags(command: G) -> G:
     """Put the common flags on a command, but for those that it has of its own."""
     own = {name for param in command.params for name in param.opts}
-    command.params.extend(flag for flag in common_flags(_remember) if not own & set(flag.opts))
+    command.params.extend(flag for flag in common_flags(_remember, _flags_of) if not own & set(flag.opts))
     return command
 
 

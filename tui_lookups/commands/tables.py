@@ -141,7 +141,9 @@ def title_of(*parts: str) -> Text:
 
 def source_of(provenance: Provenance) -> str:
     corpus = f", corpus {provenance.corpus.name}" if provenance.corpus else ""
-    return f"({provenance.model.label}{corpus}, {provenance.basis} weights)"
+    model = provenance.model
+    post_ln = ", Post-LN" if model.post_ln else ""
+    return f"({model.label}{post_ln}{corpus}, {provenance.basis} weights)"
 
 
 def kind_of(provenance: Provenance) -> str:

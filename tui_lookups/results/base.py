@@ -88,6 +88,7 @@ class ModelInfo:
     own_layer: bool  # attention runs before the MLP in a block, so its heads reach the block's own neurons
     bos: Token | None
     units: UnitsInfo | None = None
+    post_ln: bool = False  # norms take the residual sums themselves (method.md, section 4, "Post-LN")
 
     @property
     def neuron_id(self) -> type[NeuronId]:
