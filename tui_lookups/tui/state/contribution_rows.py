@@ -13,10 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui_lookups.ids import NeuronId
-
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         Contributions,
         InputsOverview,
