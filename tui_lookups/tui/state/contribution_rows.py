@@ -13,10 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tui_lookups.ids import NeuronId
-
 if TYPE_CHECKING:
-    from tui_lookups.ids import HeadId
+    from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
         Contributions,
         InputsOverview,
@@ -71,12 +69,14 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class SumRows:
-    """The three views of one sum; `target` is what shares are of (0: there are no shares)."""
+    """The three views of one sum; `target` is what shares are of (0: there are no shares), `kind` what its
+    neurons are called."""
 
     rows: tuple[Row, ...] = ()
     groups: tuple[Row, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     target: float = 0.0
+    kind: str = "neurons"
 
 
 def rows_of_why(why: Why) -> SumRows:
@@ -96,7 +96,7 @@ def rows_of_why(why: Why) -> SumRows:
             )
         )  # fmt: skip
     layers += _behind(rows, total, (("bias", contributions.other.bias),))
-    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target, contributions.kind)
 
 
 def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
@@ -118,7 +118,7 @@ def rows_of_inputs(inputs: NeuronInputs) -> SumRows:
             LayerRow(f"L{layer}", added, total, heads[layer], neurons, first=_largest_of(rows, layer))
         )
     layers += _behind(rows, total, _biases(contributions.other))
-    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target)
+    return SumRows(rows, _grouped(rows), tuple(layers), contributions.target, contributions.kind)
 
 
 def rows_of_overview(overview: InputsOverview) -> SumRows:
@@ -131,7 +131,7 @@ def rows_of_overview(overview: InputsOverview) -> SumRows:
     for number, mean in enumerate(overview.by_layer):
         total += mean
         layers.append(LayerRow(f"L{number}", mean, total, neurons=mean, first=_largest_of(rows, number)))
-    return SumRows(rows, _grouped(rows), tuple(layers))
+    return SumRows(rows, _grouped(rows), tuple(layers), kind=f"{overview.neuron.kind}s")
 
 
 # --- by size ---
@@ -203,8 +203,8 @@ def _group(row: Row) -> tuple[str, str]:
     """What is counted, and what all of it does; of what stands alone its name."""
     if row.component is None:
         return row.name, ""
-    kind = "head" if not isinstance(row.component, NeuronId) else "next-token neuron" if row.own else "neuron"
-    return kind, "raise" if row.value > 0 else "lower"
+    kind = row.component.kind
+    return f"next-token {kind}" if row.own else kind, "raise" if row.value > 0 else "lower"
 
 
 def _group_name(name: str, does: str, count: int) -> str:

@@ -92,7 +92,7 @@ def overview_sum(overview: InputsOverview) -> tuple[str, ...]:
     """What the figures are."""
     listed = len(overview.neurons)
     return (
-        f"earlier neurons {signed(sum(overview.by_layer))} on average",
+        f"earlier {overview.neuron.kind}s {signed(sum(overview.by_layer))} on average",
         f"the {listed} of the largest mean, and on how many prompts each is active",
     )
 

@@ -152,10 +152,11 @@ class LayerRows(RowList):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.rows: tuple[LayerRow, ...] = ()
+        self._kind = "neurons"
 
-    def show_rows(self, rows: tuple[LayerRow, ...], cursor: int = 0) -> None:
-        """Show these, first layer first."""
-        self.rows = rows
+    def show_rows(self, rows: tuple[LayerRow, ...], cursor: int = 0, kind: str = "neurons") -> None:
+        """Show these, first layer first; `kind` is what its neurons are called."""
+        self.rows, self._kind = rows, kind
         self.rows_changed(cursor)
 
     @property
@@ -198,9 +199,12 @@ class LayerRows(RowList):
 
     def heading(self, width: int) -> list[Segment]:
         parts, bar, lens = self._columns(width)
-        figures = "".join(f"{part:>{_FIGURE}}" for part in (*parts, "so far"))
+        figures = "".join(f"{part:>{_FIGURE}}" for part in (*map(self._called, parts), "so far"))
         said = " logit lens" if lens > _SHORT_LENS else " lens" if lens else ""
         return [Segment(fit(f"{'':<{self._label}}{figures} {'':<{bar}}{said}", width), self.palette.heading)]
+
+    def _called(self, part: str) -> str:
+        return self._kind if part == "neurons" else part
 
     def row(self, index: int, width: int) -> list[Segment]:
         row, palette = self.rows[index], self.palette
@@ -237,7 +241,7 @@ class LayerRows(RowList):
     def plain_row(self, index: int) -> str:
         row = self.rows[index]
         parts = (("heads", row.heads), ("neurons", row.neurons), ("biases", row.biases))
-        values = [f"{name} {signed(value)}" for name, value in parts if value is not None]
+        values = [f"{self._called(name)} {signed(value)}" for name, value in parts if value is not None]
         said = [row.name, *(values or [signed(row.added)]), f"so far {plain(row.total)}"]
         if row.lens is not None:
             logit = "" if row.lens_logit is None else f" {plain(row.lens_logit)}"

@@ -52,7 +52,7 @@ class ContributionViews(Horizontal):
     def _show(self, sums: SumRows, place: ViewPlace) -> None:
         self._sums = sums
         self._show_listed(place.row)
-        self.by_layer.show_rows(sums.layers, place.layer)
+        self.by_layer.show_rows(sums.layers, place.layer, sums.kind)
 
     def _settle(self) -> None:
         """From the first row on where that shows the cursor: how high a list is was not known before."""
