@@ -38,6 +38,7 @@ from tui_lookups.results import AblationMethod, AblationPositions
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import NeuronId
     from tui_lookups.settings import Settings
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -95,6 +96,12 @@ class Invocation:
         _log_to(settings.log, self.debug)
         self.logs_to_stderr = self.debug and settings.log is None
         return settings
+
+    def neuron(self, text: str) -> NeuronId:
+        """The neuron of a name; where a dictionary is open "9.1985" is its unit. Raises BadIdError."""
+        from tui_lookups.settings import load_settings
+
+        return load_settings(**self.flags).neuron_id.parse(text)
 
     @contextmanager
     def exploring(self) -> Iterator[Explorer]:

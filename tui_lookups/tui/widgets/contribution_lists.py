@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from tui_lookups.ids import NeuronId
 from tui_lookups.tui.paint.head_rows import percent, plain, signed
 from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.paint.text_layout import fit, quoted
@@ -108,7 +107,7 @@ class ContributionRows(RowList):
 
     def plain_row(self, index: int) -> str:
         row = self.rows[index]
-        kind = "" if row.component is None else "neuron " if isinstance(row.component, NeuronId) else "head "
+        kind = "" if row.component is None else f"{row.component.kind} "
         share = self._share(row)
         said = [f"{kind}{row.name}, adds {signed(row.value)}", *([f"share {share}"] if share else [])]
         if row.active is not None:
@@ -118,7 +117,7 @@ class ContributionRows(RowList):
         if row.congruence is not None:
             said.append(f"congruence {signed(row.congruence)}")
         if row.own:
-            said.append("next-token neuron")
+            said.append(f"next-token {kind.strip()}")
         return ", ".join(said)
 
 
