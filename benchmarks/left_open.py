@@ -1,4 +1,6 @@
-"""The app left open: `python -m benchmarks.left_open keys|neurons|idle [--count N]`. Not in the table.
+"""The app left open: `python -m benchmarks.left_open keys|neurons|idle [--count N] [--seed N]`.
+
+Not in the table of `python -m benchmarks`.
 
 1. Before anything is counted every screen is visited once, and every key pressed once from every pane: what
    a question imports (an ablation: 40 MB of SciPy), and a screen's first painting, come once and are no

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,7 @@ def test_a_node_says_what_it_is_the_sum_of() -> None:
     assert row_words(last, tree, "enter")[-1] == "the token itself: it has no parts"
     parts = ("logit 7.191", "shown +3.728", "not told apart +3.463", "rounding +1.8e-06")
     assert trace_sum(tree) == parts
+    for target, figures in (("pre_activation", 2), ("activation", 1)):
+        root = replace(tree.first.root, target=target, activation=7.2)
+        of_neuron = replace(tree, first=replace(tree.first, root=root))
+        assert sum("activation" in part for part in trace_sum(of_neuron)) == figures, "each said once"

@@ -151,7 +151,7 @@ class HeadSteps:
         self._queries.ask("sources", lambda: ask(neuron, sources=head), done)
 
     def open_attended(self) -> None:
-        """Ask what the largest heads attend to, one after the other: no other question waits for them all."""
+        """Ask what the next of the largest heads attends to: one at a time, so that nothing waits for all."""
         walk, heads, neuron, prompt = self._walk, self._walk.heads, self._walk.neuron, self._walk.prompt
         if heads is None or neuron is None or prompt is None or self._queries.waiting("attended"):
             return
@@ -161,12 +161,9 @@ class HeadSteps:
             return
 
         def done(sources: HeadAttributions) -> None:
-            if walk.heads is not heads:
-                return
-            self._take_attended(head, sources)
-            self._changed("sources")
-            if head in walk.attended:
-                self.open_attended()
+            if walk.heads is heads:
+                self._take_attended(head, sources)
+                self._changed("sources")
 
         ask = self._heads_on(prompt.prompt_id)
         self._queries.ask("attended", lambda: ask(neuron, sources=head), done)

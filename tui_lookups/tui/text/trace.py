@@ -49,7 +49,8 @@ def trace_sum(tree: TraceTree) -> tuple[str, ...]:
     """What the root is, and what it is the sum of as far as it is open."""
     root, shown = tree.first.root, tree.shown
     parts = [f"{root.target.replace('_', '-')} {plain(root.value, 3)}"]
-    parts += [] if root.activation is None else [f"activation {plain(root.activation)}"]
+    if root.activation is not None and root.target != "activation":
+        parts.append(f"activation {plain(root.activation)}")
     parts += [] if root.soft_cap is None else [f"before a soft cap of {root.soft_cap:g}"]
     return (
         *parts,
