@@ -246,7 +246,7 @@ class RevisionsPlace:
     neuron: NeuronId
     token: Token | None
     names: tuple[str, ...] = ()
-    found: NeuronOverRevisions | None = None
+    followed: NeuronOverRevisions | None = None
     row: int = 0
 
     @property
