@@ -29,6 +29,7 @@ WORDS = {
     "heads": "heads",
     "overview": "heads over all prompts",
     "sources": "what the head reads",
+    "attended": "what the largest heads attend to",
     "inputs": "what fires the neuron",
     "why": "why this token",
     "removed": "without the component",
@@ -73,7 +74,7 @@ WORDS = {
 }
 """Questions by their kind."""
 
-OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "inputs", "figures"))
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "attended", "inputs", "figures"))
 """Kinds that are about the open neuron."""
 
 
