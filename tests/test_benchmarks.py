@@ -165,7 +165,7 @@ def test_every_row_of_the_design_is_there() -> None:
         "survey_memory",
         "attribution", "attribution_memory", "first_neurons", "first_neurons_wide", "ready_to_scan",
         "ready_for_heads", "busy", "ranking", "why", "trace", "survey", "scan_memory", "first_paint",
-        "cached_neurons", "keys", "reopen", "bytes",
+        "cached_neurons", "keys", "reopen", "bytes", "diff",
     }  # fmt: skip
 
 

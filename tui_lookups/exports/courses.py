@@ -25,12 +25,12 @@ def sparkline(values: Sequence[float | None]) -> str:
     return "".join(map(block, values))
 
 
-def courses_of(result: NeuronOverRevisions, heads: int = HEADS_SHOWN) -> dict[str, list[float | None]]:
-    """By name: congruence and, where it was asked how it fires, the peak and the largest `heads`."""
+def courses_of(result: NeuronOverRevisions) -> dict[str, list[float | None]]:
+    """By name: congruence and, where it was asked how it fires, the peak and the largest heads."""
     courses: dict[str, list[float | None]] = {"congruence": [row.congruence for row in result.revisions]}
     if result.firing:
         courses["peak"] = [row.peak for row in result.revisions]
-    return courses | largest_heads(result.revisions, heads)
+    return courses | largest_heads(result.revisions)
 
 
 def largest_heads(

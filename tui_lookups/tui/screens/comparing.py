@@ -57,12 +57,12 @@ class Comparing:
 
         screen = DiffScreen(self._explorer, place)
 
-        def closed(found: Place | None) -> None:
+        def closed(where_to: Place | None) -> None:
             self._diff_place = screen.place
-            if found is not None:
-                self._places.open_beyond(found, screen.place)
+            if where_to is not None:
+                self._places.open_beyond(where_to, screen.place)
                 app = app_of(self._screen)
-                app.show_message(f"{found.head or found.neuron}; {app.key_of('walk.back')} goes back.")
+                app.show_message(f"{where_to.head or where_to.neuron}; {app.key_of('walk.back')} goes back.")
 
         self._screen.app.push_screen(screen, closed)
 
@@ -71,9 +71,9 @@ class Comparing:
 
         screen = RevisionsScreen(self._explorer, place)
 
-        def closed(found: DiffPlace | None) -> None:
+        def closed(diff: DiffPlace | None) -> None:
             self._revisions_place = screen.place
-            if found is not None:
-                self.reopen(found)
+            if diff is not None:
+                self.reopen(diff)
 
         self._screen.app.push_screen(screen, closed)

@@ -157,10 +157,10 @@ class DiffScreen(QueryScreen[Place]):
         self.queries.ask(_WEIGHTS, question, self._weights_came, partial(self._failed, self._moved))
         self._wait(_WEIGHTS, self._moved, "Comparing the weights of both…")
 
-    def _weights_came(self, found: WeightDiff) -> None:
-        self.place = replace(self.place, weights=found)
+    def _weights_came(self, weights: WeightDiff) -> None:
+        self.place = replace(self.place, weights=weights)
         self._moved.show_empty("No neuron moved: its weights are the same in both.")
-        self._moved.show_neurons(found.neurons)
+        self._moved.show_neurons(weights.neurons)
         self._show()
 
     def action_run(self) -> None:
@@ -169,10 +169,10 @@ class DiffScreen(QueryScreen[Place]):
         self.queries.ask(_ACTIVATIONS, question, self._activations_came, partial(self._failed, self._changed))
         self._wait(_ACTIVATIONS, self._changed, "Running both models over the corpus…")
 
-    def _activations_came(self, found: ActivationDiff) -> None:
-        self.place = replace(self.place, activations=found)
+    def _activations_came(self, activations: ActivationDiff) -> None:
+        self.place = replace(self.place, activations=activations)
         self._changed.show_empty("No neuron's activations changed.")
-        self._changed.show_neurons(found.neurons)
+        self._changed.show_neurons(activations.neurons)
         self._show()
 
     def _wait(self, kind: str, rows: RowList, doing: str) -> None:
@@ -238,9 +238,9 @@ class DiffScreen(QueryScreen[Place]):
         if row is None:
             return
 
-        def closed(found: Place | None) -> None:
-            if found is not None:
-                self._leave(found, opened=True)
+        def closed(where_to: Place | None) -> None:
+            if where_to is not None:
+                self._leave(where_to, opened=True)
 
         self.app.push_screen(NeuronDiffScreen(self.explorer, self.place.against, row), closed)
 

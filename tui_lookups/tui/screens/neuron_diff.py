@@ -58,7 +58,7 @@ class NeuronDiffScreen(QueryScreen[Place]):
         super().__init__(explorer)
         self._against = against
         self._neuron, self._token = row.neuron, row.top_token_before
-        self.found: NeuronDiff | None = None
+        self.prompts: NeuronDiff | None = None
         self.heads: HeadsDiff | None = None
 
     def compose(self) -> ComposeResult:
@@ -88,7 +88,7 @@ class NeuronDiffScreen(QueryScreen[Place]):
     def _show_titles(self) -> None:
         model = self.explorer.settings.model
         self.query_one("#both-title", TextLines).show_words(
-            neuron_title(self._neuron, model, self._against, self.found)
+            neuron_title(self._neuron, model, self._against, self.prompts)
         )
         said = "Heads behind it in both" if self.heads is None else heads_words(self.heads)
         self.query_one("#both-heads-title", TextLines).show_words(said)
@@ -101,18 +101,18 @@ class NeuronDiffScreen(QueryScreen[Place]):
         self._wait("diff-neuron", self._prompts, "Running both models over the corpus…")
         self._shifts.show_empty("Asked for once the prompts are there.")
 
-    def _prompts_came(self, found: NeuronDiff) -> None:
-        self.found = found
+    def _prompts_came(self, prompts: NeuronDiff) -> None:
+        self.prompts = prompts
         self._prompts.show_empty("It fires on no prompt in either model.")
-        self._prompts.show_prompts(found.prompts)
+        self._prompts.show_prompts(prompts.prompts)
         self._show_titles()
         question = partial(self.explorer.diff_heads, self._against, self._neuron)
         self.queries.ask("diff-heads", question, self._heads_came, partial(self._failed, self._shifts))
         self._wait("diff-heads", self._shifts, "Summing what fires it in both…")
 
-    def _heads_came(self, found: HeadsDiff) -> None:
-        self.heads = found
-        self._shifts.show_heads(found)
+    def _heads_came(self, heads: HeadsDiff) -> None:
+        self.heads = heads
+        self._shifts.show_heads(heads)
         self._show_titles()
         self.refresh_bindings()
 
@@ -142,9 +142,9 @@ class NeuronDiffScreen(QueryScreen[Place]):
 
     @on(RowList.Opened, "#paired")
     def _prompt_opened(self) -> None:
-        prompt, found = self._prompts.current, self.found
-        if prompt is not None and found is not None:
-            text = given_around(prompt.tokens, prompt.position, found.provenance.model)
+        prompt, both = self._prompts.current, self.prompts
+        if prompt is not None and both is not None:
+            text = given_around(prompt.tokens, prompt.position, both.provenance.model)
             self.dismiss(Place(self._token, self._neuron, GIVEN, None, "prompts", text))
 
     @on(RowList.Opened, "#shifts")
@@ -162,9 +162,9 @@ class NeuronDiffScreen(QueryScreen[Place]):
     def action_export(self) -> None:
         from tui_lookups.tui.screens.records_export import RecordsScreen
 
-        found = self.heads if self._shifts.has_focus else self.found
+        answer = self.heads if self._shifts.has_focus else self.prompts
         what = "heads" if self._shifts.has_focus else "prompts"
-        RecordsScreen.open_over(self, self.explorer, found, f"lookups-diff-{self._neuron}-{what}")
+        RecordsScreen.open_over(self, self.explorer, answer, f"lookups-diff-{self._neuron}-{what}")
 
     def action_copy_as(self, what: str) -> None:
         is_heads = self._shifts.has_focus

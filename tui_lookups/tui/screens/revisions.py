@@ -71,11 +71,11 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
-        self._rows.show_revisions(self.place.found, self.place.row)
+        self._rows.show_revisions(self.place.followed, self.place.row)
         self._show()
         if not self.place.names:
             self.action_choose()
-        elif self.place.found is None:
+        elif self.place.followed is None:
             self._ask(prompts=False)
 
     @property
@@ -83,10 +83,10 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         return self.query_one(RevisionRows)
 
     def _show(self) -> None:
-        found = self.place.found
+        followed = self.place.followed
         title = revisions_title(self.place, self._model)
         self.query_one("#revisions-title", TextLines).show_words(title)
-        parts = () if found is None else course_parts(found, drawn=not self._rows.plain)
+        parts = () if followed is None else course_parts(followed, drawn=not self._rows.plain)
         self.query_one("#revisions-courses", PackedText).show_parts(parts)
         self.refresh_bindings()
 
@@ -105,21 +105,21 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
     def _show_wait(self, how_far: str) -> None:
         """In place of the table, or below the one that there is already."""
         doing, stop = "Asking each revision in turn…", key_of(self.app, "revisions.stop")
-        if self.place.found is None:
+        if self.place.followed is None:
             self._rows.show_empty(wait_words(doing, how_far, stop))
         else:
             parts = (doing, how_far, f"{stop} stops it")
             self.query_one("#revisions-courses", PackedText).show_parts(parts)
 
-    def _done(self, found: NeuronOverRevisions) -> None:
-        self.place = replace(self.place, found=found)
-        self._rows.show_revisions(found)
+    def _done(self, followed: NeuronOverRevisions) -> None:
+        self.place = replace(self.place, followed=followed)
+        self._rows.show_revisions(followed)
         self._show()
 
     def _failed(self, error: BaseException) -> None:
         said = explain_error(error)
         self._rows.show_empty("\n".join(map(visible, said)))
-        if self.place.found is not None:
+        if self.place.followed is not None:
             self.show_message(" ".join(said))
         self._show()
 
@@ -129,8 +129,8 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         """What is under way can be stopped; the scan is offered where it was not made."""
         if action == "stop":
             return self.queries.busy
-        found = self.place.found
-        return action != "run" or (found is not None and found.firing is None)
+        followed = self.place.followed
+        return action != "run" or (followed is not None and followed.firing is None)
 
     def action_run(self) -> None:
         self._ask(prompts=True)
@@ -147,7 +147,7 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
         def chosen(text: str | None) -> None:
             if text:
                 self.queries.cancel_all()
-                self.place = replace(self.place, names=revisions_named(text), found=None)
+                self.place = replace(self.place, names=revisions_named(text), followed=None)
                 self._rows.show_revisions(None)
                 self._ask(prompts=False)
             elif not self.place.names:
@@ -164,7 +164,7 @@ class RevisionsScreen(QueryScreen[DiffPlace]):
 
     def action_export(self) -> None:
         name = f"lookups-revisions-{self.place.neuron}"
-        RecordsScreen.open_over(self, self.explorer, self.place.found, name)
+        RecordsScreen.open_over(self, self.explorer, self.place.followed, name)
 
     def action_copy_as(self, what: str) -> None:
         self.app.copy_to_clipboard(continued_revisions(what, self.place, self.explorer.settings))

@@ -254,7 +254,7 @@ class RevisionsPlace:
     neuron: NeuronId
     token: Token | None
     names: tuple[str, ...] = ()
-    found: NeuronOverRevisions | None = None
+    followed: NeuronOverRevisions | None = None
     row: int = 0
 
     @property

@@ -100,7 +100,7 @@ def continued_revisions(what: str, place: RevisionsPlace, settings: Settings) ->
     if place.asked_token is not None:
         words += ["--token", place.asked_token]
         python += f", token={place.asked_token!r}"
-    if place.found is not None and place.found.firing:
+    if place.followed is not None and place.followed.firing:
         words.append("--prompts")
         python += ", prompts=True"
     base = structs.replace(settings, model=settings.model.partition("@")[0])

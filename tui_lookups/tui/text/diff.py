@@ -42,7 +42,7 @@ def ratio_text(vector: MovedVector) -> str:
     return f"x{vector.norm_after / vector.norm_before:.3f}" if vector.norm_before else "–"
 
 
-def between(model: str, against: str) -> str:
+def _between(model: str, against: str) -> str:
     """Which two models are compared, each as the setting `model` names it."""
     return f"{_short(model)} -> {_short(against) or '?'}"
 
@@ -53,34 +53,34 @@ def _short(model: str) -> str:
     return visible(model.rstrip("/").rpartition("/")[2] if is_path else model)
 
 
-def diff_title(model: str, against: str, found: WeightDiff | ActivationDiff | None) -> str:
+def diff_title(model: str, against: str, diff: WeightDiff | ActivationDiff | None) -> str:
     """The top line of the comparison."""
-    named = between(model, against)
-    if found is None:
+    named = _between(model, against)
+    if diff is None:
         return named
-    if isinstance(found, results.WeightDiff):
-        moved, of_all = found.neurons_moved, found.neurons_compared
-        return f"{named}: {moved:,} of {of_all:,} neurons moved, in {found.basis} weights"
-    return f"{named}: activations at {found.positions:,} positions, {found.neurons_compared:,} neurons"
+    if isinstance(diff, results.WeightDiff):
+        moved, of_all = diff.neurons_moved, diff.neurons_compared
+        return f"{named}: {moved:,} of {of_all:,} neurons moved, in {diff.basis} weights"
+    return f"{named}: activations at {diff.positions:,} positions, {diff.neurons_compared:,} neurons"
 
 
-def moved_paragraphs(row: MovedNeuron | None, found: WeightDiff) -> tuple[Paragraph, ...]:
+def moved_paragraphs(row: MovedNeuron | None, diff: WeightDiff) -> tuple[Paragraph, ...]:
     """The neuron under the cursor, then heads and tensors."""
     said = []
     if row is not None:
         vectors = {"writes": row.write, "reads": row.read, "gate": row.gate}
         parts = [f"{name} {_moved_words(vector)}" for name, vector in vectors.items() if vector is not None]
         said.append(Paragraph(f"{row.neuron}: {'; '.join(parts)}", "strong"))
-    heads = ", ".join(f"{head.head} {head.moved:.3f}" for head in found.heads[:_HEADS])
-    counted = f"{found.heads_moved:,} of {found.heads_compared:,} heads moved"
+    heads = ", ".join(f"{head.head} {head.moved:.3f}" for head in diff.heads[:_HEADS])
+    counted = f"{diff.heads_moved:,} of {diff.heads_compared:,} heads moved"
     said.append(Paragraph(f"{counted}{': ' if heads else ''}{heads}"))
-    tensors = found.matrices[:_TENSORS]
-    counted = f"{found.tensors_moved:,} of {found.tensors_compared:,} tensors changed"
+    tensors = diff.matrices[:_TENSORS]
+    counted = f"{diff.tensors_moved:,} of {diff.tensors_compared:,} tensors changed"
     listed = ", ".join(map(_tensor_words, tensors))
     said.append(Paragraph(f"{counted}{': ' if listed else ''}{listed}"))
-    if found.tensors_apart:
+    if diff.tensors_apart:
         said.append(
-            Paragraph(f"not in both, or of two shapes: {', '.join(map(visible, found.tensors_apart))}")
+            Paragraph(f"not in both, or of two shapes: {', '.join(map(visible, diff.tensors_apart))}")
         )
     return tuple(said)
 
@@ -100,7 +100,7 @@ def _tensor_words(tensor: MovedTensor) -> str:
 
 
 def changed_paragraphs(
-    row: ChangedNeuron | None, found: ActivationDiff, *, drawn: bool
+    row: ChangedNeuron | None, diff: ActivationDiff, *, drawn: bool
 ) -> tuple[Paragraph, ...]:
     """The neuron under the cursor, then the course of the medians through the layers; see `course_words`."""
     said = []
@@ -111,9 +111,9 @@ def changed_paragraphs(
                 f"{row.neuron}: correlation {cosine_text(row.correlation)}, peak {signed(peak)}", "strong"
             )
         )
-    numbers = [layer.layer for layer in found.layers]
-    correlations = course_words([layer.correlation for layer in found.layers], 4, drawn=drawn)
-    changes = course_words([layer.change for layer in found.layers], 4, drawn=drawn)
+    numbers = [layer.layer for layer in diff.layers]
+    correlations = course_words([layer.correlation for layer in diff.layers], 4, drawn=drawn)
+    changes = course_words([layer.change for layer in diff.layers], 4, drawn=drawn)
     medians = (
         f"medians by layer, L{numbers[0]} to L{numbers[-1]}: correlation {correlations}, change {changes}"
     )
@@ -123,20 +123,20 @@ def changed_paragraphs(
 # --- a neuron in both ---
 
 
-def neuron_title(neuron: NeuronId, model: str, against: str, found: NeuronDiff | None) -> str:
+def neuron_title(neuron: NeuronId, model: str, against: str, diff: NeuronDiff | None) -> str:
     """The top line of a neuron in both models."""
-    named = f"{neuron} in both: {between(model, against)}"
-    if found is None:
+    named = f"{neuron} in both: {_between(model, against)}"
+    if diff is None:
         return named
-    return f"{named}, correlation {cosine_text(found.correlation)}, change {found.change:.4f}"
+    return f"{named}, correlation {cosine_text(diff.correlation)}, change {diff.change:.4f}"
 
 
-def heads_words(found: HeadsDiff) -> str:
+def heads_words(diff: HeadsDiff) -> str:
     """What the heads' figures are."""
-    target = found.target.replace("_", "-")
+    target = diff.target.replace("_", "-")
     return (
-        f"Heads at the peaks of {found.prompts} prompts: {target}"
-        f" {signed(found.target_before)} -> {signed(found.target_after)}"
+        f"Heads at the peaks of {diff.prompts} prompts: {target}"
+        f" {signed(diff.target_before)} -> {signed(diff.target_after)}"
     )
 
 
@@ -145,15 +145,16 @@ def heads_words(found: HeadsDiff) -> str:
 
 def revisions_title(place: RevisionsPlace, model: str) -> str:
     """The top line of a neuron over revisions."""
-    named = f"{place.neuron} over {len(place.names)} revisions of {_short(model)}"
-    token = place.token if place.found is None else place.found.token
+    counted = f"{len(place.names)} " if place.names else ""
+    named = f"{place.neuron} over {counted}revisions of {_short(model)}"
+    token = place.token if place.followed is None else place.followed.token
     return named if token is None else f"{named}, and {quoted(token.text)}"
 
 
-def course_parts(found: NeuronOverRevisions, *, drawn: bool) -> tuple[str, ...]:
+def course_parts(followed: NeuronOverRevisions, *, drawn: bool) -> tuple[str, ...]:
     """The course of each figure; see `course_words`."""
     return tuple(
-        f"{name} {course_words(values, 2, drawn=drawn)}" for name, values in courses_of(found).items()
+        f"{name} {course_words(values, 2, drawn=drawn)}" for name, values in courses_of(followed).items()
     )
 
 

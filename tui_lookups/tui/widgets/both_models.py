@@ -28,7 +28,10 @@ _PEAK = Style(bold=True, underline=True)
 
 
 class PairedPrompts(RowList):
-    """Two rows a prompt, one for each model, shaded by the largest activation of all."""
+    """Two rows a prompt, one for each model, shaded by the largest activation of all that count.
+
+    That of the first position does not, see method.md, section 3.
+    """
 
     THING = "prompt"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,8 +48,8 @@ class PairedPrompts(RowList):
     def show_prompts(self, prompts: tuple[PairedPrompt, ...]) -> None:
         """Show these."""
         self.prompts = prompts
-        values = (abs(value) for prompt in prompts for value in (*prompt.before, *prompt.after))
-        self._largest = max(values, default=0.0)
+        counted = (abs(value) for prompt in prompts for value in (*prompt.before[1:], *prompt.after[1:]))
+        self._largest = max(counted, default=0.0)
         self.rows_changed(0)
 
     @property
@@ -126,21 +129,21 @@ class ShiftRows(RowList):
         self._heads: tuple[HeadShift, ...] = ()
         self._largest = 0.0
 
-    def show_heads(self, found: HeadsDiff) -> None:
+    def show_heads(self, diff: HeadsDiff) -> None:
         """Show these."""
-        self._heads = found.heads
-        parts: list[tuple[str, HeadShift | OtherShift]] = [(str(row.head), row) for row in found.heads]
-        parts += [(other.name.replace("_", " "), other) for other in found.others]
-        change = found.target_after - found.target_before
-        target = (found.target_before, found.target_after, change)
+        self._heads = diff.heads
+        parts: list[tuple[str, HeadShift | OtherShift]] = [(str(row.head), row) for row in diff.heads]
+        parts += [(other.name.replace("_", " "), other) for other in diff.others]
+        change = diff.target_after - diff.target_before
+        target = (diff.target_before, diff.target_after, change)
         self._rows = (
             *(
                 (name, (r.before, r.after, r.after - r.before, r.by_writing, r.by_reading))
                 for name, r in parts
             ),
-            (found.target.replace("_", "-"), target),
+            (diff.target.replace("_", "-"), target),
         )
-        self._largest = max((abs(row.after - row.before) for row in found.heads), default=0.0)
+        self._largest = max((abs(row.after - row.before) for row in diff.heads), default=0.0)
         self.rows_changed(0)
 
     @property

@@ -39,10 +39,10 @@ class RevisionRows(RowList):
         self.revisions: tuple[NeuronAtRevision, ...] = ()
         self._figures: dict[str, list[float | None]] = {}
 
-    def show_revisions(self, found: NeuronOverRevisions | None, cursor: int = 0) -> None:
+    def show_revisions(self, followed: NeuronOverRevisions | None, cursor: int = 0) -> None:
         """Show these, the cursor on a row."""
-        rows = self.revisions = () if found is None else found.revisions
-        if found is not None and found.firing:
+        rows = self.revisions = () if followed is None else followed.revisions
+        if followed is not None and followed.firing:
             self._figures = {"peak": [row.peak for row in rows]} | largest_heads(rows, _HEADS)
         else:
             self._figures = {
