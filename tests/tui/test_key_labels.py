@@ -20,8 +20,8 @@ OWN = {
     "prompts.open": "f8", "prompts.find": "=", "prompts.match": ";", "prompts.match-back": "U",
     "heads.open": "f8", "heads.all": "$", "detail.open": "f8", "explained.open": "f8",
     "explained.search": "=", "head.ablate": "&", "head.explain": "f9",
-    "head.write": "(", "head.score": "r", "head.all_heads": "H", "app.export": "^", "app.help": "@",
-    "app.basket": "B", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
+    "head.write": "(", "head.score": "r", "head.all_heads": "H", "app.export": "^", "app.help": "`",
+    "app.basket": ")", "ablation.method": "$", "ablation.positions": "Q", "ablation.close": "f6",
     "basket.open": "f8", "basket.remove": ";", "basket.export": "^", "basket.close": "f6",
     "explained.close": "f6",
     "explained.scope": "Q", "help.close": "f6", "path.close": "f6", "write.close": "f6", "send.send": "f8",
@@ -92,9 +92,9 @@ async def test_keys_of_ones_own_are_the_ones_that_every_text_names(tmp_path: Pat
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        (("underscore", "B"), "n note   ; remove   u undo   ^ export   f6 close"),
-        (("underscore", "^"), "enter go on   f6 close"),
-        (("at",), "f6 closes"),
+        (("underscore", "right_parenthesis"), "n note   ; remove   u undo   ^ export   f6 close"),
+        (("underscore", "circumflex_accent"), "enter go on   f6 close"),
+        (("grave_accent",), "f6 closes"),
         (("i",), "f9 on a head asks for words, ( writes your own"),
         (("i", "Q"), "Q shows everything explained so far"),
         (("P", "f8"), "f8 shows the heads"),
