@@ -19,7 +19,8 @@ class Family:
     """One row of the table; `gated`, `own_layer` and `post_norms` are None where the configuration decides.
 
     `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
-    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1).
+    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1); `experts` says that the MLP
+    is a mixture of experts whose neurons are told apart (experts.py).
     """
 
     label: str
@@ -28,6 +29,7 @@ class Family:
     norm: Literal["LayerNorm", "RMSNorm"]
     post_norms: bool | None = False
     pre_norm: bool = True
+    experts: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -72,12 +74,16 @@ FAMILIES: dict[str, Family] = {
     "jais2": Family("Jais 2", False, True, "LayerNorm"),
     "ministral": Family("Ministral", True, True, "RMSNorm"),
     "ministral3": Family("Ministral 3", True, True, "RMSNorm"),
+    "mixtral": Family("Mixtral", True, True, "RMSNorm", experts=True),
     "mpt": Family("MPT", False, True, "LayerNorm"),
     "nanochat": Family("NanoChat", False, True, "RMSNorm"),
     "nemotron": Family("Nemotron", False, True, "LayerNorm"),
     "olmo3": Family("OLMo 3", True, True, "RMSNorm", post_norms=True, pre_norm=False),
+    "olmoe": Family("OLMoE", True, True, "RMSNorm", experts=True),
     "persimmon": Family("Persimmon", False, True, "LayerNorm"),
     "phi3": Family("Phi 3", True, True, "RMSNorm"),
+    "qwen2_moe": Family("Qwen 2 MoE", True, True, "RMSNorm", experts=True),
+    "qwen3_moe": Family("Qwen 3 MoE", True, True, "RMSNorm", experts=True),
     "seed_oss": Family("Seed-OSS", True, True, "RMSNorm"),
     "smollm3": Family("SmolLM3", True, True, "RMSNorm"),
     "stablelm": Family("StableLM", True, None, "LayerNorm"),
@@ -86,7 +92,7 @@ FAMILIES: dict[str, Family] = {
 }
 """Families whose decomposition is tested to close, by the `model_type` of their configuration."""
 
-_EXPERTS = "is a mixture of experts: which neurons a token reaches changes from token to token"
+_EXPERTS = "is a mixture of experts of a kind whose neurons' figures are not known to be exact"
 _STATE_SPACE = "is a state-space model: it has no attention heads to attribute to"
 _HYBRID = "mixes attention with layers of another kind: its neurons' inputs are no sum over heads"
 _ENCODER = "is an encoder: it does not predict next tokens"
@@ -98,8 +104,8 @@ _SINKS = "has attention sinks: the weights with which a head reads tokens do not
 _NO_NEURON: dict[str, str] = {
     **dict.fromkeys(
         (
-            "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "granitemoe", "granitemoeshared", "deepseek_v2",
-            "deepseek_v3", "gpt_oss", "dbrx", "dots1", "hunyuan_v1_moe", "phimoe", "jetmoe", "glm4_moe",
+            "granitemoe", "granitemoeshared", "deepseek_v2",
+            "deepseek_v3", "dbrx", "dots1", "hunyuan_v1_moe", "phimoe", "jetmoe", "glm4_moe",
             "ernie4_5_moe", "flex_olmo", "llama4_text", "minimax_m2",
         ),
         _EXPERTS,
@@ -126,7 +132,7 @@ _NO_NEURON: dict[str, str] = {
     **dict.fromkeys(("openai-gpt", "dory"), _NORMALISED_SUM),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), _RESCALED),
     "gemma3n_text": "mixes several residual streams: a neuron's input there is no sum over components",
-    **dict.fromkeys(("granite_swa", "granitemoe_swa"), _SINKS),
+    **dict.fromkeys(("gpt_oss", "granite_swa", "granitemoe_swa"), _SINKS),
     "bitnet": "normalises activations before they are written: what one writes rests on all others",
     "diffllama": "subtracts attention from attention and normalises it: a head is no sum over what it reads",
 }  # fmt: skip
@@ -142,6 +148,11 @@ def _is_attention(kind: object) -> bool:
     return isinstance(kind, str) and kind.endswith("attention") and not kind.startswith("linear")
 
 
+def has_experts(model_type: str) -> bool:
+    """Whether a family is one of those whose experts' neurons are told apart."""
+    return model_type in FAMILIES and FAMILIES[model_type].experts
+
+
 def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
     model_type = str(config.get("model_type", ""))
@@ -150,7 +161,7 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     reason = _NO_NEURON.get(model_type)
     if reason is None:
         experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
-        if isinstance(experts, int) and experts > 1:
+        if isinstance(experts, int) and experts > 1 and not has_experts(model_type):
             reason = _EXPERTS
         elif any(not _is_attention(kind) for kind in config.get("layer_types") or ()):
             reason = _HYBRID

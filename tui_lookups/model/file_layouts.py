@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 PREFIXES = ("", "model.", "transformer.", "gpt_neox.", "model.decoder.", "decoder.", "biogpt.")
+_EXPERT = re.compile(r"experts\.\d+\.")
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
@@ -24,8 +25,10 @@ class FileLayout:
     Attributes:
         block: what is in front of a block's modules; "{}" is the layer.
         modules: of a block, and of the model around them: those with a weight, "*" with a bias, too; "="
-            ends the name of a tensor that is neither.
+            ends the name of a tensor that is neither. "{}" is the number of an expert.
         W_out: the MLP's last module in a block.
+        shared_W_out: that of an expert that is always run, where the family has one.
+        experts: the configuration's key for how many experts an MLP is a mixture of; None where it is none.
         final_norm: the module of the norm before the unembedding.
         embedding, head: modules of the two; `head` never has a prefix.
         where_set: modules that a block has where a key of the configuration is set.
@@ -57,6 +60,8 @@ class FileLayout:
     logit_scale: str | None = None
     logit_divisor: str | None = None
     soft_cap: float | None = None
+    shared_W_out: str | None = None
+    experts: str | None = None
 
     @property
     def scales(self) -> frozenset[str]:
@@ -72,12 +77,17 @@ class FileLayout:
             layer = _LAYER.search(own)
             if layer is not None and int(layer[1]) < n_layers:
                 block = self.block.format(layer[1])
-                expected = own.startswith(block) and own.removeprefix(block) in of_block
+                expected = own.startswith(block) and _of_any_expert(own.removeprefix(block)) in of_block
             else:
                 expected = own in around or name == f"{self.head}.weight"
             if not expected:
                 return name
         return ""
+
+
+def _of_any_expert(tensor: str) -> str:
+    """A tensor's name as a `FileLayout` writes it."""
+    return _EXPERT.sub("experts.{}.", tensor)
 
 
 def _tensors(modules: str) -> frozenset[str]:
@@ -155,6 +165,16 @@ _APERTUS = replace(
     _LLAMA,
     modules=f"attention_layernorm feedforward_layernorm {_QKV} {_O} {_QK_NORMS} {_TWO} "
     "mlp.act_fn.alpha_n= mlp.act_fn.alpha_p=",
+)
+
+_ROUTED = "mlp.gate mlp.experts.{}.gate_proj mlp.experts.{}.up_proj mlp.experts.{}.down_proj"
+_SHARED = "mlp.shared_expert.gate_proj mlp.shared_expert.up_proj mlp.shared_expert.down_proj"
+_EXPERTS = replace(
+    _LLAMA,
+    modules=f"{_NORMS} {_QKV} {_O} {_QK_NORMS} {_ROUTED}",
+    W_out="mlp.experts.{}.down_proj",
+    experts="num_experts",
+    where_set={"attention_bias": _biased(f"{_QKV} {_O}")},
 )
 
 LAYOUTS: dict[str, FileLayout] = {
@@ -270,6 +290,14 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "ministral": _LLAMA,
     "ministral3": _LLAMA,
+    "mixtral": replace(
+        _EXPERTS,
+        modules=f"{_NORMS} {_QKV} {_O} block_sparse_moe.gate block_sparse_moe.experts.{{}}.w1 "
+        "block_sparse_moe.experts.{}.w2 block_sparse_moe.experts.{}.w3",
+        W_out="block_sparse_moe.experts.{}.w2",
+        experts="num_local_experts",
+        where_set={},
+    ),
     "mpt": FileLayout(
         "blocks.{}.",
         "norm_1 attn.Wqkv attn.out_proj norm_2 ffn.up_proj ffn.down_proj",
@@ -288,6 +316,7 @@ LAYOUTS: dict[str, FileLayout] = {
         soft_cap=15.0,
     ),
     "olmo3": _OLMO2,
+    "olmoe": _EXPERTS,
     "persimmon": replace(
         _LLAMA,
         modules=_biased(
@@ -301,6 +330,13 @@ LAYOUTS: dict[str, FileLayout] = {
     "phi3": replace(
         _LLAMA, modules=f"{_NORMS} self_attn.qkv_proj {_O} mlp.gate_up_proj mlp.down_proj", where_set={}
     ),
+    "qwen2_moe": replace(
+        _EXPERTS,
+        modules=f"{_NORMS} {_biased(_QKV)} {_O} {_ROUTED} {_SHARED} mlp.shared_expert_gate",
+        shared_W_out="mlp.shared_expert.down_proj",
+        where_set={},
+    ),
+    "qwen3_moe": _EXPERTS,
     "seed_oss": replace(
         _LLAMA,
         where_set={**_BIASES, "attention_bias": _biased(_QKV), "attention_out_bias": _biased(_O)},

@@ -17,8 +17,9 @@ from torch import Tensor
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.file_weights import Extremes, Ints
+from tui_lookups.model.projections import of_parameter
 from tui_lookups.model.tensor_files import Floats
-from tui_lookups.model.wiring import Wiring, of_parameter
+from tui_lookups.model.wiring import Wiring
 from tui_lookups.results import Basis, ModelInfo
 
 _BLOCK_NUMBERS = 16_000_000
