@@ -39,7 +39,7 @@ class Experts:
         router: it gives the weights of the experts that it chose, and their numbers.
         routed: the module whose parameters are theirs.
         shared, shared_gate: an expert that is always run, and the module whose sigmoid it is multiplied by.
-        routing: stands for what gives the weights (`weights`).
+        routing: a stand-in that gives the weights of `weights`.
     """
 
     mlp: nn.Module
@@ -56,7 +56,7 @@ class Experts:
         return act
 
     def rows(self, part: Part) -> tuple[Tensor, Tensor | None]:
-        """What neurons read with ("gate", "up") or write with ("down"), as it lies: [n_experts, d_expert,
+        """What neurons read with ("gate", "up") or write with ("down"), as views: [n_experts, d_expert,
         d_model], and of the shared expert [d_shared, d_model]."""
         shared = None
         if self.shared is not None:
@@ -198,7 +198,7 @@ class _Reads(nn.Module):
 
 
 class ExpertRoles(NamedTuple):
-    """What hooks see of a layer's experts, the rest of them unseen."""
+    """The experts of a layer, and what their neurons read and write with."""
 
     experts: Experts
     gate: ExpertProjection

@@ -124,12 +124,10 @@ def judge_tensors(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[Ju
                 yield refused(name, "tensor", CONVERTED)
             elif (own := place.of(held[place.name])) is None or tuple(own.shape) != tensor.shape:
                 yield refused(name, "tensor", ANOTHER_SHAPE)
-            elif {place.part, None} & (parts := taken.setdefault(place.name, set())) or (
-                parts and place.part is None
-            ):
+            elif place.name in taken and (place.part is None or taken[place.name] & {place.part, None}):
                 yield refused(name, "tensor", TWICE)
             else:
-                parts.add(place.part)
+                taken.setdefault(place.name, set()).add(place.part)
                 yield applied(name, "tensor", "" if place.name == name else place.name)
     tensors_for = Counter(place.name for place in places.values())
     with_values = {
