@@ -16,7 +16,7 @@ from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
 from tui_lookups.model.configuration import left_to_loading
 from tui_lookups.model.families import FAMILIES, refuse_unsupported
 from tui_lookups.model.fates import require_none_refused
-from tui_lookups.model.file_layouts import PREFIXES, SIZE_KEYS, layout_of
+from tui_lookups.model.file_layouts import EXPERT_KEYS, PREFIXES, SIZE_KEYS, layout_of
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import Floats, NotInFilesError, PlacedTensor, TensorFiles
@@ -87,9 +87,9 @@ class NamedTensors:
     def W_outs(self, layer: int) -> tuple[str, ...]:
         """The name of a layer's W_out; in a mixture of experts of each expert's, a shared one's last."""
         layout = self.layout
-        if layout.experts is None:
+        if "{}" not in layout.W_out:
             return (self.in_block(layer, layout.W_out),)
-        experts = [layout.W_out.format(expert) for expert in range(self._n_experts(layout.experts))]
+        experts = [layout.W_out.format(expert) for expert in range(self._n_experts())]
         shared = [] if layout.shared_W_out is None else [layout.shared_W_out]
         return tuple(self.in_block(layer, module) for module in (*experts, *shared))
 
@@ -254,11 +254,11 @@ class NamedTensors:
                 raise NotInFilesError(f"layer {layer} has another width")
         return sizes
 
-    def _n_experts(self, key: str) -> int:
-        count = self._config.get(key)
-        if type(count) is not int or count < 1:
-            raise NotInFilesError(f"its configuration does not give {key}")
-        return count
+    def _n_experts(self) -> int:
+        given = [self._config[key] for key in EXPERT_KEYS if key in self._config]
+        if not given or type(given[0]) is not int:
+            raise NotInFilesError(f"its configuration does not give {EXPERT_KEYS[0]}")
+        return given[0]
 
     def _context_length(self, n_ctx: int) -> int:
         """How many tokens a text may have: loading.py says why longrope ends it."""
