@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from tests.reference_huggingface import HeldNorm
 from tui_lookups.ids import NeuronId
-from tui_lookups.model.wiring import Block, Projection, read_wiring
+from tui_lookups.model.projections import Projection
+from tui_lookups.model.wiring import Block, read_wiring
 
 
 class FrozenModel:

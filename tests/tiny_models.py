@@ -294,9 +294,25 @@ ALIKE: dict[str, Recipe] = {
 """Families whose modules are those of one above, by other names: held to the Hugging Face model and to
 closing, and their files to the loaded model, without a part in every other test."""
 
+_ROUTED = {**_LLAMA, "num_experts_per_tok": 2}
+_QWEN_ROUTED = {**_ROUTED, "num_experts": 5, "moe_intermediate_size": 7}
+
+EXPERTS: dict[str, Recipe] = {
+    "mixtral": Recipe("MixtralConfig", {**_ROUTED, "num_local_experts": 4, "sliding_window": None}),
+    "olmoe": Recipe("OlmoeConfig", {**_ROUTED, "num_experts": 4, "intermediate_size": 9}),
+    "qwen2_moe": Recipe(
+        "Qwen2MoeConfig", {**_QWEN_ROUTED, "shared_expert_intermediate_size": 11}, begin_of_text=False
+    ),
+    "qwen3_moe": Recipe(
+        "Qwen3MoeConfig", {**_QWEN_ROUTED, "head_dim": 6, "norm_topk_prob": True}, begin_of_text=False
+    ),
+}
+"""Mixtures of experts: held to the Hugging Face model, to closing and to a reference of their own
+(tests/analysis/test_experts.py)."""
+
 REFUSED: dict[str, dict[str, Any]] = {
-    "mixtral": {"model_type": "mixtral", "num_local_experts": 8},
-    "qwen3_moe": {"model_type": "qwen3_moe", "num_experts": 128},
+    "gpt-oss": {"model_type": "gpt_oss", "num_local_experts": 32},
+    "experts of another kind": {"model_type": "deepseek_v3", "n_routed_experts": 256},
     "unheard-of experts": {"model_type": "sparsenet", "n_routed_experts": 16},
     "mamba": {"model_type": "mamba"},
     "rwkv": {"model_type": "rwkv"},
@@ -320,7 +336,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 def save_tiny_model(name: str, folder: Path, *, seed: int = 0) -> None:
     """Write the tiny model `name` of the recipes, with its tokenizer, into a folder."""
-    save_recipe((RECIPES | FURTHER | ALIKE)[name], folder, seed=seed)
+    save_recipe((RECIPES | FURTHER | ALIKE | EXPERTS)[name], folder, seed=seed)
 
 
 def save_recipe(recipe: Recipe, folder: Path, *, seed: int = 0) -> None:
@@ -364,6 +380,9 @@ def randomise(model: nn.Module, seed: int) -> None:
             draw(weight, fan_in**-0.5)
             if isinstance(bias, torch.Tensor):
                 draw(bias, 0.3)
+        elif kind.endswith(("Experts", "Router")):
+            for parameter in module.parameters():
+                draw(parameter, parameter.shape[-1] ** -0.5)
 
 
 def attention_of(folder: Path) -> str:

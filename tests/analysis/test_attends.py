@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.reference_attends import FrozenScore
-from tests.tiny_models import ALIKE, FURTHER, RECIPES, Recipe, edit_weights, save_recipe
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES, Recipe, edit_weights, save_recipe
 from tui_lookups.analysis import attends, head_reading
 from tui_lookups.analysis.attends import Advantage, attended, key_of_largest_weight
 from tui_lookups.analysis.attribution import decompose
@@ -48,7 +48,7 @@ def require_closed(found: Advantage) -> None:
     assert abs(found.pairs.sum() - found.advantage) <= 1e-10 * np.abs(found.pairs).sum()
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *FURTHER, *ALIKE])
+@pytest.mark.parametrize("name", [*RECIPES, *FURTHER, *ALIKE, *EXPERTS])
 def test_every_family_closes(tiny_model, name: str) -> None:
     model = tiny_model(name, "float64")
     layer = model.info.n_layers - 1

@@ -17,6 +17,7 @@ from tests.tiny_models import N_HEADS, RECIPES
 from tui_lookups.analysis import attribution
 from tui_lookups.analysis.activity import active_heads, attributions_of_heads
 from tui_lookups.analysis.attribution import Decomposition, Place, decompose, decompose_places
+from tui_lookups.analysis.held import held_ratio
 from tui_lookups.errors import BadIdError, LookupsError, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.results import Preset
@@ -263,7 +264,7 @@ def test_a_gate_of_zero_takes_half(tiny_model, monkeypatch) -> None:
     for name in ("llama", "gemma"):
         model = tiny_model(name)
         act = model.wiring.blocks[0].activation
-        rho = attribution.held_ratio(act, torch.tensor([0.0, 1e-6, 3.0, -3.0]).double())
+        rho = held_ratio(act, torch.tensor([0.0, 1e-6, 3.0, -3.0]).double())
         assert rho[0] == 0.5
         assert rho[1] == pytest.approx(0.5, abs=1e-5)
         assert rho[2] == pytest.approx(float(act(torch.tensor(3.0).double())) / 3)

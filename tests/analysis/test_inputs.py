@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny_models import ALIKE, FURTHER, RECIPES
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES
 from tui_lookups.analysis import attribution, inputs
 from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.inputs import cut_edge, neuron_sums
@@ -21,7 +21,8 @@ from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 
-FAMILIES = [*RECIPES, *FURTHER, *ALIKE]
+DENSE = [*RECIPES, *FURTHER, *ALIKE]
+FAMILIES = [*DENSE, *EXPERTS]
 ROW = torch.randint(3, 290, (30,), generator=torch.Generator().manual_seed(5)).tolist()
 POSITION = 26
 """Beyond any window of these models."""
@@ -126,7 +127,7 @@ def firing(model: LookupModel, layer: int) -> NeuronId:
     return NeuronId(layer, int(seen[0].argmax()))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", DENSE)  # experts: test_experts.py, since their router reads the stream too
 def test_held_it_is_minus_the_contribution_and_free_what_the_model_gives(
     tiny_model, monkeypatch, name: str
 ) -> None:

@@ -82,7 +82,7 @@ def test_relevance_is_value_times_gradient(tiny_model, frozen, name: str) -> Non
             assert each.relevance == pytest.approx(value, abs=SAME * found.size)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "mixtral"])
 def test_leaves_sum_to_the_root(tiny_model, name: str) -> None:
     model = tiny_model(name, "float64")
     for root in roots(model):

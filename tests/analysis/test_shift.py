@@ -22,7 +22,7 @@ from tui_lookups.model.lookup_model import LookupModel
 NEURON = NeuronId(2, 5)
 ROWS = [[1, 7, 66, 9, 120, 44], [1, 80, 13, 13]]
 POSITIONS = [4, 3]
-FAMILIES = ["gpt2", "gpt_neox_parallel", "llama", "gemma2", "olmo2", "granite"]
+FAMILIES = ["gpt2", "gpt_neox_parallel", "llama", "gemma2", "olmo2", "granite", "mixtral"]
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections import defaultdict
 import pytest
 import torch
 
-from tests.tiny_models import ALIKE, FURTHER, RECIPES
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES
 from tui_lookups.analysis import trace
-from tui_lookups.analysis.attribution import held_ratio
+from tui_lookups.analysis.held import held_ratio
 from tui_lookups.analysis.openings import Opening, Part, open_readings, require_sum
 from tui_lookups.analysis.readings import Reading, neuron_reading, token_reading
 from tui_lookups.analysis.relevance import relevance
@@ -38,7 +38,7 @@ def leaves(nodes: list[Node]) -> list[float]:
     return closed + [node.opening.rest for node in nodes if node.opening is not None]
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *FURTHER, *ALIKE])
+@pytest.mark.parametrize("name", [*RECIPES, *FURTHER, *ALIKE, *EXPERTS])
 def test_every_node_is_the_sum_of_its_parts(tiny_model, name: str) -> None:
     model = tiny_model(name, "float64")
     text, root = read_token(model)

@@ -182,6 +182,7 @@ GATED = {"reads": "ln2.hook_normalized", "writes": "hook_mlp_out"}
 CASES = {
     "llama, SAELens, ReLU and a shift": Case("llama", False, False, saelens(apply_b_dec_to_input=True)),
     "llama, SAELens, JumpReLU": Case("llama", True, True, saelens(architecture="jumprelu_skip_transcoder")),
+    "qwen2_moe, SAELens, ReLU, in place of experts": Case("qwen2_moe", False, False, saelens()),
     "gpt2, SAELens, top-k": Case("gpt2", False, False, saelens(architecture="topk", k=K)),
     "gpt_neox_parallel, circuit-tracer, top-k": Case(
         "gpt_neox_parallel", False, True, tracer(more=f"activation: topk\nk: {K}\n")

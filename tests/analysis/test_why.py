@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.reference_huggingface import HeldNorm
 from tests.reference_raw import RawGPT2
-from tests.tiny_models import ALIKE, FURTHER, RECIPES
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES
 from tui_lookups.analysis import attribution
 from tui_lookups.analysis.exact_sum import ExactSum, as_contributions
 from tui_lookups.analysis.why import layers_of, probability_without, why_token
@@ -19,7 +19,7 @@ from tui_lookups.errors import Cancelled, LookupsError, NumericalError, Unsuppor
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.lookup_model import LookupModel
 
-FAMILIES = [*RECIPES, *FURTHER, *ALIKE]
+FAMILIES = [*RECIPES, *FURTHER, *ALIKE, *EXPERTS]
 ROW = torch.randint(3, 290, (48,), generator=torch.Generator().manual_seed(11)).tolist()
 """As long as these models' context."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_models import ALIKE, FURTHER, RECIPES, REFUSED
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES, REFUSED
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.architecture import Architecture, describe
 from tui_lookups.model.families import FAMILIES, refuse_unsupported
@@ -19,7 +19,7 @@ ACTIVATIONS = {"GELU", "GELUActivation", "GELUTanh", "ReLU", "SiLUActivation"}
 
 def test_every_family_of_the_table_has_a_tiny_model() -> None:
     variants = ("_parallel", "_sequential", "_new", "_alibi", "_without", "_post_ln")
-    covered = {reduce(str.removesuffix, variants, name) for name in (*RECIPES, *FURTHER, *ALIKE)}
+    covered = {reduce(str.removesuffix, variants, name) for name in (*RECIPES, *FURTHER, *ALIKE, *EXPERTS)}
     assert covered == set(FAMILIES)
 
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny_models import ALIKE, FURTHER, RECIPES, edit_config, edit_weights
+from tests.tiny_models import ALIKE, EXPERTS, FURTHER, RECIPES, edit_config, edit_weights
 from tui_lookups.analysis import layer_extremes as layer_extremes_module
 from tui_lookups.analysis.congruence import neuron_tokens, rank_neurons, token_scores
 from tui_lookups.analysis.layer_extremes import layer_extremes
@@ -47,7 +47,7 @@ def test_every_listed_family_has_a_layout() -> None:
     assert FAMILIES.keys() <= LAYOUTS.keys()
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, "qwen2_moe"])
 class TestEqualsTheLoadedModel:
     def test_scores(self, tiny_folder, tiny_model, name: str) -> None:
         for dtype, bound in (("float32", 1e-6), ("float64", 1e-12)):
@@ -118,7 +118,7 @@ LOADED = {"hyperclovax_without"}
 """Without a norm that its family's row names: left to the loaded model."""
 
 
-@pytest.mark.parametrize("name", [name for name in (*FURTHER, *ALIKE) if name not in LOADED])
+@pytest.mark.parametrize("name", [name for name in (*FURTHER, *ALIKE, *EXPERTS) if name not in LOADED])
 def test_further_families(tiny_folder, tiny_model, name: str) -> None:
     """Among them each way of scaling what is written, or the logits."""
     model, files = tiny_model(name), opened(tiny_folder(name), name=name)

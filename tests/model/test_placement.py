@@ -113,7 +113,9 @@ def test_the_scan_of_a_spread_model_keeps_its_devices_apart(
     family: str, tiny_folder: Callable[[str], Path]
 ) -> None:
     """Forward pass, reductions and state with blocks on two devices: no tensor meets one of the other."""
-    hf_model = loading._load_weights(tiny_folder(family), "tiny", torch.float32, False, {}, eager=False)
+    hf_model = loading._load_weights(
+        tiny_folder(family), "tiny", torch.float32, False, {}, implementations={}
+    )
     wiring = read_wiring(hf_model)
     prefix, first, blocks, last = PARTS[family]
     base = getattr(hf_model, prefix).requires_grad_(False)

@@ -5,7 +5,8 @@
    at the asked positions of each row only. Neurons of a layer read the same pass.
 2. Plain MLP: heads + MLPs + embedding + attention biases + b_in sum to the pre-activation.
    Gated MLP: g and u are read apart; with rho = act(g) / g held, component c gets
-   rho/2 * (g_c * u + g * u_c), and these sum to a.
+   rho/2 * (g_c * u + g * u_c), and these sum to a. Of a mixture of experts the router's weight is held
+   too, as a factor of rho (held.py).
 3. The attribution of one head splits over key positions k as pattern[q, k] * (v_k . w) / sigma.
 4. Every decomposition is held to the bound of its precision before it is given: each of g and u, or the
    pre-activation, to the sum of its components, and act(g) * u to a.
@@ -16,7 +17,7 @@ do not close; the remainder says by how much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
+from tui_lookups.analysis.held import neuron_points, neurons_seen, ratio_of
 from tui_lookups.errors import Poll, UnsupportedModelError, no_poll
 from tui_lookups.ids import HeadId, NeuronId, left_out_by_paper, out_of_reach
 from tui_lookups.model.attention import require_same_z
@@ -36,16 +38,12 @@ from tui_lookups.model.components import (
     source_contributions,
 )
 from tui_lookups.model.lookup_model import LookupModel, require_finite
-from tui_lookups.model.points import Point, Role
-from tui_lookups.model.wiring import Block
+from tui_lookups.model.points import Point
 from tui_lookups.progress import batches
 from tui_lookups.results import OtherComponents, Preset
 
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest |remainder| / sum of |components| by weight dtype (method.md, section 4)."""
-
-_SLOPE = 1e-6
-"""Half the width of the interval that a slope at 0 is taken over."""
 
 _BATCH_TOKENS = {"cpu": 768}
 """Most padded tokens of one forward pass, by device (elsewhere `MOST_TOKENS`): it bounds the memory beyond
@@ -205,15 +203,13 @@ def decompose_places(
     tokens = model.batch(texts)
     rows = torch.tensor([place.row for place in places], device=model.device)
     at = torch.tensor([place.position for place in places], device=model.device)
-    roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if gated else ("pre", "post")
-    own = [Point(role, layer) for role in roles]
-    points = [*points_read(model, reader), *own]
+    points = [*points_read(model, reader), *neuron_points(model, layer)]
     seen = model.capture(tokens, at, points, rows=rows, stop_after=layer, poll=poll)
     which = torch.tensor([neurons.index(place.neuron) for place in places], device=model.device)
     parts = _of_own(contributions(model, reader, seen, hold_scale=preset != "paper"), which, len(neurons))
     index = torch.tensor([place.neuron.index for place in places], device=model.device)
-    g, a, *u = (seen[point].gather(1, index[:, None])[:, 0] for point in own)
-    for values in (g, a, parts.heads, parts.mlps):
+    own = neurons_seen(model, layer, seen).each(lambda values: values.gather(1, index[:, None])[:, 0])
+    for values in (own.g, own.a, parts.heads, parts.mlps):
         require_finite(values, layer)
     sources = weights = None
     if source_head is not None:
@@ -223,11 +219,12 @@ def decompose_places(
     parts = Contributions(**{name: values.cpu().double() for name, values in vars(parts).items()})
     if sources is not None and weights is not None:
         sources, weights = sources.cpu().double(), weights.cpu().double()
-    gates, a, *u = (values.cpu().double() for values in (g, a, *u))
-    rho = held_ratio(model.wiring.blocks[layer].activation, gates) if gated else torch.ones_like(gates)
+    own = own.each(lambda values: values.cpu().double())
+    rho = ratio_of(model.wiring.blocks[layer], own) if gated else torch.ones_like(own.g)
     decompositions = []
     for n, place in enumerate(places):
-        mine = _Own(float(gates[n]), float(u[0][n]) if gated else None, float(a[n]), float(rho[n]))
+        u = None if own.u is None else float(own.u[n])
+        mine = _Own(float(own.g[n]), u, float(own.a[n]), float(rho[n]))
         row = Contributions(**{name: values[n] for name, values in vars(parts).items()})
         row = replace(row, attention_biases=row.attention_biases.sum(0))
         by_key = None if sources is None else sources[n, : place.position + 1]
@@ -254,32 +251,10 @@ def _of_own(parts: Contributions, which: Tensor, n_neurons: int) -> Contribution
     )
 
 
-def held_ratio(act: Callable[[Tensor], Tensor], pre: Tensor) -> Tensor:
-    """act(pre) / pre, held at its value (method.md, sections 4 and 9).
-
-    At 0 it is its limit, the slope of `act` there: 1/2 for SiLU and GELU.
-    """
-    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
-    width = torch.full_like(pre, _SLOPE)
-    return torch.where(pre == 0, (act(width) - act(-width)) / (2 * _SLOPE), act(safe) / safe)
-
-
-def ratio_of(block: Block, pre: Tensor, fired: Tensor) -> Tensor:
-    """What a plain neuron's activation is its pre-activation times, held (method.md, sections 9 and 14).
-
-    A unit of a dictionary lets its pre-activation through or not, which may rest on a threshold of its own or
-    on all other units: it is read off what it did.
-    """
-    if block.units is None:
-        return held_ratio(block.activation, pre)
-    safe = torch.where(pre == 0, torch.ones_like(pre), pre)
-    return torch.where(pre == 0, torch.zeros_like(pre), fired / safe)
-
-
 @dataclass(frozen=True, slots=True)
 class _Own:
     """A neuron's own figures at one position: g and u of a gated MLP, g alone (the pre-activation) of a plain
-    one, its activation, and rho = act(g) / g."""
+    one, its activation, and rho = act(g) / g, times the router's weight in a mixture of experts."""
 
     g: float
     u: float | None

@@ -10,18 +10,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import check_reaches, held_ratio
+from tui_lookups.analysis.attribution import check_reaches
 from tui_lookups.analysis.head_reading import (
     HeadOnText,
     Sum,
     as_sums,
     read_head,
 )
+from tui_lookups.analysis.held import neuron_points, neurons_seen, ratio_of
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId, check_position
 from tui_lookups.model.components import Reader, neuron_reader, read_after, token_reader
@@ -62,14 +64,15 @@ def carried_to_neuron(
     check_reaches(model, neuron, head, "default")
     check_position(source, position + 1)
     reader, gated = neuron_reader(model, neuron), model.info.gated
-    own = [Point("pre", neuron.layer), Point("pre_linear", neuron.layer)] if gated else []
+    own = neuron_points(model, neuron.layer) if gated else []
     points = [*own, *_norms_of(model, reader, head)]
     text = read_head(model, head, row, position, poll, points=points, stop_after=neuron.layer)
     read = reader.directions[:, 0]
     if gated:
-        g, u = (text.here[point][neuron.index] for point in own)
-        rho = held_ratio(model.wiring.blocks[neuron.layer].activation, g)
-        read = rho / 2 * (u * reader.directions[:, 1] + g * read)
+        fired = neurons_seen(model, neuron.layer, text.here).each(operator.itemgetter(neuron.index))
+        assert fired.u is not None
+        rho = ratio_of(model.wiring.blocks[neuron.layer], fired)
+        read = rho / 2 * (fired.u * reader.directions[:, 1] + fired.g * read)
     return _carried(text, reader, read, source, top, poll)
 
 

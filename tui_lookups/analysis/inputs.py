@@ -22,14 +22,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import check_reaches, held_ratio, require_closure
+from tui_lookups.analysis.attribution import check_reaches, require_closure
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.exact_sum import ExactSum, exact_sums
+from tui_lookups.analysis.held import neuron_points, neurons_seen, ratio_of
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.components import Reader, neuron_reader, points_read, written
 from tui_lookups.model.lookup_model import LookupModel
-from tui_lookups.model.points import Point, Role
+from tui_lookups.model.points import Point
 from tui_lookups.progress import counting
 
 _BATCH_ROWS = 8
@@ -43,7 +44,8 @@ class NeuronSum:
     Attributes:
         found: its target is the pre-activation of a plain MLP, the activation of a gated one.
         g, u: of a gated MLP; g is the pre-activation of a plain one, and u None.
-        rho: act(g) / g, 1 for a plain MLP.
+        rho: act(g) / g, 1 for a plain MLP; times the router's weight in a mixture of experts.
+        router: that weight, 1 elsewhere.
     """
 
     found: ExactSum
@@ -51,6 +53,7 @@ class NeuronSum:
     g: float
     u: float | None
     rho: float
+    router: float = 1.0
 
     def target_of(self, g: float, u: float | None) -> float:
         """What the target is, its non-linearity held, with other g and u."""
@@ -104,18 +107,17 @@ def _batch(
     poll: Poll,
 ) -> tuple[list[NeuronSum], Mapping[Point, Tensor]]:
     """The sums of one forward pass, and what was seen in it, `also` among it."""
-    layer, gated = neuron.layer, model.architecture.gated
+    layer = neuron.layer
     tokens = model.batch(row[: q + 1] for row, q in zip(rows, positions, strict=True))
     at = torch.tensor(positions, device=model.device)
-    roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if gated else ("pre", "post")
-    own = [Point(role, layer) for role in roles]
-    points = {*points_read(model, reader, neurons=True), *own, *also}
+    points = {*points_read(model, reader, neurons=True), *neuron_points(model, layer), *also}
     counted = counting(poll, "running the text", layer + 1, "blocks")
     seen = model.capture(tokens, at, points, stop_after=layer, poll=counted)
-    g, a, *u = (seen[point][:, neuron.index].cpu().double() for point in own)
-    if gated:
-        rho = held_ratio(model.wiring.blocks[layer].activation, g)
-        read, weights = torch.stack([u[0], g], 1), torch.stack([g, u[0]], 1) * rho.unsqueeze(1) / 2
+    fired = neurons_seen(model, layer, seen).each(lambda values: values[:, neuron.index].cpu().double())
+    g, u, a, router = fired
+    if u is not None:
+        rho = ratio_of(model.wiring.blocks[layer], fired)
+        read, weights = torch.stack([u, g], 1), torch.stack([g, u], 1) * rho.unsqueeze(1) / 2
         targets = a
     else:
         rho, read, targets = torch.ones_like(g), g.unsqueeze(1), g
@@ -127,8 +129,9 @@ def _batch(
             one_sum,
             float(a[number]),
             float(g[number]),
-            float(u[0][number]) if gated else None,
+            None if u is None else float(u[number]),
             float(rho[number]),
+            1.0 if router is None else float(router[number]),
         )
         off = max(one_sum.relative_remainder, _product_remainder(mine))
         require_closure(model, str(neuron), off)
@@ -181,9 +184,9 @@ def cut_edge(
         neuron=own,
         contribution=own.found.of(component),
         held=own.found.target - own.found.of(component),
-        activation_held=_activation(model, neuron, held, pre),
+        activation_held=_activation(model, neuron, held, pre) * own.router,
         free=own.target_of(float(free[-1]), None if own.u is None else float(free[0])),
-        activation_free=_activation(model, neuron, free, pre),
+        activation_free=_activation(model, neuron, free, pre) * own.router,
     )
 
 
@@ -195,7 +198,7 @@ def check_neuron_reaches(model: LookupModel, neuron: NeuronId, earlier: NeuronId
 
 
 def _activation(model: LookupModel, neuron: NeuronId, read: npt.NDArray[np.float64], pre: Tensor) -> float:
-    """What the neuron gives of what it reads: u and g, or the pre-activation alone.
+    """What the neuron gives of what it reads: u and g, or the pre-activation alone; no router's weight.
 
     Args:
         pre: pre-activations (g) of all neurons of the layer, [d_mlp], which the others keep: whether a unit

@@ -14,6 +14,7 @@ Nothing is divided by what can vanish: a / pre at 0 is the slope of the activati
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,13 +22,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import held_ratio, ratio_of
+from tui_lookups.analysis.held import ratio_of
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, Reader, neuron_reader, read_after, token_reader
 from tui_lookups.model.held_norms import Stage, divisor
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
-from tui_lookups.model.text_pass import TextPass
+from tui_lookups.model.text_pass import Neurons, TextPass
 from tui_lookups.model.wiring import NormName
 
 Leaf = Literal["embedding", "attention_biases", "mlp_biases", "bias", "rounding", "skip", "error"]
@@ -97,14 +98,19 @@ def token_reading(text: TextPass, token_id: int, foil_id: int | None, position: 
 @torch.inference_mode()
 def neuron_reading(text: TextPass, neuron: NeuronId, position: int) -> Reading:
     """What a neuron reads: its pre-activation; of a gated one, its activation (method.md, section 4)."""
-    g, u, a = text.neurons(neuron.layer, [position])[0]
-    gate, target = g[neuron.index], a[neuron.index]
-    if u is None:
-        weights, target = torch.ones_like(gate).unsqueeze(0), gate
+    fired = _fired(text, neuron, position)
+    if fired.u is None:
+        weights, target = torch.ones_like(fired.g).unsqueeze(0), fired.g
     else:
-        rho = held_ratio(text.model.wiring.blocks[neuron.layer].activation, gate)
-        weights = rho / 2 * torch.stack([gate, u[neuron.index]])
+        rho = ratio_of(text.model.wiring.blocks[neuron.layer], fired)
+        weights, target = rho / 2 * torch.stack([fired.g, fired.u]), fired.a
     return _reading(text, neuron_reader(text.model, neuron), position, weights, float(target))
+
+
+def _fired(text: TextPass, neuron: NeuronId, position: int) -> Neurons:
+    """One neuron's figures, [] each."""
+    (of_layer,) = text.neurons(neuron.layer, [position])
+    return of_layer.each(operator.itemgetter(neuron.index))
 
 
 def _reading(text: TextPass, reader: Reader, position: int, weights: Tensor, value: float) -> Reading:
@@ -167,11 +173,10 @@ def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
 
 def for_slope(text: TextPass, neuron: NeuronId, position: int, slope: Tensor) -> Reading:
     """What reads on behalf of who gets `slope` [] of each unit of a neuron's activation."""
-    own, fired = neuron_reading(text, neuron, position), text.neurons(neuron.layer, [position])[0]
-    value = float(slope * fired.a[neuron.index])
+    own, fired = neuron_reading(text, neuron, position), _fired(text, neuron, position)
+    value = float(slope * fired.a)
     if fired.u is None:
-        block, at = text.model.wiring.blocks[neuron.layer], neuron.index
-        slope = slope * ratio_of(block, fired.g[at], fired.a[at])
+        slope = slope * ratio_of(text.model.wiring.blocks[neuron.layer], fired)
     return replace(own, vector=own.vector * slope, value=value, bias=own.bias * float(slope))
 
 

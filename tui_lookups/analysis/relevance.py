@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import BOUNDS, held_ratio, ratio_of
+from tui_lookups.analysis.attribution import BOUNDS
+from tui_lookups.analysis.held import ratio_of
 from tui_lookups.analysis.readings import Reading, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
@@ -160,7 +161,8 @@ class _Backward:
         at, read = self._read()
         read, constant = self._through_branch(read, layer, "ln2_post", at)
         slopes = model.written_along(layer, read).T  # [n, d_mlp]
-        g, u, a = text.run_mlp(layer, at)
+        neurons = text.run_mlp(layer, at)
+        g, u, a, _ = neurons
         relevances = a * slopes
         require_finite(relevances, layer)
         self._found.biases += float(constant.sum())
@@ -173,7 +175,7 @@ class _Backward:
         self._keep_largest(layer, at, relevances, a, slopes)
         if self._only is not None:
             slopes = slopes * self._mask(NeuronId, layer, at, slopes)
-        ratio = ratio_of(block, g, a) if u is None else held_ratio(block.activation, g)
+        ratio = ratio_of(block, neurons)
         ways = [(block.up, slopes * ratio)]
         if block.gate is not None and u is not None:
             ways = [(block.up, slopes * ratio / 2 * g), (block.gate, slopes * ratio / 2 * u)]

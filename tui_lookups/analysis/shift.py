@@ -19,12 +19,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tui_lookups.analysis.attribution import held_ratio, require_closure
+from tui_lookups.analysis.attribution import require_closure
+from tui_lookups.analysis.held import neuron_points, neurons_seen, ratio_of
 from tui_lookups.errors import Poll
 from tui_lookups.ids import NeuronId
 from tui_lookups.model.components import Reader, contributions, neuron_reader, points_read
 from tui_lookups.model.lookup_model import LookupModel, require_finite
-from tui_lookups.model.points import Point, Role
+from tui_lookups.model.points import Point
 
 Doubles = npt.NDArray[np.float64]
 
@@ -61,16 +62,18 @@ def reading_at(
     Raises NumericalError where an activation is NaN or infinite.
     """
     layer, reader = neuron.layer, neuron_reader(model, neuron)
-    roles: tuple[Role, ...] = ("pre", "post", "pre_linear") if model.architecture.gated else ("pre", "post")
-    own = [Point(role, layer) for role in roles]
+    own = neuron_points(model, layer)
     tokens = model.batch(row[: q + 1] for row, q in zip(rows, positions, strict=True))
     at = torch.tensor(positions, device=model.device)
     seen = model.capture(tokens, at, [*points_read(model, reader), *own], stop_after=layer, poll=poll)
-    g, a, *u = (seen.pop(point)[:, neuron.index] for point in own)
+    fired = neurons_seen(model, layer, seen).each(lambda values: values[:, neuron.index])
+    g, u, a, _ = fired
+    for point in own:
+        del seen[point]
     require_finite(a, layer)
-    if u:
-        rho = held_ratio(model.wiring.blocks[layer].activation, g)
-        weights, targets = rho.unsqueeze(1) / 2 * torch.stack([g, u[0]], 1), a
+    if u is not None:
+        rho = ratio_of(model.wiring.blocks[layer], fired)
+        weights, targets = rho.unsqueeze(1) / 2 * torch.stack([g, u], 1), a
     else:
         weights, targets = torch.ones_like(g).unsqueeze(1), g
     scale = 1.0 if reader.norm is None else seen[reader.norm]

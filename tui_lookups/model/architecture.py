@@ -53,7 +53,8 @@ def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Arc
     # Nothing normalises what the first block of a Post-LN model reads.
     norms = [set(block.norms) | ({"ln1"} if wiring.post_ln else set()) for block in wiring.blocks]
     gated = [block.gate is not None for block in wiring.blocks]
-    if any(n != norms[0] for n in norms) or any(g != gated[0] for g in gated):
+    experts = [None if block.experts is None else block.experts.sizes for block in wiring.blocks]
+    if any(kinds != [kinds[0]] * len(kinds) for kinds in (norms, gated, experts)):
         raise UnsupportedModelError(f"{name} ({model_type}) has blocks of several kinds.", SUPPORTED)
     first = wiring.blocks[0]
     ln1, ln2 = first.norms.get("ln1"), first.norms.get("ln2")

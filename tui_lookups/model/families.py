@@ -20,7 +20,8 @@ class Family:
 
     `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
     where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1); `post_ln` that norms take the
-    residual sums themselves (method.md, section 4, "Post-LN").
+    residual sums themselves (method.md, section 4, "Post-LN"); `experts` that the MLP is a mixture of experts
+    whose neurons are told apart (experts.py).
     """
 
     label: str
@@ -30,6 +31,7 @@ class Family:
     post_norms: bool | None = False
     pre_norm: bool = True
     post_ln: bool | None = False
+    experts: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -74,13 +76,17 @@ FAMILIES: dict[str, Family] = {
     "jais2": Family("Jais 2", False, True, "LayerNorm"),
     "ministral": Family("Ministral", True, True, "RMSNorm"),
     "ministral3": Family("Ministral 3", True, True, "RMSNorm"),
+    "mixtral": Family("Mixtral", True, True, "RMSNorm", experts=True),
     "mpt": Family("MPT", False, True, "LayerNorm"),
     "nanochat": Family("NanoChat", False, True, "RMSNorm"),
     "nemotron": Family("Nemotron", False, True, "LayerNorm"),
     "olmo3": Family("OLMo 3", True, True, "RMSNorm", post_norms=True, pre_norm=False),
+    "olmoe": Family("OLMoE", True, True, "RMSNorm", experts=True),
     "openai-gpt": Family("OpenAI-GPT", False, True, "LayerNorm", post_ln=True),
     "persimmon": Family("Persimmon", False, True, "LayerNorm"),
     "phi3": Family("Phi 3", True, True, "RMSNorm"),
+    "qwen2_moe": Family("Qwen 2 MoE", True, True, "RMSNorm", experts=True),
+    "qwen3_moe": Family("Qwen 3 MoE", True, True, "RMSNorm", experts=True),
     "seed_oss": Family("Seed-OSS", True, True, "RMSNorm"),
     "smollm3": Family("SmolLM3", True, True, "RMSNorm"),
     "stablelm": Family("StableLM", True, None, "LayerNorm"),
@@ -89,7 +95,7 @@ FAMILIES: dict[str, Family] = {
 }
 """Families whose decomposition is tested to close, by the `model_type` of their configuration."""
 
-_EXPERTS = "is a mixture of experts: which neurons a token reaches changes from token to token"
+_EXPERTS = "is a mixture of experts of a kind whose neurons' figures are not known to be exact"
 _STATE_SPACE = "is a state-space model: it has no attention heads to attribute to"
 _HYBRID = "mixes attention with layers of another kind: its neurons' inputs are no sum over heads"
 _ENCODER = "is an encoder: it does not predict next tokens"
@@ -101,8 +107,8 @@ _SINKS = "has attention sinks: the weights with which a head reads tokens do not
 _NO_NEURON: dict[str, str] = {
     **dict.fromkeys(
         (
-            "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "granitemoe", "granitemoeshared", "deepseek_v2",
-            "deepseek_v3", "gpt_oss", "dbrx", "dots1", "hunyuan_v1_moe", "phimoe", "jetmoe", "glm4_moe",
+            "granitemoe", "granitemoeshared", "deepseek_v2",
+            "deepseek_v3", "dbrx", "dots1", "hunyuan_v1_moe", "phimoe", "jetmoe", "glm4_moe",
             "ernie4_5_moe", "flex_olmo", "llama4_text", "minimax_m2",
         ),
         _EXPERTS,
@@ -128,7 +134,7 @@ _NO_NEURON: dict[str, str] = {
     **dict.fromkeys(("t5", "bart"), _ENCODER_DECODER),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), _RESCALED),
     "gemma3n_text": "mixes several residual streams: a neuron's input there is no sum over components",
-    **dict.fromkeys(("granite_swa", "granitemoe_swa"), _SINKS),
+    **dict.fromkeys(("gpt_oss", "granite_swa", "granitemoe_swa"), _SINKS),
     **dict.fromkeys(("bitnet", "dory"), _NORMED_ACTIVATIONS),
     "diffllama": "subtracts attention from attention and normalises it: a head is no sum over what it reads",
 }  # fmt: skip
@@ -144,6 +150,11 @@ def _is_attention(kind: object) -> bool:
     return isinstance(kind, str) and kind.endswith("attention") and not kind.startswith("linear")
 
 
+def has_experts(model_type: str) -> bool:
+    """Whether a family is one of those whose experts' neurons are told apart."""
+    return model_type in FAMILIES and FAMILIES[model_type].experts
+
+
 def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     """Raise UnsupportedModelError when the configuration is of a model without MLP neurons of our kind."""
     model_type = str(config.get("model_type", ""))
@@ -152,7 +163,7 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
     reason = _NO_NEURON.get(model_type)
     if reason is None:
         experts = next((config[key] for key in _EXPERT_COUNTS if config.get(key)), 0)
-        if isinstance(experts, int) and experts > 1:
+        if isinstance(experts, int) and experts > 1 and not has_experts(model_type):
             reason = _EXPERTS
         elif any(not _is_attention(kind) for kind in config.get("layer_types") or ()):
             reason = _HYBRID

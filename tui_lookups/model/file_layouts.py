@@ -8,93 +8,13 @@ are `PREFIXES`; which family is gated, post-normed and so on is in `families.FAM
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from tui_lookups.model.file_layout import FileLayout
+
 PREFIXES = ("", "model.", "transformer.", "gpt_neox.", "model.decoder.", "decoder.", "biogpt.")
-_LAYER = re.compile(r"\.(\d+)\.")
-
-
-@dataclass(frozen=True, slots=True)
-class FileLayout:
-    """Names in a family's files.
-
-    Attributes:
-        block: what is in front of a block's modules; "{}" is the layer.
-        modules: of a block, and of the model around them: those with a weight, "*" with a bias, too; "="
-            ends the name of a tensor that is neither.
-        W_out: the MLP's last module in a block.
-        final_norm: the module of the norm before the unembedding.
-        embedding, head: modules of the two; `head` never has a prefix.
-        where_set: modules that a block has where a key of the configuration is set.
-        neurons_in_rows: W_out's weight is stored [d_mlp, d_model]; else [d_model, d_mlp], as torch's Linear.
-        post_norm: the module of a block that is the norm after the MLP, where the family has one.
-        sum_norms: of a Post-LN model, the modules of a block that are the norm after attention and that after
-            the MLP; the last of them is the norm before the unembedding.
-        project_out: the module that what the final norm gives goes through to the unembedding, where the
-            files hold it.
-        norm_adds_one: norms multiply by 1 + their weight.
-        norms_have_weights: False for OLMo 1 and NanoChat.
-        tied: the unembedding is the embedding where the configuration does not say.
-        write_scale, logit_scale, logit_divisor: the configuration's keys for what everything that blocks
-            write is multiplied by, and for what logits are multiplied or divided by.
-        soft_cap: the model caps its logits where `final_logit_softcapping` is set, by default to this; None
-            where no family of that name knows the key, 0 where it has no default.
-    """
-
-    block: str
-    modules: str
-    around: str
-    W_out: str
-    final_norm: str
-    embedding: str
-    head: str = "lm_head"
-    where_set: Mapping[str, str] = field(default_factory=dict)
-    neurons_in_rows: bool = False
-    post_norm: str | None = None
-    sum_norms: tuple[str, str] | None = None
-    project_out: str | None = None
-    norm_adds_one: bool = False
-    norms_have_weights: bool = True
-    tied: bool = False
-    write_scale: str | None = None
-    logit_scale: str | None = None
-    logit_divisor: str | None = None
-    soft_cap: float | None = None
-
-    @property
-    def scales(self) -> frozenset[str]:
-        """The configuration's keys of the scales."""
-        return frozenset(filter(None, (self.write_scale, self.logit_scale, self.logit_divisor)))
-
-    def strange(self, names: Iterable[str], prefix: str, config: Mapping[str, Any], n_layers: int) -> str:
-        """The first of a file's tensors that the row does not name; empty where there is none."""
-        added = " ".join(modules for key, modules in self.where_set.items() if config.get(key))
-        of_block, around = _tensors(f"{self.modules} {added}"), _tensors(self.around)
-        for name in names:
-            own = name.removeprefix(prefix)
-            layer = _LAYER.search(own)
-            if layer is not None and int(layer[1]) < n_layers:
-                block = self.block.format(layer[1])
-                expected = own.startswith(block) and own.removeprefix(block) in of_block
-            else:
-                expected = own in around or name == f"{self.head}.weight"
-            if not expected:
-                return name
-        return ""
-
-
-def _tensors(modules: str) -> frozenset[str]:
-    """The names of the tensors of some modules, as a `FileLayout` writes them."""
-    names = set()
-    for module in modules.split():
-        plain = module.rstrip("*=")
-        names.add(plain if module.endswith("=") else f"{plain}.weight")
-        if module.endswith("*"):
-            names.add(f"{plain}.bias")
-    return frozenset(names)
 
 
 def _biased(modules: str) -> str:
@@ -161,6 +81,15 @@ _APERTUS = replace(
     _LLAMA,
     modules=f"attention_layernorm feedforward_layernorm {_QKV} {_O} {_QK_NORMS} {_TWO} "
     "mlp.act_fn.alpha_n= mlp.act_fn.alpha_p=",
+)
+
+_ROUTED = "mlp.gate mlp.experts.{}.gate_proj mlp.experts.{}.up_proj mlp.experts.{}.down_proj"
+_SHARED = "mlp.shared_expert.gate_proj mlp.shared_expert.up_proj mlp.shared_expert.down_proj"
+_EXPERTS = replace(
+    _LLAMA,
+    modules=f"{_NORMS} {_QKV} {_O} {_QK_NORMS} {_ROUTED}",
+    W_out="mlp.experts.{}.down_proj",
+    where_set={"attention_bias": _biased(f"{_QKV} {_O}")},
 )
 
 LAYOUTS: dict[str, FileLayout] = {
@@ -284,6 +213,13 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
     "ministral": _LLAMA,
     "ministral3": _LLAMA,
+    "mixtral": replace(
+        _EXPERTS,
+        modules=f"{_NORMS} {_QKV} {_O} block_sparse_moe.gate block_sparse_moe.experts.{{}}.w1 "
+        "block_sparse_moe.experts.{}.w2 block_sparse_moe.experts.{}.w3",
+        W_out="block_sparse_moe.experts.{}.w2",
+        where_set={},
+    ),
     "mpt": FileLayout(
         "blocks.{}.",
         "norm_1 attn.Wqkv attn.out_proj norm_2 ffn.up_proj ffn.down_proj",
@@ -302,6 +238,7 @@ LAYOUTS: dict[str, FileLayout] = {
         soft_cap=15.0,
     ),
     "olmo3": _OLMO2,
+    "olmoe": _EXPERTS,
     "persimmon": replace(
         _LLAMA,
         modules=_biased(
@@ -315,6 +252,13 @@ LAYOUTS: dict[str, FileLayout] = {
     "phi3": replace(
         _LLAMA, modules=f"{_NORMS} self_attn.qkv_proj {_O} mlp.gate_up_proj mlp.down_proj", where_set={}
     ),
+    "qwen2_moe": replace(
+        _EXPERTS,
+        modules=f"{_NORMS} {_biased(_QKV)} {_O} {_ROUTED} {_SHARED} mlp.shared_expert_gate",
+        shared_W_out="mlp.shared_expert.down_proj",
+        where_set={},
+    ),
+    "qwen3_moe": _EXPERTS,
     "seed_oss": replace(
         _LLAMA,
         where_set={**_BIASES, "attention_bias": _biased(_QKV), "attention_out_bias": _biased(_O)},
@@ -372,6 +316,9 @@ def layout_of(config: Mapping[str, Any]) -> FileLayout | None:
         return replace(row, sum_norms=("self_attn_layer_norm", "final_layer_norm"))
     return row
 
+
+EXPERT_KEYS = ("num_experts", "num_local_experts")
+"""What configurations call the number of experts."""
 
 SIZE_KEYS = {
     "n_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),

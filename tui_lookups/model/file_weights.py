@@ -159,10 +159,14 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """Every neuron's W_out times one direction: [d_mlp]."""
-        name, read = self.tensors.W_out(layer), self._carried_down(layer, direction)
+        read = self._carried_down(layer, direction)
+        return np.concatenate([self._toward(name, read) for name in self.tensors.W_outs(layer)])
+
+    def _toward(self, name: str, read: Floats) -> Floats:
+        """A matrix of those times a direction."""
         if self.tensors.layout.neurons_in_rows:
             return np.concatenate([block @ read for _, block in self._files.blocks(name, BLOCK_NUMBERS)])
-        congruences = np.zeros(self._d_mlp, dtype=self._files.number_type)
+        congruences = np.zeros(self.tensors.width(name), dtype=self._files.number_type)
         for rows, block in self._files.blocks(name, BLOCK_NUMBERS):
             congruences += read[rows] @ block
         return congruences
@@ -185,18 +189,31 @@ class FileWeights:
 
     def _writes(self, layer: int, indices: Sequence[int] | None = None) -> Floats:
         """What these neurons of a layer write, by default all of them: [n, d_model]."""
-        name, files = self.tensors.W_out(layer), self._files
+        names = self.tensors.W_outs(layer)
         beside = range(self._d_mlp) if indices is None else indices
-        if isinstance(beside, range):
-            in_rows = self.tensors.layout.neurons_in_rows
-            rows = (files.rows if in_rows else files.columns)(name, beside.start, beside.stop)
-            rows = rows if in_rows else rows.T
-        elif self.tensors.layout.neurons_in_rows:
-            rows = np.concatenate([files.rows(name, i, i + 1) for i in beside])
-        else:
-            chosen = np.asarray(beside)
-            rows = np.concatenate([block[:, chosen] for _, block in files.blocks(name, BLOCK_NUMBERS)]).T
+        if len(names) == 1:
+            return self._as_written(layer, self._rows(names[0], beside))
+        rows, first = np.empty((len(beside), self._d_model), dtype=self._files.number_type), 0
+        for name in names:
+            numbers, width = np.asarray(beside) - first, self.tensors.width(name)
+            own = np.flatnonzero((numbers >= 0) & (numbers < width))
+            if len(own):
+                some = numbers[own].tolist()
+                are_beside = isinstance(beside, range)
+                rows[own] = self._rows(name, range(some[0], some[-1] + 1) if are_beside else some)
+            first += width
         return self._as_written(layer, rows)
+
+    def _rows(self, name: str, which: Sequence[int]) -> Floats:
+        """What some neurons of one of `NamedTensors.W_outs` write, as it lies: [n, d_model]."""
+        files, in_rows = self._files, self.tensors.layout.neurons_in_rows
+        if isinstance(which, range):
+            rows = (files.rows if in_rows else files.columns)(name, which.start, which.stop)
+            return rows if in_rows else rows.T
+        if in_rows:
+            return np.concatenate([files.rows(name, i, i + 1) for i in which])
+        chosen = np.asarray(which)
+        return np.concatenate([block[:, chosen] for _, block in files.blocks(name, BLOCK_NUMBERS)]).T
 
     def _as_written(self, layer: int, rows: Floats) -> Floats:
         """Rows of W_out [n, d_model] as the unembedding sees them. Raises NumericalError."""

@@ -22,8 +22,9 @@ from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.file_weights import Extremes, Ints
 from tui_lookups.model.held_norms import Stage, carried_down, carried_up, norm_at, norms_between
 from tui_lookups.model.points import Point
+from tui_lookups.model.projections import of_parameter
 from tui_lookups.model.tensor_files import Floats
-from tui_lookups.model.wiring import Wiring, of_parameter
+from tui_lookups.model.wiring import Wiring
 from tui_lookups.results import Basis, ModelInfo
 
 _BLOCK_NUMBERS = 16_000_000

@@ -33,7 +33,7 @@ from tui_lookups.model.checkpoint import FLOATS, StoredTensor, read_tensors, req
 from tui_lookups.model.configuration import judge_keys, make_configuration, read_config
 from tui_lookups.model.dictionaries.dictionary import of_units, require_fit
 from tui_lookups.model.dictionaries.folders import LocalDictionary, open_dictionary
-from tui_lookups.model.families import refuse_unsupported
+from tui_lookups.model.families import has_experts, refuse_unsupported
 from tui_lookups.model.fates import require_none_refused, some
 from tui_lookups.model.first_import import import_transformers
 from tui_lookups.model.fits import require_room
@@ -121,7 +121,12 @@ def load_model(
                 require_room(stored, dtype, str(device_used), free_bytes(device_used), name)
             with tensors_counted(lambda done, total: say(count.at(50 * done // total))):
                 hf_model = _load_weights(
-                    folder, name, getattr(torch, dtype), trust_remote_code, placing, eager=_needs_eager(made)
+                    folder,
+                    name,
+                    getattr(torch, dtype),
+                    trust_remote_code,
+                    placing,
+                    implementations=_implementations(made),
                 )
             require_none_refused(judge_tensors(stored, hf_model), name, type(hf_model).__name__)
             _own_weights(
@@ -156,9 +161,9 @@ def load_model(
                 family=family,
                 n_layers=len(wiring.blocks),
                 n_heads=wiring.n_heads,
-                d_model=int(wiring.blocks[0].down.matrix.shape[1]),
+                d_model=int(wiring.blocks[0].down.shape[1]),
                 d_head=wiring.d_head,
-                d_mlp=int(wiring.blocks[0].down.matrix.shape[0]),
+                d_mlp=int(wiring.blocks[0].down.shape[0]),
                 d_vocab=rows,
                 n_ctx=_context_length(hf_model.config),
                 parameters=parameters,
@@ -197,9 +202,9 @@ def _load_weights(
     trust_remote_code: bool,
     placing: dict[str, Any],
     *,
-    eager: bool,
+    implementations: dict[str, str],
 ) -> Any:
-    """The model. `eager`: its attention is computed as it is written down."""
+    """The model. `placing`, `implementations`: what else transformers is told (`over_gpus`, below)."""
     import_transformers()
     from transformers import AutoModelForCausalLM
 
@@ -211,7 +216,7 @@ def _load_weights(
         trust_remote_code=trust_remote_code,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
-        **({"attn_implementation": "eager"} if eager else {}),
+        **implementations,
         **placing,
     )
     if placing:
@@ -230,9 +235,15 @@ def _load_weights(
     return model.eval()
 
 
-def _needs_eager(configuration: Any) -> bool:
-    """Whether fused attention computes something else: it leaves a soft cap out."""
-    return bool(getattr(configuration, "attn_logit_softcapping", None))
+def _implementations(configuration: Any) -> dict[str, str]:
+    """What is computed as it is written down: attention where it has a soft cap, which fused ones leave out,
+    and experts, whose fused products take no double precision and not every width."""
+    told = {}
+    if getattr(configuration, "attn_logit_softcapping", None):
+        told["attn_implementation"] = "eager"
+    if has_experts(configuration.model_type):
+        told["experts_implementation"] = "eager"
+    return told
 
 
 def _vocabulary_size(hf_model: Any) -> int:

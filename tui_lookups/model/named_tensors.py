@@ -16,7 +16,7 @@ from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
 from tui_lookups.model.configuration import left_to_loading
 from tui_lookups.model.families import FAMILIES, refuse_unsupported
 from tui_lookups.model.fates import require_none_refused
-from tui_lookups.model.file_layouts import PREFIXES, SIZE_KEYS, layout_of
+from tui_lookups.model.file_layouts import EXPERT_KEYS, PREFIXES, SIZE_KEYS, layout_of
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import Floats, NotInFilesError, PlacedTensor, TensorFiles
@@ -84,9 +84,18 @@ class NamedTensors:
         self.sizes = self._sizes()
         self._require_expected()
 
-    def W_out(self, layer: int) -> str:
-        """The name of a layer's W_out."""
-        return self.in_block(layer, self.layout.W_out)
+    def W_outs(self, layer: int) -> tuple[str, ...]:
+        """The name of a layer's W_out; in a mixture of experts of each expert's, a shared one's last."""
+        layout = self.layout
+        if "{}" not in layout.W_out:
+            return (self.in_block(layer, layout.W_out),)
+        experts = [layout.W_out.format(expert) for expert in range(self._n_experts())]
+        shared = [] if layout.shared_W_out is None else [layout.shared_W_out]
+        return tuple(self.in_block(layer, module) for module in (*experts, *shared))
+
+    def width(self, W_out: str) -> int:
+        """The number of neurons that one of these is of."""
+        return self.files.matrix(W_out)[0 if self.layout.neurons_in_rows else 1]
 
     def in_block(self, layer: int, module: str) -> str:
         """The name of the weight of a layer's module. Raises NotInFilesError where there is none."""
@@ -157,7 +166,7 @@ class NamedTensors:
     # --- names ---
 
     def _find_prefix(self) -> str:
-        first = f"{self.layout.block.format(0)}{self.layout.W_out}.weight"
+        first = f"{self.layout.block.format(0)}{self.layout.W_out.format(0)}.weight"
         for prefix in PREFIXES:
             if f"{prefix}{first}" in self.files.tensors:
                 return prefix
@@ -238,11 +247,18 @@ class NamedTensors:
         if inner != width:
             raise NotInFilesError(f"{project} has another width than {self.head}")
         for layer in range(sizes["n_layers"]):
-            shape = self.files.matrix(self.W_out(layer))
-            d_mlp, d_model = shape if self.layout.neurons_in_rows else shape[::-1]
-            if d_model != sizes["d_model"] or d_mlp != sizes.setdefault("d_mlp", d_mlp):
+            names = self.W_outs(layer)
+            d_models = {self.files.matrix(name)[1 if self.layout.neurons_in_rows else 0] for name in names}
+            d_mlp = sum(map(self.width, names))
+            if d_models != {sizes["d_model"]} or d_mlp != sizes.setdefault("d_mlp", d_mlp):
                 raise NotInFilesError(f"layer {layer} has another width")
         return sizes
+
+    def _n_experts(self) -> int:
+        given = [self._config[key] for key in EXPERT_KEYS if key in self._config]
+        if not given or type(given[0]) is not int:
+            raise NotInFilesError(f"its configuration does not give {EXPERT_KEYS[0]}")
+        return given[0]
 
     def _context_length(self, n_ctx: int) -> int:
         """How many tokens a text may have: loading.py says why longrope ends it."""

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tui_lookups.errors import Poll
-from tui_lookups.model.wiring import NormName, Projection, Wiring
+from tui_lookups.model.projections import Projection
+from tui_lookups.model.wiring import NormName, Wiring
 
 Hook = Callable[[Tensor], Tensor | None]
 """Sees an activation; returns None, or a tensor to put in its place."""
@@ -28,7 +29,7 @@ Hook = Callable[[Tensor], Tensor | None]
 Role = (
     Literal[
         "resid_pre", "attn_resid", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post",
-        "mlp_out", "skip", "error", "ln_final",
+        "mlp_out", "router", "skip", "error", "ln_final",
     ]
     | NormName
 )  # fmt: skip
@@ -44,6 +45,7 @@ class Point(NamedTuple):
     resid_mid: the stream that its MLP reads through a norm, [d_model]: after its attention, or beside it.
     z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
     pre, pre_linear, post: the MLP's g and u ("pre" alone where it is plain), and its activations, [d_mlp].
+    router: what its router multiplies each expert's output by, 0 where an expert is not run, [n_experts].
     mlp_out: what its neurons write together, before a norm after the MLP, [d_model].
     skip, error: where a dictionary's units are its neurons, what its skip writes, and what neither writes,
         [d_model].
@@ -93,7 +95,7 @@ class ModuleHooks:
             return self._scale_hook(self._wiring.ln_final.module, self._wiring.ln_final.scale, hook, tokens)
         block = self._wiring.blocks[point.layer]
         if point.role in ("resid_pre", "attn_in", "mlp_in"):
-            reading = {"resid_pre": block.module, "attn_in": block.attention, "mlp_in": block.up.module}
+            reading = {"resid_pre": block.module, "attn_in": block.attention, "mlp_in": block.entry}
             return reading[point.role].register_forward_pre_hook(given, with_kwargs=True)
         if point.role == "attn_resid":
             norm_before = block.norms.get("ln1") if self._wiring.post_ln else None
@@ -110,6 +112,9 @@ class ModuleHooks:
             gate = block.up if block.gate is None else block.gate
             part = {"pre": gate, "pre_linear": block.up}[point.role]
             return self._output_hook(part.module, hook, tokens, part)
+        if point.role == "router":
+            assert block.experts is not None
+            return self._output_hook(block.experts.routing, hook, tokens)
         if point.role == "mlp_out":
             return self._output_hook(block.output, hook, tokens)
         if point.role in ("skip", "error"):

@@ -5,8 +5,8 @@
    algebra (method.md, section 4), at every layer: each block adds what its heads and its MLP write, times the
    residual multiplier, to the residual stream (the MLP of a Post-LN model to what a norm makes of it, and the
    next block is given what a norm makes of the sum); the MLP reads the stream after its block's attention, or
-   beside it; act(g) * u, or act(pre), is what the down-projection is given; the logits are the unembedding of
-   the normed stream, scaled and capped.
+   beside it; act(g) * u, or act(pre), is what the down-projection is given; what neurons of experts write is
+   what their MLP gives; the logits are the unembedding of the normed stream, scaled and capped.
 3. What cannot be found or does not hold is refused in a sentence: a role filled by the wrong module, a term
    that is left out or a factor that is not known changes the sums by far more than rounding.
 """
@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from tui_lookups.errors import UnsupportedModelError
 from tui_lookups.model.families import SUPPORTED
 from tui_lookups.model.points import first_of
-from tui_lookups.model.wiring import RoleNotFound, Wiring, read_wiring
+from tui_lookups.model.projections import RoleNotFound
+from tui_lookups.model.wiring import Wiring, read_wiring
 
 PROOF_TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
 """How far both sides may be apart, in units of the largest number; transformers takes softmax, rotation and
@@ -78,7 +79,7 @@ def prove(hf_model: Any, wiring: Wiring, tokens: Tensor) -> bool:
     for layer, block in enumerate(wiring.blocks):
         stream = same.taken(given, block.module, f"block {layer}")
         heads = same.taken(gave, block.heads_out.module, f"attention of layer {layer}")
-        neurons = same.taken(gave, block.down.module, f"MLP of layer {layer}")
+        neurons = same.taken(gave, block.output, f"MLP of layer {layer}")
         if (ln1_post := block.norms.get("ln1_post")) is not None:
             heads = same.taken(gave, ln1_post.module, f"norm after attention of layer {layer}")
         if (ln2_post := block.norms.get("ln2_post")) is not None:
@@ -96,20 +97,24 @@ def prove(hf_model: Any, wiring: Wiring, tokens: Tensor) -> bool:
             after = given[wiring.ln_final.module if is_last else wiring.blocks[layer + 1].module]
             carried_on = middle
         same.require(carried_on + multiplier * neurons, after, f"what block {layer} adds")
-        read = given[block.up.module] if ln2 is None else given[ln2.module]
+        read = given[block.entry] if ln2 is None else given[ln2.module]
         own = same.error(read, middle) < same.error(read, stream)
         same.require(read, middle if own else stream, f"what the MLP of layer {layer} reads")
         reaching.add(own)
         if ln2 is not None:
-            same.require(
-                ln2.apply(read), given[block.up.module], f"what its norm gives the MLP of layer {layer}"
-            )
+            same.require(ln2.apply(read), given[block.entry], f"what its norm gives the MLP of layer {layer}")
         u = block.up.of_output(gave[block.up.module])
         if block.gate is None:
             a = block.activation(u)
         else:
             a = block.activation(block.gate.of_output(gave[block.gate.module])) * u
-        same.require(a, given[block.down.module], f"the activations of layer {layer}")
+        if block.experts is not None:
+            a = a * block.experts.of_neurons(gave[block.experts.routing])
+        activations = given[block.down.module]
+        same.require(a, activations, f"the activations of layer {layer}")
+        if block.experts is not None:  # elsewhere the down-projection itself is given them
+            written = activations @ block.down.matrix
+            same.require(written, gave[block.output], f"what the experts of layer {layer} write")
     normed = wiring.ln_final.apply(given[wiring.ln_final.module])
     expected = wiring.read_off(normed.to(logits.dtype)) * wiring.logit_factor
     if wiring.logit_cap is not None:
@@ -138,7 +143,8 @@ def _watching(
         linear = [
             part.module for part in (block.heads_out, block.gate, block.up, block.down) if part is not None
         ]
-        for module in dict.fromkeys([block.module, *norms, *linear]):
+        around = [block.entry, block.output, *([] if block.experts is None else [block.experts.routing])]
+        for module in dict.fromkeys([block.module, *norms, *linear, *around]):
             handles.append(module.register_forward_pre_hook(keep_given, with_kwargs=True))
             if module is not block.module:
                 handles.append(module.register_forward_hook(keep_what_it_gave))

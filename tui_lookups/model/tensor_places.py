@@ -5,6 +5,7 @@ parameter that no tensor is for with random numbers. So:
 
 1. A tensor's name is looked for among the model's parameters and saved buffers: as it is, with the prefix
    of the model's body added or taken off, and by the renames that transformers does ("gamma" to "weight").
+   What it puts together, such as the experts of a layer, is a tensor for a part of its place each.
 2. A tensor without a place is refused, unless it is a table that the model makes for itself and has the
    values of that table (rotary frequencies, positions), or is a causal mask.
 3. A weight in another number format than a float's, one of another shape than its place, a second tensor
@@ -22,6 +23,7 @@ import ctypes
 import mmap
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ _OF_AN_ADAPTER = re.compile(
 )
 _FREQUENCIES = re.compile(r"(^|[._])inv_freq$")
 _MASK = re.compile(r"(^|\.)(attn|attention)\.(bias|causal_mask)$")
+_EXPERT = re.compile(r"\.experts\.(\d+)\.")
 _MASKED = re.compile(r"(^|\.)(attn|attention)\.masked_bias$")
 
 _WHOLE = 1 << 16
@@ -66,10 +69,31 @@ _HALF_PRECISION = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tensor goes: the name of a parameter or saved buffer; `converted`: not as it is."""
+    """Where a tensor goes.
+
+    Attributes:
+        name: of a parameter or saved buffer.
+        converted: not as it is.
+        part: where the tensor is not all of it, the number of an expert, that of a part of its rows, and how
+            many such parts there are.
+    """
 
     name: str
     converted: bool = False
+    part: tuple[int, int, int] | None = None
+
+    def of(self, whole: Tensor) -> Tensor | None:
+        """The part of a parameter that the tensor goes to, a view; None where it has none such."""
+        if self.part is None:
+            return whole
+        expert, number, n_parts = self.part
+        if whole.dim() != 3 or expert >= whole.shape[0] or whole.shape[1] % n_parts:
+            return None
+        return whole[expert].chunk(n_parts)[number]
+
+    def n_parts(self, whole: Tensor) -> int:
+        """How many tensors fill the parameter."""
+        return 1 if self.part is None else whole.shape[0] * self.part[2]
 
 
 def judge_names(stored: Mapping[str, StoredTensor]) -> Iterator[Judged]:
@@ -89,7 +113,7 @@ def judge_tensors(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[Ju
     held: dict[str, Tensor] = model.state_dict(keep_vars=True)
     places = find_places(stored, model)
     with StoredValues() as values:
-        taken: set[str] = set()
+        taken: dict[str, set[tuple[int, int, int] | None]] = {}
         for name, tensor in stored.items():
             place = places.get(name)
             if place is None:
@@ -98,14 +122,19 @@ def judge_tensors(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[Ju
                 yield refused(name, "tensor", QUANTISED, f"stored as {tensor.dtype}")
             elif place.converted:
                 yield refused(name, "tensor", CONVERTED)
-            elif tuple(held[place.name].shape) != tensor.shape:
+            elif (own := place.of(held[place.name])) is None or tuple(own.shape) != tensor.shape:
                 yield refused(name, "tensor", ANOTHER_SHAPE)
-            elif place.name in taken:
+            elif place.name in taken and (place.part is None or taken[place.name] & {place.part, None}):
                 yield refused(name, "tensor", TWICE)
             else:
-                taken.add(place.name)
+                taken.setdefault(place.name, set()).add(place.part)
                 yield applied(name, "tensor", "" if place.name == name else place.name)
-    with_values = {id(held[place.name]) for place in places.values()}
+    tensors_for = Counter(place.name for place in places.values())
+    with_values = {
+        id(held[place.name])
+        for place in places.values()
+        if tensors_for[place.name] >= place.n_parts(held[place.name])
+    }
     for name, parameter in held.items():
         if id(parameter) not in with_values:
             yield refused(name, "tensor", LACKING)
@@ -123,12 +152,25 @@ def find_places(stored: Mapping[str, StoredTensor], model: Any) -> dict[str, Pla
     converters = [transform for transform in transforms if isinstance(transform, WeightConverter)]
     places = {}
     for name in stored:
-        renamed, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, held)
+        renamed, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, held)
         if renamed not in held and name in held:
-            renamed, converter = name, None
+            renamed, pattern = name, None
         if renamed in held:
-            places[name] = Place(renamed, converter is not None)
+            part = None if pattern is None else _part_of_experts(name, pattern, converters)
+            places[name] = Place(renamed, pattern is not None and part is None, part)
     return places
+
+
+def _part_of_experts(name: str, pattern: str, converters: list[Any]) -> tuple[int, int, int] | None:
+    """See Place: of a tensor of one expert, where its converter puts experts behind each other, and for each
+    its tensors below each other; None where it does anything else."""
+    converter = next(converter for converter in converters if pattern in converter.source_patterns)
+    steps = [(type(step).__name__, step.__dict__.get("dim")) for step in converter.operations]
+    patterns, expert = converter.source_patterns, _EXPERT.search(name)
+    joins = [("MergeModulelist", 0), ("Concatenate", 1)]
+    if expert is None or steps != joins[: 1 if len(patterns) == 1 else 2]:
+        return None
+    return int(expert[1]), patterns.index(pattern), len(patterns)
 
 
 def _refusal_by_name(tensor: StoredTensor) -> Any:
@@ -205,7 +247,8 @@ def require_same_values(stored: Mapping[str, StoredTensor], model: Any, name: st
     held = model.state_dict(keep_vars=True)
     with StoredValues() as values:
         for tensor_name, place in find_places(stored, model).items():
-            parameter = held[place.name]
+            parameter = place.of(held[place.name])
+            assert parameter is not None  # judged before
             in_file = values[stored[tensor_name]]
             same = torch.equal(_sample(parameter).cpu(), _sample(in_file).to(parameter.dtype))
             if stored[tensor_name].file.suffix != ".bin":

@@ -3,7 +3,8 @@
 See method.md, section 9.
 
 1. Of each layer the pass keeps what its heads write (z), what its attention and its MLP are given, and the
-   scales of its norms, at every position: [pos, d_model] a layer, and never what [pos, d_mlp] would take.
+   scales of its norms, at every position: [pos, d_model] a layer, and never what [pos, d_mlp] would take;
+   of a mixture of experts what its router gave, too.
 2. A layer's neurons at a position are worked out again from what its MLP was given, by the model's own
    modules; the last ones are kept.
 3. Patterns of a layer are had by replaying its attention alone (replayed_attention.py).
@@ -11,8 +12,9 @@ See method.md, section 9.
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -30,11 +32,20 @@ _MOST_BYTES = 128 * 2**20
 
 
 class Neurons(NamedTuple):
-    """A layer's MLP at one position, [d_mlp] each: g and u of a gated one, g alone of a plain one; and a."""
+    """Neurons of a layer: g and u of a gated MLP, g alone of a plain one; a; and in a mixture of experts what
+    the router multiplies them by, which is in a."""
 
     g: Tensor
     u: Tensor | None
     a: Tensor
+    weight: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Neurons:
+        """With every figure changed alike."""
+        u = None if self.u is None else change(self.u)
+        return Neurons(
+            change(self.g), u, change(self.a), None if self.weight is None else change(self.weight)
+        )
 
 
 class TextPass:
@@ -73,6 +84,7 @@ class TextPass:
             points += [Point(role, layer) for role in ("attn_in", "z", "mlp_in")]
             block = self.model.wiring.blocks[layer]
             points += [Point(name, layer) for name in (*block.norms, *block.beside)]
+            points += [] if block.experts is None else [Point("router", layer)]
         return points
 
     def _keeper(self, point: Point) -> Hook:
@@ -92,13 +104,11 @@ class TextPass:
         if missing:
             neurons = self.run_mlp(layer, torch.tensor(missing, device=self.model.device))
             for row, position in enumerate(missing):
-                u = None if neurons.u is None else neurons.u[row]
-                self._neurons[layer, position] = Neurons(neurons.g[row], u, neurons.a[row])
+                self._neurons[layer, position] = neurons.each(operator.itemgetter(row))
         rows = [self._neurons[layer, position] for position in positions]
         for position in positions:
             self._neurons.move_to_end((layer, position))
-        parts = 3 if self.model.architecture.gated else 2
-        size = parts * rows[0].a.nbytes if rows else 1
+        size = sum(values.nbytes for values in rows[0] if values is not None) if rows else 1
         while len(self._neurons) * size > _MOST_BYTES:
             self._neurons.popitem(last=False)
         return rows
@@ -112,7 +122,11 @@ class TextPass:
         if block.gate is None:
             return Neurons(model.at_home(u), None, model.at_home(block.activation(u)))
         g = block.gate.of_output(block.gate.module(given))
-        return Neurons(model.at_home(g), model.at_home(u), model.at_home(block.activation(g) * u))
+        a = block.activation(g) * u
+        if block.experts is None:
+            return Neurons(model.at_home(g), model.at_home(u), model.at_home(a))
+        weight = block.experts.of_neurons(self.at(Point("router", layer), positions))
+        return Neurons(model.at_home(g), model.at_home(u), model.at_home(a) * weight, weight)
 
     @torch.inference_mode()
     def pattern(self, layer: int) -> Tensor:

@@ -22,8 +22,10 @@ from torch.nn.functional import linear
 
 from tui_lookups.model.dictionaries.dictionary import Activation, Dictionary, Place, Transcoder
 from tui_lookups.model.norms import Norm
+from tui_lookups.model.projections import Projection
+from tui_lookups.model.stand_ins import has_hooks, with_change
 from tui_lookups.model.tensor_files import Floats
-from tui_lookups.model.wiring import Beside, Block, Projection, UnitModules, Wiring
+from tui_lookups.model.wiring import Beside, Block, UnitModules, Wiring
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,10 @@ class _Watched:
         """The MLP is given its input, [..., d_model]; `read` is what of it the transcoder reads."""
         self._explained = self._change = None
         units = (self.encode, self.activations)
-        beside = any(map(_has_hooks, (self._skip, self._error)))
-        if not beside and not any(map(_has_hooks, units)):
+        beside = any(map(has_hooks, (self._skip, self._error)))
+        if not beside and not any(map(has_hooks, units)):
             return
-        own = self.activation(self.encode(read), in_place=not _has_hooks(self.encode))
+        own = self.activation(self.encode(read), in_place=not has_hooks(self.encode))
         seen = self.activations(own)  # as hooks leave it
         if seen is not own:
             self._change = seen - own
@@ -186,15 +188,9 @@ class _Watched:
         self._explained = self._change = None
         if explained is not None:
             self._error(output.to(explained) - explained)
-        changed = [] if change is None else change.flatten(0, -2).abs().amax(0).nonzero()[:, 0].tolist()
-        if change is None or not changed:
-            return None
-        rows = self._placement.tensor(self._transcoder.decoder(changed))
-        return output + (change[..., changed] @ rows).to(output)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+        return with_change(
+            output, change, lambda units: self._placement.tensor(self._transcoder.decoder(units))
+        )
 
 
 def place_of(name: str, wiring: Wiring) -> Place:
@@ -226,7 +222,7 @@ def _block(block: Block, dictionary: Dictionary, transcoder: Transcoder, dtype: 
     if dictionary.reads == "ln2.hook_normalized":
         before = norms["ln2"] = replace(norms["ln2"], is_weighted=False)
     after = norms.pop("ln2_post", None) if dictionary.writes == "hook_mlp_out" else None
-    output = block.down.module if after is None else after.module
+    output = block.output if after is None else after.module
 
     def given(_: nn.Module, arguments: tuple[Tensor, ...], *__: object) -> None:
         read = arguments[0].to(placement.dtype)
@@ -236,7 +232,7 @@ def _block(block: Block, dictionary: Dictionary, transcoder: Transcoder, dtype: 
         return watched.wrote(output)
 
     if before is None:
-        block.up.module.register_forward_pre_hook(given)
+        block.entry.register_forward_pre_hook(given)
     else:  # behind what hooks see that are put on the norm later, since a pass may end here
         before.module.register_forward_hook(given)
     output.register_forward_hook(wrote)
@@ -247,5 +243,6 @@ def _block(block: Block, dictionary: Dictionary, transcoder: Transcoder, dtype: 
         down=Decoder(watched.activations, transcoder=transcoder, placement=placement),
         activation=watched.activation,
         norms=norms,
+        experts=None,
         units=UnitModules(output, watched.beside),
     )

@@ -5,19 +5,20 @@ attention and its output projection, the MLP's projections and its activation fu
 unembedding. A model without a final norm is taken for a Post-LN one (held_norms.py), whose blocks end with a
 norm that the next one reads through. Every norm is run on a probe, and the formula that gives its output is
 kept (norms.py). That the model computes what its roles say is proven by a pass (proof.py). Nothing here
-changes the model.
+changes what the model computes; mixtures of experts get hooks that show their neurons (experts.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
+from tui_lookups.model.experts import Experts, find_experts
 from tui_lookups.model.norms import Norm, find_norm
+from tui_lookups.model.projections import Projection, RoleNotFound, at
 
 NormName = Literal["ln1", "ln1_post", "ln2", "ln2_post"]
 
@@ -71,61 +72,6 @@ _ACTIVATION = ("act_fn", "act", "activation_fn", "gelu_impl", "activation")
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """A linear map, or the outputs of one that are this role's.
-
-    Attributes:
-        module: torch's Linear, or GPT-2's Conv1D.
-        rows: its outputs that count; all of them where it is None.
-    """
-
-    module: nn.Module
-    rows: slice | None = None
-
-    @property
-    def matrix(self) -> Tensor:
-        """[d_in, d_out], a view."""
-        weight = of_parameter(self.module, "weight")
-        assert weight is not None
-        there = weight if type(self.module).__name__ == "Conv1D" else weight.T
-        return there if self.rows is None else there[:, self.rows]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Of the matrix: d_in, d_out."""
-        d_in, d_out = self.matrix.shape
-        return d_in, d_out
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the matrix."""
-        return self.matrix.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the matrix is."""
-        return self.matrix.device
-
-    def inputs(self, which: Sequence[int] | slice) -> Tensor:
-        """The matrix' rows of some of its inputs: [n, d_out]."""
-        return self.matrix[which if isinstance(which, slice) else list(which)]
-
-    def outputs(self, which: Sequence[int]) -> Tensor:
-        """The matrix' columns of some of its outputs: [d_in, n]."""
-        return self.matrix[:, list(which)]
-
-    @property
-    def bias(self) -> Tensor | None:
-        """[d_out], a view; None where it has none."""
-        bias = of_parameter(self.module, "bias")
-        return bias if bias is None or self.rows is None else bias[self.rows]
-
-    def of_output(self, output: Tensor) -> Tensor:
-        """The part of the module's output that is this role's."""
-        return output if self.rows is None else output[..., self.rows]
-
-
-@dataclass(frozen=True, eq=False)
 class UnitModules:
     """What hooks see of a block whose neurons are a dictionary's units (units.py).
 
@@ -153,6 +99,7 @@ class Block:
         norms: those there are. A block with one norm for both has it as "ln1" and as "ln2"; in a Post-LN
             model "ln1" is the last norm of the block before, and the first block has none.
         units: where a dictionary's units are its neurons; `up`, `down` and `activation` are then theirs.
+        experts: where its neurons are those of a mixture of experts (method.md, section 15).
     """
 
     module: nn.Module
@@ -164,11 +111,19 @@ class Block:
     activation: Callable[[Tensor], Tensor]
     norms: dict[NormName, Norm]
     units: UnitModules | None = None
+    experts: Experts | None = None
+
+    @property
+    def entry(self) -> nn.Module:
+        """What is given what the MLP reads."""
+        return self.up.module if self.experts is None else self.experts.mlp
 
     @property
     def output(self) -> nn.Module:
         """What gives all that the MLP writes, neurons and biases, before a norm it is read through."""
-        return self.down.module if self.units is None else self.units.output
+        if self.units is not None:
+            return self.units.output
+        return self.down.module if self.experts is None else self.experts.mlp
 
     @property
     def beside(self) -> tuple[Beside, ...]:
@@ -215,10 +170,6 @@ class Wiring:
     @property
     def d_head(self) -> int:
         return int(self.blocks[0].heads_out.matrix.shape[0]) // self.n_heads
-
-
-class RoleNotFound(Exception):
-    """No module of the model plays a role; the sentence says which."""
 
 
 def read_wiring(hf_model: Any) -> Wiring:
@@ -288,6 +239,18 @@ def _block_list(base: nn.Module, n_layers: int) -> tuple[nn.Module, nn.ModuleLis
 def _block(module: nn.Module, layer: int) -> Block:
     attention = _first(module, _ATTENTION, f"attention in layer {layer}")
     out = _first(attention, _ATTENTION_OUT, f"a projection of what the heads of layer {layer} write")
+    if (roles := find_experts(module)) is not None:
+        return Block(
+            module,
+            attention,
+            Projection(out),
+            roles.gate,
+            roles.up,
+            roles.down,
+            roles.experts.activation,
+            _norms(module, layer),
+            experts=roles.experts,
+        )
     mlp, down = next(
         (
             (inside, at(inside, own))
@@ -347,23 +310,9 @@ def _norm(module: nn.Module | None, called: str) -> Norm:
     return norm
 
 
-def at(module: nn.Module, path: str) -> nn.Module | None:
-    """The module at a dotted path below another; the other itself at the empty one. One that does nothing
-    fills no role."""
-    current: nn.Module | None = module
-    for name in path.split(".") if path else ():
-        current = current._modules.get(name) if current is not None else None
-    return None if isinstance(current, nn.Identity) else current
-
-
 def _first(module: nn.Module, names: Iterable[str], what: str) -> nn.Module:
     for name in names:
         module_found = at(module, name)
         if module_found is not None:
             return module_found
     raise RoleNotFound(f"it has no {what}")
-
-
-def of_parameter(module: nn.Module, name: str) -> Tensor | None:
-    """A parameter of a module, or None where it has none of that name."""
-    return module._parameters.get(name)
