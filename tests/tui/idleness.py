@@ -92,11 +92,22 @@ async def _queues_empty(*_: Any) -> bool:
 
 async def let_pass(pilot: Pilot[Any], seconds: float) -> None:
     """What is due within so many seconds goes off. Beside other threads, whose work takes time, they pass."""
-    loop: Any = asyncio.get_running_loop()
     if threading.active_count() > 1:
         await pilot.pause(seconds)
         return
     await pilot.pause()  # what was sent sets its timers now, not once the time has passed
+    _put_clock_forward(seconds)
+    await pilot.pause()
+
+
+async def pass_idle(seconds: float) -> None:
+    """What an app without a pilot has to do within so many seconds is done."""
+    await _idle()
+    _put_clock_forward(seconds)
+    await _idle()
+
+
+def _put_clock_forward(seconds: float) -> None:
+    loop: Any = asyncio.get_running_loop()
     ahead = loop.time() - time.monotonic() + seconds
     loop.time = lambda: time.monotonic() + ahead
-    await pilot.pause()
