@@ -105,7 +105,7 @@ async def let_pass(pilot: Pilot[Any], seconds: float) -> None:
 
 
 async def pass_idle(seconds: float) -> None:
-    """What an app without a pilot has to do within so many seconds is done."""
+    """The same for an app that has neither a pilot nor threads."""
     await _idle()
     _put_clock_forward(seconds)
     await _idle()

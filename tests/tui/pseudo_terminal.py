@@ -33,6 +33,8 @@ code = run_app(Explorer(threads=True, hold=len(sys.argv) > 2))
 os.write(int(sys.argv[1]), b"left\\n")
 os._exit(code)
 """
+_BEGUN = b"begun\n"
+"""What the child logs once it has the terminal: only then is there another end to read from."""
 
 
 class Session:
@@ -108,12 +110,15 @@ class Session:
         return os.read(self.log, 1000).decode().splitlines()
 
 
-_BEGUN = b"begun\n"
-
-
 def _run(
-    name: str, controls: bool, environment: dict[str, str], script: str, log: Connection, arguments: list[str]
+    name: str,
+    controls: bool,
+    environment: dict[str, str],
+    script: str,
+    log: Connection,
+    arguments: tuple[str, ...],
 ) -> None:
+    """`script` on a terminal, in the child: as `python -c` with what it logs to and `arguments`."""
     os.environ.clear()
     take_terminal(name, environment, controls=controls)
     os.write(log.fileno(), _BEGUN)

@@ -55,6 +55,7 @@ class NeuronsPane(Pane):
         yield from (self._table, self._note)
 
     def _mount_line(self) -> None:
+        """Mount, once, the line of the text filter: the app starts sooner without."""
         if self._line is None:
             from tui_lookups.tui.widgets.typed_line import SearchLine
 

@@ -73,6 +73,7 @@ class PromptsPane(Pane):
         yield from (self._facts, self._list, self._token_under, self._predictions, self._figures)
 
     def _mount_line(self) -> None:
+        """Mount, once, the line that is searched on: the app starts sooner without."""
         if self._line is None:
             from tui_lookups.tui.widgets.find_line import FindLine
 
