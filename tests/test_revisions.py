@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,14 +20,15 @@ from tests.tiny_models import save_tiny_model
 from tui_lookups import cli
 from tui_lookups.commands import invocation
 from tui_lookups.commands.narration import Narrator
-from tui_lookups.commands.tables_revisions import sparkline
 from tui_lookups.errors import UnknownTokenError
 from tui_lookups.explorer import Explorer
+from tui_lookups.explorer.comparisons import Comparisons
 from tui_lookups.explorer.revisions import Revisions
+from tui_lookups.exports.courses import sparkline
 from tui_lookups.ids import NeuronId
 from tui_lookups.model import sources
-from tui_lookups.progress import Progress
-from tui_lookups.results import Status, Token, TokenMatch
+from tui_lookups.progress import Progress, heard_by, tell
+from tui_lookups.results import HeadOverview, Status, Token, TokenMatch
 from tui_lookups.settings import Settings, load_settings
 from tui_lookups.storage.files import file_digest
 
@@ -44,7 +46,14 @@ for line in {lines}:
     written = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr) if not stream.flush()]
     answers.append([status, *written])
 sys.stdout, sys.stderr = stdout, stderr
-print(json.dumps(answers))
+from tui_lookups.explorer import Explorer
+from tui_lookups.ids import NeuronId
+from tui_lookups.settings import load_settings
+from tui_lookups.storage.codec import document
+explorer = Explorer(load_settings(model="someone/tiny", cache_dir=sys.argv[1]))
+beside = explorer.over_revisions(NeuronId(1, 5), ("step1", "main"))
+explorer.close()
+print(json.dumps([answers, document(beside)]))
 """
 
 
@@ -64,7 +73,7 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     ]
     with hub_of(late) as server:
         server.add_branch("step1", early)
-        answers: Any = ask(server, tmp_path, LINES.format(lines=lines))
+        answers, beside = ask(server, tmp_path, LINES.format(lines=lines))
     assert [status for status, *_ in answers] == [0, 0, 1, 0, 1], answers
     ranked, one, offline = (json.loads(answers[line][1]) for line in (0, 1, 3))
     explorers = {
@@ -93,6 +102,8 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
         for explorer in explorers.values():
             explorer.close()
     assert offline["revisions"] == ranked["revisions"]
+    without = {"peak": None, "heads": []}
+    assert beside["revisions"] == [entry | without for entry in one["revisions"]]
     assert "someone/tiny has no branch, tag or commit 'step9'" in answers[2][2]
     assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[4][2]
     assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)
@@ -228,6 +239,45 @@ def test_a_token_with_another_id_is_found_by_its_text_and_one_that_is_gone_is_sa
     gone.here = None
     with pytest.raises(UnknownTokenError, match='" because" is not in the vocabulary of step0'):
         over(gone).neurons(" because")
+
+
+def test_beside_an_open_model_it_is_told_which_revision_is_asked_and_how_far_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "in_hub_cache", lambda name: True)
+    made: list[FakeExplorer] = []
+
+    class Telling(FakeExplorer):
+        """Tells how far its scan is."""
+
+        def __init__(self, settings: Settings) -> None:
+            assert all(explorer.closed for explorer in made)
+            super().__init__(settings)
+            made.append(self)
+
+        def heads_overview(self, *asked: Any, **more: Any) -> HeadOverview:
+            tell(Progress("scan", 3, 4))
+            return super().heads_overview(*asked, **more)
+
+    monkeypatch.setattr("tui_lookups.explorer.explorer.Explorer", Telling)
+    heard: list[str] = []
+    with heard_by(lambda progress: heard.append(progress.sentence)):
+        settings = Settings(model="someone/tiny@main", window=64)
+        found = Comparisons.over_revisions(
+            SimpleNamespace(_services=SimpleNamespace(settings=settings)),  # type: ignore[arg-type]
+            NeuronId(5, 371), ("step0", "step1", "main"), prompts=True,
+        )  # fmt: skip
+    assert [row.revision for row in found.revisions] == ["step0", "step1", "main"]
+    assert [explorer.settings.model for explorer in made] == [
+        "someone/tiny@main", "someone/tiny@step0", "someone/tiny@step1",
+    ]  # fmt: skip
+    assert {explorer.settings.window for explorer in made} == {64}
+    assert all(explorer.closed for explorer in made)
+    assert heard == [
+        "1 of 3: main", "1 of 3: main, scan, 75%",
+        "2 of 3: step0", "2 of 3: step0, scan, 75%",
+        "3 of 3: step1", "3 of 3: step1, scan, 75%",
+    ]  # fmt: skip
 
 
 def test_what_is_done_says_which_revision_it_is_for() -> None:
