@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import select
 import signal
 import sys
-import termios
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -19,6 +17,7 @@ import pytest
 from tests.faults.processes import start_anew
 from tests.small_corpora import first_passages
 from tests.tui.driving import PATIENCE, until
+from tests.tui.pseudo_terminal import take_terminal
 from tui_lookups import cli
 from tui_lookups.explorer import Explorer
 from tui_lookups.exports.reading import read_export
@@ -105,13 +104,7 @@ def start_imported(arguments: list[str]) -> tuple[BaseProcess, int]:
 
 def _on_terminal(name: str, arguments: list[str], environment: dict[str, str]) -> None:
     """The command on a terminal that becomes this process's own; ends it with its status."""
-    os.environ.update(environment)
-    os.setsid()
-    terminal = os.open(name, os.O_RDWR)
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    for number in range(3):
-        os.dup2(terminal, number)
-    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)  # type: ignore[misc] # multiprocessing closed it
+    take_terminal(name, environment)
     sys.argv[1:] = arguments
     cli.main()
 

@@ -13,7 +13,8 @@ Here the app is idle when
 On the way there Textual composes the screen time and again, which was half of what these tests cost. Without
 a terminal nobody sees that: what has changed is composed once, when a pause ends.
 
-Where only the clock is waited for, it is put forward (`let_pass`).
+Where only the clock is waited for, it is put forward: by so much as is left until such a timer goes off, or
+by what a test lets pass (`let_pass`). Beside other threads, whose work takes time, it is waited for.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ async def _idle(*_: float) -> None:
         left -= loop.time()
         if left > _SOON:
             return
-        await asyncio.sleep(max(left, 0.0))
+        if left > 0 and threading.active_count() == 1:
+            _put_clock_forward(left)
+        else:
+            await asyncio.sleep(max(left, 0.0))
 
 
 async def _queues_empty(*_: Any) -> bool:
@@ -92,11 +96,22 @@ async def _queues_empty(*_: Any) -> bool:
 
 async def let_pass(pilot: Pilot[Any], seconds: float) -> None:
     """What is due within so many seconds goes off. Beside other threads, whose work takes time, they pass."""
-    loop: Any = asyncio.get_running_loop()
     if threading.active_count() > 1:
         await pilot.pause(seconds)
         return
     await pilot.pause()  # what was sent sets its timers now, not once the time has passed
+    _put_clock_forward(seconds)
+    await pilot.pause()
+
+
+async def pass_idle(seconds: float) -> None:
+    """The same for an app that has neither a pilot nor threads."""
+    await _idle()
+    _put_clock_forward(seconds)
+    await _idle()
+
+
+def _put_clock_forward(seconds: float) -> None:
+    loop: Any = asyncio.get_running_loop()
     ahead = loop.time() - time.monotonic() + seconds
     loop.time = lambda: time.monotonic() + ahead
-    await pilot.pause()

@@ -133,6 +133,17 @@ async def test_a_given_text_of_several_pieces_asks() -> None:
         assert app.walk_screen.walk.token is not None
 
 
+async def test_a_line_to_type_on_is_mounted_by_its_key() -> None:
+    """Three of them would be a fifth of what the app mounts at its start."""
+    async with running(CannedExplorer()) as (app, pilot):
+        assert not app.screen.query(Input)
+        for keys, name in ((("t",), "token-input"), (("1", "slash"), "filter"), (("2", "slash"), "find")):
+            await press(pilot, *keys)
+            assert app.focused is app.screen.query_one(f"#{name}")
+            await press(pilot, "escape")
+        assert len(app.screen.query(Input)) == 3
+
+
 async def test_a_neuron_by_name() -> None:
     async with running(CannedExplorer()) as (app, pilot):
         await press(pilot, "t")

@@ -21,6 +21,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from tests.tui.canned import CannedExplorer
+from tests.tui.idleness import pass_idle
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.terminal.diff_output import ONE_CELL, Cell, Part, TerminalContents, runs_of
 from tui_lookups.visible import visible
@@ -138,12 +139,11 @@ class TerminalDriver(HeadlessDriver):
 
 
 async def quiet(driver: TerminalDriver) -> None:
-    """Until nothing has been written for a while."""
-    last, still = -1, 0
-    while still < 10:
-        await asyncio.sleep(0.05)
-        still = still + 1 if driver.count == last else 0
+    """Until nothing has been written for a while: for half a second by the app's clock."""
+    last = -1
+    while driver.count != last:
         last = driver.count
+        await pass_idle(0.5)
 
 
 KEYS = [
@@ -185,8 +185,8 @@ async def on_a_terminal(width: int, height: int) -> AsyncIterator[tuple[LookupsA
     app.driver_class = TerminalDriver
     task = asyncio.create_task(app.run_async(size=(width, height)))
     while not isinstance(app._driver, TerminalDriver):
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
+        await asyncio.sleep(0)
+    await quiet(app._driver)
     try:
         yield app, app._driver
     finally:

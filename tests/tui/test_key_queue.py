@@ -132,9 +132,10 @@ async def test_keys_behind_enter_wait_for_what_is_looked_up() -> None:
     explorer = CannedExplorer(hostile=False, threads=True)
     async with running(explorer, SMALL) as (app, pilot):
         await rest(pilot)
-        line, walk = app.walk_screen.query_one("#token-input", Input), app.walk_screen.walk
+        walk = app.walk_screen.walk
         explorer.held = []
         await at_once(app, pilot, "t river\ro")
+        line = app.walk_screen.query_one("#token-input", Input)
         assert line.value == " river", "the key is no letter of the token"
         await at_once(app, pilot, "f")
         assert line.value == " river"

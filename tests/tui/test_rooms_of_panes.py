@@ -11,7 +11,7 @@ from tests.tui.driving import LARGE, SMALL, hints, press, rest, running, until
 from tests.tui.views import texts
 from tui_lookups.results import Selection, SessionState
 from tui_lookups.tui.app import LookupsApp
-from tui_lookups.tui.state.layouts import PANES, pages
+from tui_lookups.tui.state.layouts import PANES, PaneName, pages
 from tui_lookups.tui.state.rooms import Rooms, divider_of, moved
 
 
@@ -53,30 +53,27 @@ def test_each_pane_has_a_divider_that_makes_it_larger() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "pane", "side"),
+    ("size", "sides"),
     [
-        (LARGE, 0, 0),
-        (LARGE, 1, 1),
-        (LARGE, 2, 1),
-        (LARGE, 3, 0),
-        ((120, 26), 0, 0),
-        ((120, 26), 2, 1),
-        ((100, 50), 1, 1),
-        (SMALL, 3, 1),
+        (LARGE, {"neurons": 0, "prompts": 1, "heads": 1, "detail": 0}),
+        ((120, 26), {"neurons": 0, "heads": 1}),
+        ((100, 50), {"prompts": 1}),
+        (SMALL, {"detail": 1}),
     ],
 )
 async def test_plus_makes_a_pane_larger_minus_smaller_and_nought_puts_all_back(
-    size: tuple[int, int], pane: int, side: int
+    size: tuple[int, int], sides: dict[PaneName, int]
 ) -> None:
     async with running(CannedExplorer(hostile=False), size) as (app, pilot):
-        await press(pilot, str(pane + 1))
-        name, before = PANES[pane], regions(app)
-        await press(pilot, "plus")
-        assert regions(app)[name][side] > before[name][side]
-        await press(pilot, "minus", "minus")
-        assert regions(app)[name][side] < before[name][side]
-        await press(pilot, "0")
-        assert regions(app) == before
+        for name, side in sides.items():
+            await press(pilot, str(PANES.index(name) + 1))
+            before = regions(app)
+            await press(pilot, "plus")
+            assert regions(app)[name][side] > before[name][side], name
+            await press(pilot, "minus", "minus")
+            assert regions(app)[name][side] < before[name][side], name
+            await press(pilot, "0")
+            assert regions(app) == before, name
 
 
 async def test_where_a_pane_has_all_the_room_it_says_so() -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from tests.tui.driving import PATIENCE
-from tests.tui.pseudo_terminal import ROOT, SCRIPT, Session
+from tests.tui.pseudo_terminal import SCRIPT, Session
 
 STUCK = (
     """
 import asyncio, os, sys
-from tui_lookups.tui.running import SignalledApp
+from tui_lookups.tui import running
+running._DEADLINE_SECONDS = 0.3
 async def stuck(self, event):
     if event.key == "exclamation_mark":
         self.app.call_later(asyncio.Event().wait)
@@ -29,12 +26,19 @@ WalkScreen.on_key = stuck
 """
     + SCRIPT
 )
+IMPATIENT = (
+    """
+from tui_lookups.tui import running
+running._TERMINAL_SECONDS = 0.2
+"""
+    + SCRIPT
+)
 
 
 def test_q_leaves_and_an_idle_app_writes_nothing() -> None:
     session = Session()
     assert b"because" in session.read(b"because")
-    session.read(None, quiet=1.5)
+    session.read(None)
     assert not select.select([session.terminal], [], [], 1.5)[0], "an idle app writes no byte"
     os.write(session.terminal, b"q")
     assert b"\x1b[?1049l" in session.read(b"\x1b[?1049l"), "the alternate screen is left"
@@ -77,29 +81,18 @@ def test_a_terminal_that_is_gone_does_not_keep_the_process() -> None:
     session = Session()
     session.read(b"because")
     os.close(session.terminal)
-    end = time.monotonic() + PATIENCE
-    while not os.waitpid(session.pid, os.WNOHANG)[0]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    session.process.join(PATIENCE)
+    assert session.process.exitcode is not None
     assert session.lines()[0] == "closed"
 
 
 def test_a_terminal_that_went_without_a_signal_does_not_keep_the_process() -> None:
-    terminal, theirs = pty.openpty()  # no controlling terminal: closing it sends no SIGHUP
-    log, write = os.pipe()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLUMNS": "80"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(write)],
-        stdin=theirs, stdout=theirs, stderr=theirs, pass_fds=(write,), start_new_session=True,
-        env={**environment, "LINES": "24"},
-    )  # fmt: skip
-    os.close(theirs)
-    seen = b""
-    while b"because" not in seen:
-        seen += os.read(terminal, 65536)
-    os.close(terminal)
-    assert process.wait(timeout=PATIENCE) == 128 + signal.SIGHUP
-    assert os.read(log, 1000).decode().splitlines()[0] == "closed"
+    session = Session(script=IMPATIENT, controls=False)
+    session.read(b"because")
+    os.close(session.terminal)
+    session.process.join(PATIENCE)
+    assert session.process.exitcode == 128 + signal.SIGHUP
+    assert session.lines()[0] == "closed"
 
 
 def test_a_signal_ends_an_app_whose_queue_is_stuck() -> None:
@@ -113,9 +106,9 @@ def test_a_signal_ends_an_app_whose_queue_is_stuck() -> None:
 
 def test_no_color_writes_no_colour() -> None:
     session = Session(NO_COLOR="1")
-    written = session.read(b"because") + session.read(None, quiet=1.5)
+    written = session.read(b"because") + session.read(None)
     os.write(session.terminal, b"2")
-    written += session.read(None, quiet=1.0)
+    written += session.read(None)
     os.write(session.terminal, b"q")
     assert session.ended() == 0
     styles = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from tui_lookups.tui.paint.shading import (
     plain_palette,
     sparkline,
 )
-from tui_lookups.tui.paint.themes import DARK, LIGHT, palette_for
+from tui_lookups.tui.paint.themes import DARK, LIGHT, css_variables, palette_for
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -96,3 +97,10 @@ def _contrast(style: Style) -> float:
 
     bright, dark = sorted((luminance(style.color), luminance(style.bgcolor)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
+
+
+def test_colours_that_were_worked_out_are_those_of_the_theme_itself() -> None:
+    paper = css_variables(DARK)["background"]
+    assert css_variables(replace(DARK, background=LIGHT.background))["background"] != paper
+    assert css_variables(replace(DARK, variables={"background": "red"}))["background"] == "red"
+    assert css_variables(DARK)["background"] == paper

@@ -8,7 +8,9 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +85,11 @@ def shows(session: Session, key: bytes, expected: bytes) -> None:
     settle(session)
 
 
+def stopped(session: Session) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(session.pid)], capture_output=True, check=True)
+    return state.stdout.startswith(b"T")
+
+
 def settle(session: Session, quiet: float = 0.4) -> bytes:
     return session.read(None, quiet=quiet)
 
@@ -120,7 +127,8 @@ def test_a_stopped_app_takes_the_terminal_again_and_gives_it_back(session: Sessi
     shows(session, b"\x1a", b"There is no shell to go back to")
     for _ in range(2):
         os.kill(session.pid, signal.SIGSTOP)
-        os.waitpid(session.pid, os.WUNTRACED)
+        while not stopped(session):
+            time.sleep(0.01)
         os.kill(session.pid, signal.SIGCONT)
         again = session.read(b"because")
         assert b"\x1b[?1049h" in again

@@ -94,7 +94,8 @@ class BaseApp(App[None]):
 
     def get_css_variables(self) -> dict[str, str]:
         """Those of the theme, and the colour of frames."""
-        return super().get_css_variables() | {"frame": themes.frame_color(self.current_theme)}
+        self.theme_variables = self.get_theme_variable_defaults() | themes.css_variables(self.current_theme)
+        return self.theme_variables
 
     def watch_theme(self) -> None:
         self._set_palette()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from textual.color import Color
@@ -67,7 +68,7 @@ def palette_for(
         return plain_palette()
     if ansi or theme.ansi:
         return ansi_palette()
-    colors = theme.to_color_system().generate()
+    colors = colors_of(theme)
     return full_palette(
         foreground=_hex(colors["foreground"], "#d8dde3" if theme.dark else "#20262c"),
         background=_hex(colors["background"], "#12161b" if theme.dark else "#fbfaf6"),
@@ -78,14 +79,35 @@ def palette_for(
     )
 
 
+def css_variables(theme: Theme) -> dict[str, str]:
+    """Those of the theme, and the colour of frames."""
+    return colors_of(theme) | theme.variables | {"frame": frame_color(theme)}
+
+
+def colors_of(theme: Theme) -> dict[str, str]:
+    """All colours that Textual makes of those of a theme; worked out once, for it takes milliseconds."""
+    kept = _COLORS.get(theme.name)
+    if kept is None or kept[0] is not theme:
+        kept = _COLORS[theme.name] = (theme, theme.to_color_system().generate())
+    return kept[1]
+
+
+_COLORS: dict[str, tuple[Theme, dict[str, str]]] = {}
+
+
 def frame_color(theme: Theme) -> str:
     """The colour of frames, dividers and scrollbars: it stands back, and is seen."""
     if theme.ansi:
         return "ansi_bright_black"
-    colors = theme.to_color_system().generate()
-    paper = Color.parse(_hex(colors["background"], "#12161b" if theme.dark else "#fbfaf6"))
-    ink = Color.parse(_hex(colors["foreground"], "#d8dde3" if theme.dark else "#20262c"))
-    return seen_on(paper, ink, 0.3).hex
+    colors = colors_of(theme)
+    paper = _hex(colors["background"], "#12161b" if theme.dark else "#fbfaf6")
+    ink = _hex(colors["foreground"], "#d8dde3" if theme.dark else "#20262c")
+    return _between(paper, ink)
+
+
+@cache
+def _between(paper: str, ink: str) -> str:
+    return seen_on(Color.parse(paper), Color.parse(ink), 0.3).hex
 
 
 def _hex(color: str, otherwise: str) -> str:

@@ -39,7 +39,7 @@ class NeuronsPane(Pane):
     """The ranking of the walk's token."""
 
     LATER = ("tui_lookups.tui.widgets.typed_line",)
-    """Modules of widgets that are mounted after the first frame."""
+    """Modules of widgets that a key mounts."""
 
     _line: SearchLine | None = None
     _rest: Timer | None = None
@@ -54,7 +54,8 @@ class NeuronsPane(Pane):
     def compose(self) -> ComposeResult:
         yield from (self._table, self._note)
 
-    def mount_line(self) -> None:
+    def _mount_line(self) -> None:
+        """Mount, once, the line of the text filter: the app starts sooner without."""
         if self._line is None:
             from tui_lookups.tui.widgets.typed_line import SearchLine
 
@@ -146,7 +147,7 @@ class NeuronsPane(Pane):
 
     def type_filter(self) -> None:
         """Show the line of the text filter, with the focus."""
-        self.mount_line()
+        self._mount_line()
         assert self._line is not None
         self._line.add_class("-shown")
         self._line.focus()

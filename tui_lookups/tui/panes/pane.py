@@ -99,9 +99,6 @@ class Pane(Vertical):
         """Post a message to the screen, past what lies between."""
         self.screen.post_message(message)
 
-    def mount_line(self) -> None:
-        """Mount, once, the line that a key asks for: the first frame comes sooner without."""
-
     def go_back(self) -> bool:
         """Escape: end what was begun in this pane; whether there was anything."""
         return False

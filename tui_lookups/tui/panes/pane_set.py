@@ -85,12 +85,6 @@ class PaneSet:
         yield self._all
         yield TooSmall(id="too-small")
 
-    def mount_lines(self) -> None:
-        """Mount what is not seen before a key asks for it."""
-        self.token.mount_line()
-        for pane in self.by_name.values():
-            pane.mount_line()
-
     # --- what is shown ---
 
     def show(self, part: Part) -> None:

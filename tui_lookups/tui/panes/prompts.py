@@ -55,7 +55,7 @@ class PromptsPane(Pane):
     """The list of the open neuron, what is known of it above, of the token under the cursor below."""
 
     LATER = ("tui_lookups.tui.widgets.find_line",)
-    """Modules of widgets that are mounted after the first frame."""
+    """Modules of widgets that a key mounts."""
 
     _line: FindLine | None = None
 
@@ -72,7 +72,8 @@ class PromptsPane(Pane):
     def compose(self) -> ComposeResult:
         yield from (self._facts, self._list, self._token_under, self._predictions, self._figures)
 
-    def mount_line(self) -> None:
+    def _mount_line(self) -> None:
+        """Mount, once, the line that is searched on: the app starts sooner without."""
         if self._line is None:
             from tui_lookups.tui.widgets.find_line import FindLine
 
@@ -260,7 +261,7 @@ class PromptsPane(Pane):
             enter = self.key("neurons.open")
             app_of(self).show_message(f"No prompts to search yet: {enter} on a neuron shows them.")
             return
-        self.mount_line()
+        self._mount_line()
         assert self._line is not None
         self._find_label.show_lines((Segment(" find ", _BOLD),))
         self.show_count()

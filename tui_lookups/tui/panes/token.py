@@ -47,7 +47,7 @@ class TokenPane(Horizontal):
     """The path of the walk; while something is typed, the line for it with rows to choose from below."""
 
     LATER = ("tui_lookups.tui.widgets.token_box",)
-    """Modules of widgets that are mounted after the first frame."""
+    """Modules of widgets that a key mounts."""
 
     _box: TokenInput
     _candidates: CandidateList
@@ -68,8 +68,8 @@ class TokenPane(Horizontal):
         yield label
         yield self._path
 
-    def mount_line(self) -> None:
-        """Mount, once, the box and its rows: the first frame comes sooner without."""
+    def _mount_line(self) -> None:
+        """Mount, once, the box and its rows: the app starts sooner without."""
         if not hasattr(self, "_box"):
             from tui_lookups.tui.widgets.token_box import CandidateList, TokenInput
 
@@ -106,7 +106,7 @@ class TokenPane(Horizontal):
 
     def type_token(self) -> None:
         """Open the box, with what is open in it."""
-        self.mount_line()
+        self._mount_line()
         self.add_class("-typing")
         self._box.value = "" if self._walk.token is None else as_typed(self._walk.token)
         self._box.focus()
@@ -143,6 +143,7 @@ class TokenPane(Horizontal):
         """Look up the token of the command line, and open it if it is one thing; False without one."""
         if self._walk.given_token is None:
             return False
+        self._mount_line()
         self._enter_waits = True
         self._look_up(self._walk.given_token)
         return True

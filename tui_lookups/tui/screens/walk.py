@@ -128,9 +128,8 @@ class WalkScreen(ScreenOfPanes):
         event.refresh_styles, self._styled = event.refresh_styles and self._styled, True
 
     def _begin(self) -> None:
-        """Mount what waits behind the first frame, and put the first question."""
+        """Read the styles that wait behind the first frame, and put the first question."""
         app_of(self).read_styles(_LATER_STYLES)
-        self.panes.mount_lines()
         if not self.panes.token.look_up_given():
             self.steps.tokens.open_first()
         self.panes.show_all()

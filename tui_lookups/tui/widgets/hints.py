@@ -5,6 +5,8 @@ The last keys stay beside a message that leaves room for them: the way to all ot
 
 from __future__ import annotations
 
+from functools import cache
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -122,16 +124,19 @@ def unique(bindings: dict[str, ActiveBinding]) -> list[ActiveBinding]:
     for active in bindings.values():
         by_action.setdefault(active.binding.id or str(active.binding), active)
     chain = list(dict.fromkeys(active.node for active in by_action.values()))
-    return sorted(
-        by_action.values(),
-        key=lambda active: (chain.index(active.node), _declared(active.node, active.binding.id)),
-    )
+
+    def place(active: ActiveBinding) -> tuple[int, tuple[int, int]]:
+        declared = _declared(type(active.node), active.binding.id)
+        return chain.index(active.node), declared
+
+    return sorted(by_action.values(), key=place)
 
 
-def _declared(node: DOMNode, binding_id: str | None) -> tuple[int, int]:
+@cache
+def _declared(kind: type[DOMNode], binding_id: str | None) -> tuple[int, int]:
     """Where a binding stands: how far up the class's ancestry, and its place in that list."""
-    for depth, owner in enumerate(type(node).__mro__):
+    for depth, owner in enumerate(kind.__mro__):
         for number, binding in enumerate(owner.__dict__.get("BINDINGS", ())):
             if isinstance(binding, Binding) and binding.id == binding_id:
                 return depth, number
-    return len(type(node).__mro__), 0
+    return len(kind.__mro__), 0

@@ -65,6 +65,8 @@ class NeuronsTable(RowList):
         super().__init__(id=id)
         self._all: tuple[NeuronScore, ...] = ()
         self._rows: tuple[NeuronScore, ...] = ()
+        self._most = 0.0
+        """The largest congruence of a row, of either sign: a bar's whole length."""
         self._needle = ""
         self._token: Token | None = None
         self._open: NeuronId | None = None
@@ -133,6 +135,7 @@ class NeuronsTable(RowList):
             or needle in score.top_token.text.casefold()
             or needle in visible_token(score.top_token.text).casefold()
         )
+        self._most = max((abs(score.congruence) for score in self._rows), default=0.0)
         self.rows_changed(next((i for i, score in enumerate(self._rows) if score.neuron == keep), 0))
 
     @property
@@ -176,7 +179,6 @@ class NeuronsTable(RowList):
 
     def row(self, index: int, width: int) -> list[Segment]:
         score, palette = self._rows[index], self.palette
-        best = max((abs(s.congruence) for s in self._rows), default=0.0)
         mark = "●" if score.neuron in self._marked else " "
         here = "▸" if score.neuron == self._open else " "
         name_style = palette.accent if score.neuron == self._open else palette.plain
@@ -191,7 +193,7 @@ class NeuronsTable(RowList):
             Segment(f"{mark}{here} ", palette.accent),
             Segment(fit(str(score.neuron), 9), name_style),
             Segment(left, palette.plain),
-            Segment(palette.bar_text(abs(score.congruence), best, wide), palette.bar),
+            Segment(palette.bar_text(abs(score.congruence), self._most, wide), palette.bar),
             Segment(right, palette.plain),
             Segment(fit(top, max(0, width - used)), palette.strong if own else palette.dim),
         ]
