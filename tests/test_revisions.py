@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fake_answers import BECAUSE, FakeExplorer
-from tests.hub_server import ask, hub_of
+from tests.faults.processes import answer_anew, needs_fork
+from tests.hub_server import hub_environment, hub_of, read_environment
 from tests.tiny_models import save_tiny_model
 from tui_lookups import cli
 from tui_lookups.commands import invocation
@@ -32,22 +32,25 @@ from tui_lookups.storage.files import file_digest
 
 NEURON_ONE = NeuronId(1, 5)
 TEXT = "a river ran under the old stone bridge"
-LINES = """
-import io, json, sys
-from tui_lookups import cli
-from tui_lookups.commands import invocation
-answers = []
-stdout, stderr = sys.stdout, sys.stderr
-for line in {lines}:
-    sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    status = invocation.run(cli.app, [*line, "--cache-dir", sys.argv[1]])
-    written = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr) if not stream.flush()]
-    answers.append([status, *written])
-sys.stdout, sys.stderr = stdout, stderr
-print(json.dumps(answers))
-"""
 
 
+def run_lines(
+    environment: dict[str, str], lines: list[list[str]], cache: Path
+) -> list[tuple[int, list[str]]]:
+    """The status of each command line, and what it wrote to each stream; for `answer_anew`."""
+    read_environment(environment)
+    answers = []
+    for line in lines:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+        sys.stdout, sys.stderr = streams
+        status = invocation.run(cli.app, [*line, "--cache-dir", str(cache)])
+        for stream in streams:
+            stream.flush()
+        answers.append((status, [stream.buffer.getvalue().decode() for stream in streams]))  # type: ignore[attr-defined]
+    return answers
+
+
+@needs_fork
 def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -64,9 +67,11 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     ]
     with hub_of(late) as server:
         server.add_branch("step1", early)
-        answers: Any = ask(server, tmp_path, LINES.format(lines=lines))
-    assert [status for status, *_ in answers] == [0, 0, 1, 0, 1], answers
-    ranked, one, offline = (json.loads(answers[line][1]) for line in (0, 1, 3))
+        environment = hub_environment(server.url, tmp_path / "hf")
+        answers = answer_anew(run_lines, environment, lines, tmp_path / "cache")
+    assert [status for status, _ in answers] == [0, 0, 1, 0, 1], answers
+    written = [streams for _, streams in answers]
+    ranked, one, offline = (json.loads(written[line][0]) for line in (0, 1, 3))
     explorers = {
         revision: Explorer(load_settings(model=str(folder), cache_dir=tmp_path / "own"))
         for revision, folder in (("step1", early), ("main", late))
@@ -93,8 +98,8 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
         for explorer in explorers.values():
             explorer.close()
     assert offline["revisions"] == ranked["revisions"]
-    assert "someone/tiny has no branch, tag or commit 'step9'" in answers[2][2]
-    assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[4][2]
+    assert "someone/tiny has no branch, tag or commit 'step9'" in written[2][1]
+    assert "someone/tiny@step9 is not in the local Hugging Face cache" in written[4][1]
     assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)
 
 
