@@ -91,6 +91,7 @@ def _load_rows() -> None:
     from benchmarks import (
         analysis_rows,
         app_rows,
+        diff_rows,
         launches,
         memory_rows,
         opening_rows,
@@ -109,6 +110,7 @@ def _load_rows() -> None:
         unit_rows,
         memory_rows,
         app_rows,
+        diff_rows,
         terminal_bytes,
     )
     assert all(rows)

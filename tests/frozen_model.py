@@ -23,7 +23,8 @@ class FrozenModel:
     """One pass over a text, after which `gradients_of` gives the gradients of a number with respect to it.
 
     Attributes:
-        stream: what is given to each block, [pos, d_model]; the last one is what the final norm reads.
+        stream: what is given to each block, [pos, d_model]; the last one is what the final norm reads. In a
+            Post-LN model all but the first are the sum that a block is given the norm of.
         middle: what each MLP's norm reads (the MLP itself, where there is none), [pos, d_model].
         z, a: what heads and neurons write through, [pos, n_heads * d_head] and [pos, d_mlp].
         g: the gate's output, or the pre-activation of a plain MLP, [pos, d_mlp].
@@ -44,6 +45,8 @@ class FrozenModel:
         for module in {*norms, wiring.ln_final.module}:
             _hold(module)
         for layer, block in enumerate(wiring.blocks):
+            before = block.norms["ln1"].module if wiring.post_ln and layer else block.module
+            self._see(before, self.stream, layer)
             self._watch(layer, block)
         self._see(wiring.ln_final.module, self.stream, n)
         raw: list[Tensor] = []
@@ -55,7 +58,6 @@ class FrozenModel:
         self.logits = raw[0][0, -1] * wiring.logit_factor
 
     def _watch(self, layer: int, block: Block) -> None:
-        self._see(block.module, self.stream, layer)
         self._see(block.norms["ln2"].module if "ln2" in block.norms else block.up.module, self.middle, layer)
         self._see(block.heads_out.module, self.z, layer)
         first = block.up if block.gate is None else block.gate

@@ -809,6 +809,7 @@ from tui_lookups.commands.flags import CommonFlag
 def run_app(explorer, token=None, options=None, opening=None):
     assert "tui_lookups.answering" not in sys.modules, "what answers is imported behind the first paint"
     print("app", repr(token), explorer.settings.model)
+    print("against", options.against, options.revisions)
     other = opening.open("another", "mine.txt").settings
     print("then", other.model, other.corpus)
     return 7
@@ -820,12 +821,14 @@ __main__.main()
 
 def test_the_app_opens_on_a_terminal_and_gives_the_exit_status() -> None:
     ours, theirs = pty.openpty()
-    line = [sys.executable, "-c", APP, "--token", " time", "--model", "m"]
+    line = [sys.executable, "-c", APP, "--token", " time", "--model", "m", "--against", "tuned"]
+    line += ["--revisions", "step0, main"]
     process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     assert process.wait(timeout=60) == 7
     said = _drain(ours)
     assert "app ' time' m" in said
+    assert "against tuned ('step0', 'main')" in said
     assert "then another mine.txt" in said
 
 

@@ -12,6 +12,8 @@ import pytest
 from click.shell_completion import get_completion_class
 
 from tui_lookups import cli
+from tui_lookups.commands.completing import layers_like
+from tui_lookups.settings_values import parse_layers
 
 PROGRAM, VARIABLE = "lookups-tui", "_LOOKUPS_TUI_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
@@ -24,6 +26,22 @@ LINES = [
     ("--device c", ["cpu", "cuda"]),
     ("scan --corpus ./", ["file"]),
     ("--cache-dir /", ["dir"]),
+    ("neurons --layers 4", ["4", "4-5"]),
+    ("--model demo scan --layers 3-", ["3-4", "3-5"]),
+]
+
+LAYERS = [
+    ("", ["all", "0", "1", "2", "3"], 4),
+    ("a", ["all"], 4),
+    ("1", ["1", "1-11", "10", "11"], 12),
+    ("3", ["3"], 4),
+    ("9-1", ["9-10", "9-11"], 12),
+    ("0,2-3,", ["0,2-3,4", "0,2-3,5"], 6),
+    ("0,4", ["0,4", "0,4-5"], 6),
+    ("4,", [], 4),
+    ("3-1-", [], 4),
+    ("x", [], 4),
+    ("", ["all"], 0),
 ]
 
 
@@ -46,6 +64,22 @@ def test_subcommands_options_and_values_are_offered(
     answered = kind(cli.app, {}, PROGRAM, VARIABLE).complete()
     told = [part for row in answered.splitlines() for part in row.replace("\t", ",").split(",")]
     assert [part for part in told if part in offered] == offered
+
+
+@pytest.mark.parametrize(("typed", "offered", "count"), LAYERS)
+def test_layers_go_on_from_what_is_typed(typed: str, offered: list[str], count: int) -> None:
+    assert layers_like(typed, count) == offered
+    for layers in offered:
+        assert layers == "all" or max(parse_layers(layers)) < count
+
+
+def test_no_layers_are_offered_where_the_settings_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOKUPS_CONFIG", "/nowhere/config.toml")
+    monkeypatch.setenv("COMP_WORDS", f"{PROGRAM} --layers 4")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    kind = get_completion_class("bash")
+    assert kind is not None
+    assert kind(cli.app, {}, PROGRAM, VARIABLE).complete() == ""
 
 
 @pytest.mark.parametrize("shell", SHELLS)

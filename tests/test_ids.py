@@ -26,6 +26,13 @@ def test_a_unit_of_a_dictionary_is_named_apart_from_a_neuron() -> None:
         NeuronId.parse("L5.F")
 
 
+def test_a_bare_name_is_a_units_where_units_are_open() -> None:
+    for bare in ("5.3", "(5, 3)", "L5.3", "l5.f3"):
+        assert FeatureId.parse(bare) == FeatureId(5, 3)
+    assert FeatureId.parse("5.n3") == NeuronId(5, 3)
+    assert NeuronId.parse("(5, f3)") == FeatureId(5, 3)
+
+
 def test_they_sort_by_layer_then_number() -> None:
     names = [HeadId(2, 0), HeadId(0, 11), HeadId(0, 2)]
     assert sorted(names) == [HeadId(0, 2), HeadId(0, 11), HeadId(2, 0)]

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,15 +21,17 @@ from tests.tiny_models import save_tiny_model
 from tui_lookups import cli
 from tui_lookups.commands import invocation
 from tui_lookups.commands.narration import Narrator
-from tui_lookups.commands.tables_revisions import sparkline
 from tui_lookups.errors import UnknownTokenError
 from tui_lookups.explorer import Explorer
+from tui_lookups.explorer.comparisons import Comparisons
 from tui_lookups.explorer.revisions import Revisions
+from tui_lookups.exports.courses import sparkline
 from tui_lookups.ids import NeuronId
 from tui_lookups.model import sources
-from tui_lookups.progress import Progress
-from tui_lookups.results import Status, Token, TokenMatch
+from tui_lookups.progress import Progress, heard_by, tell
+from tui_lookups.results import HeadOverview, Status, Token, TokenMatch
 from tui_lookups.settings import Settings, load_settings
+from tui_lookups.storage.codec import document
 from tui_lookups.storage.files import file_digest
 
 NEURON_ONE = NeuronId(1, 5)
@@ -36,8 +40,11 @@ TEXT = "a river ran under the old stone bridge"
 
 def run_lines(
     environment: dict[str, str], lines: list[list[str]], cache: Path
-) -> list[tuple[int, list[str]]]:
-    """The status of each command line, and what it wrote to each stream; for `answer_anew`."""
+) -> tuple[list[tuple[int, list[str]]], dict[str, Any]]:
+    """What a process does for which the hub is at another place; for `answer_anew`.
+
+    The status of each command line with what it wrote to each stream, and NEURON_ONE over the revisions.
+    """
     read_environment(environment)
     answers = []
     for line in lines:
@@ -47,7 +54,10 @@ def run_lines(
         for stream in streams:
             stream.flush()
         answers.append((status, [stream.buffer.getvalue().decode() for stream in streams]))  # type: ignore[attr-defined]
-    return answers
+    explorer = Explorer(load_settings(model="someone/tiny", cache_dir=cache))
+    beside = explorer.over_revisions(NEURON_ONE, ("step1", "main"))
+    explorer.close()
+    return answers, document(beside)
 
 
 @needs_fork
@@ -68,7 +78,7 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     with hub_of(late) as server:
         server.add_branch("step1", early)
         environment = hub_environment(server.url, tmp_path / "hf")
-        answers = answer_anew(run_lines, environment, lines, tmp_path / "cache")
+        answers, beside = answer_anew(run_lines, environment, lines, tmp_path / "cache")
     assert [status for status, _ in answers] == [0, 0, 1, 0, 1], answers
     written = [streams for _, streams in answers]
     ranked, one, offline = (json.loads(written[line][0]) for line in (0, 1, 3))
@@ -98,6 +108,8 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
         for explorer in explorers.values():
             explorer.close()
     assert offline["revisions"] == ranked["revisions"]
+    without = {"peak": None, "heads": []}
+    assert beside["revisions"] == [entry | without for entry in one["revisions"]]
     assert "someone/tiny has no branch, tag or commit 'step9'" in written[2][1]
     assert "someone/tiny@step9 is not in the local Hugging Face cache" in written[4][1]
     assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)
@@ -233,6 +245,45 @@ def test_a_token_with_another_id_is_found_by_its_text_and_one_that_is_gone_is_sa
     gone.here = None
     with pytest.raises(UnknownTokenError, match='" because" is not in the vocabulary of step0'):
         over(gone).neurons(" because")
+
+
+def test_beside_an_open_model_it_is_told_which_revision_is_asked_and_how_far_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "in_hub_cache", lambda name: True)
+    made: list[FakeExplorer] = []
+
+    class Telling(FakeExplorer):
+        """Tells how far its scan is."""
+
+        def __init__(self, settings: Settings) -> None:
+            assert all(explorer.closed for explorer in made)
+            super().__init__(settings)
+            made.append(self)
+
+        def heads_overview(self, *asked: Any, **more: Any) -> HeadOverview:
+            tell(Progress("scan", 3, 4))
+            return super().heads_overview(*asked, **more)
+
+    monkeypatch.setattr("tui_lookups.explorer.explorer.Explorer", Telling)
+    heard: list[str] = []
+    with heard_by(lambda progress: heard.append(progress.sentence)):
+        settings = Settings(model="someone/tiny@main", window=64)
+        found = Comparisons.over_revisions(
+            SimpleNamespace(_services=SimpleNamespace(settings=settings)),  # type: ignore[arg-type]
+            NeuronId(5, 371), ("step0", "step1", "main"), prompts=True,
+        )  # fmt: skip
+    assert [row.revision for row in found.revisions] == ["step0", "step1", "main"]
+    assert [explorer.settings.model for explorer in made] == [
+        "someone/tiny@main", "someone/tiny@step0", "someone/tiny@step1",
+    ]  # fmt: skip
+    assert {explorer.settings.window for explorer in made} == {64}
+    assert all(explorer.closed for explorer in made)
+    assert heard == [
+        "1 of 3: main", "1 of 3: main, scan, 75%",
+        "2 of 3: step0", "2 of 3: step0, scan, 75%",
+        "3 of 3: step1", "3 of 3: step1, scan, 75%",
+    ]  # fmt: skip
 
 
 def test_what_is_done_says_which_revision_it_is_for() -> None:

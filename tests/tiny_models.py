@@ -82,6 +82,17 @@ def _gemma(name: str, **more: Any) -> Recipe:
     )
 
 
+_OPT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 16,
+    "ffn_dim": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": N_HEADS,
+    "max_position_embeddings": N_CTX,
+    "word_embed_proj_dim": 16,
+}
+
+
 RECIPES: dict[str, Recipe] = {
     "gpt2": Recipe(
         "GPT2Config",
@@ -121,18 +132,7 @@ RECIPES: dict[str, Recipe] = {
             "n_positions": N_CTX,
         },
     ),
-    "opt": Recipe(
-        "OPTConfig",
-        {
-            "vocab_size": VOCABULARY,
-            "hidden_size": 16,
-            "ffn_dim": 40,
-            "num_hidden_layers": 3,
-            "num_attention_heads": N_HEADS,
-            "max_position_embeddings": N_CTX,
-            "word_embed_proj_dim": 16,
-        },
-    ),
+    "opt": Recipe("OPTConfig", _OPT),
     "phi": Recipe(
         "PhiConfig",
         {
@@ -276,6 +276,12 @@ ALIKE: dict[str, Recipe] = {
     "ministral": Recipe(
         "MinistralConfig", {**_LLAMA, "head_dim": 6, "sliding_window": 7, "layer_types": _WINDOWED}
     ),
+    "openai-gpt": Recipe(
+        "OpenAIGPTConfig",
+        {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 3, "n_head": N_HEADS, "n_positions": N_CTX},
+        begin_of_text=False,
+    ),
+    "opt_post_ln": Recipe("OPTConfig", {**_OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 12}),
     "persimmon": Recipe("PersimmonConfig", {**_LLAMA, "partial_rotary_factor": 0.5}),
     "vaultgemma": _gemma(
         "VaultGemmaConfig",
@@ -298,7 +304,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "bert": {"model_type": "bert"},
     "t5": {"model_type": "t5", "is_encoder_decoder": True},
     "unheard-of encoder-decoder": {"model_type": "whisperer", "is_encoder_decoder": True},
-    "openai-gpt": {"model_type": "openai-gpt"},
+    "nGPT": {"model_type": "dory"},
     "a hybrid": {"model_type": "qwen3_5_text"},
     "unheard-of hybrid": {"model_type": "weavenet", "layer_types": ["full_attention", "linear_attention"]},
     "rescaled between blocks": {"model_type": "gemma4_text"},

@@ -109,6 +109,8 @@ class LateGroup(click.Group):
 @click.group(cls=LateGroup, invoke_without_command=True, context_settings=CONTEXT)
 @click.option("--token", help="Token to open the app with.")
 @click.option("--session", metavar="NAME", help="Session to open the app with, and to keep on leaving.")
+@click.option("--against", metavar="MODEL", help="Open the app with what moved from the model to this one.")
+@click.option("--revisions", metavar="A,B,C", help="Revisions that the app follows a neuron over.")
 @click.option("--plain", is_flag=True, default=None, help="The app in plain text lines, for screen readers.")
 @click.option(
     "--low-bandwidth",
@@ -122,6 +124,8 @@ def app(
     ctx: click.Context,
     token: str | None,
     session: str | None,
+    against: str | None,
+    revisions: str | None,
     plain: bool | None,
     low_bandwidth: bool | None,
 ) -> int | None:
@@ -132,9 +136,12 @@ def app(
     invocation = ctx.ensure_object(Invocation)
     if ctx.invoked_subcommand is None:
         invocation.flags |= {"plain": plain, "low_bandwidth": low_bandwidth}
-        return _open_app(invocation, token, session)
+        return _open_app(invocation, token, session, against, revisions)
     gc.enable()
-    of_the_app = {"--token": token, "--session": session, "--plain": plain, "--low-bandwidth": low_bandwidth}
+    of_the_app = {
+        "--token": token, "--session": session, "--against": against, "--revisions": revisions,
+        "--plain": plain, "--low-bandwidth": low_bandwidth,
+    }  # fmt: skip
     for name, given in of_the_app.items():
         if given is not None:
             raise click.UsageError(
@@ -143,7 +150,13 @@ def app(
     return None
 
 
-def _open_app(invocation: Invocation, token: str | None, session: str | None) -> int:
+def _open_app(
+    invocation: Invocation,
+    token: str | None,
+    session: str | None,
+    against: str | None,
+    revisions: str | None,
+) -> int:
     if invocation.format != "table":
         raise click.UsageError(f"--{'json' if invocation.json else 'format'} needs a subcommand.")
     for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr)):
@@ -155,6 +168,7 @@ def _open_app(invocation: Invocation, token: str | None, session: str | None) ->
             )
     settings = invocation.settings()
     from tui_lookups.commands.invocation import open_explorer
+    from tui_lookups.explorer.revisions import revisions_named
     from tui_lookups.results.session import checked_name
     from tui_lookups.tui import run_app
     from tui_lookups.tui.state.opening import Opening
@@ -165,5 +179,7 @@ def _open_app(invocation: Invocation, token: str | None, session: str | None) ->
         return open_explorer(invocation.settings())
 
     opening = Opening(settings.model, settings.corpus, another)
-    options = options_of(settings, "" if session is None else checked_name(session))
+    names = () if revisions is None else revisions_named(revisions)
+    session = "" if session is None else checked_name(session)
+    options = options_of(settings, session, against or "", names)
     return run_app(open_explorer(settings), token=token, options=options, opening=opening)

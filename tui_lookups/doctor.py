@@ -257,7 +257,9 @@ def model_check(explorer: Explorer) -> tuple[list[Finding], SelfCheck | None]:
         (
             "gated MLP" if check.gated else "plain MLP",
             "own-layer heads reach it" if check.own_layer else "own-layer heads do not reach it",
-            f"norm {check.mlp_norm}" + (" and post-norms" if check.post_norms else ""),
+            f"norm {check.mlp_norm}"
+            + (" and post-norms" if check.post_norms else "")
+            + (", Post-LN" if info.post_ln else ""),
         )
     )
     family = check.family if check.listed else f"{check.family} (not a listed family)"

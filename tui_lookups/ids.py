@@ -1,12 +1,13 @@
 """Names of neurons ("L9.N1985"), units of a dictionary ("L9.F1985") and heads ("L7.H4"): parsing, printing.
 
-Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces.
+Also accepted: "9.1985", "(9, 1985)", "9,1985", in any case and with any spaces. Such a bare name is of what
+is open, a neuron or a unit.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from tui_lookups.errors import BadIdError, LookupsError
 
@@ -15,11 +16,14 @@ _FEATURE = re.compile(r"L?(\d{1,6})[.,]F(\d{1,9})", re.IGNORECASE | re.ASCII)
 _HEAD = re.compile(r"L?(\d{1,6})[.,]H?(\d{1,6})", re.IGNORECASE | re.ASCII)
 
 
+def _bare(text: str) -> str:
+    """Without spaces, and without parentheses around it."""
+    packed = re.sub(r"\s+", "", text)
+    return packed[1:-1] if packed.startswith("(") and packed.endswith(")") else packed
+
+
 def _parse(text: str, pattern: re.Pattern[str], what: str, example: str) -> tuple[int, int]:
-    bare = re.sub(r"\s+", "", text)
-    if bare.startswith("(") and bare.endswith(")"):
-        bare = bare[1:-1]
-    match = pattern.fullmatch(bare)
+    match = pattern.fullmatch(_bare(text))
     if match is None:
         raise BadIdError(f"{text!r} is not the name of a {what}.", f"Write it like {example}.")
     return int(match[1]), int(match[2])
@@ -76,11 +80,13 @@ class NeuronId(_Component):
     """Neuron `index` of the MLP in block `layer`."""
 
     __slots__ = ()
+    kind: ClassVar[str] = "neuron"
+    """What it is called in sentences."""
 
     @classmethod
     def parse(cls, text: str) -> NeuronId:
         """Read "L9.N1985", "9.1985" or "(9, 1985)"; or "L9.F1985", a FeatureId. Raises BadIdError."""
-        feature = _FEATURE.fullmatch(re.sub(r"\s+", "", text))
+        feature = _FEATURE.fullmatch(_bare(text))
         if feature is not None:
             return FeatureId(int(feature[1]), int(feature[2]))
         return NeuronId(*_parse(text, _NEURON, "neuron", "L9.N1985 or 9.1985"))
@@ -93,6 +99,13 @@ class FeatureId(NeuronId):
     """Unit `index` of a dictionary's transcoder of layer `layer`, in the place of a neuron."""
 
     __slots__ = ()
+    kind: ClassVar[str] = "unit"
+
+    @classmethod
+    def parse(cls, text: str) -> NeuronId:
+        """As `NeuronId.parse`, where units are open: "9.1985" is a unit, "L9.N1985" still a neuron."""
+        name = NeuronId.parse(text)
+        return name if "N" in text.upper() else cls(name.layer, name.index)
 
     def __str__(self) -> str:
         return f"L{self.layer}.F{self.index}"
@@ -102,6 +115,7 @@ class HeadId(_Component):
     """Attention head `index` of block `layer`."""
 
     __slots__ = ()
+    kind: ClassVar[str] = "head"
 
     @classmethod
     def parse(cls, text: str) -> HeadId:

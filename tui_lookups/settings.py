@@ -26,6 +26,7 @@ import platformdirs
 from tui_lookups import config_file
 from tui_lookups.config_file import APP, PREFIX
 from tui_lookups.errors import FlagError, SettingsError
+from tui_lookups.ids import FeatureId, NeuronId
 from tui_lookups.results.base import (
     ActivityRule,
     BosSetting,
@@ -245,6 +246,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Path | None, path("File that gets a log.", "none, or a file that can be written", none="none")
     ] = None
     seed: Annotated[From0, number("Seed of everything that is drawn at random.", "a number from 0")] = 0
+
+    @property
+    def neuron_id(self) -> type[NeuronId]:
+        """What a name without a letter, like 9.1985, is of: a FeatureId where a dictionary is open."""
+        return NeuronId if self.units is None else FeatureId
 
 
 class SettingRow(NamedTuple):

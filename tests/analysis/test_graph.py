@@ -16,7 +16,7 @@ from tui_lookups.errors import no_poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.text_pass import TextPass
 
-FAMILIES = ["gpt2", "llama", "qwen3", "gemma2", "olmo2", "gpt_neox_parallel", "granite"]
+FAMILIES = ["gpt2", "llama", "qwen3", "gemma2", "olmo2", "gpt_neox_parallel", "granite", "opt_post_ln"]
 TOKENS = torch.randint(3, 290, (4,), generator=torch.Generator().manual_seed(9)).tolist()
 Q = len(TOKENS) - 1
 ALL = 10**6

@@ -21,9 +21,10 @@ from tui_lookups.model.text_pass import TextPass
 
 FAMILIES = [
     "gpt2", "opt", "gpt_neox_parallel", "gpt_neox_sequential", "gptj", "llama", "qwen2", "qwen3",
-    "gemma2", "gemma3_text", "olmo2", "granite", "arcee", "cohere",
+    "gemma2", "gemma3_text", "olmo2", "granite", "arcee", "cohere", "openai-gpt", "opt_post_ln",
 ]  # fmt: skip
-"""Plain and gated, parallel and not, norms after attention and MLP, on queries and keys, multipliers."""
+"""Plain and gated, parallel and not, norms after attention and MLP, on queries and keys, multipliers,
+Post-LN."""
 
 TOKENS = torch.randint(3, 290, (9,), generator=torch.Generator().manual_seed(4)).tolist()
 Q = len(TOKENS) - 1

@@ -95,7 +95,7 @@ def test_what_a_head_writes_otherwise_by_vectors(tiny_model, edited) -> None:
     for model in models:
         places = reading_at(model, NEURON, ROWS, POSITIONS, no_poll)
         assert set(points_read(model, neuron_reader(model, NEURON))) == set(places.seen)
-        writes.append(written(model, HeadId(1, 1), places.seen).numpy())
+        writes.append(written(model, HeadId(1, 1), places.seen, neuron_reader(model, NEURON).stage).numpy())
         reads.append(places.vectors)
     assert np.allclose(writes[1], -2 * writes[0])
     expected = ((writes[1] - writes[0]) * (reads[0] + reads[1]) / 2).sum(1)

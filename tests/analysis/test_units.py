@@ -31,7 +31,7 @@ from tui_lookups.analysis.attribution import decompose
 from tui_lookups.analysis.carries import carried_to_neuron
 from tui_lookups.analysis.congruence import rank_neurons
 from tui_lookups.analysis.graph import prune
-from tui_lookups.analysis.inputs import neuron_sums
+from tui_lookups.analysis.inputs import cut_edge, neuron_sums
 from tui_lookups.analysis.openings import open_readings
 from tui_lookups.analysis.readings import below, neuron_reading, token_reading
 from tui_lookups.analysis.why import probability_without, why_token
@@ -49,7 +49,7 @@ POSITION = 15
 CLOSED = 1e-12
 
 
-def with_units(folder: Path, units: Path) -> LookupModel:
+def with_units(folder: Path, units: Path, dtype: str = "float64") -> LookupModel:
     from tui_lookups.model.loading import load_model
 
     return load_model(
@@ -58,7 +58,7 @@ def with_units(folder: Path, units: Path) -> LookupModel:
         source="",
         fingerprint="tiny",
         device="cpu",
-        dtype="float64",
+        dtype=dtype,
         units=find_dictionary(str(units), file_digest),
     )
 
@@ -299,6 +299,27 @@ def test_why_a_token_closes_with_its_error(case: tuple[str, Any, LookupModel]) -
     assert np.abs(found.beside["error"]).min() > 0
 
 
+def test_an_edge_into_a_unit_is_cut_with_all_others_as_they_are(case: tuple[str, Any, LookupModel]) -> None:
+    name, layers, model = case
+    last = model.info.n_layers - 1
+    weights = layers[last]
+    given, _ = given_and_written(model, name)[last]
+    shifted = given - weights["b_dec"] if "shift" in name else given
+    pre = (shifted @ weights["W_enc"] + weights["b_enc"])[POSITION]
+    crossed = 0
+    for index in range(D_SAE):
+        unit = FeatureId(last, index)
+        (largest,) = neuron_sums(model, unit, [ROW], [POSITION])[0].found.largest(1)
+        cut = cut_edge(model, unit, largest, ROW, POSITION)
+        for read, activation in ((cut.held, cut.activation_held), (cut.free, cut.activation_free)):
+            less = pre.clone()
+            less[index] = read
+            own = {key: value for key, value in weights.items() if key == "threshold"}
+            same(activation, fired(less.unsqueeze(0), own, name)[0, index])
+        crossed += (cut.activation_held == 0) != (cut.neuron.activation == 0)
+    assert crossed  # some unit fires with the head and not without it, or the other way round
+
+
 def test_heads_carry_and_attend_over_units(case: tuple[str, Any, LookupModel]) -> None:
     _, _, model = case
     layer = model.info.n_layers - 1
@@ -345,3 +366,20 @@ def test_an_activation_that_is_replaced_changes_what_the_mlp_writes(
     model.logits(tokens, at, {Point("post", last): put, **keep})
     change = (value - outputs[0][0, :, unit]).unsqueeze(1) * layers[last]["W_dec"][unit]
     same((outs[1] - outs[0])[0], change)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_units_of_a_model_in_half_precision_are_worked_out_in_single(
+    tiny_folder: Any, tmp_path: Path, dtype: str
+) -> None:
+    layers = [random_weights(16, D_SAE, seed=layer, skip=True) for layer in range(3)]
+    model = with_units(tiny_folder("llama"), write_circuit_tracer(tmp_path / "units", layers), dtype)
+    found: list[Tensor] = []
+    model.mlp_activations(model.batch([ROW]), range(3), lambda _, a: found.append(a[0].clone()))
+    for weights, own, (given, _) in zip(layers, found, given_and_written(model, "llama"), strict=True):
+        assert (own.dtype, given.dtype) == (torch.float32, getattr(torch, dtype))
+        same(own, fired(given.float() @ weights["W_enc"] + weights["b_enc"], weights, "llama"), 1e-5)
+    unit = FeatureId(2, 3)
+    decompose(model, unit, [ROW], [POSITION])  # these raise where they do not close in that precision
+    cut_edge(model, unit, HeadId(1, 2), ROW, POSITION)
+    why_token(model, ROW, POSITION, top=5)

@@ -33,6 +33,7 @@ WITHOUT_NUMBERS: dict[str, dict[str, object]] = {
     "index": {"keep_copies": False, "seed": 0},
     "inputs_overview": {"activity_rule": "2sd", "preset": "default", "sign": "+", "trimmed": False},
     "joint_layer": {"keep_copies": False, "seed": 0},
+    "joint_pass": {"keep_copies": False, "seed": 0},
     "matched_layer": {"seed": 0},
     "neuron_diff": {"keep_copies": False, "sign": "+"},
     "neuron_means": {"seed": 0},

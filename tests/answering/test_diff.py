@@ -17,6 +17,7 @@ from tui_lookups.answering.two_models import DifferentModelsError
 from tui_lookups.errors import LookupsError, UnsupportedModelError
 from tui_lookups.explorer import Explorer
 from tui_lookups.ids import NeuronId
+from tui_lookups.scan.joint import JointPass
 from tui_lookups.settings import load_settings
 
 pytestmark = pytest.mark.usefixtures("once_loaded")
@@ -150,6 +151,34 @@ def test_activations_of_both_on_the_same_windows(make, copied: Copy, tmp_path: P
     assert again.diff_activations(other, top=9) == found
     assert not again._engine.opened_so_far()[2], "what was found is kept"
     assert [row.neuron for row in again.diff_activations(other, top=1).neurons] == [found.neurons[0].neuron]
+
+
+def test_a_pass_that_is_ended_goes_on_after_its_last_checkpoint(
+    make, copied: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the batches that it was begun with, to the same figures; then nothing is left of it."""
+    other = str(copied("llama", lambda weights: weights["model.layers.2.mlp.gate_proj.weight"][5].neg_()))
+    settings = {"corpus": corpus_of(tmp_path), "checkpoint_seconds": 1e-9}
+    taken: list[list[int]] = []
+    take, most = JointPass.take, 99
+
+    def taking(self: JointPass, prompt_ids: Any, *more: Any) -> None:
+        if len(taken) == most:
+            raise KeyboardInterrupt
+        taken.append(prompt_ids.tolist())
+        take(self, prompt_ids, *more)
+
+    monkeypatch.setattr(JointPass, "take", taking)
+    whole = make(**settings, batch_tokens=16, cache_dir=str(tmp_path / "other")).diff_activations(other)
+    batches, taken[:], most = taken[:], [], 2
+    with pytest.raises(KeyboardInterrupt):
+        make(**settings, batch_tokens=16).diff_activations(other)
+    most = 99
+    explorer = make(**settings, batch_tokens=4096)
+    found = explorer.diff_activations(other)
+    assert (found.neurons, found.layers) == (whole.neurons, whole.layers)
+    assert taken == batches, "each batch once, of the size that was begun with"
+    assert explorer._engine.cache.keys("joint_pass") == []
 
 
 def test_one_neuron_in_both_models(make, copied: Copy, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.dictionaries import of_own_mlps, random_weights, write_saelens
+from tests.explanation.chat_server import ChatServer
 from tui_lookups.answering.engine import Engine
 from tui_lookups.errors import BadIdError, DictionaryError
 from tui_lookups.explorer import Explorer
@@ -42,14 +44,24 @@ class Both(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def both(tiny_folder: Any, tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def chat() -> Iterator[ChatServer]:
+    with ChatServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def both(
+    tiny_folder: Any, tiny_model: Any, tmp_path_factory: pytest.TempPathFactory, chat: ChatServer
+) -> Iterator[Both]:
     """OPT's neurons are ReLU: with them, and with units made of them, over the same corpus and cache."""
     folder = tmp_path_factory.mktemp("units")
     units = write_saelens(folder / "own", of_own_mlps(tiny_model("opt", "float32")._hf_model))
-    (folder / "texts.txt").write_text("\n\n".join([TEXT, *(f"{TEXT} and {n} hats" for n in range(8))]))
+    shuffled = [" ".join(random.Random(n).sample(f"{TEXT} and {n} hats".split(), 9)) for n in range(24)]
+    (folder / "texts.txt").write_text("\n\n".join([TEXT, *shuffled]))
     given = {
         "model": str(tiny_folder("opt")), "corpus": str(folder / "texts.txt"), "device": "cpu", "top": 4,
-        "window": 24, "cache_dir": str(folder / "cache"),
+        "window": 24, "cache_dir": str(folder / "cache"), "base_url": chat.base_url,
+        "explainer_model": "tester",
     }  # fmt: skip
     made = Both(Explorer(load_settings(**given)), Explorer(load_settings(**given, units=str(units))))
     yield made
@@ -88,6 +100,8 @@ QUESTIONS: dict[str, Callable[[Explorer, type[NeuronId]], Any]] = {
     "removed": lambda e, kind: e.removed(kind(2, 7), TEXT),
     "carries": lambda e, kind: e.carries(kind(2, 7), HeadId(1, 2), 1, text=TEXT),
     "ablate": lambda e, kind: e.ablate(kind(2, 7), HeadId(1, 2)),
+    "shared heads": lambda e, kind: e.shared_heads([kind(2, 7), kind(1, 5)]),
+    "survey": lambda e, _: e.survey(per_layer=2),
     "trace": lambda e, kind: e.trace(TEXT, neuron=kind(2, 7), depth=2, width=4),
 }
 
@@ -95,6 +109,27 @@ QUESTIONS: dict[str, Callable[[Explorer, type[NeuronId]], Any]] = {
 @pytest.mark.parametrize("question", list(QUESTIONS))
 def test_own_mlps_as_units_answer_as_the_neurons_do(both: Both, question: str) -> None:
     same(*both.answer(QUESTIONS[question]))
+
+
+def test_own_mlps_as_units_are_explained_and_scored_as_the_neurons_are(both: Both, chat: ChatServer) -> None:
+    index, head = next(
+        (index, row.head)
+        for index in range(20)
+        for row in both.neurons.heads_overview(NeuronId(2, index), trimmed=True).heads
+        if 0 < row.active_fraction < 1
+    )
+
+    def ask(explorer: Explorer, kind: type[NeuronId]) -> tuple[str, float | None]:
+        words, score = (
+            explorer.explain(kind(2, index), head),
+            explorer.score_explanation(kind(2, index), head),
+        )
+        return words.explanation, score.score.head_explanation_score
+
+    found, sent = ask(both.units, FeatureId), len(chat.messages)
+    assert sent > 1
+    assert found == ask(both.neurons, NeuronId)
+    assert len(chat.messages) == sent, "their requests are the same, and were answered before"
 
 
 def test_answers_say_which_dictionary_is_open(both: Both) -> None:

@@ -79,7 +79,10 @@ def classes_below(type_: Any) -> set[type[Any]]:
     return set().union(*(classes_below(each) for each in typing.get_args(type_)))
 
 
-LATER = ("ablations", "left_out", "text_field", "other_files", "special", "special_tokens", "units", "weight")
+LATER = (
+    "ablations", "left_out", "text_field", "other_files", "post_ln", "special", "special_tokens", "units",
+    "weight",
+)  # fmt: skip
 """Keys that exports of this version did not have from the beginning."""
 
 

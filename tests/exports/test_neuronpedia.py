@@ -16,6 +16,8 @@ from tests.fake_answers import NEURON
 from tui_lookups.errors import ExportError
 from tui_lookups.exports.neuronpedia import model_id, write_neuronpedia
 from tui_lookups.exports.report import Report
+from tui_lookups.ids import FeatureId
+from tui_lookups.results import UnitsInfo
 
 TEXT, NUMBER, INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}
 TEXTS, NUMBERS, WHOLE = ({"type": "array", "items": each} for each in (TEXT, NUMBER, INTEGER))
@@ -143,3 +145,26 @@ def test_names_and_texts_are_those_that_the_importer_takes(tmp_path: Path) -> No
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ExportError, match="cannot be written"):
         write_neuronpedia(report, tmp_path / "file")
+
+
+def test_units_of_a_dictionary_are_features_of_a_source_set_of_their_own(tmp_path: Path) -> None:
+    report = survey_report()
+    units = UnitsInfo("Dict/2", "abc", "ReLU")
+    model = replace(report.provenance.model, units=units, d_mlp=1024)
+    unit = FeatureId(NEURON.layer, NEURON.index)
+    of_units = replace(
+        report,
+        provenance=replace(report.provenance, model=model),
+        walks=tuple(replace(walk, neuron=unit) for walk in report.walks[:1]),
+    )
+    (folder,) = write_neuronpedia(of_units, tmp_path)
+    assert folder.name == "5-lookups-dict-2"
+    for name, schema in SCHEMA.items():
+        for line in lines(folder, name):
+            Draft202012Validator(schema).validate(line)
+    (source,), (set_,) = lines(folder, "source.jsonl"), lines(folder, "sourceset.jsonl")
+    assert (source["id"], source["setName"], set_["name"]) == (folder.name, set_["name"], "lookups-dict-2")
+    (feature,) = lines(folder, "features/batch-0.jsonl.gz")
+    assert (feature["layer"], feature["index"], feature["hookName"]) == (folder.name, str(unit.index), None)
+    assert (set_["type"], feature["sourceSetName"]) == ("Transcoder units", set_["name"])
+    assert lines(folder, "model.jsonl")[0]["neuronsPerLayer"] == 0

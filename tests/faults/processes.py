@@ -241,10 +241,11 @@ def _become_the_server(requests: socket.socket) -> None:
 
 
 def _start_kept(_: str, arguments: Sequence[str], files: Sequence[int]) -> int:
-    """In place of the start of an interpreter for multiprocessing's server: its process id."""
+    """In place of the start of an interpreter for multiprocessing's server, which has our streams too."""
     assert _kept is not None
     child, requests = _kept
-    socket.send_fds(requests, [json.dumps([arguments[-1], list(files)]).encode()], files)
+    numbers = [1, 2, *files]
+    socket.send_fds(requests, [json.dumps([arguments[-1], numbers]).encode()], numbers)
     return child
 
 

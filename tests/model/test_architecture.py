@@ -18,7 +18,7 @@ ACTIVATIONS = {"GELU", "GELUActivation", "GELUTanh", "ReLU", "SiLUActivation"}
 
 
 def test_every_family_of_the_table_has_a_tiny_model() -> None:
-    variants = ("_parallel", "_sequential", "_new", "_alibi", "_without")
+    variants = ("_parallel", "_sequential", "_new", "_alibi", "_without", "_post_ln")
     covered = {reduce(str.removesuffix, variants, name) for name in (*RECIPES, *FURTHER, *ALIKE)}
     assert covered == set(FAMILIES)
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests.model.test_file_weights import opened
-from tests.tiny_models import FURTHER, RECIPES
+from tests.tiny_models import ALIKE, FURTHER, RECIPES
 from tui_lookups.model.families import FAMILIES
 from tui_lookups.model.loaded_matrices import LoadedMatrices
 from tui_lookups.model.matrices import READ_NAMES, FileMatrices, row_blocks
 from tui_lookups.model.points import Point
 from tui_lookups.model.tensor_files import NotInFilesError
 
-TINY = {**RECIPES, **FURTHER}
+TINY = {**RECIPES, **FURTHER, **{name: ALIKE[name] for name in ("openai-gpt", "opt_post_ln")}}
 KNOWN = [name for name in TINY if name in READ_NAMES or name.startswith("gpt_neox")]
 """By the names of the tiny models: there are two of GPT-NeoX."""
 

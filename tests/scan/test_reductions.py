@@ -135,16 +135,32 @@ def test_positions_of_what_enters_are_the_same_when_they_are_looked_up(
         assert torch.equal(getattr(some, name), getattr(every, name))
 
 
-def test_one_thread_reduces_and_the_model_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    monkeypatch.setattr(reductions, "reduce_by_length", lambda *_: seen.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        reduced(reduce_activations, torch.zeros(1, 4, 3), [4], both_signs=True)
-        assert (seen, torch.get_num_threads()) == ([1], 2)
-    finally:
-        torch.set_num_threads(before)
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
+def test_any_number_of_threads_finds_the_same(lengths: list[int], seed: int) -> None:
+    lengths, generator = sorted(lengths), torch.Generator().manual_seed(seed)
+    activation = torch.randn(len(lengths), lengths[-1], 5, generator=generator)
+    with (
+        mock.patch.object(reductions, "_CPU_PIECE", 1),
+        mock.patch.object(reductions, "shares_at_once") as at_once,
+    ):
+        found = []
+        for at_once.return_value in (1, 2, 3):
+            found.append(reduced(reduce_by_length, activation, lengths, both_signs=True))
+    for name in (field.name for field in fields(Reductions)):
+        assert torch.equal(getattr(found[0], name), getattr(found[1], name))
+        assert torch.equal(getattr(found[0], name), getattr(found[2], name))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 8))
+def test_shares_hold_every_piece_once_and_none_is_much_larger(rows: list[int], most: int) -> None:
+    ends = np.cumsum(rows).tolist()
+    pieces = [(slice(end - count, end), 5) for end, count in zip(ends, rows, strict=True)]
+    shares = reductions._shares(pieces, most)
+    assert [piece for share in shares for piece in share] == pieces
+    assert 1 <= len(shares) <= most
+    sizes = [sum(run.stop - run.start for run, _ in share) for share in shares]
+    assert max(sizes) <= ends[-1] / most + max(rows)
 
 
 @pytest.mark.parametrize("gated", [False, True])

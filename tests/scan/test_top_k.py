@@ -69,7 +69,7 @@ def test_any_split_in_any_order_gives_what_sorting_gives(
         assert keys[row][filled:].tolist() == [EMPTY] * (k - filled)
 
 
-@pytest.mark.parametrize("rows_that_change", [0, 1, 4])
+@pytest.mark.parametrize("rows_that_change", [0, 1, 4])  # the last: all rows, without an index
 def test_only_what_beats_the_last_place_changes(rows_that_change: int) -> None:
     ids = torch.arange(3)
     keys = encode_keys(torch.tensor([[3.0, 2.0, 1.0]] * 4), ids)
@@ -77,7 +77,7 @@ def test_only_what_beats_the_last_place_changes(rows_that_change: int) -> None:
     new_values = torch.full((4, 1), 0.5)
     new_values[:rows_that_change] = 9.0
     rows = rows_to_merge(keys, new_values.amax(1))
-    assert rows[0].tolist() == list(range(rows_that_change))
+    assert torch.arange(4)[rows].tolist() == list(range(rows_that_change))
     new_keys, new_positions = (
         encode_keys(new_values, torch.tensor([5])),
         torch.full((4, 1), 8, dtype=torch.int32),
@@ -92,9 +92,16 @@ def test_only_what_beats_the_last_place_changes(rows_that_change: int) -> None:
 
 def test_a_tie_with_the_last_place_may_change_the_row_and_an_empty_slot_does() -> None:
     """The smaller prompt id wins a tie, and is not known yet."""
-    keys = encode_keys(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([3, 4]))
+    keys = encode_keys(torch.tensor([[2.0, 1.0]] * 5), torch.tensor([3, 4]))
     keys[2, 1] = EMPTY
-    assert rows_to_merge(keys, torch.tensor([1.0, 0.5, -9.0]))[0].tolist() == [0, 2]
+    assert rows_to_merge(keys, torch.tensor([1.0, 0.5, -9.0, 0.0, 0.5]))[0].tolist() == [0, 2]
+
+
+def test_all_rows_are_merged_where_most_change() -> None:
+    keys = encode_keys(torch.tensor([[2.0, 1.0]] * 5), torch.tensor([3, 4]))
+    assert torch.arange(5)[rows_to_merge(keys, torch.tensor([3.0, 3.0, 0.0, 0.0, 3.0]))].tolist() == [
+        *range(5)
+    ]
 
 
 @given(

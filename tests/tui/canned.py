@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from tests.tui import canned_heads, canned_survey, canned_trace, canned_why
+from tests.tui import canned_diff, canned_heads, canned_survey, canned_trace, canned_why
 from tests.tui.canned_explanations import CannedExplanations, CannedScores
 from tui_lookups.errors import BadIdError, Cancelled, LookupsError, UnknownTokenError
 from tui_lookups.explorer import Explorer, Question
@@ -23,6 +23,7 @@ from tui_lookups.model_thread import CancelToken
 from tui_lookups.results import (
     AblationMethod,
     AblationPositions,
+    ActivationDiff,
     Activations,
     AsOne,
     Atlas,
@@ -37,11 +38,14 @@ from tui_lookups.results import (
     HeadMean,
     HeadOverview,
     HeadReads,
+    HeadsDiff,
     Histogram,
     InputsOverview,
     MemberScore,
     ModelInfo,
+    NeuronDiff,
     NeuronInputs,
+    NeuronOverRevisions,
     NeuronPrompts,
     NeuronScore,
     NeuronStats,
@@ -78,6 +82,7 @@ from tui_lookups.results import (
     Trace,
     TraceRoot,
     Trim,
+    WeightDiff,
     Why,
 )
 from tui_lookups.results.matches import spans_of
@@ -790,6 +795,31 @@ class CannedExplorer(Explorer):
         return canned_trace.trace(
             root, tokens[: at + 1], prompt_id, context, node, depth, width, self.provenance()
         )
+
+    # --- two models, revisions ---
+
+    def diff(self, other: str, *, top: int = 20) -> WeightDiff:
+        self._called("diff", (other, top))
+        return canned_diff.weights(other, top, VOCABULARY[1:], self.provenance(), noise)
+
+    def diff_activations(self, other: str, *, top: int = 20) -> ActivationDiff:
+        self._called("diff_activations", (other, top))
+        return canned_diff.activations(other, top, VOCABULARY[1:], self.provenance(), noise)
+
+    def diff_neuron(self, other: str, neuron: NeuronId, *, top: int = 5) -> NeuronDiff:
+        self._called("diff_neuron", (other, neuron))
+        return canned_diff.neuron(other, neuron, self.prompts(neuron).prompts, self.provenance(), noise)
+
+    def diff_heads(self, other: str, neuron: NeuronId, *, top: int = 20) -> HeadsDiff:
+        self._called("diff_heads", (other, neuron))
+        return canned_diff.heads(other, neuron, self.heads_overview(neuron), self.provenance())
+
+    def over_revisions(
+        self, neuron: NeuronId, names: tuple[str, ...], *, token: str | None = None, prompts: bool = False
+    ) -> NeuronOverRevisions:
+        self._called("over_revisions", (neuron, names, token, prompts))
+        overview = self.heads_overview(neuron) if prompts else None
+        return canned_diff.over_revisions(neuron, names, BECAUSE, overview, self.provenance())
 
     # --- tour ---
 

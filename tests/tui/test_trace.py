@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.tui.canned import BECAUSE, CannedExplorer
 from tests.tui.driving import LARGE, SMALL, hints, press, rest, running, settle, type_text
@@ -18,6 +19,9 @@ from tui_lookups.errors import LookupsError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.settings import Settings
 from tui_lookups.tui.app import LookupsApp
+from tui_lookups.tui.paint.prompt_lines import DIVIDER
+from tui_lookups.tui.paint.shading import plain_palette
+from tui_lookups.tui.paint.trace_text import place_lines
 from tui_lookups.tui.screens.inputs import InputsScreen
 from tui_lookups.tui.screens.trace import TraceScreen
 from tui_lookups.tui.screens.why import WhyScreen
@@ -28,6 +32,8 @@ from tui_lookups.tui.text.continuing import continued_trace
 from tui_lookups.tui.text.trace import row_words, trace_sum
 from tui_lookups.tui.widgets.text import PackedText
 from tui_lookups.tui.widgets.trace_rows import TraceRows
+from tui_lookups.tui.widgets.trace_text import TraceText
+from tui_lookups.visible import visible
 
 TEXT = "not so"
 NEURON = NeuronId(5, 371)
@@ -96,6 +102,21 @@ def test_a_part_that_is_asked_for_by_name_is_taken_out_of_the_rest() -> None:
     check_sums(more)
     fewer = more.grown(explorer.trace(TEXT, depth=1, width=2))
     assert names(fewer) == names(more), "an answer that tells less apart takes nothing away"
+
+
+def test_places_of_the_text_sum_to_what_is_shown() -> None:
+    tree = TraceTree.of(CannedExplorer().trace(TEXT, depth=4))
+    root, *others = tree.rows
+    places = tree.by_position(root)
+    assert len(places) > 1, "heads read earlier tokens"
+    assert math.fsum(places.values()) == pytest.approx(tree.shown.leaves)
+    for row in others:
+        closed = {row.node.position: row.contribution} if row.rest is None else {}
+        assert row.is_open or tree.by_position(row) == closed
+    lines = place_lines(tree.first.tokens, places, root.contribution, plain_palette(), 60)
+    said = ["".join(segment.text for segment in line) for line in lines[1:]]
+    assert [int(line.split()[0]) for line in said] == sorted(places, key=lambda at: -abs(places[at]))
+    assert {cell_len(line) for line in said} == {60}
 
 
 # --- by keyboard ---
@@ -178,11 +199,12 @@ async def test_several_levels_and_more_parts_at_once() -> None:
     explorer = CannedExplorer(hostile=True)
     async with running(explorer, LARGE) as (app, pilot):
         await press(pilot, "w", "left", "r", "o")
-        assert asked(explorer, "trace")[-1][-3:] == ("root", 3, 8)
+        roots = [call[-3:] for call in asked(explorer, "trace")]
+        assert roots == [("root", 1, 16), ("root", 3, 8)], "more of the root's parts where there is room"
         assert max(row.level for row in rows_of(app).rows) == 3
         check_widgets(app.screen)
         await press(pilot, "plus")
-        assert asked(explorer, "trace")[-1][-3:] == ("root", 1, 16)
+        assert asked(explorer, "trace")[-1][-3:] == ("root", 1, 20), "twice the ten there were"
         await press(pilot, "end", "enter")
         assert under_cursor(app) == "root rest"
         assert "tells more of them apart" in hints(app)
@@ -193,6 +215,24 @@ async def test_several_levels_and_more_parts_at_once() -> None:
         assert lines[0].startswith("level 0, root, at ")
         await press(pilot, "home", "down", "l", "down", "end", "up", "o")
         assert "Put the cursor on a node that has parts" in hints(app)
+
+
+async def test_a_wide_screen_has_the_text_beside_the_tree() -> None:
+    async with running(CannedExplorer(hostile=True), (300, 80)) as (app, pilot):
+        await press(pilot, "w", "left", "r")
+        beside, tree = app.screen.query_one(TraceText), app.screen.found  # type: ignore[attr-defined]
+        check_widgets(app.screen)
+        assert beside.text.startswith("What is shown of the root, by its place in the text: ")
+        last = tree.first.tokens[tree.first.position]
+        assert f"{visible(last.text)}{DIVIDER}" in beside.text
+        before = beside.text
+        await press(pilot, "down")
+        assert beside.text != before
+        assert "which is not open" in beside.text.splitlines()[0]
+        await press(pilot, "end")
+        assert beside.text.splitlines()[0].strip() == "The others are not told apart: they have no places"
+        await pilot.resize_terminal(160, 45)
+        assert not beside.region
 
 
 async def test_opening_is_stopped_by_escape_and_failures_are_said() -> None:
@@ -228,13 +268,13 @@ async def test_it_is_copied_and_written(tmp_path: Path, monkeypatch: pytest.Monk
     async with running(explorer, LARGE) as (app, pilot):
         await press(pilot, "2", "r", "down", "enter", "exclamation_mark")
         at = rows_of(app).rows[0].node.position
-        asks = f"trace --neuron L5.N371 --prompt-id 1000 --position {at} --depth 2 --width 8"
+        asks = f"trace --neuron L5.N371 --prompt-id 1000 --position {at} --depth 2 --width 10"
         assert app.clipboard == f"lookups-tui {asks}"
         await press(pilot, "y")
         assert app.clipboard.startswith("level 1, L4.N7, at ")
         await press(pilot, "x", "enter")
         written = (tmp_path / "lookups-trace.html").read_text(encoding="utf-8")
-        assert asked(explorer, "trace")[-1][-3:] == ("root", 2, 8)
+        assert asked(explorer, "trace")[-1][-3:] == ("root", 2, 10)
         assert "root/L4.N7/L3.N7" in written
         assert "Written: " in hints(app)
         await press(pilot, "x", "ctrl+u", *"t.txt", "enter")

@@ -88,6 +88,7 @@ def _at_work() -> CannedExplorer:
 
 
 _DARK = Options(theme="lookups-dark")
+_COMPARING = Options(theme="lookups-dark", against="tuned", revisions=("step0", "step1000", "main"))
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ VIEWS: dict[str, View] = {
     "survey": View("SurveyScreen", ("M", REST, "r", REST, "down")),
     "survey-heads": View("SurveyScreen", ("M", REST, "r", REST, "v", "m", "up", REST)),
     "survey-export": View("SurveyExportScreen", ("M", REST, "r", REST, "x")),
+    "diff": View("DiffScreen", (REST, "down", "space", "S"), _hostile, _COMPARING),
+    "diff-activations": View("DiffScreen", (REST, "r", REST, "down"), _plain_text, _COMPARING),
+    "diff-neuron": View("NeuronDiffScreen", (REST, "enter", REST, "down"), _hostile, _COMPARING),
+    "revisions": View("RevisionsScreen", ("escape", "at", REST, "r", REST, "down"), _plain_text, _COMPARING),
+    "records": View("RecordsScreen", (REST, "x"), _plain_text, _COMPARING),
     "playground": View("PlaygroundScreen", ("P", *_TEXT, "ctrl+n", *"but", REST, "enter", REST)),
     "playground-refused": View("PlaygroundScreen", ("P", *_TEXT), _refusing),
     "basket": View("BasketScreen", ("comma", *"causes", "enter", "2", "space", "3", REST, "space", "b")),

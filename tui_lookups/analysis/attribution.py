@@ -191,6 +191,12 @@ def decompose_places(
         texts: token ids, each at least up to the last of its places; run as they are.
         places: of neurons of one layer, one or more.
     """
+    if preset == "paper" and model.wiring.post_ln:
+        raise UnsupportedModelError(
+            f"Preset paper leaves the division by norms out, and every residual sum of {model.info.name} is "
+            "divided by one.",
+            "Leave out --preset paper.",
+        )
     layer, gated = places[0].neuron.layer, model.architecture.gated
     neurons = list(dict.fromkeys(place.neuron for place in places))
     reader = neurons_reader(model, layer, [neuron.index for neuron in neurons])

@@ -24,7 +24,8 @@ from tui_lookups.analysis.head_reading import (
 )
 from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId, check_position
-from tui_lookups.model.components import Reader, neuron_reader, token_reader
+from tui_lookups.model.components import Reader, neuron_reader, read_after, token_reader
+from tui_lookups.model.held_norms import divisor, norms_between
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.summed import summed
@@ -62,9 +63,8 @@ def carried_to_neuron(
     check_position(source, position + 1)
     reader, gated = neuron_reader(model, neuron), model.info.gated
     own = [Point("pre", neuron.layer), Point("pre_linear", neuron.layer)] if gated else []
-    text = read_head(
-        model, head, row, position, poll, points=[*own, *_norm_of(reader)], stop_after=neuron.layer
-    )
+    points = [*own, *_norms_of(model, reader, head)]
+    text = read_head(model, head, row, position, poll, points=points, stop_after=neuron.layer)
     read = reader.directions[:, 0]
     if gated:
         g, u = (text.here[point][neuron.index] for point in own)
@@ -89,21 +89,22 @@ def carried_to_token(
     check_position(source, position + 1)
     model.check_token(token_id)
     reader = token_reader(model, token_id)
-    text = read_head(
-        model, head, row, position, poll, points=_norm_of(reader), stop_after=model.info.n_layers
-    )
+    points = _norms_of(model, reader, head)
+    text = read_head(model, head, row, position, poll, points=points, stop_after=model.info.n_layers)
     return _carried(text, reader, reader.directions[:, 0], source, top, poll)
 
 
-def _norm_of(reader: Reader) -> list[Point]:
-    return [] if reader.norm is None else [reader.norm]
+def _norms_of(model: LookupModel, reader: Reader, head: HeadId) -> list[Point]:
+    """The norm that a reader reads through, and those between what a head writes and it."""
+    own = [] if reader.norm is None else [reader.norm]
+    return [*own, *norms_between(model.wiring, head.layer, "ln1_post", reader.stage)]
 
 
 def _carried(
     text: HeadOnText, reader: Reader, read: Tensor, source: int, top: int, poll: Poll
 ) -> CarriedParts:
     """Steps 2 and 3; `read` [d_model] reads the stream at the head's position, `reader`'s norm folded in."""
-    along = _along_values(text, read if reader.norm is None else read / text.here[reader.norm])
+    along = _along_values(text, reader, read if reader.norm is None else read / text.here[reader.norm])
     values, weight = text.query_key_value[2], text.pattern[source]
     biases = text.model.value_biases[text.head.layer]
     apart = values[source].detach()
@@ -117,13 +118,11 @@ def _carried(
     return CarriedParts(float(weight), parts)
 
 
-def _along_values(text: HeadOnText, read: Tensor) -> Tensor:
-    """What reads the head's z where `read` reads the stream, a norm after attention held: [d_head]."""
+def _along_values(text: HeadOnText, reader: Reader, read: Tensor) -> Tensor:
+    """What reads the head's z where `read` reads what `reader` does, norms in between held: [d_head]."""
     model, layer = text.model, text.head.layer
-    block = model.wiring.blocks[layer]
-    read, post = read * model.wiring.residual_multiplier, block.norms.get("ln1_post")
-    if post is not None:
-        read = post.fold(read.unsqueeze(1))[:, 0] / text.here[Point("ln1_post", layer)]
+    columns, _, passed = read_after(model, layer, "ln1_post", read.unsqueeze(1), reader.stage)
+    read = columns[:, 0] / divisor([text.here[norm] for norm in passed], columns)
     rows = slice(text.head.index * model.info.d_head, (text.head.index + 1) * model.info.d_head)
-    along = model.at_home(block.heads_out.matrix[rows]) @ read
+    along = model.at_home(model.wiring.blocks[layer].heads_out.matrix[rows]) @ read
     return along.to(text.pattern.device).clone()

@@ -21,9 +21,9 @@ from tui_lookups.analysis.relevance import Place, Relevance, relevance
 from tui_lookups.errors import Poll
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O
+from tui_lookups.model.held_norms import Stage, carried_up, divisor, norms_above_embedding, norms_between
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
-from tui_lookups.model.wiring import NormName
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,16 @@ def _edges(
     at: dict[int, list[int]] = {}
     for number, node in enumerate(kept):
         at.setdefault(node.position, []).append(number)
-    written = {
-        position: torch.stack([_written(text, kept[number]) for number in places])
-        for position, places in at.items()
-    }
+    written: dict[tuple[int, Stage | None], Tensor] = {}
     edges = []
     for target, readings in _readings(text, root, kept, found, tuple(at)):
         poll()
         for reading in readings:
             sources = at.get(reading.position, [])
-            values = (written[reading.position] @ reading.vector).cpu().double().tolist() if sources else []
+            key = reading.position, reading.stage if text.model.wiring.post_ln else None
+            if sources and key not in written:
+                written[key] = torch.stack([_written(text, kept[n], reading.stage) for n in sources])
+            values = (written[key] @ reading.vector).cpu().double().tolist() if sources else []
             edges += [
                 (source, target, value)
                 for source, value in zip(sources, values, strict=True)
@@ -139,21 +139,21 @@ def _reaches(source: Kept, reading: Reading) -> bool:
     return source.component.layer < layers
 
 
-def _written(text: TextPass, each: Kept) -> Tensor:
-    """What a component writes into the stream, [d_model], through a norm that follows it."""
-    model, position = text.model, each.position
-    row = slice(position, position + 1)
-    if each.component is None:
-        return text.at(Point("resid_pre"), row)[0]
-    layer, index = each.component.layer, each.component.index
-    block = model.wiring.blocks[layer]
-    if isinstance(each.component, HeadId):
-        written = text.at(Point("z", layer), row)[0, index] @ W_O(model, layer)[index]
+def _written(text: TextPass, node: Kept, reads: Stage) -> Tensor:
+    """What of a residual sum is a component's, [d_model], norms in between held."""
+    model, row = text.model, slice(node.position, node.position + 1)
+    wiring = model.wiring
+    if node.component is None:
+        written, passed = text.at(Point("resid_pre"), row)[0], norms_above_embedding(wiring, reads)
     else:
-        fired = text.neurons(layer, [position])[0].a[index]
-        written = fired * model.at_home(block.down.inputs([index]))[0]
-    name: NormName = "ln1_post" if isinstance(each.component, HeadId) else "ln2_post"
-    norm = block.norms.get(name)
-    if norm is not None:
-        written = norm.linear(written) / text.at(Point(name, layer), row)[0]
-    return written * model.wiring.residual_multiplier
+        layer, index = node.component.layer, node.component.index
+        if isinstance(node.component, HeadId):
+            written = text.at(Point("z", layer), row)[0, index] @ W_O(model, layer)[index]
+            passed = norms_between(wiring, layer, "ln1_post", reads)
+        else:
+            fired = text.neurons(layer, [node.position])[0].a[index]
+            written = fired * model.at_home(wiring.blocks[layer].down.inputs([index]))[0]
+            passed = norms_between(wiring, layer, "ln2_post", reads)
+        written = written * wiring.residual_multiplier
+    scales = [text.at(norm, row)[0] for norm in passed]
+    return carried_up(wiring, passed, written) / divisor(scales, written)

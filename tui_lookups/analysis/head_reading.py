@@ -2,7 +2,8 @@
 
 See method.md, sections 9 and 10; analysis/carries.py and analysis/attends.py ask it.
 
-1. One pass shows the residual stream that the head's layer reads, and the head's z at its position.
+1. One pass shows the residual stream that the head's layer reads through its norm, and the head's z at its
+   position.
 2. The layer's attention reads that stream again, differentiably (model/queries_keys.py). The pattern that
    follows from its scores, times its values, must be that z: what is read is then what the model computes.
 3. Vectors that read the stream meet what components write (model/summed.py), and every sum is held to the
@@ -87,7 +88,7 @@ def read_head(
 
     Args:
         row: token ids; only those up to `position` matter.
-        points: what is seen at that position beside z and a norm after attention.
+        points: what is seen at that position beside z.
         stop_after: the last block that is run; by default that of the head. The number of blocks runs all.
     Raises:
         BadIdError: no such head. LookupsError: no such position.
@@ -107,9 +108,8 @@ def read_head(
     streams: list[Tensor] = []
     calls: list[Call] = []  # the last is that of the text: value biases may be measured before it
     block = model.wiring.blocks[layer]
-    post = [Point("ln1_post", layer)] if "ln1_post" in block.norms else []
-    hooks = model.keeping(here, at, [Point("z", layer), *post, *points])
-    hooks[Point("resid_pre", layer)] = lambda seen: streams.append(seen.clone())
+    hooks = model.keeping(here, at, [Point("z", layer), *points])
+    hooks[Point("attn_resid", layer)] = lambda seen: streams.append(seen.clone())
     handle = block.attention.register_forward_pre_hook(
         lambda _, arguments, named: calls.append((arguments, named)), with_kwargs=True
     )

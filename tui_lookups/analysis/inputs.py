@@ -25,7 +25,7 @@ from torch import Tensor
 from tui_lookups.analysis.attribution import check_reaches, held_ratio, require_closure
 from tui_lookups.analysis.batches import MOST_TOKENS, consecutive
 from tui_lookups.analysis.exact_sum import ExactSum, exact_sums
-from tui_lookups.errors import LookupsError, Poll, no_poll
+from tui_lookups.errors import Poll, no_poll
 from tui_lookups.ids import HeadId, NeuronId, out_of_reach
 from tui_lookups.model.components import Reader, neuron_reader, points_read, written
 from tui_lookups.model.lookup_model import LookupModel
@@ -163,17 +163,12 @@ def cut_edge(
         check_reaches(model, neuron, component, "default")
     else:
         check_neuron_reaches(model, neuron, component)
-    units = model.wiring.blocks[neuron.layer].units
-    if units is not None and units.alone is None:
-        raise LookupsError(
-            f"Whether {neuron} fires with one input less rests on all units of its layer (top-k).",
-            "Without --edge, the whole model is run with the component taken out.",
-        )
     reader, norm = neuron_reader(model, neuron), model.wiring.blocks[neuron.layer].norms.get("ln2")
     stream = Point("resid_mid", neuron.layer)
     also = [] if norm is None else [stream]
     (own,), seen = _batch(model, neuron, reader, [row], [position], also, poll)
-    taken = written(model, component, seen)[0]  # [d_model]
+    pre = seen[Point("pre", neuron.layer)][0]
+    taken = written(model, component, seen, reader.stage)[0]  # [d_model]
     scale = free_scale = taken.new_ones(1)
     if norm is not None and reader.norm is not None:
         scale, free_scale = seen[reader.norm][0], norm.scale(seen[stream][0] - taken)
@@ -186,9 +181,9 @@ def cut_edge(
         neuron=own,
         contribution=own.found.of(component),
         held=own.found.target - own.found.of(component),
-        activation_held=_activation(model, neuron, held),
+        activation_held=_activation(model, neuron, held, pre),
         free=own.target_of(float(free[-1]), None if own.u is None else float(free[0])),
-        activation_free=_activation(model, neuron, free),
+        activation_free=_activation(model, neuron, free, pre),
     )
 
 
@@ -199,13 +194,14 @@ def check_neuron_reaches(model: LookupModel, neuron: NeuronId, earlier: NeuronId
         raise out_of_reach(earlier, neuron, neuron.layer - 1)
 
 
-def _activation(model: LookupModel, neuron: NeuronId, read: npt.NDArray[np.float64]) -> float:
-    """What the neuron gives of what it reads: u and g, or the pre-activation alone."""
-    gate = torch.tensor([read[-1]], dtype=model.compute_dtype, device=model.device)
-    block = model.wiring.blocks[neuron.layer]
-    if block.units is None:
-        activated = float(block.activation(gate))
-    else:
-        assert block.units.alone is not None  # refused above
-        activated = float(block.units.alone(neuron.index, gate))
+def _activation(model: LookupModel, neuron: NeuronId, read: npt.NDArray[np.float64], pre: Tensor) -> float:
+    """What the neuron gives of what it reads: u and g, or the pre-activation alone.
+
+    Args:
+        pre: pre-activations (g) of all neurons of the layer, [d_mlp], which the others keep: whether a unit
+            is among the k largest rests on theirs.
+    """
+    among = pre.clone()
+    among[neuron.index] = float(read[-1])
+    activated = float(model.wiring.blocks[neuron.layer].activation(among)[neuron.index])
     return activated if len(read) == 1 else activated * float(read[0])

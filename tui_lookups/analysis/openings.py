@@ -22,8 +22,8 @@ from tui_lookups.analysis.readings import (
     Leaf,
     Reading,
     read_by_attention,
-    through,
 )
+from tui_lookups.analysis.stream_reads import StreamReads
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.attention import SAME_Z
@@ -96,12 +96,11 @@ def open_readings(
     if not readings:
         return []
     model, n = text.model, len(readings)
-    read = torch.stack([reading.vector for reading in readings], 1)
-    at = [reading.position for reading in readings]
+    reads, at = StreamReads(text, readings), [reading.position for reading in readings]
     stream = text.at(Point("resid_pre"), torch.tensor(at, device=model.device))
-    embedding = (stream.T * read).sum(0)
-    attention, mlp = read.new_zeros(n), read.new_zeros(n)
-    beside: dict[Leaf, Tensor] = {"skip": read.new_zeros(n), "error": read.new_zeros(n)}
+    embedding = (stream.T * reads.of_embedding).sum(0)
+    attention, mlp = embedding.new_zeros(n), embedding.new_zeros(n)
+    beside: dict[Leaf, Tensor] = {"skip": embedding.new_zeros(n), "error": embedding.new_zeros(n)}
     rows = [_Row() for _ in readings]
     layers = range(max(max(r.head_layers, r.mlp_layers) for r in readings))
     poll = counting(poll, "opening", len(layers), "layers")
@@ -109,15 +108,11 @@ def open_readings(
         poll()
         columns = [i for i, r in enumerate(readings) if layer < r.head_layers]
         if columns:
-            attention[columns] += _heads(
-                text, layer, read[:, columns], [at[i] for i in columns], columns, rows
-            )
+            attention[columns] += _heads(text, layer, reads, [at[i] for i in columns], columns, rows)
         columns = [i for i, r in enumerate(readings) if layer < r.mlp_layers]
         if columns:
-            mlp[columns] += _neurons(
-                text, layer, read[:, columns], [at[i] for i in columns], columns, rows, width
-            )
-            for role, values in _beside(text, layer, read[:, columns], [at[i] for i in columns]).items():
+            mlp[columns] += _neurons(text, layer, reads, [at[i] for i in columns], columns, rows, width)
+            for role, values in _beside(text, layer, reads, [at[i] for i in columns], columns).items():
                 beside[role][columns] += values
     leaves = torch.stack([embedding, attention, mlp, *beside.values()]).cpu().double().T.tolist()
     names: tuple[Leaf, ...] = ("embedding", "attention_biases", "mlp_biases", *beside, "bias")
@@ -163,11 +158,11 @@ def _component(figure: _Figure, neuron_id: type[NeuronId]) -> Component:
 
 
 def _heads(
-    text: TextPass, layer: int, read: Tensor, at: list[int], columns: list[int], rows: list[_Row]
+    text: TextPass, layer: int, reads: StreamReads, at: list[int], columns: list[int], rows: list[_Row]
 ) -> Tensor:
     """Add a layer's heads to `rows`; what its biases write, value biases among them: [n]."""
     model = text.model
-    read, written = through(text, read, layer, "ln1_post", at)
+    read, written = reads.of(layer, "ln1_post", columns)
     projected = W_O(model, layer) @ read  # [n_heads, d_head, n]
     z = text.at(Point("z", layer), torch.tensor(at, device=model.device))
     values = torch.einsum("nhd,hdn->nh", z, projected)
@@ -180,7 +175,7 @@ def _heads(
 def _neurons(
     text: TextPass,
     layer: int,
-    read: Tensor,
+    reads: StreamReads,
     at: list[int],
     columns: list[int],
     rows: list[_Row],
@@ -188,7 +183,7 @@ def _neurons(
 ) -> Tensor:
     """Add a layer's neurons to `rows`; what the bias of its MLP writes: [n]."""
     model, bias = text.model, text.model.wiring.blocks[layer].down.bias
-    read, written = through(text, read, layer, "ln2_post", at)
+    read, written = reads.of(layer, "ln2_post", columns)
     a = torch.stack([writes.a for writes in text.neurons(layer, at)], 1)  # [d_mlp, n]
     writes = a * model.written_along(layer, read)
     require_finite(writes, layer)
@@ -210,9 +205,11 @@ def _neurons(
     return written
 
 
-def _beside(text: TextPass, layer: int, read: Tensor, at: list[int]) -> dict[Beside, Tensor]:
+def _beside(
+    text: TextPass, layer: int, reads: StreamReads, at: list[int], columns: list[int]
+) -> dict[Beside, Tensor]:
     """What a layer's MLP writes beside a dictionary's units and biases, read by each: [n]."""
-    read, _ = through(text, read, layer, "ln2_post", at)
+    read, _ = reads.of(layer, "ln2_post", columns)
     places = torch.tensor(at, device=text.model.device)
     roles = text.model.wiring.blocks[layer].beside
     return {role: (text.at(Point(role, layer), places).T * read).sum(0) for role in roles}

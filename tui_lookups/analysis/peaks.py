@@ -5,8 +5,8 @@ See method.md, section 2.
 1. Every row is run up to its peak (attention is causal), many rows in a forward pass, and only the peak is
    unembedded.
 2. The direct contribution of the neuron to a token's logit is activation * congruence / scale, with the
-   final norm's scale held at its value at the peak; a norm after the MLP divides what the neuron writes by
-   its own scale as well. It is counted before a logit soft cap.
+   final norm's scale held at its value at the peak; a norm after the MLP, or in a Post-LN model each above
+   it, divides what the neuron writes by its own scale as well. It is counted before a logit soft cap.
 3. Where no token is asked for, the token is the one the neuron promotes most as it fires: where it fires
    negatively, that is the token its W_out suppresses most.
 """
@@ -74,14 +74,14 @@ def run_at_peaks(
         tokens = model.batch(rows[index][: positions[index] + 1] for index in batch)
         at = torch.tensor([positions[index] for index in batch], device=tokens.device)
         kept: dict[Point, Tensor] = {}
-        post, scales = Point("post", neuron.layer), [Point("ln_final")]
-        if model.architecture.mlp_post_norm:
-            scales.append(Point("ln2_post", neuron.layer))
+        post = Point("post", neuron.layer)
+        scales = [Point("ln_final"), *model.norms_after_mlp(neuron.layer)]
         edits = {} if hooks is None else dict(hooks(batch, tokens))
         seeing = model.keeping(kept, at, [post, *scales])
         logs = model.log_probabilities(tokens, at, {**edits, **seeing}, poll=poll)
         activation = kept[post][:, neuron.index]
         scale = torch.stack([kept[point][:, 0] for point in scales]).prod(0)
+        scale = scale / model.size_of_norms(neuron.layer)
         wanted = torch.tensor([list(token_ids[index]) for index in batch], device=tokens.device)
         for values in (activation, scale, logs):
             require_finite(values, neuron.layer)

@@ -6,7 +6,8 @@
    W_out . R times a / pre, a gated one W_out . R times rho / 2 (u r_g + g r_u).
 3. A head is carried back through W_V: at position k it reads with pattern[q, k] W_V (W_O R) over the scale of
    the norm before attention.
-4. What is written through a norm after attention or the MLP is read through it, its scale held (`through`).
+4. What is written through norms - one after attention or the MLP, in a Post-LN model all between the write
+   and the read - is read through them, their scales held (`through`).
 
 Nothing is divided by what can vanish: a / pre at 0 is the slope of the activation function there.
 """
@@ -23,6 +24,7 @@ from torch import Tensor
 from tui_lookups.analysis.attribution import held_ratio, ratio_of
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, Reader, neuron_reader, read_after, token_reader
+from tui_lookups.model.held_norms import Stage, divisor
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
@@ -53,6 +55,11 @@ class Reading:
     mlp_layers: int
     value: float
     bias: float = 0.0
+
+    @property
+    def stage(self) -> Stage:
+        """The residual sum that it reads."""
+        return Stage(self.head_layers, self.mlp_layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +160,7 @@ def _is_part(model: LookupModel, above: Reading | HeadReading, component: Compon
 
 def _of_neuron(text: TextPass, above: Reading, neuron: NeuronId) -> Reading:
     model, layer = text.model, neuron.layer
-    read, _ = through(text, above.vector.unsqueeze(1), layer, "ln2_post", [above.position])
+    read, _ = through(text, above.vector.unsqueeze(1), layer, "ln2_post", [above.position], above.stage)
     (written,) = model.at_home(model.wiring.blocks[layer].down.inputs([neuron.index]))
     return for_slope(text, neuron, above.position, written @ read[:, 0])
 
@@ -170,7 +177,13 @@ def for_slope(text: TextPass, neuron: NeuronId, position: int, slope: Tensor) ->
 
 def _of_heads(text: TextPass, layer: int, steps: list[tuple[Reading, HeadId]]) -> list[HeadReading]:
     heads, at = [head for _, head in steps], [above.position for above, _ in steps]
-    read, _ = through(text, torch.stack([above.vector for above, _ in steps], 1), layer, "ln1_post", at)
+    read = torch.cat(
+        [
+            through(text, above.vector.unsqueeze(1), layer, "ln1_post", [above.position], above.stage)[0]
+            for above, _ in steps
+        ],
+        1,
+    )
     W = W_O(text.model, layer)[[head.index for head in heads]]
     return carried_back(text, heads, at, torch.einsum("ndm,mn->nd", W, read))
 
@@ -209,11 +222,16 @@ def read_by_attention(text: TextPass, layer: int, positions: slice) -> Tensor:
 
 
 def through(
-    text: TextPass, read: Tensor, layer: int, norm: NormName, positions: Sequence[int]
+    text: TextPass, read: Tensor, layer: int, writer: NormName, positions: Sequence[int], reads: Stage
 ) -> tuple[Tensor, Tensor]:
-    """What meets what attention, or the MLP, of a layer writes where `read` [d_model, n] reads the stream at
-    `positions`, the norm's scale divided by; and what the bias of that norm adds, [n]."""
-    vectors, constants, post = read_after(text.model, layer, norm, read)
-    if post is not None:
-        vectors = vectors / text.at(post, torch.tensor(positions, device=text.model.device)).T
-    return vectors, constants
+    """What meets what attention, or the MLP, of a layer writes where `read` [d_model, n] reads a sum at
+    `positions`, the scales of norms in between divided by; and what the bias of the norm next to it adds.
+
+    Returns [d_model, n] and [n].
+    """
+    vectors, constants, passed = read_after(text.model, layer, writer, read, reads)
+    if not passed:
+        return vectors, constants
+    at = torch.tensor(positions, device=text.model.device)
+    scales = [text.at(norm, at)[:, 0] for norm in passed]
+    return vectors / divisor(scales, read), constants / divisor(scales[:-1], read)

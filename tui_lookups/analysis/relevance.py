@@ -2,6 +2,7 @@
 
 1. One backward pass, layer by layer and by hand: patterns, the scales of norms and what activations are made
    of (a / pre; rho, half to either factor) are held, so it is the algebra of readings.py over all positions.
+   In a Post-LN model what reads the stream goes through its norms as well, one by one.
 2. What reads the stream at each position on behalf of the root, times what a component writes there, is the
    component's relevance. Those of embeddings and biases sum to the root (`Relevance.require_sum`).
 3. With some components only (`only`), what passes through any other is left out: so much does a pruned graph
@@ -23,9 +24,11 @@ from tui_lookups.analysis.readings import Reading, read_by_attention, through
 from tui_lookups.errors import Poll, UnsupportedModelError
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.components import W_O, of_attention_biases
+from tui_lookups.model.held_norms import Stage
 from tui_lookups.model.lookup_model import require_finite
 from tui_lookups.model.points import Point
 from tui_lookups.model.text_pass import TextPass
+from tui_lookups.model.wiring import NormName
 
 Place = tuple[HeadId | NeuronId, int]
 """A component at a position."""
@@ -99,11 +102,14 @@ def relevance(
         by_mlp: Tensor | None = None
         if layer < root.mlp_layers:
             by_mlp = back.mlp(layer)
+            back.through_norm_of_sum("ln2", layer)
         if sequential and by_mlp is not None:
             back.reading += by_mlp
         if root.mlp_layers == layer < root.head_layers:  # a neuron of this block, which its heads reach
             back.read_by_root()
-        back.reading += back.attention(layer)
+        by_heads = back.attention(layer)
+        back.through_norm_of_sum("ln1", layer)
+        back.reading += by_heads
         if not sequential and by_mlp is not None:
             back.reading += by_mlp
     return back.ended()
@@ -129,16 +135,30 @@ class _Backward:
         self._found.size += float(self._found.embedding.abs().sum()) + abs(self._found.biases)
         return self._found
 
+    def through_norm_of_sum(self, name: NormName, layer: int) -> None:
+        """Have `reading` read what a Post-LN model's norm takes instead of what it gives."""
+        wiring = self._text.model.wiring
+        norm = wiring.blocks[layer].norms.get(name)
+        if wiring.post_ln and norm is not None:
+            self._found.biases += float(norm.constant(self.reading.T).sum())
+            self.reading = norm.fold(self.reading.T).T / self._text.at(Point(name, layer))
+
     def _read(self) -> tuple[Tensor, Tensor]:
         """Positions at which anything is read for the root, [n], and what reads there, [d_model, n]."""
         at = self.reading.abs().sum(1).nonzero()[:, 0]
         return at, self.reading[at].T
 
+    def _through_branch(
+        self, read: Tensor, layer: int, writer: NormName, at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `through`: what reads a sum meets what is written into it directly, but for a norm after it."""
+        return through(self._text, read, layer, writer, at.tolist(), _into(layer, writer))
+
     def mlp(self, layer: int) -> Tensor:
         """A layer's neurons; what reads the stream on their behalf, [pos, d_model]."""
         text, model, block = self._text, self._text.model, self._text.model.wiring.blocks[layer]
         at, read = self._read()
-        read, constant = through(text, read, layer, "ln2_post", at.tolist())
+        read, constant = self._through_branch(read, layer, "ln2_post", at)
         slopes = model.written_along(layer, read).T  # [n, d_mlp]
         g, u, a = text.run_mlp(layer, at)
         relevances = a * slopes
@@ -171,7 +191,7 @@ class _Backward:
         """A layer's heads; what reads the stream on their behalf, [pos, d_model]."""
         text, model, block = self._text, self._text.model, self._text.model.wiring.blocks[layer]
         at, read = self._read()
-        read, constant = through(text, read, layer, "ln1_post", at.tolist())
+        read, constant = self._through_branch(read, layer, "ln1_post", at)
         projected = W_O(model, layer) @ read
         readers = projected.permute(2, 0, 1)  # [n, n_heads, d_head]
         z = text.at(Point("z", layer), at)
@@ -211,6 +231,11 @@ class _Backward:
             if isinstance(component, kind) and component.layer == layer and position in rows:
                 mask[rows[position], component.index] = 1
         return mask
+
+
+def _into(layer: int, writer: NormName) -> Stage:
+    """The residual sum that attention, or the MLP, of a layer writes into."""
+    return Stage(layer + 1, layer if writer == "ln1_post" else layer + 1)
 
 
 def _met(written: Tensor, reading: Tensor) -> Tensor:

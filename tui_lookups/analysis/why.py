@@ -116,7 +116,7 @@ def why_token(
         found=exact,
         probabilities=logs.exp().cpu().double(),
         predictions=predictions,
-        lens=(*_lens(model, reader, before), target),
+        lens=(*_lens(model, reader, before, asked, foil_id), target),
         lens_tokens=(*model.read_off(before[1:]).tolist(), predictions[0].token.id),
         congruences=_congruences(model, reader, named),
         own=own_tokens(model, named),
@@ -150,8 +150,15 @@ def layers_of(model: LookupModel, why: WhyFound) -> tuple[LayerOfWhy, ...]:
     )
 
 
-def _lens(model: LookupModel, reader: Reader, streams: Tensor) -> list[float]:
-    """What the reader reads off streams [k, d_model], each at its own scale."""
+def _lens(
+    model: LookupModel, reader: Reader, streams: Tensor, token_id: int, foil_id: int | None
+) -> list[float]:
+    """What the reader reads off streams [k, d_model], each at its own scale; in a Post-LN model, whose
+    streams between blocks are normed already, what the unembedding reads off them."""
+    if model.wiring.post_ln:
+        direction, bias = model.unembedding_against(token_id, foil_id)
+        of_normed: list[float] = ((streams @ direction + bias) * model.wiring.logit_factor).tolist()
+        return of_normed
     read = streams @ reader.directions / model.wiring.ln_final.scale(streams) + reader.constants
     values: list[float] = read[:, 0].tolist()
     return values

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tui_lookups.answering.checks import check_count
-from tui_lookups.answering.corpus_passes import Arrays, kept_layers, run_over_corpus
+from tui_lookups.answering.corpus_passes import Arrays, PassCheckpoint, kept_layers, run_over_corpus
 from tui_lookups.answering.two_models import TwoModels
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
@@ -185,10 +185,13 @@ def _joint_pass(models: TwoModels, layers: Sequence[int]) -> Iterator[tuple[int,
     copies = None if engine.conventions().keep_copies else find_copies(corpus, engine.poll_asker, say)
     device = engine.on_model(lambda model, poll: model.device)
     joint = JointPass(engine.model_info().d_mlp, device, corpus, layers, top=KEPT, copies=copies)
-    run_over_corpus(engine, corpus, layers, "comparing activations", models.on_both, joint.take)
+    key = models.key("joint_pass", corpus=True, layers=list(layers), kept=KEPT)
+    checkpoint = PassCheckpoint(engine, "joint_pass", key, joint)
+    run_over_corpus(engine, corpus, layers, "comparing activations", models.on_both, joint.take, checkpoint)
     positions = counted_positions(corpus)
     for layer in layers:
         yield layer, joint.layer_arrays(layer, positions)
+    checkpoint.end()
 
 
 def counted_positions(corpus: Corpus) -> int:

@@ -46,6 +46,7 @@ RESTS_ON: Mapping[str, tuple[str, ...]] = {
     "inputs": (),
     "inputs_overview": ("trimmed", *_ALL_PROMPTS),
     "joint_layer": ("seed", "keep_copies"),
+    "joint_pass": ("seed", "keep_copies"),
     "matched_layer": ("seed",),
     "matches": (),
     "nearest": (),

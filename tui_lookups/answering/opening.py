@@ -8,6 +8,7 @@ from tui_lookups.analysis.congruence import rank_tokens
 from tui_lookups.errors import LookupsError, Poll
 from tui_lookups.model.file_weights import Writes
 from tui_lookups.results import FirstView, NeuronScore, Token
+from tui_lookups.visible import visible_token
 
 FIRST_WORDS = (
     " because", " instead", " such", " each", " same", " time", " right", " other", " better", " rather",
@@ -36,7 +37,8 @@ def first_view(model: Writes, layers: Sequence[int], poll: Poll) -> FirstView:
         raise LookupsError("The vocabulary has no word to open with.", "Type a token.")
     own, _, token, row = best
     more = "more than towards any other token" if own else f"(rank {row.token_rank} of its tokens)"
-    story = f"{row.neuron} writes towards “{token.text}” {more}. Which text fires it, and which heads?"
+    writes = f"{row.neuron} writes towards “{visible_token(token.text)}” {more}"
+    story = f"{writes}. Which text fires it, and which heads?"
     return FirstView(token, row.neuron, story)
 
 

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, with_ablation_flags
 from tui_lookups.errors import LookupsError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 from tui_lookups.results import AblationMethod, AblationPositions, Atlas, HeadAblation, Reproduction
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def ablate(
     On each of the neuron's prompts, everything downstream responding; prompts on which the head is active
     against those on which it is not. With --edge on one prompt or text: the neuron alone, the norm's scale
     held, and free."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
     if edge:
         if positions is not None or ctx.get_parameter_source("method") is not ParameterSource.DEFAULT:
             raise click.UsageError("An edge is cut, not ablated: leave --method and --positions out.")
         check_place(prompt, text, trimmed)
-        cut = NeuronId.parse(head) if {"N", "F"} & set(head.upper()) else HeadId.parse(head)
+        cut = invocation.neuron(head) if {"N", "F"} & set(head.upper()) else HeadId.parse(head)
         invocation.answer(
             lambda explorer, _: explorer.cut_edge(name, cut, prompt=prompt, text=text, trimmed=trimmed)
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import click
 
 from tui_lookups.commands.invocation import Invocation, check_place, command, top_option
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -77,7 +77,7 @@ def carries(
         raise click.UsageError("Give NEURON or --token.")
     if token is not None and text is None:
         raise click.UsageError("--token needs --text.")
-    name, reader = HeadId.parse(head), None if neuron is None else NeuronId.parse(neuron)
+    name, reader = HeadId.parse(head), None if neuron is None else invocation.neuron(neuron)
     invocation.answer(
         lambda explorer, _: explorer.carries(
             reader, name, source, token=token, prompt=prompt, text=text, position=position, trimmed=trimmed,
@@ -119,7 +119,7 @@ def attends(
     _check_text_flags(neuron, prompt, text, trimmed)
     if neuron is None and text is None:
         raise click.UsageError("Give NEURON or --text.")
-    name, reader = HeadId.parse(head), None if neuron is None else NeuronId.parse(neuron)
+    name, reader = HeadId.parse(head), None if neuron is None else invocation.neuron(neuron)
 
     def question(explorer: Explorer, narrator: Narrator) -> Attends | SideOf:
         answer = explorer.attends(

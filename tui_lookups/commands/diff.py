@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_lookups.commands.invocation import Invocation, command, top_option
-from tui_lookups.ids import NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -47,7 +46,7 @@ def diff(
     if heads and neuron is None:
         raise click.UsageError("--heads needs a --neuron.")
     invocation.flags["model"] = before
-    name = None if neuron is None else NeuronId.parse(neuron)
+    name = None if neuron is None else invocation.neuron(neuron)
 
     def question(explorer: Explorer, narrator: Narrator) -> Compared:
         from tui_lookups.commands import tables_diff  # noqa: F401 - registers its renderers

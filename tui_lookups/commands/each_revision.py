@@ -33,10 +33,10 @@ def revisions_option(*, required: bool = False) -> Callable[[F], F]:
 def answer_over(invocation: Invocation, revisions: str, ask: Callable[[Revisions], R]) -> None:
     """Ask one question about the revisions, narrating on stderr which is open, and print the answer."""
     from tui_lookups.commands.narration import Narrator
-    from tui_lookups.explorer.revisions import Revisions
+    from tui_lookups.explorer.revisions import Revisions, revisions_named
 
     settings = invocation.settings()
-    names = tuple(name.strip() for name in revisions.split(","))
+    names = revisions_named(revisions)
 
     @contextmanager
     def open_at(revision: str, number: int) -> Iterator[Explorer]:

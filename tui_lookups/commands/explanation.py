@@ -37,16 +37,16 @@ def _asking_options(function: C) -> C:
 
 
 def _subject(
-    neuron: str | None, head: str | None, worth_explaining: str | None
+    invocation: Invocation, neuron: str | None, head: str | None, worth_explaining: str | None
 ) -> tuple[NeuronId, HeadId | None]:
     """The neuron, and the head or None for all worth explaining. Raises UsageError, BadIdError."""
     if worth_explaining is not None:
         if neuron is not None:
             raise click.UsageError("--worth-explaining already names the neuron; leave out NEURON and HEAD.")
-        return NeuronId.parse(worth_explaining), None
+        return invocation.neuron(worth_explaining), None
     if neuron is None or head is None:
         raise click.UsageError("Name a NEURON and a HEAD, or --worth-explaining NEURON.")
-    return NeuronId.parse(neuron), HeadId.parse(head)
+    return invocation.neuron(neuron), HeadId.parse(head)
 
 
 @command()
@@ -66,7 +66,7 @@ def explain(
 
     Asks a language model (OPENAI_API_KEY, or a server of your own with --base-url) about prompts on which
     the head is active and on which it is not. What was asked before is answered from the cache."""
-    name, chosen = _subject(neuron, head, worth_explaining)
+    name, chosen = _subject(invocation, neuron, head, worth_explaining)
 
     def plan(explorer: Explorer, _: Narrator) -> Plan:
         if chosen is None:
@@ -101,7 +101,7 @@ def score(
     """How well an explanation predicts HEAD's activity.
 
     A language model says Yes or No of prompts that the explainer never saw. Explains first where needed."""
-    name, chosen = _subject(neuron, head, worth_explaining)
+    name, chosen = _subject(invocation, neuron, head, worth_explaining)
     if chosen is None and explanation is not None:
         raise click.UsageError("--explanation is about one head.")
 
@@ -127,7 +127,7 @@ def report(invocation: Invocation, neurons: tuple[str, ...]) -> None:
     """Scores so far, with mean and standard deviation.
 
     Of the explainer that the settings name, for these neurons or for all; asks nobody anything."""
-    names = [NeuronId.parse(neuron) for neuron in neurons]
+    names = [invocation.neuron(neuron) for neuron in neurons]
 
     def question(explorer: Explorer, narrator: Narrator) -> ScoreReport:
         return explorer.head_scores.report(names)

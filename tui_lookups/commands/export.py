@@ -33,12 +33,11 @@ class Exported:
     heads: int
 
 
-def _is_neuron(text: str) -> bool:
+def _neuron(explorer: Explorer, text: str) -> NeuronId | None:
     try:
-        NeuronId.parse(text)
+        return explorer.settings.neuron_id.parse(text)
     except BadIdError:
-        return False
-    return True
+        return None
 
 
 def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Selection:
@@ -50,8 +49,7 @@ def gather_selection(explorer: Explorer, names: tuple[str, ...], top: int) -> Se
     most = min(EXPORT_PROMPTS, explorer.settings.top)
     chosen: dict[NeuronId, SelectedNeuron] = {}
     for name in names:
-        if _is_neuron(name):
-            neuron = NeuronId.parse(name)
+        if (neuron := _neuron(explorer, name)) is not None:
             chosen.setdefault(neuron, SelectedNeuron(neuron))
             continue
         ranking = explorer.neurons(name, top=top)

@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from textwrap import wrap
 from typing import Any, Literal, get_args
 
 import click
 
-from tui_lookups.commands.completing import offering
+from tui_lookups.commands.completing import offering, offering_layers
 from tui_lookups.exports.formats import RecordFormat
 from tui_lookups.results import BosSetting, DeviceMap, Dtype, Preset, ScanEngine, SignSetting
 
@@ -57,7 +57,9 @@ _MODEL, _RULES, _MACHINE, _EXPLAINER, _OUTPUT = (
 )  # fmt: skip
 
 
-def common_flags(remember: Remember) -> list[CommonFlag]:
+def common_flags(
+    remember: Remember, flags_of: Callable[[click.Context], Mapping[str, Any]]
+) -> list[CommonFlag]:
     """The flags of every command; all but the last three name a field of Settings."""
     flag = partial(CommonFlag, remember)
     kinds = "demo, a .txt, .jsonl (also .gz, .zst) or .parquet file, a folder, or hub:OWNER/NAME."
@@ -88,6 +90,7 @@ def common_flags(remember: Remember) -> list[CommonFlag]:
         flag(
             ["--layers"], _RULES, metavar="LAYERS", often=True,
             help="Layers whose neurons are ranked, like 9-11 or 0,2,5-7.",
+            shell_complete=offering_layers(flags_of),
         ),
         flag(
             ["--preset"], _RULES, type=_choice(Preset), help="paper: the conventions of the authors' code."

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_lookups.commands.invocation import Invocation, command
-from tui_lookups.ids import NeuronId
 
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
@@ -40,7 +39,7 @@ def shared_heads(
         raise click.UsageError("--position goes with --text.")
     if text is not None and trimmed is not None:
         raise click.UsageError("--trimmed and --full are about prompts: leave --text out.")
-    names = [NeuronId.parse(neuron) for neuron in neurons]
+    names = [invocation.neuron(neuron) for neuron in neurons]
 
     def question(explorer: Explorer, narrator: Narrator) -> SharedHeads | SummedHeads:
         from tui_lookups.commands import tables_groups  # noqa: F401 - registers its renderers

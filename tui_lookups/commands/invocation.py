@@ -38,6 +38,7 @@ from tui_lookups.results import AblationMethod, AblationPositions
 if TYPE_CHECKING:
     from tui_lookups.commands.narration import Narrator
     from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import NeuronId
     from tui_lookups.settings import Settings
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -95,6 +96,12 @@ class Invocation:
         _log_to(settings.log, self.debug)
         self.logs_to_stderr = self.debug and settings.log is None
         return settings
+
+    def neuron(self, text: str) -> NeuronId:
+        """The neuron of a name; where a dictionary is open "9.1985" is its unit. Raises BadIdError."""
+        from tui_lookups.settings import load_settings
+
+        return load_settings(**self.flags).neuron_id.parse(text)
 
     @contextmanager
     def exploring(self) -> Iterator[Explorer]:
@@ -225,6 +232,10 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         invocation.flags[param.name] = value
 
 
+def _flags_of(ctx: click.Context) -> dict[str, Any]:
+    return ctx.ensure_object(Invocation).flags
+
+
 G = TypeVar("G", bound=click.Command)
 
 
@@ -245,7 +256,7 @@ def with_ablation_flags(command: Callable[..., None]) -> Callable[..., None]:
 def with_common_flags(command: G) -> G:
     """Put the common flags on a command, but for those that it has of its own."""
     own = {name for param in command.params for name in param.opts}
-    command.params.extend(flag for flag in common_flags(_remember) if not own & set(flag.opts))
+    command.params.extend(flag for flag in common_flags(_remember, _flags_of) if not own & set(flag.opts))
     return command
 
 

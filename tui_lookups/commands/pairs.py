@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_lookups.commands.invocation import Invocation, command, with_ablation_flags
-from tui_lookups.ids import NeuronId
 from tui_lookups.results import AblationMethod, AblationPositions, PairComparison
 from tui_lookups.results.conventions import ablated_on, chosen_on
 
@@ -31,7 +30,7 @@ def ablate_pairs(
     Mean drops in the probability of the neuron's token where the head is active, against those where it is
     not, with the Kolmogorov-Smirnov distance between the two sets. Preset paper chooses heads on the prompts
     of one part of the corpus and ablates them on those of the other."""
-    names = [NeuronId.parse(neuron) for neuron in neurons]
+    names = [invocation.neuron(neuron) for neuron in neurons]
 
     def question(explorer: Explorer, narrator: Narrator) -> PairComparison:
         from tui_lookups.analysis.pairs import compare_pairs

@@ -6,7 +6,6 @@ import click
 
 from tui_lookups.commands.each_revision import answer_over, revisions_option
 from tui_lookups.commands.invocation import Invocation, check_place, command
-from tui_lookups.ids import NeuronId
 
 
 @command()
@@ -31,7 +30,7 @@ def revisions(
 
     At each what it writes: congruence, rank and top token; with --prompts or --text also how high it fires
     and the heads that fire it. A corpus is scanned once for each revision. One model is open at a time."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
     if prompts and text is not None:
         raise click.UsageError("--prompts and --text cannot be combined.")
     check_place(None, text, trimmed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from tui_lookups.commands.invocation import Invocation, check_place, command, top_option
-from tui_lookups.ids import NeuronId, parse_component
+from tui_lookups.ids import parse_component
 from tui_lookups.results import Why, WhyByLayer
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def inputs(
         raise click.UsageError("--all-prompts cannot be combined with --prompt and --text.")
     if position is not None and text is None:
         raise click.UsageError("--position goes with --text.")
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
 
     def question(explorer: Explorer, narrator: Narrator) -> NeuronInputs | InputsOverview:
         if all_prompts:

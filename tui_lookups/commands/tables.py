@@ -142,8 +142,8 @@ def title_of(*parts: str) -> Text:
 def source_of(provenance: Provenance) -> str:
     corpus = f", corpus {provenance.corpus.name}" if provenance.corpus else ""
     model = provenance.model
-    units = f" with the units of {model.units.name}" if model.units else ""
-    return f"({model.name}{units}{corpus}, {provenance.basis} weights)"
+    post_ln = ", Post-LN" if model.post_ln else ""
+    return f"({model.label}{post_ln}{corpus}, {provenance.basis} weights)"
 
 
 def kind_of(provenance: Provenance) -> str:
@@ -168,7 +168,7 @@ def _(result: TokenNeurons) -> RenderableType:
         source_of(result.provenance),
     )
     table = table_of(
-        "neuron", "congruence", "cosine", "rank", "its top token", "top congruence",
+        result.provenance.model.kind, "congruence", "cosine", "rank", "its top token", "top congruence",
         numbers=("congruence", "cosine", "rank", "top congruence"),
     )  # fmt: skip
     for row in result.neurons:
@@ -177,7 +177,7 @@ def _(result: TokenNeurons) -> RenderableType:
             token_text(row.top_token),
             Text(f"{row.top_congruence:.3f}"),
         )
-    return Group(title, table if result.neurons else Text("No neuron fits."))
+    return Group(title, table if result.neurons else Text(f"No {result.provenance.model.kind} fits."))
 
 
 @render.register
@@ -219,7 +219,7 @@ def _(result: ScanSummary) -> RenderableType:
             ("prompts", f"{result.prompts:,}"),
             ("tokens", f"{result.tokens:,}"),
             *([("special tokens", f"{special:,} spelled out in the texts")] if special else []),
-            ("neurons", f"{result.neurons:,}"),
+            (kind_of(result.provenance).lower(), f"{result.neurons:,}"),
             *work,
             *taken_over,
             *omitted,
@@ -321,7 +321,7 @@ def _(result: HeadAttributions) -> RenderableType:
             f"{f' {_SPECIAL}' if result.special else ''}"
         ),
         Text(_decomposition(result), overflow="fold"),
-        table if heads else Text("No head reaches this neuron."),
+        table if heads else Text(f"No head reaches this {result.neuron.kind}."),
         *more_of(len(heads), len(result.heads), "heads"),
     ]
     if result.source_head is not None:
@@ -362,7 +362,7 @@ def _(result: HeadOverview) -> RenderableType:
         note += "these trimmed prompts, which explanations go by."
     return Group(
         title,
-        table if heads else Text(result.note or "No head reaches this neuron."),
+        table if heads else Text(result.note or f"No head reaches this {result.neuron.kind}."),
         *more_of(len(heads), len(result.heads), "heads"),
         *([Text(note)] if heads else []),
     )

@@ -57,7 +57,7 @@ def _(result: PromptsWithFigures) -> RenderableType:
 @render.register
 def _(result: NearestNeurons) -> RenderableType:
     figure = "correlation" if result.by == "activations" else "cosine"
-    table = table_of("neuron", figure, "top token", numbers=(figure,))
+    table = table_of(result.provenance.model.kind, figure, "top token", numbers=(figure,))
     for row in result.neurons:
         table.add_row(Text(str(row.neuron)), *cells_of(f"{row.cosine:.3f}"), token_text(row.top_token))
     what = {"writes": "write", "reads": "read", "activations": "fire"}[result.by]
@@ -70,13 +70,17 @@ def _(result: NearestNeurons) -> RenderableType:
 def _(result: Atlas) -> RenderableType:
     rejected = f"{len(result.rejected)} rejected by hand" if result.rejected else ""
     title = title_of(
-        "Next-token neurons by layer",
+        f"Next-token {kind_of(result.provenance).lower()} by layer",
         sign_of(result.sign, result.provenance),
         rejected,
         source_of(result.provenance),
     )
     table = table_of(
-        "layer", "neuron", "its top token", "top congruence", numbers=("layer", "top congruence")
+        "layer",
+        result.provenance.model.kind,
+        "its top token",
+        "top congruence",
+        numbers=("layer", "top congruence"),
     )
     for layer in result.layers:
         for row in layer.neurons:
@@ -85,12 +89,20 @@ def _(result: Atlas) -> RenderableType:
                 token_text(row.top_token),
                 Text(f"{row.top_congruence:.3f}"),
             )
-    homes = table_of("layer", "tokens whose best neuron is there", "", numbers=("layer",))
+    homes = table_of(
+        "layer", f"tokens whose best {result.provenance.model.kind} is there", "", numbers=("layer",)
+    )
     most = max((layer.best_of_tokens for layer in result.layers), default=0)
     for layer in result.layers:
         bar = "#" * (round(40 * layer.best_of_tokens / most) if most else 0)
         homes.add_row(*cells_of(str(layer.layer), f"{layer.best_of_tokens:,}", bar))
-    return Group(title, table, Text(""), title_of(f"Best neurons of {result.tokens:,} tokens"), homes)
+    return Group(
+        title,
+        table,
+        Text(""),
+        title_of(f"Best {kind_of(result.provenance).lower()} of {result.tokens:,} tokens"),
+        homes,
+    )
 
 
 def _change(mean: AblationMean) -> list[str]:

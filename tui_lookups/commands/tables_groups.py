@@ -9,6 +9,7 @@ from tui_lookups.commands.tables import (
     HEADS_SHOWN,
     around,
     cells_of,
+    kind_of,
     more_of,
     render,
     sign_of,
@@ -25,13 +26,14 @@ from tui_lookups.visible import visible_token
 @render.register
 def _(result: SetNeurons) -> RenderableType:
     named = ", ".join(visible_token(token.text) for token in result.tokens)
+    kind = result.provenance.model.kind
     title = title_of(
-        f"Neurons that promote {named} as one ({result.as_one})",
+        f"{kind_of(result.provenance)} that promote {named} as one ({result.as_one})",
         sign_of(result.sign, result.provenance),
         source_of(result.provenance),
     )
     columns = (
-        "neuron",
+        kind,
         "congruence",
         "cosine",
         "leading",
@@ -50,7 +52,7 @@ def _(result: SetNeurons) -> RenderableType:
             Text(f"{row.top_congruence:.3f}"),
         )
     note = Text("rank: that of the leading member. ranks: of all, in the order above.", overflow="fold")
-    return Group(title, *((table, note) if result.neurons else (Text("No neuron fits."),)))
+    return Group(title, *((table, note) if result.neurons else (Text(f"No {kind} fits."),)))
 
 
 @render.register

@@ -5,30 +5,13 @@ Importing this module adds its renderers to `tables.render`; see tables.py for t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tui_lookups.commands.tables import cells_of, facts, render, source_of, table_of, title_of, token_text
-from tui_lookups.results import NeuronAtRevision, NeuronOverRevisions, NeuronsOverRevisions
+from tui_lookups.exports.courses import courses_of, largest_heads, sparkline
+from tui_lookups.results import NeuronOverRevisions, NeuronsOverRevisions
 from tui_lookups.visible import visible, visible_token
-
-HEADS_SHOWN = 3
-_BLOCKS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """A block for each value, from the smallest to the largest; a blank for one that is not there."""
-    numbers = [value for value in values if value is not None]
-    low, span = min(numbers, default=0.0), max(numbers, default=0.0) - min(numbers, default=0.0)
-
-    def block(value: float | None) -> str:
-        if value is None:
-            return " "
-        return _BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1)) if span > 0 else 0]
-
-    return "".join(map(block, values))
 
 
 @render.register
@@ -62,7 +45,7 @@ def _(result: NeuronOverRevisions) -> RenderableType:
         f"over {len(result.revisions)} revisions",
         source_of(result.provenance),
     )
-    attributions = _largest_heads(result.revisions)
+    attributions = largest_heads(result.revisions)
     # Beside peak and heads a terminal of 80 columns has no room for these two; --json and --format have them.
     more = ["peak", *attributions] if result.firing else ["cosine", "top congruence"]
     table = table_of(
@@ -76,10 +59,7 @@ def _(result: NeuronOverRevisions) -> RenderableType:
             token_text(row.top_token),
             *cells_of(*([_number(row.peak), *heads] if result.firing else plain)),
         )
-    courses: dict[str, list[float | None]] = {"congruence": [row.congruence for row in result.revisions]}
-    if result.firing:
-        courses["peak"] = [row.peak for row in result.revisions]
-    sparks = facts((name, sparkline(values)) for name, values in (courses | attributions).items())
+    sparks = facts((name, sparkline(values)) for name, values in courses_of(result).items())
     of = "on the text" if result.firing == "text" else "their means over its prompts"
     note = f"Heads: the {len(attributions)} of largest attribution at any revision, {of}."
     return Group(title, table, Text(""), sparks, *([Text(note, style="dim")] if attributions else []))
@@ -87,14 +67,3 @@ def _(result: NeuronOverRevisions) -> RenderableType:
 
 def _number(value: float | None, sign: str = "") -> str:
     return "" if value is None else f"{value:{sign}.3f}"
-
-
-def _largest_heads(revisions: Sequence[NeuronAtRevision]) -> dict[str, list[float | None]]:
-    """The attributions, over the revisions, of the heads whose largest is largest."""
-    by_head = [{str(row.head): row.attribution for row in at.heads} for at in revisions]
-    largest: dict[str, float] = {}
-    for heads in by_head:
-        for head, value in heads.items():
-            largest[head] = max(abs(value), largest.get(head, 0.0))
-    shown = sorted(largest, key=lambda head: -largest[head])[:HEADS_SHOWN]
-    return {head: [heads.get(head) for heads in by_head] for head in shown}

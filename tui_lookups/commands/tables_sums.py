@@ -148,18 +148,16 @@ def _(result: NeuronInputs) -> RenderableType:
 
 @render.register
 def _(result: InputsOverview) -> RenderableType:
-    title = title_of(
-        f"Earlier neurons that fire {result.neuron} over {result.prompts} prompts ({result.context})",
-        source_of(result.provenance),
-    )
-    table = table_of("neuron", "mean contribution", "active on", numbers=("mean contribution", "active on"))
+    kind, over = result.neuron.kind, f"over {result.prompts} prompts ({result.context})"
+    title = title_of(f"Earlier {kind}s that fire {result.neuron} {over}", source_of(result.provenance))
+    table = table_of(kind, "mean contribution", "active on", numbers=("mean contribution", "active on"))
     for row in result.neurons[:ROWS_SHOWN]:
         table.add_row(
             *cells_of(str(row.neuron), f"{row.mean_contribution:+.3f}", f"{row.active_fraction:.0%}")
         )
     return Group(
         title,
-        table if result.neurons else Text(result.note or "No earlier neuron reaches this one."),
+        table if result.neurons else Text(result.note or f"No earlier {kind} reaches this one."),
         *_hidden(len(result.neurons)),
         *(_layers(result.by_layer) if result.neurons else ()),
     )

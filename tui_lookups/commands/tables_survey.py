@@ -11,6 +11,7 @@ from rich.text import Text
 from tui_lookups.commands.tables import (
     cells_of,
     facts,
+    kind_of,
     more_of,
     render,
     source_of,
@@ -52,22 +53,22 @@ def _(result: SurveyPlan) -> RenderableType:
 
 @render.register
 def _(result: Survey) -> RenderableType:
-    silent = sum(not neuron.prompts for neuron in result.neurons)
+    silent, kind = sum(not neuron.prompts for neuron in result.neurons), result.provenance.model.kind
     title = title_of(
-        f"{len(result.neurons)} next-token neurons, {len(result.pairs)} pairs worth explaining",
+        f"{len(result.neurons)} next-token {kind}s, {len(result.pairs)} pairs worth explaining",
         f"({result.context})",
         source_of(result.provenance),
     )
     serving = sorted((head for head in result.heads if head.serves), key=lambda head: -head.serves)
     return Group(
         title,
-        *([Text(f"{silent} of the neurons never fire on this corpus.")] if silent else []),
-        _pairs(result.pairs[:PAIRS_SHOWN]),
+        *([Text(f"{silent} of the {kind}s never fire on this corpus.")] if silent else []),
+        _pairs(result.pairs[:PAIRS_SHOWN], kind),
         *more_of(min(len(result.pairs), PAIRS_SHOWN), len(result.pairs), "pairs"),
         Text(""),
         _heads(serving[:HEADS_SHOWN]),
         *more_of(min(len(serving), HEADS_SHOWN), len(serving), "heads"),
-        *([Text(""), _layers(result.by_layer)] if result.by_layer else []),
+        *([Text(""), _layers(result.by_layer, kind)] if result.by_layer else []),
         *(Text(line) for line in (*_shares(result), *_scores(result))),
         *([Text(""), render(result.ablation)] if result.ablation is not None else []),
     )
@@ -100,13 +101,14 @@ def _scores(result: Survey) -> list[str]:
 
 @render.register
 def _(result: ServedNeurons) -> RenderableType:
-    head = result.head
+    head, kind = result.head, result.provenance.model.kind
     carries = "" if head.carries is None else f", and carries {head.carries:.1%} of what fires them"
     title = title_of(
-        f"{head.head} serves {head.serves} of the {head.reaches} surveyed neurons it reaches{carries}",
+        f"{head.head} serves {head.serves} of the {head.reaches} surveyed {kind}s it reaches{carries}",
         source_of(result.provenance),
     )
-    return Group(title, _pairs(result.pairs) if result.pairs else Text("It is worth explaining for none."))
+    none = Text("It is worth explaining for none.")
+    return Group(title, _pairs(result.pairs, kind) if result.pairs else none)
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,14 @@ def _(result: ServedPicture) -> RenderableType:
     def carried(head: SurveyedHead) -> str:
         return "" if head.carries is None else str(round(100 * head.carries))
 
+    kinds = kind_of(result.served.provenance)
     return Group(
         render(result.served),
         Text(""),
-        Text("Neurons that each head serves; . where it serves none"),
+        Text(f"{kinds} that each head serves; . where it serves none"),
         _Grid(result, served),
         Text(""),
-        Text("Percent that each head carries of what fires the neurons it reaches"),
+        Text(f"Percent that each head carries of what fires the {kinds.lower()} it reaches"),
         _Grid(result, carried),
         Text(f"* {result.served.head.head}"),
     )
@@ -167,9 +170,9 @@ class _Grid:
                 yield Text(f"L{layer}".ljust(label) + row)
 
 
-def _pairs(pairs: Iterable[SurveyedPair]) -> RenderableType:
+def _pairs(pairs: Iterable[SurveyedPair], kind: str) -> RenderableType:
     table = table_of(
-        "neuron", "its token", "congruence", "head", "mean attribution", "active on",
+        kind, "its token", "congruence", "head", "mean attribution", "active on",
         numbers=("congruence", "mean attribution", "active on"),
     )  # fmt: skip
     for pair in pairs:
@@ -198,8 +201,8 @@ def _heads(heads: Iterable[SurveyedHead]) -> RenderableType:
     return table
 
 
-def _layers(layers: Iterable[SurveyedLayer]) -> RenderableType:
-    names = ("neurons", "fire", "with a pair", "pairs", "heads that serve", "their pairs")
+def _layers(layers: Iterable[SurveyedLayer], kind: str) -> RenderableType:
+    names = (f"{kind}s", "fire", "with a pair", "pairs", "heads that serve", "their pairs")
     table = table_of("layer", *names, numbers=("layer", *names))
     for row in layers:
         counts = (row.layer, row.neurons, row.fire, row.explained, row.pairs, row.serving, row.served)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command
-from tui_lookups.ids import NeuronId
 from tui_lookups.results import Trace
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def trace(
             raise click.UsageError("--prompt and --trimmed go with --neuron.")
     elif token is not None or foil is not None:
         raise click.UsageError("A trace begins from a neuron or from a token, not from both.")
-    name = None if neuron is None else NeuronId.parse(neuron)
+    name = None if neuron is None else invocation.neuron(neuron)
     asked: dict[str, Any] = {
         "neuron": name, "prompt": prompt, "prompt_id": prompt_id, "trimmed": trimmed,
         "position": position, "token": token, "foil": foil,

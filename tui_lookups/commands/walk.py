@@ -11,7 +11,7 @@ import click
 
 from tui_lookups.commands.each_revision import answer_over, revisions_option
 from tui_lookups.commands.invocation import FilePath, Invocation, check_place, command, top_option
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 from tui_lookups.results import AsOne, NeuronsOfTokens
 from tui_lookups.results.congruence import NearBy
 from tui_lookups.results.peaks import PromptKind
@@ -117,7 +117,7 @@ def tokens(invocation: Invocation, neuron: str, top: int) -> None:
     """The tokens NEURON promotes most.
 
     NEURON is written L9.N1985 or 9.1985. Also the tokens it suppresses most."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
     invocation.answer(lambda explorer, _: explorer.tokens(name, top=top))
 
 
@@ -134,7 +134,7 @@ def tokens(invocation: Invocation, neuron: str, top: int) -> None:
 @click.option("--in", "other", metavar="MODEL", help="Search another model instead.")
 def nearest(invocation: Invocation, neuron: str, top: int, by: NearBy, other: str | None) -> None:
     """The neurons of other layers most like NEURON, or those of another model."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
     invocation.answer(lambda explorer, _: explorer.nearest(name, by=by, top=top, other=other))
 
 
@@ -160,7 +160,7 @@ def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKi
     """The prompts that fire NEURON most.
 
     With logit contribution and probabilities at each peak. Scans the corpus first where needed."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
 
     invocation.answer(lambda explorer, _: explorer.prompts_with_figures(name, kind=kind, top=top))
 
@@ -170,7 +170,7 @@ def prompts(invocation: Invocation, neuron: str, top: int | None, kind: PromptKi
 @click.option("--text", required=True, help="The text to run.")
 def activations(invocation: Invocation, neuron: str, text: str) -> None:
     """How NEURON fires on a text."""
-    name = NeuronId.parse(neuron)
+    name = invocation.neuron(neuron)
     invocation.answer(lambda explorer, _: explorer.activations(name, text))
 
 
@@ -198,7 +198,7 @@ def heads(
     check_place(prompt, text, trimmed)
     if all_prompts and any(given is not None for given in (prompt, text, sources)):
         raise click.UsageError("--all-prompts cannot be combined with --prompt, --text and --sources.")
-    name, head = NeuronId.parse(neuron), None if sources is None else HeadId.parse(sources)
+    name, head = invocation.neuron(neuron), None if sources is None else HeadId.parse(sources)
 
     def question(explorer: Explorer, narrator: Narrator) -> HeadAttributions | HeadOverview:
         if all_prompts:

@@ -4,17 +4,18 @@
    local cache or, unless the tool is offline, on the hub: a mistyped one is told before hours of scanning.
 2. The last one is opened first: it says which neurons, or which token, are followed through the others.
 3. Each is a model of its own, with its own fingerprint, index and cached answers, asked through an Explorer
-   that is closed before the next is opened: one model is in memory at a time.
+   that is closed before the next is opened: one of them is in memory at a time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tui_lookups.errors import LookupsError, ModelLoadError, UnknownTokenError
+from tui_lookups.progress import Progress, heard_by, listener
 from tui_lookups.results import (
     HeadAtRevision,
     NeuronAtRevision,
@@ -28,12 +29,44 @@ if TYPE_CHECKING:
     from tui_lookups.explorer.explorer import Explorer
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Firing, NeuronTokens, Provenance, TokenNeurons
+    from tui_lookups.settings import Settings
 
 First = TypeVar("First")
 Each = TypeVar("Each")
 
 Open = Callable[[str, int], AbstractContextManager["Explorer"]]
 """Opens the model at a revision, the n-th (from 1) that is opened, and closes it where the `with` ends."""
+
+
+def revisions_named(text: str) -> tuple[str, ...]:
+    """The revisions of a text that has commas between them."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def beside(settings: Settings, names: tuple[str, ...]) -> Revisions:
+    """Revisions of the model of these settings, each opened with them beside whatever is open.
+
+    Which one is open, and how far its own work is, is told to whoever listens. Raises as `Revisions` does.
+    """
+    from msgspec import structs
+
+    from tui_lookups.explorer.explorer import Explorer
+
+    model = settings.model.partition("@")[0]
+
+    @contextmanager
+    def open_at(revision: str, number: int) -> Iterator[Explorer]:
+        hear, whole = listener(), Progress(revision, stage=number, stages=len(names))
+        explorer = Explorer(structs.replace(settings, model=f"{model}@{revision}"))
+        hear(whole)
+        try:
+            with heard_by(lambda part: hear(part.within(whole))):
+                yield explorer
+        finally:
+            explorer.close()
+
+    return Revisions(model, names, open_at, offline=settings.offline)
+
 
 _WRITE = "Write --model OWNER/NAME --revisions step0,step512,main."
 

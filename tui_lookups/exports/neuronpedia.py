@@ -3,8 +3,9 @@
 1. A folder for each layer, `MODEL/LAYER-lookups/`: one line each in release.jsonl, model.jsonl,
    sourceset.jsonl and source.jsonl, and in features/, activations/ and explanations/ a batch of gzipped
    lines.
-2. A neuron is a feature of its layer; its congruences are what they show as logits, phi over prompts what
-   they show as the histogram of activations.
+2. A neuron is a feature of its layer; so is a unit of a dictionary, whose source set then bears the
+   dictionary's name, so that those of two do not mix. Its congruences are what they show as logits, phi
+   over prompts what they show as the histogram of activations.
 3. A prompt that is shown whole is an activation. Where a head was split over source tokens on it, these
    stand in `dfaValues` (direct feature attribution), with the peak as their target; of several heads the
    largest's.
@@ -24,7 +25,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tui_lookups.errors import ExportError
 from tui_lookups.exports.report import Report, Walk
 from tui_lookups.exports.writing import refusing
 from tui_lookups.home import expanded
@@ -37,7 +37,7 @@ CREATOR = "clkht01d40000jv08hvalcvly"
 """The account that Neuronpedia's exporters name where none is given; an instance has it from the start."""
 
 SET = "lookups"
-"""The source set of all layers: sources are named LAYER-SET."""
+"""The source set of all layers, the dictionary's name behind it where one is open; sources are LAYER-SET."""
 
 _EMPTY_LISTS = (
     "vector", "topkCosSimIndices", "topkCosSimValues", "neuron_alignment_indices", "neuron_alignment_values",
@@ -45,27 +45,21 @@ _EMPTY_LISTS = (
     "correlated_neurons_l1", "logits_hist_data_bar_heights", "logits_hist_data_bar_values",
     "decoder_weights_dist",
 )  # fmt: skip
-"""Columns of a feature that are about dictionaries of features, and empty for neurons."""
+"""Columns of a feature that nothing here answers."""
 
 
 def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
     """Write the layout into a folder, which may exist; returns the folder of each layer.
 
-    Raises ExportError where it cannot be written, or is of a dictionary's units.
+    Raises ExportError where it cannot be written.
     """
-    units = report.provenance.model.units
-    if units is not None:
-        raise ExportError(
-            f"Neuronpedia's files are written of MLP neurons, and the units of {units.name} are open.",
-            "Write the report without them, or leave --units out.",
-        )
     layers: dict[int, list[Walk]] = defaultdict(list)
     for walk in report.walks:
         layers[walk.neuron.layer].append(walk)
     written, folder = [], expanded(folder)
     with refusing(f"{folder} cannot be written", "Name another folder, or make room."):
         for layer, walks in sorted(layers.items()):
-            where = folder / model_id(report.provenance.model) / source_id(layer)
+            where = folder / model_id(report.provenance.model) / source_id(report.provenance.model, layer)
             for name, data in _files(report, layer, walks).items():
                 (where / name).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(where / name, data)
@@ -75,12 +69,21 @@ def write_neuronpedia(report: Report, folder: Path) -> tuple[Path, ...]:
 
 def model_id(model: ModelInfo) -> str:
     """The model's name as theirs are: lower-case letters, digits, dashes and underscores."""
-    return re.sub(r"[^a-z0-9_]+", "-", model.name.lower()).strip("-")[:128] or "model"
+    return _as_id(model.name) or "model"
 
 
-def source_id(layer: int) -> str:
-    """The source that a layer's neurons are of."""
-    return f"{layer}-{SET}"
+def set_name(model: ModelInfo) -> str:
+    """The source set: of neurons, or of a dictionary's units."""
+    return SET if model.units is None else f"{SET}-{_as_id(model.units.name) or 'units'}"
+
+
+def source_id(model: ModelInfo, layer: int) -> str:
+    """The source that a layer's neurons, or units, are of."""
+    return f"{layer}-{set_name(model)}"
+
+
+def _as_id(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:128]
 
 
 def _files(report: Report, layer: int, walks: list[Walk]) -> dict[str, bytes]:
@@ -112,10 +115,11 @@ def _lines(lines: Iterable[Line]) -> bytes:
 
 
 def _release(report: Report) -> Line:
-    model = report.provenance.model.name
+    model = report.provenance.model
+    kinds = "neurons" if model.units is None else f"units of {model.units.name}"
     return {
-        "name": f"{SET}-{model_id(report.provenance.model)}",
-        "description": f"Next-token neurons of {model}, and the attention heads that fire them",
+        "name": f"{set_name(model)}-{model_id(model)}",
+        "description": f"Next-token {kinds} of {model.name}, and the attention heads that fire them",
         "creatorName": report.generator,
         "creatorId": CREATOR,
         "visibility": "PUBLIC",
@@ -132,18 +136,20 @@ def _model(report: Report) -> Line:
         "creatorId": CREATOR,
         "dimension": model.d_model,
         "layers": model.n_layers,
-        "neuronsPerLayer": model.d_mlp,
+        "neuronsPerLayer": 0 if model.units else model.d_mlp,  # d_mlp is the dictionary's where one is open
         "owner": model.source,
         "visibility": "PUBLIC",
     }
 
 
 def _source_set(report: Report) -> Line:
+    model = report.provenance.model
+    kinds = "MLP neurons" if model.units is None else "Transcoder units"
     return {
-        "modelId": model_id(report.provenance.model),
-        "name": SET,
-        "description": "MLP neurons with head attribution split over source tokens",
-        "type": "MLP neurons",
+        "modelId": model_id(model),
+        "name": set_name(model),
+        "description": f"{kinds} with head attribution split over source tokens",
+        "type": kinds,
         "creatorName": report.generator,
         "creatorId": CREATOR,
         "releaseName": _release(report)["name"],
@@ -155,16 +161,16 @@ def _source_set(report: Report) -> Line:
 
 
 def _source(report: Report, layer: int) -> Line:
-    corpus = report.provenance.corpus
+    model, corpus = report.provenance.model, report.provenance.corpus
     return {
-        "id": source_id(layer),
-        "modelId": model_id(report.provenance.model),
-        "setName": SET,
+        "id": source_id(model, layer),
+        "modelId": model_id(model),
+        "setName": set_name(model),
         "creatorId": CREATOR,
         "dataset": None if corpus is None else corpus.name,
         "num_prompts": None if corpus is None else corpus.prompts,
         "num_tokens_in_prompt": None if corpus is None else corpus.window,
-        "notes": f"{report.generator}, weights {report.provenance.model.fingerprint}",
+        "notes": f"{report.generator}, weights {model.fingerprint}",
         "visibility": "PUBLIC",
     }
 
@@ -172,7 +178,7 @@ def _source(report: Report, layer: int) -> Line:
 def _named(model: ModelInfo, walk: Walk) -> Line:
     return {
         "modelId": model_id(model),
-        "layer": source_id(walk.neuron.layer),
+        "layer": source_id(model, walk.neuron.layer),
         "index": str(walk.neuron.index),
     }
 
@@ -183,12 +189,12 @@ def _feature(model: ModelInfo, walk: Walk) -> Line:
     return {
         **_named(model, walk),
         "creatorId": CREATOR,
-        "sourceSetName": SET,
+        "sourceSetName": set_name(model),
         "maxActApprox": 0.0 if stats is None else stats.maximum,
         "hasVector": False,
         "vectorLabel": None,
         "vectorDefaultSteerStrength": None,
-        "hookName": f"blocks.{walk.neuron.layer}.mlp.hook_post",
+        "hookName": None if model.units else f"blocks.{walk.neuron.layer}.mlp.hook_post",
         "frac_nonzero": 0.0 if stats is None else stats.fraction_positive,
         "freq_hist_data_bar_heights": [] if histogram is None else list(map(float, histogram.counts)),
         "freq_hist_data_bar_values": [] if histogram is None else list(histogram.edges[:-1]),

@@ -109,10 +109,11 @@ def _cell(value: object, name: str = "") -> object:
 
 
 def _title(report: Report) -> str:
-    name = report.provenance.model.name
+    model = report.provenance.model
+    name = model.label
     if report.survey is None:
         count = len(report.walks)
-        return f"{count} neuron{'s' if count != 1 else ''} of {name}"
+        return f"{count} {model.kind}{'s' if count != 1 else ''} of {name}"
     layers = report.survey.layers
     return f"Survey of {name}, layers {layers[0]} to {layers[-1]}" if layers else f"Survey of {name}"
 
@@ -123,7 +124,11 @@ def _figures(survey: Survey) -> list[Markup]:
     neurons.update(pair.neuron.layer for pair in survey.pairs)
     heads = Counter({head.head.layer: 0 for head in survey.heads})
     heads.update(pair.head.layer for pair in survey.pairs)
-    drawn = [figures.of_layers(neurons, "Pairs by layer of the neuron")] if neurons else []
+    drawn = (
+        [figures.of_layers(neurons, f"Pairs by layer of the {survey.provenance.model.kind}")]
+        if neurons
+        else []
+    )
     if heads:
         drawn += [figures.of_layers(heads, "Pairs by layer of the head"), figures.of_served(survey.heads)]
     return [_drawn(figure) for figure in drawn]

@@ -70,7 +70,7 @@ def page(trace: Trace) -> str:
             f"{_figure(trace.conserved.rests)}, remainder {_figure(trace.conserved.remainder)}.</p>",
             '<p class="note">A contribution is direct, with attention patterns, the scales of norms and what'
             " activations are made of held. What happens without a component is another question.</p>",
-            f'<p class="note">{escape(visible(source.model.name))}, {source.basis} weights, {source.dtype}, '
+            f'<p class="note">{escape(visible(source.model.label))}, {source.basis} weights, {source.dtype}, '
             f"{source.device}; model {source.model.fingerprint[:16]}</p>",
             f'<script type="application/json" id="trace">{data}</script>',
             "</body>\n</html>\n",

@@ -27,6 +27,7 @@ class Architecture:
         own_layer: the heads of the neuron's own block reach it (attention before MLP, not beside it).
         mlp_norm: the submodule whose scale divides the MLP's input; None where there is no such norm.
         attn_post_norm, mlp_post_norm: a norm is applied to what attention, or the MLP, writes.
+        post_ln: norms take the residual sums themselves (method.md, section 4, "Post-LN").
         centred: the final norm takes the mean of what it reads off (LayerNorm).
         activation: name of the activation function's class.
     """
@@ -38,6 +39,7 @@ class Architecture:
     mlp_norm: Literal["ln1", "ln2"] | None
     attn_post_norm: bool
     mlp_post_norm: bool
+    post_ln: bool
     centred: bool
     activation: str
 
@@ -48,7 +50,8 @@ class Architecture:
 
 def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Architecture:
     """What the wiring of a loaded model says. Raises UnsupportedModelError where its family's is another."""
-    norms = [set(block.norms) for block in wiring.blocks]
+    # Nothing normalises what the first block of a Post-LN model reads.
+    norms = [set(block.norms) | ({"ln1"} if wiring.post_ln else set()) for block in wiring.blocks]
     gated = [block.gate is not None for block in wiring.blocks]
     if any(n != norms[0] for n in norms) or any(g != gated[0] for g in gated):
         raise UnsupportedModelError(f"{name} ({model_type}) has blocks of several kinds.", SUPPORTED)
@@ -62,6 +65,7 @@ def describe(wiring: Wiring, model_type: str, activation: str, name: str) -> Arc
         mlp_norm=None if ln2 is None else "ln1" if ln2 is ln1 else "ln2",
         attn_post_norm="ln1_post" in first.norms,
         mlp_post_norm="ln2_post" in first.norms,
+        post_ln=wiring.post_ln,
         centred=wiring.centred,
         activation=activation,
     )
@@ -82,6 +86,7 @@ def _hold_to_table(found: Architecture, family: Family, name: str) -> None:
                 family.post_norms,
                 found.attn_post_norm and found.mlp_post_norm,
             ),
+            ("norms of the residual sums", family.post_ln, found.post_ln),
         )
         if expected is not None and expected != actual
     ]

@@ -8,7 +8,8 @@ See method.md, sections 1, 4, 8 and 9.
    algebra on that vector (norms.py): the model's weights stay as they are. A neuron reads through the norm
    before its MLP; a token is read off the last stream through the final norm.
 3. A **contribution** is `write . folded direction / scale`, the norm's scale held at its value in the pass.
-   What is written through a norm after attention or after the MLP is read through that norm as well.
+   What is written through a norm after attention or after the MLP is read through that norm as well, and in a
+   Post-LN model through every norm between the write and the read (held_norms.py).
 4. Reading is linear, so contributions and the constant sum to what is read.
 """
 
@@ -22,6 +23,14 @@ import torch
 from torch import Tensor
 
 from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.model.held_norms import (
+    Stage,
+    carried_down,
+    carried_up,
+    divisor,
+    norms_above_embedding,
+    norms_between,
+)
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Point
 from tui_lookups.model.wiring import Beside, NormName
@@ -44,6 +53,11 @@ class Reader:
     head_layers: range
     mlp_layers: range
 
+    @property
+    def stage(self) -> Stage:
+        """The residual sum that it reads."""
+        return Stage(len(self.head_layers), len(self.mlp_layers))
+
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
@@ -54,6 +68,7 @@ class Contributions:
         mlps: [batch, mlp layers, n], biases in them.
         embedding: [batch, n].
         attention_biases: [batch, head layers, n], value biases and those of norms after attention in them.
+            What norms of residual sums add counts likewise: with attention, or with the MLP, before them.
         bias: what the reader's own biases come to, [n].
     """
 
@@ -122,16 +137,16 @@ def token_reader(model: LookupModel, token_id: int, foil_id: int | None = None) 
 def points_read(model: LookupModel, reader: Reader, *, neurons: bool = False) -> list[Point]:
     """What has to be seen in a pass for `contributions`; with `neurons` what `neuron_contributions` needs in
     place of what their MLPs write."""
-    blocks = model.wiring.blocks
+    wiring = model.wiring
     points = [Point("resid_pre")] + ([] if reader.norm is None else [reader.norm])
+    points += norms_above_embedding(wiring, reader.stage)
     for layer in reader.head_layers:
-        points.append(Point("z", layer))
-        points += [Point("ln1_post", layer)] if "ln1_post" in blocks[layer].norms else []
+        points += [Point("z", layer), *norms_between(wiring, layer, "ln1_post", reader.stage)]
     for layer in reader.mlp_layers:
         points.append(Point("post" if neurons else "mlp_out", layer))
-        points += [Point(role, layer) for role in blocks[layer].beside] if neurons else []
-        points += [Point("ln2_post", layer)] if "ln2_post" in blocks[layer].norms else []
-    return points
+        points += [Point(role, layer) for role in wiring.blocks[layer].beside] if neurons else []
+        points += norms_between(wiring, layer, "ln2_post", reader.stage)
+    return list(dict.fromkeys(points))
 
 
 def contributions(
@@ -149,22 +164,24 @@ def contributions(
     n = reader.directions.shape[1]
     heads, biases, mlps = [], [], []
     for layer in reader.head_layers:
-        read, divisor, constant = _through(model, reader, seen, scale, layer, "ln1_post")
+        read, scales, constant = _through(model, reader, seen, scale, layer, "ln1_post")
         projected = _projected(model, layer, read)  # z meets it, and stacked head results are never formed
-        heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / divisor.unsqueeze(1))
-        biases.append(of_attention_biases(model, layer, read, projected) / divisor + constant / scale)
+        heads.append(torch.einsum("bhd,hdn->bhn", seen[Point("z", layer)], projected) / scales.unsqueeze(1))
+        biases.append(of_attention_biases(model, layer, read, projected) / scales + constant)
     for layer in reader.mlp_layers:
         if (written := seen.get(Point("mlp_out", layer))) is not None:
-            read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
-            mlps.append(written @ read / divisor + constant / scale)
+            read, scales, constant = _through(model, reader, seen, scale, layer, "ln2_post")
+            mlps.append(written @ read / scales + constant)
 
     def by_layer(layers: list[Tensor], *shape: int) -> Tensor:
         return torch.stack(layers, 1) if layers else embedding.new_zeros(len(embedding), 0, *shape)
 
+    above = norms_above_embedding(model.wiring, reader.stage)
+    read, _ = carried_down(model.wiring, above, reader.directions)
     return Contributions(
         heads=by_layer(heads, model.info.n_heads, n),
         mlps=by_layer(mlps, n),
-        embedding=embedding @ reader.directions / scale,
+        embedding=embedding @ read / (scale * divisor([seen[norm] for norm in above], scale)),
         attention_biases=by_layer(biases, n),
         bias=reader.constants,
     )
@@ -181,18 +198,17 @@ def neuron_contributions(
         seen: as those of `contributions`, neurons in them (`points_read`).
     """
     scale = _scale(reader, seen, True)
-    read, divisor, _ = _through(model, reader, seen, scale, layer, "ln2_post")
+    read, scales, _ = _through(model, reader, seen, scale, layer, "ln2_post")
     per_unit = model.written_along(layer, read)  # [d_mlp, n]
-    return seen[Point("post", layer)].unsqueeze(2) * per_unit / divisor.unsqueeze(1)
+    return seen[Point("post", layer)].unsqueeze(2) * per_unit / scales.unsqueeze(1)
 
 
 def mlp_biases(model: LookupModel, reader: Reader, seen: Mapping[Point, Tensor], layer: int) -> Tensor:
     """What the bias of a layer's down-projection contributes, and that of a norm after it: [batch, n]."""
     scale = _scale(reader, seen, True)
-    read, divisor, constant = _through(model, reader, seen, scale, layer, "ln2_post")
+    read, scales, constant = _through(model, reader, seen, scale, layer, "ln2_post")
     bias = model.wiring.blocks[layer].down.bias
-    written = torch.zeros_like(constant) if bias is None else model.at_home(bias) @ read
-    return written / divisor + constant / scale
+    return constant if bias is None else model.at_home(bias) @ read / scales + constant
 
 
 def beside_roles(model: LookupModel, layers: Iterable[int]) -> tuple[Beside, ...]:
@@ -207,9 +223,9 @@ def beside_units(
 
     See method.md, section 14.
     """
-    read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, True), layer, "ln2_post")
+    read, scales, _ = _through(model, reader, seen, _scale(reader, seen, True), layer, "ln2_post")
     roles = model.wiring.blocks[layer].beside
-    return {role: seen[Point(role, layer)] @ read / divisor for role in roles}
+    return {role: seen[Point(role, layer)] @ read / scales for role in roles}
 
 
 def of_attention_biases(model: LookupModel, layer: int, read: Tensor, projected: Tensor) -> Tensor:
@@ -238,30 +254,31 @@ def source_contributions(
         pattern: the head's, at the position read, [batch, k].
         values: the head's, [batch, k, d_head], value biases in them.
     """
-    read, divisor, _ = _through(model, reader, seen, _scale(reader, seen, hold_scale), layer, "ln1_post")
+    read, scales, _ = _through(model, reader, seen, _scale(reader, seen, hold_scale), layer, "ln1_post")
     biases = model.value_biases[layer]
     apart = values if biases is None else values - biases[head]
     by_key = torch.einsum("bkd,dn->bkn", apart, W_O(model, layer)[head] @ read)
-    return pattern.unsqueeze(2) * by_key / divisor.unsqueeze(1)
+    return pattern.unsqueeze(2) * by_key / scales.unsqueeze(1)
 
 
-def written(model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Point, Tensor]) -> Tensor:
-    """What a head, value biases apart, or a neuron adds to the residual stream: [batch, d_model].
+def written(
+    model: LookupModel, component: HeadId | NeuronId, seen: Mapping[Point, Tensor], reads: Stage
+) -> Tensor:
+    """What of a residual sum is a head's, value biases apart, or a neuron's: [batch, d_model].
 
     Args:
-        seen: its z, or its layer's activations, and the scale of a norm after them; see `points_read`.
+        seen: its z, or its layer's activations, and the scales of norms in between; see `points_read`.
+        reads: the sum.
     """
     layer, index = component.layer, component.index
-    block = model.wiring.blocks[layer]
+    writer: NormName = "ln1_post" if isinstance(component, HeadId) else "ln2_post"
     if isinstance(component, HeadId):
-        added, after = seen[Point("z", layer)][:, index] @ W_O(model, layer)[index], Point("ln1_post", layer)
-        norm = block.norms.get("ln1_post")
+        added = seen[Point("z", layer)][:, index] @ W_O(model, layer)[index]
     else:
-        (row,) = model.at_home(block.down.inputs([index]))
-        added, after = seen[Point("post", layer)][:, index, None] * row, Point("ln2_post", layer)
-        norm = block.norms.get("ln2_post")
-    if norm is not None:
-        added = norm.linear(added) / seen[after]
+        (row,) = model.at_home(model.wiring.blocks[layer].down.inputs([index]))
+        added = seen[Point("post", layer)][:, index, None] * row
+    passed = norms_between(model.wiring, layer, writer, reads)
+    added = carried_up(model.wiring, passed, added) / divisor([seen[norm] for norm in passed], added)
     return added * model.wiring.residual_multiplier
 
 
@@ -286,20 +303,18 @@ def W_O(model: LookupModel, layer: int) -> Tensor:
 
 
 def read_after(
-    model: LookupModel, layer: int, post_norm: NormName, read: Tensor
-) -> tuple[Tensor, Tensor, Point | None]:
-    """How what attention, or the MLP, of a layer writes is read where `read` [d_model, n] reads the stream.
+    model: LookupModel, layer: int, writer: NormName, read: Tensor, reads: Stage
+) -> tuple[Tensor, Tensor, list[Point]]:
+    """How what attention, or the MLP, of a layer writes is read where `read` [d_model, n] reads a sum.
 
     Returns:
-        The vectors that meet it, [d_model, n]; what the bias of the norm in between adds, [n]; and that norm,
-        whose scale divides the product: None where there is none.
+        The vectors that meet it, [d_model, n]; what the bias of the norm next to it adds, [n]; and the norms
+        in between, that nearest to the reader first. The scales of all of them divide the product, and those
+        of all but the last what the bias adds.
     """
     multiplier = model.wiring.residual_multiplier
-    read = read if multiplier == 1.0 else read * multiplier
-    norm = model.wiring.blocks[layer].norms.get(post_norm)
-    if norm is None:
-        return read, read.new_zeros(read.shape[1]), None
-    return norm.fold(read), norm.constant(read), Point(post_norm, layer)
+    passed = norms_between(model.wiring, layer, writer, reads)
+    return *carried_down(model.wiring, passed, read if multiplier == 1.0 else read * multiplier), passed
 
 
 def _through(
@@ -308,8 +323,10 @@ def _through(
     seen: Mapping[Point, Tensor],
     scale: Tensor,
     layer: int,
-    post_norm: NormName,
+    writer: NormName,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `read_after`, with what divides the product in place of the norm, [batch, 1]."""
-    read, constant, norm = read_after(model, layer, post_norm, reader.directions)
-    return read, scale if norm is None else scale * seen[norm], constant
+    """As `read_after`: the vectors, what divides the product, [batch, 1], and what the bias of the norm next
+    to what is written adds, [batch, n]."""
+    read, constant, passed = read_after(model, layer, writer, reader.directions, reader.stage)
+    scales = [scale, *(seen[norm] for norm in passed)]
+    return read, divisor(scales, scale), constant / divisor(scales[:-1] if passed else scales, scale)

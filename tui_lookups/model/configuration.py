@@ -27,7 +27,8 @@ from tui_lookups.model.families import SUPPORTED
 from tui_lookups.model.fates import NOT_APPLIED, QUANTISED, Judged, applied, harmless, refused
 from tui_lookups.model.first_import import import_transformers
 
-_LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
+LAYER_COUNTS = ("n_layer", "n_layers", "num_layers", "num_hidden_layers")
+"""What the families call the number of layers."""
 _MOST_LAYERS = 10_000
 
 _QUANTISERS = {"quantization_config", "quantization", "compression_config"}
@@ -130,7 +131,7 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
         ) from error
     if not isinstance(config, dict):
         raise ModelLoadError(f"The configuration of {name} is not a JSON object.", "Fetch the model again.")
-    for key in _LAYER_COUNTS:
+    for key in LAYER_COUNTS:
         count = config.get(key)
         if count is not None and (type(count) is not int or not 0 < count <= _MOST_LAYERS):
             # transformers would make that many modules before it looks at a weight.

@@ -16,10 +16,11 @@ from tui_lookups.errors import UnsupportedModelError
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One row of the table; `gated`, `own_layer` and `post_norms` are None where the configuration decides.
+    """One row of the table; what is None in it the configuration decides.
 
     `norm` is the norm kind; `post_norms` says that a norm follows attention and MLP; `pre_norm` is False
-    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1).
+    where the MLP reads the residual stream without a norm (OLMo 2: sigma = 1); `post_ln` that norms take the
+    residual sums themselves (method.md, section 4, "Post-LN").
     """
 
     label: str
@@ -28,6 +29,7 @@ class Family:
     norm: Literal["LayerNorm", "RMSNorm"]
     post_norms: bool | None = False
     pre_norm: bool = True
+    post_ln: bool | None = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -35,7 +37,7 @@ FAMILIES: dict[str, Family] = {
     "gpt_neo": Family("GPT-Neo", False, True, "LayerNorm"),
     "gpt_neox": Family("GPT-NeoX / Pythia", False, None, "LayerNorm"),
     "gptj": Family("GPT-J", False, False, "LayerNorm"),
-    "opt": Family("OPT", False, True, "LayerNorm"),
+    "opt": Family("OPT", False, True, "LayerNorm", post_ln=None),
     "phi": Family("Phi", False, False, "LayerNorm"),
     "llama": Family("Llama", True, True, "RMSNorm"),
     "mistral": Family("Mistral", True, True, "RMSNorm"),
@@ -76,6 +78,7 @@ FAMILIES: dict[str, Family] = {
     "nanochat": Family("NanoChat", False, True, "RMSNorm"),
     "nemotron": Family("Nemotron", False, True, "LayerNorm"),
     "olmo3": Family("OLMo 3", True, True, "RMSNorm", post_norms=True, pre_norm=False),
+    "openai-gpt": Family("OpenAI-GPT", False, True, "LayerNorm", post_ln=True),
     "persimmon": Family("Persimmon", False, True, "LayerNorm"),
     "phi3": Family("Phi 3", True, True, "RMSNorm"),
     "seed_oss": Family("Seed-OSS", True, True, "RMSNorm"),
@@ -91,8 +94,8 @@ _STATE_SPACE = "is a state-space model: it has no attention heads to attribute t
 _HYBRID = "mixes attention with layers of another kind: its neurons' inputs are no sum over heads"
 _ENCODER = "is an encoder: it does not predict next tokens"
 _ENCODER_DECODER = "is an encoder-decoder: a neuron there also receives encoder input"
-_NORMALISED_SUM = "normalises after the residual sum: a neuron's input there is no sum over components"
 _RESCALED = "rescales the stream after each block: a neuron's input is no sum of what was written"
+_NORMED_ACTIVATIONS = "normalises activations before they are written: what one writes rests on all others"
 _SINKS = "has attention sinks: the weights with which a head reads tokens do not sum to one"
 
 _NO_NEURON: dict[str, str] = {
@@ -123,11 +126,10 @@ _NO_NEURON: dict[str, str] = {
         _ENCODER,
     ),
     **dict.fromkeys(("t5", "bart"), _ENCODER_DECODER),
-    **dict.fromkeys(("openai-gpt", "dory"), _NORMALISED_SUM),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), _RESCALED),
     "gemma3n_text": "mixes several residual streams: a neuron's input there is no sum over components",
     **dict.fromkeys(("granite_swa", "granitemoe_swa"), _SINKS),
-    "bitnet": "normalises activations before they are written: what one writes rests on all others",
+    **dict.fromkeys(("bitnet", "dory"), _NORMED_ACTIVATIONS),
     "diffllama": "subtracts attention from attention and normalises it: a head is no sum over what it reads",
 }  # fmt: skip
 """By the `model_type` of the configuration: why figures of it would not be exact, or what it lacks."""
@@ -158,8 +160,6 @@ def refuse_unsupported(config: dict[str, Any], name: str) -> None:
             reason = _ENCODER_DECODER
         elif "vision_config" in config or "audio_config" in config:
             reason = "reads more than text: only text models are supported"
-        elif config.get("do_layer_norm_before") is False:  # OPT 350M
-            reason = _NORMALISED_SUM
         elif config.get("attn_only"):
             reason = "has attention only: there is no MLP neuron in it"
     if reason is not None:

@@ -31,6 +31,10 @@ class FileLayout:
         where_set: modules that a block has where a key of the configuration is set.
         neurons_in_rows: W_out's weight is stored [d_mlp, d_model]; else [d_model, d_mlp], as torch's Linear.
         post_norm: the module of a block that is the norm after the MLP, where the family has one.
+        sum_norms: of a Post-LN model, the modules of a block that are the norm after attention and that after
+            the MLP; the last of them is the norm before the unembedding.
+        project_out: the module that what the final norm gives goes through to the unembedding, where the
+            files hold it.
         norm_adds_one: norms multiply by 1 + their weight.
         norms_have_weights: False for OLMo 1 and NanoChat.
         tied: the unembedding is the embedding where the configuration does not say.
@@ -50,6 +54,8 @@ class FileLayout:
     where_set: Mapping[str, str] = field(default_factory=dict)
     neurons_in_rows: bool = False
     post_norm: str | None = None
+    sum_norms: tuple[str, str] | None = None
+    project_out: str | None = None
     norm_adds_one: bool = False
     norms_have_weights: bool = True
     tied: bool = False
@@ -178,11 +184,19 @@ LAYOUTS: dict[str, FileLayout] = {
     "opt": FileLayout(
         "layers.{}.",
         f"{_OPT} fc1* fc2* final_layer_norm*",
-        "embed_tokens embed_positions final_layer_norm*",
+        "embed_tokens embed_positions final_layer_norm* project_in project_out",
         "fc2",
         "final_layer_norm",
         "embed_tokens",
+        project_out="project_out",
         tied=True,
+    ),
+    "openai-gpt": replace(
+        _GPT2,
+        around="tokens_embed positions_embed",
+        embedding="tokens_embed",
+        neurons_in_rows=True,
+        sum_norms=("ln_1", "ln_2"),
     ),
     "phi": FileLayout(
         "layers.{}.",
@@ -349,6 +363,15 @@ LAYOUTS: dict[str, FileLayout] = {
     ),
 }
 """By the `model_type` of the configuration."""
+
+
+def layout_of(config: Mapping[str, Any]) -> FileLayout | None:
+    """The row of a configuration's family; None where it has none."""
+    row = LAYOUTS.get(str(config.get("model_type", "")))
+    if row is not None and config.get("do_layer_norm_before") is False:  # OPT-350M
+        return replace(row, sum_norms=("self_attn_layer_norm", "final_layer_norm"))
+    return row
+
 
 SIZE_KEYS = {
     "n_layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),

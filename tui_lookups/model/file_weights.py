@@ -8,7 +8,8 @@ No weights are folded. Reading a token is a product with its unembedding, and th
 2. The final norm's weight multiplies it, 1 + weight in Gemma's families; a LayerNorm takes its mean over the
    residual stream off, since it takes off that of whatever it reads.
 3. What a neuron writes is its row of W_out, times the weight of a norm after the MLP where there is one;
-   models with LayerNorm have the row centred, which changes its length and no congruence.
+   models with LayerNorm have the row centred, which changes its length and no congruence. In a Post-LN model
+   the row goes through the norms above it, their scales and the size of their weights left out.
 
 In the raw basis none of this is done. What a family multiplies everything that blocks write by, or its
 logits, is in both. Matrices are multiplied block by block as they are read; none is kept.
@@ -128,6 +129,9 @@ class FileWeights:
         self.tensors = NamedTensors(local, config, dtype)
         self._files, self._head = self.tensors.files, self.tensors.head
         self._norm_weight, self._post_weights = self.tensors.final_norm(), self.tensors.post_norms()
+        self._project_out = self.tensors.project_out()
+        between = self.tensors.sum_norms() if basis == "folded" else []
+        self._sum_norms = [weight / np.sqrt(np.square(weight).mean()) for weight in between]
         self.vocabulary = vocabulary.padded(self.tensors.sizes["d_vocab"])
         self.info = self.tensors.info(local, self.vocabulary.bos)
         self._d_mlp, self._d_model = self.info.d_mlp, self.info.d_model
@@ -155,7 +159,7 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """Every neuron's W_out times one direction: [d_mlp]."""
-        name, read = self.tensors.W_out(layer), self._after_mlp(layer, direction)
+        name, read = self.tensors.W_out(layer), self._carried_down(layer, direction)
         if self.tensors.layout.neurons_in_rows:
             return np.concatenate([block @ read for _, block in self._files.blocks(name, BLOCK_NUMBERS)])
         congruences = np.zeros(self._d_mlp, dtype=self._files.number_type)
@@ -196,12 +200,25 @@ class FileWeights:
 
     def _as_written(self, layer: int, rows: Floats) -> Floats:
         """Rows of W_out [n, d_model] as the unembedding sees them. Raises NumericalError."""
-        rows = self._after_mlp(layer, rows)
+        rows = self._carried_up(layer, rows)
         if self.basis == "folded" and self._is_centred:
             rows = rows - rows.mean(axis=1, keepdims=True)
         if not bool(np.isfinite(rows).all()):
             raise NumericalError.of_layer(layer)
         return rows
+
+    def _carried_up(self, layer: int, rows: Floats) -> Floats:
+        """What is written [n, d_model] by an MLP, as it stands in the last residual sum."""
+        for weight in self._sum_norms[2 * layer + 1 :]:
+            rows = (rows - rows.mean(axis=-1, keepdims=True)) * weight
+        return self._after_mlp(layer, rows)
+
+    def _carried_down(self, layer: int, read: Floats) -> Floats:
+        """What reads what an MLP writes where `read` [d_model] reads the last residual sum."""
+        for weight in reversed(self._sum_norms[2 * layer + 1 :]):
+            read = read * weight
+            read = read - read.mean()
+        return self._after_mlp(layer, read)
 
     def _after_mlp(self, layer: int, values: Floats) -> Floats:
         """What is written along d_model, or read there, as what follows the MLP weights it."""
@@ -212,7 +229,8 @@ class FileWeights:
 
     def unembedding(self, token_id: int) -> Floats:
         """The direction that a token reads: [d_model]."""
-        return self._as_read(self._files.rows(self._head, token_id, token_id + 1)[0] - self._mean)
+        row = self._in_stream(self._files.rows(self._head, token_id, token_id + 1)[0])
+        return self._as_read(row - self._mean)
 
     def mean_unembedding(self) -> Floats:
         """The mean of `unembedding` over the vocabulary: [d_model]."""
@@ -223,17 +241,18 @@ class FileWeights:
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def congruences(self, directions: Floats) -> Floats:
         """Directions times the unembedding of every token: [n, d_vocab]."""
-        read = self._before_unembedding(directions)
+        normed = self._before_unembedding(directions)
+        read = self._into_unembedding(normed)
         congruences = np.empty((len(directions), self.info.d_vocab), dtype=self._files.number_type)
         for rows, block in self._files.blocks(self._head, BLOCK_NUMBERS):
             np.matmul(read, block.T, out=congruences[:, rows])
-        congruences -= (read @ self._mean)[:, None]
+        congruences -= (normed @ self._mean)[:, None]
         return congruences
 
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def extremes(self, directions: Floats, tokens: slice, unused: Ints) -> Extremes:
         """The extremes of directions times the unembedding of some tokens, over both axes."""
-        block = self._files.rows(self._head, tokens.start, tokens.stop)
+        block = self._in_stream(self._files.rows(self._head, tokens.start, tokens.stop))
         block -= self._mean
         congruence = self._before_unembedding(directions) @ block.T
         every = np.arange(len(congruence))
@@ -259,6 +278,14 @@ class FileWeights:
         scale = self.tensors.read_scale
         return read if scale == 1 else read * scale
 
+    def _in_stream(self, unembedding: Floats) -> Floats:
+        """Rows of the unembedding as they read what the final norm gives: [..., d_model]."""
+        return unembedding if self._project_out is None else unembedding @ self._project_out
+
+    def _into_unembedding(self, normed: Floats) -> Floats:
+        """What the final norm gives [n, d_model] as the unembedding is given it."""
+        return normed if self._project_out is None else normed @ self._project_out.T
+
     def _as_read(self, unembedding: Floats) -> Floats:
         scaled = unembedding if self.tensors.read_scale == 1 else unembedding * self.tensors.read_scale
         if self.basis == "raw":
@@ -283,12 +310,12 @@ class FileWeights:
     @cached_property
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def _vocabulary_mean(self) -> Floats:
-        total = np.zeros(self._d_model, dtype=np.float64)
+        total = np.zeros(self._files.matrix(self._head)[1], dtype=np.float64)
         for _, block in self._files.blocks(self._head, BLOCK_NUMBERS):
             total += np.ones(len(block), dtype=block.dtype) @ block
         if not bool(np.isfinite(total).all()):
             raise NumericalError("The unembedding has NaN or infinite weights.", "Fetch the model again.")
-        return (total / self.info.d_vocab).astype(self._files.number_type)
+        return self._in_stream((total / self.info.d_vocab).astype(self._files.number_type))
 
 
 def require_same_writes(files: FileWeights, model: Writes, info: ModelInfo, *, exact: bool) -> None:

@@ -1,13 +1,16 @@
 """The weights of a loaded model as they lie, and what congruence needs of them (method.md, section 2).
 
 No weights are folded or copied: what the norms do is done to the vector that a matrix is multiplied with
-(norms.py). In the raw basis none of it is done, but for the norm after an MLP.
+(norms.py). In the raw basis none of it is done, but for the norm after an MLP. In a Post-LN model what a
+neuron writes goes through all norms above it: their centring counts, and their weights but for what these
+come to in the root mean square, which is left out with the scales (method.md, section 2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ from torch import Tensor
 from tui_lookups.ids import HeadId, NeuronId
 from tui_lookups.model.architecture import Architecture
 from tui_lookups.model.file_weights import Extremes, Ints
+from tui_lookups.model.held_norms import Stage, carried_down, carried_up, norm_at, norms_between
+from tui_lookups.model.points import Point
 from tui_lookups.model.tensor_files import Floats
 from tui_lookups.model.wiring import Wiring, of_parameter
 from tui_lookups.results import Basis, ModelInfo
@@ -74,19 +79,34 @@ class LoadedWeights:
     def W_out(self, layer: int, rows: slice = slice(None)) -> Tensor:
         """What these neurons write, as the unembedding sees it: [n, d_model], in compute_dtype.
 
-        A norm after the MLP multiplies it by its weight, and a residual multiplier scales it; where the
-        final norm centres, so is it (method.md, sections 1 and 2).
+        Norms between the MLP and the last residual sum multiply it by their weights, and a residual
+        multiplier scales it; where the final norm centres, so is it (method.md, sections 1 and 2).
         """
-        written = self._after_mlp(layer, self.at_home(self.wiring.blocks[layer].down.inputs(rows)))
+        written = self.at_home(self.wiring.blocks[layer].down.inputs(rows))
+        written = self._sized(layer, carried_up(self.wiring, self.norms_after_mlp(layer), written))
         return written - written.mean(1, keepdim=True) if self._is_centred else written
 
-    def _after_mlp(self, layer: int, values: Tensor) -> Tensor:
-        """What is written along d_model (last axis), or read there, as it reaches the residual stream."""
-        post = self.wiring.blocks[layer].norms.get("ln2_post")
-        weight = None if post is None else post.weight(values)
-        weighted = values if weight is None else values * weight
-        multiplier = self.wiring.residual_multiplier
-        return weighted if multiplier == 1.0 else weighted * multiplier
+    def norms_after_mlp(self, layer: int) -> list[Point]:
+        """The norms between an MLP and the last residual sum, that nearest to the sum first."""
+        if self.wiring.post_ln and self.basis == "raw":
+            return []
+        n_layers = len(self.wiring.blocks)
+        return norms_between(self.wiring, layer, "ln2_post", Stage(n_layers, n_layers))
+
+    def size_of_norms(self, layer: int) -> float:
+        """What norms of residual sums between an MLP and the last sum multiply by, in the root mean square; 1
+        where there are none."""
+        weights = [
+            weight
+            for point in (self.norms_after_mlp(layer) if self.wiring.post_ln else ())
+            if (weight := norm_at(self.wiring, point).weight(self.at_home(self._W_U[0]))) is not None
+        ]
+        return prod(float(weight.pow(2).mean().sqrt()) for weight in weights)
+
+    def _sized(self, layer: int, written: Tensor) -> Tensor:
+        """What is written, with a residual multiplier and without `size_of_norms`."""
+        factor = self.wiring.residual_multiplier / self.size_of_norms(layer)
+        return written if factor == 1.0 else written * factor
 
     # --- what congruence needs (analysis/congruence.py, Writes) ---
 
@@ -106,7 +126,8 @@ class LoadedWeights:
         read = self._from_numpy(direction)
         if self._is_centred:
             read = read - read.mean()
-        return self._to_numpy(self.written_along(layer, self._after_mlp(layer, read)))
+        read, _ = carried_down(self.wiring, self.norms_after_mlp(layer), read.unsqueeze(1))
+        return self._to_numpy(self.written_along(layer, self._sized(layer, read[:, 0])))
 
     def written_along(self, layer: int, read: Tensor) -> Tensor:
         """Every neuron's row of the down-projection, as it lies, times `read` [d_model, n]: [d_mlp, n]."""
@@ -132,7 +153,7 @@ class LoadedWeights:
     @torch.inference_mode()
     def unembedding(self, token_id: int) -> Floats:
         """The direction that a token reads: [d_model]."""
-        return self._to_numpy(self.as_read(self.at_home(self._W_U[token_id]) - self._mean))
+        return self._to_numpy(self.as_read(self._in_stream(self.at_home(self._W_U[token_id])) - self._mean))
 
     def unembedding_against(self, token_id: int, foil_id: int | None = None) -> tuple[Tensor, Tensor]:
         """A token's row of the unembedding less the mean over all rows, or less a foil's: [d_model], and the
@@ -145,8 +166,10 @@ class LoadedWeights:
         own = row.new_zeros(()) if bias is None else self.at_home(bias[token_id])
         if foil_id is not None:
             other = row.new_zeros(()) if bias is None else self.at_home(bias[foil_id])
-            return row - self.at_home(self._W_U[foil_id]), own - other
-        return row - self._vocabulary_mean, own - (own if bias is None else self.at_home(bias).mean())
+            return self._in_stream(row - self.at_home(self._W_U[foil_id])), own - other
+        return self._in_stream(row) - self._vocabulary_mean, own - (
+            own if bias is None else self.at_home(bias).mean()
+        )
 
     def mean_unembedding(self) -> Floats:
         """The mean of those over the vocabulary: [d_model]."""
@@ -166,7 +189,7 @@ class LoadedWeights:
 
     def _products(self, normed: Tensor, tokens: slice) -> Tensor:
         """What is written, as the final norm leaves it, times the unembedding of some tokens: [n, tokens]."""
-        product = normed @ self.at_home(self._W_U[tokens]).T
+        product = self._into_unembedding(normed) @ self.at_home(self._W_U[tokens]).T
         return product - (normed @ self._mean).unsqueeze(1) if self._is_vocabulary_centred else product
 
     @torch.inference_mode()
@@ -210,7 +233,7 @@ class LoadedWeights:
 
     @property
     def _W_U(self) -> Tensor:
-        """[d_vocab, d_model], as it lies."""
+        """[d_vocab, d_model], or as wide as what the stream is projected to, as it lies."""
         weight = of_parameter(self.wiring.unembed, "weight")
         assert weight is not None
         return weight.detach()
@@ -231,7 +254,19 @@ class LoadedWeights:
         wide = torch.float32 if weight.device.type == "mps" else torch.float64
         total = sum(weight[rows].sum(0, dtype=wide) for rows in _blocks(*weight.shape))
         assert isinstance(total, Tensor)
-        return self.at_home(total / weight.shape[0])
+        return self._in_stream(self.at_home(total / weight.shape[0]))
+
+    def _in_stream(self, unembedding: Tensor) -> Tensor:
+        """A row of the unembedding as it reads what the final norm gives: [d_model]."""
+        project = self.wiring.project_out
+        weight = None if project is None else of_parameter(project, "weight")
+        return unembedding if weight is None else unembedding @ self.at_home(weight)
+
+    def _into_unembedding(self, normed: Tensor) -> Tensor:
+        """What the final norm gives [n, d_model] as the unembedding is given it."""
+        project = self.wiring.project_out
+        weight = None if project is None else of_parameter(project, "weight")
+        return normed if weight is None else normed @ self.at_home(weight).T
 
     def _from_numpy(self, values: Floats) -> Tensor:
         return self.at_home(torch.from_numpy(np.ascontiguousarray(values)))

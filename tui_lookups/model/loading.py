@@ -165,6 +165,7 @@ def load_model(
                 gated=architecture.gated,
                 own_layer=architecture.own_layer,
                 bos=vocabulary.bos,
+                post_ln=architecture.post_ln,
             )
             basis: Basis = "folded" if folded else "raw"
             dictionary = None

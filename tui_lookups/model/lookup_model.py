@@ -294,9 +294,11 @@ class LookupModel(LoadedWeights):
     @torch.inference_mode()
     def read_off(self, streams: Tensor) -> Tensor:
         """What the model's own final norm and unembedding make of residual streams [k, d_model]: the token
-        each would find most probable, [k]. Rows that no token has are none."""
-        logits = self.wiring.unembed(self.wiring.ln_final.module(streams.to(self.dtype)))
-        logits = self.at_home(logits) * self.wiring.logit_factor
+        each would find most probable, [k]. Rows that no token has are none. In a Post-LN model the streams
+        between blocks are normed already."""
+        streams = streams.to(self.dtype)
+        normed = streams if self.wiring.post_ln else self.wiring.ln_final.module(streams)
+        logits = self.at_home(self.wiring.read_off(normed)) * self.wiring.logit_factor
         return logits.index_fill(-1, self.unused_rows, -torch.inf).argmax(-1)
 
     @property

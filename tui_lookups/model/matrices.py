@@ -86,11 +86,12 @@ _PLAIN = replace(_LLAMA, W_gate="")
 _GPTJ = ReadNames(
     "mlp.fc_in", "ln_1", "attn.out_proj", queries="attn.q_proj", keys="attn.k_proj", values="attn.v_proj"
 )
+_GPT2 = ReadNames(
+    "mlp.c_fc", "ln_2", "attn.c_proj", queries="attn.c_attn", keys="", values="", inputs_first=True
+)
 
 READ_NAMES: dict[str, ReadNames] = {
-    "gpt2": ReadNames(
-        "mlp.c_fc", "ln_2", "attn.c_proj", queries="attn.c_attn", keys="", values="", inputs_first=True
-    ),
+    "gpt2": _GPT2,
     "gpt_neo": ReadNames(
         "mlp.c_fc",
         "ln_2",
@@ -109,6 +110,7 @@ READ_NAMES: dict[str, ReadNames] = {
         by_head=True,
     ),
     "gptj": _GPTJ,
+    "openai-gpt": _GPT2,
     "opt": replace(_PLAIN, W_in="fc1", norm="final_layer_norm", heads_out="self_attn.out_proj"),
     "phi": replace(_PLAIN, W_in="mlp.fc1", norm="input_layernorm", heads_out="self_attn.dense"),
     "llama": _LLAMA,
@@ -156,7 +158,9 @@ class FileMatrices:
     def reads(self, layer: int) -> list[Floats]:
         names, tensors = self._names, self._tensors
         folds = self.writes.basis == "folded" and names.norm and tensors.layout.norms_have_weights
-        weight = tensors.norm_in(layer, names.norm) if folds else None
+        sum_norms = tensors.layout.sum_norms
+        norm = names.norm if sum_norms is None else sum_norms[0]
+        weight = tensors.norm_in(layer, norm) if folds else None
         matrices = []
         for module in filter(None, (names.W_in, names.W_gate)):
             rows = self._matrix(layer, module)

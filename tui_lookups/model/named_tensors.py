@@ -1,6 +1,6 @@
 """The tensors of a model folder by what they are, and what the model is, from configuration and headers.
 
-1. The family's row of `LAYOUTS` names them, behind the prefix that the first of them is found with.
+1. The family's row (file_layouts.py) names them, behind the prefix that the first of them is found with.
 2. The unembedding is the head of the files where they hold one, whatever the configuration says; else the
    embedding, where the two are tied; else nothing, and the model is refused as it is loaded.
 3. A file with a tensor or key that the row does not account for is left to the loaded model.
@@ -16,7 +16,7 @@ from tui_lookups.model.checkpoint import FLOATS, require_weights, weight_files
 from tui_lookups.model.configuration import left_to_loading
 from tui_lookups.model.families import FAMILIES, refuse_unsupported
 from tui_lookups.model.fates import require_none_refused
-from tui_lookups.model.file_layouts import LAYOUTS, PREFIXES, SIZE_KEYS
+from tui_lookups.model.file_layouts import PREFIXES, SIZE_KEYS, layout_of
 from tui_lookups.model.inventory import judge_files
 from tui_lookups.model.sources import LocalModel
 from tui_lookups.model.tensor_files import Floats, NotInFilesError, PlacedTensor, TensorFiles
@@ -62,10 +62,11 @@ class NamedTensors:
 
     def __init__(self, local: LocalModel, config: dict[str, Any], dtype: str) -> None:
         family = str(config.get("model_type", ""))
-        if family not in LAYOUTS or family not in FAMILIES:
+        layout = layout_of(config)
+        if layout is None or family not in FAMILIES:
             raise NotInFilesError(f"{family or 'this family'} is read by loading it")
         refuse_unsupported(config, local.name)
-        self._config, self.family, self.layout = config, FAMILIES[family], LAYOUTS[family]
+        self._config, self.family, self.layout = config, FAMILIES[family], layout
         self.is_capped = bool(config.get(_CAP, self.layout.soft_cap))
         key = left_to_loading(config, self.layout.scales)
         if key is None and self.is_capped and self.layout.soft_cap is None:
@@ -74,9 +75,6 @@ class NamedTensors:
             raise NotInFilesError(f"its configuration has {key}")
         self.write_scale, self.read_scale = self._scales()
         self._own_layer = self._reads_own_layer()
-        width = config.get("hidden_size")
-        if family == "opt" and config.get("word_embed_proj_dim", width) != width:
-            raise NotInFilesError("its embedding is projected")
         require_weights(local.folder)
         require_none_refused(judge_files(local.folder), local.name)
         self.files = TensorFiles(weight_files(local.folder), dtype)
@@ -108,7 +106,25 @@ class NamedTensors:
 
     def final_norm(self) -> Floats:
         """What the norm before the unembedding multiplies by: [d_model]."""
+        if self.layout.sum_norms is not None:
+            return self.norm_in(self.sizes["n_layers"] - 1, self.layout.sum_norms[1])
         return self._norm(self.layout.final_norm)
+
+    def sum_norms(self) -> list[Floats]:
+        """What the norms of a Post-LN model's residual sums multiply by, from the first one up, that before
+        the unembedding left out: [d_model] each; none in other models."""
+        own, layers = self.layout.sum_norms, range(self.sizes["n_layers"])
+        return [self.norm_in(layer, module) for layer in layers for module in own or ()][:-1]
+
+    def project_out(self) -> Floats | None:
+        """What the final norm's output goes through to the unembedding, [n, d_model]; None: nothing."""
+        name = self._project_out
+        return None if name is None else self.files.rows(name)
+
+    @property
+    def _project_out(self) -> str | None:
+        name = f"{self._prefix}{self.layout.project_out}.weight"
+        return name if self.layout.project_out is not None and name in self.files.tensors else None
 
     def post_norms(self) -> list[Floats] | None:
         """What each layer's norm after the MLP multiplies by, [d_model] each; None where there is none."""
@@ -135,6 +151,7 @@ class NamedTensors:
             gated=gated,
             own_layer=self._own_layer,
             bos=bos,
+            post_ln=self.layout.sum_norms is not None,
         )
 
     # --- names ---
@@ -215,7 +232,11 @@ class NamedTensors:
                 raise NotInFilesError(f"its configuration does not give {keys[0]}")
             sizes[size] = given[0]
         sizes["n_ctx"] = self._context_length(sizes["n_ctx"])
-        sizes["d_vocab"], sizes["d_model"] = self.files.matrix(self.head)
+        sizes["d_vocab"], width = self.files.matrix(self.head)
+        project = self._project_out
+        inner, sizes["d_model"] = (width, width) if project is None else self.files.matrix(project)
+        if inner != width:
+            raise NotInFilesError(f"{project} has another width than {self.head}")
         for layer in range(sizes["n_layers"]):
             shape = self.files.matrix(self.W_out(layer))
             d_mlp, d_model = shape if self.layout.neurons_in_rows else shape[::-1]

@@ -27,8 +27,8 @@ Hook = Callable[[Tensor], Tensor | None]
 
 Role = (
     Literal[
-        "resid_pre", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post", "mlp_out", "skip",
-        "error", "ln_final",
+        "resid_pre", "attn_resid", "attn_in", "z", "resid_mid", "mlp_in", "pre", "pre_linear", "post",
+        "mlp_out", "skip", "error", "ln_final",
     ]
     | NormName
 )  # fmt: skip
@@ -38,6 +38,8 @@ class Point(NamedTuple):
     """Something to see in a forward pass, [batch, pos, ...] each.
 
     resid_pre: the residual stream before a block, [d_model].
+    attn_resid: the stream that its attention reads through a norm, [d_model]: what the block is given, but in
+        a Post-LN model the sum that it is given the norm of.
     attn_in, mlp_in: what its attention, and its MLP, are given, through a norm if there is one, [d_model].
     resid_mid: the stream that its MLP reads through a norm, [d_model]: after its attention, or beside it.
     z: what its heads write through W_O, value biases taken off, [n_heads, d_head].
@@ -93,6 +95,10 @@ class ModuleHooks:
         if point.role in ("resid_pre", "attn_in", "mlp_in"):
             reading = {"resid_pre": block.module, "attn_in": block.attention, "mlp_in": block.up.module}
             return reading[point.role].register_forward_pre_hook(given, with_kwargs=True)
+        if point.role == "attn_resid":
+            norm_before = block.norms.get("ln1") if self._wiring.post_ln else None
+            reading_sum = block.module if norm_before is None else norm_before.module
+            return reading_sum.register_forward_pre_hook(given, with_kwargs=True)
         if point.role == "resid_mid":
             return block.norms["ln2"].module.register_forward_pre_hook(given, with_kwargs=True)
         if point.role in ("post", "z"):

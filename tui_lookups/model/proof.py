@@ -3,7 +3,8 @@
 1. `wiring.py` looks every role up by the names that transformers' families use.
 2. `prove` runs a few tokens through the whole model and holds what each module was given and gave to the
    algebra (method.md, section 4), at every layer: each block adds what its heads and its MLP write, times the
-   residual multiplier, to the residual stream; the MLP reads the stream after its block's attention, or
+   residual multiplier, to the residual stream (the MLP of a Post-LN model to what a norm makes of it, and the
+   next block is given what a norm makes of the sum); the MLP reads the stream after its block's attention, or
    beside it; act(g) * u, or act(pre), is what the down-projection is given; the logits are the unembedding of
    the normed stream, scaled and capped.
 3. What cannot be found or does not hold is refused in a sentence: a role filled by the wrong module, a term
@@ -84,9 +85,17 @@ def prove(hf_model: Any, wiring: Wiring, tokens: Tensor) -> bool:
             neurons = same.taken(gave, ln2_post.module, f"norm after the MLP of layer {layer}")
         middle = stream + multiplier * heads
         is_last = layer + 1 == len(wiring.blocks)
-        after = given[wiring.ln_final.module if is_last else wiring.blocks[layer + 1].module]
-        same.require(middle + multiplier * neurons, after, f"what block {layer} adds")
         ln2 = block.norms.get("ln2")
+        if wiring.post_ln and ln2 is not None:
+            end = wiring.ln_final if is_last else wiring.blocks[layer + 1].norms["ln1"]
+            after, carried_on = given[end.module], ln2.apply(middle)
+            if not is_last:
+                goes_on = given[wiring.blocks[layer + 1].module]
+                same.require(end.apply(after), goes_on, f"what its norm makes of block {layer}")
+        else:
+            after = given[wiring.ln_final.module if is_last else wiring.blocks[layer + 1].module]
+            carried_on = middle
+        same.require(carried_on + multiplier * neurons, after, f"what block {layer} adds")
         read = given[block.up.module] if ln2 is None else given[ln2.module]
         own = same.error(read, middle) < same.error(read, stream)
         same.require(read, middle if own else stream, f"what the MLP of layer {layer} reads")
@@ -102,7 +111,7 @@ def prove(hf_model: Any, wiring: Wiring, tokens: Tensor) -> bool:
             a = block.activation(block.gate.of_output(gave[block.gate.module])) * u
         same.require(a, given[block.down.module], f"the activations of layer {layer}")
     normed = wiring.ln_final.apply(given[wiring.ln_final.module])
-    expected = wiring.unembed(normed.to(logits.dtype)) * wiring.logit_factor
+    expected = wiring.read_off(normed.to(logits.dtype)) * wiring.logit_factor
     if wiring.logit_cap is not None:
         expected = wiring.logit_cap * torch.tanh(expected / wiring.logit_cap)
     same.require(expected, logits, "the logits")

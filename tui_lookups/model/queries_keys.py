@@ -321,10 +321,20 @@ def _falcon(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
     return Handed(q[0], k[0], v[0], float(attention.inv_norm_factor), allowed, distance)
 
 
+def _openai_gpt(attention: Any, read: Tensor, named: Mapping[str, Any]) -> Handed:
+    n = read.shape[1]
+    q, k, v = (
+        attention.split_heads(part)[0] for part in attention.c_attn(read).split(attention.split_size, 2)
+    )
+    factor = v.shape[-1] ** -0.5 if attention.scale else 1.0
+    return Handed(q, k, v, factor, attention.bias[0, :, :n, :n].bool())
+
+
 _OWN_CODE: dict[str, Callable[[Any, Tensor, Mapping[str, Any]], Handed]] = {
     "GPTNeoSelfAttention": _gpt_neo,
     "BloomAttention": _bloom,
     "MptAttention": _mpt,
     "FalconAttention": _falcon,
+    "Attention": _openai_gpt,
 }
 """By the class of attention, what its forward does up to the scores."""

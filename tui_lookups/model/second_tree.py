@@ -27,6 +27,7 @@ def second_tree(hf_model: Any, *, attention: str | None = None) -> Any:
         tree.config._attn_implementation = attention
     if attention == "eager":
         _add_distances_once(tree)
+        _give_patterns_out(tree)
     if is_spread(hf_model):
         follow(tree, hf_model.hf_device_map)
     return tree
@@ -42,6 +43,17 @@ def _add_distances_once(tree: Any) -> None:
     for module in tree.modules():
         if type(module).__name__ == "FalconAttention":
             module.register_forward_pre_hook(without, with_kwargs=True)
+
+
+def _give_patterns_out(tree: Any) -> None:
+    """Have attention give its patterns out where it does so only when it is asked to (OpenAI-GPT)."""
+
+    def asked(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        return arguments, {**named, "output_attentions": True}
+
+    for module in tree.modules() if tree.config.model_type == "openai-gpt" else ():
+        if type(module).__name__ == "Attention":
+            module.register_forward_pre_hook(asked, with_kwargs=True)
 
 
 def second_module(module: Any) -> Any:

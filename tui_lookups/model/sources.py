@@ -133,7 +133,7 @@ def find_model(
         path = path.resolve()
         made = converted(path, cache_dir=cache_dir, digest=digest, say=say, poll=poll)
         return LocalModel(path.stem, str(path), made.folder, made.fingerprint, path)
-    if not _is_hub_name(spec):
+    if not is_hub_name(spec):
         raise ModelLoadError(
             f"There is no model at {spec!r}.",
             "Give demo, smollm2, a hub name such as gpt2, a model folder, or a .gguf file.",
@@ -141,7 +141,8 @@ def find_model(
     return _from_hub(spec, digest, offline, trust_remote_code, say, poll)
 
 
-def _is_hub_name(spec: str) -> bool:
+def is_hub_name(spec: str) -> bool:
+    """Whether `spec` can be a name on the hub, as it is written."""
     looks_like_a_path = (
         spec.startswith((".", "~", os.sep))
         or spec.lower().endswith((".gguf", ".safetensors"))
@@ -153,7 +154,7 @@ def _is_hub_name(spec: str) -> bool:
 def may_have_revisions(spec: str) -> bool:
     """Whether `spec` names a model of the hub, by its name alone; asks no network."""
     own = spec in ("demo", "smollm2") or os.path.exists(expanded(spec))
-    return not own and "@" not in spec and _is_hub_name(spec)
+    return not own and "@" not in spec and is_hub_name(spec)
 
 
 def folder_fingerprint(folder: Path, digest: Digest, *, code: bool = False) -> str:

@@ -6,12 +6,15 @@ at one position (a source token, a query) and what compares several (a key with 
 1. A pass shows what the components of a layer write with, at the positions asked for, and lets go of it when
    the next layer begins: nothing of the size of positions x d_mlp x layers is kept.
 2. It is multiplied with the vectors at its position, and summed over positions.
-3. What is written through a norm after attention, or after the MLP, is read through it, its scale held.
+3. What is written through a norm after attention, or after the MLP, is read through it, its scale held. In a
+   Post-LN model (held_norms.py) the scales of norms above a layer are needed before they are seen: a pass of
+   its own shows them first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from tui_lookups.errors import Poll
 from tui_lookups.model.components import W_O, beside_roles, read_after
+from tui_lookups.model.held_norms import Stage, carried_down, divisor, norms_above_embedding
 from tui_lookups.model.lookup_model import LookupModel
 from tui_lookups.model.points import Hook, Point
 from tui_lookups.model.wiring import Beside, NormName
@@ -66,6 +70,11 @@ class Readers:
     positions: Sequence[int]
     told: Sequence[int] = ()
 
+    @property
+    def columns(self) -> Tensor:
+        """The vectors side by side, [d_model, n * p]."""
+        return self.vectors.flatten(0, 1).T
+
 
 def summed(
     model: LookupModel, tokens: Tensor, asked: Sequence[Readers], n_layers: int, *, poll: Poll
@@ -77,22 +86,31 @@ def summed(
     """
     layers: list[list[_OfLayer]] = [[] for _ in asked]
     embedding: list[Tensor] = []
-    seen: dict[Point, Tensor] = {}
+    reads = Stage(n_layers, n_layers)
+    held: dict[Point, Tensor] = {}
+    seen: ChainMap[Point, Tensor] = ChainMap({}, held)
 
-    def keep(point: Point) -> Hook:
+    def keep(point: Point, kept: MutableMapping[Point, Tensor]) -> Hook:
         def hook(activation: Tensor) -> None:
-            seen[point] = activation[0].to(model.compute_dtype, copy=True)
+            kept[point] = activation[0].to(model.compute_dtype, copy=True)
 
         return hook
 
+    above = norms_above_embedding(model.wiring, reads)
+    if above:
+        model.run(tokens, {norm: keep(norm, held) for norm in above}, stop_after=n_layers, poll=poll)
+
     def see_embedding(activation: Tensor) -> None:
         stream = activation[0].to(model.compute_dtype)
-        embedding.extend(_product(stream[list(readers.positions)], readers.vectors) for readers in asked)
+        for readers in asked:
+            read, _ = carried_down(model.wiring, above, readers.columns)
+            at_embedding = _divided(readers, read, above, held)
+            embedding.append(_product(stream[list(readers.positions)], at_embedding))
 
     def close_layer(layer: int) -> Hook:
         def hook(_: Tensor) -> None:
             for of_layer, readers in zip(layers, asked, strict=True):
-                of_layer.append(_of_layer(model, readers, seen, layer))
+                of_layer.append(_of_layer(model, readers, seen, layer, reads))
             seen.clear()
 
         return hook
@@ -104,7 +122,7 @@ def summed(
         points = [Point("z", layer), Point("mlp_out", layer), *(Point(role, layer) for role in beside)]
         points += [Point("post", layer)] if neurons else []
         points += [Point(name, layer) for name in _POST_NORMS if name in norms]
-        hooks |= {point: keep(point) for point in points}
+        hooks |= {point: keep(point, seen) for point in points}
         hooks[Point("resid_pre", layer + 1)] = close_layer(layer)
     model.run(tokens, hooks, stop_after=n_layers, poll=poll)
     return [
@@ -153,9 +171,11 @@ def _joined(model: LookupModel, asked: Readers, layers: list[_OfLayer], embeddin
     )
 
 
-def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int) -> _OfLayer:
+def _of_layer(
+    model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int, reads: Stage
+) -> _OfLayer:
     block, info, at = model.wiring.blocks[layer], model.info, list(asked.positions)
-    read, constant = _through(model, asked, seen, layer, "ln1_post")
+    read, constant = _through(model, asked, seen, layer, "ln1_post", reads)
     write = W_O(model, layer)
     z, values = seen[Point("z", layer)][at], model.value_biases[layer]
     # As many heads at once as take some memory: what all of them write is n_heads times the stream.
@@ -170,7 +190,7 @@ def _of_layer(model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], 
     biases += [] if values is None else [torch.einsum("hd,hde->e", values, write)]
     of_attention = _of_biases(biases, read) + constant
 
-    read, constant = _through(model, asked, seen, layer, "ln2_post")
+    read, constant = _through(model, asked, seen, layer, "ln2_post", reads)
     bias = None if block.down.bias is None else model.at_home(block.down.bias)
     written = seen[Point("mlp_out", layer)][at]
     beside = {role: seen[Point(role, layer)][at] for role in block.beside}
@@ -209,13 +229,22 @@ def _of_biases(biases: Sequence[Tensor], read: Tensor) -> Tensor:
 
 
 def _through(
-    model: LookupModel, asked: Readers, seen: Mapping[Point, Tensor], layer: int, post_norm: NormName
+    model: LookupModel,
+    asked: Readers,
+    seen: Mapping[Point, Tensor],
+    layer: int,
+    writer: NormName,
+    reads: Stage,
 ) -> tuple[Tensor, Tensor]:
     """As `read_after`, for readers of several positions: what meets what is written [n, p, d_model], divided
-    by the scale, and what the bias of the norm in between adds [n]."""
-    shape = asked.vectors.shape
-    columns, constants, norm = read_after(model, layer, post_norm, asked.vectors.flatten(0, 1).T)
-    read = columns.T.reshape(shape)
-    if norm is not None:
-        read = read / seen[norm][list(asked.positions)]
-    return read, constants.reshape(shape[:2]).sum(1)
+    by the scales, and what the bias of the norm next to it adds [n]."""
+    columns, constants, passed = read_after(model, layer, writer, asked.columns, reads)
+    added = _divided(asked, constants.unsqueeze(0), passed[:-1], seen)
+    return _divided(asked, columns, passed, seen), added.flatten(1).sum(1)
+
+
+def _divided(asked: Readers, columns: Tensor, norms: Sequence[Point], seen: Mapping[Point, Tensor]) -> Tensor:
+    """What stands in columns [m, n * p] as [n, p, m], divided by the scales of norms at the positions."""
+    rows = columns.T.reshape(*asked.vectors.shape[:2], len(columns))
+    scales = [seen[norm][list(asked.positions)] for norm in norms]
+    return rows / divisor(scales, rows) if scales else rows

@@ -55,7 +55,7 @@ class UnitFileWeights(FileWeights):
     @np.errstate(over="ignore", invalid="ignore")  # said in a sentence where they are used
     def toward(self, layer: int, direction: Floats) -> Floats:
         """See FileWeights."""
-        congruences: Floats = self._dictionary.layers[layer].decoder() @ self._after_mlp(layer, direction)
+        congruences: Floats = self._dictionary.layers[layer].decoder() @ self._carried_down(layer, direction)
         return congruences
 
     def _writes(self, layer: int, indices: Sequence[int] | None = None) -> Floats:

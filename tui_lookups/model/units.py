@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -136,16 +136,6 @@ class UnitActivation(nn.Module):
         values = values.relu() if self.does.rectified else values
         return torch.zeros_like(pre).scatter(-1, places, values)
 
-    @property
-    def alone(self) -> Callable[[int, Tensor], Tensor] | None:
-        """See UnitModules."""
-        return None if self.does.kind == "topk" else self._alone
-
-    def _alone(self, unit: int, pre: Tensor) -> Tensor:
-        if self.does.kind == "relu":
-            return pre.relu()
-        return pre.masked_fill(pre <= self._above()[unit].to(pre), 0.0)
-
     def _above(self) -> Tensor:
         """What pre-activations must be above, [d_sae]; kept once it is read."""
         if self._thresholds is None:
@@ -257,5 +247,5 @@ def _block(block: Block, dictionary: Dictionary, transcoder: Transcoder, dtype: 
         down=Decoder(watched.activations, transcoder=transcoder, placement=placement),
         activation=watched.activation,
         norms=norms,
-        units=UnitModules(output, watched.beside, watched.activation.alone),
+        units=UnitModules(output, watched.beside),
     )

@@ -2,14 +2,16 @@
 
 `read_wiring` looks every role up under the names that transformers' families use: the blocks, their norms,
 attention and its output projection, the MLP's projections and its activation function, the final norm and the
-unembedding. Every norm is run on a probe, and the formula that gives its output is kept (norms.py). That the
-model computes what its roles say is proven by a pass (proof.py). Nothing here changes the model.
+unembedding. A model without a final norm is taken for a Post-LN one (held_norms.py), whose blocks end with a
+norm that the next one reads through. Every norm is run on a probe, and the formula that gives its output is
+kept (norms.py). That the model computes what its roles say is proven by a pass (proof.py). Nothing here
+changes the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -131,13 +133,10 @@ class UnitModules:
         output: it gives what the units stand for: the MLP's output, or that after the norm behind it.
         beside: what is given what is written beside the units: "error", what the dictionary leaves
             unexplained, and "skip", where it has one.
-        alone: a unit's activation, by its number, of its own pre-activation; None where that rests on the
-            other units too (top-k).
     """
 
     output: nn.Module
     beside: Mapping[Beside, nn.Module]
-    alone: Callable[[int, Tensor], Tensor] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,8 @@ class Block:
         gate, up: what the MLP reads through; `gate` is None in a plain MLP.
         down: what neurons write through; it is given their activations.
         activation: the function of the gate, or of the plain MLP.
-        norms: those there are. A block with one norm for both has it as "ln1" and as "ln2".
+        norms: those there are. A block with one norm for both has it as "ln1" and as "ln2"; in a Post-LN
+            model "ln1" is the last norm of the block before, and the first block has none.
         units: where a dictionary's units are its neurons; `up`, `down` and `activation` are then theirs.
     """
 
@@ -186,6 +186,9 @@ class Wiring:
         logit_factor: what the product with the unembedding is multiplied by (Cohere, Granite,
             HyperCLOVA X); 1 elsewhere.
         logit_cap: the logits are cap * tanh(logit / cap) at the end (Gemma 2); None elsewhere.
+        post_ln: norms take the residual sums themselves (held_norms.py); `ln_final` is then that of the last
+            block.
+        project_out: what the final norm gives goes through it to the unembedding (OPT-350M); None elsewhere.
         centred: what is read has its mean taken off (the final norm is a LayerNorm).
     """
 
@@ -197,6 +200,13 @@ class Wiring:
     logit_factor: float
     logit_cap: float | None
     n_heads: int
+    post_ln: bool = False
+    project_out: nn.Module | None = None
+
+    def read_off(self, normed: Tensor) -> Tensor:
+        """What the unembedding gives of what the final norm gave, before any factor or cap."""
+        logits: Tensor = self.unembed(normed if self.project_out is None else self.project_out(normed))
+        return logits
 
     @property
     def centred(self) -> bool:
@@ -219,16 +229,41 @@ def read_wiring(hf_model: Any) -> Wiring:
     unembed = hf_model.get_output_embeddings()
     if unembed is None:
         raise RoleNotFound("it has no unembedding")
+    by_role = tuple(_block(module, layer) for layer, module in enumerate(blocks))
+    final = next((norm for own in _FINAL_NORM if (norm := at(parent, own)) is not None), None)
+    by_role, ln_final = _post_ln(by_role) if final is None else (by_role, _norm(final, "the final norm"))
     return Wiring(
-        blocks=tuple(_block(module, layer) for layer, module in enumerate(blocks)),
-        ln_final=_norm(_first(parent, _FINAL_NORM, "a norm before the unembedding"), "the final norm"),
+        blocks=by_role,
+        ln_final=ln_final,
         unembed=unembed,
         own_layer=True,
         residual_multiplier=_number(config, "residual_multiplier", 1.0),
         logit_factor=_number(config, "logit_scale", 1.0) * _logits_scaling(config),
         logit_cap=_number(config, "final_logit_softcapping", 0.0) or None,
         n_heads=int(config.num_attention_heads),
+        post_ln=final is None,
+        project_out=at(parent, "project_out"),
     )
+
+
+def _post_ln(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], Norm]:
+    """Blocks whose two norms take the sum after attention and the sum after the MLP, and the last of them."""
+    ends: list[Norm] = []
+    own: list[Block] = []
+    for block in blocks:
+        after_attention, after_mlp = block.norms.get("ln1"), block.norms.get("ln2")
+        if (
+            set(block.norms) != {"ln1", "ln2"}
+            or after_attention is None
+            or after_mlp in (None, after_attention)
+        ):
+            raise RoleNotFound("it has no norm before the unembedding")
+        norms: dict[NormName, Norm] = {"ln2": after_attention}
+        if ends:
+            norms["ln1"] = ends[-1]
+        own.append(replace(block, norms=norms))
+        ends.append(block.norms["ln2"])
+    return tuple(own), ends[-1]
 
 
 def _number(config: Any, key: str, otherwise: float) -> float:

@@ -88,6 +88,7 @@ class ModelInfo:
     own_layer: bool  # attention runs before the MLP in a block, so its heads reach the block's own neurons
     bos: Token | None
     units: UnitsInfo | None = None
+    post_ln: bool = False  # norms take the residual sums themselves (method.md, section 4, "Post-LN")
 
     @property
     def neuron_id(self) -> type[NeuronId]:
@@ -102,7 +103,12 @@ class ModelInfo:
     @property
     def kind(self) -> str:
         """What its neurons are called: "neuron", or "unit" where a dictionary is open."""
-        return "neuron" if self.units is None else "unit"
+        return self.neuron_id.kind
+
+    @property
+    def label(self) -> str:
+        """Its name, with that of the dictionary that is open."""
+        return self.name if self.units is None else f"{self.name} with the units of {self.units.name}"
 
     @property
     def n_neurons(self) -> int:

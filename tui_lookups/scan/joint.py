@@ -5,12 +5,12 @@
    top k each (state.py): the peaks of both, and the prompts on which one is furthest above the other.
 2. Sums and sums of squares are taken along, in float64 over prompts. The correlation follows from three
    variances: that of a difference is the sum of both less twice the covariance.
-3. A batch that is interrupted leaves no trace. There is no checkpoint: a pass that is ended begins anew.
+3. A batch that is interrupted leaves no trace. What was found so far can be kept, and gone on with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,14 @@ class JointPass:
         pieces = reducer(prompt_ids, poll, self._state.floors(0))
         self._limit = reducer.limit
         merge_batch(self._state, 0, pieces, self._sample, self._texts)
+
+    def to_arrays(self) -> Arrays:
+        """Everything found so far, bit for bit."""
+        return self._state.to_arrays()
+
+    def load_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put what `to_arrays` gave in place of what is here. Raises CacheError when it does not fit."""
+        self._state.load_arrays(arrays)
 
     def layer_arrays(self, layer: int, positions: int) -> Arrays:
         """What was found of a layer, roles on the first axis.

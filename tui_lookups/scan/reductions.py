@@ -19,7 +19,8 @@
    worked out once a layer and not once a piece.
 7. Late in a scan hardly an extreme enters a running top k any more, and only those that do need a position.
    Where the first rows of a layer show that, the few are looked up one by one.
-8. On a CPU it is one thread that reduces: what is done at a time is over before a second thread is awake.
+8. On a CPU each of torch's threads reduces a share of the rows (threads.py): what is done at a time is over
+   before a second thread is awake to help with it.
 9. Sums are taken in the precision of the activations (at least float32) over one prompt's positions, and
    in float64 over prompts.
 """
@@ -28,10 +29,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ from torch import Tensor
 
 from tui_lookups.errors import LookupsError, Poll, is_out_of_memory
 from tui_lookups.model.lookup_model import LookupModel, pad
+from tui_lookups.scan.threads import shares_at_once, work_on_shares
 
 Window = npt.NDArray[np.int64]
 
@@ -110,22 +111,11 @@ def reduce_activations(
         floor: [signs, d_mlp] float32, the least maximum whose position is asked for; None asks for all.
     """
     if activation.device.type == "cpu":
-        with _one_thread():
-            reduce_by_length(activation, lengths, found, floor)
+        reduce_by_length(activation, lengths, found, floor)
         return
     if uncounted is None:
         uncounted = uncounted_positions(lengths, activation.device)
     reduce_masked(activation, uncounted, found)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def uncounted_positions(lengths: Sequence[int], device: torch.device) -> Tensor:
@@ -162,42 +152,78 @@ def reduce_by_length(
     activation: Tensor, lengths: Sequence[int], found: Reductions, floor: Tensor | None = None
 ) -> None:
     """As `reduce_activations`, a run of rows of one length at a time: the way of a CPU."""
-    batch, _, d_mlp = activation.shape
-    wide = activation.dtype if activation.dtype in (torch.float32, torch.float64) else torch.float32
-    extremes = torch.empty(2, batch, d_mlp, dtype=wide)
-    falls = extremes.new_zeros(len(found.values), batch, d_mlp)
-    row_sums = extremes.new_empty(3, batch, d_mlp)  # values, squares, how many are above zero
-    falling = torch.arange(max(lengths) - 1, 0, -1, dtype=wide).view(1, -1, 1)
     pieces = list(_pieces(activation, lengths))
-    most = max((rows.stop - rows.start) * (length - 1) for rows, length in pieces)
-    buffer = extremes.new_empty(most * d_mlp)
-    few = False
-    for number, (rows, length) in enumerate(pieces):
-        piece = activation[rows, 1:length].to(wide)
-        room = buffer[: piece.numel()].view(piece.shape)
-        torch.amax(piece, 1, out=extremes[0, rows])
-        torch.amin(piece, 1, out=extremes[1, rows])
-        if number == 0 and floor is not None:  # step 7
-            few = bool(_entering(extremes[:, rows], floor).float().mean() < _FEW)
-        for extreme, fall in zip(extremes, () if few else falls, strict=False):  # step 6
-            torch.eq(piece, extreme[rows].unsqueeze(1), out=room)
-            torch.amax(room.mul_(falling[:, 1 - length :]), 1, out=fall[rows])
-        torch.sum(piece, 1, out=row_sums[0, rows])
-        torch.sum(torch.mul(piece, piece, out=room), 1, out=row_sums[1, rows])
-        torch.sum(torch.gt(piece, 0, out=room), 1, out=row_sums[2, rows])
-    ends = torch.tensor(lengths, dtype=wide).unsqueeze(1)
-    if few and floor is not None:
-        _look_up(activation, ends, extremes, _entering(extremes, floor), falls)
-    found.values[0].copy_(extremes[0])
-    found.lowest.copy_(extremes[1].amin(0))
+    rows = _Rows.empty(activation, len(found.values))
+    work_on_shares(
+        lambda share: _reduce_pieces(activation, share, rows, floor), _shares(pieces, shares_at_once())
+    )
+    found.values[0].copy_(rows.extremes[0])
+    found.lowest.copy_(rows.extremes[1].amin(0))
     if len(found.values) == 2:
-        found.values[1].copy_(extremes[1].neg_())
-    found.positions.copy_(torch.minimum(ends - falls, ends - 1))  # with NaN a place that means nothing
-    found.positive.copy_(row_sums[2].sum(0, dtype=torch.float64))
+        found.values[1].copy_(rows.extremes[1].neg_())
+    ends = torch.tensor(lengths, dtype=rows.falls.dtype).unsqueeze(1)
+    found.positions.copy_(torch.minimum(ends - rows.falls, ends - 1))  # with NaN a place that means nothing
+    found.positive.copy_(rows.sums[2].sum(0, dtype=torch.float64))
     found.sums.zero_()
-    for rows, _ in pieces:  # in this order, which is part of how the sums are rounded
-        for total, of_rows in zip(found.sums, row_sums[:2, rows], strict=True):
+    for run, _ in pieces:  # in this order, which is part of how the sums are rounded
+        for total, of_rows in zip(found.sums, rows.sums[:2, run], strict=True):
             total += of_rows.sum(0, dtype=torch.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What is found of each row and neuron.
+
+    Attributes:
+        extremes: [2, batch, d_mlp], maximum and minimum; falls: [signs, batch, d_mlp], the weights of step 6.
+        sums: [3, batch, d_mlp], of values, of squares, and how many are above zero.
+    """
+
+    extremes: Tensor
+    falls: Tensor
+    sums: Tensor
+
+    @classmethod
+    def empty(cls, activation: Tensor, signs: int) -> _Rows:
+        """For activations [batch, pos, d_mlp]; what stands in it means nothing."""
+        batch, _, d_mlp = activation.shape
+        wide = activation.dtype if activation.dtype in (torch.float32, torch.float64) else torch.float32
+        extremes = torch.empty(2, batch, d_mlp, dtype=wide)
+        return cls(extremes, extremes.new_zeros(signs, batch, d_mlp), extremes.new_empty(3, batch, d_mlp))
+
+    def of(self, run: slice) -> _Rows:
+        """Views of some rows."""
+        return _Rows(self.extremes[:, run], self.falls[:, run], self.sums[:, run])
+
+
+def _reduce_pieces(
+    activation: Tensor, pieces: Sequence[tuple[slice, int]], rows: _Rows, floor: Tensor | None
+) -> None:
+    """Fill in the rows of these pieces, which lie side by side."""
+    wide, longest = rows.extremes.dtype, pieces[-1][1]
+    falling = torch.arange(longest - 1, 0, -1, dtype=wide).view(1, -1, 1)
+    most = max((run.stop - run.start) * (length - 1) for run, length in pieces)
+    buffer = rows.extremes.new_empty(most * activation.shape[2])
+    few = False
+    for number, (run, length) in enumerate(pieces):
+        piece, into = activation[run, 1:length].to(wide), rows.of(run)
+        room = buffer[: piece.numel()].view(piece.shape)
+        torch.amax(piece, 1, out=into.extremes[0])
+        torch.amin(piece, 1, out=into.extremes[1])
+        if number == 0 and floor is not None:  # step 7
+            few = bool(_entering(into.extremes, floor).float().mean() < _FEW)
+        for extreme, fall in zip(into.extremes, () if few else into.falls, strict=False):  # step 6
+            torch.eq(piece, extreme.unsqueeze(1), out=room)
+            torch.amax(room.mul_(falling[:, 1 - length :]), 1, out=fall)
+        torch.sum(piece, 1, out=into.sums[0])
+        torch.sum(torch.mul(piece, piece, out=room), 1, out=into.sums[1])
+        torch.sum(torch.gt(piece, 0, out=room), 1, out=into.sums[2])
+    if few and floor is not None:
+        every = slice(pieces[0][0].start, pieces[-1][0].stop)
+        ends = torch.tensor(
+            [length for run, length in pieces for _ in range(run.start, run.stop)], dtype=wide
+        )
+        _look_up(activation[every], ends.unsqueeze(1), rows.of(every), floor)
 
 
 def _entering(extremes: Tensor, floor: Tensor) -> Tensor:
@@ -206,15 +232,15 @@ def _entering(extremes: Tensor, floor: Tensor) -> Tensor:
     return values.float() >= floor.unsqueeze(1)
 
 
-def _look_up(activation: Tensor, ends: Tensor, extremes: Tensor, entering: Tensor, falls: Tensor) -> None:
-    """Fill in the weights of step 6 of those that enter, [signs, batch, d_mlp] each."""
-    signs, rows, neurons = entering.nonzero(as_tuple=True)
-    if not len(rows):
+def _look_up(activation: Tensor, ends: Tensor, rows: _Rows, floor: Tensor) -> None:
+    """Fill in the weights of step 6 of those that enter; `ends` [batch, 1] are the rows' lengths."""
+    signs, where, neurons = _entering(rows.extremes, floor).nonzero(as_tuple=True)
+    if not len(where):
         return
-    sought = extremes[signs, rows, neurons].unsqueeze(1)
-    attained = activation[rows, 1:, neurons].to(sought.dtype) == sought  # [entering, pos - 1]
-    weights = ends[rows] - torch.arange(1, activation.shape[1], dtype=ends.dtype)  # below 1 in the padding
-    falls[signs, rows, neurons] = (attained * weights).amax(1)
+    sought = rows.extremes[signs, where, neurons].unsqueeze(1)
+    attained = activation[where, 1:, neurons].to(sought.dtype) == sought  # [entering, pos - 1]
+    weights = ends[where] - torch.arange(1, activation.shape[1], dtype=ends.dtype)  # below 1 in the padding
+    rows.falls[signs, where, neurons] = (attained * weights).amax(1)
 
 
 def state_device(device: torch.device) -> torch.device:
@@ -231,6 +257,14 @@ def _pieces(activation: Tensor, lengths: Sequence[int]) -> Iterator[tuple[slice,
         for start in range(first, end, rows):
             yield slice(start, min(end, start + rows)), length
         first = end
+
+
+def _shares(pieces: Sequence[tuple[slice, int]], most: int) -> list[Sequence[tuple[slice, int]]]:
+    """The pieces in order, cut into at most so many runs of about as many positions each."""
+    positions = np.cumsum([(run.stop - run.start) * length for run, length in pieces])
+    cuts = np.searchsorted(positions, positions[-1] * np.arange(1, most) / most) + 1
+    bounds = [0, *cuts.tolist(), len(pieces)]
+    return [pieces[start:end] for start, end in pairwise(bounds) if start < end]
 
 
 @dataclass(frozen=True, slots=True)

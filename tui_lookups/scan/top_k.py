@@ -55,8 +55,9 @@ def key_prompt_ids(keys: Tensor) -> Tensor:
 def rows_to_merge(keys: Tensor, best: Tensor) -> tuple[Any, ...]:
     """An index of the rows of a running top k that new values can change.
 
-    On a CPU one comparison is cheaper than selecting again: late in a scan few rows change. Elsewhere it is
-    all rows, since the look at the data would make the host wait for the device.
+    On a CPU one comparison is cheaper than selecting again: late in a scan few rows change. It is all rows
+    where most change, since picking them out takes a copy of what is merged, and on an accelerator, where
+    the look at the data would make the host wait.
 
     Args:
         keys: [..., k], sorted best first.
@@ -64,7 +65,8 @@ def rows_to_merge(keys: Tensor, best: Tensor) -> tuple[Any, ...]:
     """
     if keys.device.type != "cpu":
         return (...,)
-    return (encode_keys(best, torch.zeros(1, dtype=torch.int64)) > keys[..., -1]).nonzero(as_tuple=True)
+    changed = (encode_keys(best, torch.zeros(1, dtype=torch.int64)) > keys[..., -1]).nonzero(as_tuple=True)
+    return changed if 2 * len(changed[0]) < best.numel() else (...,)
 
 
 def merge_top_k(

@@ -116,6 +116,13 @@ class ResultCache:
         """Keep a dataclass of results/ under `key`. Raises NumericalError for NaN or infinite numbers."""
         self.put(kind, key, codec.to_json_bytes(value))
 
+    def forget(self, key: str) -> None:
+        """Delete what is kept under `key`, if anything is. What prevents it is added to `problems`."""
+        try:
+            self._database.change(lambda database: database.delete(key))
+        except CacheError as error:
+            self._report(str(error))
+
     def keys(self, kind: str) -> list[str]:
         """The keys of every entry of this kind, in no particular order. Raises CacheError as `get` does."""
         check_kind(kind)
@@ -249,10 +256,7 @@ class ResultCache:
     def _drop(self, key: str, why: str) -> None:
         """Report a damaged entry and delete its row; a row that cannot be deleted is reported again later."""
         self._report(f"The cached entry {key[:24]} was dropped: {why.rstrip('.')}.")
-        try:
-            self._database.change(lambda database: database.delete(key))
-        except CacheError as error:
-            self._report(str(error))
+        self.forget(key)
 
     def _verify_database(self) -> list[str]:
         before = len(self.problems)

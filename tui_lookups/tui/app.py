@@ -89,6 +89,7 @@ class LookupsApp(BaseApp):
         self.explorer = explorer
         self._loading: Explorer | None = None
         self._token = token
+        self._compares = bool(self.options.against)
         self._last_export: Path | None = None
         self._steps, self._stepping = BasketSteps(), False
         if self.options.keys:
@@ -109,6 +110,9 @@ class LookupsApp(BaseApp):
 
     def on_walk_screen_first_answer(self) -> None:
         """The first answer, or why there is none, is about to be painted."""
+        if self._compares:
+            self._compares = False
+            self.walk_screen.other_screens.open("diff")
         if self._loading is not self.explorer:
             self.set_timer(_PAINTED_SECONDS, self.begin_loading)
 

@@ -42,6 +42,8 @@ class HeadsPane(Pane):
         self._steps = steps
         self.body = self._grid = HeadGrid(id="heads")
         self._sum = PackedText(id="decomposition")
+        self._n_attended = 0
+        """Heads of which the grid has what they attend to."""
 
     def compose(self) -> ComposeResult:
         yield self._grid
@@ -61,15 +63,24 @@ class HeadsPane(Pane):
         if walk.neuron is not None and walk.prompts is None and walk.waiting("prompts"):
             otherwise = f"Waiting for the prompts of {walk.neuron}."
         grid.show_empty(self.why_empty(walk, "overview" if walk.over_all else "heads", otherwise))
+        self._n_attended = len(walk.attended)
         self.show_title()
         self._show_attention()
         self._show_sum()
 
     def show_sources(self) -> None:
         """What one more head attends to is known: the list has it, and the frame of the chosen one."""
-        if self._walk.sources is not None and not self._walk.over_all:
+        attended = len(self._walk.attended)
+        if attended != self._n_attended and not self._walk.over_all:
+            self._n_attended = attended
             self._grid.take_cells(cells_of(self._walk))
         self._show_attention()
+        self._ask_attended()
+
+    def _ask_attended(self) -> None:
+        """The list says what its largest heads attend to; the one under the cursor is asked for first."""
+        if self._grid.listed and not self._walk.over_all and self._walk.sources is not None:
+            self._steps.open_attended()
 
     def _show_attention(self) -> None:
         words = attention_of_chosen(self._walk)
@@ -125,9 +136,11 @@ class HeadsPane(Pane):
     def _moved(self, event: HeadGrid.Moved) -> None:
         self.tell(HeadMoved(event.head))
 
-    @on(HeadGrid.Sorted)
-    def _sorted(self) -> None:
-        app_of(self).show_message(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
+    @on(HeadGrid.Arranged)
+    def _arranged(self) -> None:
+        self._ask_attended()
+        if self._grid.listed:
+            app_of(self).show_message(f"Heads by {self._grid.order}; {self.key('heads.view')}: the grid.")
 
     @on(HeadGrid.Opened)
     def _opened(self, event: HeadGrid.Opened) -> None:

@@ -82,11 +82,11 @@ class NeuronsPane(Pane):
         if ranking is None:
             otherwise = f"Press {self.key('walk.token')} and type a token."
         else:
-            unlisted = table.unlisted
+            unlisted = table.unlisted(walk.neuron_id)
             named = None if unlisted is None or missing(walk.model, unlisted) else unlisted
             otherwise = why_no_row(walk, table.total, named, self.key)
         table.show_empty(self.why_empty(walk, "neurons", otherwise))
-        words = "Neurons" if walk.model is None or walk.model.units is None else "Units"
+        words = self.tab()
         if walk.token is not None:
             words += f" that promote {token_name(walk.token)}"
         if table.order != "congruence":
@@ -104,7 +104,7 @@ class NeuronsPane(Pane):
         self._note.display = bool(note)
 
     def tab(self, *, short: bool = False) -> str:
-        return "Neurons"
+        return f"{self._walk.neuron_id.kind.capitalize()}s"
 
     def show_open(self) -> None:
         """Mark the neuron that the other panes show."""
@@ -140,7 +140,7 @@ class NeuronsPane(Pane):
         if self._table.order == "activity":
             self._steps.tokens.forget_activity()
         self.show()
-        app_of(self).show_message(f"Neurons by {self._table.order}.")
+        app_of(self).show_message(f"{self.tab()} by {self._table.order}.")
 
     # --- the text filter ---
 
@@ -159,7 +159,7 @@ class NeuronsPane(Pane):
 
     @on(Input.Submitted, "#filter")
     def _done(self, event: Input.Submitted) -> None:
-        neuron = self._table.unlisted
+        neuron = self._table.unlisted(self._walk.neuron_id)
         if neuron is None:
             event.input.set_class(bool(self.needle), "-shown")
             self._table.focus()

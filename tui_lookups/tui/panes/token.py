@@ -91,7 +91,8 @@ class TokenPane(Horizontal):
         if needle:
             more.append(Segment(f"   filter {visible_token(needle)}"))
         if walk.ranking is not None:
-            more.append(Segment(f"   basis {walk.ranking.basis}"))
+            post_ln = ", Post-LN" if walk.ranking.provenance.model.post_ln else ""
+            more.append(Segment(f"   basis {walk.ranking.basis}{post_ln}"))
         if count := len(app.selection):
             more.append(Segment(f"   [{count} marked]", _BOLD))
         key = app.key_of("walk.token")

@@ -145,7 +145,8 @@ class AtlasRows(RowList):
 
     def heading(self, width: int) -> list[Segment]:
         score, neuron, token = (_mark(name == self.order) for name in ATLAS_NEURONS)
-        text = f"    #  neuron{neuron}  top congr.{score} token{token}"
+        kind = self.neurons[0].neuron.kind if self.neurons else "neuron"
+        text = f"    #  {kind}{neuron}  top congr.{score} token{token}"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -210,12 +211,12 @@ class AtlasScreen(QueryScreen[AtlasNeuron]):
         self.atlas = atlas
         sign = "" if atlas.sign == "+" else f"sign {atlas.sign}"
         self._title(
-            "Atlas: next-token neurons by layer",
+            f"Atlas: next-token {atlas.provenance.model.kind}s by layer",
             f"{atlas.tokens:,} tokens",
             f"basis {atlas.basis}",
             *([sign] if sign else []),
         )
-        self.query_one(AtlasRows).show_empty("No next-token neuron here.")
+        self.query_one(AtlasRows).show_empty(f"No next-token {atlas.provenance.model.kind} here.")
         place = self.place
         self.query_one(LayerRows).show_layers(atlas.layers, place.layer)
         self._show_layer(place.neuron)

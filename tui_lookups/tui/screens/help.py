@@ -37,6 +37,7 @@ _WHERE = {
     "served-by": "A head's side",
     "serves": "Layers x heads",
     "shared": "Heads of marked neurons",
+    "diff": "Two models",
     "token": "Token box",
     "list": "Lists",
     "walk": "Anywhere on the walk",

@@ -1,4 +1,4 @@
-"""A dialog of one line: a note on something marked, the name of a session."""
+"""A dialog of one line: a note on something marked, the name of a session, another model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class OneLineScreen(LeavesOnce, ModalScreen[str]):
     ]
     AUTO_FOCUS = "#one-line"
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, enter: str = "keep") -> None:
+        """`enter`: what that key does with the line, in a word."""
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self._text, self._enter = title, text, enter
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
-            dialog.border_subtitle = Content(f"enter keep   {key_of(self.app, 'one-line.close')} close")
+            dialog.border_subtitle = Content(
+                f"enter {self._enter}   {key_of(self.app, 'one-line.close')} close"
+            )
             yield TypedLine(self._text, id="one-line", compact=True, select_on_focus=False)
 
     @on(Input.Submitted)

@@ -1,5 +1,5 @@
 """What lies over the walk and leads back to it: why a token, inputs, traces, the corpus searched, a head's
-side, survey, heads that neurons share, atlas, playground, explanations; and what leads out."""
+side, survey, heads that neurons share, two models, atlas, playground, explanations; and what leads out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.ids import HeadId
 from tui_lookups.tui.base_app import app_of
+from tui_lookups.tui.screens.comparing import Comparing
 from tui_lookups.tui.screens.marked_neurons import MarkedNeurons
 from tui_lookups.tui.screens.surveys import SurveyScreens
 from tui_lookups.tui.state.given_text import GIVEN, given_up_to
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.left_screens import (
+    DiffPlace,
     InputsPlace,
+    RevisionsPlace,
     SearchPlace,
     ServedByPlace,
     SharedHeadsPlace,
@@ -58,6 +61,7 @@ class OtherScreens:
         self._places = places
         self._surveys = SurveyScreens(screen, explorer, queries, places)
         self._marked = MarkedNeurons(screen, explorer, walk, places)
+        self._comparing = Comparing(screen, explorer, walk, places)
         self._open_place = places.open_place
         places.reopen = self._reopen
         self._why_place: WhyPlace | None = None
@@ -88,6 +92,8 @@ class OtherScreens:
             "served_by": self.served_by_open_head,
             "survey": self._surveys.survey,
             "shared_heads": self._marked.shared_heads,
+            "diff": self._comparing.diff,
+            "revisions": self._comparing.revisions,
             "atlas": self.atlas,
             "playground": self.playground,
             "explained": self.explained,
@@ -167,6 +173,8 @@ class OtherScreens:
             self._surveys.reopen(place)
         elif isinstance(place, SharedHeadsPlace):
             self._marked.reopen(place)
+        elif isinstance(place, DiffPlace | RevisionsPlace):
+            self._comparing.reopen(place)
         else:
             self._reopen_text(place)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 
 from tui_lookups.ids import HeadId, NeuronId, parse_component
 from tui_lookups.results.trace import ROOT
@@ -29,6 +30,7 @@ from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.text import PackedText, TextLines
 from tui_lookups.tui.widgets.trace_rows import TraceRows
+from tui_lookups.tui.widgets.trace_text import TraceText
 from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ _LEVELS = 3
 """How far the key opens that opens several levels at once."""
 _TOLD = 8
 """Parts of a node that are told apart at first."""
+_TOLD_OF_ROOT = ((70, 32), (40, 16), (0, _TOLD))
+"""Of the root, on a screen of at least so many lines: it stands alone at first."""
+_WITH_TEXT = 240
+"""Cells from which the text stands beside the tree."""
 
 
 class TraceScreen(QueryScreen[Door]):
@@ -71,14 +77,18 @@ class TraceScreen(QueryScreen[Door]):
     def compose(self) -> ComposeResult:
         yield TextLines(id="trace-title", classes="title")
         yield PackedText(id="trace-sum", bold_first=True)
-        yield TraceRows(id="trace")
+        with Horizontal(id="trace-body"):
+            yield TraceRows(id="trace")
+            yield TraceText(id="trace-text")
         yield PackedText(id="trace-node")
         yield Hints(id="hints")
 
     def on_mount(self) -> None:
         self._title("Trace")
+        self._arrange()
         if self.found is None:
-            self.queries.ask("root", self._question(ROOT, 1), self._began, self._failed)
+            told = next(parts for least, parts in _TOLD_OF_ROOT if self.app.size.height >= least)
+            self.queries.ask("root", self._question(ROOT, 1, told), self._began, self._failed)
             self.wait_for("root", self._wait)
         else:
             self._show(self._rows_of(self.place.cursor))
@@ -173,12 +183,17 @@ class TraceScreen(QueryScreen[Door]):
             stop = key_of(self.app, "trace.close")
             words = (wait_words(f"Opening {opening}…", self._far, stop, "  "), *words)
         self.query_one("#trace-node", PackedText).show_parts(words)
+        self.query_one(TraceText).show_row(tree, row)
 
     def _show_opening(self, far: str) -> None:
         self._far = far
         self._show_node()
 
+    def _arrange(self) -> None:
+        self.set_class(self.app.size.width >= _WITH_TEXT, "-with-text")
+
     def on_resize(self) -> None:
+        self._arrange()
         if self.found is not None:
             self._title(trace_title(self.found, self.app.size.width))
 

@@ -57,6 +57,15 @@ WALK_KEYS: tuple[Binding, ...] = (
     hidden(
         "G", "over('shared_heads')", "shared heads", "walk.shared-heads", "The heads of all marked neurons"
     ),
+    hidden("B", "over('diff')", "both models", "walk.diff", "What moved from the open model to another"),
+    hidden(
+        "at",
+        "over('revisions')",
+        "revisions",
+        "walk.revisions",
+        "The neuron over revisions of the model",
+        "@",
+    ),
     Binding(
         "A", "over('atlas')", "atlas", id="walk.atlas", tooltip="The model's next-token neurons by layer"
     ),

@@ -14,10 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tui_lookups.errors import BadIdError, UnknownTokenError
-from tui_lookups.ids import HeadId, NeuronId
+from tui_lookups.ids import HeadId
 
 if TYPE_CHECKING:
     from tui_lookups.explorer import Explorer
+    from tui_lookups.ids import NeuronId
     from tui_lookups.results import Token, TokenMatch
 
 WITH_SPACE = "with a space"
@@ -76,7 +77,7 @@ def find_candidates(
         enter: the key that opens what is found.
         doors: the keys that take several words to where texts are asked about.
     """
-    named = _named(typed)
+    named = _named(typed, explorer.settings.neuron_id)
     texts = tuple(text for text in spellings(typed) if text)
     matches: list[TokenMatch] = []
     problem: UnknownTokenError | None = None
@@ -148,13 +149,13 @@ def arrange(
     return Candidates(typed, tuple(rows), 0, note)
 
 
-def _named(typed: str) -> tuple[Candidate, ...]:
+def _named(typed: str, neuron_id: type[NeuronId]) -> tuple[Candidate, ...]:
     """The neuron or head of that name, the likelier meaning first; none for most texts."""
     try:
         if "h" in typed.casefold():
             head = HeadId.parse(typed)
             serves = Candidate(None, None, "what it serves", head, serves=True)
             return serves, Candidate(None, None, "behind neuron", head)
-        return (Candidate(None, NeuronId.parse(typed), "neuron"),)
+        return (Candidate(None, neuron_id.parse(typed), neuron_id.kind),)
     except BadIdError:
         return ()  # which is no error here

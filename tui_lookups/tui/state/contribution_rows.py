@@ -185,24 +185,29 @@ def _behind(rows: Sequence[Row], total: float, parts: Iterable[tuple[str, float]
 
 def _grouped(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Largest first; each row is in one group."""
-    members: defaultdict[str, list[int]] = defaultdict(list)
+    members: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         members[_group(row)].append(number)
     groups = [
         Row(
-            name if len(numbers) == 1 and rows[numbers[0]].component is None else f"{len(numbers)} {name}",
+            _group_name(*group, count=len(numbers)),
             sum(rows[number].value for number in numbers),
             first=numbers[0],
         )
-        for name, numbers in members.items()
+        for group, numbers in members.items()
     ]
     return tuple(sorted(groups, key=lambda row: -abs(row.value)))
 
 
-def _group(row: Row) -> str:
+def _group(row: Row) -> tuple[str, str]:
+    """What is counted, and what all of it does; of what stands alone its name."""
     if row.component is None:
-        return row.name
-    way = "raise" if row.value > 0 else "lower"
-    if not isinstance(row.component, NeuronId):
-        return f"heads that {way}"
-    return f"next-token neurons that {way}" if row.own else f"neurons that {way}"
+        return row.name, ""
+    kind = "head" if not isinstance(row.component, NeuronId) else "next-token neuron" if row.own else "neuron"
+    return kind, "raise" if row.value > 0 else "lower"
+
+
+def _group_name(name: str, does: str, count: int) -> str:
+    if not does:
+        return name if count == 1 else f"{count} {name}"
+    return f"{count} {name}s that {does}" if count > 1 else f"1 {name} that {does}s"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tui_lookups.tui.state.queries import Queries
     from tui_lookups.tui.state.walk import Part, Walk
 
+_MOST_ATTENDED = 12
+"""Heads of which what they attend to is asked before the cursor was on them: those of the largest figures."""
 _NEXT_DIRECTION: dict[Direction, Direction] = {"both": "gate", "gate": "up", "up": "both"}
 
 
@@ -109,7 +111,7 @@ class HeadSteps:
         if trimmed == walk.trimmed:
             return
         walk.trimmed = trimmed
-        self._queries.cancel("heads", "overview", "sources")
+        self._queries.cancel("heads", "overview", "sources", "attended")
         walk.heads = walk.overview = walk.sources = None
         self.open_heads()
         if walk.over_all:
@@ -142,13 +144,37 @@ class HeadSteps:
         def done(sources: HeadAttributions) -> None:
             if _prompt_of(sources) == walk.prompt_id and sources.source_head == walk.head:
                 walk.sources = sources
-                weighted = [source for source in sources.sources if source.weight is not None]
-                if weighted:
-                    walk.attended[head] = max(weighted, key=lambda source: source.weight or 0.0)
+                self._take_attended(head, sources)
                 self._changed("sources")
 
         ask = self._heads_on(prompt.prompt_id)
         self._queries.ask("sources", lambda: ask(neuron, sources=head), done)
+
+    def open_attended(self) -> None:
+        """Ask what the largest heads attend to, one after the other: no other question waits for them all."""
+        walk, heads, neuron, prompt = self._walk, self._walk.heads, self._walk.neuron, self._walk.prompt
+        if heads is None or neuron is None or prompt is None or self._queries.waiting("attended"):
+            return
+        largest = sorted(heads.heads, key=lambda score: -abs(walk.score(score)))[:_MOST_ATTENDED]
+        head = next((score.head for score in largest if score.head not in walk.attended), None)
+        if head is None:
+            return
+
+        def done(sources: HeadAttributions) -> None:
+            if walk.heads is not heads:
+                return
+            self._take_attended(head, sources)
+            self._changed("sources")
+            if head in walk.attended:
+                self.open_attended()
+
+        ask = self._heads_on(prompt.prompt_id)
+        self._queries.ask("attended", lambda: ask(neuron, sources=head), done)
+
+    def _take_attended(self, head: HeadId, sources: HeadAttributions) -> None:
+        weighted = [source for source in sources.sources if source.weight is not None]
+        if weighted:
+            self._walk.attended[head] = max(weighted, key=lambda source: source.weight or 0.0)
 
 
 def _prompt_of(heads: HeadAttributions) -> int:

@@ -10,20 +10,23 @@ from tui_lookups.results.trace import ROOT
 if TYPE_CHECKING:
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.results import (
+        ActivationDiff,
         CorpusHits,
         HeadReads,
         InputsOverview,
         NeuronInputs,
+        NeuronOverRevisions,
         Removed,
         SelectedNeuron,
         ServedNeurons,
         SharedHeads,
         SurveyedPair,
         Token,
+        WeightDiff,
         Why,
     )
     from tui_lookups.tui.state.given_text import GivenText
-    from tui_lookups.tui.state.orders import PairOrder, SharedOrder
+    from tui_lookups.tui.state.orders import ChangedOrder, MovedOrder, PairOrder, SharedOrder
     from tui_lookups.tui.state.trace_tree import TraceTree
 
 View = Literal["list", "layers", "groups"]
@@ -211,8 +214,63 @@ class SearchPlace:
     row: int = 0
 
 
+DiffView = Literal["weights", "activations"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffPlace:
+    """The open model against another: what was found of both, and how it was looked at.
+
+    Attributes:
+        against: the other model, as the setting `model` names one; empty until it is chosen.
+        neuron: under the cursor. opened: that neuron was being looked at in both models.
+    """
+
+    against: str = ""
+    view: DiffView = "weights"
+    weights: WeightDiff | None = None
+    activations: ActivationDiff | None = None
+    moved_by: MovedOrder = "moved"
+    changed_by: ChangedOrder = "change"
+    neuron: NeuronId | None = None
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionsPlace:
+    """A neuron over revisions of the model: which, the token that is followed, and what was found.
+
+    Without a token it is the one that the neuron promotes most at the last revision.
+    """
+
+    neuron: NeuronId
+    token: Token | None
+    names: tuple[str, ...] = ()
+    found: NeuronOverRevisions | None = None
+    row: int = 0
+
+    @property
+    def asked_token(self) -> str | None:
+        """The token as it is asked for: by its text, which another vocabulary may have at another id."""
+        if self.token is None:
+            return None
+        return f"#{self.token.id}" if self.token.text.startswith("#") else self.token.text
+
+    def asks_as(self, other: RevisionsPlace) -> bool:
+        """Whether both are about the same neuron and token."""
+        return (self.neuron, self.token) == (other.neuron, other.token)
+
+
 LeftScreen: TypeAlias = (
-    WhyPlace | InputsPlace | TracePlace | ServedByPlace | SurveyPlace | SearchPlace | SharedHeadsPlace
+    WhyPlace
+    | InputsPlace
+    | TracePlace
+    | ServedByPlace
+    | SurveyPlace
+    | SearchPlace
+    | SharedHeadsPlace
+    | DiffPlace
+    | RevisionsPlace
 )
 """What a walk can have gone on from."""
 

@@ -144,7 +144,7 @@ class NeuronSteps:
 
     def _forget_neuron(self) -> None:
         walk = self._walk
-        self._queries.cancel(*_OF_NEURON, "preview")
+        self._queries.cancel(*_OF_NEURON, "attended", "preview")
         walk.preview = None
         walk.neuron = walk.wanted_prompt = walk.head = None
         walk.promoted = walk.prompts = walk.prompt_id = None
@@ -235,7 +235,7 @@ class NeuronSteps:
         neuron = walk.neuron
         if neuron is None:
             return
-        self._queries.cancel("heads", "sources", "figures")
+        self._queries.cancel("heads", "sources", "attended", "figures")
         walk.prompts = walk.prompt_id = walk.heads = walk.sources = walk.figures = None
         walk.errors.pop("figures", None)
         self._ask_prompts(neuron)
@@ -244,7 +244,7 @@ class NeuronSteps:
     def choose_prompt(self, prompt_id: int) -> None:
         """Make a prompt the open one; its heads are asked for by `open_heads`."""
         if prompt_id != self._walk.prompt_id:
-            self._queries.cancel("heads", "sources")
+            self._queries.cancel("heads", "sources", "attended")
             self._walk.prompt_id = prompt_id
             self._walk.heads = self._walk.sources = None
             self._changed("heads")

@@ -21,6 +21,8 @@ class Options:
         plain: the panes as lines of plain text from the start, for a screen reader.
         low_bandwidth: as few bytes as possible: ASCII frames, no bars, few shades, rare updates.
         session: the name of the session to open, empty for none.
+        against: the model that the open one is compared with, from the start; empty for none.
+        revisions: those that a neuron is followed over until others are named.
         sign: which sign of activation counts as firing, where the app itself looks for a text's peak.
     """
 
@@ -30,10 +32,16 @@ class Options:
     low_bandwidth: bool = False
     sign: SignSetting = "auto"
     session: str = ""
+    against: str = ""
+    revisions: tuple[str, ...] = ()
 
 
-def options_of(settings: Settings, session: str = "") -> Options:
-    """The app's part of the settings; `session` is the name of the one to open."""
+def options_of(
+    settings: Settings, session: str = "", against: str = "", revisions: tuple[str, ...] = ()
+) -> Options:
+    """The app's part of the settings, with what flags alone say."""
     theme = None if settings.theme == "auto" else settings.theme
     low = settings.low_bandwidth
-    return Options(theme, dict(settings.keys), settings.plain, low, settings.sign, session)
+    return Options(
+        theme, dict(settings.keys), settings.plain, low, settings.sign, session, against, revisions
+    )

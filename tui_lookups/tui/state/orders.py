@@ -8,7 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tui_lookups.ids import NeuronId
-    from tui_lookups.results import AtlasLayer, AtlasNeuron, NeuronScore, Prompt, SharedHead, SurveyedPair
+    from tui_lookups.results import (
+        AtlasLayer,
+        AtlasNeuron,
+        ChangedNeuron,
+        MovedNeuron,
+        NeuronScore,
+        Prompt,
+        SharedHead,
+        SurveyedPair,
+    )
 
 NeuronOrder = Literal["congruence", "cosine", "rank", "layer", "activity"]
 PromptOrder = Literal["peak", "length", "corpus"]
@@ -17,6 +26,8 @@ AtlasLayerOrder = Literal["layer", "tokens"]
 AtlasNeuronOrder = Literal["congruence", "neuron", "token"]
 PairOrder = Literal["neuron", "attribution", "share", "active", "head", "token"]
 SharedOrder = Literal["active", "sum", "neuron", "head"]
+MovedOrder = Literal["moved", "write", "read", "neuron"]
+ChangedOrder = Literal["change", "correlation", "peak", "neuron"]
 
 NEURONS: tuple[NeuronOrder, ...] = ("congruence", "cosine", "rank", "layer", "activity")
 PROMPTS: tuple[PromptOrder, ...] = ("peak", "length", "corpus")
@@ -24,6 +35,8 @@ HEADS: tuple[HeadOrder, ...] = ("size", "layer")
 ATLAS_LAYERS: tuple[AtlasLayerOrder, ...] = ("layer", "tokens")
 ATLAS_NEURONS: tuple[AtlasNeuronOrder, ...] = ("congruence", "neuron", "token")
 SHARED_HEADS: tuple[SharedOrder, ...] = ("active", "sum", "neuron", "head")
+MOVED: tuple[MovedOrder, ...] = ("moved", "write", "read", "neuron")
+CHANGED: tuple[ChangedOrder, ...] = ("change", "correlation", "peak", "neuron")
 
 O = TypeVar("O")  # noqa: E741
 
@@ -119,3 +132,31 @@ def shared_in(order: SharedOrder, heads: tuple[SharedHead, ...], neuron: NeuronI
     if order == "head":
         return tuple(sorted(heads, key=lambda row: row.head))
     return heads
+
+
+def moved_in(order: MovedOrder, rows: Sequence[MovedNeuron]) -> tuple[MovedNeuron, ...]:
+    """Neurons of two models by how far they moved, by how far what they write or read turned, or by name."""
+    if order == "write":
+        return tuple(sorted(rows, key=lambda row: _cosine(row.write.cosine)))
+    if order == "read":
+        return tuple(sorted(rows, key=lambda row: _cosine(row.read.cosine)))
+    if order == "neuron":
+        return tuple(sorted(rows, key=lambda row: row.neuron))
+    return tuple(rows)
+
+
+def changed_in(order: ChangedOrder, rows: Sequence[ChangedNeuron]) -> tuple[ChangedNeuron, ...]:
+    """Neurons of two models by how their activations changed, the least correlated first, by how much the
+    peak did, or by name."""
+    if order == "correlation":
+        return tuple(sorted(rows, key=lambda row: _cosine(row.correlation)))
+    if order == "peak":
+        return tuple(sorted(rows, key=lambda row: -abs(row.peak_after - row.peak_before)))
+    if order == "neuron":
+        return tuple(sorted(rows, key=lambda row: row.neuron))
+    return tuple(rows)
+
+
+def _cosine(value: float | None) -> float:
+    """To sort by: one that is not defined comes last."""
+    return 2.0 if value is None else value

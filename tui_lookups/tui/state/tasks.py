@@ -29,6 +29,7 @@ WORDS = {
     "heads": "heads",
     "overview": "heads over all prompts",
     "sources": "what the head reads",
+    "attended": "what the largest heads attend to",
     "inputs": "what fires the neuron",
     "why": "why this token",
     "removed": "without the component",
@@ -56,6 +57,11 @@ WORDS = {
     "reads": "what the head reads for the neuron",
     "all-reads": "what the head reads for each neuron",
     "shared-heads": "heads of the marked neurons",
+    "diff-weights": "weights of two models",
+    "diff-activations": "activations of two models",
+    "diff-neuron": "the neuron in two models",
+    "diff-heads": "its heads in two models",
+    "revisions": "the neuron over revisions",
     "survey": "survey",
     "survey-plan": "what the survey would cost",
     "head-table": "what is known of the heads",
@@ -68,7 +74,7 @@ WORDS = {
 }
 """Questions by their kind."""
 
-OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "inputs", "figures"))
+OF_NEURON = frozenset(("prompts", "heads", "overview", "sources", "attended", "inputs", "figures"))
 """Kinds that are about the open neuron."""
 
 

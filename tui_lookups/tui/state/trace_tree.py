@@ -148,6 +148,15 @@ class TraceTree:
         if rest is not None and rest.parts:
             yield TraceRow(node, level + 1, parent, rest)
 
+    def by_position(self, row: TraceRow) -> dict[int, float]:
+        """What is on screen below a row, summed by its place in the text; a rest stands at no one place."""
+        sums: defaultdict[int, list[float]] = defaultdict(list)
+        if row.rest is None:
+            for leaf in self._rows(row.node, row.parent, row.level):
+                if leaf.rest is None and not leaf.is_open:
+                    sums[leaf.node.position].append(leaf.contribution)
+        return {position: math.fsum(parts) for position, parts in sums.items()}
+
     @property
     def shown(self) -> Shown:
         """What the root is the sum of on screen (step 3)."""

@@ -144,6 +144,11 @@ class Walk:
         return self._explorer.status().model
 
     @property
+    def neuron_id(self) -> type[NeuronId]:
+        """What is listed, and what a name without a letter is of: units where a dictionary is open."""
+        return self._explorer.settings.neuron_id
+
+    @property
     def ranked(self) -> NeuronScore | None:
         """The open neuron's row in the token's ranking; None where it is not in it."""
         rows = () if self.ranking is None else self.ranking.neurons

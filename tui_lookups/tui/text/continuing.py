@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from msgspec import structs
 
 from tui_lookups.config_file import PREFIX
 from tui_lookups.results.base import TokenSet
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from tui_lookups.ids import HeadId, NeuronId
     from tui_lookups.tui.state.layouts import PaneName
-    from tui_lookups.tui.state.left_screens import TracePlace
+    from tui_lookups.tui.state.left_screens import DiffView, RevisionsPlace, TracePlace
     from tui_lookups.tui.state.walk import Walk
 
 _FLAGS = (
@@ -67,6 +69,38 @@ def continued_shared(what: str, neurons: Sequence[NeuronId], settings: Settings)
     named = ", ".join(map(_in_python, neurons))
     question = _Question(("shared-heads", *map(str, neurons)), f"explorer.shared_heads([{named}])")
     return _written_out(what, question, settings)
+
+
+def continued_diff(
+    what: str,
+    against: str,
+    shown: DiffView | Literal["neuron", "heads"],
+    neuron: NeuronId | None,
+    settings: Settings,
+) -> str:
+    """Two models compared: by weights, by activations, or one neuron in both and its heads, likewise."""
+    words, asked = ["diff", settings.model, against], repr(against)
+    if neuron is not None:
+        words += ["--neuron", str(neuron), *(["--heads"] if shown == "heads" else [])]
+        asked += f", {_in_python(neuron)}"
+    elif shown == "activations":
+        words.append("--activations")
+    name = "diff" if shown == "weights" else f"diff_{shown}"
+    return _written_out(what, _Question(tuple(words), f"explorer.{name}({asked})"), settings)
+
+
+def continued_revisions(what: str, place: RevisionsPlace, settings: Settings) -> str:
+    """A neuron over revisions, likewise."""
+    words = ["revisions", str(place.neuron), "--revisions", ",".join(place.names)]
+    python = f"{_in_python(place.neuron)}, {place.names!r}"
+    if place.asked_token is not None:
+        words += ["--token", place.asked_token]
+        python += f", token={place.asked_token!r}"
+    if place.found is not None and place.found.firing:
+        words.append("--prompts")
+        python += ", prompts=True"
+    base = structs.replace(settings, model=settings.model.partition("@")[0])
+    return _written_out(what, _Question(tuple(words), f"explorer.over_revisions({python})"), base)
 
 
 def _in_python(neuron: NeuronId) -> str:
@@ -169,8 +203,8 @@ def _command(question: _Question, settings: Settings) -> str:
         return ""
     words = ["lookups-tui", *question.words]
     for name, value in _other(settings, _FLAGS).items():
-        if name == "layers" and "--layers" in words:
-            continue  # the pane has fewer
+        if (name == "layers" and "--layers" in words) or (name == "model" and words[1] == "diff"):
+            continue  # the pane has fewer; both models are named
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [flag, _written(value)]
     before = [

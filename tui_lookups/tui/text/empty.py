@@ -89,9 +89,9 @@ def why_no_row(walk: Walk, total: int, named: NeuronId | None, key: KeyOf) -> st
     """What the neurons' pane says without a row, of `total`; `named`: the neuron the text filter names."""
     ends = key("walk.back")
     if not total and not filters_on(walk):
-        return "No neuron in the selected layers promotes this token."
+        return f"No {walk.neuron_id.kind} in the selected layers promotes this token."
     if not total:
-        return f"No neuron passes the filters:\n{filters_on(walk)}.\n{ends} drops them."
+        return f"No {walk.neuron_id.kind} passes the filters:\n{filters_on(walk)}.\n{ends} drops them."
     looked = (
         f"None of the {total} strongest has that text."
         if total > 1
@@ -99,7 +99,7 @@ def why_no_row(walk: Walk, total: int, named: NeuronId | None, key: KeyOf) -> st
     )
     if named is not None:
         return f"{looked}\n{key('line.enter')} opens {named}."
-    others = f"{key('walk.token')}, then its name, opens any neuron"
+    others = f"{key('walk.token')}, then its name, opens any {walk.neuron_id.kind}"
     return f"{looked}\n{ends} ends the filter;\n{others}."
 
 
@@ -109,5 +109,5 @@ def why_no_neuron(walk: Walk, key: KeyOf) -> str:
     if walk.ranking is not None and not walk.ranking.neurons and on and walk.token is not None:
         token = visible_token(walk.token.text)
         drops = f"{key('walk.back')} drops them, in the neurons."
-        return f"No neuron of {token} passes the filters:\n{on}.\n{drops}"
-    return f"{key('neurons.open')} on a neuron\nshows the text that fires it."
+        return f"No {walk.neuron_id.kind} of {token} passes the filters:\n{on}.\n{drops}"
+    return f"{key('neurons.open')} on a {walk.neuron_id.kind}\nshows the text that fires it."

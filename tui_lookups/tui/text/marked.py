@@ -29,7 +29,9 @@ def describe(item: Item) -> tuple[str, str]:
 
 def named(item: Item) -> str:
     """A marked thing with its kind: "neuron L5.N371"."""
-    return " ".join(describe(item)) if not isinstance(item, SelectedNeuron) else f"neuron {item.neuron}"
+    if isinstance(item, SelectedNeuron):
+        return f"{item.neuron.kind} {item.neuron}"
+    return " ".join(describe(item))
 
 
 def what_was_done(before: Selection, after: Selection) -> str:

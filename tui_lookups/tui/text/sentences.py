@@ -48,6 +48,19 @@ SENTENCES: Mapping[str, str] = {
     "components.view": "Show the sum by size, by layer, or in groups",
     "detail.heads": "Go back to the heads",
     "detail.open": "Show this source token in its prompt",
+    "diff.back": "Go back to the neurons that moved",
+    "diff.choose": "Compare with another model",
+    "diff.close": "Close the comparison",
+    "diff.export": "Write this list to a file",
+    "diff.go": "Go on with this neuron in the walk",
+    "diff.head": "Go on with this head behind the neuron",
+    "diff.mark": "Mark this neuron",
+    "diff.open": "Show this neuron in both models",
+    "diff.prompt": "Go on with the neuron on this text",
+    "diff.run": "Run both models over the corpus",
+    "diff.stop": "Stop what is under way",
+    "diff.swap": "Go to the other list",
+    "diff.view": "Compare by weights, or by activations",
     "explained.close": "Close the explanations",
     "explained.copy": "Copy this explanation",
     "explained.open": "Go to this neuron and head",
@@ -103,6 +116,12 @@ SENTENCES: Mapping[str, str] = {
     "prompts.previous": "Go to the prompt before",
     "prompts.token-left": "Go to the token before",
     "prompts.token-right": "Go to the next token",
+    "revisions.choose": "Name other revisions",
+    "revisions.close": "Close the revisions",
+    "revisions.export": "Write this table to a file",
+    "revisions.open": "Compare the open model with this revision",
+    "revisions.run": "Scan the corpus at each revision: peaks and heads",
+    "revisions.stop": "Stop what is under way",
     "search.ask": "Search the corpus for this text",
     "search.close": "Stop the search, or close it",
     "search.open": "Open this text with the neuron",
@@ -122,6 +141,7 @@ SENTENCES: Mapping[str, str] = {
     "walk.copy-notebook": "Copy this pane as Python for a notebook",
     "walk.copy-pane": "Copy the list as a table",
     "walk.detail": "Go to the detail of the head",
+    "walk.diff": "Compare the open model with another one",
     "walk.explained": "List everything explained so far",
     "walk.figure": "Write what this pane shows as a figure for a paper (SVG)",
     "walk.filter": "Filter the neurons by text",
@@ -136,6 +156,7 @@ SENTENCES: Mapping[str, str] = {
     "walk.playground": "Try this neuron on any text: the playground",
     "walk.prompts": "Go to the prompts",
     "walk.restore": "Go back to where the last session ended",
+    "walk.revisions": "Follow this neuron over revisions of the model",
     "walk.rooms": "Make the panes as large as they were at first",
     "walk.shared-heads": "Show the heads that serve the marked neurons",
     "walk.smaller": "Make this pane smaller",
@@ -169,7 +190,7 @@ def sentence_of(binding: Binding) -> str:
     return SENTENCES.get(binding.id or "", binding.tooltip or binding.description)
 
 
-_OF_A_NEURON = frozenset(["walk.playground", "walk.inputs", "head.all_heads"])
+_OF_A_NEURON = frozenset(["walk.playground", "walk.inputs", "walk.revisions", "head.all_heads"])
 _OF_A_PROMPT = frozenset(["walk.inputs", "prompts.find", "prompts.peak", "prompts.open"])
 _OF_A_HEAD = frozenset(["head.ablate", "head.explain", "head.score", "head.write"])
 

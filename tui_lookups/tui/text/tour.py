@@ -52,12 +52,12 @@ def _neuron(walk: Walk, key: KeyOf) -> str:
     if row is not None:
         does = f"{_verb(row.congruence)} {_quoted(walk.token.text)}"
         score = f" (congruence {row.congruence:.2f}, cosine {row.cosine:.2f})"
-        return f"when neuron {walk.neuron} fires, it {does}{score}. What makes it fire?"
+        return f"when {walk.neuron.kind} {walk.neuron} fires, it {does}{score}. What makes it fire?"
     # Opened by its name, or of another token: what it does to this one is not on screen.
     if walk.promoted is None or not walk.promoted.tokens:
-        return f"here neuron {walk.neuron} is open. What makes it fire?"
+        return f"here {walk.neuron.kind} {walk.neuron} is open. What makes it fire?"
     best = _quoted(walk.promoted.tokens[0].text)
-    return f"when neuron {walk.neuron} fires, it raises {best} most. What makes it fire?"
+    return f"when {walk.neuron.kind} {walk.neuron} fires, it raises {best} most. What makes it fire?"
 
 
 def _prompt(walk: Walk, key: KeyOf) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -12,6 +13,8 @@ from tui_lookups.tui.text.why import end_of
 from tui_lookups.visible import visible_token
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tui_lookups.results import Token, TraceNode
     from tui_lookups.tui.state.trace_tree import TraceRow, TraceTree
 
@@ -73,6 +76,17 @@ def node_name(node: TraceNode) -> str:
 def token_at(tokens: tuple[Token, ...], node: TraceNode) -> str:
     """Where a node writes or is read, and the token there."""
     return f"{node.position} {visible_token(tokens[node.position].text)}"
+
+
+def places_title(row: TraceRow, values: Mapping[int, float]) -> str:
+    """What the text beside the tree is shaded by."""
+    if row.rest is not None:
+        return "The others are not told apart: they have no places"
+    name = "the root" if row.node.parent is None else node_name(row.node)
+    whole = "" if row.is_open else ", which is not open"
+    return (
+        f"What is shown of {name}{whole}, by its place in the text: {signed(math.fsum(values.values()), 3)}"
+    )
 
 
 def row_words(row: TraceRow, tree: TraceTree, opens: str) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
 
-from tui_lookups.ids import NeuronId
-from tui_lookups.tui.paint.head_rows import plain, signed
+from tui_lookups.tui.paint.head_rows import percent, plain, signed
 from tui_lookups.tui.paint.shading import level
 from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.widgets.row_list import RowList
@@ -74,7 +73,7 @@ class ContributionRows(RowList):
         return any(row.activation is not None or row.active is not None for row in self.rows)
 
     def _share(self, row: Row) -> str:
-        return f"{row.value / self._target:.0%}" if abs(self._target) > _SHARES_FROM else ""
+        return percent(row.value / self._target) if abs(self._target) > _SHARES_FROM else ""
 
     def _bar(self, width: int) -> int:
         grouped = bool(self.rows) and self.rows[0].first is not None
@@ -86,12 +85,12 @@ class ContributionRows(RowList):
         name = "group" if first is not None and first.first is not None else "component"
         figures = ""
         if any(row.active is not None for row in self.rows):
-            figures = "  active on"
+            figures = f"{'active on':>10}"
         elif self._has_figures:
             says = any(row.congruence is not None for row in self.rows)
             figures = f"{'act.':>7}" + (f" {'congr.':>7} own" if says else "")
         share = "share" if self._target else ""
-        text = f"    adds {share:<5}  {'':<{self._bar(width)}} {fit(name, _NAME)}{figures}"
+        text = f"{'adds':>8}{share:>6} {'':<{self._bar(width)}} {fit(name, _NAME)}{figures}"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:
@@ -108,7 +107,7 @@ class ContributionRows(RowList):
 
     def plain_row(self, index: int) -> str:
         row = self.rows[index]
-        kind = "" if row.component is None else "neuron " if isinstance(row.component, NeuronId) else "head "
+        kind = "" if row.component is None else f"{row.component.kind} "
         share = self._share(row)
         said = [f"{kind}{row.name}, adds {signed(row.value)}", *([f"share {share}"] if share else [])]
         if row.active is not None:
@@ -118,7 +117,7 @@ class ContributionRows(RowList):
         if row.congruence is not None:
             said.append(f"congruence {signed(row.congruence)}")
         if row.own:
-            said.append("next-token neuron")
+            said.append(f"next-token {kind.strip()}")
         return ", ".join(said)
 
 

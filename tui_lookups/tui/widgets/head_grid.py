@@ -75,8 +75,8 @@ class HeadGrid(Canvas):
             super().__init__()
             self.head = head
 
-    class Sorted(Message):
-        """The heads stand in a list, in another order."""
+    class Arranged(Message):
+        """The heads stand in a list, or in it in another order, or in the grid again."""
 
     class Wanted(Message):
         """Another view of the heads is wanted."""
@@ -326,16 +326,18 @@ class HeadGrid(Canvas):
             self._move_to(head)
 
     def action_view(self) -> None:
-        self.as_list = not self.as_list
-        self._measure()
+        self._arrange(as_list=not self.as_list)
 
     def action_sort(self) -> None:
         """From the grid to the list; there from one order to the other."""
         if self.listed:
             self.order = following(HEADS, self.order)
-        self.as_list = True
+        self._arrange(as_list=True)
+
+    def _arrange(self, *, as_list: bool) -> None:
+        self.as_list = as_list
         self._measure()
-        self.post_message(self.Sorted())
+        self.post_message(self.Arranged())
 
     def action_edge(self, last: int) -> None:
         if self.listed:
@@ -345,8 +347,7 @@ class HeadGrid(Canvas):
 
     def action_strongest(self, step: int) -> None:
         """Walk the heads by size of attribution; from elsewhere, start at the strongest."""
-        order = self._order
-        if order:
+        if order := self._order:
             at = order.index(self._head) if self._head in self._cells else -step
             self._move_to(order[(at + step) % len(order)])
 
@@ -374,8 +375,7 @@ class HeadGrid(Canvas):
         self._measure()
 
     def on_click(self, event: events.Click) -> None:
-        head = self._head_at(event)
-        if head is not None:
+        if (head := self._head_at(event)) is not None:
             self._move_to(head)
             if event.chain > 1:
                 self.action_open()

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tui_lookups.errors import BadIdError
-from tui_lookups.ids import NeuronId
 from tui_lookups.results import SelectedNeuron
 from tui_lookups.tui.paint.text_layout import fit, quoted
 from tui_lookups.tui.state.orders import NEURONS, following, neurons_in
@@ -23,6 +22,7 @@ from tui_lookups.visible import visible_token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tui_lookups.ids import NeuronId
     from tui_lookups.results import NeuronScore, Token
     from tui_lookups.tui.state.orders import NeuronOrder
     from tui_lookups.tui.text.tsv import Table
@@ -109,13 +109,12 @@ class NeuronsTable(RowList):
         """The text filter that is on."""
         return self._needle
 
-    @property
-    def unlisted(self) -> NeuronId | None:
-        """The neuron whose whole name is the text filter, where no row passes it."""
+    def unlisted(self, neuron_id: type[NeuronId]) -> NeuronId | None:
+        """The neuron whose whole name is the text filter, where no row passes it; of this kind if bare."""
         if self._rows or not self._needle:
             return None
         try:
-            return NeuronId.parse(self._needle)
+            return neuron_id.parse(self._needle)
         except BadIdError:
             return None  # most texts are no such name
 
@@ -168,7 +167,8 @@ class NeuronsTable(RowList):
 
     def heading(self, width: int) -> list[Segment]:
         third = "act." if self.order == "activity" else "cos"
-        text = f"   {'neuron':<9} {'congr.':>6} {'':<{_bar_width(width)}} {third:>5} {'rank':>5} top token"
+        kind = self._rows[0].neuron.kind if self._rows else self.THING
+        text = f"   {kind:<9} {'congr.':>6} {'':<{_bar_width(width)}} {third:>5} {'rank':>5} top token"
         return [Segment(fit(text, width), self.palette.heading)]
 
     def row(self, index: int, width: int) -> list[Segment]:

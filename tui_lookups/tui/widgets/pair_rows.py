@@ -78,7 +78,9 @@ class _Pairs(RowList):
 
     def _title(self, column: PairOrder) -> str:
         """A column's name, marked where the rows go by it."""
-        return _TITLES[column] + ("▾" if column == self.order else "")
+        is_neuron = column == "neuron" and self.pairs
+        title = self.pairs[0].neuron.kind if is_neuron else _TITLES[column]
+        return title + ("▾" if column == self.order else "")
 
     def _token_width(self, width: int) -> int:
         return _LONG_TOKEN if width >= _WIDE else _TOKEN if width >= _NARROW else _SHORT_TOKEN
