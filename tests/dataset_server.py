@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pyarrow
@@ -40,18 +38,6 @@ class DatasetHub(LoopbackServer):
         self.tokens: set[str] = set()
         self.cut_at: int | None = None
         self.down = False
-
-    def environment(self, home: Path) -> dict[str, str]:
-        """That of a process for which this is the hub."""
-        clean = {
-            k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and "OFFLINE" not in k
-        }
-        return clean | {
-            "HF_ENDPOINT": self.url,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "NO_PROXY": "*",
-        }
 
 
 def _parquet(texts: Sequence[str]) -> bytes:

@@ -200,18 +200,32 @@ def hub_of(folder: Path) -> AbstractContextManager[Hub]:
     return serving(Hub(folder))
 
 
-def ask(hub: Hub, tmp_path: Path, child: str = CHILD) -> list[str]:
-    """`--model someone/tiny` in a process of its own, against this hub."""
+def hub_environment(url: str, home: Path) -> dict[str, str]:
+    """That of a process for which the hub is at `url`, with a cache of its own in `home`."""
     clean = {
         k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.endswith("_OFFLINE")
     }
-    environment = {
-        **clean, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1",
+    return clean | {
+        "HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DOWNLOAD_TIMEOUT": "20", "HF_HUB_ETAG_TIMEOUT": "20", "NO_PROXY": "*",
     }  # fmt: skip
+
+
+def read_environment(environment: dict[str, str]) -> None:
+    """From now on this process has that environment, also where the hub's libraries read it: at import."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("huggingface_hub", "datasets"):
+            del sys.modules[name]
+
+
+def ask(hub: Hub, tmp_path: Path, child: str = CHILD) -> list[str]:
+    """`--model someone/tiny` in a process of its own, against this hub."""
     done = subprocess.run(
         [sys.executable, "-c", child, str(tmp_path / "cache")],
-        capture_output=True, text=True, env=environment, timeout=120, check=False,
+        env=hub_environment(hub.url, tmp_path / "hf"),
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     answer: list[str] = json.loads(done.stdout.splitlines()[-1])

@@ -267,7 +267,7 @@ def test_a_selection_is_exported_and_opened_again(explorer: Explorer, tmp_path: 
 def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
     explorer: Explorer, tmp_path: Path
 ) -> None:
-    neuron = explorer.neurons(" time", top=1).neurons[0].neuron
+    neuron, head = NeuronId(1, 250), HeadId(1, 4)  # low in the model, where trimming is quick
     listed = explorer.prompts(neuron).prompts
     elsewhere = {prompt.prompt_id for prompt in listed}
     drawn, cut = [], next(p for p in listed if p.trimmed is not None and p.trimmed.trimmed)
@@ -279,9 +279,9 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
         (),
         tuple(SelectedPrompt(neuron, prompt.prompt_id) for prompt in drawn),
         (
-            SelectedHead(neuron, HeadId(4, 4), cut.prompt_id, "trimmed"),
-            SelectedHead(neuron, HeadId(4, 4), None, "trimmed"),
-            SelectedHead(neuron, HeadId(4, 4), drawn[0].prompt_id, "full"),
+            SelectedHead(neuron, head, cut.prompt_id, "trimmed"),
+            SelectedHead(neuron, head, None, "trimmed"),
+            SelectedHead(neuron, head, drawn[0].prompt_id, "full"),
         ),
     )
     document = read_export(export(explorer, selection, tmp_path / "out.json"))
@@ -290,14 +290,10 @@ def test_what_was_marked_in_a_sample_or_on_trimmed_prompts_is_what_is_exported(
     ]  # fmt: skip
     assert document.selection() == selection
     one, mean, sampled = document.heads
-    assert one.attributions == explorer.heads(
-        neuron, prompt_id=cut.prompt_id, sources=HeadId(4, 4), trimmed=True
-    )
+    assert one.attributions == explorer.heads(neuron, prompt_id=cut.prompt_id, sources=head, trimmed=True)
     trimmed = explorer.heads_overview(neuron, trimmed=True).heads
-    assert mean.mean == next(head for head in trimmed if head.head == HeadId(4, 4))
-    assert mean.mean != next(
-        head for head in explorer.heads_overview(neuron).heads if head.head == HeadId(4, 4)
-    )
+    assert mean.mean == next(each for each in trimmed if each.head == head)
+    assert mean.mean != next(each for each in explorer.heads_overview(neuron).heads if each.head == head)
     assert sampled.attributions is not None
     assert (sampled.kind, sampled.attributions.rank) == ("random", drawn[0].rank)
     assert sampled.attributions.position == drawn[0].peak.position

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.fake_answers import BECAUSE, FakeExplorer
-from tests.hub_server import ask, hub_of
+from tests.faults.processes import answer_anew, needs_fork
+from tests.hub_server import hub_environment, hub_of, read_environment
 from tests.tiny_models import save_tiny_model
 from tui_lookups import cli
 from tui_lookups.commands import invocation
@@ -30,33 +31,36 @@ from tui_lookups.model import sources
 from tui_lookups.progress import Progress, heard_by, tell
 from tui_lookups.results import HeadOverview, Status, Token, TokenMatch
 from tui_lookups.settings import Settings, load_settings
+from tui_lookups.storage.codec import document
 from tui_lookups.storage.files import file_digest
 
 NEURON_ONE = NeuronId(1, 5)
 TEXT = "a river ran under the old stone bridge"
-LINES = """
-import io, json, sys
-from tui_lookups import cli
-from tui_lookups.commands import invocation
-answers = []
-stdout, stderr = sys.stdout, sys.stderr
-for line in {lines}:
-    sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    status = invocation.run(cli.app, [*line, "--cache-dir", sys.argv[1]])
-    written = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr) if not stream.flush()]
-    answers.append([status, *written])
-sys.stdout, sys.stderr = stdout, stderr
-from tui_lookups.explorer import Explorer
-from tui_lookups.ids import NeuronId
-from tui_lookups.settings import load_settings
-from tui_lookups.storage.codec import document
-explorer = Explorer(load_settings(model="someone/tiny", cache_dir=sys.argv[1]))
-beside = explorer.over_revisions(NeuronId(1, 5), ("step1", "main"))
-explorer.close()
-print(json.dumps([answers, document(beside)]))
-"""
 
 
+def run_lines(
+    environment: dict[str, str], lines: list[list[str]], cache: Path
+) -> tuple[list[tuple[int, list[str]]], dict[str, Any]]:
+    """What a process does for which the hub is at another place; for `answer_anew`.
+
+    The status of each command line with what it wrote to each stream, and NEURON_ONE over the revisions.
+    """
+    read_environment(environment)
+    answers = []
+    for line in lines:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+        sys.stdout, sys.stderr = streams
+        status = invocation.run(cli.app, [*line, "--cache-dir", str(cache)])
+        for stream in streams:
+            stream.flush()
+        answers.append((status, [stream.buffer.getvalue().decode() for stream in streams]))  # type: ignore[attr-defined]
+    explorer = Explorer(load_settings(model="someone/tiny", cache_dir=cache))
+    beside = explorer.over_revisions(NEURON_ONE, ("step1", "main"))
+    explorer.close()
+    return answers, document(beside)
+
+
+@needs_fork
 def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     tiny_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -73,9 +77,11 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     ]
     with hub_of(late) as server:
         server.add_branch("step1", early)
-        answers, beside = ask(server, tmp_path, LINES.format(lines=lines))
-    assert [status for status, *_ in answers] == [0, 0, 1, 0, 1], answers
-    ranked, one, offline = (json.loads(answers[line][1]) for line in (0, 1, 3))
+        environment = hub_environment(server.url, tmp_path / "hf")
+        answers, beside = answer_anew(run_lines, environment, lines, tmp_path / "cache")
+    assert [status for status, _ in answers] == [0, 0, 1, 0, 1], answers
+    written = [streams for _, streams in answers]
+    ranked, one, offline = (json.loads(written[line][0]) for line in (0, 1, 3))
     explorers = {
         revision: Explorer(load_settings(model=str(folder), cache_dir=tmp_path / "own"))
         for revision, folder in (("step1", early), ("main", late))
@@ -104,8 +110,8 @@ def test_two_branches_are_two_models_and_the_same_neurons_are_followed(
     assert offline["revisions"] == ranked["revisions"]
     without = {"peak": None, "heads": []}
     assert beside["revisions"] == [entry | without for entry in one["revisions"]]
-    assert "someone/tiny has no branch, tag or commit 'step9'" in answers[2][2]
-    assert "someone/tiny@step9 is not in the local Hugging Face cache" in answers[4][2]
+    assert "someone/tiny has no branch, tag or commit 'step9'" in written[2][1]
+    assert "someone/tiny@step9 is not in the local Hugging Face cache" in written[4][1]
     assert ranked["revisions"][0]["fingerprint"] == sources.folder_fingerprint(early, file_digest)
 
 

@@ -1,47 +1,61 @@
 """`--corpus hub:NAME` from a hub: the command, the real `datasets` library, and a server on loopback.
 
-The libraries read where the hub is when they are imported. One process of this module's imports them, and
-each command is a fork of it.
+The libraries read where the hub is when they are imported. One process of this module's imports them anew,
+and each command is a fork of it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pyarrow
 import pytest
 
 from tests.dataset_server import REPO, DatasetHub, dataset_hub
-from tests.faults.processes import needs_fork
-from tests.hub_server import COMMIT
+from tests.faults.processes import needs_fork, start_anew
+from tests.hub_server import COMMIT, hub_environment, read_environment
+from tui_lookups import cli
 
 pytestmark = needs_fork
 
 TOKEN = "hf_" + "m" * 30
-FORKS = """
-import json, os, sys, time
-from tui_lookups.cli import main  # first: the package tells the hub's library what not to ask for
-import datasets, tests.faults.scene
-from transformers.models.gpt2 import modeling_gpt2
 
-wait = time.sleep
-time.sleep = lambda seconds: wait(min(seconds, 0.01))  # between attempts
-for line in sys.stdin:
-    arguments, environment, *files = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.environ.update(environment)
-        for stream, file in zip((1, 2), files):
-            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream)
-        sys.argv[1:] = arguments
-        main()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+
+def fork_for_each(commands: Connection, environment: dict[str, str]) -> None:
+    """The process of this module: runs each command in a fork of it, until there are no more."""
+    signal.alarm(0)
+    read_environment(environment)
+    with mock.patch.object(pyarrow, "register_extension_type"), warnings.catch_warnings(action="ignore"):
+        importlib.import_module("datasets")  # whose types have been registered when it was imported before
+    wait = time.sleep
+    time.sleep = lambda seconds: wait(min(seconds, 0.01))  # between attempts
+    while True:
+        try:
+            arguments, more, *files = commands.recv()
+        except EOFError:
+            return
+        child = os.fork()
+        if child == 0:
+            os.environ.update(more)
+            for stream, file in zip((1, 2), files, strict=True):
+                os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), stream)
+            sys.argv[1:] = arguments
+            cli.main()
+        commands.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ class Streaming:
     """A hub, and a process for which it is the hub."""
 
     hub: DatasetHub
-    forks: subprocess.Popen[str]
+    commands: Connection
 
     def scan(
         self, folder: Path, tmp_path: Path, *more: str, token: str = ""
@@ -62,11 +76,8 @@ class Streaming:
         out, err = tmp_path / "out", tmp_path / "err"
         for file in (out, err):
             file.unlink(missing_ok=True)
-        assert self.forks.stdin is not None
-        assert self.forks.stdout is not None
-        command = [arguments, {"HF_TOKEN": token} if token else {}, str(out), str(err)]
-        print(json.dumps(command), file=self.forks.stdin, flush=True)
-        status = int(self.forks.stdout.readline())
+        self.commands.send([arguments, {"HF_TOKEN": token} if token else {}, out, err])
+        status: int = self.commands.recv()
         return subprocess.CompletedProcess(
             arguments, status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
         )
@@ -74,14 +85,13 @@ class Streaming:
 
 @pytest.fixture(scope="module")
 def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streaming]:
-    with (
-        dataset_hub() as hub,
-        subprocess.Popen(
-            [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=hub.environment(tmp_path_factory.mktemp("hf")), cwd=Path(__file__).parents[2],
-        ) as forks,
-    ):  # fmt: skip
-        yield Streaming(hub, forks)
+    ours, theirs = Pipe()
+    with dataset_hub() as hub:
+        forks = start_anew(fork_for_each, theirs, hub_environment(hub.url, tmp_path_factory.mktemp("hf")))
+        theirs.close()
+        with ours:
+            yield Streaming(hub, ours)
+        forks.join()
 
 
 def texts(first: int, last: int) -> list[str]:
