@@ -14,6 +14,7 @@ import pytest
 from tests.dictionaries import of_own_mlps, random_weights, write_saelens
 from tests.explanation.chat_server import ChatServer
 from tui_lookups.answering.engine import Engine
+from tui_lookups.answering.worker_pool import LoadRequest
 from tui_lookups.errors import BadIdError, DictionaryError
 from tui_lookups.explorer import Explorer
 from tui_lookups.exports import verifying
@@ -146,6 +147,11 @@ def test_neurons_are_no_units(both: Both) -> None:
         both.units.tokens(NeuronId(1, 5))
     with pytest.raises(BadIdError, match="is a unit of a dictionary, and none is open"):
         both.neurons.tokens(FeatureId(1, 5))
+
+
+def test_a_worker_loads_the_dictionary(both: Both) -> None:
+    loaded = LoadRequest.of(both.units.settings)()
+    assert loaded.info == both.units.neurons(66, top=3).provenance.model
 
 
 def test_an_export_of_units_is_verified_with_its_dictionary_only(both: Both, tmp_path: Path) -> None:

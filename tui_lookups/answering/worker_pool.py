@@ -44,9 +44,10 @@ class LoadRequest:
     @classmethod
     def of(cls, settings: Settings) -> LoadRequest:
         """The part of the settings that loading depends on, with paths that do not depend on a folder."""
-        model = settings.model
+        model, units = settings.model, settings.units
         kept = Settings(
             model=os.path.abspath(model) if os.path.exists(model) else model,
+            units=None if units is None else os.path.abspath(os.path.expanduser(units)),
             device="cuda" if settings.device.startswith("cuda") else settings.device,
             device_map="auto" if settings.gpus_per_worker > 1 else settings.device_map,
             dtype=settings.dtype,
