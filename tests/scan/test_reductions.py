@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -140,16 +141,27 @@ def test_positions_of_what_enters_are_the_same_when_they_are_looked_up(
 def test_any_number_of_threads_finds_the_same(lengths: list[int], seed: int) -> None:
     lengths, generator = sorted(lengths), torch.Generator().manual_seed(seed)
     activation = torch.randn(len(lengths), lengths[-1], 5, generator=generator)
-    with (
-        mock.patch.object(reductions, "_CPU_PIECE", 1),
-        mock.patch.object(reductions, "shares_at_once") as at_once,
-    ):
-        found = []
-        for at_once.return_value in (1, 2, 3):
-            found.append(reduced(reduce_by_length, activation, lengths, both_signs=True))
+    one, two, three = (
+        reduced(partial(reduce_by_length, shares=shares), activation, lengths, both_signs=True)
+        for shares in (1, 2, 3)
+    )
     for name in (field.name for field in fields(Reductions)):
-        assert torch.equal(getattr(found[0], name), getattr(found[1], name))
-        assert torch.equal(getattr(found[0], name), getattr(found[2], name))
+        assert torch.equal(getattr(two, name), getattr(one, name))
+        assert torch.equal(getattr(three, name), getattr(one, name))
+
+
+def test_each_thread_of_the_model_has_a_share_and_the_model_keeps_them(monkeypatch) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        reductions, "reduce_by_length", lambda *_, shares: seen.append((shares, torch.get_num_threads()))
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        reduced(reduce_activations, torch.zeros(1, 4, 3), [4], both_signs=True)
+        assert (seen, torch.get_num_threads()) == ([(2, 1)], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 8))

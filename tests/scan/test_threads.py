@@ -27,8 +27,9 @@ def test_each_share_has_a_thread_with_one_of_torchs_and_the_caller_keeps_its_own
         seen.append((share, torch.get_num_threads(), torch.is_inference_mode_enabled()))
 
     for _ in range(2):  # the second time the threads are there
-        with torch.inference_mode():
-            work_on_shares(work, range(shares_at_once()))
+        shares = range(shares_at_once())
+        with torch.inference_mode(), one_thread():
+            work_on_shares(work, shares)
         assert sorted(seen) == [(share, 1, True) for share in range(3)]
         assert torch.get_num_threads() == 3
         seen.clear()
@@ -36,7 +37,8 @@ def test_each_share_has_a_thread_with_one_of_torchs_and_the_caller_keeps_its_own
 
 def test_a_new_thread_of_somebody_elses_has_the_callers_number() -> None:
     """torch tells a thread how many to use at its first operation, by what was set last anywhere."""
-    work_on_shares(lambda _: None, range(3))
+    with one_thread():
+        work_on_shares(lambda _: None, range(3))
     seen: list[int] = []
     other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     other.start()
@@ -53,7 +55,7 @@ def test_an_error_is_raised_when_all_are_done(failing: int) -> None:
             raise MemoryError(f"share {share}")
         done.append(share)
 
-    with pytest.raises(MemoryError, match=f"share {failing}"):
+    with one_thread(), pytest.raises(MemoryError, match=f"share {failing}"):
         work_on_shares(work, range(3))
     assert sorted(done) == sorted({0, 1, 2} - {failing})
     assert torch.get_num_threads() == 3

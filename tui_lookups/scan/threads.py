@@ -29,7 +29,7 @@ def shares_at_once() -> int:
 
 
 def work_on_shares(work: Callable[[Share], None], shares: Sequence[Share]) -> None:
-    """Call `work` with each share, at most `shares_at_once()`, the first one here and each other on a thread.
+    """Call `work` with each share, the first one here, each other on a thread; call it within `one_thread`.
 
     Returns when all are done. Raises what the first one raised that did.
     """
@@ -39,13 +39,12 @@ def work_on_shares(work: Callable[[Share], None], shares: Sequence[Share]) -> No
         with torch.inference_mode(inference):
             work(share)
 
-    with one_thread():
-        first, *others = shares
-        under_way = [_threads(len(others)).submit(elsewhere, share) for share in others]
-        try:
-            work(first)
-        finally:
-            wait(under_way)
+    first, *others = shares
+    under_way = [_threads(len(others)).submit(elsewhere, share) for share in others]
+    try:
+        work(first)
+    finally:
+        wait(under_way)
     for done in under_way:
         done.result()
 
