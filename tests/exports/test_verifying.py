@@ -134,7 +134,8 @@ def _numbers(value: Any, at: str = "") -> list[tuple[str, float]]:
 
 def _is_subject(where: str) -> bool:
     """Whether a number says what something is about: another one asks another question."""
-    return where.endswith(("/prompt_id", "/token/id")) and where.count("/") <= 4
+    of_a_set = where.endswith("/token/id") and "/token_set/members/" in where
+    return of_a_set or (where.endswith(("/prompt_id", "/token/id")) and where.count("/") <= 4)
 
 
 def _caught(bench: Bench, where: str, value: Any) -> bool:

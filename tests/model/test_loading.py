@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -322,14 +321,6 @@ def test_refused_by_its_configuration_alone(tmp_path: Path, name: str) -> None:
     assert message.startswith("tiny (")
     assert message.endswith(".")
     assert "Llama" in caught.value.hint
-
-
-def test_opt_350m_is_refused(tiny_folder, tmp_path: Path) -> None:
-    """It normalises after the residual sum, unlike every other OPT."""
-    config = json.loads((tiny_folder("opt") / "config.json").read_text())
-    save_config_only({**config, "do_layer_norm_before": False}, tmp_path)
-    with pytest.raises(UnsupportedModelError, match="normalises after"):
-        load(tmp_path)
 
 
 class TestNames:
