@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 
 # Before any library that reads them is imported.
 os.environ.update(
@@ -17,7 +16,7 @@ os.environ.update(
     OMP_NUM_THREADS="1",
 )
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +49,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtestloop() -> Generator[None, object, object]:
-    """Children in which no test has run before are forks of this process as it is now."""
-    if processes := sys.modules.get("tests.faults.processes"):
-        processes.keep_a_fork()
-    return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -2,29 +2,24 @@
 
 1. A fork has the model and the libraries loaded already, so that a kill costs milliseconds, not seconds.
 2. What a limit to memory leaves depends on all that a process has done before: such work is done by
-   `answer_anew`, in a child of a process that no test has run in.
-3. That process, the server, is a fork of this one between the collection of the tests and the first of them
-   (`keep_a_fork`): most of the libraries are imported by then. It sleeps until it is needed.
+   `answer_anew`, in a child of a process that has imported the libraries and nothing else.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
 import random
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
-from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -173,10 +168,6 @@ _LIBRARIES = [
 """What loading a tiny GPT-2 and starting the app import: that takes longer than all these children do."""
 
 
-_kept: tuple[int, socket.socket] | None = None
-"""The process that `keep_a_fork` made and where it is spoken to."""
-
-
 def answer_anew(work: Callable[..., Any], *given: Any) -> Any:
     """What `work`, a function of a module, answers to `given` in a child in which no test has run before."""
     ours, theirs = multiprocessing.get_context("forkserver").Pipe(duplex=False)
@@ -195,59 +186,9 @@ def start_anew(work: Callable[..., Any], *given: Any) -> BaseProcess:
     """A child in which no test has run before and the libraries are imported, at `work(*given)`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_LIBRARIES)  # once a session: the first child starts the server
-    if _kept is not None:
-        resource_tracker.ensure_running()  # which is an interpreter of its own
-        with mock.patch.object(util, "spawnv_passfds", _start_kept):
-            forkserver.ensure_running()
     child = context.Process(target=_begin, args=(dict(os.environ), work, given))
     with mock.patch.object(sys.modules["__main__"], "__file__", None, create=True):  # it would run pytest
         child.start()
-    return child
-
-
-def keep_a_fork() -> None:
-    """Fork from this process, as it is now, what becomes the server of `start_anew` once it is needed.
-
-    Where there is no fork, the server is started from nothing.
-    """
-    global _kept
-    if not hasattr(os, "fork"):
-        return
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child:
-        theirs.close()
-        _kept = child, ours
-        return
-    try:
-        ours.close()
-        _become_the_server(theirs)
-    finally:
-        os._exit(0)
-
-
-def _become_the_server(requests: socket.socket) -> None:
-    """Wait for what multiprocessing's server is to run and for its files, which keep their numbers."""
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # not those of pytest
-    message, files, *_ = socket.recv_fds(requests, 1 << 16, 8)
-    requests.close()
-    if not message:  # it ended without a need for us
-        return
-    program, numbers = json.loads(message)
-    above = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 256) for file in files]
-    for file, number in zip(above, numbers, strict=True):
-        os.dup2(file, number)
-    for file in set(files).difference(numbers).union(above):
-        os.close(file)
-    exec(program)
-
-
-def _start_kept(_: str, arguments: Sequence[str], files: Sequence[int]) -> int:
-    """In place of the start of an interpreter for multiprocessing's server, which has our streams too."""
-    assert _kept is not None
-    child, requests = _kept
-    numbers = [1, 2, *files]
-    socket.send_fds(requests, [json.dumps([arguments[-1], numbers]).encode()], numbers)
     return child
 
 
