@@ -11,6 +11,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from tui_lookups import model_thread
 from tui_lookups.errors import Cancelled, Poll
 from tui_lookups.model_thread import CancelToken, ModelThread, Priority
 
@@ -246,6 +247,25 @@ def test_replacing_the_background_interrupts_the_step_under_way(thread, errors, 
     until(lambda: thread.idle)
     assert ran.is_set() == bool(successor)
     assert errors == []
+
+
+def test_memory_is_given_back_once_after_work_and_not_before_any(monkeypatch, thread) -> None:
+    given_back: list[str] = []
+    real = model_thread._give_memory_back
+
+    def give_back() -> None:
+        real()  # whatever malloc this is
+        given_back.append(threading.current_thread().name)
+
+    monkeypatch.setattr(model_thread, "_give_memory_back", give_back)
+    monkeypatch.setattr(model_thread, "_REST", 0.001)
+    for times in (1, 2):
+        thread.run(lambda _: None)
+        until(lambda times=times: len(given_back) == times)
+        with thread.holding_background():  # wakes it, with nothing to do
+            pass
+        time.sleep(0.02)
+        assert given_back == ["lookups-model"] * times
 
 
 def test_a_background_error_is_reported_and_ends_that_work_only(thread, errors) -> None:

@@ -9,12 +9,15 @@
 4. A job runs in the context of who submitted it: what it tells of its progress reaches them.
 5. Closing never waits for more than its timeout: the thread is a daemon, and a job that is inside native
    code is left behind.
+6. A second after the last work, memory that nothing uses any more goes back to the system: forward passes
+   leave holes that malloc would keep.
 
 No torch here: the thread is started, and the model imported on it, by what is submitted.
 """
 
 from __future__ import annotations
 
+import ctypes
 import heapq
 import itertools
 import logging
@@ -36,6 +39,9 @@ BackgroundStep = Callable[[Poll], bool]
 """One step of background work; False when there is nothing left to do."""
 
 _log = logging.getLogger(__name__)
+
+_REST = 1.0
+"""Seconds without work after which memory is given back."""
 
 
 class Priority(IntEnum):
@@ -115,6 +121,13 @@ def _resolve(future: Future[Any], *, value: Any = None, error: BaseException | N
             future.set_exception(error)
 
 
+def _give_memory_back() -> None:
+    """Have malloc return the pages that nothing uses, where it is one that can be asked to (glibc's)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 class ModelThread:
     """A priority queue served by one daemon thread, started by the first thing that is asked of it."""
 
@@ -127,6 +140,8 @@ class ModelThread:
         self._background: BackgroundStep | None = None
         self._failed: Callable[[BaseException], None] = _log_failure
         self._holds = 0
+        self._worked = False
+        """Whether something was done since memory was last given back."""
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -247,16 +262,20 @@ class ModelThread:
         """Wait for something to do and do it; False when closing. (Its locals keep no answer alive.)"""
         with self._changed:
             while not (self._closing or self._jobs or (self._background and not self._holds)):
-                self._changed.wait()
+                if not self._changed.wait(_REST if self._worked else None):
+                    break
             if self._closing:
                 return False
             job = heapq.heappop(self._jobs) if self._jobs else None
             step, failed = None if self._holds else self._background, self._failed
             self._running = job
+            self._worked = not (job is None and step is None)
         if job is not None:
             self._run_job(job)
         elif step is not None:
             self._run_step(step, failed)
+        else:
+            _give_memory_back()
         return True
 
     def _run_job(self, job: _Job[Any]) -> None:
