@@ -98,6 +98,9 @@ async def visit(app: LookupsApp, driver: CountingDriver) -> None:
             await leave(app, driver)
             await press(driver, str(pane), key)
     await leave(app, driver)
+    await press(driver, "3", "d")  # an ablation that is waited for: the first one imports SciPy
+    await at_rest(app, driver)
+    await leave(app, driver)
     await at_rest(app, driver)
 
 
