@@ -23,7 +23,6 @@ from tui_lookups.commands import invocation
 from tui_lookups.commands.narration import Narrator
 from tui_lookups.errors import UnknownTokenError
 from tui_lookups.explorer import Explorer
-from tui_lookups.explorer.comparisons import Comparisons
 from tui_lookups.explorer.revisions import Revisions
 from tui_lookups.exports.courses import sparkline
 from tui_lookups.ids import NeuronId
@@ -269,8 +268,8 @@ def test_beside_an_open_model_it_is_told_which_revision_is_asked_and_how_far_tha
     heard: list[str] = []
     with heard_by(lambda progress: heard.append(progress.sentence)):
         settings = Settings(model="someone/tiny@main", window=64)
-        found = Comparisons.over_revisions(
-            SimpleNamespace(_services=SimpleNamespace(settings=settings)),  # type: ignore[arg-type]
+        found = Explorer.over_revisions(
+            SimpleNamespace(settings=settings),  # type: ignore[arg-type]
             NeuronId(5, 371), ("step0", "step1", "main"), prompts=True,
         )  # fmt: skip
     assert [row.revision for row in found.revisions] == ["step0", "step1", "main"]

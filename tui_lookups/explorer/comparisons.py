@@ -1,4 +1,4 @@
-"""Questions about the Explorer's model and another one (method.md, section 13), or revisions of it."""
+"""Questions about the Explorer's model and another one (method.md, section 13)."""
 
 from __future__ import annotations
 
@@ -88,21 +88,3 @@ class Comparisons:
         from tui_lookups.answering.activation_diff import neuron_diff
 
         return neuron_diff(self._services.against(other), neuron, top)
-
-    def over_revisions(
-        self, neuron: NeuronId, names: tuple[str, ...], *, token: str | None = None, prompts: bool = False
-    ) -> answer.NeuronOverRevisions:
-        """One neuron at several revisions of the Explorer's model, each opened beside it, one at a time.
-
-        See method.md, sections 2 to 4.
-
-        Args:
-            names: of branches, tags or commits; the last one says what is followed.
-            token, prompts: as in `Revisions.neuron`.
-        Raises:
-            LookupsError: the model has no revisions, or fewer than two are named.
-            ModelLoadError: one of them is not there.
-        """
-        from tui_lookups.explorer.revisions import beside
-
-        return beside(self._services.settings, names).neuron(neuron, token=token, prompts=prompts)

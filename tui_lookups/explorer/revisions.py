@@ -26,7 +26,7 @@ from tui_lookups.results import (
 )
 
 if TYPE_CHECKING:
-    from tui_lookups.explorer.explorer import Explorer
+    from tui_lookups.explorer.walk_questions import WalkQuestions
     from tui_lookups.ids import NeuronId
     from tui_lookups.results import Firing, NeuronTokens, Provenance, TokenNeurons
     from tui_lookups.settings import Settings
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 First = TypeVar("First")
 Each = TypeVar("Each")
 
-Open = Callable[[str, int], AbstractContextManager["Explorer"]]
+Open = Callable[[str, int], AbstractContextManager["WalkQuestions"]]
 """Opens the model at a revision, the n-th (from 1) that is opened, and closes it where the `with` ends."""
 
 
@@ -43,21 +43,21 @@ def revisions_named(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
-def beside(settings: Settings, names: tuple[str, ...]) -> Revisions:
+def beside(
+    open_model: Callable[[Settings], WalkQuestions], settings: Settings, names: tuple[str, ...]
+) -> Revisions:
     """Revisions of the model of these settings, each opened with them beside whatever is open.
 
     Which one is open, and how far its own work is, is told to whoever listens. Raises as `Revisions` does.
     """
     from msgspec import structs
 
-    from tui_lookups.explorer.explorer import Explorer
-
     model = settings.model.partition("@")[0]
 
     @contextmanager
-    def open_at(revision: str, number: int) -> Iterator[Explorer]:
+    def open_at(revision: str, number: int) -> Iterator[WalkQuestions]:
         hear, whole = listener(), Progress(revision, stage=number, stages=len(names))
-        explorer = Explorer(structs.replace(settings, model=f"{model}@{revision}"))
+        explorer = open_model(structs.replace(settings, model=f"{model}@{revision}"))
         hear(whole)
         try:
             with heard_by(lambda part: hear(part.within(whole))):
@@ -108,10 +108,10 @@ class Revisions:
         See `Explorer.neurons`, and method.md, section 2.
         """
 
-        def rank(explorer: Explorer) -> TokenNeurons:
+        def rank(explorer: WalkQuestions) -> TokenNeurons:
             return explorer.neurons(token, top=top, next_token_only=next_token_only)
 
-        def follow(explorer: Explorer, revision: str, ranking: TokenNeurons) -> NeuronsAtRevision:
+        def follow(explorer: WalkQuestions, revision: str, ranking: TokenNeurons) -> NeuronsAtRevision:
             here = _same_token(explorer, revision, ranking.token)
             scores = explorer.scores([row.neuron for row in ranking.neurons], here)
             return NeuronsAtRevision(revision, explorer.model_fingerprint(), here, scores)
@@ -142,7 +142,7 @@ class Revisions:
             trimmed: with `prompts`: over trimmed ones; see `Explorer.heads_overview`.
         """
 
-        def begin(explorer: Explorer) -> tuple[NeuronTokens, Token]:
+        def begin(explorer: WalkQuestions) -> tuple[NeuronTokens, Token]:
             promoted = explorer.tokens(neuron, top=1)
             best = promoted.tokens[0]
             if token is None:
@@ -150,7 +150,7 @@ class Revisions:
             return promoted, explorer.neurons(token, top=1).token
 
         def follow(
-            explorer: Explorer, revision: str, begun: tuple[NeuronTokens, Token]
+            explorer: WalkQuestions, revision: str, begun: tuple[NeuronTokens, Token]
         ) -> tuple[NeuronAtRevision, Provenance]:
             promoted, followed = begun
             here = _same_token(explorer, revision, followed)
@@ -181,7 +181,7 @@ class Revisions:
         return NeuronOverRevisions(neuron, followed, promoted.basis, firing, rows, provenances[-1])
 
     def _each(
-        self, begin: Callable[[Explorer], First], follow: Callable[[Explorer, str, First], Each]
+        self, begin: Callable[[WalkQuestions], First], follow: Callable[[WalkQuestions, str, First], Each]
     ) -> tuple[First, tuple[Each, ...]]:
         """What the last revision begins with, and what follows from it at each, in the order of the names."""
         begun: list[First] = []
@@ -194,7 +194,7 @@ class Revisions:
         return begun[0], tuple(answers[name] for name in self._names)
 
 
-def _same_token(explorer: Explorer, revision: str, token: Token) -> Token:
+def _same_token(explorer: WalkQuestions, revision: str, token: Token) -> Token:
     """The token of this text at another revision: by its id, else by its text.
 
     Raises UnknownTokenError: there is none.

@@ -1,4 +1,4 @@
-"""Questions that files answer: the model's, the corpus, the cache, exports and what a person left open."""
+"""Questions that files answer (model, corpus, cache, exports, what a person left open), and closing them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
 
 class Upkeep:
-    """The part of an Explorer that is about files."""
+    """The part of an Explorer that is about files, and lets go of them."""
 
     settings: Settings
     _services: Services
+
+    def close(self) -> str:
+        """Checkpoint the scan, stop all work, let go of model and cache, in well under a second.
+
+        Returns:
+            What of the scan's work could not be kept, in a sentence; empty where nothing was lost.
+        """
+        return self._services.close()
 
     # --- model, corpus, vocabulary ---
 
