@@ -139,9 +139,7 @@ class TestRemoved:
         from tui_lookups.answering.corpus_means import corpus_means
 
         engine = asked._engine
-        means, drawn = engine.on_model(
-            lambda model, poll: corpus_means(engine, model, "post", engine.conventions(), poll)
-        )
+        means, drawn = corpus_means(engine, engine.on_model, "post", engine.conventions())
         assert (drawn, means.shape) == (2 * len(TEXTS), (3, 40))
         stats = asked.prompts(NEURON).stats
         assert means[NEURON.layer, NEURON.index] == pytest.approx(stats.mean, rel=1e-4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.tui.head_words import asked
 from tests.tui.test_hostile import check_widgets
 from tui_lookups.errors import LookupsError
 from tui_lookups.ids import NeuronId
-from tui_lookups.results import SelectedNeuron
+from tui_lookups.results import ChangedNeuron, MovedNeuron, SelectedNeuron
 from tui_lookups.settings import Settings
 from tui_lookups.tui.app import LookupsApp
 from tui_lookups.tui.screens.diff import TOP, DiffScreen
@@ -29,6 +31,8 @@ from tui_lookups.tui.widgets.diff_rows import ChangedRows, MovedRows
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.revision_rows import RevisionRows
 from tui_lookups.tui.widgets.text import PackedText, TextLines
+
+Row = TypeVar("Row", MovedNeuron, ChangedNeuron)
 
 NAMES = ("step0", "step1000", "main")
 
@@ -267,29 +271,32 @@ async def test_a_walk_without_a_neuron_has_nothing_to_follow() -> None:
 @pytest.mark.parametrize("order", MOVED)
 def test_orders_of_neurons_that_moved(order: str) -> None:
     rows = CannedExplorer().diff("tuned", top=TOP).neurons
-    found = moved_in(order, rows)  # type: ignore[arg-type]
-    assert sorted(found, key=lambda row: row.neuron) == sorted(rows, key=lambda row: row.neuron)
-    keys = {
-        "moved": [-row.moved for row in found],
-        "write": [row.write.cosine or 0 for row in found],
-        "read": [2.0 if row.read.cosine is None else row.read.cosine for row in found],
-        "neuron": [row.neuron for row in found],
+    by: dict[str, Callable[[MovedNeuron], Any]] = {
+        "moved": lambda row: -row.moved,
+        "write": lambda row: row.write.cosine or 0,
+        "read": lambda row: 2.0 if row.read.cosine is None else row.read.cosine,
+        "neuron": lambda row: row.neuron,
     }
-    assert keys[order] == sorted(keys[order])  # type: ignore[type-var]
+    in_order(moved_in(order, rows), rows, by[order])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("order", CHANGED)
 def test_orders_of_neurons_that_changed(order: str) -> None:
     rows = CannedExplorer().diff_activations("tuned", top=TOP).neurons
-    found = changed_in(order, rows)  # type: ignore[arg-type]
-    assert sorted(found, key=lambda row: row.neuron) == sorted(rows, key=lambda row: row.neuron)
-    keys = {
-        "change": [-row.change for row in found],
-        "correlation": [2.0 if row.correlation is None else row.correlation for row in found],
-        "peak": [-abs(row.peak_after - row.peak_before) for row in found],
-        "neuron": [row.neuron for row in found],
+    by: dict[str, Callable[[ChangedNeuron], Any]] = {
+        "change": lambda row: -row.change,
+        "correlation": lambda row: 2.0 if row.correlation is None else row.correlation,
+        "peak": lambda row: -abs(row.peak_after - row.peak_before),
+        "neuron": lambda row: row.neuron,
     }
-    assert keys[order] == sorted(keys[order])  # type: ignore[type-var]
+    in_order(changed_in(order, rows), rows, by[order])  # type: ignore[arg-type]
+
+
+def in_order(found: Sequence[Row], rows: Sequence[Row], key: Callable[[Row], Any]) -> None:
+    """The same rows, by this key."""
+    assert sorted(found, key=lambda row: row.neuron) == sorted(rows, key=lambda row: row.neuron)
+    keys = [key(row) for row in found]
+    assert keys == sorted(keys)
 
 
 def test_what_is_copied_names_both_models_once_and_the_other_settings() -> None:

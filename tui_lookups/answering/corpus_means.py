@@ -38,7 +38,7 @@ class MeansPass:
         return mean_over(model, self.rows, model.info.n_layers - 1, self.role, poll=poll)
 
 
-def means_by(
+def corpus_means(
     engine: Engine, run: Callable[[ForwardPass], Any], role: Literal["z", "post"], conventions: Conventions
 ) -> tuple[npt.NDArray[np.float64], int]:
     """The means, run by `run` where they are not in the cache; and over how many prompts they are."""
@@ -57,10 +57,3 @@ def means_by(
     computed = run(MeansPass(rows, role))
     engine.cache.put(kind, key, bytes(save({name: computed})))
     return computed, len(drawn)
-
-
-def corpus_means(
-    engine: Engine, model: LookupModel, role: Literal["z", "post"], conventions: Conventions, poll: Poll
-) -> tuple[npt.NDArray[np.float64], int]:
-    """The same on the model thread."""
-    return means_by(engine, lambda work: work(model, poll), role, conventions)

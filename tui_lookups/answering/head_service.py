@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_ablation, check_attribution
-from tui_lookups.answering.corpus_means import means_by
+from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.neuron_places import Place, check_reaches, place_of
 from tui_lookups.answering.passes import Asked
@@ -182,22 +182,6 @@ class HeadService:
 
     # --- ablation (method.md, section 6) ---
 
-    def ablate(
-        self,
-        neuron: NeuronId,
-        head: HeadId,
-        *,
-        method: AblationMethod,
-        positions: AblationPositions | None,
-        trimmed: bool | None,
-        part: Part | None,
-        text: str | None,
-    ) -> HeadAblation:
-        """One head ablated on each of the neuron's prompts, or on a text. See `Explorer.ablate`."""
-        return self.ablation(
-            neuron, head, method=method, positions=positions, trimmed=trimmed, part=part, text=text
-        ).by(self._engine)
-
     def ablation(
         self,
         neuron: NeuronId,
@@ -209,7 +193,10 @@ class HeadService:
         part: Part | None,
         text: str | None = None,
     ) -> Asked[HeadAblation]:
-        """What `ablate` answers, as a question that is still to be asked of whoever has the model."""
+        """One head ablated on each of the neuron's prompts, or on a text. See `Explorer.ablate`.
+
+        Returns a question that is still to be asked of whoever has the model.
+        """
         check_ablation(method, positions)
         engine = self._engine
         conventions = engine.conventions(trimmed=trimmed)
@@ -242,7 +229,7 @@ class HeadService:
         )
         answer, mean, drawn = engine.cached(key, HeadAblation), None, 0
         if answer is None and method == "mean":
-            means, drawn = means_by(engine, engine.on_model, "z", conventions)
+            means, drawn = corpus_means(engine, engine.on_model, "z", conventions)
             mean = means[head.layer, head.index]
 
         def made(ablated: Ablated) -> HeadAblation:

@@ -15,7 +15,6 @@ See method.md, sections 4 and 12.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tui_lookups.answering.cache_keys import choices
 from tui_lookups.answering.checks import check_attribution, check_firing_sign
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.passes import Passes, PassesHere
+from tui_lookups.answering.passes import Passes, PassesHere, ahead_of_turn
 from tui_lookups.answering.peak_inputs import PARTS, PeakInput, input_of_prompt, top_entries, why_silent
 from tui_lookups.answering.prompt_service import PromptService
 from tui_lookups.answering.scan_session import ScanSession
@@ -137,13 +136,12 @@ class HeadOverviews:
                 others was made; never called for a group that is in the cache.
         """
         conventions = self._engine.conventions(trimmed=trimmed)
-        begun: deque[_Group] = deque()
-        for neurons in groups:
-            begun.append(self._begin(neurons, conventions, part, passes))
-            if len(begun) > passes.ahead:
-                yield self._end(begun.popleft(), conventions, part, passes, told)
-        while begun:
-            yield self._end(begun.popleft(), conventions, part, passes, told)
+        yield from ahead_of_turn(
+            passes,
+            groups,
+            lambda neurons: self._begin(neurons, conventions, part, passes),
+            lambda group: self._end(group, conventions, part, passes, told),
+        )
 
     def _begin(
         self, neurons: Sequence[NeuronId], conventions: Conventions, part: Part | None, passes: Passes

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tui_lookups.model.lookup_model import LookupModel
     from tui_lookups.scan.ray.workers import RayWorkers
 
+S = TypeVar("S")
+B = TypeVar("B")
 T = TypeVar("T")
 
 ForwardPass = Callable[["LookupModel", Poll], Any]
@@ -154,22 +156,31 @@ class PassesByWorkers:
                 self._engine.thread.run(lambda _: workers.drop(keys))
 
 
+def ahead_of_turn(
+    passes: Passes, things: Iterable[S], begin: Callable[[S], B], end: Callable[[B], T]
+) -> Iterator[T]:
+    """`end(begin(thing))` of each, in order; `begin`, which adds passes, is called for some ahead of turn."""
+    begun: deque[B] = deque()
+    for thing in things:
+        begun.append(begin(thing))
+        if len(begun) > passes.ahead:
+            yield end(begun.popleft())
+    while begun:
+        yield end(begun.popleft())
+
+
 def in_turn(engine: Engine, passes: Passes, questions: Iterable[Asked[T]]) -> Iterator[T]:
     """The answers of these questions, in their order; the work of some is added ahead of their turn."""
-    begun: deque[Asked[T]] = deque()
 
-    def answer() -> T:
-        question = begun.popleft()
-        return question.answer or question.keep(engine, passes.next())
-
-    for question in questions:
+    def begin(question: Asked[T]) -> Asked[T]:
         if question.answer is None:
             passes.add([question.work])
-        begun.append(question)
-        if len(begun) > passes.ahead:
-            yield answer()
-    while begun:
-        yield answer()
+        return question
+
+    def end(question: Asked[T]) -> T:
+        return question.answer or question.keep(engine, passes.next())
+
+    return ahead_of_turn(passes, questions, begin, end)
 
 
 @contextmanager

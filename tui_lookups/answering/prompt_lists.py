@@ -11,14 +11,13 @@ See method.md, sections 3 and 12.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui_lookups.answering.cached_prompts import list_of, prompts_key
 from tui_lookups.answering.engine import Engine
-from tui_lookups.answering.passes import Passes
+from tui_lookups.answering.passes import Passes, ahead_of_turn
 from tui_lookups.answering.peak_inputs import PARTS, Entry, top_entries, why_silent
 from tui_lookups.answering.scan_session import ScanSession
 from tui_lookups.errors import Poll
@@ -114,13 +113,12 @@ class PromptLists:
             told: which share of the passes was made for the group whose turn it is.
         """
         self._scan.wait()
-        begun: deque[_Group] = deque()
-        for neurons in groups:
-            begun.append(self._begin(neurons, asked, passes))
-            if len(begun) > passes.ahead:
-                yield self._end(begun.popleft(), asked, passes, told)
-        while begun:
-            yield self._end(begun.popleft(), asked, passes, told)
+        yield from ahead_of_turn(
+            passes,
+            groups,
+            lambda neurons: self._begin(neurons, asked, passes),
+            lambda group: self._end(group, asked, passes, told),
+        )
 
     def _begin(self, neurons: Sequence[NeuronId], asked: ListsAsked, passes: Passes) -> _Group:
         """Adds the passes of the lists that are not in the cache."""

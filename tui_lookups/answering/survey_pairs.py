@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from tui_lookups.answering.corpus_means import means_by
+from tui_lookups.answering.corpus_means import corpus_means
 from tui_lookups.answering.engine import Engine
 from tui_lookups.answering.explaining import Pair
 from tui_lookups.answering.head_service import HeadService
@@ -135,7 +135,7 @@ class SurveyPairs:
                 return passes.next()
 
             if method == "mean":
-                means_by(engine, run, "z", conventions)  # kept for each of them
+                corpus_means(engine, run, "z", conventions)  # kept for each of them
             for _ in self._lists.made(_by_layer(pair.neuron for pair in survey.pairs), asked, listing):
                 pass
             questions = (

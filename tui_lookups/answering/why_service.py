@@ -90,7 +90,8 @@ class WhyService:
             value = np.zeros(model.info.d_head if is_head else ())
             drawn = 0
             if method == "mean":
-                means, drawn = corpus_means(engine, model, "z" if is_head else "post", conventions, poll)
+                role: Literal["z", "post"] = "z" if is_head else "post"
+                means, drawn = corpus_means(engine, lambda means: means(model, poll), role, conventions)
                 value = np.asarray(means[component.layer, component.index])
             seed = {"seed": conventions.seed} if method == "mean" else {}
             provenance = engine.provenance(corpus=of_corpus, position=at, sample=drawn, **seed, **ids)

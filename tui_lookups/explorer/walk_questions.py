@@ -236,6 +236,7 @@ class WalkQuestions(Upkeep):
             LookupsError: the head does not reach the neuron, or the neuron never fires.
             UnsupportedModelError: the raw basis, in which no attribution says where a head is active.
         """
-        return self._services.heads.ablate(
+        asked = self._services.heads.ablation(
             neuron, head, method=method, positions=positions, trimmed=trimmed, part=part, text=text
         )
+        return asked.by(self._services.engine)
