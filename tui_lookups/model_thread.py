@@ -17,7 +17,6 @@ No torch here: the thread is started, and the model imported on it, by what is s
 
 from __future__ import annotations
 
-import ctypes
 import heapq
 import itertools
 import logging
@@ -123,7 +122,11 @@ def _resolve(future: Future[Any], *, value: Any = None, error: BaseException | N
 
 def _give_memory_back() -> None:
     """Have malloc return the pages that nothing uses, where it is one that can be asked to (glibc's)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return
+    import ctypes  # takes longer than the module of the thread
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 

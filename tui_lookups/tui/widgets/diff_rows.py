@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
@@ -47,6 +48,7 @@ class _DiffRows(RowList, Generic[N, O]):
         Binding("enter", "open", "in both", id="diff.open", tooltip="The neuron in both models"),
         replace(SORT_KEY, tooltip="The list by its next column"),
     ]
+    ORDERS: ClassVar[tuple[Any, ...]]
     TITLES: ClassVar[dict[str, str]]
     """Of the columns that the list can go by, the neuron and the amount first."""
 
@@ -74,7 +76,7 @@ class _DiffRows(RowList, Generic[N, O]):
         return None if row is None else SelectedNeuron(row.neuron, row.top_token_before)
 
     def action_sort(self) -> None:
-        here, self.order = self.current, self._following()
+        here, self.order = self.current, following(self.ORDERS, self.order)
         self.show_neurons(self._given, None if here is None else here.neuron)
 
     def copy_text(self) -> str | None:
@@ -86,21 +88,22 @@ class _DiffRows(RowList, Generic[N, O]):
 
     # --- what a list says of its own ---
 
-    def _following(self) -> O:
-        raise NotImplementedError
-
+    @abstractmethod
     def _ordered(self, neurons: tuple[N, ...]) -> tuple[N, ...]:
-        raise NotImplementedError
+        """The neurons in the order that is chosen."""
 
     @staticmethod
+    @abstractmethod
     def _amount(row: N) -> float:
-        raise NotImplementedError
+        """What the bar shows."""
 
+    @abstractmethod
     def _figures(self, row: N, width: int) -> str:
-        raise NotImplementedError
+        """What stands between the bar and the tokens."""
 
+    @abstractmethod
     def _figures_heading(self, width: int) -> str:
-        raise NotImplementedError
+        """Over these figures."""
 
     # --- painting ---
 
@@ -145,12 +148,10 @@ class _DiffRows(RowList, Generic[N, O]):
 class MovedRows(_DiffRows[MovedNeuron, MovedOrder]):
     """By weights: how far it moved; of what it writes and reads the cosine, and how its length grew."""
 
+    ORDERS: ClassVar[tuple[MovedOrder, ...]] = MOVED
     TITLES: ClassVar[dict[str, str]] = {
         "neuron": "neuron", "moved": "moved", "write": "write", "read": "read",
     }  # fmt: skip
-
-    def _following(self) -> MovedOrder:
-        return following(MOVED, self.order)
 
     def _ordered(self, neurons: tuple[MovedNeuron, ...]) -> tuple[MovedNeuron, ...]:
         return moved_in(self.order, neurons)
@@ -209,12 +210,10 @@ class MovedRows(_DiffRows[MovedNeuron, MovedOrder]):
 class ChangedRows(_DiffRows[ChangedNeuron, ChangedOrder]):
     """By activations over the corpus: their change, correlation, and the peak in each model."""
 
+    ORDERS: ClassVar[tuple[ChangedOrder, ...]] = CHANGED
     TITLES: ClassVar[dict[str, str]] = {
         "neuron": "neuron", "change": "change", "correlation": "correl.", "peak": "peak",
     }  # fmt: skip
-
-    def _following(self) -> ChangedOrder:
-        return following(CHANGED, self.order)
 
     def _ordered(self, neurons: tuple[ChangedNeuron, ...]) -> tuple[ChangedNeuron, ...]:
         return changed_in(self.order, neurons)
