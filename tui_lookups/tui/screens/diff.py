@@ -24,18 +24,15 @@ from tui_lookups.tui.screens.records_export import RecordsScreen
 from tui_lookups.tui.state import basket
 from tui_lookups.tui.state.history import Place
 from tui_lookups.tui.state.left_screens import DiffPlace
-from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.continuing import continued_diff
 from tui_lookups.tui.text.diff import changed_paragraphs, diff_title, moved_paragraphs
 from tui_lookups.tui.text.key_labels import key_of
-from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
 from tui_lookups.tui.widgets.diff_rows import ChangedRows, MovedRows
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.paragraphs import Paragraphs
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import TextLines
-from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from textual.await_complete import AwaitComplete
@@ -154,8 +151,8 @@ class DiffScreen(QueryScreen[Place]):
 
     def _ask_weights(self) -> None:
         question = partial(self.explorer.diff, self.place.against, top=TOP)
-        self.queries.ask(_WEIGHTS, question, self._weights_came, partial(self._failed, self._moved))
-        self._wait(_WEIGHTS, self._moved, "Comparing the weights of both…")
+        doing = "Comparing the weights of both…"
+        self.ask_into(self._moved, _WEIGHTS, question, self._weights_came, doing=doing, stop="diff.stop")
 
     def _weights_came(self, weights: WeightDiff) -> None:
         self.place = replace(self.place, weights=weights)
@@ -166,23 +163,16 @@ class DiffScreen(QueryScreen[Place]):
     def action_run(self) -> None:
         self._show_view("activations")
         question = partial(self.explorer.diff_activations, self.place.against, top=TOP)
-        self.queries.ask(_ACTIVATIONS, question, self._activations_came, partial(self._failed, self._changed))
-        self._wait(_ACTIVATIONS, self._changed, "Running both models over the corpus…")
+        doing = "Running both models over the corpus…"
+        self.ask_into(
+            self._changed, _ACTIVATIONS, question, self._activations_came, doing=doing, stop="diff.stop"
+        )
 
     def _activations_came(self, activations: ActivationDiff) -> None:
         self.place = replace(self.place, activations=activations)
         self._changed.show_empty("No neuron's activations changed.")
         self._changed.show_neurons(activations.neurons)
         self._show()
-
-    def _wait(self, kind: str, rows: RowList, doing: str) -> None:
-        stop = key_of(self.app, "diff.stop")
-        self.wait_for(kind, lambda far: rows.show_empty(wait_words(doing, far, stop)))
-        self.refresh_bindings()
-
-    def _failed(self, rows: RowList, error: BaseException) -> None:
-        rows.show_empty("\n".join(map(visible, explain_error(error))))
-        self.refresh_bindings()
 
     # --- keys ---
 

@@ -17,17 +17,13 @@ from textual.containers import Container, Vertical
 from tui_lookups.tui.screens.query_screen import QueryScreen
 from tui_lookups.tui.state.given_text import GIVEN, given_around
 from tui_lookups.tui.state.history import Place
-from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.continuing import continued_diff
 from tui_lookups.tui.text.diff import heads_words, neuron_title
-from tui_lookups.tui.text.key_labels import key_of
-from tui_lookups.tui.text.waiting import wait_words
 from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
 from tui_lookups.tui.widgets.both_models import PairedPrompts, ShiftRows
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.row_list import RowList
 from tui_lookups.tui.widgets.text import TextLines
-from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from textual import events
@@ -97,8 +93,10 @@ class NeuronDiffScreen(QueryScreen[Place]):
 
     def _ask_prompts(self) -> None:
         question = partial(self.explorer.diff_neuron, self._against, self._neuron)
-        self.queries.ask("diff-neuron", question, self._prompts_came, partial(self._failed, self._prompts))
-        self._wait("diff-neuron", self._prompts, "Running both models over the corpus…")
+        doing = "Running both models over the corpus…"
+        self.ask_into(
+            self._prompts, "diff-neuron", question, self._prompts_came, doing=doing, stop="diff.stop"
+        )
         self._shifts.show_empty("Asked for once the prompts are there.")
 
     def _prompts_came(self, prompts: NeuronDiff) -> None:
@@ -107,22 +105,13 @@ class NeuronDiffScreen(QueryScreen[Place]):
         self._prompts.show_prompts(prompts.prompts)
         self._show_titles()
         question = partial(self.explorer.diff_heads, self._against, self._neuron)
-        self.queries.ask("diff-heads", question, self._heads_came, partial(self._failed, self._shifts))
-        self._wait("diff-heads", self._shifts, "Summing what fires it in both…")
+        doing = "Summing what fires it in both…"
+        self.ask_into(self._shifts, "diff-heads", question, self._heads_came, doing=doing, stop="diff.stop")
 
     def _heads_came(self, heads: HeadsDiff) -> None:
         self.heads = heads
         self._shifts.show_heads(heads)
         self._show_titles()
-        self.refresh_bindings()
-
-    def _wait(self, kind: str, rows: RowList, doing: str) -> None:
-        stop = key_of(self.app, "diff.stop")
-        self.wait_for(kind, lambda far: rows.show_empty(wait_words(doing, far, stop)))
-        self.refresh_bindings()
-
-    def _failed(self, rows: RowList, error: BaseException) -> None:
-        rows.show_empty("\n".join(map(visible, explain_error(error))))
         self.refresh_bindings()
 
     # --- keys ---

@@ -8,10 +8,12 @@ from textual.screen import ModalScreen, Screen
 
 from tui_lookups.tui.base_app import app_of
 from tui_lookups.tui.screens.leaving import LeavesOnce
-from tui_lookups.tui.state.queries import Queries
-from tui_lookups.tui.text.waiting import loading_words
+from tui_lookups.tui.state.queries import Queries, explain_error
+from tui_lookups.tui.text.key_labels import key_of
+from tui_lookups.tui.text.waiting import loading_words, wait_words
 from tui_lookups.tui.widgets.hints import Hints
 from tui_lookups.tui.widgets.status_line import LOW_SECONDS
+from tui_lookups.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from tui_lookups.explorer import Explorer
     from tui_lookups.tui.state.queries import Answered
+    from tui_lookups.tui.widgets.row_list import RowList
 
+A = TypeVar("A")
 R = TypeVar("R")
 
 _WAIT_SECONDS = 0.5
@@ -74,6 +78,32 @@ class _Querying(LeavesOnce):
 
 class QueryScreen(_Querying, Screen[R]):
     """A screen over the whole terminal. Escape gives up what was asked and goes back."""
+
+    def ask_into(
+        self,
+        rows: RowList,
+        kind: str,
+        question: Callable[[], A],
+        came: Callable[[A], None],
+        *,
+        doing: str,
+        stop: str,
+    ) -> None:
+        """Ask a question whose list says meanwhile how far it is, and then what went wrong.
+
+        Args:
+            doing: what is done, in words.
+            stop: the action that stops it.
+        """
+
+        def failed(error: BaseException) -> None:
+            rows.show_empty("\n".join(map(visible, explain_error(error))))
+            self.refresh_bindings()
+
+        key = key_of(self.app, stop)
+        self.queries.ask(kind, question, came, failed)
+        self.wait_for(kind, lambda far: rows.show_empty(wait_words(doing, far, key)))
+        self.refresh_bindings()
 
     def show_message(self, text: str) -> None:
         """A short message on the bottom line."""
