@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual import on
@@ -18,10 +18,8 @@ from textual.binding import Binding, BindingType
 
 from tui_lookups.tui.screens.one_line import OneLineScreen
 from tui_lookups.tui.screens.query_screen import QueryScreen
-from tui_lookups.tui.state.queries import explain_error
 from tui_lookups.tui.text.continuing import continued_shared
 from tui_lookups.tui.text.groups import shared_paragraphs, shared_title, summed_paragraphs, summed_title
-from tui_lookups.tui.text.key_labels import key_of
 from tui_lookups.tui.widgets.bindings import COPY_AS_KEYS
 from tui_lookups.tui.widgets.heads_of_neurons import HeadsOfNeurons
 from tui_lookups.tui.widgets.hints import Hints
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
     from tui_lookups.tui.text.explanation import Paragraph
 
 _SHARED, _SUMMED = "shared-heads", "summed-heads"
+_DOING = "Looking at the heads of each neuron…"
 
 
 class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
@@ -70,8 +69,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
     def on_mount(self) -> None:
         if self.place.heads is None:
             question = partial(self.explorer.shared_heads, self._shared.neurons)
-            self.queries.ask(_SHARED, question, self._done, partial(self._failed, self._shared))
-            self.wait_for(_SHARED, partial(self._show_wait, self._shared))
+            self.ask_into(self._shared, _SHARED, question, self._done, doing=_DOING, stop="shared.stop")
         self._show(self.place.head)
 
     @property
@@ -90,15 +88,6 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
     def _done(self, heads: SharedHeads) -> None:
         self.place = replace(self.place, heads=heads)
         self._show()
-
-    def _failed(self, rows: HeadsOfNeurons[Any], error: BaseException) -> None:
-        message, hint = explain_error(error)
-        rows.show_empty(f"{visible(message)}\n{visible(hint)}")
-        self.refresh_bindings()
-
-    def _show_wait(self, rows: HeadsOfNeurons[Any], how_far: str) -> None:
-        stop = key_of(self.app, "shared.stop")
-        rows.show_empty(f"Looking at the heads of each neuron…\n{how_far}\n{stop} stops it")
 
     def _show(self, head: HeadId | None = None) -> None:
         place, number = self.place, len(self.place.neurons)
@@ -164,8 +153,7 @@ class SharedHeadsScreen(QueryScreen["tuple[HeadId, SelectedNeuron]"]):
         if known is None:
             self._summed.show_heads(())
             question = partial(self.explorer.summed_heads, self._summed.neurons, text)
-            self.queries.ask(_SUMMED, question, self._sum_done, partial(self._failed, self._summed))
-            self.wait_for(_SUMMED, partial(self._show_wait, self._summed))
+            self.ask_into(self._summed, _SUMMED, question, self._sum_done, doing=_DOING, stop="shared.stop")
         self._show()
 
     def _sum_done(self, heads: SummedHeads) -> None:
